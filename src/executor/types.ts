@@ -1,0 +1,64 @@
+import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Assignment, Report } from "../state/types.ts";
+
+/**
+ * The two ports of execution. The node owns an {@link Executor}; the executor talks to its {@link Guard} for work that
+ * must outlive the node's process (J3).
+ *
+ *   state -> node --assign/stop--> executor --start/kill/lease--> guard (own process) --spawn--> process groups
+ *   log  <- node <----report------ executor <-----finished------- guard
+ */
+
+export interface AttemptName {
+  readonly job: JobId;
+  readonly task: number;
+  readonly attempt: number;
+}
+
+export interface ExecutorOptions {
+  readonly node: NodeId;
+  readonly dataDir: string;
+  /** How to start the guard: argv of this very program, e.g. [execPath, "guard", "--data", dir]. */
+  readonly guardCommand: readonly string[];
+  /** Reports go here, in batches; the promise settles when they are in the log (or refused as out of date). */
+  report(reports: readonly Report[]): Promise<void>;
+  /** Attempts that run longer than limits' start delay are announced once, so that started_at is known. */
+  started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;
+  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** Runs this node's attempts. Methods may be called in any order after open(); none blocks the loop. */
+export interface Executor {
+  /** Starts or finds the guard, and learns what it runs or has finished. */
+  open(): Promise<void>;
+  /**
+   * What the state says this node holds right now, called once after open() when the state has caught up: attempts of the
+   * guard that are not among them are killed and dropped; finished ones are reported; attempts that are among them
+   * and unknown to the guard, although they were assigned before this start (`before` fence), are reported as lost.
+   */
+  reconcile(held: readonly Assignment[]): void;
+  /** New assignments, in log order. They wait until a lease covers their fence. */
+  assign(assignments: readonly Assignment[]): void;
+  /** The job was cancelled: TERM, then KILL after the grace; reported as cancelled. Unknown attempts are ignored. */
+  stop(attempts: readonly AttemptName[]): void;
+  /** The state no longer gives this node the attempt (declared lost, superseded): killed at once, nothing is reported. */
+  drop(attempts: readonly AttemptName[]): void;
+  /**
+   * A lease was granted: it ends at `endsAt` on monotonicMs(), counted from when it was asked for, and covers assignments whose
+   * fence <= `index`, once the state has been applied that far.
+   */
+  lease(endsAt: number, index: number): void;
+  /** The executor asks the node for a fresh lease through this, when assignments wait for one. */
+  onLeaseWanted(callback: () => void): void;
+  running(): number;
+  /** Goodbye to the guard (it keeps running work until the lease ends, or goes away at once when idle). */
+  close(): Promise<void>;
+}
+
+/** A piece of an attempt's log. */
+export interface LogChunk {
+  readonly stream: "stdout" | "stderr";
+  /** Wall time of arrival, epoch ms. */
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}

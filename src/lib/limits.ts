@@ -1,0 +1,73 @@
+import { assert } from "./assert.ts";
+
+/**
+ * Every limit in one place (L1). Past one: a typed refusal (429, 413, 422 with a reason), never a slow death.
+ * Units are in the names. The relations between them are asserted below, when the program starts.
+ */
+export const limits = {
+  // HTTP
+  bodyBytes: 16 * 1024 * 1024,
+  specsPerRequest: 10_000,
+  listDefault: 100,
+  listMax: 1000,
+  waitMs: 10 * 60_000,
+  /** A write that no leader has been handed yet is kept for this long, then 503. */
+  unroutedWriteMs: 2_000,
+  /** A linearizable read waits this long for a leader and for the state to reach the index, then 503. */
+  readWaitMs: 5_000,
+  idempotencyKeyLength: 128,
+  idempotencyKeepMs: 24 * 3_600_000,
+  watchersPerNode: 20_000,
+  eventsKeptBytes: 256 * 1024 * 1024,
+  eventsKeptMs: 10 * 60_000,
+
+  // Jobs
+  arrayTasks: 10_000_000,
+  unfinishedJobs: 5_000_000,
+  finishedJobs: 1_000_000,
+  jobTtlMs: 7 * 86_400_000,
+  nameLength: 200,
+  labelLength: 128,
+  labelsPerThing: 64,
+  environmentBytes: 128 * 1024,
+  commandBytes: 1024 * 1024,
+  stdinBytes: 8 * 1024 * 1024,
+  tailDefaultBytes: 2 * 1024,
+  tailMaxBytes: 64 * 1024,
+  tailPerJobBytes: 64 * 1024 * 1024,
+  logKeepBytes: 64 * 1024 * 1024,
+  lostRetries: 10,
+  reportBytes: 1024 * 1024,
+  assignmentsPerEntry: 1024,
+
+  // Leases (J3)
+  leaseMs: 6_000,
+  leaseRenewMs: 1_500,
+  lostAfterMs: 8_000,
+  /** The leader assigns nothing to a node that is further behind than this. */
+  assignLagEntries: 1_000,
+  assignLagMs: 250,
+
+  // Log and peers
+  entryBytes: 17 * 1024 * 1024,
+  /** Commands gathered into one entry; more wait for the next drain. */
+  commandsPerEntry: 512,
+  entryBatchBytes: 1024 * 1024,
+  uncommittedBytes: 64 * 1024 * 1024,
+  appendMessageBytes: 1024 * 1024,
+  inflightAppends: 64,
+  frameBytes: 32 * 1024 * 1024,
+  sendBufferBytes: 48 * 1024 * 1024,
+  rpcTimeoutMs: 5_000,
+  rpcPending: 10_000,
+  logWindowBytes: 32 * 1024 * 1024,
+  applyBatchCommands: 256,
+  nodes: 1_000,
+} as const;
+
+assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entry");
+assert(limits.frameBytes > limits.entryBytes, "an entry must fit a frame");
+assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send buffer");
+assert(limits.lostAfterMs > limits.leaseMs, "a lease must have ended before its node is declared lost (J3)");
+assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");
+assert(limits.tailMaxBytes * 2 < limits.reportBytes, "a report holds at least one full tail");

@@ -1,0 +1,109 @@
+import type { NodeId } from "../lib/ids.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { Change, Principal } from "../state/types.ts";
+
+/**
+ * The node as its HTTP side sees it: the only interface between the two. Everything that can fail for the caller is an
+ * Outcome; thrown errors are bugs.
+ */
+export interface NodeApi {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly cluster: string;
+  readonly version: string;
+
+  /**
+   * Logs one command and gives its outcome once it is committed and applied here. `input` has been checked against the
+   * command's schema. Refusals besides the command's own: busy (429), unavailable (503; when the write may have
+   * happened the message says so), too-large (413).
+   */
+  propose<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+    by: Principal,
+  ): Promise<Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>>;
+
+  /**
+   * Runs a query on a read-only view of the state. linearizable: at least as new as every write acknowledged before the call,
+   * on any node; stale: at once. `minIndex`: the caller's last write (R1). Gives the index the view had.
+   */
+  read<Value>(
+    query: (tx: ReadTx) => Value,
+    options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
+  ): Promise<Outcome<{ readonly value: Value; readonly index: number }>>;
+
+  /** The principal of a bearer token, from the local state (cached until tokens change); undefined: unknown, expired or revoked. */
+  authenticate(token: string): Principal | undefined;
+
+  /** Local knowledge, never blocks. */
+  status(): NodeStatus;
+
+  /** Events of applied entries, in order. `from`: replay what is kept after that index first. */
+  watch(listener: (event: AppliedEvent) => void): () => void;
+  /** Events kept after `from` (exclusive), or undefined when they are no longer kept; `oldest` is the first index that can still be resumed from. */
+  eventsAfter(from: number): readonly AppliedEvent[] | undefined;
+  oldestEvent(): number;
+  /** Resolves when one of these jobs changes state, or after timeoutMs. Cheap: one map entry per waited job. */
+  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void>;
+
+  /** Bytes of an attempt's log, from this node's disk or through the node that has it. */
+  readLog(request: LogRequest): Promise<Outcome<LogPage>>;
+
+  /** Join: see node/join.ts. `request` is the untrusted body of POST /v1/join. */
+  join(request: unknown): Promise<Outcome<unknown>>;
+  /** Removes this node from the cluster and stops it when its work is done. */
+  leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>>;
+  /** Makes a join token, shown once. */
+  createJoinToken(options: { readonly ttlMs: number; readonly uses: number }, by: Principal): Promise<Outcome<{ readonly token: string }>>;
+}
+
+export interface AppliedEvent {
+  readonly index: number;
+  readonly at: number;
+  readonly changes: readonly Change[];
+}
+
+export interface NodeStatus {
+  readonly id: NodeId;
+  readonly cluster: string;
+  readonly level: number;
+  readonly term: number;
+  readonly leader: NodeId | null;
+  readonly role: "leader" | "follower" | "candidate" | "learner";
+  /** Newest index known to be committed. */
+  readonly commit: number;
+  readonly applied: number;
+  readonly lastIndex: number;
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+  /** This node could serve a write now: it leads with a quorum, or knows a leader that it has a socket to. */
+  readonly ready: boolean;
+  /** Peers as seen from here; lag in entries, known to the leader only. */
+  readonly peers: readonly { readonly node: NodeId; readonly connected: boolean; readonly lag: number | null; readonly leaseMs: number | null }[];
+  readonly tasksRunning: number;
+  readonly transport: { readonly sent: number; readonly received: number; readonly lost: number };
+}
+
+export interface LogRequest {
+  readonly job: number;
+  readonly task: number;
+  /** Default: the newest attempt. */
+  readonly attempt?: number | undefined;
+  readonly stream?: "stdout" | "stderr" | undefined;
+  /** Bytes of output (of the chosen streams) to skip; negative: the last -offset bytes. */
+  readonly offset: number;
+  readonly maxBytes: number;
+  /** Wait this long for more when there is nothing after offset and the attempt has not ended. */
+  readonly waitMs: number;
+}
+
+export interface LogPage {
+  readonly attempt: number;
+  readonly chunks: readonly { readonly stream: "stdout" | "stderr"; readonly at: number; readonly bytes: Uint8Array }[];
+  /** Offset to ask for next. */
+  readonly next: number;
+  /** Nothing more will come: the attempt has ended and all was read. */
+  readonly end: boolean;
+}

@@ -1,0 +1,201 @@
+import type { Index, NodeId, Term } from "../lib/ids.ts";
+
+/**
+ * The vocabulary of consensus: what is fed to the machine in raft.ts, what is drained from it, and the two ports it
+ * reads through. Everything here is plain data; messages are a closed union on `kind`.
+ *
+ * The contract, in the order the driver (node/drive.ts) must keep:
+ *   feed   any number of events: tick, step(message), propose, appended, applied, disconnected ...
+ *   drain  one Ready; then, at once and in this order
+ *          1. hand `append` (entries and hard state, one transaction) to storage,
+ *          2. send `messages` (they promise nothing that is not durable yet; a leader replicates while it writes),
+ *          3. send `messagesAfterAppend` only when storage has reported that append durable (D4: votes, acks),
+ *          4. hand `committed` to apply, in order,
+ *          5. answer `reads` once the state has applied that index.
+ *   report appended(token) when step 1 is synced, applied(index) when step 4 is done.
+ * Storage writes are acknowledged in the order they were handed over.
+ */
+
+/** What an entry carries: nothing (the new leader's first entry), a batch of commands, or a configuration. */
+export type EntryKind = "noop" | "command" | "configuration";
+
+export interface Entry {
+  readonly index: Index;
+  readonly term: Term;
+  readonly kind: EntryKind;
+  /** Opaque to raft, but for "configuration": {@link Configuration} through lib/codec. */
+  readonly data: Uint8Array;
+}
+
+/** What must survive a restart beside the entries. `commit` is a hint that saves replays; term and vote are promises. */
+export interface HardState {
+  readonly term: Term;
+  readonly vote: NodeId;
+  readonly commit: Index;
+}
+
+/**
+ * Who counts. Effective as soon as the entry that carries it is appended. `outgoing` is the old half of a joint
+ * configuration and empty otherwise; a node is in at most one of voters/learners.
+ */
+export interface Configuration {
+  readonly voters: readonly NodeId[];
+  readonly outgoing: readonly NodeId[];
+  readonly learners: readonly NodeId[];
+}
+
+export type ConfigurationChange =
+  | { readonly kind: "add-learner"; readonly node: NodeId }
+  | { readonly kind: "promote"; readonly node: NodeId }
+  | { readonly kind: "demote"; readonly node: NodeId }
+  | { readonly kind: "remove"; readonly node: NodeId };
+
+interface Envelope {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly term: Term;
+}
+
+export type Message =
+  | (Envelope & { readonly kind: "pre-vote-request"; readonly lastIndex: Index; readonly lastTerm: Term })
+  | (Envelope & { readonly kind: "pre-vote-response"; readonly granted: boolean })
+  | (Envelope & {
+      readonly kind: "vote-request";
+      readonly lastIndex: Index;
+      readonly lastTerm: Term;
+      /** Set on a planned hand-over: the voter answers although it hears a leader. */
+      readonly transfer: boolean;
+    })
+  | (Envelope & { readonly kind: "vote-response"; readonly granted: boolean })
+  | (Envelope & {
+      readonly kind: "append-request";
+      readonly previousIndex: Index;
+      readonly previousTerm: Term;
+      readonly entries: readonly Entry[];
+      readonly commit: Index;
+    })
+  | (Envelope & { readonly kind: "append-response"; readonly match: Index })
+  | (Envelope & {
+      readonly kind: "append-rejection";
+      /** The previousIndex that did not fit. */
+      readonly rejected: Index;
+      /** The follower's best guess of where the logs agree: its last index with term <= previousTerm, and that term. */
+      readonly hintIndex: Index;
+      readonly hintTerm: Term;
+    })
+  | (Envelope & {
+      readonly kind: "heartbeat-request";
+      readonly commit: Index;
+      /** Number of the newest read round; grows within a term and is never used twice (ReadIndex). */
+      readonly round: number;
+    })
+  | (Envelope & { readonly kind: "heartbeat-response"; readonly round: number })
+  | (Envelope & { readonly kind: "timeout-now" });
+
+export type MessageKind = Message["kind"];
+export type MessageOf<Kind extends MessageKind> = Extract<Message, { kind: Kind }>;
+
+export type Role = "follower" | "pre-candidate" | "candidate" | "leader";
+
+/** What changed about who leads; drained whenever role, term or leader is not what it was. */
+export interface Leadership {
+  readonly role: Role;
+  readonly term: Term;
+  /** {@link nobody} when unknown. */
+  readonly leader: NodeId;
+}
+
+/** One storage write: synced in one transaction. Entries replace everything stored from the first one's index on. */
+export interface Append {
+  /** Grows by one per append; given back through appended(). */
+  readonly token: number;
+  readonly hardState: HardState | undefined;
+  readonly entries: readonly Entry[];
+}
+
+export interface ReadReady {
+  /** The number given to readIndex(). */
+  readonly ticket: number;
+  /** A state applied up to here is new enough; undefined: this node does not lead (any more), ask again. */
+  readonly index: Index | undefined;
+}
+
+export interface Ready {
+  readonly append: Append | undefined;
+  readonly messages: readonly Message[];
+  readonly messagesAfterAppend: readonly Message[];
+  readonly committed: readonly Entry[];
+  readonly reads: readonly ReadReady[];
+  readonly leadership: Leadership | undefined;
+  /** The configuration, when it changed (also at start, and back again when an entry that carried one is overwritten). */
+  readonly configuration: Configuration | undefined;
+}
+
+/** Why the machine does not take a proposal: a value, never an exception. */
+export type ProposeRefusal =
+  | "not-leader" // forward to `leader`, or wait for one
+  | "transferring" // leadership is being handed over
+  | "busy" // too many uncommitted bytes
+  | "no-own-term-commit" // configuration changes only: the leader has not committed in its term yet
+  | "change-pending" // configuration changes only
+  | "stale-configuration" // computed on a configuration that is not the present one
+  | "not-caught-up" // promote: the learner is further than limit behind
+  | "last-voter" // the change would leave no voter
+  | "no-change"; // the node is already there (or already gone)
+
+export type Proposed =
+  | { readonly ok: true; readonly index: Index; readonly term: Term }
+  | { readonly ok: false; readonly why: ProposeRefusal };
+
+/**
+ * Port: synchronous reads of entries that are durable and no longer in the machine's own window. The
+ * implementation must give exactly the entries of [from, to), stopping early past maxBytes but never before the
+ * first; it throws a Fault when the disk fails.
+ */
+export interface LogReader {
+  entries(from: Index, to: Index, maxBytes: number): readonly Entry[];
+}
+
+/** A run of entries with one term: they begin at `first` and end before the next run's. */
+export interface TermRun {
+  readonly first: Index;
+  readonly term: Term;
+}
+
+/** What storage found at start. An empty log has first = last + 1 = 1 and no runs. */
+export interface Restored {
+  readonly hardState: HardState;
+  /** The entry before the first one kept: (0, 0) for a whole log, later the snapshot's. */
+  readonly baseIndex: Index;
+  readonly baseTerm: Term;
+  readonly lastIndex: Index;
+  readonly termRuns: readonly TermRun[];
+  /** The configuration at baseIndex; empty lists when the log starts from nothing. */
+  readonly baseConfiguration: Configuration;
+  /** Every configuration entry kept, oldest first. */
+  readonly configurations: readonly { readonly index: Index; readonly configuration: Configuration }[];
+  /** The newest entries, at most limits.logWindowBytes, ending at lastIndex; may be empty. */
+  readonly window: readonly Entry[];
+}
+
+export interface RaftOptions {
+  readonly id: NodeId;
+  /** Numbers in [0, 1): the only randomness, given from outside. */
+  readonly random: () => number;
+  /** Ticks between heartbeats (default timing: tick 10 ms, heartbeat 5). */
+  readonly heartbeatTicks: number;
+  /** T in ticks: timeouts are drawn from (T, 2T]; never exactly T. Default 60. */
+  readonly electionTicks: number;
+  /** After the leader's socket closed: pre-vote after 0..this ticks. Default 2 (20 ms). */
+  readonly disconnectTicks: number;
+  /** A lost or split round that followed a closed socket is repeated after 1..this ticks. Default 5 (50 ms). */
+  readonly retryTicks: number;
+  readonly appendMessageBytes: number;
+  readonly inflightAppends: number;
+  readonly uncommittedBytes: number;
+  readonly logWindowBytes: number;
+  /** A learner may be promoted when it is at most this many entries behind. Default 100. */
+  readonly promoteLagEntries: number;
+  /** What had been applied before the restart; committed entries after it are handed out again. */
+  readonly applied: Index;
+}

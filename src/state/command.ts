@@ -1,0 +1,69 @@
+import type { z } from "zod";
+import type { NodeId } from "../lib/ids.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import type { Tx } from "./tx.ts";
+import type { Change, Principal, Right } from "./types.ts";
+
+/**
+ * A command is declared in one file, `commands/<name>.ts`, and listed with one line in `commands/index.ts`. From the list
+ * come the dispatch table, HTTP routes, permissions, the typed client call and the reference page.
+ *
+ * - `input` is what people send; its shape is checked before the log, never in apply (S3).
+ * - `prepare` runs once, on the node that proposes: whatever is not deterministic but must not be stamped by the leader.
+ * - `apply` runs on every node: rows and nothing else (S1). It checks the state, not the shape; it refuses, never throws.
+ */
+export interface CommandDefinition<
+  Name extends string = string,
+  Tag extends number = number,
+  Input = unknown,
+  Payload = unknown,
+  Value = unknown,
+> {
+  readonly name: Name;
+  /** On the wire and in the log; never reused. */
+  readonly tag: Tag;
+  /** The cluster level that brought it. */
+  readonly since: number;
+  readonly right: Right;
+  /** One line for people: help texts and the reference page. */
+  readonly doc: string;
+  readonly input: z.ZodType<Input, unknown>;
+  /** Absent: not for people (only nodes propose it). */
+  readonly route?: Route | undefined;
+  prepare(input: Input, by: Principal): Payload;
+  apply(tx: Tx, payload: Payload, context: ApplyContext): Outcome<Value>;
+}
+
+/** Where the command stands in the HTTP API of the contract. */
+export interface Route {
+  readonly method: "POST" | "PATCH" | "DELETE";
+  /** hono's form: "/v1/jobs/:id/cancel". Path parameters are merged into the input as text. */
+  readonly path: string;
+  /** Status of an accepted command. */
+  readonly status: 200 | 201 | 202;
+}
+
+/** What apply may know beside the rows. All of it is in the entry, so it is the same on every node. */
+export interface ApplyContext {
+  /** Index of the entry. */
+  readonly index: number;
+  /** Leader's wall clock, epoch ms, made non-decreasing over the log. */
+  readonly at: number;
+  readonly by: Principal;
+  /** The node that proposed the batch. */
+  readonly origin: NodeId;
+  /** Numbers in [0, 1) from the entry's random bytes. */
+  readonly random: () => number;
+  /** Tells watchers and the scheduler. */
+  changed(change: Change): void;
+}
+
+/**
+ * Declares a command with its types checked: `command<Payload>()({...})`. The payload type is written by hand:
+ * inferred from prepare, a new field would look present in old entries.
+ */
+export function command<Payload>() {
+  return <const Name extends string, const Tag extends number, Input, Value>(
+    definition: CommandDefinition<Name, Tag, Input, Payload, Value>,
+  ): CommandDefinition<Name, Tag, Input, Payload, Value> => definition;
+}

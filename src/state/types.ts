@@ -1,0 +1,242 @@
+import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Labels } from "../lib/selector.ts";
+
+/**
+ * The words of the replicated state, as rows hold them and as the API shows them. Types only: every layer may
+ * import this file.
+ */
+
+export type Role = "viewer" | "operator" | "admin";
+
+/** What a command or a route needs; roles grant sets of rights (state/rights.ts). */
+export type Right = "read" | "jobs:write" | "nodes:write" | "cluster:write" | "tokens:write" | "internal";
+
+/** Who asks. `token` is the id of the API token; "local" principals are the node itself. */
+export interface Principal {
+  readonly token: string;
+  readonly name: string;
+  readonly role: Role | "node";
+}
+
+export type JobState = "queued" | "running" | "succeeded" | "failed" | "cancelled" | "skipped";
+export type TaskState =
+  | "queued"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "timeout"
+  | "lost"
+  | "cancelled"
+  | "skipped";
+
+export const taskStates = [
+  "queued",
+  "running",
+  "succeeded",
+  "failed",
+  "timeout",
+  "lost",
+  "cancelled",
+  "skipped",
+] as const satisfies readonly TaskState[];
+
+export type TaskCounts = { readonly [State in TaskState]: number };
+
+export type Driver = "shell" | "noop";
+
+/**
+ * A job spec after validation: defaults are left out (absent means default, see state/spec.ts), durations are
+ * milliseconds and sizes bytes, so that no later reader parses again. This object, as JSON text, is what a job row
+ * stores and what the API shows (rendered back with durations and sizes as text).
+ */
+export interface Spec {
+  readonly name?: string;
+  readonly driver?: Driver;
+  /** A string runs under /bin/sh -c; a list is argv. */
+  readonly run?: string | readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly dir?: string;
+  readonly stdin?: string;
+  readonly count?: number;
+  readonly eachNode?: boolean;
+  readonly on?: string;
+  readonly slots?: number;
+  readonly parallel?: number;
+  readonly priority?: number;
+  readonly timeoutMs?: number;
+  readonly graceMs?: number;
+  readonly retries?: {
+    readonly max: number;
+    readonly backoffMs?: number;
+    readonly factor?: number;
+    readonly capMs?: number;
+    readonly jitter?: number;
+    readonly on?: readonly ("failed" | "timeout")[];
+  };
+  readonly onLost?: "retry" | "fail";
+  /** A count, or a share written as "10%". */
+  readonly maxFailures?: number | string;
+  readonly output?: { readonly tailBytes?: number; readonly keepBytes?: number };
+  readonly noop?: { readonly forMs?: number; readonly outputBytes?: number; readonly exit?: number };
+  readonly labels?: Labels;
+  readonly ttlMs?: number;
+}
+
+/** A job as the API shows it. Times are RFC 3339, ids integers. */
+export interface JobView {
+  readonly id: number;
+  readonly name: string;
+  readonly state: JobState;
+  readonly cancelling?: boolean;
+  readonly partial?: boolean;
+  readonly reason?: string;
+  readonly counts: TaskCounts;
+  readonly submitted_at: string;
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
+  readonly submitted_by: string;
+  readonly labels: Labels;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+export interface AttemptView {
+  readonly attempt: number;
+  readonly node: number | null;
+  readonly state: TaskState;
+  readonly exit_code: number | null;
+  readonly signal: string | null;
+  readonly reason?: string;
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
+  readonly log: LogView | null;
+}
+
+export interface LogView {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly nodes: readonly number[];
+}
+
+export interface TaskView {
+  readonly job: number;
+  readonly task: number;
+  readonly index?: number;
+  /** With each_node: the node's name. */
+  readonly target?: string;
+  readonly state: TaskState;
+  readonly exit_code: number | null;
+  readonly signal: string | null;
+  readonly reason?: string;
+  readonly node: number | null;
+  readonly attempt: number;
+  readonly attempts: readonly AttemptView[];
+  readonly queued_at: string;
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
+  /** The end of the output, both streams in order of arrival; bytes that are not UTF-8 are shown as U+FFFD. */
+  readonly tail: string;
+  readonly log: LogView | null;
+}
+
+/** A node's row: what the log knows of it. Whether it votes is the configuration's to say, whether it answers the leader's. */
+export interface NodeRow {
+  readonly id: NodeId;
+  readonly name: string;
+  /** Random text made at each start of the process. */
+  readonly incarnation: string;
+  /** host:port of the API and of the peer port. */
+  readonly api: string;
+  readonly peer: string;
+  readonly labels: Labels;
+  readonly slots: number;
+  readonly ioTasks: number;
+  readonly level: number;
+  readonly version: string;
+  readonly state: NodeState;
+  readonly joinedAt: number;
+  readonly seenAt: number;
+}
+
+/** `lost`: declared by an entry, its attempts were given away; `node.seen` of the next start makes it `up` again. */
+export type NodeState = "up" | "draining" | "lost";
+
+/** What one applied entry changed, for watchers, waiters and the scheduler's view. Small; details are read from the state. */
+export type Change =
+  | { readonly topic: "job"; readonly kind: "added"; readonly first: JobId; readonly count: number }
+  | {
+      readonly topic: "job";
+      readonly kind: "state";
+      readonly job: JobId;
+      readonly state: JobState;
+      readonly cancelling: boolean;
+    }
+  | { readonly topic: "job"; readonly kind: "removed"; readonly job: JobId }
+  | {
+      readonly topic: "task";
+      readonly kind: "assigned";
+      readonly job: JobId;
+      readonly task: number;
+      readonly attempt: number;
+      readonly node: NodeId;
+    }
+  | {
+      readonly topic: "task";
+      readonly kind: "started";
+      readonly job: JobId;
+      readonly task: number;
+      readonly attempt: number;
+      readonly node: NodeId;
+    }
+  | {
+      /** An attempt ended. `state` "queued" means that it will be tried again, not before `notBefore` (epoch ms). */
+      readonly topic: "task";
+      readonly kind: "ended";
+      readonly job: JobId;
+      readonly task: number;
+      readonly attempt: number;
+      readonly node: NodeId;
+      readonly state: TaskState;
+      readonly notBefore: number;
+    }
+  | {
+      /** The attempt is to be stopped by the node that runs it (cancelled job). */
+      readonly topic: "task";
+      readonly kind: "stop";
+      readonly job: JobId;
+      readonly task: number;
+      readonly attempt: number;
+      readonly node: NodeId;
+    }
+  | { readonly topic: "node"; readonly kind: "changed" | "removed"; readonly node: NodeId }
+  | { readonly topic: "cluster"; readonly kind: "changed" }
+  | { readonly topic: "token"; readonly kind: "changed" };
+
+/** An attempt as its executor needs it: self-contained, so that the guard needs nothing else. */
+export interface Assignment {
+  readonly job: JobId;
+  readonly task: number;
+  readonly attempt: number;
+  /** Log index of the entry that assigned it; only grows (SKEIN_FENCE). */
+  readonly fence: number;
+  readonly spec: Spec;
+  /** With each_node: the node's name, shown as SKEIN_TARGET. */
+  readonly target: string | undefined;
+}
+
+/** What the executor says of an attempt that ended. Payload of task.finish. */
+export interface Report {
+  readonly job: JobId;
+  readonly task: number;
+  readonly attempt: number;
+  /** `lost`: this node does not know what became of it (its guard died). */
+  readonly state: "succeeded" | "failed" | "timeout" | "cancelled" | "lost";
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** For people: why, where exit code and signal do not say it ("no such command: foo"). */
+  readonly reason: string | undefined;
+  /** Wall time of the executor, epoch ms; never used for decisions. */
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly tail: Uint8Array;
+  readonly log: { readonly bytes: number; readonly sha256: string } | undefined;
+}

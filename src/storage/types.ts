@@ -1,0 +1,43 @@
+import type { Append, LogReader, Restored } from "../raft/types.ts";
+import type { NodeId } from "../lib/ids.ts";
+
+/**
+ * log.db behind its Worker (D1, D4). The worker drains its inbox into one FULL-sync transaction: the group commit.
+ */
+export interface LogStore extends LogReader {
+  /** Opens or creates log.db and reads what raft needs. Throws Fault "data" or "disk". */
+  open(): Promise<Restored>;
+  /** Queues a write; onDurable is called with its token once it is synced, in order. */
+  append(append: Append): void;
+  /** Bytes handed over and not durable yet. */
+  pendingBytes(): number;
+  close(): Promise<void>;
+}
+
+export interface LogStoreOptions {
+  readonly path: string;
+  /** Called once per transaction with the newest token that it made durable. */
+  onDurable(token: number): void;
+  /**
+   * A write failed. "disk-full" was rolled back before the sync: it may be tried again later (D4), the store does so by itself and
+   * reports durable when it succeeds. "disk": the process must end.
+   */
+  onFault(code: "disk" | "disk-full", message: string): void;
+}
+
+/** identity.json: who this data directory is. Written once at creation or join, `starts` at every start; synced with its directory. */
+export interface Identity {
+  readonly version: 1;
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly name: string;
+  /** base64url, 32 bytes. */
+  readonly clusterKey: string;
+  /** How often this node was started: incarnation and block of serials. */
+  readonly starts: number;
+  /** host:port really used last time, taken again unless flags say otherwise. */
+  readonly api: string;
+  readonly peer: string;
+  /** Peers known at last write, to find the cluster again. */
+  readonly peers: readonly { readonly node: NodeId; readonly address: string }[];
+}

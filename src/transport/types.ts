@@ -1,0 +1,52 @@
+import type { NodeId } from "../lib/ids.ts";
+import type { Message } from "../raft/types.ts";
+
+/**
+ * Peers as the node sees them. Every node dials every other one: what A says to B travels on sockets that A opened, one per
+ * channel; answers to an rpc come back on the socket that asked. So a dead process is noticed by all of its sockets.
+ */
+export type Channel = "raft" | "rpc" | "bulk";
+
+/** Who this process is; stated in every handshake and proven with the cluster key. */
+export interface PeerIdentity {
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly incarnation: string;
+  readonly level: number;
+  /** 32 secret bytes shared by the members. Mutual TLS replaces it with certificates. */
+  readonly clusterKey: Uint8Array;
+}
+
+export interface TransportOptions {
+  readonly identity: PeerIdentity;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** A raft message of an authenticated peer. `from` is the node that the handshake proved; a message that claims another one is dropped and counted. */
+  onMessage(message: Message): void;
+  /** A raft socket from or to this peer closed after it had been open: news for the core. */
+  onDisconnected(peer: NodeId): void;
+  onConnected(peer: NodeId): void;
+  /** Answers an rpc of `peer` (channels rpc and bulk). A thrown Fault or Error travels back as peer-refused with its message. */
+  onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown>;
+  /** A handshake was refused for good (other cluster, removed node, level too high). */
+  onRefused(peer: NodeId, reason: string): void;
+  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface Transport {
+  /** Binds the peer port. Throws Fault "port". Gives the address really bound. */
+  listen(): Promise<{ readonly host: string; readonly port: number }>;
+  /** The members to keep sockets to (without this node); called again on every change. Others are closed. */
+  setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void;
+  /** Fire and forget. Past the backpressure limit, or without a socket, the message is lost, and that is counted. */
+  send(message: Message): void;
+  /**
+   * Asks a peer. Fails with Fault peer-unreachable (retry "safe": nothing was sent), peer-timeout or a socket closed after sending
+   * (retry "unknown"), peer-refused.
+   */
+  request(peer: NodeId, method: string, body: unknown, options?: { channel?: "rpc" | "bulk"; timeoutMs?: number }): Promise<unknown>;
+  isConnected(peer: NodeId): boolean;
+  stats(): { readonly sent: number; readonly received: number; readonly lost: number };
+  close(): Promise<void>;
+}
