@@ -48,6 +48,20 @@ export const limits = {
   assignLagEntries: 1_000,
   assignLagMs: 250,
 
+  // Execution (executor/)
+  graceDefaultMs: 10_000,
+  /** Attempts that run for longer are announced, so that their start is known while they run. */
+  startedAfterMs: 200,
+  /** What a main process left behind in its group: TERM, then KILL after this. */
+  leftoverGraceMs: 200,
+  /** After the main process has ended: output is read on until it was silent for this long, and never longer than pipeHeldMs. */
+  pipeSilentMs: 250,
+  pipeHeldMs: 2_000,
+  sweepEveryMs: 500,
+  outboxBytes: 8 * 1024 * 1024,
+  guardStartMs: 10_000,
+  reportRetryMs: 2_000,
+
   // Log and peers
   entryBytes: 17 * 1024 * 1024,
   /** Commands gathered into one entry; more wait for the next drain. */
@@ -61,6 +75,8 @@ export const limits = {
   rpcTimeoutMs: 5_000,
   rpcPending: 10_000,
   logWindowBytes: 32 * 1024 * 1024,
+  /** Of the newest entries, read back into memory at start: what a slow follower may still need, not what a busy hour leaves. */
+  logRestoreBytes: 4 * 1024 * 1024,
   applyBatchCommands: 256,
   nodes: 1_000,
 } as const;
