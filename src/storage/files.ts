@@ -1,0 +1,40 @@
+import { closeSync, fsyncSync, openSync } from "node:fs";
+import { Fault } from "../lib/fault.ts";
+
+/** Makes new and renamed names in a directory durable. */
+export function syncDirectory(path: string): void {
+  const handle = openSync(path, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** An error of the file system as a Fault "data" (what the directory is) or "disk" (what the device did), for people. */
+export function fileFault(error: unknown, path: string): unknown {
+  const code = errorCode(error);
+  if (code === undefined) return error;
+  const reason = reasons[code];
+  if (reason !== undefined) return new Fault("data", `${path} ${reason}`, "never", error);
+  return new Fault("disk", `${path}: ${(error as Error).message}`, "never", error);
+}
+
+/** ENOENT and its like, or undefined when the error is not one of the operating system. */
+export function errorCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: "cannot be written by this user: change its owner or mode, or choose another directory with --data",
+  EPERM: "cannot be written by this user: change its owner or mode, or choose another directory with --data",
+  EROFS: "is on a read-only file system: choose another directory with --data",
+  ENOSPC: "is on a full file system: free some space, or choose another directory with --data",
+  EDQUOT: "is over the disk quota of this user: free some space, or choose another directory with --data",
+  ENOTDIR: "is not a directory: choose another one with --data",
+  EEXIST: "is not a directory: choose another one with --data",
+  ELOOP: "is a loop of symbolic links: choose another directory with --data",
+  ENAMETOOLONG: "is too long a path: choose another directory with --data",
+  ENOENT: "does not exist",
+};

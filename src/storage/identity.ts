@@ -1,0 +1,85 @@
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../lib/fault.ts";
+import { isId } from "../lib/ids.ts";
+import { errorCode, fileFault, syncDirectory } from "./files.ts";
+import type { Identity } from "./types.ts";
+
+const fileName = "identity.json";
+
+/** Who this data directory is, or undefined when it has not become a member yet. Throws Fault "data" for a damaged or newer file. */
+export function readIdentity(directory: string): Identity | undefined {
+  const path = join(directory, fileName);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw fileFault(error, path);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw damaged(path, "it is not JSON", error);
+  }
+  const version = (value as { version?: unknown } | null)?.version;
+  if (typeof version === "number" && version > 1) {
+    throw new Fault("data", `${path} was written by a newer skein (version ${version}): run that one`, "never");
+  }
+  if (!isIdentity(value)) throw damaged(path, "a field is missing or has the wrong type");
+  return value;
+}
+
+/**
+ * Replaces the file so that a crash at any moment leaves the old or the new one: temporary file, sync, rename, sync of the
+ * directory. Mode 0600, since it holds the cluster key.
+ */
+export function writeIdentity(directory: string, identity: Identity): void {
+  const path = join(directory, fileName);
+  const temporary = `${path}.${process.pid}.new`;
+  try {
+    const handle = openSync(temporary, "w", 0o600);
+    try {
+      writeFileSync(handle, `${JSON.stringify(identity, undefined, 2)}\n`);
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+    renameSync(temporary, path);
+    syncDirectory(directory);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw fileFault(error, path);
+  }
+}
+
+function isIdentity(value: unknown): value is Identity {
+  if (typeof value !== "object" || value === null) return false;
+  const identity = value as { readonly [Field in keyof Identity]?: unknown };
+  return (
+    identity.version === 1 &&
+    isText(identity.cluster) &&
+    isId(identity.node) &&
+    typeof identity.name === "string" &&
+    isText(identity.clusterKey) &&
+    Number.isSafeInteger(identity.starts) &&
+    typeof identity.api === "string" &&
+    typeof identity.peer === "string" &&
+    Array.isArray(identity.peers) &&
+    identity.peers.every((peer: { node?: unknown; address?: unknown } | null) => isId(peer?.node) && isText(peer?.address))
+  );
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+function damaged(path: string, why: string, cause?: unknown): Fault {
+  return new Fault(
+    "data",
+    `${path} is damaged (${why}): restore it from a backup, or remove the whole data directory and join again as a new node`,
+    "never",
+    cause,
+  );
+}

@@ -1,0 +1,160 @@
+import { Database, type Statement } from "bun:sqlite";
+import { Fault } from "../lib/fault.ts";
+import { index, nodeId, term, type Index } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { decode } from "../lib/codec.ts";
+import type { Configuration, Entry, HardState, LogReader, Restored, TermRun } from "../raft/types.ts";
+import { configurationOf, corrupt, entryOf, type EntryRow } from "./log-format.ts";
+import { asFault } from "./sqlite-errors.ts";
+
+/** The read-only connection of the calling thread. Every statement is short: an open read would hold up the worker's checkpoints. */
+export class LogDatabaseReader implements LogReader {
+  readonly #path: string;
+  readonly #database: Database;
+  readonly #sizes: Statement;
+  readonly #rows: Statement;
+  readonly #firstFrom: Statement;
+
+  /** The file must have been opened by the worker before. Throws Fault. */
+  constructor(path: string) {
+    this.#path = path;
+    try {
+      this.#database = new Database(path, { readonly: true });
+      this.#database.run("pragma busy_timeout = 2000");
+      this.#sizes = this.#database.prepare(
+        "select length(data) as bytes from entry where idx >= ? and idx < ? order by idx limit 1024",
+      );
+      this.#rows = this.#database.prepare("select * from entry where idx >= ? and idx < ? order by idx");
+      this.#firstFrom = this.#database.prepare("select * from entry where idx >= ? order by idx limit 1");
+    } catch (error) {
+      throw asFault(error, path);
+    }
+  }
+
+  entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
+    if (to <= from) return [];
+    return this.#try(() => {
+      // Sizes first (SQLite knows them without reading the data), so that a long tail is not read to be thrown away.
+      let bytes = 0;
+      let count = 0;
+      for (const size of this.#sizes.all(from, to) as { bytes: number }[]) {
+        bytes += size.bytes;
+        if (count > 0 && bytes > maxBytes) break;
+        count++;
+      }
+      const rows = this.#rows.all(from, from + Math.max(count, 1)) as EntryRow[];
+      return rows.length === 0 ? this.#missing(from) : this.#consecutive(rows, from);
+    });
+  }
+
+  /** What raft needs to start: everything but most of the entries. */
+  restore(): Restored {
+    return this.#try(() => {
+      const meta = this.#database.query("select * from meta").get() as MetaRow;
+      const hard = this.#database.query("select * from hard").get() as { term: number; vote: number; commit: number };
+      const bounds = this.#database.query(boundsText).get() as Bounds;
+      const hardState: HardState = { term: term(hard.term), vote: nodeId(hard.vote), commit: index(hard.commit) };
+      if (bounds.first !== null && bounds.first !== meta.base_index + 1) this.#missing(meta.base_index + 1);
+      const lastIndex = bounds.last ?? meta.base_index;
+      return {
+        hardState,
+        baseIndex: index(meta.base_index),
+        baseTerm: term(meta.base_term),
+        lastIndex: index(lastIndex),
+        termRuns: this.#termRuns(meta.base_index + 1, lastIndex),
+        baseConfiguration:
+          meta.base_configuration === null ? nobodyYet : (decode(meta.base_configuration) as Configuration),
+        configurations: this.#configurations(),
+        window: this.#window(meta.base_index + 1, lastIndex),
+      };
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** Each term's first entry, found by halving: terms never fall along the log. */
+  #termRuns(first: number, last: number): TermRun[] {
+    const runs: TermRun[] = [];
+    let at = first;
+    while (at <= last) {
+      const run = this.#entryAt(at);
+      runs.push({ first: run.index, term: run.term });
+      let low = at + 1;
+      let high = last + 1;
+      while (low < high) {
+        const middle = Math.floor((low + high) / 2);
+        if (this.#entryAt(middle).term > run.term) high = middle;
+        else low = middle + 1;
+      }
+      at = low;
+    }
+    return runs;
+  }
+
+  #configurations(): Restored["configurations"] {
+    const rows = this.#database
+      .query("select * from entry indexed by entry_configuration where kind = 2 order by idx")
+      .all() as EntryRow[];
+    return rows.map((row) => {
+      const entry = entryOf(row, this.#path);
+      return { index: entry.index, configuration: configurationOf(entry, this.#path) };
+    });
+  }
+
+  #window(first: number, last: number): readonly Entry[] {
+    let bytes = 0;
+    let start = last + 1;
+    const sizes = this.#database.query("select length(data) as bytes from entry where idx = ?");
+    while (start > first) {
+      const size = sizes.get(start - 1) as { bytes: number } | null;
+      if (size === null) return this.#missing(start - 1);
+      bytes += size.bytes + entryOverheadBytes;
+      if (bytes > limits.logRestoreBytes) break;
+      start--;
+    }
+    return this.#consecutive(this.#rows.all(start, last + 1) as EntryRow[], start);
+  }
+
+  #entryAt(at: number): Entry {
+    const row = this.#firstFrom.get(at) as EntryRow | null;
+    return row === null || row.idx !== at ? this.#missing(at) : entryOf(row, this.#path);
+  }
+
+  /** A gap is as bad as a wrong checksum, and never the end of the log (D3). */
+  #consecutive(rows: readonly EntryRow[], from: number): readonly Entry[] {
+    return rows.map((row, offset) => (row.idx === from + offset ? entryOf(row, this.#path) : this.#missing(from + offset)));
+  }
+
+  #missing(at: number): never {
+    throw corrupt(at, this.#path, "it is missing");
+  }
+
+  #try<Value>(read: () => Value): Value {
+    try {
+      return read();
+    } catch (error) {
+      throw error instanceof Fault ? error : asFault(error, this.#path);
+    }
+  }
+}
+
+/** Counted per entry of the window beside its data, so that millions of empty entries do not pass for nothing. */
+const entryOverheadBytes = 64;
+
+/** Two lookups at the ends; min and max in one select would read the whole table. */
+const boundsText = "select (select min(idx) from entry) as first, (select max(idx) from entry) as last";
+
+const nobodyYet: Configuration = { voters: [], outgoing: [], learners: [] };
+
+interface MetaRow {
+  readonly base_index: number;
+  readonly base_term: number;
+  readonly base_configuration: Uint8Array | null;
+}
+
+interface Bounds {
+  readonly first: number | null;
+  readonly last: number | null;
+}

@@ -1,0 +1,142 @@
+import { Fault } from "../lib/fault.ts";
+import { LogDatabase, type PackedAppend } from "./log-database.ts";
+import { asFault } from "./sqlite-errors.ts";
+
+/**
+ * The thread that owns log.db's writing connection. It drains its whole inbox into one transaction: what arrives while a sync
+ * runs goes into the next one. That is the group commit; there is no timer.
+ */
+
+export type ToLogWorker =
+  | { readonly kind: "open"; readonly path: string }
+  | { readonly kind: "append"; readonly append: PackedAppend }
+  | { readonly kind: "close" };
+
+export type FromLogWorker =
+  | { readonly kind: "opened" }
+  | { readonly kind: "durable"; readonly token: number }
+  | { readonly kind: "fault"; readonly code: "data" | "disk" | "disk-full"; readonly message: string }
+  | { readonly kind: "closed" };
+
+declare const self: Worker;
+
+/** How long a full disk is left alone before the same batch is tried again. */
+const fullRetryMs = 500;
+
+let path = "";
+let database: LogDatabase | undefined;
+let inbox: PackedAppend[] = [];
+let scheduled = false;
+let closing = false;
+/** In a full-disk episode: it has been told once. */
+let full = false;
+/** A sync failed, so what the file holds is not known: nothing is written any more (D4). */
+let broken = false;
+
+self.onmessage = (event: MessageEvent<ToLogWorker>): void => {
+  const message = event.data;
+  switch (message.kind) {
+    case "open":
+      open(message.path);
+      break;
+    case "append":
+      inbox.push(message.append);
+      schedule();
+      break;
+    case "close":
+      closing = true;
+      if (full) finish();
+      else schedule();
+      break;
+  }
+};
+
+function open(file: string): void {
+  path = file;
+  try {
+    database = new LogDatabase(file);
+    post({ kind: "opened" });
+  } catch (error) {
+    broken = true;
+    postFault(error);
+  }
+}
+
+/** Messages already delivered to this thread are all handled before an immediate runs. */
+function schedule(): void {
+  if (scheduled) return;
+  scheduled = true;
+  setImmediate(drain);
+}
+
+function drain(): void {
+  scheduled = false;
+  if (broken || database === undefined) {
+    if (closing) finish();
+    return;
+  }
+  const last = inbox.at(-1);
+  if (last !== undefined) {
+    try {
+      database.write(inbox);
+    } catch (error) {
+      refused(error);
+      return;
+    }
+    inbox = [];
+    full = false;
+    post({ kind: "durable", token: last.token });
+    // After the news, so that nobody waits for it.
+    if (!checkpointed(database)) return;
+  }
+  if (closing) finish();
+}
+
+function checkpointed(database: LogDatabase): boolean {
+  if (!database.checkpointIsDue()) return true;
+  try {
+    database.checkpoint();
+    return true;
+  } catch (error) {
+    broken = true;
+    postFault(error);
+    return false;
+  }
+}
+
+/** Rolled back for want of room: the same appends in the same order again, later. Anything else is the end. */
+function refused(error: unknown): void {
+  const fault = asFault(error, path);
+  if (fault instanceof Fault && fault.code === "disk-full") {
+    if (!full) postFault(fault);
+    full = true;
+    if (closing) finish();
+    else {
+      scheduled = true;
+      setTimeout(drain, fullRetryMs);
+    }
+    return;
+  }
+  broken = true;
+  postFault(error);
+}
+
+function finish(): void {
+  try {
+    database?.close();
+  } catch (error) {
+    postFault(error);
+  }
+  database = undefined;
+  post({ kind: "closed" });
+}
+
+function postFault(error: unknown): void {
+  const fault = asFault(error, path);
+  const code = fault instanceof Fault && (fault.code === "data" || fault.code === "disk-full") ? fault.code : "disk";
+  post({ kind: "fault", code, message: fault instanceof Error ? fault.message : String(fault) });
+}
+
+function post(message: FromLogWorker): void {
+  self.postMessage(message);
+}

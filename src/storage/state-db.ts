@@ -1,0 +1,179 @@
+import { Database, type Statement as Prepared } from "bun:sqlite";
+import { assert } from "../lib/assert.ts";
+import { RollingHash } from "../lib/hash.ts";
+import { asFault, checkSqliteVersion } from "./sqlite-errors.ts";
+import { StatementCache, type SqlValue, type Statement } from "./statements.ts";
+
+export interface StateDatabaseOptions {
+  readonly path: string;
+  /** SQL texts that make the tables of a new file, in one transaction. Not run on a file that has them. */
+  readonly schema: readonly string[];
+}
+
+/** What a checkpoint found: pages in the WAL and how many of them are home. */
+export interface Checkpoint {
+  readonly walPages: number;
+  readonly checkpointedPages: number;
+}
+
+/**
+ * The one connection that writes state.db. Rows, applied index and rolling hash change in one transaction (D2), and everything
+ * that changes rows goes through `run`, which feeds the hash (S1). synchronous=NORMAL: after a power cut the file is some earlier
+ * exact state, and the log replays from there. Environmental errors of SQLite are thrown as Fault; anything else thrown is a bug
+ * of the caller's SQL or of the function given in.
+ */
+export class StateDatabase {
+  readonly #path: string;
+  readonly #database: Database;
+  readonly #statements: StatementCache;
+  readonly #advance: Prepared;
+  /** By statement id: what stands for its text in the hash. Ids differ between builds, texts do not. */
+  readonly #textHashes: number[] = [];
+  #applied: number;
+  #hash: RollingHash;
+  #inTransaction = false;
+
+  /** Opens or creates. Throws Fault "data" or "disk". */
+  constructor(options: StateDatabaseOptions) {
+    this.#path = options.path;
+    try {
+      this.#database = new Database(options.path, { create: true, readwrite: true });
+      checkSqliteVersion(this.#database);
+      this.#database.run("pragma busy_timeout = 2000");
+      this.#database.run("pragma journal_mode = wal");
+      this.#database.run("pragma synchronous = normal");
+      this.#database.run("pragma checkpoint_fullfsync = 1");
+      this.#database.run("pragma wal_autocheckpoint = 0");
+      this.#database.run("pragma foreign_keys = off");
+      this.#create(options.schema);
+      this.#statements = new StatementCache(this.#database);
+      this.#advance = this.#database.prepare("update meta set applied = ?, hash = ? where applied = ?");
+      const meta = this.#database.query("select applied, hash from meta").get() as { applied: number; hash: string };
+      this.#applied = meta.applied;
+      this.#hash = new RollingHash(meta.hash);
+    } catch (error) {
+      throw asFault(error, options.path);
+    }
+  }
+
+  #create(schema: readonly string[]): void {
+    if (this.#database.query("select 1 from sqlite_schema where name = 'meta'").get() !== null) return;
+    this.#database.transaction(() => {
+      for (const text of schema) this.#database.run(text);
+      this.#database.run(
+        "create table meta (id integer primary key check (id = 1), applied integer not null, hash text not null) strict",
+      );
+      this.#database.run("insert into meta values (1, 0, '')");
+    })();
+  }
+
+  /** Index of the last entry that the committed state contains. */
+  get applied(): number {
+    return this.#applied;
+  }
+
+  /** The rolling hash, 16 hexadecimal digits; "" before the first transaction. Inside a transaction: as it stands. */
+  get hash(): string {
+    return this.#applied === 0 && !this.#inTransaction ? "" : this.#hash.digest();
+  }
+
+  get<Row>(statement: Statement, ...values: readonly SqlValue[]): Row | undefined {
+    return (this.#call(() => this.#statements.prepared(statement).get(...values)) ?? undefined) as Row | undefined;
+  }
+
+  all<Row>(statement: Statement, ...values: readonly SqlValue[]): Row[] {
+    return this.#call(() => this.#statements.prepared(statement).all(...values)) as Row[];
+  }
+
+  /** Changes rows, inside a transaction only; gives how many. */
+  run(statement: Statement, ...values: readonly SqlValue[]): number {
+    assert(this.#inTransaction, "rows change inside a transaction only (D2)");
+    const { changes } = this.#call(() => this.#statements.prepared(statement).run(...values));
+    this.#hash.number(this.#textHash(statement));
+    for (const value of values) this.#hash.value(value);
+    this.#hash.number(changes);
+    return changes;
+  }
+
+  /** Adds what is not a row to the hash: an entry's bytes, a canonical outcome (S1). */
+  mix(value: SqlValue): void {
+    assert(this.#inTransaction, "the hash changes inside a transaction only (D2)");
+    this.#hash.value(value);
+  }
+
+  /**
+   * Runs `apply` and moves the applied index in one transaction. Rolls back, hash included, and rethrows when it throws. Asserts
+   * (Bug) that the file's applied index is `expectedApplied`: a skipped or doubled entry is a crash, not a divergence (D2).
+   */
+  transaction<Value>(expectedApplied: number, newApplied: number, apply: () => Value): Value {
+    assert(!this.#inTransaction, "transactions do not nest");
+    assert(newApplied > expectedApplied, `applied index ${newApplied} after ${expectedApplied}`);
+    const before = this.#hash.digest();
+    this.#inTransaction = true;
+    try {
+      this.#execute("begin immediate");
+      const value = apply();
+      const { changes } = this.#call(() => this.#advance.run(newApplied, this.#hash.digest(), expectedApplied));
+      assert(changes === 1, `state.db is not at index ${expectedApplied} (D2)`);
+      this.#execute("commit");
+      this.#applied = newApplied;
+      return value;
+    } catch (error) {
+      this.#hash = new RollingHash(before);
+      if (this.#database.inTransaction) this.#execute("rollback");
+      throw error;
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  /** Runs `apply` so that its changes can be undone alone (S4): when it throws they are, in rows and hash, and the error goes on. */
+  savepoint<Value>(apply: () => Value): Value {
+    assert(this.#inTransaction, "a savepoint lives inside a transaction");
+    const before = this.#hash.digest();
+    this.#execute("savepoint one");
+    try {
+      const value = apply();
+      this.#execute("release one");
+      return value;
+    } catch (error) {
+      // A full or failing disk may have rolled back the whole transaction: then there is nothing left to undo.
+      if (this.#database.inTransaction) {
+        this.#execute("rollback to one");
+        this.#execute("release one");
+      }
+      this.#hash = new RollingHash(before);
+      throw error;
+    }
+  }
+
+  /** Copies the WAL home as far as readers allow and syncs; between transactions, by the owner only. */
+  checkpoint(): Checkpoint {
+    assert(!this.#inTransaction, "no checkpoint inside a transaction");
+    const row = this.#call(() => this.#database.query("pragma wal_checkpoint(passive)").get()) as {
+      log: number;
+      checkpointed: number;
+    };
+    return { walPages: row.log, checkpointedPages: row.checkpointed };
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #textHash(statement: Statement): number {
+    return (this.#textHashes[statement.id] ??= Bun.hash.crc32(statement.text) | 0);
+  }
+
+  #execute(text: string): void {
+    this.#call(() => this.#statements.control(text).run());
+  }
+
+  #call<Value>(action: () => Value): Value {
+    try {
+      return action();
+    } catch (error) {
+      throw asFault(error, this.#path);
+    }
+  }
+}

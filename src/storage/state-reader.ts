@@ -1,0 +1,83 @@
+import { Database } from "bun:sqlite";
+import { assert } from "../lib/assert.ts";
+import { Fault } from "../lib/fault.ts";
+import { asFault } from "./sqlite-errors.ts";
+import { StatementCache, type SqlValue, type Statement } from "./statements.ts";
+
+/**
+ * A read-only connection to state.db: sees what the writer has committed, never waits for it and never holds it up. Keep
+ * snapshots short: an open one keeps the WAL from being reused.
+ */
+export class StateReader {
+  readonly #path: string;
+  readonly #database: Database;
+  readonly #statements: StatementCache;
+  #inSnapshot = false;
+
+  /** The file must have been made by its writer; while it is being made use {@link openStateReader}. Throws Fault. */
+  constructor(path: string) {
+    this.#path = path;
+    let database: Database | undefined;
+    try {
+      database = new Database(path, { readonly: true });
+      database.run("pragma busy_timeout = 2000");
+      // Opening is lazy in SQLite: this is what really touches the file.
+      const made = database.query("select 1 from sqlite_schema where name = 'meta'").get();
+      if (made === null) throw new Fault("data", `${path} has no state in it yet`, "safe");
+    } catch (error) {
+      database?.close();
+      throw asFault(error, path);
+    }
+    this.#database = database;
+    this.#statements = new StatementCache(database);
+  }
+
+  get<Row>(statement: Statement, ...values: readonly SqlValue[]): Row | undefined {
+    return (this.#call(() => this.#statements.prepared(statement).get(...values)) ?? undefined) as Row | undefined;
+  }
+
+  all<Row>(statement: Statement, ...values: readonly SqlValue[]): Row[] {
+    return this.#call(() => this.#statements.prepared(statement).all(...values)) as Row[];
+  }
+
+  /** Runs `read` on one unchanging view of the state. Inside another snapshot it shares that one's view. */
+  snapshot<Value>(read: () => Value): Value {
+    if (this.#inSnapshot) return read();
+    this.#call(() => this.#statements.control("begin").run());
+    this.#inSnapshot = true;
+    try {
+      return read();
+    } finally {
+      this.#inSnapshot = false;
+      if (this.#database.inTransaction) this.#statements.control("rollback").run();
+    }
+  }
+
+  close(): void {
+    assert(!this.#inSnapshot, "a snapshot is open");
+    this.#database.close();
+  }
+
+  #call<Value>(action: () => Value): Value {
+    try {
+      return action();
+    } catch (error) {
+      throw asFault(error, this.#path);
+    }
+  }
+}
+
+const retryMs = 10;
+
+/** Waits until the writer has made the file. Fails with the last Fault when that takes longer than timeoutMs. */
+export async function openStateReader(path: string, timeoutMs: number): Promise<StateReader> {
+  const attempts = Math.ceil(timeoutMs / retryMs);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return new StateReader(path);
+    } catch (error) {
+      if (attempt >= attempts || !(error instanceof Fault)) throw error;
+      await Bun.sleep(retryMs);
+    }
+  }
+}
