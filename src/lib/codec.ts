@@ -14,9 +14,12 @@ const packr = new Packr({
   bundleStrings: false,
 });
 
-/** Encodes to a fresh buffer that the caller owns. */
+/**
+ * Encodes to a buffer of its own, exactly as long as the value: the packer's result is a view of its large pool, and a view
+ * handed to a Worker would take the whole pool along.
+ */
 export function encode(value: unknown): Uint8Array {
-  return packr.pack(value);
+  return new Uint8Array(packr.pack(value));
 }
 
 /** Decodes one value. Throws on bytes that are not MessagePack; the caller decides what that means. */

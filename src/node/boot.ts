@@ -1,0 +1,339 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { assert } from "../lib/assert.ts";
+import { Fault } from "../lib/fault.ts";
+import { nodeId } from "../lib/ids.ts";
+import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { seededRandom } from "../lib/prng.ts";
+import type { Labels } from "../lib/selector.ts";
+import { openExecutor } from "../executor/run.ts";
+import { openDataDir, retireDataDir } from "../storage/data-dir.ts";
+import { readIdentity, writeIdentity } from "../storage/identity.ts";
+import { SqliteLogStore } from "../storage/log-store.ts";
+import { StateReader } from "../storage/sqlite.ts";
+import type { Identity } from "../storage/types.ts";
+import { workerUrl } from "../storage/worker-file.ts";
+import { Peers } from "../transport/peers.ts";
+import { freePort } from "../transport/port.ts";
+import { type Context, readContext, writeContexts } from "./context.ts";
+import { fingerprint, hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
+import { askToJoin, type JoinRequest } from "./join.ts";
+import { Node, ownLevel } from "./node.ts";
+import { monotonicMs } from "./monotonic.ts";
+import { StateWriter } from "./state-writer.ts";
+
+/**
+ * From a data directory and flags to a running node: new cluster, join, or go on as the member that the data says. Every step that
+ * can fail for a reason of the host's throws a Fault with words for people; nothing is left half done: identity.json
+ * is written last of what makes a member.
+ */
+export interface BootOptions {
+  readonly dataDir: string;
+  /** undefined: the host's name. */
+  readonly name: string | undefined;
+  readonly apiHost: string;
+  readonly apiPort: number;
+  readonly peerHost: string;
+  readonly peerPort: number;
+  readonly labels: Labels;
+  readonly slots: number;
+  readonly ioTasks: number;
+  /** API addresses to join at; empty: a new cluster, unless the data says otherwise. */
+  readonly join: readonly string[];
+  readonly joinToken: string | undefined;
+  readonly voters: number | undefined;
+  readonly version: string;
+  readonly guardCommand: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Serves the API; given from outside because http imports the node, not the other way round. */
+  serve(node: Node, host: string, port: number): Promise<Served>;
+  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** The process is to end with this code (of the contract's table); the message has been logged. */
+  onEnd(code: number): void;
+}
+
+export interface Served {
+  readonly host: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export interface Booted {
+  readonly node: Node;
+  readonly api: string;
+  readonly peer: string;
+  readonly kind: "created" | "joined" | "resumed";
+  stop(): Promise<void>;
+}
+
+/** Boots the node; resolves when the API answers and the node is a member. Refusals are for people; Faults are of this host. */
+export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
+  const directory = openDataDir(options.dataDir);
+  try {
+    const found = readIdentity(directory.path);
+    const member = found === undefined ? await enter(options) : resume(found, options);
+    if (!member.ok) {
+      directory.close();
+      return member;
+    }
+    return accept(await run(options, directory, member.value));
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+}
+
+interface Member {
+  readonly kind: Booted["kind"];
+  readonly identity: Identity;
+  /** The API token of this node's context, when it was made just now. */
+  readonly token: string | undefined;
+}
+
+/** Data of a cluster: goes on as that member, unless the token names another cluster. */
+function resume(identity: Identity, options: BootOptions): Outcome<Member> {
+  const token = options.joinToken === undefined ? undefined : parseJoinToken(options.joinToken);
+  if (token !== undefined && typeof token !== "string" && token.fingerprint !== fingerprint(identity.clusterKey)) {
+    return refuse(
+      "conflict",
+      `${options.dataDir} belongs to cluster ${identity.cluster}, the token to another one: use another --data, or 'skein leave' there first`,
+    );
+  }
+  if (options.join.length > 0) {
+    options.log("info", `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}, --join is not needed`);
+  }
+  return accept({ kind: "resumed", identity, token: undefined });
+}
+
+function enter(options: BootOptions): Promise<Outcome<Member>> | Outcome<Member> {
+  return options.join.length === 0 ? found(options) : join_(options);
+}
+
+/** A cluster of one. What makes it exist for others is its first entry, cluster.create. */
+function found(options: BootOptions): Outcome<Member> {
+  return accept({
+    kind: "created",
+    token: undefined,
+    identity: {
+      version: 1,
+      cluster: randomBytes(4).toString("hex"),
+      node: nodeId(1),
+      name: options.name ?? hostname(),
+      clusterKey: randomBytes(32).toString("base64url"),
+      starts: 0,
+      api: "",
+      peer: "",
+      peers: [],
+    },
+  });
+}
+
+const joinWaitMs = 60_000;
+
+/** Asks the given addresses in turn until one admits or refuses this node; unreachable ones are tried again for a minute. */
+async function join_(options: BootOptions): Promise<Outcome<Member>> {
+  if (options.joinToken === undefined) {
+    return refuse("unauthorized", "joining needs a token: make one on a member with 'skein cluster token' and pass it with --token or SKEIN_JOIN_TOKEN");
+  }
+  const token = parseJoinToken(options.joinToken);
+  if (typeof token === "string") return refuse("unauthorized", token);
+  await freePort(options.apiHost, options.apiPort);
+  await freePort(options.peerHost, options.peerPort);
+  const api = newApiToken();
+  const request: JoinRequest = {
+    name: options.name ?? hostname(),
+    incarnation: randomBytes(8).toString("hex"),
+    labels: options.labels,
+    slots: options.slots,
+    ioTasks: options.ioTasks,
+    level: ownLevel,
+    version: options.version,
+    votersWanted: options.voters,
+    apiToken: { id: api.id, hash: api.hash },
+  };
+  let named = request;
+  const deadline = monotonicMs() + joinWaitMs;
+  for (let round = 1; ; round++) {
+    const causes: string[] = [];
+    for (const address of options.join) {
+      const asked = await ask(address, token, named);
+      if (asked.ok) {
+        const { node, cluster, clusterKey, peers } = asked.value;
+        const identity = { version: 1, cluster, node, name: named.name, clusterKey, starts: 0, api: "", peer: "", peers } as const;
+        return accept({ kind: "joined", identity, token: api.text });
+      }
+      const { code, message } = asked.why;
+      if (code === "conflict" && options.name === undefined && named === request) {
+        // The host's name was only a default, and a live node has it: several nodes on one host.
+        named = { ...request, name: `${request.name}-${randomBytes(2).toString("hex")}` };
+        round = 0;
+        causes.length = 0;
+        break;
+      }
+      if (code !== "unavailable" && code !== "busy") return asked;
+      causes.push(`${address}: ${message}`);
+    }
+    if (monotonicMs() > deadline) {
+      return refuse("unavailable", `no address to join at answered within 60 s (${causes.join("; ")}): is a node up there, and is this its API port?`);
+    }
+    if (causes.length > 0 && round === 1) options.log("warn", `cannot join yet, trying for 60 s (${causes.join("; ")})`);
+    if (causes.length > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(2000, 100 * 2 ** round)));
+  }
+}
+
+async function ask(
+  address: string,
+  token: Exclude<ReturnType<typeof parseJoinToken>, string>,
+  request: JoinRequest,
+): ReturnType<typeof askToJoin> {
+  try {
+    return await askToJoin(address, token, hashSecret(token.secret), request);
+  } catch (error) {
+    return refuse("unavailable", error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Opens everything, binds the two ports, starts the node and waits until it is a member. */
+async function run(options: BootOptions, directory: { readonly path: string; close(): void }, member: Member): Promise<Booted> {
+  const dataDir = directory.path;
+  let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
+  // Before anything is proposed under it: a number of starts is never used twice, so (node, serial) is not either.
+  if (member.kind !== "created") writeIdentity(dataDir, identity);
+  if (member.token !== undefined) writeContexts(dataDir, contextOf(identity, member.token), options.environment);
+
+  const parts = await open(options, dataDir, identity);
+  const { node } = parts;
+  const stop = async (): Promise<void> => {
+    await node.stop();
+    await served?.stop();
+    await parts.close();
+    directory.close();
+  };
+  let served: Served | undefined;
+  try {
+    const peer = await node.listen();
+    served = await serveAgain(options, node, identity.api);
+    identity = { ...identity, api: joinHostPort(served), peer: joinHostPort(peer) };
+    writeIdentity(dataDir, identity); // a new cluster exists from here on
+    const token = member.token ?? readContext(dataDir)?.token ?? newApiToken().text;
+    writeContexts(dataDir, contextOf(identity, token), options.environment);
+    await node.start({ api: identity.api, peer: identity.peer });
+    if (node.mustFound()) await createCluster(options, node, identity, token);
+    if (member.kind === "joined") await node.becomesMember();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { node, api: identity.api, peer: identity.peer, kind: member.kind, stop };
+}
+
+/** log.db, state.db and the node around them. */
+async function open(
+  options: BootOptions,
+  dataDir: string,
+  identity: Identity,
+): Promise<{ readonly node: Node; close(): Promise<void> }> {
+  let node: Node | undefined;
+  const fatal = (message: string): void => {
+    options.log("error", message);
+    options.onEnd(7);
+  };
+  const logStore = new SqliteLogStore({
+    path: join(dataDir, "log.db"),
+    onDurable: (token) => node?.onDurable(token),
+    onFault: (code, message) => (code === "disk-full" ? node?.onDiskFull(message) : fatal(message)),
+  });
+  const writer = new StateWriter(new Worker(workerUrl("node/state-worker.ts")), {
+    onApplied: (applied, outcomes, events) => node?.onApplied(applied, outcomes, events),
+    onFault: (_code, message) => fatal(message),
+  });
+  const [restored, applied] = await Promise.all([
+    logStore.open(),
+    writer.open(join(dataDir, "state.db"), identity.node),
+  ]);
+  const reader = new StateReader(join(dataDir, "state.db"));
+  node = new Node({
+    identity,
+    version: options.version,
+    dataDir,
+    incarnation: `${identity.starts}.${randomBytes(6).toString("hex")}`,
+    capacity: { slots: options.slots, ioTasks: options.ioTasks },
+    labels: options.labels,
+    restored,
+    applied,
+    logStore,
+    writer,
+    view: (query) => reader.snapshot(query),
+    random: seededRandom(randomBytes(4).readUInt32LE()),
+    log: options.log,
+    openTransport: (hooks) =>
+      new Peers({
+        ...hooks,
+        identity: {
+          cluster: identity.cluster,
+          node: identity.node,
+          incarnation: String(identity.starts),
+          level: ownLevel,
+          clusterKey: Buffer.from(identity.clusterKey, "base64url"),
+        },
+        host: options.peerHost,
+        port: options.peerPort === 0 ? portOf(identity.peer) : options.peerPort,
+        log: options.log,
+      }),
+    openExecutor: (hooks) =>
+      openExecutor({ ...hooks, node: identity.node, dataDir, guardCommand: options.guardCommand, log: options.log }),
+    onLeft: () => {
+      retireDataDir(dataDir);
+      options.onEnd(0);
+    },
+    onRemoved: (reason) => {
+      options.log("error", `this node is no member any more (${reason}): start it with an empty --data to join again as a new node`);
+      options.onEnd(6);
+    },
+  });
+  return {
+    node,
+    close: async () => {
+      await writer.close();
+      await logStore.close();
+      reader.close();
+    },
+  };
+}
+
+/** Port 0 means "any": the one of last time is as good as any, and others know it. */
+async function serveAgain(options: BootOptions, node: Node, before: string): Promise<Served> {
+  if (options.apiPort !== 0 || before === "") return options.serve(node, options.apiHost, options.apiPort);
+  try {
+    return await options.serve(node, options.apiHost, portOf(before));
+  } catch (error) {
+    if (error instanceof Fault && error.code === "port") return options.serve(node, options.apiHost, 0);
+    throw error;
+  }
+}
+
+/** The first entry of a new cluster, repeated until it is in the log (a crash may have come before). */
+async function createCluster(options: BootOptions, node: Node, identity: Identity, token: string): Promise<void> {
+  const parsed = parseApiToken(token);
+  assert(parsed !== undefined, "the context of a new cluster holds a token of this form");
+  const outcome = await node.createCluster({
+    cluster: identity.cluster,
+    votersWanted: options.voters ?? 5,
+    token: { id: parsed.id, hash: hashSecret(parsed.secret), name: "admin" },
+  });
+  if (!outcome.ok && outcome.why.code !== "conflict") throw new Fault("data", outcome.why.message, "never");
+}
+
+function contextOf(identity: Identity, token: string): Context {
+  return { addrs: [`http://${identity.api}`], token, cluster: identity.cluster, node: identity.node };
+}
+
+function joinHostPort(address: { readonly host: string; readonly port: number }): string {
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+function portOf(address: string): number {
+  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  return Number.isInteger(port) ? port : 0;
+}

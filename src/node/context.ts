@@ -1,0 +1,48 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/**
+ * context.json: what a local `skein run` needs to find the mesh and be let in (mode 0600). One copy in the data
+ * directory, one in the user's configuration directory; the latter keeps its token and gains an address when a second node of
+ * the same cluster starts on this host.
+ */
+export interface Context {
+  readonly addrs: readonly string[];
+  readonly token: string;
+  /** The cluster that the token is for. */
+  readonly cluster: string;
+  readonly node: number;
+}
+
+export function writeContexts(dataDir: string, context: Context, environment: Readonly<Record<string, string | undefined>>): void {
+  write(dataDir, context);
+  const base = environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
+  const shared = join(base, "skein");
+  const present = readContext(shared);
+  const keep = present !== undefined && present.cluster === context.cluster && present.node !== context.node;
+  const merged = keep
+    ? { ...present, addrs: [...new Set([...present.addrs, ...context.addrs])].slice(-maxAddresses) }
+    : context;
+  write(shared, merged);
+}
+
+const maxAddresses = 16;
+
+/** The context in a directory, or undefined when there is none that can be read. */
+export function readContext(directory: string): Context | undefined {
+  try {
+    const value = JSON.parse(readFileSync(join(directory, "context.json"), "utf8")) as Context;
+    return Array.isArray(value.addrs) && typeof value.token === "string" ? value : undefined;
+  } catch {
+    return undefined; // absent or not ours: it is written anew
+  }
+}
+
+function write(directory: string, context: Context): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const path = join(directory, "context.json");
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, `${JSON.stringify(context)}\n`, { mode: 0o600 });
+  renameSync(temporary, path);
+}

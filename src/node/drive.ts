@@ -1,0 +1,132 @@
+import type { Index, NodeId } from "../lib/ids.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { Configuration, Entry, Leadership, Message, ReadReady, Ready } from "../raft/types.ts";
+import type { LogStore } from "../storage/types.ts";
+
+/**
+ * Step 6 of the walk: the one loop around the consensus machine. It feeds events, drains, and keeps the order that
+ * raft/types.ts asks for: persist, send, release what waited for the disk, apply, answer reads. It owns no state of its
+ * own but the messages that wait for a sync.
+ */
+
+export interface DriverPorts {
+  send(message: Message): void;
+  apply(entries: readonly Entry[]): void;
+  onReads(reads: readonly ReadReady[]): void;
+  onLeadership(leadership: Leadership): void;
+  onConfiguration(configuration: Configuration): void;
+  /** Called before each drain: the proposer puts what has gathered into the machine (one entry per drain). */
+  beforeDrain(): void;
+}
+
+export const tickMs = 10;
+
+export class Driver {
+  readonly raft: Raft;
+  readonly #log: LogStore;
+  readonly #ports: DriverPorts;
+  /** Messages that promise something of the append with that token (D4), oldest first. */
+  #held: { readonly token: number; readonly messages: readonly Message[] }[] = [];
+  #handed = 0;
+  #durable = 0;
+  #scheduled = false;
+  #draining = false;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #stopped = false;
+
+  constructor(raft: Raft, log: LogStore, ports: DriverPorts) {
+    this.raft = raft;
+    this.#log = log;
+    this.#ports = ports;
+  }
+
+  start(): void {
+    // A late timer gives one tick, not several: after a stall of this process the messages that wait in its sockets
+    // are heard before its clock has run on, and no election starts because of the stall.
+    this.#timer = setInterval(() => {
+      this.raft.tick();
+      this.drain();
+    }, tickMs);
+    this.schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+  }
+
+  /** Feeds a peer's message; the answer leaves at the end of this turn of the loop, together with others. */
+  step(message: Message): void {
+    this.raft.step(message);
+    this.schedule();
+  }
+
+  disconnected(peer: NodeId): void {
+    this.raft.disconnected(peer);
+    this.drain();
+  }
+
+  connected(peer: NodeId): void {
+    this.raft.connected(peer);
+    this.schedule();
+  }
+
+  /** The log store made everything up to `token` durable. */
+  durable(token: number): void {
+    this.#durable = token;
+    this.raft.appended(token);
+    this.#release();
+    this.drain();
+  }
+
+  applied(index: Index): void {
+    this.raft.applied(index);
+    if (this.raft.hasReady()) this.schedule();
+  }
+
+  /** Drains at the end of this turn of the loop: what arrives meanwhile shares one write and one frame. */
+  schedule(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.drain();
+    });
+  }
+
+  drain(): void {
+    if (this.#stopped || this.#draining) return;
+    this.#draining = true;
+    try {
+      this.#ports.beforeDrain();
+      while (this.raft.hasReady()) this.#carryOut(this.raft.drain());
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  #carryOut(ready: Ready): void {
+    if (ready.append !== undefined) {
+      this.#handed = ready.append.token;
+      this.#log.append(ready.append);
+    }
+    for (const message of ready.messages) this.#ports.send(message);
+    if (ready.messagesAfterAppend.length > 0) {
+      this.#held.push({ token: this.#handed, messages: ready.messagesAfterAppend });
+      this.#release();
+    }
+    if (ready.configuration !== undefined) this.#ports.onConfiguration(ready.configuration);
+    if (ready.leadership !== undefined) this.#ports.onLeadership(ready.leadership);
+    if (ready.committed.length > 0) this.#ports.apply(ready.committed);
+    if (ready.reads.length > 0) this.#ports.onReads(ready.reads);
+  }
+
+  #release(): void {
+    let released = 0;
+    while (released < this.#held.length && this.#held[released]!.token <= this.#durable) {
+      for (const message of this.#held[released]!.messages) this.#ports.send(message);
+      released += 1;
+    }
+    if (released > 0) this.#held.splice(0, released);
+  }
+}

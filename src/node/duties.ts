@@ -1,0 +1,167 @@
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import type { Configuration, ConfigurationChange } from "../raft/types.ts";
+import { jobsToExpire } from "../scheduler/expire.ts";
+import { lostNodes } from "../scheduler/lost.ts";
+import { PlacementView } from "../scheduler/view.ts";
+import { planVoters } from "../scheduler/voters.ts";
+import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
+import { clusterRow, listNodes } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { AppliedEvent } from "./api.ts";
+import type { LeaseTable } from "./lease.ts";
+import { monotonicMs } from "./monotonic.ts";
+
+/**
+ * What runs while this node leads, and only then: placing work, declaring nodes lost, expiring old jobs, keeping the
+ * voters as they should be. Each duty is a pure plan in scheduler/; this file feeds it the state and proposes what it
+ * says. Everything goes through the log, so a deposed leader's plan is refused or void, never half done.
+ */
+export interface DutyPorts {
+  readonly self: NodeId;
+  readonly leases: LeaseTable;
+  /** A consistent view of the local state. */
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  propose<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+  ): Promise<Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>>;
+  configuration(): Configuration;
+  proposeConfiguration(change: ConfigurationChange, basedOn: Configuration): void;
+  /** Entries that the peer lacks; undefined: not known to be connected. */
+  lag(node: NodeId): number | undefined;
+  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+const watchMs = 250;
+/** Unit.assign proposals under way at once: enough to hide one commit, few enough that plans stay fresh. */
+const assignmentsInFlight = 4;
+
+export class Duties {
+  readonly #ports: DutyPorts;
+  #view: PlacementView | undefined;
+  #planScheduled = false;
+  #inFlight = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #wake: ReturnType<typeof setTimeout> | undefined;
+  #lostProposed = new Set<NodeId>();
+  #expiring = false;
+
+  constructor(ports: DutyPorts) {
+    this.#ports = ports;
+  }
+
+  /** This node leads and its state has every entry committed before its term. */
+  start(): void {
+    this.stop();
+    const view = new PlacementView();
+    this.#ports.view((tx) => view.reset(tx));
+    this.#view = view;
+    this.#timer = setInterval(() => this.#watch(), watchMs);
+    this.#schedulePlan();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#wake);
+    this.#view = undefined;
+    this.#inFlight = 0;
+    this.#lostProposed.clear();
+  }
+
+  onApplied(events: readonly AppliedEvent[]): void {
+    const view = this.#view;
+    if (view === undefined || events.length === 0) return;
+    this.#ports.view((tx) => {
+      for (const event of events) view.observe(event.changes, tx);
+    });
+    this.#schedulePlan();
+  }
+
+  /** A lease was granted: the node may be given work again. */
+  onLease(): void {
+    if (this.#view?.hasWork() === true) this.#schedulePlan();
+  }
+
+  /** A node.lost of it is on its way into the log: it must not get a lease now (J3). */
+  isLosing(node: NodeId): boolean {
+    return this.#lostProposed.has(node);
+  }
+
+  #schedulePlan(): void {
+    if (this.#planScheduled || this.#view === undefined) return;
+    this.#planScheduled = true;
+    setImmediate(() => {
+      this.#planScheduled = false;
+      this.#plan();
+    });
+  }
+
+  #plan(): void {
+    const view = this.#view;
+    if (view === undefined) return;
+    const eligible = this.#eligible(view);
+    while (this.#inFlight < assignmentsInFlight) {
+      const units = view.plan(eligible, Date.now(), limits.assignmentsPerEntry);
+      if (units.length === 0) break;
+      this.#inFlight += 1;
+      void this.#ports.propose("unit.assign", { units }).then((outcome) => {
+        if (this.#view !== view) return; // another term of ours began meanwhile, with a view of its own
+        this.#inFlight -= 1;
+        view.settled(units, outcome.ok ? outcome.value.value.refused : units);
+        this.#schedulePlan();
+      });
+    }
+    const wakeMs = view.nextWakeMs(Date.now());
+    clearTimeout(this.#wake);
+    if (wakeMs !== undefined) this.#wake = setTimeout(() => this.#schedulePlan(), Math.max(1, wakeMs));
+  }
+
+  /** Nodes that may be given work: up, under a fresh lease, not far behind. */
+  #eligible(view: PlacementView): ReadonlySet<NodeId> {
+    const eligible = new Set<NodeId>();
+    for (const node of view.nodes()) {
+      if (!this.#ports.leases.isFresh(node)) continue;
+      const lag = node === this.#ports.self ? 0 : this.#ports.lag(node);
+      if (lag !== undefined && lag <= limits.assignLagEntries) eligible.add(node);
+    }
+    return eligible;
+  }
+
+  #watch(): void {
+    const now = monotonicMs();
+    this.#schedulePlan();
+    const { nodes, cluster, expired } = this.#ports.view((tx) => ({
+      nodes: listNodes(tx),
+      cluster: clusterRow(tx),
+      expired: this.#expiring ? [] : jobsToExpire(tx, Date.now()),
+    }));
+    if (cluster === undefined) return;
+    for (const lost of lostNodes({ nodes, leases: this.#ports.leases.grantedAt, electedAt: this.#ports.leases.electedAt, now, self: this.#ports.self })) {
+      if (this.#lostProposed.has(lost.node)) continue;
+      this.#lostProposed.add(lost.node);
+      this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, { node: lost.node });
+      void this.#ports.propose("node.lost", lost).then(() => this.#lostProposed.delete(lost.node));
+    }
+    const configuration = this.#ports.configuration();
+    const change = planVoters({
+      configuration,
+      members: nodes.map((node) => ({
+        node: node.id,
+        state: node.state,
+        lag: node.id === this.#ports.self ? 0 : this.#ports.lag(node.id),
+        alive: node.id === this.#ports.self || this.#ports.leases.isFresh(node.id),
+      })),
+      wanted: cluster.votersWanted,
+      self: this.#ports.self,
+    });
+    if (change !== undefined) this.#ports.proposeConfiguration(change, configuration);
+    if (expired.length > 0) {
+      this.#expiring = true;
+      void this.#ports.propose("job.expire", { jobs: expired }).then(() => {
+        this.#expiring = false;
+      });
+    }
+  }
+}

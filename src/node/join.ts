@@ -1,0 +1,154 @@
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { nodeId, type NodeId } from "../lib/ids.ts";
+import type { Labels } from "../lib/selector.ts";
+import { accept, type Outcome, refuse, type Refusal } from "../lib/outcome.ts";
+import { fingerprint, type JoinToken, macOf, sameText } from "./credentials.ts";
+import type { TokenRow } from "../state/queries.ts";
+
+/**
+ * Joining over plain HTTP on loopback. The joiner shows that it holds a token's secret without sending it (a MAC keyed by
+ * the secret's hash, which is all that the cluster keeps) and learns the cluster key sealed under the same hash; it
+ * accepts the key only if its fingerprint is the one in the token. So neither side can be played by a stranger.
+ *
+ *   joiner -> member   {token, nonce, request, mac}         mac = HMAC(hash, "join" | nonce | request)
+ *   member -> joiner   {nonce, sealed}                      sealed = AES-256-GCM(HKDF(hash, both nonces), answer)
+ */
+export interface JoinRequest {
+  readonly name: string;
+  /** Random, made once per joining attempt: a repeated request gives the same node id. */
+  readonly incarnation: string;
+  readonly labels: Labels;
+  readonly slots: number;
+  readonly ioTasks: number;
+  readonly level: number;
+  readonly version: string;
+  readonly votersWanted: number | undefined;
+  /** The API token that the node's own context will hold: only its hash travels. */
+  readonly apiToken: { readonly id: string; readonly hash: string };
+}
+
+export interface JoinAnswer {
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly clusterKey: string;
+  readonly peers: readonly { readonly node: NodeId; readonly address: string }[];
+}
+
+interface Envelope {
+  readonly token: string;
+  readonly nonce: string;
+  readonly request: string;
+  readonly mac: string;
+}
+
+const nonceBytes = 32;
+
+/** What a member does with the body of POST /v1/join. */
+export interface JoinPorts {
+  findToken(id: string): Promise<Outcome<TokenRow | undefined>>;
+  votersWanted(): number;
+  /** Logs node.join; gives the node's id. */
+  admit(token: string, request: JoinRequest): Promise<Outcome<NodeId>>;
+  answer(node: NodeId): JoinAnswer;
+}
+
+export async function admitJoiner(body: unknown, ports: JoinPorts): Promise<Outcome<{ nonce: string; sealed: string }>> {
+  const envelope = parseEnvelope(body);
+  if (envelope === undefined) return refuse("invalid", "this is not a join request");
+  const found = await ports.findToken(envelope.token);
+  if (!found.ok) return found;
+  const row = found.value;
+  const unknown = refuse("unauthorized", "the join token is not known to this cluster: make one with 'skein cluster token' and use it whole");
+  if (row === undefined || row.kind !== "join") return unknown;
+  if (!sameText(envelope.mac, macOf(row.hash, joinText(envelope.nonce, envelope.request)))) return unknown;
+  const request = parseRequest(envelope.request);
+  if (request === undefined) return refuse("invalid", "this is not a join request of this version of skein: use the same binary on all hosts");
+  const wanted = ports.votersWanted();
+  if (request.votersWanted !== undefined && request.votersWanted !== wanted) {
+    return refuse("conflict", `this cluster wants ${wanted} voters, not ${request.votersWanted}: leave --voters out`);
+  }
+  const admitted = await ports.admit(envelope.token, request);
+  if (!admitted.ok) return admitted;
+  const nonce = randomBytes(nonceBytes).toString("base64url");
+  const sealed = seal(row.hash, envelope.nonce, nonce, JSON.stringify(ports.answer(admitted.value)));
+  return accept({ nonce, sealed });
+}
+
+/** Asks one member. A refusal carries the member's own words; a thrown error means that it could not be reached. */
+export async function askToJoin(
+  address: string,
+  token: JoinToken,
+  hash: string,
+  request: JoinRequest,
+): Promise<Outcome<JoinAnswer>> {
+  const nonce = randomBytes(nonceBytes).toString("base64url");
+  const text = JSON.stringify(request);
+  const url = `${address.includes("://") ? address : `http://${address}`}/v1/join`;
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ token: token.id, nonce, request: text, mac: macOf(hash, joinText(nonce, text)) }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const reply: unknown = await response.json();
+  if (!response.ok) {
+    const error = (reply as { error?: { code?: string; message?: string } }).error;
+    const code = (error?.code ?? "unavailable") as Refusal["code"];
+    return refuse(code, error?.message ?? `${address} answered ${response.status}`);
+  }
+  const { nonce: theirs, sealed } = reply as { nonce: string; sealed: string };
+  const opened = unseal(hash, nonce, theirs, sealed);
+  if (opened === undefined) {
+    return refuse("unauthorized", `${address} could not prove that it knows the token: check the address`);
+  }
+  const answer = JSON.parse(opened) as JoinAnswer;
+  if (fingerprint(answer.clusterKey) !== token.fingerprint) {
+    return refuse("unauthorized", `${address} belongs to another cluster than the token: check the address`);
+  }
+  return accept({ ...answer, node: nodeId(answer.node) });
+}
+
+function joinText(nonce: string, request: string): string {
+  return `join\n${nonce}\n${request}`;
+}
+
+function keyFor(hash: string, clientNonce: string, serverNonce: string): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", hash, `${clientNonce}.${serverNonce}`, "skein join answer", 32));
+}
+
+function seal(hash: string, clientNonce: string, serverNonce: string, text: string): string {
+  const iv = randomBytes(12);
+  const cipher = createCipheriv("aes-256-gcm", keyFor(hash, clientNonce, serverNonce), iv);
+  const body = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
+  return Buffer.concat([iv, cipher.getAuthTag(), body]).toString("base64url");
+}
+
+function unseal(hash: string, clientNonce: string, serverNonce: string, sealed: string): string | undefined {
+  try {
+    const bytes = Buffer.from(sealed, "base64url");
+    const decipher = createDecipheriv("aes-256-gcm", keyFor(hash, clientNonce, serverNonce), bytes.subarray(0, 12));
+    decipher.setAuthTag(bytes.subarray(12, 28));
+    return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString("utf8");
+  } catch {
+    return undefined; // not sealed under this token's hash: the caller says so
+  }
+}
+
+function parseEnvelope(body: unknown): Envelope | undefined {
+  if (typeof body !== "object" || body === null) return undefined;
+  const { token, nonce, request, mac } = body as Record<string, unknown>;
+  if (typeof token !== "string" || typeof nonce !== "string" || typeof request !== "string" || typeof mac !== "string") {
+    return undefined;
+  }
+  return { token, nonce, request, mac };
+}
+
+/** The request as text was authenticated; its shape is checked by node.join's own schema afterwards. */
+function parseRequest(text: string): JoinRequest | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as JoinRequest) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,122 @@
+import type { NodeId } from "../lib/ids.ts";
+import { nobody } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { monotonicMs } from "./monotonic.ts";
+
+/**
+ * Leases (J3, J4). A node may run work only while it holds one. It asks the leader every leaseRenewMs, and at once when new
+ * assignments wait; the leader confirms that it still leads *after* the request came, so a deposed leader grants
+ * nothing. The node counts leaseMs from sending; the leader counts lostAfterMs from its grant, which is later. Hence:
+ * end of the lease at the node < earliest node.lost of the leader.
+ */
+export interface LeasePorts {
+  leader(): NodeId;
+  isLeading(): boolean;
+  /** By rpc; undefined: not granted (not leading, or the node is declared lost). */
+  askLeader(leader: NodeId): Promise<LeaseGrant | undefined>;
+  /** The same on this node, when it leads. */
+  grantSelf(): Promise<LeaseGrant | undefined>;
+  waitApplied(index: number, deadline: number): Promise<boolean>;
+  /** The executor learns that it may run assignments with fence <= index until endsAt (monotonicMs). */
+  granted(endsAt: number, index: number): void;
+  /** The state says that this node was declared lost, or does not know it: it must announce itself again. */
+  onDeclaredLost(): void;
+}
+
+export type LeaseGrant = { readonly kind: "granted"; readonly index: number } | { readonly kind: "lost" };
+
+/** The asking side: one request at a time, a wish that comes meanwhile is served by the next one. */
+export class LeaseHolder {
+  readonly #ports: LeasePorts;
+  #asking = false;
+  #wanted = false;
+  #endsAt = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(ports: LeasePorts) {
+    this.#ports = ports;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.want(), limits.leaseRenewMs);
+    this.want();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Milliseconds left, 0 when there is none. */
+  leftMs(): number {
+    return Math.max(0, this.#endsAt - monotonicMs());
+  }
+
+  want(): void {
+    this.#wanted = true;
+    if (!this.#asking) void this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    this.#asking = true;
+    while (this.#wanted) {
+      this.#wanted = false;
+      const leader = this.#ports.leader();
+      if (leader === nobody) break; // the next tick, or the new leader, asks again
+      const sentAt = monotonicMs();
+      try {
+        const grant = this.#ports.isLeading() ? await this.#ports.grantSelf() : await this.#ports.askLeader(leader);
+        if (grant?.kind === "lost") this.#ports.onDeclaredLost();
+        if (grant?.kind === "granted") await this.#take(sentAt + limits.leaseMs, grant.index);
+      } catch {
+        // Unreachable: the renewal that follows in leaseRenewMs, or the change of leader, is the retry.
+      }
+    }
+    this.#asking = false;
+  }
+
+  async #take(endsAt: number, index: number): Promise<void> {
+    this.#endsAt = Math.max(this.#endsAt, endsAt);
+    // Only with the state that the grant names does this node know what was taken from it before the grant.
+    if (await this.#ports.waitApplied(index, endsAt)) this.#ports.granted(endsAt, index);
+  }
+}
+
+/** The leader's side: when each node's lease was last granted, forgotten with the leadership. */
+export class LeaseTable {
+  readonly #grantedAt = new Map<NodeId, number>();
+  #electedAt = 0;
+
+  elected(): void {
+    this.#grantedAt.clear();
+    this.#electedAt = monotonicMs();
+  }
+
+  get electedAt(): number {
+    return this.#electedAt;
+  }
+
+  grant(node: NodeId): void {
+    this.#grantedAt.set(node, monotonicMs());
+  }
+
+  forget(node: NodeId): void {
+    this.#grantedAt.delete(node);
+  }
+
+  /** Node -> monotonicMs of its last grant under this leader. */
+  get grantedAt(): ReadonlyMap<NodeId, number> {
+    return this.#grantedAt;
+  }
+
+  /** Milliseconds until the node's lease ends, counted from its grant; 0 when it has none. */
+  leftMs(node: NodeId): number {
+    const at = this.#grantedAt.get(node);
+    return at === undefined ? 0 : Math.max(0, Math.round(at + limits.leaseMs - monotonicMs()));
+  }
+
+  /** The node renewed lately enough to be given work. */
+  isFresh(node: NodeId): boolean {
+    const at = this.#grantedAt.get(node);
+    return at !== undefined && monotonicMs() - at < limits.leaseMs;
+  }
+}

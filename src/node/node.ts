@@ -1,0 +1,663 @@
+import type { AttemptName, Executor, ExecutorOptions } from "../executor/types.ts";
+import { Fault } from "../lib/fault.ts";
+import { index as toIndex, nobody, type NodeId, term } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import type { Labels } from "../lib/selector.ts";
+import { Raft } from "../raft/raft.ts";
+import type { Configuration, Leadership, Restored } from "../raft/types.ts";
+import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
+import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { Principal, Report } from "../state/types.ts";
+import type { Identity, LogStore } from "../storage/types.ts";
+import type { Transport, TransportOptions } from "../transport/types.ts";
+import type { AppliedEvent, LogPage, LogRequest, NodeApi, NodeStatus } from "./api.ts";
+import { newJoinToken, parseApiToken, principalOf } from "./credentials.ts";
+import { Driver } from "./drive.ts";
+import { Duties } from "./duties.ts";
+import { Events } from "./events.ts";
+import { admitJoiner, type JoinRequest } from "./join.ts";
+import { type LeaseGrant, LeaseHolder, LeaseTable } from "./lease.ts";
+import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
+import { monotonicMs } from "./monotonic.ts";
+import { type ForwardReply, Proposer } from "./propose.ts";
+import { Reader } from "./read.ts";
+import type { BatchOutcome, StateWriter } from "./state-writer.ts";
+import { Work } from "./work.ts";
+
+/**
+ * One node of the mesh: the meeting point of consensus, state, transport, storage and execution. This file only connects
+ * them; what each does is in its own file beside it. Awaits stand in propose, read, join and leave, and none of them
+ * keeps a decision about leadership across an await: the log decides.
+ */
+
+/** The cluster level that this binary speaks (S2). */
+export const ownLevel = 1;
+
+/** How long a removed node's sockets are kept open. */
+const departMs = 5000;
+
+export interface NodeParts {
+  readonly identity: Identity;
+  readonly version: string;
+  readonly dataDir: string;
+  readonly incarnation: string;
+  readonly capacity: { readonly slots: number; readonly ioTasks: number };
+  readonly labels: Labels;
+  readonly restored: Restored;
+  /** What state.db had applied at start. */
+  readonly applied: number;
+  readonly logStore: LogStore;
+  /** Runs a query in one read transaction of a read-only connection. */
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  readonly writer: Pick<StateWriter, "apply">;
+  openTransport(hooks: TransportHooks): Transport;
+  openExecutor(hooks: ExecutorHooks): Executor;
+  /** Numbers in [0, 1) for elections. */
+  random(): number;
+  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** The node has left the cluster and is to stop. */
+  onLeft(): void;
+  /** This node was removed by others. */
+  onRemoved(reason: string): void;
+}
+
+export type TransportHooks = Pick<
+  TransportOptions,
+  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused"
+>;
+export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started">;
+
+type Committed<Name extends CommandName> = Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>;
+
+export class Node implements NodeApi {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly cluster: string;
+  readonly version: string;
+  readonly #parts: NodeParts;
+  readonly #self: Principal;
+  readonly #driver: Driver;
+  readonly #transport: Transport;
+  readonly #executor: Executor;
+  readonly #events: Events;
+  readonly #proposer: Proposer;
+  readonly #reader: Reader;
+  readonly #leases = new LeaseTable();
+  readonly #lease: LeaseHolder;
+  readonly #duties: Duties;
+  readonly #work: Work;
+  readonly #tokens = new Map<string, Principal>();
+  #leadership: Leadership = { role: "follower", term: term(0), leader: nobody };
+  #configuration: Configuration;
+  #applied: number;
+  #level = ownLevel;
+  #announced = false;
+  #announcing = false;
+  /** Where this node can be reached, once it listens. */
+  #addresses = { api: "", peer: "" };
+  #stopping = false;
+  #peers = new Map<NodeId, string>();
+  readonly #departing = new Set<NodeId>();
+
+  constructor(parts: NodeParts) {
+    const { identity } = parts;
+    this.#parts = parts;
+    this.id = identity.node;
+    this.name = identity.name;
+    this.cluster = identity.cluster;
+    this.version = parts.version;
+    this.#self = { token: "", name: identity.name, role: "node" };
+    this.#applied = parts.applied;
+    this.#configuration = parts.restored.baseConfiguration;
+    this.#events = new Events(parts.applied);
+    this.#driver = new Driver(this.#openRaft(), parts.logStore, {
+      send: (message) => this.#transport.send(message),
+      apply: (entries) => parts.writer.apply(entries),
+      onReads: (reads) => this.#reader.onReads(reads),
+      onLeadership: (leadership) => this.#onLeadership(leadership),
+      onConfiguration: (configuration) => {
+        this.#configuration = configuration;
+      },
+      beforeDrain: () => this.#proposer.logGathered(),
+    });
+    const raft = this.#driver.raft;
+    const schedule = (): void => this.#driver.schedule();
+    const leader = (): NodeId => this.#leadership.leader;
+    const isLeading = (): boolean => raft.role === "leader";
+    this.#transport = parts.openTransport({
+      onMessage: (message) => this.#driver.step(message),
+      onDisconnected: (peer) => this.#driver.disconnected(peer),
+      onConnected: (peer) => this.#driver.connected(peer),
+      onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
+      onRefused: (peer, reason) => this.#onRefused(peer, reason),
+    });
+    this.#proposer = new Proposer(
+      {
+        self: this.id,
+        level: () => this.#level,
+        leader,
+        isLeading,
+        schedule,
+        propose: (data) => raft.propose(data),
+        forward: async (to, batch) => (await this.#transport.request(to, "propose", batch)) as ForwardReply,
+      },
+      identity.starts,
+    );
+    this.#reader = new Reader({
+      leader,
+      isLeading,
+      schedule,
+      applied: () => this.#applied,
+      readIndex: (ticket) => raft.readIndex(ticket),
+      askLeader: async (to) => (await this.#transport.request(to, "read-index", null)) as number | undefined,
+    });
+    this.#executor = parts.openExecutor({
+      report: (reports) => this.#report(reports),
+      started: (attempts) => this.#started(attempts),
+    });
+    this.#lease = new LeaseHolder({
+      leader,
+      isLeading,
+      askLeader: async (to) => (await this.#transport.request(to, "lease", null)) as LeaseGrant | undefined,
+      grantSelf: () => this.#grant(this.id),
+      waitApplied: (index, deadline) => this.#reader.waitApplied(index, deadline),
+      granted: (endsAt, index) => this.#executor.lease(endsAt, index),
+      onDeclaredLost: () => this.#announceAgain(),
+    });
+    this.#executor.onLeaseWanted(() => this.#lease.want());
+    this.#work = new Work(this.id, this.#executor, parts.view);
+    this.#duties = new Duties({
+      self: this.id,
+      leases: this.#leases,
+      view: parts.view,
+      propose: (name, input) => this.#proposeAsLeader(name, input),
+      configuration: () => this.#configuration,
+      proposeConfiguration: (change, basedOn) => {
+        const proposed = raft.proposeConfiguration(change, basedOn);
+        if (proposed.ok) parts.log("info", `membership: ${change.kind} node ${change.node}`, { index: proposed.index });
+        this.#driver.schedule();
+      },
+      lag: (node) => (this.#transport.isConnected(node) ? raft.lag(node) : undefined),
+      log: parts.log,
+    });
+  }
+
+  #openRaft(): Raft {
+    const { restored, logStore, applied } = this.#parts;
+    return new Raft(
+      {
+        id: this.id,
+        random: () => this.#parts.random(),
+        heartbeatTicks: 5,
+        electionTicks: 60,
+        disconnectTicks: 2,
+        retryTicks: 5,
+        appendMessageBytes: limits.appendMessageBytes,
+        inflightAppends: limits.inflightAppends,
+        uncommittedBytes: limits.uncommittedBytes,
+        logWindowBytes: limits.logWindowBytes,
+        promoteLagEntries: 100,
+        applied: toIndex(applied),
+      },
+      restored,
+      logStore,
+    );
+  }
+
+  // ---------------------------------------------------------------------------------------------- life
+
+  /** Binds the peer port; gives its address. Throws Fault "port". */
+  listen(): Promise<{ readonly host: string; readonly port: number }> {
+    return this.#transport.listen();
+  }
+
+  /** Starts to take part. `addresses` are what other members and clients use to reach this node. */
+  async start(addresses: { readonly api: string; readonly peer: string }): Promise<void> {
+    this.#addresses = addresses;
+    this.#setPeers();
+    this.#driver.start();
+    if (this.#isOnlyVoter()) this.#driver.raft.campaign();
+    this.#driver.drain();
+    void this.#takePart();
+  }
+
+  /** Stops taking part: hands leadership over where it can; running work stays with the guard. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#lease.stop();
+    if (this.isLeading && this.#configuration.voters.length > 1) await this.#handOver();
+    this.#duties.stop();
+    this.#proposer.close();
+    this.#driver.stop();
+    await this.#executor.close();
+    await this.#transport.close();
+  }
+
+  get isLeading(): boolean {
+    return this.#driver.raft.role === "leader";
+  }
+
+  /** Steps down in favour of the voter that is closest, and waits a moment for it to lead. */
+  async #handOver(): Promise<boolean> {
+    const raft = this.#driver.raft;
+    const candidates = this.#configuration.voters
+      .filter((node) => node !== this.id && this.#transport.isConnected(node))
+      .sort((a, b) => (raft.lag(a) ?? Infinity) - (raft.lag(b) ?? Infinity));
+    const to = candidates[0];
+    if (to === undefined) return false;
+    raft.transfer(to);
+    this.#driver.drain();
+    const deadline = monotonicMs() + 2000;
+    while (monotonicMs() < deadline) {
+      if (!this.isLeading && this.#leadership.leader !== nobody) return true;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return false;
+  }
+
+  #isOnlyVoter(): boolean {
+    const { voters, outgoing } = this.#configuration;
+    return voters.length === 1 && voters[0] === this.id && outgoing.length === 0;
+  }
+
+  /** Announces this node until the log has it, learns what it holds, and begins to ask for leases. */
+  async #takePart(): Promise<void> {
+    await Promise.all([this.#executor.open(), this.#announce()]);
+    while (!this.#stopping) {
+      const current = await this.#reader.linearizable();
+      if (current.ok) break;
+    }
+    if (this.#stopping) return;
+    this.#work.reconcile();
+    this.#lease.start();
+  }
+
+  /** What this node says of itself at every start. */
+  #announcement(): Omit<CommandInput<"node.seen">, "node"> {
+    return {
+      incarnation: this.#parts.incarnation,
+      ...this.#addresses,
+      labels: this.#parts.labels,
+      ...this.#parts.capacity,
+      level: ownLevel,
+      version: this.version,
+    };
+  }
+
+  #announceAgain(): void {
+    if (this.#announcing) return;
+    this.#announced = false;
+    void this.#announce();
+  }
+
+  async #announce(): Promise<void> {
+    if (this.#announcing) return;
+    this.#announcing = true;
+    while (!this.#announced && !this.#stopping) {
+      const outcome = await this.#propose("node.seen", {
+        node: this.id,
+        ...this.#announcement(),
+      });
+      if (outcome.ok) this.#announced = true;
+      else if (outcome.why.code === "not-found" && this.#parts.view(clusterRow) !== undefined) {
+        this.#parts.onRemoved(outcome.why.message);
+        break;
+      } else await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    this.#announcing = false;
+  }
+
+  // ---------------------------------------------------------------------------------------- the two hooks
+
+  /** storage: everything up to `token` is synced. */
+  onDurable(token: number): void {
+    this.#driver.durable(token);
+  }
+
+  /** The disk is full and nothing was written: lead no longer, refuse until there is room (D4). */
+  onDiskFull(message: string): void {
+    this.#parts.log("error", message);
+    this.#driver.raft.resign();
+    this.#driver.drain();
+  }
+
+  /** state: entries up to `applied` are in state.db. */
+  onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void {
+    this.#applied = applied;
+    this.#driver.applied(toIndex(applied));
+    this.#onChanges(events);
+    this.#reader.onApplied(applied);
+    this.#proposer.onOutcomes(outcomes);
+    this.#events.publish(events, Date.now());
+    this.#duties.onApplied(events);
+    this.#work.onApplied(events);
+  }
+
+  #onChanges(events: readonly AppliedEvent[]): void {
+    let members = false;
+    let tokens = false;
+    for (const event of events) {
+      for (const change of event.changes) {
+        if (change.topic === "node" || change.topic === "cluster") members = true;
+        else if (change.topic === "token") tokens = true;
+      }
+    }
+    if (tokens || members) this.#tokens.clear();
+    if (!members) return;
+    this.#setPeers();
+    this.#level = this.#parts.view(clusterRow)?.level ?? ownLevel;
+  }
+
+  #setPeers(): void {
+    const rows = this.#parts.view(listNodes);
+    const known = new Map(this.#parts.identity.peers.map((peer) => [peer.node, peer.address]));
+    // A member's row is newer than what identity.json remembers; before the first entry only the latter is known.
+    if (rows.length > 0) known.clear();
+    for (const row of rows) if (row.peer !== "") known.set(row.id, row.peer);
+    for (const [node, address] of this.#peers) {
+      if (known.has(node)) continue;
+      // A node that has just been removed is still told so: it learns of the entry before its sockets close.
+      known.set(node, address);
+      if (!this.#departing.has(node)) {
+        this.#departing.add(node);
+        setTimeout(() => {
+          this.#departing.delete(node);
+          this.#peers.delete(node);
+          if (!this.#stopping) this.#setPeers();
+        }, departMs);
+      }
+    }
+    known.delete(this.id);
+    this.#peers = known;
+    this.#transport.setPeers([...known].map(([node, address]) => ({ node, address })));
+  }
+
+  #onLeadership(leadership: Leadership): void {
+    const before = this.#leadership;
+    this.#leadership = leadership;
+    if (leadership.role === "leader") {
+      if (before.role !== "leader" || before.term !== leadership.term) {
+        this.#parts.log("info", `leading in term ${leadership.term}`);
+        this.#leases.elected();
+        void this.#startDuties(leadership.term);
+      }
+    } else if (before.role === "leader") {
+      this.#parts.log("info", `leading no longer, term ${leadership.term}`);
+      this.#duties.stop();
+    }
+    this.#proposer.onLeadership(leadership.term);
+    if (leadership.leader !== nobody && leadership.leader !== before.leader) this.#lease.want();
+  }
+
+  /** Duties begin once the state has everything that earlier leaders committed. */
+  async #startDuties(of: number): Promise<void> {
+    const index = await this.#reader.confirm();
+    if (index === undefined || !(await this.#reader.waitApplied(index, Infinity))) return;
+    if (this.isLeading && this.#leadership.term === of && !this.#stopping) this.#duties.start();
+  }
+
+  #onRefused(peer: NodeId, reason: string): void {
+    this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
+  }
+
+  // ---------------------------------------------------------------------------------------------- peers
+
+  async #onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown> {
+    switch (method) {
+      case "propose":
+        return this.#proposer.onForwarded(peer, body as Uint8Array);
+      case "read-index":
+        return this.#reader.confirm();
+      case "lease":
+        return this.#grant(peer);
+      case "log.read":
+        return readLocalLog(body as LogRequest & { attempt: number }, this.#logPorts);
+      default:
+        throw new Fault("protocol", `this version does not know the request "${method}"`, "never");
+    }
+  }
+
+  /**
+   * Leader: grants `node` its lease. Leadership is confirmed first, by a round that began after the request came; what follows the
+   * confirmation is one step without awaits, so no node.lost can come between (J3).
+   */
+  async #grant(node: NodeId): Promise<LeaseGrant | undefined> {
+    const index = await this.#reader.confirm();
+    if (index === undefined || !this.isLeading || this.#duties.isLosing(node)) return undefined;
+    const row = this.#parts.view((tx) => findNode(tx, node));
+    if (row === undefined || row.state === "lost") return { kind: "lost" };
+    this.#leases.grant(node);
+    this.#duties.onLease();
+    return { kind: "granted", index };
+  }
+
+  // ------------------------------------------------------------------------------------ commands and reads
+
+  propose<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Committed<Name>> {
+    const definition = commandByName(name);
+    const payload = definition.prepare(input as never, by);
+    return this.#proposer.submit([definition.tag, by.token, by.name, by.role, payload]) as Promise<Committed<Name>>;
+  }
+
+  #propose<Name extends CommandName>(name: Name, input: CommandInput<Name>): Promise<Committed<Name>> {
+    return this.propose(name, input, this.#self);
+  }
+
+  #proposeAsLeader<Name extends CommandName>(name: Name, input: CommandInput<Name>): Promise<Committed<Name>> {
+    const definition = commandByName(name);
+    const payload = definition.prepare(input as never, this.#self);
+    return this.#proposer.submitAsLeader([definition.tag, "", this.name, "node", payload]) as Promise<Committed<Name>>;
+  }
+
+  /** The log has no cluster.create yet, and this node alone is to write it. */
+  mustFound(): boolean {
+    return this.id === 1 && this.#isOnlyVoter() && this.#parts.view(clusterRow) === undefined;
+  }
+
+  /** The first entry of a new cluster; refused as conflict when it is there already. */
+  createCluster(input: Omit<CommandInput<"cluster.create">, "node">): Promise<Committed<"cluster.create">> {
+    return this.#propose("cluster.create", { ...input, node: { name: this.name, ...this.#announcement() } });
+  }
+
+  /** Resolves once the local state knows this node: its own token is good here from then on. */
+  async becomesMember(): Promise<void> {
+    while (this.#parts.view((tx) => findNode(tx, this.id)) === undefined && !this.#stopping) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  async read<Value>(
+    query: (tx: ReadTx) => Value,
+    options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
+  ): Promise<Outcome<{ readonly value: Value; readonly index: number }>> {
+    if (options.minIndex !== undefined && options.minIndex > this.#applied) {
+      const there = await this.#reader.waitApplied(options.minIndex, monotonicMs() + limits.readWaitMs);
+      if (!there) {
+        return refuse("unavailable", `this node has not reached index ${options.minIndex} yet: repeat, or ask another node`, {
+          retryAfterMs: 1000,
+        });
+      }
+    }
+    if (options.consistency === "linearizable") {
+      const reached = await this.#reader.linearizable();
+      if (!reached.ok) return reached;
+    }
+    return accept(this.#parts.view((tx) => ({ index: appliedIndex(tx), value: query(tx) })));
+  }
+
+  authenticate(text: string): Principal | undefined {
+    const parsed = parseApiToken(text);
+    if (parsed === undefined) return undefined;
+    const known = this.#tokens.get(text);
+    if (known !== undefined) return known;
+    const row = this.#parts.view((tx) => findToken(tx, parsed.id));
+    const principal = principalOf(parsed.secret, row, Date.now());
+    // A token with an end is judged anew each time.
+    if (principal !== undefined && row?.expiresAt === null) this.#tokens.set(text, principal);
+    return principal;
+  }
+
+  async createJoinToken(
+    options: { readonly ttlMs: number; readonly uses: number },
+    by: Principal,
+  ): Promise<Outcome<{ readonly token: string }>> {
+    const token = newJoinToken(this.#parts.identity.clusterKey);
+    const outcome = await this.propose(
+      "token.create",
+      {
+        id: token.id,
+        hash: token.hash,
+        kind: "join",
+        name: `join token of ${by.name}`,
+        role: "operator",
+        expiresAt: Date.now() + options.ttlMs,
+        uses: options.uses,
+      },
+      by,
+    );
+    return outcome.ok ? accept({ token: token.text }) : outcome;
+  }
+
+  join(body: unknown): Promise<Outcome<unknown>> {
+    return admitJoiner(body, {
+      findToken: async (id) => {
+        const found = await this.read((tx) => findToken(tx, id), { consistency: "linearizable" });
+        return found.ok ? accept(found.value.value) : found;
+      },
+      votersWanted: () => this.#parts.view(clusterRow)?.votersWanted ?? 0,
+      admit: (joinToken, request) => this.#admit(joinToken, request),
+      answer: (node) => ({
+        cluster: this.cluster,
+        node,
+        clusterKey: this.#parts.identity.clusterKey,
+        peers: [
+          { node: this.id, address: this.#addresses.peer },
+          ...this.#parts
+            .view(listNodes)
+            .filter((row) => row.id !== this.id && row.id !== node && row.peer !== "")
+            .map((row) => ({ node: row.id, address: row.peer })),
+        ],
+      }),
+    });
+  }
+
+  async #admit(joinToken: string, request: JoinRequest): Promise<Outcome<NodeId>> {
+    const { apiToken, votersWanted: _, ...rest } = request;
+    const input = commandByName("node.join").input.safeParse({
+      ...rest,
+      api: "",
+      peer: "",
+      joinToken,
+      token: { ...apiToken, name: `node ${rest.name}` },
+    });
+    if (!input.success) return refuse("invalid", "the join request is not complete: use the same version of skein on all hosts");
+    const outcome = await this.#propose("node.join", input.data);
+    return outcome.ok ? accept(outcome.value.value.node) : outcome;
+  }
+
+  // ------------------------------------------------------------------------------------------------- work
+
+  /** task.finish: settles when the reports are in the log; the executor keeps and repeats what was not. */
+  async #report(reports: readonly Report[]): Promise<void> {
+    const outcome = await this.#propose("task.finish", { node: this.id, reports: [...reports] });
+    if (!outcome.ok && (outcome.why.code === "unavailable" || outcome.why.code === "busy")) {
+      throw new Fault("peer-unreachable", outcome.why.message, "safe"); // reports are fenced by their attempt: repeat freely
+    }
+  }
+
+  #started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void {
+    void this.#propose("task.start", { node: this.id, tasks: [...attempts] });
+  }
+
+  get #logPorts(): LogPorts {
+    return {
+      self: this.id,
+      dataDir: this.#parts.dataDir,
+      view: (query) => this.#parts.view(query),
+      ask: (node, request) =>
+        this.#transport.request(node, "log.read", request, { channel: "bulk", timeoutMs: request.waitMs + limits.rpcTimeoutMs }),
+    };
+  }
+
+  readLog(request: LogRequest): Promise<Outcome<LogPage>> {
+    return readLog(request, this.#logPorts);
+  }
+
+  // ------------------------------------------------------------------------------------------------ watch
+
+  watch(listener: (event: AppliedEvent) => void): () => void {
+    return this.#events.watch(listener);
+  }
+
+  eventsAfter(from: number): readonly AppliedEvent[] | undefined {
+    return this.#events.after(from);
+  }
+
+  oldestEvent(): number {
+    return this.#events.oldest();
+  }
+
+  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    return this.#events.jobChanged(jobs, timeoutMs, signal);
+  }
+
+  status(): NodeStatus {
+    const raft = this.#driver.raft;
+    const { leader, role } = this.#leadership;
+    const { voters, learners } = this.#configuration;
+    const leading = this.isLeading;
+    const rows = this.#parts.view(listNodes);
+    return {
+      id: this.id,
+      cluster: this.cluster,
+      level: this.#level,
+      term: this.#leadership.term,
+      leader: leader === nobody ? null : leader,
+      role: leading ? "leader" : learners.includes(this.id) ? "learner" : role === "follower" ? "follower" : "candidate",
+      commit: raft.commit,
+      applied: this.#applied,
+      lastIndex: raft.lastIndex,
+      voters,
+      learners,
+      ready: !this.#stopping && (leading || (leader !== nobody && this.#transport.isConnected(leader))),
+      peers: rows
+        .filter((row) => row.id !== this.id)
+        .map((row) => ({
+          node: row.id,
+          connected: this.#transport.isConnected(row.id),
+          lag: leading ? (raft.lag(row.id) ?? null) : null,
+          leaseMs: leading ? this.#leases.leftMs(row.id) : null,
+        })),
+      tasksRunning: this.#executor.running(),
+      transport: this.#transport.stats(),
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------------ leave
+
+  /** Drains, waits for the work, hands leadership over, takes the node out of the log's members and stops. */
+  async leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>> {
+    if (this.#parts.view(listNodes).length === 1) {
+      return refuse("conflict", "this is the cluster's last node: stop it with SIGTERM, and delete its data directory if the data is not wanted");
+    }
+    const drained = await this.propose("node.drain", { node: this.id }, this.#self);
+    if (!drained.ok) return drained;
+    const deadline = monotonicMs() + timeoutMs;
+    while (this.#executor.running() > 0 || this.#parts.view((tx) => assignmentsOf(tx, this.id)).length > 0) {
+      if (monotonicMs() > deadline) {
+        return refuse("conflict", `${this.#executor.running()} tasks still run here: the node is draining, repeat 'skein leave' later or with a longer --timeout`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    if (this.isLeading && !(await this.#handOver())) {
+      return refuse("unavailable", "no other voter could take over the leadership: is a majority of the voters up?", { retryAfterMs: 1000 });
+    }
+    const removed = await this.propose("node.remove", { node: this.id }, this.#self);
+    if (!removed.ok) return removed;
+    this.#parts.onLeft();
+    return accept({ left: true });
+  }
+}

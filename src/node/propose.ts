@@ -1,0 +1,300 @@
+import { randomBytes } from "node:crypto";
+import { nobody, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
+import type { Proposed, ProposeRefusal } from "../raft/types.ts";
+import { decodeBatch, encodeBatch, encodeEntry, type CommandRecord } from "../state/entry.ts";
+import { checkBatch } from "../state/commands/check.ts";
+import { Fault } from "../lib/fault.ts";
+import { monotonicMs } from "./monotonic.ts";
+import type { BatchOutcome } from "./state-writer.ts";
+
+/**
+ * Step 4 of the walk. Commands of one turn of the loop become one batch; the batch's bytes go to the leader (this
+ * node or another), which logs batches of any origin together as one entry with its clock and random bytes. The
+ * outcome comes back through this node's own state, so a caller that has been answered reads its own write here.
+ *
+ * A batch that no leader took within limits.unroutedWriteMs is refused: nothing happened. One that was handed over is
+ * handed to each new leader again until its outcome is seen; the state applies (origin, serial) once (S3).
+ */
+
+/** What the proposer needs of its surroundings. */
+export interface ProposerPorts {
+  readonly self: NodeId;
+  /** The level that the entry states (S2). */
+  level(): number;
+  /** 0 when unknown. */
+  leader(): NodeId;
+  isLeading(): boolean;
+  /** Step 5: into the machine. */
+  propose(data: Uint8Array): Proposed;
+  /** Bytes to the leader by rpc; resolves when it logged or refused them, throws a Fault otherwise. */
+  forward(leader: NodeId, batch: Uint8Array): Promise<ForwardReply>;
+  /** Asks for a drain at the end of this turn. */
+  schedule(): void;
+}
+
+/** The leader's answer to a forwarded batch: it is in its log, or why not. */
+export type ForwardReply = { readonly ok: true } | { readonly ok: false; readonly why: ProposeRefusal };
+
+interface Waiting {
+  readonly record: CommandRecord;
+  readonly resolve: (outcome: Outcome<{ value: unknown; index: number }>) => void;
+}
+
+interface Flight {
+  readonly serial: number;
+  readonly bytes: Uint8Array;
+  readonly waiting: readonly Waiting[];
+  readonly since: number;
+  /** Some leader may have logged it: it can not be called unwritten any more. */
+  maybeLogged: boolean;
+  /** Handed over and not answered. */
+  outstanding: number;
+  /** The leader that it is being handed to, so that it is not sent twice to the same one. */
+  sentTo: NodeId;
+  sentTerm: number;
+  /** A duty's command: void in any other term than this one (J3: a node.lost must not be logged late). */
+  readonly onlyTerm: number | undefined;
+}
+
+/** After this long without an outcome a handed-over write is answered as unknown. */
+const unknownAfterMs = 30_000;
+
+export class Proposer {
+  readonly #ports: ProposerPorts;
+  #queue: Waiting[] = [];
+  #flights = new Map<number, Flight>();
+  #serial: number;
+  #flushScheduled = false;
+  /** Leader only: batches to log with the next drain, and how to answer those who brought them. */
+  #gathered: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #gatheredReplies: ((proposed: Proposed) => void)[] = [];
+  #term = 0;
+  #sweeper: ReturnType<typeof setInterval>;
+
+  constructor(ports: ProposerPorts, starts: number) {
+    this.#ports = ports;
+    this.#serial = starts * 2 ** 32;
+    this.#sweeper = setInterval(() => this.#sweep(), 50);
+  }
+
+  /** Unresolved commands of callers: a measure of load. */
+  pending(): number {
+    let count = this.#queue.length;
+    for (const flight of this.#flights.values()) count += flight.waiting.length;
+    return count;
+  }
+
+  submit(record: CommandRecord): Promise<Outcome<{ value: unknown; index: number }>> {
+    return new Promise((resolve) => {
+      this.#queue.push({ record, resolve });
+      if (this.#flushScheduled) return;
+      this.#flushScheduled = true;
+      setImmediate(() => {
+        this.#flushScheduled = false;
+        this.#flush();
+      });
+    });
+  }
+
+  /**
+   * A duty's command: logged by this node in this term or not at all. It is never handed to a successor, whose knowledge may be newer
+   * than the plan.
+   */
+  submitAsLeader(record: CommandRecord): Promise<Outcome<{ value: unknown; index: number }>> {
+    return new Promise((resolve) => this.#launch([{ record, resolve }], undefined, this.#term));
+  }
+
+  /** Cuts the queue into batches and hands them over. */
+  #flush(): void {
+    while (this.#queue.length > 0) {
+      const waiting = this.#queue.splice(0, limits.commandsPerEntry);
+      this.#serial += 1;
+      const floor = this.#floor();
+      const bytes = encodeBatch({
+        origin: this.#ports.self,
+        serial: this.#serial,
+        floor,
+        commands: waiting.map((one) => one.record),
+      });
+      if (bytes.length > limits.entryBytes && waiting.length > 1) {
+        // Too much together: each alone, so that only a command that is too large by itself is refused.
+        for (const one of waiting) this.#launch([one]);
+        continue;
+      }
+      this.#launch(waiting, bytes);
+    }
+  }
+
+  #launch(waiting: readonly Waiting[], encoded?: Uint8Array, onlyTerm?: number): void {
+    let bytes = encoded;
+    if (bytes === undefined) {
+      this.#serial += 1;
+      const commands = waiting.map((one) => one.record);
+      bytes = encodeBatch({ origin: this.#ports.self, serial: this.#serial, floor: this.#floor(), commands });
+    }
+    if (bytes.length > limits.entryBytes) {
+      const why = refuse("too-large", `the request takes ${bytes.length} bytes in the log, more than ${limits.entryBytes}: split it`);
+      for (const one of waiting) one.resolve(why);
+      return;
+    }
+    const flight: Flight = {
+      serial: this.#serial,
+      bytes,
+      waiting,
+      since: monotonicMs(),
+      maybeLogged: false,
+      outstanding: 0,
+      sentTo: nobody,
+      sentTerm: 0,
+      onlyTerm,
+    };
+    this.#flights.set(flight.serial, flight);
+    this.#hand(flight);
+  }
+
+  #floor(): number {
+    for (const serial of this.#flights.keys()) return serial; // insertion order is serial order
+    return this.#serial;
+  }
+
+  #hand(flight: Flight): void {
+    if (flight.onlyTerm !== undefined && (flight.onlyTerm !== this.#term || !this.#ports.isLeading())) {
+      if (!flight.maybeLogged) this.#giveUp(flight, deposed);
+      return;
+    }
+    const leader = this.#ports.leader();
+    if (leader === nobody || (flight.sentTo === leader && flight.sentTerm === this.#term)) return;
+    flight.sentTo = leader;
+    flight.sentTerm = this.#term;
+    flight.outstanding += 1;
+    if (this.#ports.isLeading()) {
+      this.#gather(flight.bytes, (proposed) => this.#onHanded(flight, leader, proposed));
+      return;
+    }
+    this.#ports.forward(leader, flight.bytes).then(
+      (reply) => this.#onHanded(flight, leader, reply),
+      (error: unknown) => {
+        flight.outstanding -= 1;
+        if (!(error instanceof Fault) || error.retry === "unknown") flight.maybeLogged = true;
+        if (flight.sentTo === leader) flight.sentTo = nobody; // the sweep tries again
+      },
+    );
+  }
+
+  #onHanded(flight: Flight, leader: NodeId, reply: ForwardReply): void {
+    flight.outstanding -= 1;
+    if (reply.ok) flight.maybeLogged = true;
+    else if (reply.why === "busy" && !flight.maybeLogged) this.#refuseBusy(flight);
+    else if (flight.sentTo === leader) flight.sentTo = nobody;
+  }
+
+  #refuseBusy(flight: Flight): void {
+    this.#flights.delete(flight.serial);
+    const why = refuse("busy", "the log has too much that is not on a majority's disks yet: repeat the request", {
+      retryAfterMs: 1000,
+    });
+    for (const one of flight.waiting) one.resolve(why);
+  }
+
+  #gather(batch: Uint8Array, reply: (proposed: Proposed) => void): void {
+    this.#gathered.push(batch);
+    this.#gatheredBytes += batch.length;
+    this.#gatheredReplies.push(reply);
+    if (this.#gatheredBytes >= limits.entryBatchBytes) this.logGathered();
+    this.#ports.schedule();
+  }
+
+  /** Leader: puts everything gathered into one entry. Called before each drain. */
+  logGathered(): void {
+    if (this.#gathered.length === 0) return;
+    const batches = this.#gathered;
+    const replies = this.#gatheredReplies;
+    this.#gathered = [];
+    this.#gatheredReplies = [];
+    this.#gatheredBytes = 0;
+    const proposed = this.#ports.propose(
+      encodeEntry({ at: Date.now(), random: randomBytes(16), level: this.#ports.level(), batches }),
+    );
+    for (const reply of replies) reply(proposed);
+  }
+
+  /**
+   * Leader: a follower's batch arrived by rpc. Its shape is checked again (S3). Throws Fault "protocol" when the follower must
+   * not send such a batch at all.
+   */
+  onForwarded(peer: NodeId, bytes: Uint8Array): Promise<ForwardReply> {
+    if (!this.#ports.isLeading()) return Promise.resolve({ ok: false, why: "not-leader" });
+    const copy = bytes.slice(); // the frame that it is a view of is used again
+    const batch = decodeBatch(copy);
+    if (batch.origin !== peer) throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
+    const checked = checkBatch(batch);
+    if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
+    return new Promise((resolve) => this.#gather(copy, resolve));
+  }
+
+  /** Role, term or leader changed: everything without an outcome goes to whoever leads now. */
+  onLeadership(term: number): void {
+    const changed = term !== this.#term;
+    this.#term = term;
+    if ((changed || !this.#ports.isLeading()) && this.#gathered.length > 0) {
+      const replies = this.#gatheredReplies;
+      this.#gathered = [];
+      this.#gatheredReplies = [];
+      this.#gatheredBytes = 0;
+      for (const reply of replies) reply({ ok: false, why: "not-leader" });
+    }
+    for (const flight of this.#flights.values()) this.#hand(flight);
+  }
+
+  /** The state applied batches of ours. */
+  onOutcomes(outcomes: readonly BatchOutcome[]): void {
+    for (const batch of outcomes) {
+      const flight = this.#flights.get(batch.serial);
+      if (flight === undefined) continue;
+      this.#flights.delete(batch.serial);
+      flight.waiting.forEach((one, position) => {
+        const outcome = batch.outcomes[position]!;
+        one.resolve(outcome.ok ? { ok: true, value: { value: outcome.value, index: batch.index } } : outcome);
+      });
+    }
+  }
+
+  #sweep(): void {
+    const now = monotonicMs();
+    for (const flight of this.#flights.values()) {
+      const age = now - flight.since;
+      if (!flight.maybeLogged && flight.outstanding === 0 && age > limits.unroutedWriteMs) {
+        this.#giveUp(flight, {
+          code: "unavailable",
+          message: "no leader took the write, nothing was done: repeat it, or ask another node",
+          retryAfterMs: 1000,
+        });
+      } else if (age > unknownAfterMs) {
+        this.#giveUp(flight, {
+          code: "unavailable",
+          message: "the write was handed to a leader but its outcome is not known yet: look before you repeat it",
+          retryAfterMs: 1000,
+        });
+      } else {
+        this.#hand(flight);
+      }
+    }
+  }
+
+  #giveUp(flight: Flight, why: Refusal): void {
+    this.#flights.delete(flight.serial);
+    for (const one of flight.waiting) one.resolve({ ok: false, why });
+  }
+
+  close(): void {
+    clearInterval(this.#sweeper);
+    for (const flight of this.#flights.values()) {
+      this.#giveUp(flight, { code: "unavailable", message: "this node is stopping: ask another one", retryAfterMs: 1000 });
+    }
+  }
+}
+
+const deposed: Refusal = { code: "unavailable", message: "this node does not lead any more" };

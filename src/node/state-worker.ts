@@ -1,0 +1,73 @@
+import { Fault } from "../lib/fault.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { nobody } from "../lib/ids.ts";
+import { unreachable } from "../lib/assert.ts";
+import type { Entry } from "../raft/types.ts";
+import { applyEntries, UnknownCommand } from "../state/apply.ts";
+import { schema } from "../state/schema.ts";
+import { StateDatabase } from "../storage/sqlite.ts";
+import type { StateReply, StateRequest } from "./state-writer.ts";
+
+/**
+ * Step 7 of the walk, in a Worker of its own: the one writer of state.db. Entries arrive in log order; each cut of them is one
+ * transaction that also moves the applied index and the rolling hash (D2). Checkpoints happen here, between cuts.
+ */
+declare const self: {
+  onmessage: ((event: MessageEvent<StateRequest>) => void) | null;
+  postMessage(reply: StateReply): void;
+};
+
+/** After this many applied entries the WAL is written back, when nothing waits. */
+const checkpointEntries = 2000;
+
+let database: StateDatabase | undefined;
+let node: NodeId = nobody;
+let sinceCheckpoint = 0;
+let failed = false;
+
+self.onmessage = (event) => {
+  if (failed) return; // after a fault nothing is applied any more: the process is about to end
+  try {
+    handle(event.data);
+  } catch (error) {
+    failed = true;
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof UnknownCommand ? "unknown-command" : error instanceof Fault ? "disk" : "bug";
+    self.postMessage({ kind: "fault", code, message });
+  }
+};
+
+function handle(request: StateRequest): void {
+  switch (request.kind) {
+    case "open":
+      database = new StateDatabase(request.path, schema);
+      node = request.self;
+      self.postMessage({ kind: "opened", applied: database.applied });
+      return;
+    case "apply":
+      apply(request.entries);
+      return;
+    case "close":
+      database?.checkpoint();
+      database?.close();
+      self.postMessage({ kind: "closed" });
+      return;
+    default:
+      unreachable(request, "request to the state writer");
+  }
+}
+
+function apply(entries: readonly Entry[]): void {
+  if (database === undefined) throw new Error("entries before open");
+  let from = 0;
+  while (from < entries.length) {
+    const result = applyEntries(database, from === 0 ? entries : entries.slice(from), { self: node });
+    from += result.count;
+    sinceCheckpoint += result.count;
+    self.postMessage({ kind: "applied", applied: result.applied, outcomes: result.outcomes, events: result.events });
+  }
+  if (sinceCheckpoint >= checkpointEntries) {
+    sinceCheckpoint = 0;
+    database.checkpoint();
+  }
+}

@@ -1,0 +1,122 @@
+import { Fault } from "../lib/fault.ts";
+import type { NodeId } from "../lib/ids.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import type { Entry } from "../raft/types.ts";
+import type { AppliedEvent } from "./api.ts";
+
+/**
+ * The main thread's side of state.db's one writer (state-worker.ts): entries go over as messages, outcomes and changes come
+ * back as messages; no object is shared. Order is kept both ways.
+ */
+
+export interface OpenState {
+  readonly kind: "open";
+  readonly path: string;
+  readonly self: NodeId;
+}
+export interface ApplyState {
+  readonly kind: "apply";
+  readonly entries: readonly Entry[];
+}
+export type StateRequest = OpenState | ApplyState | { readonly kind: "close" };
+
+/** Outcomes of one batch that this node proposed. */
+export interface BatchOutcome {
+  readonly serial: number;
+  readonly index: number;
+  readonly outcomes: readonly Outcome<unknown>[];
+}
+
+export type StateReply =
+  | { readonly kind: "opened"; readonly applied: number }
+  | {
+      readonly kind: "applied";
+      readonly applied: number;
+      readonly outcomes: readonly BatchOutcome[];
+      readonly events: readonly AppliedEvent[];
+    }
+  | { readonly kind: "closed" }
+  /** `unknown-command`: this binary is too old for the log (S2); `disk`: the process must end. */
+  | { readonly kind: "fault"; readonly code: "disk" | "unknown-command" | "bug"; readonly message: string };
+
+export interface StateWriterHooks {
+  onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void;
+  onFault(code: "disk" | "unknown-command" | "bug", message: string): void;
+}
+
+const startTimeoutMs = 10_000;
+
+export class StateWriter {
+  readonly #worker: Worker;
+  readonly #hooks: StateWriterHooks;
+  #opened: ((applied: number) => void) | undefined;
+  #failed: ((error: Error) => void) | undefined;
+  #closed: (() => void) | undefined;
+
+  constructor(worker: Worker, hooks: StateWriterHooks) {
+    this.#worker = worker;
+    this.#hooks = hooks;
+    worker.addEventListener("message", (event: MessageEvent<StateReply>) => this.#onReply(event.data));
+    worker.addEventListener("error", (event) => this.#onFault("bug", `the state worker failed: ${event.message}`));
+  }
+
+  /** Opens or creates state.db and gives the index applied in it. Throws Fault "disk" or "data". */
+  open(path: string, self: NodeId): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Fault("data", "the state worker did not start within 10 s", "never")),
+        startTimeoutMs,
+      );
+      this.#opened = (applied) => {
+        clearTimeout(timer);
+        resolve(applied);
+      };
+      this.#failed = (error) => {
+        clearTimeout(timer);
+        reject(error);
+      };
+      this.#post({ kind: "open", path, self });
+    });
+  }
+
+  apply(entries: readonly Entry[]): void {
+    this.#post({ kind: "apply", entries });
+  }
+
+  /** Lets the writer finish what it was given, checkpoints and ends the worker. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve;
+    });
+    this.#post({ kind: "close" });
+    await closed;
+    this.#worker.terminate();
+  }
+
+  #post(request: StateRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  #onReply(reply: StateReply): void {
+    switch (reply.kind) {
+      case "opened":
+        this.#failed = undefined;
+        this.#opened?.(reply.applied);
+        break;
+      case "applied":
+        this.#hooks.onApplied(reply.applied, reply.outcomes, reply.events);
+        break;
+      case "closed":
+        this.#closed?.();
+        break;
+      case "fault":
+        this.#onFault(reply.code, reply.message);
+        break;
+    }
+  }
+
+  #onFault(code: "disk" | "unknown-command" | "bug", message: string): void {
+    if (this.#failed === undefined) this.#hooks.onFault(code, message);
+    else this.#failed(new Fault(code === "disk" ? "disk" : "data", message, "never"));
+  }
+}
