@@ -1,0 +1,155 @@
+import { describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
+import { accept, refuse } from "../../src/lib/outcome.ts";
+import { hashSecret, type JoinToken, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
+import { admitJoiner, askToJoin, type JoinPorts, type JoinRequest } from "../../src/node/join.ts";
+import type { TokenRow } from "../../src/state/queries.ts";
+
+const clusterKey = "k".repeat(43);
+
+const request: JoinRequest = {
+  name: "b",
+  incarnation: "i",
+  labels: {},
+  slots: 4,
+  ioTasks: 64,
+  level: 1,
+  version: "0",
+  votersWanted: undefined,
+  apiToken: { id: "000000000000", hash: "h" },
+};
+
+function rowOf(token: { id: string; hash: string }): TokenRow {
+  return { ...token, kind: "join", name: "t", role: "operator", expiresAt: null, uses: null, revoked: false, node: null };
+}
+
+/** A member that answers joins over a real socket, and records whom it admitted. */
+function member(row: TokenRow | undefined, key = clusterKey, more: Partial<JoinPorts> = {}) {
+  const admitted: JoinRequest[] = [];
+  const bodies: string[] = [];
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async (incoming) => {
+      const text = await incoming.text();
+      bodies.push(text);
+      const outcome = await admitJoiner(JSON.parse(text), {
+        findToken: (id) => Promise.resolve(accept(row?.id === id ? row : undefined)),
+        votersWanted: () => 5,
+        admit: (_token, asked) => {
+          admitted.push(asked);
+          return Promise.resolve(accept(nodeId(2)));
+        },
+        answer: (node) => ({ cluster: "c1", node, clusterKey: key, peers: [{ node: nodeId(1), address: "127.0.0.1:1" }] }),
+        ...more,
+      });
+      if (outcome.ok) return Response.json(outcome.value);
+      return Response.json({ error: outcome.why }, { status: 401 });
+    },
+  });
+  return {
+    admitted,
+    bodies,
+    address: `127.0.0.1:${server.port}`,
+    [Symbol.asyncDispose]: async () => {
+      await server.stop(true);
+    },
+  };
+}
+
+function parsed(text: string): JoinToken {
+  const token = parseJoinToken(text);
+  if (typeof token === "string") throw new Error(token);
+  return token;
+}
+
+describe("joining over plain HTTP", () => {
+  test("a joiner with the token becomes a member, and neither secret nor key is seen on the way", async () => {
+    const token = newJoinToken(clusterKey);
+    await using host = member(rowOf(token));
+    const { secret } = parsed(token.text);
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request);
+    expect(asked).toEqual(
+      accept({ cluster: "c1", node: nodeId(2), clusterKey, peers: [{ node: nodeId(1), address: "127.0.0.1:1" }] }),
+    );
+    expect(host.admitted).toEqual([{ ...request, votersWanted: undefined }].map(({ votersWanted: _, ...rest }) => rest as JoinRequest));
+    expect(host.bodies.join()).not.toContain(secret);
+    expect(host.bodies.join()).not.toContain(token.hash);
+  });
+
+  test("a wrong secret is refused and nobody is admitted", async () => {
+    const token = newJoinToken(clusterKey);
+    await using host = member(rowOf(token));
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret("guess"), request);
+    expect(asked.ok ? "" : asked.why.code).toBe("unauthorized");
+    expect(host.admitted).toEqual([]);
+  });
+
+  test("a request that was changed on the way is refused", async () => {
+    const token = newJoinToken(clusterKey);
+    const hash = hashSecret(parsed(token.text).secret);
+    await using host = member(rowOf(token));
+    await askToJoin(host.address, parsed(token.text), hash, request);
+    const body = JSON.parse(host.bodies[0]!) as { request: string };
+    const changed = { ...body, request: body.request.replace('"b"', '"evil"') };
+    const response = await fetch(`http://${host.address}`, { method: "POST", body: JSON.stringify(changed) });
+    expect(response.status).toBe(401);
+    expect(host.admitted.length).toBe(1);
+  });
+
+  test("a stranger that does not know the token cannot play the member", async () => {
+    const token = parsed(newJoinToken(clusterKey).text);
+    // It admits everybody, and seals its answer under a hash of its own.
+    const own = newJoinToken(clusterKey);
+    const ownHash = hashSecret(parsed(own.text).secret);
+    await using host = member(rowOf(own));
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: async (incoming) => {
+        const envelope = (await incoming.json()) as { nonce: string; request: string };
+        const mac = macOf(ownHash, `join\n${envelope.nonce}\n${envelope.request}`);
+        return fetch(`http://${host.address}`, { method: "POST", body: JSON.stringify({ ...envelope, token: own.id, mac }) });
+      },
+    });
+    const asked = await askToJoin(`127.0.0.1:${server.port}`, token, hashSecret(token.secret), request);
+    await server.stop(true);
+    expect(host.admitted.length).toBe(1); // the stranger did answer with a well-formed, sealed answer
+    expect(asked.ok ? "" : asked.why.message).toContain("could not prove that it knows the token");
+  });
+
+  test("a member of another cluster than the token's is refused by the joiner", async () => {
+    const token = newJoinToken(clusterKey);
+    await using host = member(rowOf(token), "x".repeat(43));
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request);
+    expect(asked.ok ? "" : asked.why.message).toContain("another cluster");
+  });
+
+  test("a differing --voters is refused with the cluster's number", async () => {
+    const token = newJoinToken(clusterKey);
+    await using host = member(rowOf(token));
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), {
+      ...request,
+      votersWanted: 3,
+    });
+    expect(asked.ok ? "" : asked.why.message).toContain("wants 5 voters, not 3");
+  });
+
+  test("what the log says of the token reaches the joiner in its own words", async () => {
+    const token = newJoinToken(clusterKey);
+    await using host = member(rowOf(token), clusterKey, {
+      admit: () => Promise.resolve(refuse("unauthorized", "the join token expired")),
+    });
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request);
+    expect(asked.ok ? "" : asked.why.message).toBe("the join token expired");
+  });
+
+  test.each([
+    ["", "not a join token"],
+    ["skein_abc_def", "not a join token"],
+    ["skein1.aa.bb", "has 3 of 4 parts"],
+    ["skein1.aa..cc", "has 3 of 4 parts"],
+  ])("the token %p is not one, and the message says why", (text, message) => {
+    expect(parseJoinToken(text)).toContain(message);
+  });
+});

@@ -1,0 +1,104 @@
+import { describe, expect, test } from "bun:test";
+import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { type LeaseGrant, LeaseHolder, LeaseTable } from "../../src/node/lease.ts";
+import { monotonicMs } from "../../src/node/monotonic.ts";
+
+/** A holder whose leader answers when the test says so. */
+function holder(leader: NodeId = nodeId(1)) {
+  const granted: { endsAt: number; index: number }[] = [];
+  const asked: ((grant: LeaseGrant | undefined) => void)[] = [];
+  const waits: number[] = [];
+  let lost = 0;
+  let arrived: () => void = () => {};
+  const state = { applied: 100 };
+  const ask = (): Promise<LeaseGrant | undefined> =>
+    new Promise((resolve) => {
+      asked.push(resolve);
+      arrived();
+    });
+  const lease = new LeaseHolder({
+    leader: () => leader,
+    isLeading: () => false,
+    askLeader: ask,
+    grantSelf: ask,
+    waitApplied: (index) => {
+      waits.push(index);
+      return Promise.resolve(state.applied >= index);
+    },
+    granted: (endsAt, index) => granted.push({ endsAt, index }),
+    onDeclaredLost: () => {
+      lost += 1;
+    },
+  });
+  return { lease, granted, asked, waits, state, lostCount: () => lost, onAsk: (then: () => void) => (arrived = then) };
+}
+
+const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
+
+describe("a node's lease", () => {
+  test("ends leaseMs after the request was sent, not after the answer came", async () => {
+    const { lease, asked, granted } = holder();
+    const before = monotonicMs();
+    lease.want();
+    const sent = monotonicMs();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    asked[0]!({ kind: "granted", index: 5 });
+    await settle();
+    expect(granted.length).toBe(1);
+    expect(granted[0]!.endsAt).toBeGreaterThanOrEqual(before + limits.leaseMs);
+    expect(granted[0]!.endsAt).toBeLessThanOrEqual(sent + limits.leaseMs);
+  });
+
+  test("covers nothing before this node has applied the index that the grant names", async () => {
+    const { lease, asked, granted, state, waits } = holder();
+    state.applied = 4;
+    lease.want();
+    asked[0]!({ kind: "granted", index: 5 });
+    await settle();
+    expect(waits).toEqual([5]);
+    expect(granted).toEqual([]);
+  });
+
+  test("a wish during a request is served by a request that starts after it", async () => {
+    const { lease, asked, granted } = holder();
+    lease.want();
+    lease.want();
+    expect(asked.length).toBe(1);
+    asked[0]!({ kind: "granted", index: 1 });
+    await settle();
+    expect(asked.length).toBe(2);
+    asked[1]!({ kind: "granted", index: 2 });
+    await settle();
+    expect(granted.map((one) => one.index)).toEqual([1, 2]);
+    expect(asked.length).toBe(2);
+  });
+
+  test("without a leader nothing is asked", () => {
+    const { lease, asked } = holder(nobody);
+    lease.want();
+    expect(asked.length).toBe(0);
+  });
+
+  test("a node that was declared lost is told, and gets nothing", async () => {
+    const { lease, asked, granted, lostCount } = holder();
+    lease.want();
+    asked[0]!({ kind: "lost" });
+    await settle();
+    expect(lostCount()).toBe(1);
+    expect(granted).toEqual([]);
+  });
+});
+
+describe("the leader's table of leases", () => {
+  test("a new leadership starts with no grants, and counts from its election", () => {
+    const table = new LeaseTable();
+    table.elected();
+    table.grant(nodeId(2));
+    expect(table.isFresh(nodeId(2))).toBe(true);
+    const first = table.electedAt;
+    table.elected();
+    expect(table.isFresh(nodeId(2))).toBe(false);
+    expect(table.electedAt).toBeGreaterThanOrEqual(first);
+  });
+});
