@@ -18,6 +18,14 @@ export const limits = {
   idempotencyKeyLength: 128,
   idempotencyKeepMs: 24 * 3_600_000,
   watchersPerNode: 20_000,
+  /** Changes that a reader of events may be behind before it is disconnected. */
+  watcherBacklogChanges: 50_000,
+  /** Silence on an event or log stream after which a comment is sent, so that both ends notice a dead connection. */
+  streamKeepAliveMs: 15_000,
+  joinBodyBytes: 64 * 1024,
+  /** `tail` of a log looks this far back for its lines. */
+  logTailBytes: 8 * 1024 * 1024,
+  logPageBytes: 256 * 1024,
   eventsKeptBytes: 256 * 1024 * 1024,
   eventsKeptMs: 10 * 60_000,
 

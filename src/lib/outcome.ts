@@ -30,6 +30,8 @@ export interface Refusal {
   readonly details?: readonly Problem[] | undefined;
   /** With "busy" and "unavailable": when a repeat makes sense. */
   readonly retryAfterMs?: number | undefined;
+  /** With "unavailable": "safe" says that nothing was or will be done, so any write may be repeated; absent: unknown. */
+  readonly retry?: "safe" | undefined;
 }
 
 export type Outcome<Value> =
@@ -43,7 +45,7 @@ export function accept<Value>(value: Value): Outcome<Value> {
 export function refuse(
   code: RefusalCode,
   message: string,
-  more: { details?: readonly Problem[]; retryAfterMs?: number } = {},
+  more: { details?: readonly Problem[]; retryAfterMs?: number; retry?: "safe" } = {},
 ): { readonly ok: false; readonly why: Refusal } {
   return { ok: false, why: { code, message, ...more } };
 }
