@@ -1,0 +1,247 @@
+import { formatDuration } from "../lib/units.ts";
+import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
+import type { JobState, JobView, TaskState, TaskView } from "../state/types.ts";
+import type { ClusterView, EventView, NodeView, WaitView } from "../state/views.ts";
+import { ApiError } from "./errors.ts";
+import { followEvents, followLogs, type LogPiece } from "./follow.ts";
+import { Transport, type TransportOptions } from "./transport.ts";
+
+/** A long poll ends after this long and is asked again, so that no proxy between us cuts it. */
+const pollMs = 25_000;
+/** Waiting goes on for this long when no node answers. */
+const waitPatienceMs = 30_000;
+const jobsPerWait = 10_000;
+
+export interface JobQuery {
+  readonly state?: JobState | undefined;
+  readonly name?: string | undefined;
+  /** A label selector: "team=docs". */
+  readonly label?: string | undefined;
+  /** RFC 3339, or a duration back from now: "2h". */
+  readonly since?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
+export interface TaskQuery {
+  readonly state?: TaskState | undefined;
+  readonly target?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
+export interface LogQuery {
+  /** Default: all tasks, in order. */
+  readonly task?: number | undefined;
+  /** Stay until the task has ended, over its retries too. */
+  readonly follow?: boolean | undefined;
+  readonly stream?: "stdout" | "stderr" | undefined;
+  /** Only the last so many lines of each task. */
+  readonly tail?: number | undefined;
+  /** Bytes of the task's output to skip; needs `task` unless the job has one task. */
+  readonly offset?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Typed calls to a mesh; give it several addresses and it survives the loss of nodes. Runs in Bun, Node and browsers.
+ * Every method throws {@link ApiError} when a node says no, Unreachable when none answers, the signal's reason when aborted.
+ */
+export class SkeinClient {
+  readonly #transport: Transport;
+
+  constructor(options: TransportOptions) {
+    this.#transport = new Transport(options);
+  }
+
+  /**
+   * One command by name. Repeated by itself only when the node certainly did nothing, or with `idempotent`: the caller knows
+   * that doing it twice is doing it once.
+   */
+  async call<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+    options: { readonly idempotent?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<CommandValue<Name>> {
+    const { value } = await this.#transport.json<CommandValue<Name>>({
+      method: "POST",
+      path: `/v1/commands/${name}`,
+      body: JSON.stringify(input),
+      repeat: options.idempotent === true ? "freely" : "unless-sent",
+      signal: options.signal,
+    });
+    return value;
+  }
+
+  /**
+   * Submits one spec (an object) or many (an array: all or none), as people write them. Always under a key, so that it is
+   * done once whatever happens on the way; `repeated`: the key was known, the ids are the first submit's.
+   */
+  async submit(
+    specs: object | readonly object[],
+    options: { readonly key?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<{ readonly ids: readonly number[]; readonly repeated: boolean }> {
+    const { status, value } = await this.#transport.json<{ id: number } | { ids: number[] }>({
+      method: "POST",
+      path: "/v1/jobs",
+      body: JSON.stringify(Array.isArray(specs) ? { jobs: specs as readonly object[] } : specs),
+      headers: { "idempotency-key": options.key ?? ownKey(specs) ?? randomKey() },
+      repeat: "freely",
+      timeoutMs: 30_000,
+      signal: options.signal,
+    });
+    return { ids: "ids" in value ? value.ids : [value.id], repeated: status === 200 };
+  }
+
+  /** One page of jobs, newest first. */
+  jobs(query: JobQuery = {}): Promise<{ readonly jobs: readonly JobView[]; readonly next?: string }> {
+    return this.#get(`/v1/jobs${queryText(query)}`);
+  }
+
+  /** A job; with `waitMs` (at most 10 min) once it is terminal or the time is up. */
+  job(id: number, options: { readonly waitMs?: number; readonly signal?: AbortSignal } = {}): Promise<JobView> {
+    const wait = options.waitMs === undefined ? undefined : formatDuration(options.waitMs);
+    return this.#get(`/v1/jobs/${id}${queryText({ wait })}`, options.signal, options.waitMs);
+  }
+
+  /** One page of a job's tasks, in order. */
+  tasks(job: number, query: TaskQuery = {}): Promise<{ readonly tasks: readonly TaskView[]; readonly next?: string }> {
+    return this.#get(`/v1/jobs/${job}/tasks${queryText(query)}`);
+  }
+
+  /** All tasks of a job, page by page. */
+  async *everyTask(job: number, query: Omit<TaskQuery, "next"> = {}): AsyncGenerator<TaskView, void, undefined> {
+    let next: string | undefined;
+    do {
+      const page = await this.tasks(job, { limit: 1000, ...query, next });
+      yield* page.tasks;
+      next = page.next;
+    } while (next !== undefined);
+  }
+
+  task(job: number, task: number): Promise<TaskView> {
+    return this.#get(`/v1/jobs/${job}/tasks/${task}`);
+  }
+
+  /**
+   * Until all jobs are terminal (`finished`), or the time is up. Survives the death of the node that it asked. An unknown id is
+   * an ApiError "not-found".
+   */
+  async wait(
+    ids: readonly number[],
+    options: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<WaitView> {
+    const deadline = performance.now() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
+    const jobs: WaitView["jobs"][number][] = [];
+    for (let at = 0; at < ids.length;) {
+      const some = ids.slice(at, at + jobsPerWait);
+      const timeoutMs = Math.max(0, Math.min(pollMs, deadline - performance.now()));
+      const { value } = await this.#transport.json<WaitView>({
+        method: "POST",
+        path: "/v1/jobs/wait",
+        body: JSON.stringify({ ids: some, timeout: formatDuration(timeoutMs) }),
+        repeat: "freely",
+        timeoutMs: timeoutMs + 10_000,
+        patienceMs: timeoutMs + waitPatienceMs,
+        signal: options.signal,
+      });
+      const finished = value.finished;
+      if (!finished && performance.now() < deadline) continue;
+      jobs.push(...value.jobs);
+      at += some.length;
+    }
+    return { finished: jobs.every((job) => isTerminal(job.state)), jobs };
+  }
+
+  /** Output as it arrives, over the loss of nodes without gap or repeat. Ends with the tasks when `follow` is set. */
+  logs(job: number, query: LogQuery = {}): AsyncGenerator<LogPiece, void, undefined> {
+    const { signal, ...rest } = query;
+    return followLogs(this.#transport, `/v1/jobs/${job}/logs${queryText(rest)}`, signal);
+  }
+
+  /** Events of these topics (default all) after `from` (an index, or an event's id), or from now on; never ends by itself. */
+  events(
+    query: {
+      readonly topics?: readonly EventView["topic"][];
+      readonly from?: string | number;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): AsyncGenerator<EventView, void, undefined> {
+    const path = `/v1/events${queryText({ topic: query.topics?.join(","), from: query.from })}`;
+    return followEvents(this.#transport, path, query.signal);
+  }
+
+  async nodes(): Promise<readonly NodeView[]> {
+    return (await this.#get<{ nodes: readonly NodeView[] }>("/v1/nodes")).nodes;
+  }
+
+  node(idOrName: string | number): Promise<NodeView> {
+    return this.#get(`/v1/nodes/${encodeURIComponent(String(idOrName))}`);
+  }
+
+  cluster(): Promise<ClusterView> {
+    return this.#get("/v1/cluster");
+  }
+
+  /** Asks for the end of a job; it stays "running" with `cancelling` until every attempt has ended. */
+  async cancel(job: number): Promise<void> {
+    await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/cancel`, body: "{}", repeat: "freely" });
+  }
+
+  /** Makes a join token. It is shown once. */
+  async joinToken(options: { readonly ttlMs?: number; readonly uses?: number } = {}): Promise<string> {
+    const ttl = options.ttlMs === undefined ? undefined : formatDuration(options.ttlMs);
+    const { value } = await this.#transport.json<{ token: string }>({
+      method: "POST",
+      path: "/v1/cluster/tokens",
+      body: JSON.stringify({ ttl, uses: options.uses }),
+      repeat: "unless-sent",
+    });
+    return value.token;
+  }
+
+  /** Removes the node at the first address from the cluster once its work is done. Give this client one address. */
+  async leave(timeoutMs: number): Promise<void> {
+    await this.#transport.json({
+      method: "POST",
+      path: "/v1/nodes/self/leave",
+      body: JSON.stringify({ timeout: formatDuration(timeoutMs) }),
+      repeat: "unless-sent",
+      timeoutMs: timeoutMs + 15_000,
+    });
+  }
+
+  async #get<Value>(path: string, signal?: AbortSignal, waitMs = 0): Promise<Value> {
+    const { value } = await this.#transport.json<Value>({
+      method: "GET",
+      path,
+      repeat: "freely",
+      timeoutMs: waitMs + 10_000,
+      patienceMs: waitMs === 0 ? undefined : waitMs + waitPatienceMs,
+      signal,
+    });
+    return value;
+  }
+}
+
+/** True for the states that a job does not leave. */
+export function isTerminal(state: JobState): boolean {
+  return state !== "queued" && state !== "running";
+}
+
+function queryText(query: object): string {
+  const set = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) set.set(name, String(value));
+  return set.size === 0 ? "" : `?${set}`;
+}
+
+/** The key that a single spec brings itself. */
+function ownKey(specs: object): string | undefined {
+  const key = (specs as { idempotency_key?: unknown }).idempotency_key;
+  return typeof key === "string" ? key : undefined;
+}
+
+/** 128 random bits; crypto.randomUUID is not there on pages that came over plain HTTP. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
