@@ -37,7 +37,7 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   console: { ours: { client: "any", lib: "any" }, packages: ["preact", "uplot"] },
   // Runs in Bun, Node and browsers: no runtime's own modules.
   client: { ours: { state: "types", lib: "any" }, packages: [] },
-  http: { ours: { "node/api.ts": "types", state: "any", lib: "any" }, packages: ["hono", "node:", "bun:", "bun"] },
+  http: { ours: { "node/api.ts": "types", state: "any", lib: "any" }, packages: ["hono", "type zod", "node:", "bun:", "bun"] },
   node: {
     ours: { raft: "any", state: "any", scheduler: "any", executor: "any", storage: "any", transport: "any", lib: "any" },
     packages: ["node:", "bun:", "bun"],

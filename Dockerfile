@@ -1,0 +1,28 @@
+# Built in one image, run in another: the second holds the one executable and what a shell job usually needs.
+FROM node:20-bookworm AS build
+WORKDIR /src
+# The packages first, so that a change of sources does not install them again.
+COPY package.json package-lock.json .npmrc ./
+COPY scripts/setup.mjs scripts/
+RUN node scripts/setup.mjs
+COPY . .
+# Without .git in the context the commit is told: docker build --build-arg SKEIN_COMMIT=$(git rev-parse --short=8 HEAD) .
+ARG SKEIN_COMMIT=""
+RUN SKEIN_COMMIT="$SKEIN_COMMIT" npm run build
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates openssh-client \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 7400 --create-home --home-dir /var/lib/skein skein
+COPY --from=build /src/dist/skein /usr/local/bin/skein
+# The node needs no root; jobs with `user:` do (docker run --user root).
+USER skein
+ENV SKEIN_DATA=/var/lib/skein/data
+VOLUME /var/lib/skein
+EXPOSE 7400 7401
+# Asks the node itself by the context that `up` leaves in its data directory; exits 5 when it does not answer.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["skein", "cluster", "status", "-o", "quiet"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["skein"]
+CMD ["up"]
