@@ -33,8 +33,9 @@ export interface Executor {
   open(): Promise<void>;
   /**
    * What the state says this node holds right now, called once after open() when the state has caught up: attempts of the
-   * guard that are not among them are killed and dropped; finished ones are reported; attempts that are among them
-   * and unknown to the guard, although they were assigned before this start (`before` fence), are reported as lost.
+   * guard that are not among them are killed and dropped; finished ones are reported. Attempts that are among them and unknown to
+   * the guard never ran if the guard knows its whole past, and are treated like new ones; if it does not (it was
+   * killed, or the host crashed), they are reported as lost.
    */
   reconcile(held: readonly Assignment[]): void;
   /** New assignments, in log order. They wait until a lease covers their fence. */

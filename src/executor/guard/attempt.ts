@@ -1,0 +1,175 @@
+import { rmdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { limits } from "../../lib/limits.ts";
+import { formatDuration, formatSize } from "../../lib/units.ts";
+import type { Report } from "../../state/types.ts";
+import { logPath } from "../log-record.ts";
+import { LogWriter } from "../log-writer.ts";
+import { wallMs } from "../monotonic.ts";
+import { attemptKey, nameOf } from "../names.ts";
+import { Output } from "../stream.ts";
+import { Tail } from "../tail.ts";
+import type { AttemptName } from "../types.ts";
+import type { Start } from "./frames.ts";
+import type { Places } from "./places.ts";
+import { type Child, type NotSpawned, spawn } from "./spawn.ts";
+import type { Sweeper } from "./sweep.ts";
+import { signalGroup, terminateGroup } from "./terminate.ts";
+
+/** Why the guard ends an attempt that would go on. The later word wins, except that nothing undoes a drop. */
+export type Ending = "timeout" | "cancelled" | "lost" | "dropped";
+
+export interface AttemptContext {
+  readonly places: Places;
+  readonly inherited: Readonly<Record<string, string | undefined>>;
+  readonly sweeper: Sweeper;
+  log(message: string): void;
+}
+
+/** One attempt from its first process to its last: nothing of it is alive or open when {@link ended} resolves (J3). */
+export class Attempt {
+  readonly name: AttemptName;
+  readonly startedAt = wallMs();
+  /** Head and number of the process group; undefined when it could not be started. */
+  readonly pid: number | undefined;
+  /** The result; undefined when it was dropped. */
+  readonly ended: Promise<Report | undefined>;
+  readonly #start: Start;
+  readonly #context: AttemptContext;
+  readonly #log: LogWriter;
+  readonly #tail: Tail;
+  #ending: Ending | undefined;
+  #mainEnded = false;
+  /** Nobody may signal it any more: its number may be another's. */
+  #groupGone = false;
+  #terminated: Promise<void> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Starts it. Never throws: what goes wrong is its result. */
+  constructor(start: Start, context: AttemptContext) {
+    this.#start = start;
+    this.#context = context;
+    this.name = nameOf(start);
+    this.#log = new LogWriter(logPath(context.places.dataDir, start), start.keepBytes);
+    this.#tail = new Tail(start.tailBytes);
+    const spawned = spawn(start, context.places, context.inherited);
+    this.pid = spawned.ok ? spawned.child.pid : undefined;
+    this.ended = this.#live(spawned.ok ? spawned.child : spawned.why, spawned.scratch);
+    if (spawned.ok && start.timeoutMs !== undefined) this.#armTimeout(start.timeoutMs);
+  }
+
+  /** TERM to the group, KILL after the attempt's grace. */
+  stop(ending: "timeout" | "cancelled"): void {
+    if (this.#mainEnded || this.#ending !== undefined) return;
+    this.#ending = ending;
+    if (this.pid !== undefined) this.#terminated = terminateGroup(this.pid, this.#start.graceMs);
+  }
+
+  /** KILL to the group, before this returns. */
+  kill(ending: "lost" | "dropped"): void {
+    if (this.#ending !== "dropped" && (!this.#mainEnded || ending === "dropped")) this.#ending = ending;
+    if (this.pid !== undefined && !this.#groupGone) signalGroup(this.pid, "SIGKILL");
+  }
+
+  /** In steps of what a timer can count. */
+  #armTimeout(leftMs: number): void {
+    const stepMs = Math.min(leftMs, timerMsMax);
+    this.#timer = setTimeout(() => {
+      if (leftMs > stepMs) this.#armTimeout(leftMs - stepMs);
+      else this.stop("timeout");
+    }, stepMs);
+  }
+
+  async #live(child: Child | NotSpawned, scratch: string | undefined): Promise<Report | undefined> {
+    const result = "pid" in child ? await this.#watch(child) : failure(child);
+    const log = this.#log.close();
+    await this.#clear(scratch);
+    if (this.#ending === "dropped") return undefined;
+    const reason = [this.#reason(result), this.#truncation()].filter((text) => text !== undefined).join("; ");
+    return {
+      ...this.name,
+      state: this.#ending ?? (result.exitCode === 0 ? "succeeded" : "failed"),
+      exitCode: result.exitCode,
+      signal: result.signal,
+      startedAt: this.startedAt,
+      finishedAt: wallMs(),
+      tail: this.#tail.bytes(),
+      reason: reason === "" ? undefined : reason,
+      log,
+    };
+  }
+
+  /** From start to the moment when neither the process nor anything that it started is left. */
+  async #watch(child: Child): Promise<Result> {
+    const output = new Output(child, this.#log, this.#tail);
+    await child.exited;
+    this.#mainEnded = true;
+    clearTimeout(this.#timer);
+    const settled = await this.#endGroup(child.pid, output);
+    if (!settled) await output.cancel();
+    // A pipe that stays open, or a group that had to be killed: somebody may have left the group. Else the next sweep is soon enough.
+    const swept = this.#context.sweeper.sweep(attemptKey(this.name));
+    if (!settled || this.#ending !== undefined) await swept;
+    return { exitCode: child.signalCode === null ? child.exitCode : null, signal: child.signalCode === null ? null : String(child.signalCode), reason: undefined };
+  }
+
+  /** The group after its main process: what is left of it ends too. True when the output was read to its end. */
+  async #endGroup(group: number, output: Output): Promise<boolean> {
+    if (this.#terminated !== undefined) await this.#terminated;
+    else if (signalGroup(group, 0)) {
+      // The last words of a pipeline may still be on their way.
+      await output.settle(lastWordsMs, lastWordsMs);
+      await terminateGroup(group, limits.leftoverGraceMs);
+    }
+    this.#groupGone = true;
+    return output.settle(limits.pipeSilentMs, limits.pipeHeldMs);
+  }
+
+  async #clear(scratch: string | undefined): Promise<void> {
+    try {
+      if (scratch !== undefined) await removeScratch(scratch);
+      if (this.#ending === "dropped") await rm(logPath(this.#context.places.dataDir, this.name), { force: true });
+    } catch (error) {
+      this.#context.log(`cannot clean up after ${attemptKey(this.name)}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #reason(result: Result): string | undefined {
+    if (result.reason !== undefined) return result.reason;
+    if (this.#ending === "timeout") return `ran longer than its timeout of ${formatDuration(this.#start.timeoutMs ?? 0)}`;
+    if (this.#ending === "lost") return "the lease of its node ended while it ran: it was killed";
+    if (typeof this.#start.run !== "string") return undefined;
+    if (result.exitCode === 127) return "the shell found no such command: see the end of the output";
+    if (result.exitCode === 126) return "the shell could not execute a command: see the end of the output";
+    return undefined;
+  }
+
+  #truncation(): string | undefined {
+    if (this.#log.dropped === 0) return undefined;
+    const why = this.#log.fault ?? `output.keep is ${formatSize(this.#start.keepBytes)}`;
+    return `the log is truncated, ${this.#log.dropped} bytes of output were not kept (${why})`;
+  }
+}
+
+interface Result {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly reason: string | undefined;
+}
+
+function failure(why: NotSpawned): Result {
+  return { exitCode: why.exitCode, signal: null, reason: why.reason };
+}
+
+/** Most are empty: that is one call. */
+async function removeScratch(path: string): Promise<void> {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+const lastWordsMs = 50;
+const timerMsMax = 2 ** 31 - 1;

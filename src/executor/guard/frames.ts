@@ -1,0 +1,141 @@
+import { decode, encode } from "../../lib/codec.ts";
+import { Fault } from "../../lib/fault.ts";
+import { limits } from "../../lib/limits.ts";
+import type { Report } from "../../state/types.ts";
+import type { AttemptName } from "../types.ts";
+
+/**
+ * What node and guard say to each other over DIR/guard.sock. A frame is a length (32 bits, big-endian) and that many
+ * bytes of MessagePack. The two may be of different releases (the guard outlives an upgrade): fields and kinds are only added,
+ * an unknown kind is passed over, anything else raises the protocol number.
+ */
+export const guardProtocol = 1;
+
+/** An attempt as the guard needs it. Nothing in it is looked up later. */
+export interface Start extends AttemptName {
+  readonly fence: number;
+  readonly run: string | readonly string[];
+  /** All but what the guard itself adds: a clean base, the marker. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absent: a scratch directory of its own. */
+  readonly dir?: string;
+  readonly stdin?: string;
+  /** Absent: none. */
+  readonly timeoutMs?: number;
+  readonly graceMs: number;
+  readonly tailBytes: number;
+  readonly keepBytes: number;
+}
+
+export interface Started extends AttemptName {
+  /** Wall time, epoch ms. */
+  readonly startedAt: number;
+}
+
+export type ToGuard =
+  | { readonly kind: "hello"; readonly protocol: number; readonly node: number }
+  | { readonly kind: "start"; readonly start: Start }
+  | { readonly kind: "stop"; readonly names: readonly AttemptName[] }
+  | { readonly kind: "drop"; readonly names: readonly AttemptName[] }
+  /** `endsAt` on the guard's clock. Never moves the deadline back. */
+  | { readonly kind: "lease"; readonly endsAt: number }
+  /** These results are in the log, or not wanted any more. */
+  | { readonly kind: "ack"; readonly names: readonly AttemptName[] }
+  /** The state says that these ran here and nobody can tell what became of them: the guard keeps that as their result. */
+  | { readonly kind: "lost"; readonly names: readonly AttemptName[] }
+  | { readonly kind: "goodbye" };
+
+export type FromGuard =
+  | {
+      readonly kind: "hello";
+      readonly protocol: number;
+      readonly pid: number;
+      /** The guard's clock when it wrote this. */
+      readonly clock: number;
+    }
+  /** Follows the hello and the frames with all unacknowledged results. */
+  | {
+      readonly kind: "listed";
+      readonly running: readonly Started[];
+      /** Every attempt that was ever started here is listed, or was acknowledged: one that is unknown has not run. */
+      readonly exact: boolean;
+    }
+  | { readonly kind: "finished"; readonly reports: readonly Report[] }
+  | { readonly kind: "started"; readonly attempts: readonly Started[] }
+  /** Not started, because the lease had ended when the frame came. */
+  | { readonly kind: "refused"; readonly names: readonly AttemptName[] }
+  /** Answers a lease: a newer reading of the guard's clock. */
+  | { readonly kind: "clock"; readonly clock: number };
+
+const lengthBytes = 4;
+
+export function encodeFrame(value: unknown): Uint8Array {
+  const body = encode(value);
+  const frame = Buffer.allocUnsafe(lengthBytes + body.length);
+  frame.writeUInt32BE(body.length, 0);
+  frame.set(body, lengthBytes);
+  return frame;
+}
+
+/** Cuts a stream of bytes into frames. Decoded binary fields are views of memory that belongs to their frame alone. */
+export class FrameDecoder {
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  /** Bytes that the frame under way needs before it can be read; the length alone first. */
+  #wanted = lengthBytes;
+
+  /** The values that are now whole. Throws Fault "protocol" on a length or body that makes no sense. */
+  push(bytes: Uint8Array): unknown[] {
+    this.#pending.push(Buffer.from(bytes));
+    this.#pendingBytes += bytes.length;
+    if (this.#pendingBytes < this.#wanted) return [];
+    const buffer = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending);
+    const values: unknown[] = [];
+    let at = 0;
+    this.#wanted = lengthBytes;
+    while (buffer.length - at >= lengthBytes) {
+      const length = buffer.readUInt32BE(at);
+      if (length > limits.frameBytes) throw new Fault("protocol", `a frame of ${length} bytes is too long`, "never");
+      const end = at + lengthBytes + length;
+      if (end > buffer.length) {
+        this.#wanted = end - at;
+        break;
+      }
+      values.push(decodeBody(buffer.subarray(at + lengthBytes, end)));
+      at = end;
+    }
+    const rest = buffer.subarray(at);
+    this.#pending = rest.length === 0 ? [] : [rest];
+    this.#pendingBytes = rest.length;
+    return values;
+  }
+}
+
+function decodeBody(body: Buffer): unknown {
+  try {
+    return decode(Uint8Array.prototype.slice.call(body));
+  } catch (error) {
+    throw new Fault("protocol", "a frame is not MessagePack", "never", error);
+  }
+}
+
+/** Cuts reports into frames' worth. */
+export function batchReports(reports: readonly Report[]): Report[][] {
+  const batches: Report[][] = [];
+  let room = 0;
+  for (const report of reports) {
+    const size = reportBytes(report);
+    if (size > room) {
+      batches.push([]);
+      room = limits.reportBytes;
+    }
+    batches.at(-1)!.push(report);
+    room -= size;
+  }
+  return batches;
+}
+
+/** About what a report takes in an entry, from above: its tail and its fixed fields. */
+export function reportBytes(report: Report): number {
+  return 320 + report.tail.length + 2 * (report.reason?.length ?? 0);
+}

@@ -1,0 +1,22 @@
+import { rmSync } from "node:fs";
+import type { Restored, Running } from "./outbox.ts";
+import type { Places } from "./places.ts";
+import { bootId, processStartTime } from "./processes.ts";
+import { killMarked } from "./sweep.ts";
+import { signalGroup } from "./terminate.ts";
+
+/**
+ * Ends what a guard that was killed left behind: the groups that it had started, each known by the pid and start time of its
+ * head, and every process that carries this data directory's marker. Nothing else is touched: a number alone says nothing, it may
+ * be another's by now. What a killed guard wrote of their output is kept, for people to see.
+ */
+export async function clearLeftovers(restored: Restored, places: Places): Promise<void> {
+  if (restored.boot === bootId()) for (const running of restored.running) killGroupOf(running);
+  await killMarked(places.marker, () => true);
+  rmSync(places.scratch, { recursive: true, force: true });
+}
+
+function killGroupOf(running: Running): void {
+  if (running.startTime === undefined || processStartTime(running.pid) !== running.startTime) return;
+  signalGroup(running.pid, "SIGKILL");
+}

@@ -1,0 +1,74 @@
+import { createHash } from "node:crypto";
+import { lstatSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Fault } from "../../lib/fault.ts";
+
+/** Where the guard of a data directory keeps its things. */
+export interface Places {
+  /** Absolute, symbolic links resolved: the same directory has the same marker however it was named. */
+  readonly dataDir: string;
+  /** Tells this data directory's processes from those of others on the host. */
+  readonly marker: string;
+  readonly lock: string;
+  readonly outbox: string;
+  /** Which process owns the guard's place, and its socket: see {@link GuardFile}. */
+  readonly file: string;
+  readonly scratch: string;
+  readonly log: string;
+}
+
+export interface GuardFile {
+  readonly version: 1;
+  readonly pid: number;
+  readonly socket: string;
+}
+
+export function placesOf(dataDir: string): Places {
+  const real = realpathSync(dataDir);
+  return {
+    dataDir: real,
+    marker: createHash("sha256").update(real).digest("hex").slice(0, 16),
+    lock: join(real, "guard.lock"),
+    outbox: join(real, "guard.outbox"),
+    file: join(real, "guard.json"),
+    scratch: join(real, "scratch"),
+    log: join(real, "guard.log"),
+  };
+}
+
+/** The path of a unix socket ends at 107 bytes in Linux, at 103 elsewhere. */
+const socketPathBytesMax = 100;
+
+/**
+ * DIR/guard.sock, or a short place for it when the data directory's path is too long: a directory of this user's alone, named by
+ * the marker. Throws Fault "data" when that directory is somebody else's.
+ */
+export function chooseSocket(places: Places): string {
+  const near = join(places.dataDir, "guard.sock");
+  if (Buffer.byteLength(near) <= socketPathBytesMax) return near;
+  const user = process.getuid?.() ?? 0;
+  const directory = join(process.env["XDG_RUNTIME_DIR"] ?? tmpdir(), `skein-${user}`);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const found = lstatSync(directory);
+  if (!found.isDirectory() || found.uid !== user || (found.mode & 0o077) !== 0) {
+    throw new Fault("data", `${directory} must be a directory of this user's alone (mode 0700): remove it or set XDG_RUNTIME_DIR`, "never");
+  }
+  return join(directory, `${places.marker}.sock`);
+}
+
+/** What the guard said of itself, or undefined when there is nothing readable. */
+export function readGuardFile(places: Places): GuardFile | undefined {
+  try {
+    const read = JSON.parse(readFileSync(places.file, "utf8")) as GuardFile;
+    return read.version === 1 && typeof read.socket === "string" ? read : undefined;
+  } catch {
+    return undefined; // absent, or cut short by a crash: there is no guard to find through it
+  }
+}
+
+export function writeGuardFile(places: Places, content: GuardFile): void {
+  const draft = `${places.file}.new`;
+  writeFileSync(draft, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+  renameSync(draft, places.file);
+}

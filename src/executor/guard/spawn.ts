@@ -1,0 +1,134 @@
+import type { Subprocess } from "bun";
+import { accessSync, constants, mkdirSync, statSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
+import { attemptKey } from "../names.ts";
+import type { Start } from "./frames.ts";
+import type { Places } from "./places.ts";
+import { markerVariable } from "./sweep.ts";
+
+export type Child = Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
+
+/** Why an attempt could not be started, as its result tells it. 127 and 126 are what a shell says of the same. */
+export interface NotSpawned {
+  readonly exitCode: 126 | 127 | null;
+  readonly reason: string;
+}
+
+export type Spawned =
+  | { readonly ok: true; readonly child: Child; readonly scratch: string | undefined }
+  | { readonly ok: false; readonly why: NotSpawned; readonly scratch: string | undefined };
+
+/**
+ * Starts the attempt's process as the head of a session of its own, so that one signal reaches everything it starts (J3).
+ * The environment is a clean one: what the guard inherited may hold secrets of the person who typed `up`.
+ */
+export function spawn(start: Start, places: Places, inherited: Readonly<Record<string, string | undefined>>): Spawned {
+  const scratch = start.dir === undefined ? join(places.scratch, attemptKey(start)) : undefined;
+  const failed = (exitCode: NotSpawned["exitCode"], reason: string): Spawned => ({ ok: false, why: { exitCode, reason }, scratch });
+  const environment: Record<string, string> = {
+    ...cleanEnvironment(inherited),
+    ...start.env,
+    [markerVariable]: `${places.marker}:${attemptKey(start)}`,
+  };
+  try {
+    if (scratch !== undefined) mkdirSync(scratch, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    return failed(null, `cannot make the scratch directory: ${messageOf(error)}`);
+  }
+  const directory = start.dir ?? scratch!;
+  const wrong = wrongDirectory(directory);
+  if (wrong !== undefined) return failed(null, wrong);
+  const argv = typeof start.run === "string" ? ["/bin/sh", "-c", start.run] : [...start.run];
+  const command = findCommand(argv[0] ?? "", directory, environment["PATH"] ?? "");
+  if (!command.ok) return failed(command.why.exitCode, command.why.reason);
+  try {
+    const child = Bun.spawn([command.path, ...argv.slice(1)], {
+      argv0: argv[0]!,
+      cwd: directory,
+      env: environment,
+      detached: true,
+      stdin: start.stdin === undefined || start.stdin === "" ? "ignore" : Buffer.from(start.stdin),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    return { ok: true, child, scratch };
+  } catch (error) {
+    return failed(...whyNotSpawned(error, argv[0] ?? ""));
+  }
+}
+
+function wrongDirectory(directory: string): string | undefined {
+  if (!isAbsolute(directory)) return `dir must be an absolute path, and "${directory}" is not`;
+  try {
+    return statSync(directory).isDirectory() ? undefined : `dir "${directory}" is not a directory on this node`;
+  } catch (error) {
+    return `dir "${directory}" cannot be used on this node: ${messageOf(error)}`;
+  }
+}
+
+type Found = { readonly ok: true; readonly path: string } | { readonly ok: false; readonly why: NotSpawned };
+
+/** The file to execute, looked for in the task's own PATH. A file that is there and may not be run is told apart from none. */
+function findCommand(name: string, directory: string, path: string): Found {
+  const candidates = name.includes("/") ? [resolve(directory, name)] : path.split(":").map((entry) => resolve(directory, entry, name));
+  let refused: string | undefined;
+  for (const candidate of name === "" ? [] : candidates) {
+    try {
+      if (!statSync(candidate).isFile()) continue;
+      accessSync(candidate, constants.X_OK);
+      return { ok: true, path: candidate };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EACCES") refused ??= candidate;
+    }
+  }
+  if (refused !== undefined) return { ok: false, why: { exitCode: 126, reason: `not executable: ${refused}` } };
+  return { ok: false, why: { exitCode: 127, reason: `no such command: ${name}` } };
+}
+
+function whyNotSpawned(error: unknown, name: string): [NotSpawned["exitCode"], string] {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case "ENOENT":
+      return [127, `cannot run ${name}: the file or the interpreter that it names does not exist`];
+    case "EACCES":
+    case "EPERM":
+      return [126, `not executable: ${name}`];
+    case "ENOEXEC":
+      return [126, `not executable: ${name} is neither a program for this machine nor a script with a #! line`];
+    case "E2BIG":
+      return [126, `cannot run ${name}: arguments and environment are too long for this system`];
+    default:
+      return [null, `cannot run ${name}: ${messageOf(error)}`];
+  }
+}
+
+/** What a task gets of the guard's environment: where things are and how to speak, nothing else. */
+function cleanEnvironment(inherited: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const clean: Record<string, string> = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+  for (const [name, value] of Object.entries(inherited)) {
+    if (value !== undefined && (passed.has(name) || name.startsWith("LC_"))) clean[name] = value;
+  }
+  return clean;
+}
+
+const passed = new Set([
+  "PATH",
+  "HOME",
+  "USER",
+  "LOGNAME",
+  "SHELL",
+  "LANG",
+  "LANGUAGE",
+  "TZ",
+  "TMPDIR",
+  "XDG_RUNTIME_DIR",
+  "SSL_CERT_FILE",
+  "SSL_CERT_DIR",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+]);
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

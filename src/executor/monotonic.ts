@@ -1,0 +1,9 @@
+/** Milliseconds since some moment of this process's start, never going back (J4): deadlines, timeouts and leases are counted on it. */
+export function monotonicMs(): number {
+  return performance.now();
+}
+
+/** Wall time, epoch ms: for stamps that people read, never for decisions. */
+export function wallMs(): number {
+  return Date.now();
+}

@@ -1,0 +1,315 @@
+import { Fault } from "../lib/fault.ts";
+import { limits } from "../lib/limits.ts";
+import type { Assignment, Report } from "../state/types.ts";
+import { Lease } from "./accept.ts";
+import { NoopDriver } from "./drivers/noop.ts";
+import { shellStart } from "./drivers/shell.ts";
+import { GuardClient, type Listing } from "./guard/client.ts";
+import type { Started } from "./guard/frames.ts";
+import { monotonicMs, wallMs } from "./monotonic.ts";
+import { attemptKey, nameOf } from "./names.ts";
+import { Reporter } from "./report.ts";
+import type { AttemptName, Executor, ExecutorOptions } from "./types.ts";
+
+/** Makes the executor of this node. Nothing happens before its open(). */
+export function openExecutor(options: ExecutorOptions): Executor {
+  return new NodeExecutor(options);
+}
+
+/**
+ * An attempt that this node holds:
+ *   waiting  for a lease that covers it, or for the guard
+ *   guarded  handed to the guard, or found there
+ *   noop     run by this process
+ *   ended    its result waits to be in the log
+ */
+interface Held {
+  readonly name: AttemptName;
+  phase: "waiting" | "guarded" | "noop" | "ended";
+  /** undefined: found in the guard, not yet confirmed by the state. */
+  assignment: Assignment | undefined;
+  stopping: boolean;
+  /** Set when ended. */
+  report: Report | undefined;
+}
+
+/** Step 10 of the walk: what the state gives this node runs here, once, under a lease, and its result goes back. */
+class NodeExecutor implements Executor {
+  readonly #options: ExecutorOptions;
+  readonly #lease = new Lease();
+  readonly #held = new Map<string, Held>();
+  /** Those of #held that wait, in log order. */
+  readonly #waiting = new Map<string, Held>();
+  readonly #noop: NoopDriver;
+  readonly #reporter: Reporter;
+  #guard: GuardClient | undefined;
+  #reconciled = false;
+  #closed = false;
+  #leaseWanted: () => void = () => {};
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+    this.#reporter = new Reporter(options, (reports) => this.#onReported(reports));
+    this.#noop = new NoopDriver(options.dataDir, {
+      onEnded: (reports) => this.#onEnded(reports),
+      onStarted: (attempts) => options.started(attempts),
+    });
+  }
+
+  open(): Promise<void> {
+    return this.#connect();
+  }
+
+  reconcile(held: readonly Assignment[]): void {
+    const wanted = new Map(held.map((assignment) => [attemptKey(assignment), assignment]));
+    this.drop([...this.#held.values()].filter((one) => !wanted.has(attemptKey(one.name))).map((one) => one.name));
+    this.#reconciled = true;
+    this.#reporter.add([...this.#held.values()].flatMap((one) => (one.report === undefined ? [] : [one.report])));
+    const unknown: Held[] = [];
+    for (const [key, assignment] of wanted) {
+      const known = this.#held.get(key);
+      if (known !== undefined) known.assignment = assignment;
+      else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting");
+      else unknown.push(this.#hold(assignment, "guarded")); // until the guard has been asked
+    }
+    this.#settleUnknown(unknown);
+    // The node that these were announced to may have ended before it could tell.
+    this.#onStarted((this.#guard?.listing.running ?? []).filter((one) => wallMs() - one.startedAt >= limits.startedAfterMs));
+    this.#startWaiting();
+  }
+
+  assign(assignments: readonly Assignment[]): void {
+    for (const assignment of assignments) {
+      if (!this.#held.has(attemptKey(assignment))) this.#hold(assignment, "waiting");
+    }
+    this.#startWaiting();
+  }
+
+  stop(attempts: readonly AttemptName[]): void {
+    const guarded: AttemptName[] = [];
+    for (const name of attempts) {
+      const held = this.#held.get(attemptKey(name));
+      if (held === undefined || held.stopping) continue;
+      held.stopping = true;
+      if (held.phase === "waiting") this.#onEnded([neverStarted(held.name)]);
+      else if (held.phase === "guarded") guarded.push(held.name);
+      else if (held.phase === "noop") this.#noop.stop(held.name);
+    }
+    this.#guard?.stop(guarded);
+  }
+
+  drop(attempts: readonly AttemptName[]): void {
+    const guarded: AttemptName[] = [];
+    const ended: AttemptName[] = [];
+    for (const name of attempts) {
+      const key = attemptKey(name);
+      const held = this.#held.get(key);
+      if (held === undefined) continue;
+      this.#held.delete(key);
+      this.#waiting.delete(key);
+      this.#reporter.forget(held.name);
+      if (held.phase === "guarded") guarded.push(held.name);
+      else if (held.phase === "ended") ended.push(held.name);
+      else if (held.phase === "noop") this.#noop.drop(held.name);
+    }
+    this.#guard?.drop(guarded);
+    // An ended one may be dropped because its own report was applied: its log stays.
+    this.#guard?.acknowledge(ended);
+  }
+
+  lease(endsAt: number, index: number): void {
+    this.#lease.grant(endsAt, index);
+    this.#guard?.lease(this.#lease.endsAt);
+    this.#startWaiting();
+  }
+
+  onLeaseWanted(callback: () => void): void {
+    this.#leaseWanted = callback;
+  }
+
+  /** Attempts that were started, until their results are in the log. */
+  running(): number {
+    return this.#held.size - this.#waiting.size;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#reporter.close();
+    this.#noop.close();
+    const guard = this.#guard;
+    this.#guard = undefined;
+    await guard?.close();
+  }
+
+  // ------------------------------------------------------------------------------------------------ attempts
+
+  #hold(assignment: Assignment, phase: "waiting" | "guarded"): Held {
+    const held: Held = { name: nameOf(assignment), phase, assignment, stopping: false, report: undefined };
+    this.#held.set(attemptKey(assignment), held);
+    if (phase === "waiting") this.#waiting.set(attemptKey(assignment), held);
+    return held;
+  }
+
+  /** Starts, in log order, what the lease covers; asks for a new lease when that leaves some waiting. */
+  #startWaiting(): void {
+    if (!this.#reconciled || this.#closed || this.#waiting.size === 0) return;
+    const now = monotonicMs();
+    const noop: Assignment[] = [];
+    let uncovered = false;
+    for (const [key, held] of this.#waiting) {
+      const assignment = held.assignment!;
+      if (!this.#lease.covers(assignment.fence, now)) {
+        uncovered = true;
+        continue;
+      }
+      if (assignment.spec.driver === "noop") {
+        held.phase = "noop";
+        noop.push(assignment);
+      } else {
+        if (this.#guard === undefined) continue; // started when there is a guard again
+        held.phase = "guarded";
+        this.#guard.start(shellStart(assignment, this.#options.node));
+      }
+      this.#waiting.delete(key);
+    }
+    if (noop.length > 0) this.#noop.start(noop);
+    if (uncovered) this.#leaseWanted();
+  }
+
+  #onEnded(reports: readonly Report[]): void {
+    const wanted: Report[] = [];
+    const unwanted: AttemptName[] = [];
+    for (const report of reports) {
+      const key = attemptKey(report);
+      const held = this.#held.get(key);
+      if (held === undefined && this.#reconciled) unwanted.push(nameOf(report)); // dropped while its end was on the way
+      else if (held === undefined) this.#find(report, report);
+      else if (held.phase !== "ended") {
+        held.phase = "ended";
+        held.report = report;
+        this.#waiting.delete(key);
+        wanted.push(report);
+      }
+    }
+    this.#guard?.acknowledge(unwanted);
+    if (this.#reconciled && wanted.length > 0) this.#reporter.add(wanted);
+  }
+
+  #onReported(reports: readonly Report[]): void {
+    for (const report of reports) this.#held.delete(attemptKey(report));
+    this.#guard?.acknowledge(reports.map(nameOf));
+  }
+
+  // --------------------------------------------------------------------------------------------------- guard
+
+  #connect(): Promise<void> {
+    return GuardClient.open(this.#options, {
+      onOpen: (guard) => this.#adopt(guard),
+      onFinished: (reports) => this.#onEnded(reports),
+      onStarted: (attempts) => this.#onStarted(attempts),
+      onRefused: (names) => this.#onRefused(names),
+      onLost: () => this.#onGuardLost(),
+    });
+  }
+
+  /** Brings what the guard knows and what is held here together, at the first connection and at every later one. */
+  #adopt(guard: GuardClient): void {
+    if (this.#closed) {
+      void guard.close();
+      return;
+    }
+    this.#guard = guard;
+    const { listing } = guard;
+    const listed = new Set(listing.running.map(attemptKey).concat(listing.finished.map(attemptKey)));
+    const missing = [...this.#held.values()].filter((held) => held.phase === "guarded" && !listed.has(attemptKey(held.name)));
+    this.#onEnded(listing.finished);
+    const { orphans, stopping } = this.#takeRunning(listing);
+    guard.drop(orphans);
+    guard.stop(stopping);
+    if (monotonicMs() < this.#lease.endsAt) guard.lease(this.#lease.endsAt);
+    if (this.#reconciled) this.#settleUnknown(missing);
+    else for (const held of missing) this.#held.delete(attemptKey(held.name)); // reconcile() asks this guard again
+    this.#startWaiting();
+  }
+
+  #takeRunning(listing: Listing): { readonly orphans: AttemptName[]; readonly stopping: AttemptName[] } {
+    const orphans: AttemptName[] = [];
+    const stopping: AttemptName[] = [];
+    for (const started of listing.running) {
+      const held = this.#held.get(attemptKey(started));
+      if (held === undefined && this.#reconciled) orphans.push(nameOf(started));
+      else if (held === undefined) this.#find(started, undefined);
+      else if (held.stopping) stopping.push(held.name);
+    }
+    return { orphans, stopping };
+  }
+
+  /** Attempts that the guard does not know. If it knows its whole past they never ran, and may; else they are lost. */
+  #settleUnknown(unknown: readonly Held[]): void {
+    const guard = this.#guard;
+    if (guard === undefined) return; // the next one is asked
+    if (guard.listing.exact) for (const held of unknown) this.#putBack(held);
+    else guard.declareLost(unknown.map((held) => held.name));
+  }
+
+  /** Known to the guard before the state has said anything. */
+  #find(name: AttemptName, report: Report | undefined): void {
+    const phase = report === undefined ? "guarded" : "ended";
+    this.#held.set(attemptKey(name), { name: nameOf(name), phase, assignment: undefined, stopping: false, report });
+  }
+
+  #putBack(held: Held): void {
+    if (held.stopping) return this.#onEnded([neverStarted(held.name)]);
+    held.phase = "waiting";
+    this.#waiting.set(attemptKey(held.name), held);
+    return undefined;
+  }
+
+  #onStarted(attempts: readonly Started[]): void {
+    const held = attempts.filter((attempt) => this.#held.has(attemptKey(attempt)));
+    if (held.length > 0) this.#options.started(held);
+  }
+
+  #onRefused(names: readonly AttemptName[]): void {
+    for (const name of names) {
+      const held = this.#held.get(attemptKey(name));
+      if (held?.phase === "guarded") this.#putBack(held);
+    }
+    this.#leaseWanted();
+  }
+
+  #onGuardLost(): void {
+    this.#guard = undefined;
+    if (this.#closed) return;
+    this.#options.log("warn", "the guard went away: looking for it, or starting a new one");
+    void this.#reconnect();
+  }
+
+  async #reconnect(): Promise<void> {
+    for (let delayMs = 50; !this.#closed; delayMs = Math.min(2 * delayMs, 2_000)) {
+      try {
+        await this.#connect();
+        return;
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        this.#options.log("error", error.message);
+        await Bun.sleep(delayMs);
+      }
+    }
+  }
+}
+
+function neverStarted(name: AttemptName): Report {
+  const now = wallMs();
+  return {
+    ...nameOf(name),
+    state: "cancelled",
+    exitCode: null,
+    signal: null,
+    reason: "cancelled before it started",
+    startedAt: now,
+    finishedAt: now,
+    tail: new Uint8Array(0),
+    log: undefined,
+  };
+}

@@ -1,0 +1,169 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readLogFile } from "../../src/executor/log-file.ts";
+import { placesOf } from "../../src/executor/guard/places.ts";
+import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { openExecutor } from "../../src/executor/run.ts";
+import type { AttemptName, Executor } from "../../src/executor/types.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
+import type { Assignment, Report, Spec } from "../../src/state/types.ts";
+
+export const guardCommand = (dataDir: string): string[] => [process.execPath, join(import.meta.dir, "guard-main.ts"), dataDir];
+
+/** Waits for an event that another process makes, by looking. Throws when it never comes. */
+export async function until<Value>(what: string, look: () => Value | undefined | false | Promise<Value | undefined | false>): Promise<Value> {
+  const deadline = monotonicMs() + 15_000;
+  while (true) {
+    const seen = await look();
+    if (seen !== undefined && seen !== false) return seen;
+    if (monotonicMs() > deadline) throw new Error(`never happened: ${what}`);
+    await Bun.sleep(10);
+  }
+}
+
+/** A process that exists and is not a zombie. */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+  } catch {
+    return false;
+  }
+}
+
+/** One data directory and the executors and guards that live on it; nothing of it is left after close(). */
+export class Rig {
+  readonly dataDir: string;
+  readonly reports: Report[] = [];
+  readonly started: (AttemptName & { readonly startedAt: number })[] = [];
+  readonly batches: number[] = [];
+  readonly messages: string[] = [];
+  readonly #guards = new Set<number>();
+  leasesWanted = 0;
+  /** Set to make report() fail. */
+  logDown = false;
+  executor: Executor;
+  #nextFence = 1;
+
+  constructor(parent = tmpdir()) {
+    this.dataDir = mkdtempSync(join(parent, "skein-executor-"));
+    this.executor = this.newExecutor();
+  }
+
+  newExecutor(): Executor {
+    const executor = openExecutor({
+      node: nodeId(7),
+      dataDir: this.dataDir,
+      guardCommand: guardCommand(this.dataDir),
+      report: async (reports) => {
+        await Promise.resolve();
+        if (this.logDown) throw new Error("no leader");
+        this.batches.push(reports.length);
+        this.reports.push(...reports);
+      },
+      started: (attempts) => this.started.push(...attempts),
+      log: (_level, message) => this.messages.push(message),
+    });
+    executor.onLeaseWanted(() => {
+      this.leasesWanted += 1;
+    });
+    return executor;
+  }
+
+  /** Opens the executor with nothing held and, unless told otherwise, a lease that covers everything. */
+  async open(options: { held?: readonly Assignment[]; leaseMs?: number } = {}): Promise<void> {
+    await this.executor.open();
+    this.#guards.add(this.guardPid());
+    this.executor.reconcile(options.held ?? []);
+    if (options.leaseMs !== 0) this.executor.lease(monotonicMs() + (options.leaseMs ?? 60_000), 1_000_000);
+  }
+
+  /** The node process dies and comes back: the executor's connection is cut without a goodbye. */
+  async crashNode(): Promise<void> {
+    const left = this.executor;
+    this.executor = this.newExecutor();
+    (left as unknown as { crash?: () => void }).crash?.();
+    await Promise.resolve();
+  }
+
+  guardPid(): number {
+    return (JSON.parse(readFileSync(join(this.dataDir, "guard.json"), "utf8")) as { pid: number }).pid;
+  }
+
+  assignment(spec: Spec, more: { job?: number; task?: number; attempt?: number; target?: string } = {}): Assignment {
+    return {
+      job: jobId(more.job ?? 1),
+      task: more.task ?? 0,
+      attempt: more.attempt ?? 1,
+      fence: this.#nextFence++,
+      spec,
+      target: more.target,
+    };
+  }
+
+  /** Runs one shell attempt to its report. */
+  async run(spec: Spec, more: { job?: number; task?: number; attempt?: number; target?: string } = {}): Promise<Report> {
+    const assignment = this.assignment(spec, more);
+    this.executor.assign([assignment]);
+    return this.reportOf(assignment);
+  }
+
+  reportOf(name: AttemptName): Promise<Report> {
+    return until(`a report of ${name.job}.${name.task}.${name.attempt} (messages: ${this.messages.join("; ")})`, () =>
+      this.reports.find((report) => report.job === name.job && report.task === name.task && report.attempt === name.attempt),
+    );
+  }
+
+  /** The text of an attempt's log. */
+  async logText(name: AttemptName, stream?: "stdout" | "stderr"): Promise<string> {
+    const page = await readLogFile(this.dataDir, { ...name, stream, offset: 0, maxBytes: 1 << 30 });
+    return Buffer.concat(page.chunks.map((chunk) => chunk.bytes)).toString();
+  }
+
+  /** The number that a task wrote to a file. */
+  pidIn(path: string): Promise<number> {
+    return until(`a pid in ${path}`, () => {
+      const pid = existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
+      return pid > 0 && pid;
+    });
+  }
+
+  path(name: string): string {
+    return join(this.dataDir, name);
+  }
+
+  /** Processes that carry this data directory's marker. */
+  marked(): number[] {
+    const marker = `SKEIN_GUARD=${placesOf(this.dataDir).marker}:`;
+    return readdirSync("/proc")
+      .map(Number)
+      .filter((pid) => {
+        try {
+          return pid > 0 && readFileSync(`/proc/${pid}/environ`, "latin1").includes(marker);
+        } catch {
+          return false;
+        }
+      });
+  }
+
+  /** Ends everything and throws when a process of an attempt, or a guard, is left. */
+  async close(): Promise<void> {
+    this.logDown = false;
+    try {
+      this.#guards.add(this.guardPid());
+    } catch {
+      // the guard has gone by itself
+    }
+    this.executor.lease(monotonicMs() + 60_000, 1_000_000);
+    await this.executor.close();
+    for (const pid of this.#guards) {
+      // A guard with work stays after the goodbye: told to end, it kills what is left.
+      if (isAlive(pid)) process.kill(pid, "SIGTERM");
+      await until(`the end of guard ${pid}`, () => !isAlive(pid));
+    }
+    const left = this.marked();
+    rmSync(this.dataDir, { recursive: true, force: true });
+    if (left.length > 0) throw new Error(`processes left: ${left.join(", ")}`);
+  }
+}
