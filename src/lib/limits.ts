@@ -47,6 +47,7 @@ export const limits = {
   lostRetries: 10,
   reportBytes: 1024 * 1024,
   assignmentsPerEntry: 1024,
+  expirePerEntry: 500,
 
   // Leases (J3)
   leaseMs: 6_000,

@@ -10,6 +10,7 @@ import type { Change, Principal, Right } from "./types.ts";
  *
  * - `input` is what people send; its shape is checked before the log, never in apply (S3).
  * - `prepare` runs once, on the node that proposes: whatever is not deterministic but must not be stamped by the leader.
+ * - `payload` is the shape of what `prepare` gives; the leader checks forwarded batches with it (S3).
  * - `apply` runs on every node: rows and nothing else (S1). It checks the state, not the shape; it refuses, never throws.
  */
 export interface CommandDefinition<
@@ -28,6 +29,7 @@ export interface CommandDefinition<
   /** One line for people: help texts and the reference page. */
   readonly doc: string;
   readonly input: z.ZodType<Input, unknown>;
+  readonly payload: z.ZodType<Payload, unknown>;
   /** Absent: not for people (only nodes propose it). */
   readonly route?: Route | undefined;
   prepare(input: Input, by: Principal): Payload;

@@ -1,0 +1,19 @@
+import { accept, type Outcome, refuse } from "../../lib/outcome.ts";
+import type { Batch } from "../entry.ts";
+import { may } from "../rights.ts";
+import { commandByTag } from "./index.ts";
+import { problemsOf } from "./problems.ts";
+
+/** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */
+export function checkBatch(batch: Batch): Outcome<undefined> {
+  for (const [tag, , name, role, payload] of batch.commands) {
+    const command = commandByTag(tag);
+    if (command === undefined) return refuse("invalid", `command ${tag} is not known here: the leader runs an older version`);
+    if (!may(role, command.right)) return refuse("forbidden", `${command.name} is not for ${name} (${role})`);
+    const checked = command.payload.safeParse(payload);
+    if (!checked.success) {
+      return refuse("invalid", `${command.name} was forwarded in a wrong shape`, { details: problemsOf(checked.error) });
+    }
+  }
+  return accept(undefined);
+}

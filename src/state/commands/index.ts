@@ -1,0 +1,84 @@
+import { assert } from "../../lib/assert.ts";
+import type { CommandDefinition } from "../command.ts";
+import { clusterCreate } from "./cluster-create.ts";
+import { jobCancel } from "./job-cancel.ts";
+import { jobExpire } from "./job-expire.ts";
+import { jobSubmit } from "./job-submit.ts";
+import { nodeDrain } from "./node-drain.ts";
+import { nodeJoin } from "./node-join.ts";
+import { nodeLost } from "./node-lost.ts";
+import { nodeRemove } from "./node-remove.ts";
+import { nodeSeen } from "./node-seen.ts";
+import { nodeUndrain } from "./node-undrain.ts";
+import { taskFinish } from "./task-finish.ts";
+import { taskStart } from "./task-start.ts";
+import { tokenCreate } from "./token-create.ts";
+import { tokenRevoke } from "./token-revoke.ts";
+import { unitAssign } from "./unit-assign.ts";
+
+/** Every command, one line each. Tags are never reused; retired ones would be listed in {@link RetiredTag}. */
+export const commands = [
+  clusterCreate,
+  nodeJoin,
+  nodeSeen,
+  nodeLost,
+  nodeRemove,
+  nodeDrain,
+  nodeUndrain,
+  tokenCreate,
+  tokenRevoke,
+  jobSubmit,
+  jobCancel,
+  unitAssign,
+  taskStart,
+  taskFinish,
+  jobExpire,
+] as const;
+
+type Command = (typeof commands)[number];
+type RetiredTag = never;
+
+export type CommandName = Command["name"];
+type CommandOf<Name extends CommandName> = Extract<Command, { readonly name: Name }>;
+
+/** What `propose` takes: the input after its schema has read it. */
+export type CommandInput<Name extends CommandName> =
+  CommandOf<Name> extends CommandDefinition<Name, infer _Tag, infer Input, infer _Payload, infer _Value> ? Input : never;
+
+/** What an accepted command gives. */
+export type CommandValue<Name extends CommandName> =
+  CommandOf<Name> extends CommandDefinition<Name, infer _Tag, infer _Input, infer _Payload, infer Value> ? Value : never;
+
+/** A command whose types are not known where it is used: found by a tag of the wire. */
+export type AnyCommand = CommandDefinition<string, number, never, never, unknown>;
+
+const byTag: (AnyCommand | undefined)[] = [];
+const byName = new Map<string, AnyCommand>();
+for (const one of commands as unknown as readonly AnyCommand[]) {
+  assert(byTag[one.tag] === undefined && !byName.has(one.name), `two commands have the tag ${one.tag} or the name ${one.name}`);
+  byTag[one.tag] = one;
+  byName.set(one.name, one);
+}
+
+export function commandByName<Name extends CommandName>(name: Name): CommandOf<Name> {
+  const found = byName.get(name);
+  assert(found !== undefined, `there is no command ${name}`);
+  return found as unknown as CommandOf<Name>;
+}
+
+/** undefined: this binary does not know it (S2). */
+export function commandByTag(tag: number): AnyCommand | undefined {
+  return byTag[tag];
+}
+
+/** The list does not compile when a tag is used twice or is a retired one. */
+type TagsOnce<List extends readonly { readonly tag: number }[], Seen extends number = RetiredTag> = List extends readonly [
+  infer First extends { readonly tag: number },
+  ...infer Rest extends readonly { readonly tag: number }[],
+]
+  ? First["tag"] extends Seen
+    ? { readonly tagUsedTwice: First["tag"] }
+    : TagsOnce<Rest, Seen | First["tag"]>
+  : true;
+const tagsOnce: TagsOnce<typeof commands> = true;
+void tagsOnce;

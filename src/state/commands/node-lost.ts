@@ -1,0 +1,36 @@
+import { z } from "zod";
+import type { NodeId } from "../../lib/ids.ts";
+import { accept, refuse } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { endAttemptsOf } from "../departure.ts";
+import { nodeById, setNodeState } from "../tables/node.ts";
+import { nodeIdShape } from "./shapes.ts";
+
+interface NodeLost {
+  readonly node: NodeId;
+  /** The run of the process that fell silent: a later one is not lost by this. */
+  readonly incarnation: string;
+}
+
+const shape = z.strictObject({ node: nodeIdShape, incarnation: z.string().max(100) });
+
+export const nodeLost = command<NodeLost>()({
+  name: "node.lost",
+  tag: 4,
+  since: 1,
+  right: "internal",
+  doc: "The leader declares a node lost whose lease has ended (J3); its attempts are given to others.",
+  input: shape,
+  payload: shape,
+  prepare: (input) => input,
+  apply(tx, payload, context) {
+    const node = nodeById(tx, payload.node);
+    if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    if (node.state === "lost") return refuse("conflict", `node ${node.id} is lost already`);
+    if (node.incarnation !== payload.incarnation) return refuse("conflict", `node ${node.id} has started again since`);
+    setNodeState(tx, node.id, "lost");
+    const attempts = endAttemptsOf(tx, context, node.id, `node ${node.name} was lost`);
+    context.changed({ topic: "node", kind: "changed", node: node.id });
+    return accept({ attempts });
+  },
+});

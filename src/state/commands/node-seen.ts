@@ -1,0 +1,36 @@
+import { z } from "zod";
+import type { NodeId } from "../../lib/ids.ts";
+import { accept, refuse } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { readCounter } from "../tables/counter.ts";
+import { nodeById, updateNode, type Announcement } from "../tables/node.ts";
+import { announcementFields, nodeIdShape } from "./shapes.ts";
+
+interface NodeSeen extends Announcement {
+  readonly node: NodeId;
+}
+
+const shape = z.strictObject({ node: nodeIdShape, ...announcementFields });
+
+export const nodeSeen = command<NodeSeen>()({
+  name: "node.seen",
+  tag: 3,
+  since: 1,
+  right: "internal",
+  doc: "A node that has started tells where it is and what it can do; a lost one is up again.",
+  input: shape,
+  payload: shape,
+  prepare: (input) => input,
+  apply(tx, payload, context) {
+    const node = nodeById(tx, payload.node);
+    if (node === undefined) {
+      const known = payload.node < readCounter(tx).next_node;
+      const text = known ? "was removed from this cluster" : "is not known to this cluster";
+      return refuse("not-found", `node ${payload.node} ${text}: start it with an empty data directory and a join token`);
+    }
+    const state = node.state === "lost" ? "up" : node.state;
+    updateNode(tx, node.id, payload, state, context.at);
+    context.changed({ topic: "node", kind: "changed", node: node.id });
+    return accept({ node: node.id, state });
+  },
+});

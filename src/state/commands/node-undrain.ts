@@ -1,0 +1,32 @@
+import { z } from "zod";
+import { accept, refuse } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { nodeByReference, setNodeState } from "../tables/node.ts";
+import { nodeReference } from "./shapes.ts";
+
+interface NodeUndrained {
+  readonly node: string | number;
+}
+
+const shape = z.strictObject({ node: nodeReference });
+
+export const nodeUndrain = command<NodeUndrained>()({
+  name: "node.undrain",
+  tag: 7,
+  since: 1,
+  right: "nodes:write",
+  doc: "A draining node is given work again.",
+  input: shape,
+  payload: shape,
+  route: { method: "POST", path: "/v1/nodes/:node/undrain", status: 200 },
+  prepare: (input) => input,
+  apply(tx, payload, context) {
+    const node = nodeByReference(tx, payload.node);
+    if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    if (node.state === "draining") {
+      setNodeState(tx, node.id, "up");
+      context.changed({ topic: "node", kind: "changed", node: node.id });
+    }
+    return accept({ node: node.id, state: node.state === "draining" ? ("up" as const) : node.state });
+  },
+});

@@ -1,0 +1,69 @@
+import { z } from "zod";
+import { jobId, nodeId } from "../../lib/ids.ts";
+import { limits } from "../../lib/limits.ts";
+import { isLabel } from "../../lib/selector.ts";
+
+/** Shapes that several commands share. All are checked before the log (S3). */
+
+const id = z.number().int().positive();
+
+export const nodeIdShape = id.transform(nodeId);
+export const jobIdShape = id.transform(jobId);
+
+/** A job's id, as a number or as the digits of a path. */
+export const jobIdInput = z
+  .union([id, z.string().regex(/^\d{1,15}$/).transform(Number).pipe(id)], { error: "not a job id: ids are whole numbers" })
+  .transform(jobId);
+
+/** A node by id or name. */
+export const nodeReference = z.union([id, z.string().min(1).max(limits.nameLength)], { error: "not a node's id or name" });
+
+/** Whole number of a clock, epoch ms, or of a counter. */
+export const count = z.number().int().nonnegative();
+/** Wall times come from other clocks, fractions included. */
+export const instant = z.number().nonnegative().transform(Math.round);
+
+export const nameShape = z
+  .string()
+  .min(1, "must not be empty")
+  .max(limits.nameLength, `must not be longer than ${limits.nameLength} characters`);
+
+export const labelsShape = z.record(z.string(), z.string({ error: "a label's value is text" })).superRefine((labels, context) => {
+  const entries = Object.entries(labels);
+  if (entries.length > limits.labelsPerThing) {
+    context.addIssue({ code: "custom", message: `at most ${limits.labelsPerThing} labels` });
+  }
+  for (const [key, value] of entries) {
+    if (!isLabel(key, value) || key.length > limits.labelLength || value.length > limits.labelLength) {
+      context.addIssue({
+        code: "custom",
+        path: [key],
+        message: `not a label: letters, digits and -_./ only, at most ${limits.labelLength} characters`,
+      });
+    }
+  }
+});
+
+/** What a node says of itself, but for its name. Addresses are "" until it listens. */
+export const announcementFields = {
+  incarnation: z.string().min(1).max(100),
+  api: z.string().max(300),
+  peer: z.string().max(300),
+  labels: labelsShape,
+  slots: z.number().int().min(0).max(1_000_000),
+  ioTasks: z.number().int().min(0).max(1_000_000),
+  level: z.number().int().positive(),
+  version: z.string().max(100),
+};
+
+export const newNodeShape = z.strictObject({ name: nameShape, ...announcementFields });
+export type NewNode = z.output<typeof newNodeShape>;
+
+/** A token as the log may hold it: the hash of its secret alone (K1). */
+export const newTokenShape = z.strictObject({ id: z.string().min(1).max(64), hash: z.string().min(1).max(128), name: nameShape });
+export type NewToken = z.output<typeof newTokenShape>;
+
+export const roleShape = z.enum(["viewer", "operator", "admin"]);
+
+/** [task, attempt] */
+export const taskAttempt = z.tuple([count, z.number().int().positive()]);

@@ -1,0 +1,285 @@
+import { z } from "zod";
+import { limits } from "../../lib/limits.ts";
+import { parseSelector } from "../../lib/selector.ts";
+import { parseDuration, parseSize } from "../../lib/units.ts";
+import type { Spec } from "../types.ts";
+import { labelsShape, nameShape } from "./shapes.ts";
+
+/** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
+
+const yearMs = 366 * 86_400_000;
+
+function duration(options: { readonly positive?: boolean } = {}): z.ZodType<number, string> {
+  return z.string({ error: durationForm }).transform((text, context) => {
+    const ms = parseDuration(text);
+    if (ms === undefined) context.addIssue({ code: "custom", message: `"${text}" is not a duration: ${durationForm}` });
+    else if (options.positive === true && ms === 0) context.addIssue({ code: "custom", message: "must be longer than 0" });
+    else if (ms > yearMs) context.addIssue({ code: "custom", message: "must not be longer than 366d" });
+    else return ms;
+    return z.NEVER;
+  });
+}
+const durationForm = `write text with units, like "90s" or "1h30m"`;
+
+function size(maxBytes: number, maxText: string): z.ZodType<number, string | number> {
+  return z.union([z.string(), z.number()], { error: sizeForm }).transform((value, context) => {
+    const bytes = typeof value === "number" ? value : parseSize(value);
+    if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0) {
+      context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a size: ${sizeForm}` });
+    } else if (bytes > maxBytes) context.addIssue({ code: "custom", message: `must be at most ${maxText}` });
+    else return bytes;
+    return z.NEVER;
+  });
+}
+const sizeForm = `write a number of bytes, or text like "64MiB"`;
+
+function whole(low: number, high: number): z.ZodNumber {
+  return z
+    .number({ error: `must be a whole number from ${low} to ${high}` })
+    .int(`must be a whole number from ${low} to ${high}`)
+    .min(low, `must be at least ${low}`)
+    .max(high, `must be at most ${high}`);
+}
+
+function text(maxBytes: number): z.ZodString {
+  return z.string({ error: "must be text" }).max(maxBytes, `must be at most ${maxBytes} characters`);
+}
+
+const environmentName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+const environment = z
+  .record(z.string(), z.union([z.string(), z.number(), z.boolean()], { error: "must be text" }).transform(String), {
+    error: "must be a map of names to text",
+  })
+  .superRefine((env, context) => {
+    let bytes = 0;
+    for (const [name, value] of Object.entries(env)) {
+      bytes += name.length + value.length + 2;
+      if (!environmentName.test(name)) {
+        context.addIssue({ code: "custom", path: [name], message: "not a variable's name: letters, digits and _ only" });
+      }
+      if (value.includes("\0")) context.addIssue({ code: "custom", path: [name], message: "must not contain a NUL character" });
+    }
+    if (bytes > limits.environmentBytes) {
+      context.addIssue({ code: "custom", message: `must be at most ${limits.environmentBytes} bytes together` });
+    }
+  });
+
+const argument = text(limits.commandBytes).refine((value) => !value.includes("\0"), "must not contain a NUL character");
+
+const run = z.union(
+  [
+    argument.refine((value) => value.trim() !== "", "must not be empty"),
+    z
+      .array(argument)
+      .min(1, "must not be empty")
+      .max(4096, "at most 4096 arguments")
+      .refine((list) => list[0] !== "", "the first word is the program and must not be empty"),
+  ],
+  { error: (issue) => (isEmptyRun(issue.input) ? "must not be empty" : "must be text for /bin/sh -c, or a list of words") },
+);
+
+function isEmptyRun(input: unknown): boolean {
+  return (typeof input === "string" && input.trim() === "") || (Array.isArray(input) && (input.length === 0 || input[0] === ""));
+}
+
+const selector = z.string({ error: `must be text like "zone=eu,gpu!=none"` }).superRefine((value, context) => {
+  const terms = parseSelector(value);
+  if (typeof terms === "string") context.addIssue({ code: "custom", message: terms });
+});
+
+const share = /^\d{1,3}(\.\d+)?%$/;
+const maxFailures = z.union(
+  [whole(0, limits.arrayTasks), z.string().refine((value) => share.test(value) && Number.parseFloat(value) <= 100)],
+  { error: `must be a number of tasks, or a share like "10%"` },
+);
+
+const retries = z.strictObject(
+  {
+    max: whole(0, 1000),
+    backoff: duration().optional(),
+    factor: z.number({ error: "must be a number" }).min(1, "must be at least 1").max(100, "must be at most 100").optional(),
+    cap: duration({ positive: true }).optional(),
+    jitter: z.number({ error: "must be a number from 0 to 1" }).min(0, "must be at least 0").max(1, "must be at most 1").optional(),
+    on: z
+      .array(z.enum(["failed", "timeout"], { error: `must be "failed" or "timeout"` }))
+      .min(1, "must name failed, timeout or both")
+      .max(2)
+      .optional(),
+  },
+  { error: (issue) => (issue.code === "invalid_type" ? "must be a map like {max: 3, backoff: 2s}" : undefined) },
+);
+
+const later = z.unknown().refine((value) => value === undefined, "not supported by this version yet").optional();
+
+/** Keys of the contract that this version does not run: refused at their path, never ignored. */
+const laterKeys = {
+  array: later,
+  matrix: later,
+  exclude: later,
+  include: later,
+  targets: later,
+  unit: later,
+  resources: later,
+  after: later,
+  key: later,
+  on_conflict: later,
+  start_at: later,
+  deadline: later,
+  user: later,
+  bundle: later,
+  ssh: later,
+  ansible: later,
+  http: later,
+  load: later,
+} as const;
+
+const driver = z.enum(["shell", "noop"], {
+  error: (issue) =>
+    ["ssh", "ansible", "http", "load"].includes(issue.input as string)
+      ? `driver ${String(issue.input)} is not supported by this version yet`
+      : `must be "shell" or "noop"`,
+});
+
+/** The fields alone, without the rules between them: what a JSON schema can say. */
+export const specFields = z.strictObject({
+  name: nameShape.optional(),
+  driver: driver.optional(),
+  run: run.optional(),
+  env: environment.optional(),
+  dir: text(4096).startsWith("/", "must be an absolute path").optional(),
+  stdin: text(limits.stdinBytes).optional(),
+  count: whole(1, limits.arrayTasks).optional(),
+  each_node: z.boolean({ error: "must be true or false" }).optional(),
+  on: selector.optional(),
+  slots: whole(0, 100_000).optional(),
+  parallel: whole(1, limits.arrayTasks).optional(),
+  priority: whole(0, 100).optional(),
+  timeout: duration({ positive: true }).optional(),
+  grace: duration().optional(),
+  retries: retries.optional(),
+  on_lost: z.enum(["retry", "fail"], { error: `must be "retry" or "fail"` }).optional(),
+  max_failures: maxFailures.optional(),
+  output: z
+    .strictObject({ tail: size(limits.tailMaxBytes, "64KiB").optional(), keep: size(2 ** 40, "1TiB").optional() })
+    .optional(),
+  noop: z
+    .strictObject({ for: duration().optional(), output: size(limits.logKeepBytes, "64MiB").optional(), exit: whole(0, 255).optional() })
+    .optional(),
+  labels: labelsShape.optional(),
+  ttl: duration().optional(),
+  idempotency_key: z.string().min(1).max(limits.idempotencyKeyLength).optional(),
+  ...laterKeys,
+});
+
+type Fields = z.output<typeof specFields>;
+
+/** A spec as people write it -> {@link Spec}. `idempotency_key` is the request's, not the job's: routes take it out before. */
+export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, context) => {
+  const parsed = specFields.safeParse(raw);
+  if (!parsed.success) for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
+  // Rules between fields are checked on what was written, so that they are reported together with the fields' own problems.
+  if (typeof raw === "object" && raw !== null && !Array.isArray(raw)) checkTogether(raw as Record<string, unknown>, context);
+  else if (parsed.success) return z.NEVER;
+  return parsed.success ? normalise(parsed.data) : z.NEVER;
+});
+
+function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): void {
+  const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
+  const name = raw["driver"] ?? "shell";
+  if (name === "shell" && raw["run"] === undefined) refuse("run", "is required: what should the job run?");
+  if (name === "noop" && raw["run"] !== undefined) refuse("run", "driver noop runs nothing: leave it out");
+  if (name === "shell" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
+  if (raw["count"] !== undefined && raw["each_node"] === true) {
+    refuse("count", "cannot be combined with each_node, which makes one task per node");
+  }
+}
+
+/** Durations in ms, sizes in bytes, absent where nothing was written. The order of keys is fixed: equal specs give equal texts. */
+function normalise(fields: Fields): Spec {
+  const spec: Mutable<Spec> = {};
+  if (fields.name !== undefined) spec.name = fields.name;
+  if (fields.driver === "noop") spec.driver = "noop";
+  if (fields.run !== undefined) spec.run = fields.run;
+  if (fields.env !== undefined) spec.env = fields.env;
+  if (fields.dir !== undefined) spec.dir = fields.dir;
+  if (fields.stdin !== undefined) spec.stdin = fields.stdin;
+  if (fields.count !== undefined) spec.count = fields.count;
+  if (fields.each_node === true) spec.eachNode = true;
+  if (fields.on !== undefined && fields.on.trim() !== "") spec.on = fields.on;
+  if (fields.slots !== undefined) spec.slots = fields.slots;
+  if (fields.parallel !== undefined) spec.parallel = fields.parallel;
+  if (fields.priority !== undefined) spec.priority = fields.priority;
+  if (fields.timeout !== undefined) spec.timeoutMs = fields.timeout;
+  if (fields.grace !== undefined) spec.graceMs = fields.grace;
+  if (fields.retries !== undefined) spec.retries = normaliseRetries(fields.retries);
+  if (fields.on_lost !== undefined) spec.onLost = fields.on_lost;
+  if (fields.max_failures !== undefined) spec.maxFailures = fields.max_failures;
+  if (fields.output !== undefined) {
+    const output: Mutable<NonNullable<Spec["output"]>> = {};
+    if (fields.output.tail !== undefined) output.tailBytes = fields.output.tail;
+    if (fields.output.keep !== undefined) output.keepBytes = fields.output.keep;
+    spec.output = output;
+  }
+  if (fields.noop !== undefined) {
+    const noop: Mutable<NonNullable<Spec["noop"]>> = {};
+    if (fields.noop.for !== undefined) noop.forMs = fields.noop.for;
+    if (fields.noop.output !== undefined) noop.outputBytes = fields.noop.output;
+    if (fields.noop.exit !== undefined) noop.exit = fields.noop.exit;
+    spec.noop = noop;
+  }
+  if (fields.labels !== undefined) spec.labels = fields.labels;
+  if (fields.ttl !== undefined) spec.ttlMs = fields.ttl;
+  return spec;
+}
+
+function normaliseRetries(fields: NonNullable<Fields["retries"]>): NonNullable<Spec["retries"]> {
+  const retries: Mutable<NonNullable<Spec["retries"]>> = { max: fields.max };
+  if (fields.backoff !== undefined) retries.backoffMs = fields.backoff;
+  if (fields.factor !== undefined) retries.factor = fields.factor;
+  if (fields.cap !== undefined) retries.capMs = fields.cap;
+  if (fields.jitter !== undefined) retries.jitter = fields.jitter;
+  if (fields.on !== undefined) retries.on = fields.on;
+  return retries;
+}
+
+type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
+
+const ms = z.number().int().min(0).max(yearMs);
+const bytes = z.number().int().min(0).max(2 ** 40);
+
+/** A normalised spec as it stands in a payload: the leader's second look at what a follower forwarded (S3). */
+export const normalisedSpec: z.ZodType<Spec, unknown> = z.strictObject({
+  name: z.string().max(limits.nameLength).exactOptional(),
+  driver: z.enum(["shell", "noop"]).exactOptional(),
+  run: z.union([z.string(), z.array(z.string())]).exactOptional(),
+  env: z.record(z.string(), z.string()).exactOptional(),
+  dir: z.string().exactOptional(),
+  stdin: z.string().exactOptional(),
+  count: z.number().int().min(1).max(limits.arrayTasks).exactOptional(),
+  eachNode: z.boolean().exactOptional(),
+  on: z.string().exactOptional(),
+  slots: z.number().int().min(0).exactOptional(),
+  parallel: z.number().int().min(1).exactOptional(),
+  priority: z.number().int().min(0).max(100).exactOptional(),
+  timeoutMs: ms.exactOptional(),
+  graceMs: ms.exactOptional(),
+  retries: z
+    .strictObject({
+      max: z.number().int().min(0).max(1000),
+      backoffMs: ms.exactOptional(),
+      factor: z.number().min(1).max(100).exactOptional(),
+      capMs: ms.exactOptional(),
+      jitter: z.number().min(0).max(1).exactOptional(),
+      on: z.array(z.enum(["failed", "timeout"])).exactOptional(),
+    })
+    .exactOptional(),
+  onLost: z.enum(["retry", "fail"]).exactOptional(),
+  maxFailures: z.union([z.number(), z.string().regex(share)]).exactOptional(),
+  output: z.strictObject({ tailBytes: bytes.exactOptional(), keepBytes: bytes.exactOptional() }).exactOptional(),
+  noop: z
+    .strictObject({ forMs: ms.exactOptional(), outputBytes: bytes.exactOptional(), exit: z.number().int().exactOptional() })
+    .exactOptional(),
+  labels: z.record(z.string(), z.string()).exactOptional(),
+  ttlMs: ms.exactOptional(),
+});

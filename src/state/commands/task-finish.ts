@@ -1,0 +1,72 @@
+import { z } from "zod";
+import type { NodeId } from "../../lib/ids.ts";
+import { limits } from "../../lib/limits.ts";
+import { accept } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { Work } from "../ending.ts";
+import type { OpenJob } from "../tables/job.ts";
+import { taskById } from "../tables/task.ts";
+import type { Report } from "../types.ts";
+import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
+
+interface TasksFinished {
+  readonly node: NodeId;
+  readonly reports: readonly Report[];
+}
+
+const report = z.strictObject({
+  job: jobIdShape,
+  task: count,
+  attempt: z.number().int().positive(),
+  state: z.enum(["succeeded", "failed", "timeout", "cancelled", "lost"]),
+  exitCode: z.number().int().nullable(),
+  signal: z.string().max(32).nullable(),
+  reason: z
+    .string()
+    .max(4096)
+    .nullish()
+    .transform((reason) => reason ?? undefined),
+  startedAt: instant,
+  finishedAt: instant,
+  tail: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= limits.tailMaxBytes, "the tail is too long"),
+  log: z
+    .strictObject({ bytes: count, sha256: z.string().max(128) })
+    .nullish()
+    .transform((log) => log ?? undefined),
+});
+
+const shape = z.strictObject({ node: nodeIdShape, reports: z.array(report).min(1).max(limits.assignmentsPerEntry * 8) });
+
+export const taskFinish = command<TasksFinished>()({
+  name: "task.finish",
+  tag: 14,
+  since: 1,
+  right: "internal",
+  doc: "A node reports attempts that ended. A report on an attempt that is not the present one is refused (J1).",
+  input: shape,
+  payload: shape,
+  prepare: ({ node, reports }) => ({ node, reports: reports.map(withoutUndefined) }),
+  apply(tx, { node, reports }, context) {
+    const work = new Work(tx, context);
+    const touched = new Set<OpenJob>();
+    const refused: [job: number, task: number, attempt: number][] = [];
+    for (const one of reports) {
+      const row = taskById(tx, one.job, one.task);
+      const job = work.jobs.get(one.job);
+      if (job === undefined || row?.state !== "running" || row.attempt !== one.attempt || row.node !== node) {
+        refused.push([one.job, one.task, one.attempt]);
+        continue;
+      }
+      work.endAttempt(job, row, node, one);
+      touched.add(job);
+    }
+    for (const job of touched) work.finishIfDone(job);
+    work.close();
+    return accept({ refused });
+  },
+});
+
+/** Absent members are left out of the log: the codec knows no undefined. */
+function withoutUndefined({ reason, log, ...rest }: Report): Report {
+  return { ...rest, ...(reason === undefined ? {} : { reason }), ...(log === undefined ? {} : { log }) } as Report;
+}

@@ -1,0 +1,50 @@
+import { z } from "zod";
+import type { JobId, NodeId } from "../../lib/ids.ts";
+import { limits } from "../../lib/limits.ts";
+import { accept } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { startTask, taskById } from "../tables/task.ts";
+import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
+
+interface Started {
+  readonly job: JobId;
+  readonly task: number;
+  readonly attempt: number;
+  /** The executor's wall clock, epoch ms. */
+  readonly startedAt: number;
+}
+
+interface TasksStarted {
+  readonly node: NodeId;
+  readonly tasks: readonly Started[];
+}
+
+const shape = z.strictObject({
+  node: nodeIdShape,
+  tasks: z
+    .array(z.strictObject({ job: jobIdShape, task: count, attempt: z.number().int().positive(), startedAt: instant }))
+    .min(1)
+    .max(limits.assignmentsPerEntry * 8),
+});
+
+export const taskStart = command<TasksStarted>()({
+  name: "task.start",
+  tag: 13,
+  since: 1,
+  right: "internal",
+  doc: "A node tells which of its attempts have begun to run; attempts that are not the present ones are passed over (J1).",
+  input: shape,
+  payload: shape,
+  prepare: (input) => input,
+  apply(tx, { node, tasks }, context) {
+    let started = 0;
+    for (const { job, task, attempt, startedAt } of tasks) {
+      const row = taskById(tx, job, task);
+      if (row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
+      startTask(tx, job, task, startedAt);
+      context.changed({ topic: "task", kind: "started", job, task, attempt, node });
+      started += 1;
+    }
+    return accept({ started });
+  },
+});

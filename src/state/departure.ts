@@ -1,0 +1,41 @@
+import type { NodeId } from "../lib/ids.ts";
+import type { ApplyContext } from "./command.ts";
+import { lostReport, Work } from "./ending.ts";
+import type { OpenJob } from "./tables/job.ts";
+import { runningOn, waitingPinnedTo } from "./tables/task.ts";
+import type { Tx } from "./tx.ts";
+
+/** Ends every running attempt of a node as lost; gives how many there were. */
+export function endAttemptsOf(tx: Tx, context: ApplyContext, node: NodeId, reason: string): number {
+  const work = new Work(tx, context);
+  const touched = new Set<OpenJob>();
+  const running = runningOn(tx, node);
+  for (const row of running) {
+    const job = work.jobs.get(row.job);
+    if (job === undefined) continue;
+    work.endAttempt(job, row, node, lostReport(reason, context.at));
+    touched.add(job);
+  }
+  for (const job of touched) work.finishIfDone(job);
+  work.close();
+  return running.length;
+}
+
+/** The node will never come back: tasks that only it could run end as lost (J2). */
+export function endPinnedTo(tx: Tx, context: ApplyContext, node: NodeId, reason: string): void {
+  const work = new Work(tx, context);
+  const touched = new Set<OpenJob>();
+  for (const row of waitingPinnedTo(tx, node)) {
+    const job = work.jobs.get(row.job);
+    // An earlier one of this loop may have ended the rest of its job (max_failures).
+    if (job === undefined || job.row.rest !== "queued") continue;
+    work.endWaiting(job, row, "lost", reason);
+    touched.add(job);
+  }
+  for (const job of touched) {
+    if (!work.finishIfDone(job)) {
+      context.changed({ topic: "job", kind: "state", job: job.id, state: job.row.state, cancelling: job.row.cancelling === 1 });
+    }
+  }
+  work.close();
+}

@@ -1,0 +1,142 @@
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { ApplyContext } from "./command.ts";
+import { failuresAllowed } from "./spec.ts";
+import { planRetry } from "./retry.ts";
+import { newTally, writeTally, type Tally } from "./tables/counter.ts";
+import { failuresIn, JobBook, queuedIn, type OpenJob } from "./tables/job.ts";
+import { endWaitingTask, finishTask, requeueTask, waitingOf, type Ended, type StoredTask } from "./tables/task.ts";
+import type { Tx } from "./tx.ts";
+import type { JobState, Report } from "./types.ts";
+
+/**
+ * How attempts, tasks and jobs end: the one place for it, used by task.finish, node.lost, node.remove and job.cancel. A `Work`
+ * belongs to one command; `close()` writes the job rows and totals that it changed.
+ */
+export class Work {
+  readonly tx: Tx;
+  readonly jobs: JobBook;
+  readonly #context: ApplyContext;
+  readonly #tally: Tally = newTally();
+
+  constructor(tx: Tx, context: ApplyContext) {
+    this.tx = tx;
+    this.#context = context;
+    this.jobs = new JobBook(tx, this.#tally);
+  }
+
+  close(): void {
+    this.jobs.write();
+    writeTally(this.tx, this.#tally);
+  }
+
+  /** The present attempt of a running task ended as the report says: tried again, or the task's end (J2). */
+  endAttempt(job: OpenJob, row: StoredTask, node: NodeId, report: Omit<Report, "job" | "task" | "attempt">): void {
+    job.touched = true;
+    job.row.running -= 1;
+    const retry = planRetry(job.spec, row, report.state, this.#context.random);
+    const tail = this.#boundTail(job, row, report.tail);
+    const ended = endedOf(report, row);
+    if (retry !== undefined && job.row.rest === "queued" && job.row.cancelling === 0) {
+      const notBefore = retry.delayMs === 0 ? 0 : this.#context.at + retry.delayMs;
+      requeueTask(this.tx, row, ended, { ...retry, notBefore, ...tail });
+      this.#announce(job, row, node, "queued", notBefore);
+      return;
+    }
+    // A lost attempt of a job that is being stopped would have waited again, and waiting tasks end as the job's rest did.
+    const { rest } = job.row;
+    const terminal = rest !== "queued" && retry !== undefined && report.state === "lost" ? rest : report.state;
+    finishTask(this.tx, row.job, row.task, { ...ended, state: terminal }, tail.tail, tail.tailDropped);
+    job.row[terminal] += 1;
+    this.#announce(job, row, node, terminal, 0);
+    this.#stopPastFailures(job);
+  }
+
+  /** A task that waits ends without another attempt. */
+  endWaiting(job: OpenJob, row: StoredTask, state: "lost" | "cancelled" | "skipped", reason: string | null): void {
+    job.touched = true;
+    job.row[state] += 1;
+    endWaitingTask(this.tx, row.job, row.task, state, reason, this.#context.at);
+    this.#stopPastFailures(job);
+  }
+
+  /** Nothing of the job is started any more; its waiting tasks end as `rest` at once. Running ones go on. */
+  stop(job: OpenJob, rest: "cancelled" | "skipped", reason: string | null): void {
+    job.touched = true;
+    const { row } = job;
+    for (const waiting of waitingOf(this.tx, row.id)) {
+      endWaitingTask(this.tx, row.id, waiting.task, rest, reason, this.#context.at);
+      row[rest] += 1;
+    }
+    row[rest] += queuedIn(row);
+    row.rest = rest;
+    if (reason !== null) row.reason = reason;
+  }
+
+  /** Gives the job its verdict when nothing of it is queued or running any more (J2). True when it ended now. */
+  finishIfDone(job: OpenJob): boolean {
+    const { row } = job;
+    if (row.finished_at !== null || row.running > 0 || queuedIn(row) > 0) return false;
+    const state = verdictOf(job);
+    job.touched = true;
+    row.state = state;
+    row.partial = state === "succeeded" && failuresIn(row) > 0 ? 1 : 0;
+    row.finished_at = this.#context.at;
+    row.expires_at = this.#context.at + job.ttlMs;
+    row.cancelling = 0;
+    this.#tally[state] += 1;
+    this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
+    return true;
+  }
+
+  #stopPastFailures(job: OpenJob): void {
+    const { row } = job;
+    if (row.rest !== "queued" || job.spec.maxFailures === undefined) return;
+    const allowed = failuresAllowed(job.spec, row.tasks)!;
+    if (failuresIn(row) <= allowed || queuedIn(row) === 0) return;
+    this.stop(job, "skipped", `more than ${job.spec.maxFailures} tasks failed: the rest was not started`);
+    this.#context.changed({ topic: "job", kind: "state", job: job.id, state: row.state, cancelling: false });
+  }
+
+  /** A job's tails are bounded together (N1): past it a tail is dropped, and that is noted. */
+  #boundTail(job: OpenJob, row: StoredTask, tail: Uint8Array): { tail: Uint8Array | null; tailDropped: boolean } {
+    const before = job.row.tail_bytes - row.tail_size;
+    const fits = before + tail.length <= limits.tailPerJobBytes;
+    job.row.tail_bytes = before + (fits ? tail.length : 0);
+    return { tail: fits && tail.length > 0 ? tail : null, tailDropped: !fits };
+  }
+
+  #announce(job: OpenJob, row: StoredTask, node: NodeId, state: StoredTask["state"], notBefore: number): void {
+    const { task, attempt } = row;
+    this.#context.changed({ topic: "task", kind: "ended", job: job.id, task, attempt, node, state, notBefore });
+  }
+}
+
+/** The contract's verdict: all succeeded, or failures stayed within max_failures; cancelled by a person; failed otherwise. */
+function verdictOf(job: OpenJob): Exclude<JobState, "queued" | "running"> {
+  const { row } = job;
+  if (row.succeeded === row.tasks) return "succeeded";
+  if (row.cancelling === 1 || row.rest === "cancelled") return "cancelled";
+  const allowed = failuresAllowed(job.spec, row.tasks);
+  const good = row.succeeded + failuresIn(row) === row.tasks && allowed !== undefined && failuresIn(row) <= allowed;
+  return good ? "succeeded" : "failed";
+}
+
+function endedOf(report: Omit<Report, "job" | "task" | "attempt">, row: StoredTask): Ended {
+  return {
+    state: report.state,
+    exitCode: report.exitCode,
+    signal: report.signal,
+    reason: report.reason ?? null,
+    startedAt: report.startedAt > 0 ? report.startedAt : row.started_at,
+    finishedAt: report.finishedAt,
+    logBytes: report.log?.bytes ?? null,
+    logSha256: report.log?.sha256 ?? null,
+  };
+}
+
+/** The report on an attempt whose node is gone; nobody knows more. */
+export function lostReport(reason: string, at: number): Omit<Report, "job" | "task" | "attempt"> {
+  const nothing = { exitCode: null, signal: null, log: undefined, tail: new Uint8Array(0), startedAt: 0 };
+  return { state: "lost", reason, finishedAt: at, ...nothing };
+}

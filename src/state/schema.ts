@@ -1,0 +1,157 @@
+/**
+ * The tables of state.db. `meta` (applied index, rolling hash) belongs to storage and is not among them.
+ *
+ * A job is one row until its tasks differ: a task row appears when the task is first assigned (task >= job.next_task: no
+ * row, its state is job.rest), so a million-task array is stored as cheaply as a single task. The tasks of an each_node job have rows
+ * from the beginning, pinned to their node. Counts live on the job row; `queued` is what is left of `tasks`.
+ */
+export const schema: readonly string[] = [
+  `create table cluster (
+    id integer primary key check (id = 1),
+    cluster text not null,
+    level integer not null,
+    voters_wanted integer not null,
+    created_at integer not null
+  ) strict`,
+
+  // One row. Ids are given from here and never twice; totals are kept so that nothing has to be counted.
+  `create table counter (
+    id integer primary key check (id = 1),
+    at integer not null default 0,
+    next_node integer not null default 1,
+    next_job integer not null default 1,
+    submitted integer not null default 0,
+    succeeded integer not null default 0,
+    failed integer not null default 0,
+    cancelled integer not null default 0,
+    skipped integer not null default 0,
+    jobs_unfinished integer not null default 0,
+    jobs_finished integer not null default 0,
+    tasks_running integer not null default 0,
+    tasks_queued integer not null default 0
+  ) strict`,
+  `insert into counter (id) values (1)`,
+
+  `create table node (
+    id integer primary key,
+    name text not null unique,
+    incarnation text not null,
+    api text not null,
+    peer text not null,
+    labels text not null,
+    slots integer not null,
+    io_tasks integer not null,
+    level integer not null,
+    version text not null,
+    state text not null,
+    joined_at integer not null,
+    seen_at integer not null
+  ) strict`,
+
+  `create table job (
+    id integer primary key,
+    name text not null,
+    state text not null default 'queued',
+    tasks integer not null,
+    next_task integer not null default 0,
+    rest text not null default 'queued',
+    cancelling integer not null default 0,
+    partial integer not null default 0,
+    reason text,
+    running integer not null default 0,
+    succeeded integer not null default 0,
+    failed integer not null default 0,
+    timeout integer not null default 0,
+    lost integer not null default 0,
+    cancelled integer not null default 0,
+    skipped integer not null default 0,
+    submitted_at integer not null,
+    started_at integer,
+    finished_at integer,
+    expires_at integer,
+    submitted_by text not null,
+    tail_bytes integer not null default 0,
+    spec text not null
+  ) strict`,
+  `create index job_open on job (id) where finished_at is null`,
+  `create index job_expiry on job (expires_at) where expires_at is not null`,
+
+  `create table task (
+    job integer not null,
+    task integer not null,
+    state text not null,
+    attempt integer not null,
+    node integer,
+    pin integer,
+    target text,
+    fence integer not null default 0,
+    tries integer not null default 0,
+    losses integer not null default 0,
+    not_before integer not null default 0,
+    started_at integer,
+    finished_at integer,
+    exit_code integer,
+    signal text,
+    reason text,
+    log_bytes integer,
+    log_sha256 text,
+    tail_dropped integer not null default 0,
+    tail blob,
+    primary key (job, task)
+  ) strict, without rowid`,
+  `create index task_running on task (node, job) where state = 'running'`,
+  `create index task_waiting on task (job) where state = 'queued'`,
+
+  // Attempts that ended and were followed by another one.
+  `create table attempt (
+    job integer not null,
+    task integer not null,
+    attempt integer not null,
+    node integer,
+    state text not null,
+    started_at integer,
+    finished_at integer,
+    exit_code integer,
+    signal text,
+    reason text,
+    log_bytes integer,
+    log_sha256 text,
+    primary key (job, task, attempt)
+  ) strict, without rowid`,
+
+  `create table token (
+    id text primary key,
+    kind text not null,
+    hash text not null,
+    name text not null,
+    role text not null,
+    expires_at integer,
+    uses integer,
+    revoked integer not null default 0,
+    node integer
+  ) strict, without rowid`,
+
+  // "unexpired": jobs of the key that still exist. A key goes when that is 0 and its 24 h are over.
+  `create table idempotency (
+    token text not null,
+    key text not null,
+    digest text not null,
+    first integer not null,
+    count integer not null,
+    unexpired integer not null,
+    keep_until integer not null,
+    primary key (token, key)
+  ) strict, without rowid`,
+  `create unique index idempotency_first on idempotency (first)`,
+  `create index idempotency_dead on idempotency (keep_until) where unexpired = 0`,
+
+  // S3: outcomes of batches that their origin may still ask for, and from which serial on.
+  `create table batch_floor (origin integer primary key, floor integer not null) strict`,
+  `create table batch_outcome (
+    origin integer not null,
+    serial integer not null,
+    entry integer not null,
+    outcomes text not null,
+    primary key (origin, serial)
+  ) strict, without rowid`,
+];

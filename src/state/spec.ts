@@ -1,0 +1,94 @@
+import { formatDuration } from "../lib/units.ts";
+import { limits } from "../lib/limits.ts";
+import type { Driver, Spec } from "./types.ts";
+
+/** What a normalised spec means where it is silent, and how it is written back for people. Reading what people write is commands/spec-schema.ts. */
+
+export const specDefaults = {
+  driver: "shell",
+  priority: 50,
+  graceMs: 10_000,
+  onLost: "retry",
+  tailBytes: limits.tailDefaultBytes,
+  keepBytes: limits.logKeepBytes,
+  ttlMs: limits.jobTtlMs,
+  retries: { backoffMs: 1_000, factor: 2, capMs: 60_000, jitter: 0.1, on: ["failed", "timeout"] },
+} as const;
+
+export function driverOf(spec: Spec): Driver {
+  return spec.driver ?? specDefaults.driver;
+}
+
+/** Slots that one task takes: 1 for shell, 0 for noop (which ioTasks bounds) unless the spec says otherwise. */
+export function slotsOf(spec: Spec): number {
+  return spec.slots ?? (driverOf(spec) === "shell" ? 1 : 0);
+}
+
+/** The name that lists show: the spec's own, or the beginning of its command. */
+export function displayName(spec: Spec): string {
+  if (spec.name !== undefined) return spec.name;
+  if (spec.run === undefined) return driverOf(spec);
+  const text = typeof spec.run === "string" ? spec.run : spec.run.join(" ");
+  const line = text.trimStart().split("\n", 1)[0]!.trim();
+  return line.length <= 40 ? line : `${line.slice(0, 39)}…`;
+}
+
+/**
+ * How many tasks may fail before the job stops starting more; undefined: no bound. A share is of all tasks, and fractions of a task
+ * are not rounded up: 10% of 8 tasks allows none.
+ */
+export function failuresAllowed(spec: Spec, tasks: number): number | undefined {
+  const { maxFailures } = spec;
+  if (maxFailures === undefined || typeof maxFailures === "number") return maxFailures;
+  return Math.floor((Number.parseFloat(maxFailures) * tasks) / 100 + 1e-9);
+}
+
+/** The spec as people write it: durations and sizes as text, keys in the contract's spelling. Reading it again gives the same spec. */
+export function renderSpec(spec: Spec): Record<string, unknown> {
+  const duration = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : formatDuration(ms));
+  const { retries, output, noop } = spec;
+  return compact({
+    name: spec.name,
+    driver: spec.driver,
+    run: spec.run,
+    env: spec.env,
+    dir: spec.dir,
+    stdin: spec.stdin,
+    count: spec.count,
+    each_node: spec.eachNode,
+    on: spec.on,
+    slots: spec.slots,
+    parallel: spec.parallel,
+    priority: spec.priority,
+    timeout: duration(spec.timeoutMs),
+    grace: duration(spec.graceMs),
+    retries:
+      retries &&
+      compact({
+        max: retries.max,
+        backoff: duration(retries.backoffMs),
+        factor: retries.factor,
+        cap: duration(retries.capMs),
+        jitter: retries.jitter,
+        on: retries.on,
+      }),
+    on_lost: spec.onLost,
+    max_failures: spec.maxFailures,
+    output: output && compact({ tail: renderSize(output.tailBytes), keep: renderSize(output.keepBytes) }),
+    noop: noop && compact({ for: duration(noop.forMs), output: renderSize(noop.outputBytes), exit: noop.exit }),
+    labels: spec.labels,
+    ttl: duration(spec.ttlMs),
+  });
+}
+
+/** The largest unit that says it exactly. */
+function renderSize(bytes: number | undefined): string | number | undefined {
+  if (bytes === undefined || bytes === 0) return bytes;
+  if (bytes % 1_048_576 === 0) return `${bytes / 1_048_576}MiB`;
+  return bytes % 1024 === 0 ? `${bytes / 1024}KiB` : bytes;
+}
+
+function compact(fields: Record<string, unknown>): Record<string, unknown> {
+  for (const key of Object.keys(fields)) if (fields[key] === undefined) delete fields[key];
+  return fields;
+}

@@ -1,0 +1,85 @@
+import { assert } from "../../lib/assert.ts";
+import { sql, type ReadTx, type Tx } from "../tx.ts";
+
+/** The one row of ids and totals. */
+export interface Counter {
+  readonly at: number;
+  readonly next_node: number;
+  readonly next_job: number;
+  readonly submitted: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly jobs_unfinished: number;
+  readonly jobs_finished: number;
+  readonly tasks_running: number;
+  readonly tasks_queued: number;
+}
+
+const select = sql("select * from counter where id = 1");
+
+export function readCounter(tx: ReadTx): Counter {
+  const counter = tx.get<Counter>(select);
+  assert(counter !== undefined, "the counter row exists from the schema on");
+  return counter;
+}
+
+const takeNode = sql("update counter set next_node = next_node + 1 where id = 1");
+
+/** A node id that was never used. */
+export function newNodeId(tx: Tx): number {
+  const { next_node: id } = readCounter(tx);
+  tx.run(takeNode);
+  return id;
+}
+
+const addJobs = sql(
+  `update counter set next_job = next_job + ?1, submitted = submitted + ?1, jobs_unfinished = jobs_unfinished + ?1,
+   tasks_queued = tasks_queued + ?2 where id = 1`,
+);
+
+/** Counts new jobs in; their ids are the run that begins at the counter's next_job. */
+export function countSubmitted(tx: Tx, jobs: number, tasks: number): void {
+  tx.run(addJobs, jobs, tasks);
+}
+
+const expire = sql("update counter set jobs_finished = jobs_finished - ? where id = 1");
+
+export function countExpired(tx: Tx, jobs: number): void {
+  tx.run(expire, jobs);
+}
+
+/** What one command changed; written once, at its end. */
+export interface Tally {
+  running: number;
+  queued: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  skipped: number;
+}
+
+export function newTally(): Tally {
+  return { running: 0, queued: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 };
+}
+
+const add = sql(
+  `update counter set tasks_running = tasks_running + ?1, tasks_queued = tasks_queued + ?2, succeeded = succeeded + ?3,
+   failed = failed + ?4, cancelled = cancelled + ?5, skipped = skipped + ?6,
+   jobs_finished = jobs_finished + ?3 + ?4 + ?5 + ?6, jobs_unfinished = jobs_unfinished - ?3 - ?4 - ?5 - ?6 where id = 1`,
+);
+
+export function writeTally(tx: Tx, tally: Tally): void {
+  tx.run(add, tally.running, tally.queued, tally.succeeded, tally.failed, tally.cancelled, tally.skipped);
+}
+
+const moveClock = sql("update counter set at = ? where id = 1");
+
+/** The leader's clock of an entry, made non-decreasing over the log. */
+export function advanceClock(tx: Tx, stamped: number): number {
+  const { at } = readCounter(tx);
+  if (stamped <= at) return at;
+  tx.run(moveClock, stamped);
+  return stamped;
+}

@@ -1,0 +1,154 @@
+import { jobId, type JobId } from "../../lib/ids.ts";
+import { specDefaults } from "../spec.ts";
+import { sql, type ReadTx, type Tx } from "../tx.ts";
+import type { JobState, Spec, TaskCounts } from "../types.ts";
+import type { Tally } from "./counter.ts";
+
+/** A job's row. Counts of tasks that ended are kept here; `queued` is derived. */
+export interface StoredJob {
+  readonly id: number;
+  readonly name: string;
+  state: JobState;
+  readonly tasks: number;
+  /** The first task that has no row; all after it have none either. */
+  next_task: number;
+  /** What the tasks without a row are: queued, or how they ended together. */
+  rest: "queued" | "cancelled" | "skipped";
+  cancelling: number;
+  partial: number;
+  reason: string | null;
+  running: number;
+  succeeded: number;
+  failed: number;
+  timeout: number;
+  lost: number;
+  cancelled: number;
+  skipped: number;
+  readonly submitted_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+  expires_at: number | null;
+  readonly submitted_by: string;
+  tail_bytes: number;
+  readonly spec: string;
+}
+
+export function countsOf(job: StoredJob): TaskCounts {
+  const { running, succeeded, failed, timeout, lost, cancelled, skipped } = job;
+  return { queued: queuedIn(job), running, succeeded, failed, timeout, lost, cancelled, skipped };
+}
+
+export function queuedIn(job: StoredJob): number {
+  const { tasks, running, succeeded, failed, timeout, lost, cancelled, skipped } = job;
+  return tasks - running - succeeded - failed - timeout - lost - cancelled - skipped;
+}
+
+/** Tasks that ended badly: what max_failures is about. */
+export function failuresIn(job: StoredJob): number {
+  return job.failed + job.timeout + job.lost;
+}
+
+export function isFinished(job: StoredJob): boolean {
+  return job.finished_at !== null;
+}
+
+const select = sql("select * from job where id = ?");
+
+export function jobById(tx: ReadTx, id: number): StoredJob | undefined {
+  return tx.get<StoredJob>(select, id);
+}
+
+const insert = sql("insert into job (id, name, tasks, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?)");
+const insertPinned = sql(
+  "insert into job (id, name, tasks, next_task, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?, ?)",
+);
+
+export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: number, by: string, spec: string): void {
+  tx.run(insert, id, name, tasks, at, by, spec);
+}
+
+/** A job whose tasks all have rows from the beginning. */
+export function insertPinnedJob(tx: Tx, id: number, name: string, tasks: number, at: number, by: string, spec: string): void {
+  tx.run(insertPinned, id, name, tasks, tasks, at, by, spec);
+}
+
+const update = sql(
+  `update job set state = ?, next_task = ?, rest = ?, cancelling = ?, partial = ?, reason = ?, running = ?, succeeded = ?, failed = ?,
+   timeout = ?, lost = ?, cancelled = ?, skipped = ?, started_at = ?, finished_at = ?, expires_at = ?, tail_bytes = ? where id = ?`,
+);
+
+/** The rows of jobs that one command works on: read once, written once, in the order of first use. */
+export class JobBook {
+  readonly #tx: Tx;
+  readonly #tally: Tally;
+  readonly #jobs = new Map<number, OpenJob | undefined>();
+
+  constructor(tx: Tx, tally: Tally) {
+    this.#tx = tx;
+    this.#tally = tally;
+  }
+
+  /** The job, or undefined when there is none of that id. */
+  get(id: number): OpenJob | undefined {
+    if (this.#jobs.has(id)) return this.#jobs.get(id);
+    const row = jobById(this.#tx, id);
+    const job = row === undefined ? undefined : new OpenJob(row);
+    this.#jobs.set(id, job);
+    return job;
+  }
+
+  write(): void {
+    for (const job of this.#jobs.values()) {
+      if (job === undefined || !job.touched) continue;
+      const row = job.row;
+      this.#tally.running += row.running - job.runningBefore;
+      this.#tally.queued += queuedIn(row) - job.queuedBefore;
+      this.#tx.run(
+        update,
+        row.state,
+        row.next_task,
+        row.rest,
+        row.cancelling,
+        row.partial,
+        row.reason,
+        row.running,
+        row.succeeded,
+        row.failed,
+        row.timeout,
+        row.lost,
+        row.cancelled,
+        row.skipped,
+        row.started_at,
+        row.finished_at,
+        row.expires_at,
+        row.tail_bytes,
+        row.id,
+      );
+    }
+  }
+}
+
+/** A job row under work, with its spec read when it is first needed. */
+export class OpenJob {
+  readonly row: StoredJob;
+  readonly id: JobId;
+  readonly runningBefore: number;
+  readonly queuedBefore: number;
+  touched = false;
+  #spec: Spec | undefined;
+
+  constructor(row: StoredJob) {
+    this.row = row;
+    this.id = jobId(row.id);
+    this.runningBefore = row.running;
+    this.queuedBefore = queuedIn(row);
+  }
+
+  get spec(): Spec {
+    return (this.#spec ??= JSON.parse(this.row.spec) as Spec);
+  }
+
+  get ttlMs(): number {
+    return this.spec.ttlMs ?? specDefaults.ttlMs;
+  }
+}

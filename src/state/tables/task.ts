@@ -1,0 +1,147 @@
+import type { NodeId } from "../../lib/ids.ts";
+import { sql, type ReadTx, type SqlValue, type Tx } from "../tx.ts";
+import type { TaskState } from "../types.ts";
+
+/** A task's row: it stands for the newest attempt. `node` is null while the task waits for its next one. */
+export interface StoredTask {
+  readonly job: number;
+  readonly task: number;
+  readonly state: TaskState;
+  readonly attempt: number;
+  readonly node: NodeId | null;
+  /** The only node that may run it (each_node), and that node's name. */
+  readonly pin: NodeId | null;
+  readonly target: string | null;
+  readonly fence: number;
+  /** Retries taken that count in retries.max, and those because a node was lost. */
+  readonly tries: number;
+  readonly losses: number;
+  readonly not_before: number;
+  readonly started_at: number | null;
+  readonly finished_at: number | null;
+  readonly exit_code: number | null;
+  readonly signal: string | null;
+  readonly reason: string | null;
+  readonly log_bytes: number | null;
+  readonly log_sha256: string | null;
+  readonly tail_dropped: number;
+  /** Bytes of the tail that is stored. */
+  readonly tail_size: number;
+}
+
+const columns = `job, task, state, attempt, node, pin, target, fence, tries, losses, not_before, started_at, finished_at,
+  exit_code, signal, reason, log_bytes, log_sha256, tail_dropped, ifnull(length(tail), 0) as tail_size`;
+
+const select = sql(`select ${columns} from task where job = ? and task = ?`);
+const selectRunningOn = sql(`select ${columns} from task where state = 'running' and node = ? order by fence, job, task`);
+const selectRunningOf = sql(
+  `select ${columns} from task where state = 'running' and node in (select id from node) and job = ? order by task`,
+);
+const selectWaitingOf = sql(`select ${columns} from task where state = 'queued' and job = ? order by task`);
+const selectPinnedTo = sql(`select ${columns} from task where state = 'queued' and pin = ? order by job, task`);
+
+export function taskById(tx: ReadTx, job: number, task: number): StoredTask | undefined {
+  return tx.get<StoredTask>(select, job, task);
+}
+
+/** Running attempts of a node, in order of their fence. */
+export function runningOn(tx: ReadTx, node: NodeId): StoredTask[] {
+  return tx.all<StoredTask>(selectRunningOn, node);
+}
+
+export function runningOf(tx: ReadTx, job: number): StoredTask[] {
+  return tx.all<StoredTask>(selectRunningOf, job);
+}
+
+/** Tasks of a job that have a row and are queued: retries and pinned ones. */
+export function waitingOf(tx: ReadTx, job: number): StoredTask[] {
+  return tx.all<StoredTask>(selectWaitingOf, job);
+}
+
+export function waitingPinnedTo(tx: ReadTx, node: NodeId): StoredTask[] {
+  return tx.all<StoredTask>(selectPinnedTo, node);
+}
+
+const insertRunning = sql(
+  "insert into task (job, task, state, attempt, node, fence) values (?, ?, 'running', 1, ?, ?)",
+);
+const insertWaiting = sql("insert into task (job, task, state, attempt, pin, target) values (?, ?, 'queued', 0, ?, ?)");
+const assign = sql(
+  `update task set state = 'running', attempt = ?, node = ?, fence = ?, not_before = 0, started_at = null, finished_at = null,
+   exit_code = null, signal = null, reason = null, log_bytes = null, log_sha256 = null where job = ? and task = ?`,
+);
+
+export function insertRunningTask(tx: Tx, job: number, task: number, node: NodeId, fence: number): void {
+  tx.run(insertRunning, job, task, node, fence);
+}
+
+export function insertWaitingTask(tx: Tx, job: number, task: number, pin: NodeId | null, target: string | null): void {
+  tx.run(insertWaiting, job, task, pin, target);
+}
+
+export function assignTask(tx: Tx, job: number, task: number, attempt: number, node: NodeId, fence: number): void {
+  tx.run(assign, attempt, node, fence, job, task);
+}
+
+const start = sql("update task set started_at = ? where job = ? and task = ?");
+
+export function startTask(tx: Tx, job: number, task: number, at: number): void {
+  tx.run(start, at, job, task);
+}
+
+/** How an attempt went, as it is written to a task's row and to the history. */
+export interface Ended {
+  readonly state: TaskState;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly reason: string | null;
+  readonly startedAt: number | null;
+  readonly finishedAt: number | null;
+  readonly logBytes: number | null;
+  readonly logSha256: string | null;
+}
+
+const finish = sql(
+  `update task set state = ?, exit_code = ?, signal = ?, reason = ?, started_at = ?, finished_at = ?, log_bytes = ?, log_sha256 = ?,
+   tail_dropped = ?, tail = ? where job = ? and task = ?`,
+);
+const endWaiting = sql("update task set state = ?, reason = ?, finished_at = ?, not_before = 0 where job = ? and task = ?");
+
+export function finishTask(tx: Tx, job: number, task: number, ended: Ended, tail: Uint8Array | null, tailDropped: boolean): void {
+  const { state, exitCode, signal, reason, startedAt, finishedAt, logBytes, logSha256 } = ended;
+  tx.run(finish, state, exitCode, signal, reason, startedAt, finishedAt, logBytes, logSha256, tailDropped ? 1 : 0, tail, job, task);
+}
+
+/** A queued task ends without another attempt. */
+export function endWaitingTask(tx: Tx, job: number, task: number, state: TaskState, reason: string | null, at: number): void {
+  tx.run(endWaiting, state, reason, at, job, task);
+}
+
+const requeue = sql(
+  `update task set state = 'queued', node = null, tries = ?, losses = ?, not_before = ?, started_at = null, tail_dropped = ?, tail = ?
+   where job = ? and task = ?`,
+);
+const insertAttempt = sql(
+  `insert into attempt (job, task, attempt, node, state, started_at, finished_at, exit_code, signal, reason, log_bytes, log_sha256)
+   values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+);
+
+/** The attempt goes to the history and the task waits again. */
+export function requeueTask(
+  tx: Tx,
+  row: StoredTask,
+  ended: Ended,
+  next: {
+    readonly tries: number;
+    readonly losses: number;
+    readonly notBefore: number;
+    readonly tail: Uint8Array | null;
+    readonly tailDropped: boolean;
+  },
+): void {
+  const { job, task, attempt, node } = row;
+  const { state, exitCode, signal, reason, startedAt, finishedAt, logBytes, logSha256 } = ended;
+  const history: SqlValue[] = [startedAt, finishedAt, exitCode, signal, reason, logBytes, logSha256];
+  tx.run(insertAttempt, job, task, attempt, node, state, ...history);
+  tx.run(requeue, next.tries, next.losses, next.notBefore, next.tailDropped ? 1 : 0, next.tail, job, task);
+}

@@ -1,0 +1,59 @@
+import type { NodeId } from "../../lib/ids.ts";
+import { sql, type ReadTx, type Tx } from "../tx.ts";
+import type { Role } from "../types.ts";
+
+export interface TokenRow {
+  readonly id: string;
+  readonly kind: "api" | "join";
+  /** SHA-256 of the secret, base64url. */
+  readonly hash: string;
+  readonly name: string;
+  readonly role: Role;
+  /** Epoch ms; null: never. */
+  readonly expiresAt: number | null;
+  /** Uses left; null: no limit. */
+  readonly uses: number | null;
+  readonly revoked: boolean;
+  /** Revoked together with this node; null: a person's. */
+  readonly node: NodeId | null;
+}
+
+interface Stored extends Omit<TokenRow, "expiresAt" | "revoked"> {
+  readonly expires_at: number | null;
+  readonly revoked: number;
+}
+
+const select = sql("select * from token where id = ?");
+
+export function tokenById(tx: ReadTx, id: string): TokenRow | undefined {
+  const row = tx.get<Stored>(select, id);
+  if (row === undefined) return undefined;
+  const { expires_at: expiresAt, revoked, ...rest } = row;
+  return { ...rest, expiresAt, revoked: revoked === 1 };
+}
+
+const insert = sql(
+  "insert into token (id, kind, hash, name, role, expires_at, uses, node) values (?, ?, ?, ?, ?, ?, ?, ?)",
+);
+
+export function insertToken(tx: Tx, token: Omit<TokenRow, "revoked">): void {
+  const { id, kind, hash, name, role, expiresAt, uses, node } = token;
+  tx.run(insert, id, kind, hash, name, role, expiresAt, uses, node);
+}
+
+const use = sql("update token set uses = uses - 1 where id = ? and uses is not null");
+
+export function useToken(tx: Tx, id: string): void {
+  tx.run(use, id);
+}
+
+const revoke = sql("update token set revoked = 1 where id = ?");
+const revokeOfNode = sql("update token set revoked = 1 where node = ?");
+
+export function revokeToken(tx: Tx, id: string): void {
+  tx.run(revoke, id);
+}
+
+export function revokeTokensOf(tx: Tx, node: NodeId): void {
+  tx.run(revokeOfNode, node);
+}
