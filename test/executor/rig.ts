@@ -79,12 +79,25 @@ export class Rig {
     if (options.leaseMs !== 0) this.executor.lease(monotonicMs() + (options.leaseMs ?? 60_000), 1_000_000);
   }
 
-  /** The node process dies and comes back: the executor's connection is cut without a goodbye. */
-  async crashNode(): Promise<void> {
-    const left = this.executor;
-    this.executor = this.newExecutor();
-    (left as unknown as { crash?: () => void }).crash?.();
-    await Promise.resolve();
+  /** A node process of its own that holds these attempts: SIGKILL it to crash. `ready` once it has handed them to the guard. */
+  async otherNode(held: readonly Assignment[], leaseMs = 60_000): Promise<{ pid: number; crash(): Promise<void> }> {
+    const node = Bun.spawn([process.execPath, join(import.meta.dir, "node-main.ts"), this.dataDir, JSON.stringify(held), String(leaseMs)], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const reader = node.stdout.getReader();
+    const { value } = await reader.read();
+    if (value === undefined || !new TextDecoder().decode(value).startsWith("ready")) throw new Error("the other node did not start");
+    this.#guards.add(this.guardPid());
+    return {
+      pid: node.pid,
+      crash: async () => {
+        node.kill("SIGKILL");
+        await node.exited;
+        await reader.cancel();
+      },
+    };
   }
 
   guardPid(): number {

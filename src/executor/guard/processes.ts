@@ -1,17 +1,46 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { monotonicMs } from "../monotonic.ts";
 
 /** What /proc says of processes. On a system without it every question is answered with "unknown". */
 
-/** When the process started, in the kernel's ticks since boot: with the pid it names a process for good. undefined: gone or unknown. */
-export function processStartTime(pid: number): number | undefined {
+/** The fields of /proc/PID/stat from the third (the state) on; undefined: gone or unknown. */
+function statFields(pid: number): readonly string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field is the command in parentheses and may hold anything: count from its end. Start time is field 22.
-    const startTime = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
-    return Number.isFinite(startTime) ? startTime : undefined;
+    // The second field is the command in parentheses and may hold anything: count from its end.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
     return undefined;
   }
+}
+
+/** When the process started, in the kernel's ticks since boot: with the pid it names a process for good. undefined: gone or unknown. */
+export function processStartTime(pid: number): number | undefined {
+  const startTime = Number(statFields(pid)?.[19]); // field 22
+  return Number.isFinite(startTime) ? startTime : undefined;
+}
+
+let groupsSeen: ReadonlySet<number> = new Set();
+let groupsSeenAt = -Infinity;
+const groupsFreshMs = 40;
+
+/**
+ * Whether the group has a member that is not a zombie; true where that is unknown. Zombies wait for init, which in a container may never
+ * come: a signal still finds them. One look at all processes serves everybody who asks within groupsFreshMs after `since`.
+ */
+export function groupHasLiveMember(group: number, since: number): boolean {
+  if (groupsSeenAt < since || monotonicMs() - groupsSeenAt > groupsFreshMs) {
+    groupsSeenAt = monotonicMs();
+    const ids = processIds();
+    if (ids.length === 0) return true;
+    const seen = new Set<number>();
+    for (const pid of ids) {
+      const fields = statFields(pid);
+      if (fields !== undefined && fields[0] !== "Z" && fields[0] !== "X") seen.add(Number(fields[2]));
+    }
+    groupsSeen = seen;
+  }
+  return groupsSeen.has(group);
 }
 
 /** Names this boot of the machine; "" when unknown. Start times of another boot say nothing. */

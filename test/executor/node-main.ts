@@ -1,0 +1,22 @@
+import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { openExecutor } from "../../src/executor/run.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import type { Assignment } from "../../src/state/types.ts";
+import { guardCommand } from "./rig.ts";
+
+/** A node that has an executor and nothing else, as a process that can be killed. Its log never answers: no report gets through. */
+const [dataDir, held, leaseMs] = process.argv.slice(2) as [string, string, string];
+const executor = openExecutor({
+  node: nodeId(7),
+  dataDir,
+  guardCommand: guardCommand(dataDir),
+  report: () => new Promise(() => {}),
+  started: () => {},
+  log: (_level, message) => console.error(message),
+});
+await executor.open();
+executor.reconcile([]);
+executor.lease(monotonicMs() + Number(leaseMs), 1_000_000);
+executor.assign(JSON.parse(held) as Assignment[]);
+console.log("ready");
+setInterval(() => {}, 1_000_000);
