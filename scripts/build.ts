@@ -64,7 +64,9 @@ export async function build(target?: Target): Promise<void> {
   renameSync(fresh, out);
   if (target === undefined) writeFileSync(stamp, hash);
   const megabytes = (statSync(out).size / 1e6).toFixed(0);
-  console.log(`built ${path.relative(root, out)} ${version()}, ${megabytes} MB, in ${formatMs(performance.now() - began)}`);
+  console.log(
+    `built ${path.relative(root, out)} ${version()}, ${megabytes} MB, in ${formatMs(performance.now() - began)}`,
+  );
 }
 
 /** Every *-worker.ts is an entry point of its own. Their names are the binary's names for them, so they must differ. */
@@ -114,15 +116,22 @@ async function runtimeFor(target: Target): Promise<string> {
   mkdirSync(fresh, { recursive: true });
   try {
     console.log(`fetching ${name}@${entry.version}`);
-    const packed = await run("npm", ["pack", `${name}@${entry.version}`, "--pack-destination", fresh, "--loglevel=error"], {
-      timeoutMs: 10 * 60_000,
-    });
+    const packed = await run(
+      "npm",
+      ["pack", `${name}@${entry.version}`, "--pack-destination", fresh, "--loglevel=error"],
+      {
+        timeoutMs: 10 * 60_000,
+      },
+    );
     if (packed.code !== 0) {
-      throw new Error(`${name}@${entry.version} could not be fetched from the package registry:\n${packed.output.trim()}`);
+      throw new Error(
+        `${name}@${entry.version} could not be fetched from the package registry:\n${packed.output.trim()}`,
+      );
     }
     const tarball = path.join(fresh, `${name.slice(1).replace("/", "-")}-${entry.version}.tgz`);
     const integrity = `sha512-${createHash("sha512").update(readFileSync(tarball)).digest("base64")}`;
-    if (integrity !== entry.integrity) throw new Error(`${name}@${entry.version} is not what package-lock.json says it is`);
+    if (integrity !== entry.integrity)
+      throw new Error(`${name}@${entry.version} is not what package-lock.json says it is`);
     execFileSync("tar", ["-xzf", tarball, "-C", fresh]);
     rmSync(tarball);
     rmSync(folder, { recursive: true, force: true });

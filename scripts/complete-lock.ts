@@ -44,7 +44,8 @@ console.log(added.length === 0 ? `${file} is complete` : `${file}: added ${added
 /** "@oxlint/binding-linux-arm64-musl" -> linux, arm64, musl. Throws when the name tells no platform: then a person must look. */
 function platformOf(name: string): Pick<LockEntry, "os" | "cpu" | "libc"> {
   const match = /(darwin|linux|win32|android|freebsd|openharmony)-([a-z0-9]+)(?:-([a-z]+))?$/.exec(name);
-  if (match === null) throw new Error(`${name} is an optional dependency that is not in ${file}, and its name tells no platform`);
+  if (match === null)
+    throw new Error(`${name} is an optional dependency that is not in ${file}, and its name tells no platform`);
   const [, os, cpu, abi] = match;
   const libc = abi?.startsWith("musl") === true ? ["musl"] : abi?.startsWith("gnu") === true ? ["glibc"] : undefined;
   return { os: [os!], cpu: [cpu!], ...(libc === undefined ? {} : { libc }) };

@@ -90,7 +90,9 @@ async function install(reason) {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
     child.stdout.on("data", (chunk) => (said += chunk));
     child.stderr.on("data", (chunk) => (said += chunk));
-    child.on("error", (error) => reject(new SetupFailed(`npm could not be started (${error.message}): is npm installed?`)));
+    child.on("error", (error) =>
+      reject(new SetupFailed(`npm could not be started (${error.message}): is npm installed?`)),
+    );
     child.on("close", resolve);
   }).finally(() => clearInterval(progress));
   if (code === 0) {
@@ -98,7 +100,9 @@ async function install(reason) {
     return;
   }
   console.error(said.trimEnd());
-  if (/\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT)\b/.test(said)) {
+  if (
+    /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT)\b/.test(said)
+  ) {
     throw new SetupFailed(
       "the package registry could not be reached. Check the network, and a proxy or mirror (`npm config get registry`), then run the same command again.",
     );

@@ -91,7 +91,9 @@ async function runFile(file: string): Promise<void> {
   else if (ended.code !== 0 && counts.failures.length === 0) wrong.push(`${file}: ended with exit code ${ended.code}`);
   const strays = await endMarked(fileMark, strayGraceMs);
   if (strays.length > 0) {
-    wrong.push(`${file}: left behind ${strays.map((stray) => `${stray.pid} (${stray.command.slice(0, 120)})`).join(", ")}`);
+    wrong.push(
+      `${file}: left behind ${strays.map((stray) => `${stray.pid} (${stray.command.slice(0, 120)})`).join(", ")}`,
+    );
   }
   total.passed += counts.passed;
   total.skipped += counts.skipped;
@@ -109,7 +111,11 @@ function say(name: string, wrong: readonly string[], counts: string, ms: number,
 }
 
 /** Numbers and names from bun's JUnit file. A file that is missing or cut (the run crashed) counts nothing: its exit code tells. */
-function readReport(report: string): { readonly passed: number; readonly skipped: number; readonly failures: string[] } {
+function readReport(report: string): {
+  readonly passed: number;
+  readonly skipped: number;
+  readonly failures: string[];
+} {
   let xml;
   try {
     xml = readFileSync(report, "utf8");

@@ -25,7 +25,9 @@ export function importsOf(source: string): Import[] {
   const add = (specifier: string, typesOnly: boolean, offset: number): void => {
     found.push({ specifier, typesOnly, line: lineAt(code, offset) });
   };
-  for (const match of code.matchAll(/^[ \t]*(?:import|export)\s+(type\s+)?(?:[^;"'()=]*?\sfrom\s+)?["']([^"']+)["']/gm)) {
+  for (const match of code.matchAll(
+    /^[ \t]*(?:import|export)\s+(type\s+)?(?:[^;"'()=]*?\sfrom\s+)?["']([^"']+)["']/gm,
+  )) {
     add(match[2]!, match[1] !== undefined, match.index);
   }
   for (const match of code.matchAll(/\bimport\(\s*["']([^"']+)["']/g)) add(match[1]!, false, match.index);
@@ -36,7 +38,8 @@ export function importsOf(source: string): Import[] {
 export function wrongImports(file: string, source: string, rules: Readonly<Record<string, ImportRule>>): string[] {
   const inside = file.slice("src/".length);
   const place = longestPrefix(Object.keys(rules), inside);
-  if (place === undefined) return [`${file}: no rule says what this folder may import; add it to the table in test/tidy.test.ts`];
+  if (place === undefined)
+    return [`${file}: no rule says what this folder may import; add it to the table in test/tidy.test.ts`];
   const rule = rules[place]!;
   const layer = inside.split("/")[0]!;
   const complaints: string[] = [];
@@ -45,7 +48,10 @@ export function wrongImports(file: string, source: string, rules: Readonly<Recor
     if (!specifier.startsWith(".")) {
       const name = packageName(specifier);
       const allowed = rule.packages.some(
-        (entry) => entry === name || (entry.endsWith(":") && specifier.startsWith(entry)) || (typesOnly && entry === `type ${name}`),
+        (entry) =>
+          entry === name ||
+          (entry.endsWith(":") && specifier.startsWith(entry)) ||
+          (typesOnly && entry === `type ${name}`),
       );
       if (!allowed) complain(`${place} may import ${list(rule.packages)} of packages`);
       continue;
@@ -70,7 +76,10 @@ const impure = [
   [/(?<![.\w])Date\b/, "Date"],
   [/\bMath\s*\.\s*random\b/, "Math.random"],
   [/(?<![.\w])(setTimeout|setInterval|setImmediate|queueMicrotask)\b/, "a timer"],
-  [/(?<![.\w])(console|process|performance|crypto|fetch|Bun|globalThis)\s*[.(]/, "the outside (console, process, performance, crypto, fetch, Bun)"],
+  [
+    /(?<![.\w])(console|process|performance|crypto|fetch|Bun|globalThis)\s*[.(]/,
+    "the outside (console, process, performance, crypto, fetch, Bun)",
+  ],
   [/\bnew\s+(Promise|Worker|WebSocket)\b/, "asynchronous or outside objects"],
 ] as const;
 
@@ -108,7 +117,9 @@ export function forbidden(file: string, text: string, words: readonly (readonly 
   return text
     .split("\n")
     .flatMap((line, at) =>
-      words.filter(([pattern]) => pattern.test(line)).map(([, why]) => `${file}:${at + 1}: ${why}: ${line.trim().slice(0, 100)}`),
+      words
+        .filter(([pattern]) => pattern.test(line))
+        .map(([, why]) => `${file}:${at + 1}: ${why}: ${line.trim().slice(0, 100)}`),
     );
 }
 
@@ -155,5 +166,7 @@ function packageName(specifier: string): string {
 }
 
 function longestPrefix(names: readonly string[], file: string): string | undefined {
-  return names.filter((name) => file === name || file.startsWith(`${name}/`)).toSorted((a, b) => b.length - a.length)[0];
+  return names
+    .filter((name) => file === name || file.startsWith(`${name}/`))
+    .toSorted((a, b) => b.length - a.length)[0];
 }

@@ -1,0 +1,362 @@
+/**
+ * A mesh of real nodes on loopback: processes of dist/skein with data in a temporary directory. Shared by `npm start`, the benchmarks
+ * and the tests of the binary. Works under Node and Bun.
+ *
+ * It touches nothing outside its directory: ports are the system's choice, the user's configuration directory is moved into it,
+ * and only processes that carry this mesh's mark are ever ended.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { binary } from "./build.ts";
+import { endMarked, type Marked } from "./processes.ts";
+
+/** What `up` says of itself on the line that begins `ready `. */
+export interface Ready {
+  readonly node: number;
+  readonly cluster: string;
+  /** http://HOST:PORT */
+  readonly api: string;
+  /** HOST:PORT */
+  readonly peer: string;
+}
+
+export interface MeshOptions {
+  readonly nodes: number;
+  /** More words for every `skein up`. */
+  readonly flags?: readonly string[] | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly executable?: string | undefined;
+}
+
+/** What a command of the binary left: exit code (null after a signal) and all it wrote. */
+export interface Said {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How long a node may take to be ready (a join waits for the log), and to go after SIGTERM (it hands over and syncs). */
+const readyTimeoutMs = 30_000;
+const stopTimeoutMs = 15_000;
+/** How long guards may take to go after their nodes have gone: the lease and a little. */
+const guardGraceMs = 10_000;
+const logKept = 400;
+
+const meshes = new Set<Mesh>();
+
+/** Several nodes of one cluster. Stop it in any case: `await using mesh = await Mesh.start({nodes: 3})`. */
+export class Mesh {
+  /** Node 1 first. A node that was stopped keeps its place. */
+  readonly nodes: MeshNode[] = [];
+  readonly directory: string;
+  readonly #mark: string;
+  readonly #options: MeshOptions;
+  #joinToken: string | undefined;
+
+  private constructor(options: MeshOptions) {
+    meshes.add(this);
+    this.#options = options;
+    this.directory = mkdtempSync(path.join(tmpdir(), "skein-mesh-"));
+    this.#mark = path.basename(this.directory);
+  }
+
+  /** Starts the first node, then joins the others at once. Leaves nothing behind when one of them fails. */
+  static async start(options: MeshOptions): Promise<Mesh> {
+    const mesh = new Mesh(options);
+    try {
+      await mesh.add();
+      await Promise.all(Array.from({ length: options.nodes - 1 }, () => mesh.add()));
+      return mesh;
+    } catch (error) {
+      await mesh.stop();
+      throw error;
+    }
+  }
+
+  /** Starts one more node, joined to the others. Resolves when it is ready, which at a join means: a member. */
+  async add(flags: readonly string[] = []): Promise<MeshNode> {
+    const first = this.nodes[0];
+    const join = first === undefined ? [] : ["--join", this.addresses(), "--token", await this.joinToken()];
+    const number = this.nodes.length + 1;
+    const node = new MeshNode({
+      executable: this.#options.executable ?? binary,
+      directory: path.join(this.directory, `node-${number}`),
+      flags: [...(this.#options.flags ?? []), ...flags],
+      env: { ...this.#options.env, SKEIN_TEST_MESH: this.#mark },
+    });
+    this.nodes.push(node);
+    await node.start(["--name", `node-${number}`, ...join]);
+    return node;
+  }
+
+  /** HOST:PORT of the API of every running node, joined by commas: what `--join` takes. */
+  addresses(): string {
+    return this.#running()
+      .map((node) => new URL(node.ready.api).host)
+      .join(",");
+  }
+
+  /** A join token, made once by the first running node. */
+  async joinToken(): Promise<string> {
+    if (this.#joinToken === undefined) {
+      const said = await this.#someNode().skein(["cluster", "token", "-o", "quiet"]);
+      if (said.code !== 0) throw new Error(`skein cluster token failed (${said.code}): ${said.stderr}`);
+      this.#joinToken = said.stdout.trim();
+    }
+    return this.#joinToken;
+  }
+
+  /**
+   * The running node that leads, once one does and at least `voters` nodes vote. Asks all again every 20 ms; throws after `timeoutMs`
+   * with what was seen last.
+   */
+  async leader(options: { readonly voters?: number; readonly timeoutMs?: number } = {}): Promise<MeshNode> {
+    const voters = options.voters ?? 1;
+    let seen = "no answer";
+    return await until(
+      async () => {
+        for (const node of this.#running()) {
+          const answer = await node.api("GET", "/v1/cluster").catch(() => undefined);
+          if (answer?.status !== 200) continue;
+          const cluster = answer.body as { leader: number | null; voters: number[] };
+          seen = JSON.stringify({ leader: cluster.leader, voters: cluster.voters });
+          if (cluster.voters.length < voters) continue;
+          const leader = this.#running().find((each) => each.ready.node === cluster.leader);
+          if (leader !== undefined && (await isReady(leader))) return leader;
+        }
+        return undefined;
+      },
+      options.timeoutMs ?? 20_000,
+      () => `no leader with ${voters} voters (seen last: ${seen})`,
+    );
+  }
+
+  /** SIGTERM to all, by pid; KILL after a bound; waits until guards are gone; removes the data. Gives the processes that had to be killed. */
+  async stop(): Promise<Marked[]> {
+    meshes.delete(this);
+    await Promise.all(this.nodes.map((node) => node.stop()));
+    const left = await endMarked(this.#mark, guardGraceMs);
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+    return left;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Stops every mesh of this process: for scripts that are interrupted. */
+  static async stopAll(): Promise<void> {
+    await Promise.all([...meshes].map((mesh) => mesh.stop()));
+  }
+
+  #running(): MeshNode[] {
+    return this.nodes.filter((node) => node.running);
+  }
+
+  #someNode(): MeshNode {
+    const node = this.#running()[0];
+    if (node === undefined) throw new Error("no node of the mesh is running");
+    return node;
+  }
+}
+
+/** One node: a data directory, and at most one process on it at a time. */
+export class MeshNode {
+  readonly data: string;
+  readonly #executable: string;
+  readonly #flags: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
+  readonly #lines: string[] = [];
+  #child: ChildProcess | undefined;
+  #exited: Promise<number | null> = Promise.resolve(null);
+  #ready: Ready | undefined;
+
+  constructor(options: {
+    readonly executable: string;
+    readonly directory: string;
+    readonly flags: readonly string[];
+    readonly env: Readonly<Record<string, string>>;
+  }) {
+    this.#executable = options.executable;
+    this.data = path.join(options.directory, "data");
+    this.#flags = options.flags;
+    this.#env = { ...options.env, XDG_CONFIG_HOME: path.join(options.directory, "config"), SKEIN_DATA: this.data };
+    mkdirSync(options.directory, { recursive: true });
+  }
+
+  /** Starts a process and resolves with its `ready` line. On a data directory of a cluster it goes on as that member, at its old ports. */
+  async start(words: readonly string[] = []): Promise<Ready> {
+    if (this.running) throw new Error(`the node of ${this.data} is running already`);
+    const ports = this.#ready === undefined ? ["--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"] : [];
+    const child = spawn(this.#executable, ["up", "--data", this.data, ...ports, ...this.#flags, ...words], {
+      env: { ...cleanEnvironment(), ...this.#env },
+      stdio: ["ignore", "pipe", "pipe"],
+      // A group of its own: an interrupt from the terminal is ours to translate, in order.
+      detached: true,
+    });
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.on("exit", (code) => resolve(code));
+      child.on("error", (error) => {
+        this.#keep(error.message);
+        resolve(null);
+      });
+    });
+    return await new Promise<Ready>((resolve, reject) => {
+      const fail = (why: string): void => reject(new Error(`skein up ${why}; its last words:\n${this.log}`));
+      const bound = setTimeout(() => fail(`was not ready after ${readyTimeoutMs} ms`), readyTimeoutMs);
+      void this.#exited.then((code) => {
+        clearTimeout(bound);
+        // The pipes may hold its last words still.
+        setTimeout(() => fail(`ended with exit code ${code}`), 50);
+      });
+      createInterface({ input: child.stderr }).on("line", (line) => this.#keep(line));
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        this.#keep(line);
+        if (!line.startsWith("ready ")) return;
+        clearTimeout(bound);
+        this.#ready = JSON.parse(line.slice("ready ".length)) as Ready;
+        resolve(this.#ready);
+      });
+    });
+  }
+
+  /** What it said when it became ready; of the last process when none runs now. Throws before the first. */
+  get ready(): Ready {
+    if (this.#ready === undefined) throw new Error(`the node of ${this.data} has not been ready yet`);
+    return this.#ready;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Pid of the running process. */
+  get pid(): number {
+    if (!this.running || this.#child?.pid === undefined) throw new Error(`the node of ${this.data} is not running`);
+    return this.#child.pid;
+  }
+
+  /** The last lines it wrote, both streams. */
+  get log(): string {
+    return this.#lines.join("\n");
+  }
+
+  /** The token of its context.json: the first node's is an admin's, a joined node's an operator's. */
+  get token(): string {
+    return (JSON.parse(readFileSync(path.join(this.data, "context.json"), "utf8")) as { token: string }).token;
+  }
+
+  /** Resolves with the exit code (null: by a signal) when the present process ends. */
+  get exited(): Promise<number | null> {
+    return this.#exited;
+  }
+
+  /** SIGTERM, and KILL after a bound. Resolves with the exit code; does nothing when it is not running. */
+  async stop(): Promise<number | null> {
+    if (!this.running) return null;
+    this.#child?.kill("SIGTERM");
+    const bound = setTimeout(() => this.#child?.kill("SIGKILL"), stopTimeoutMs);
+    const code = await this.#exited;
+    clearTimeout(bound);
+    return code;
+  }
+
+  /** SIGKILL: a crash. The guard and the running work stay. */
+  async kill(): Promise<void> {
+    if (!this.running) return;
+    this.#child?.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  /** One request to its API with its token. `body` is sent as JSON; the answer's body is parsed when it is JSON. */
+  async api(
+    method: string,
+    route: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<{ readonly status: number; readonly body: unknown; readonly headers: Headers }> {
+    const response = await fetch(this.ready.api + route, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const json = response.headers.get("content-type")?.includes("json") === true && text !== "";
+    return { status: response.status, body: json ? (JSON.parse(text) as unknown) : text, headers: response.headers };
+  }
+
+  /** Runs a command of the binary against this node, as a person on its host would: by its context, without flags. */
+  async skein(
+    words: readonly string[],
+    options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<Said> {
+    return await runSkein(this.#executable, words, { ...options, env: { ...this.#env, ...options.env } });
+  }
+
+  #keep(line: string): void {
+    this.#lines.push(line);
+    if (this.#lines.length > logKept) this.#lines.shift();
+  }
+}
+
+/** Runs the binary once. It sees no SKEIN_ variable but those given. */
+export async function runSkein(
+  executable: string,
+  words: readonly string[],
+  options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<Said> {
+  const child = spawn(executable, words, {
+    env: { ...cleanEnvironment(), ...options.env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  // It may end without reading: that is no error of ours.
+  child.stdin.on("error", () => {});
+  child.stdin.end(options.stdin ?? "");
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  return { code, stdout, stderr };
+}
+
+/** Asks `probe` every 20 ms until it gives something; throws with `why()` after `timeoutMs`. */
+export async function until<Value>(
+  probe: () => Promise<Value | undefined>,
+  timeoutMs: number,
+  why: () => string,
+): Promise<Value> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await probe();
+    if (value !== undefined) return value;
+    if (performance.now() > end) throw new Error(`after ${timeoutMs} ms: ${why()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function isReady(node: MeshNode): Promise<boolean> {
+  return await fetch(`${node.ready.api}/readyz`).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+/** Ours without SKEIN_ variables, which would speak for another mesh; the mark of a test run stays. */
+function cleanEnvironment(): Record<string, string> {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("SKEIN_") || name.startsWith("SKEIN_TEST_"),
+  );
+  return Object.fromEntries(kept.map(([name, value]) => [name, value ?? ""]));
+}
