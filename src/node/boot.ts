@@ -13,7 +13,6 @@ import { readIdentity, writeIdentity } from "../storage/identity.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
 import { StateReader } from "../storage/sqlite.ts";
 import type { Identity } from "../storage/types.ts";
-import { workerUrl } from "../storage/worker-file.ts";
 import { Peers } from "../transport/peers.ts";
 import { freePort } from "../transport/port.ts";
 import { type Context, readContext, writeContexts } from "./context.ts";
@@ -244,7 +243,7 @@ async function open(
     onDurable: (token) => node?.onDurable(token),
     onFault: (code, message) => (code === "disk-full" ? node?.onDiskFull(message) : fatal(message)),
   });
-  const writer = new StateWriter(new Worker(workerUrl("node/state-worker.ts")), {
+  const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
     onApplied: (applied, outcomes, events) => node?.onApplied(applied, outcomes, events),
     onFault: (_code, message) => fatal(message),
   });

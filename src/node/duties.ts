@@ -109,7 +109,7 @@ export class Duties {
       void this.#ports.propose("unit.assign", { units }).then((outcome) => {
         if (this.#view !== view) return; // another term of ours began meanwhile, with a view of its own
         this.#inFlight -= 1;
-        view.settled(units, outcome.ok ? outcome.value.value.refused : units);
+        this.#ports.view((tx) => view.settled(units, outcome.ok ? outcome.value.value.refused : units, tx));
         this.#schedulePlan();
       });
     }
@@ -138,7 +138,7 @@ export class Duties {
       expired: this.#expiring ? [] : jobsToExpire(tx, Date.now()),
     }));
     if (cluster === undefined) return;
-    for (const lost of lostNodes({ nodes, leases: this.#ports.leases.grantedAt, electedAt: this.#ports.leases.electedAt, now, self: this.#ports.self })) {
+    for (const lost of lostNodes({ nodes, leases: this.#ports.leases.grantedAt, electedAt: this.#ports.leases.electedAt, now })) {
       if (this.#lostProposed.has(lost.node)) continue;
       this.#lostProposed.add(lost.node);
       this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, { node: lost.node });

@@ -1,0 +1,127 @@
+import type { JobId } from "../lib/ids.ts";
+import type { Term } from "../lib/selector.ts";
+import type { WaitingTask } from "../state/planning.ts";
+
+/**
+ * Jobs that have something to start, in buckets of those that want the same of a node: one look at a bucket tells whether any of
+ * its jobs can be placed. Buckets are visited by priority, then by the age of their first job; within a bucket, jobs
+ * that come back (a retry, room under `parallel`) go first.
+ */
+
+/** A job in the planner's hands. */
+export interface PlannedJob {
+  readonly id: JobId;
+  readonly priority: number;
+  readonly slots: number;
+  readonly io: boolean;
+  readonly on: string;
+  readonly terms: readonly Term[];
+  readonly parallel: number;
+  readonly tasks: number;
+  next: number;
+  running: number;
+  readonly waiting: WaitingTask[];
+  /** Its tasks belong to one node each. */
+  readonly pinned: boolean;
+  /** Attempts that were proposed and not seen applied. */
+  proposed: number;
+  /** Out of its bucket because `parallel` is reached. */
+  held: boolean;
+  /** In its bucket. */
+  queued: boolean;
+}
+
+export class Bucket {
+  readonly priority: number;
+  readonly terms: readonly Term[];
+  readonly io: boolean;
+  /** What a task needs free to start: its slots, or one io task. */
+  readonly need: number;
+  readonly pinned: boolean;
+  /** Fresh jobs by id, from #head on. */
+  #fresh: PlannedJob[] = [];
+  #head = 0;
+  readonly #returned: PlannedJob[] = [];
+
+  constructor(job: PlannedJob) {
+    this.priority = job.priority;
+    this.terms = job.terms;
+    this.io = job.io;
+    this.need = job.io ? 1 : job.slots;
+    this.pinned = job.pinned;
+  }
+
+  /** The job to place next; jobs with nothing left are dropped on the way. */
+  first(): PlannedJob | undefined {
+    while (true) {
+      const job = this.#returned[this.#returned.length - 1] ?? this.#fresh[this.#head];
+      if (job === undefined || job.next < job.tasks || job.waiting.length > 0) return job;
+      this.takeFirst(job);
+    }
+  }
+
+  takeFirst(job: PlannedJob): void {
+    job.queued = false;
+    if (this.#returned[this.#returned.length - 1] === job) this.#returned.pop();
+    else {
+      this.#head += 1;
+      if (this.#head > 1024 && this.#head * 2 > this.#fresh.length) {
+        this.#fresh = this.#fresh.slice(this.#head);
+        this.#head = 0;
+      }
+    }
+  }
+
+  append(job: PlannedJob): void {
+    this.#fresh.push(job);
+  }
+
+  giveBack(job: PlannedJob): void {
+    this.#returned.push(job);
+  }
+}
+
+export class Queues {
+  readonly #buckets = new Map<string, Bucket>();
+
+  append(job: PlannedJob): void {
+    if (job.queued) return;
+    job.queued = true;
+    this.#bucketOf(job).append(job);
+  }
+
+  /** To the front of its bucket. */
+  giveBack(job: PlannedJob): void {
+    if (job.queued || job.held) return;
+    job.queued = true;
+    this.#bucketOf(job).giveBack(job);
+  }
+
+  isEmpty(): boolean {
+    for (const bucket of this.#buckets.values()) if (bucket.first() !== undefined) return false;
+    return true;
+  }
+
+  /** Buckets with jobs, in the order in which they are served. */
+  inOrder(): Bucket[] {
+    const full: { readonly bucket: Bucket; readonly first: PlannedJob }[] = [];
+    for (const [key, bucket] of this.#buckets) {
+      const first = bucket.first();
+      if (first === undefined) this.#buckets.delete(key);
+      else full.push({ bucket, first });
+    }
+    full.sort((a, b) => b.bucket.priority - a.bucket.priority || a.first.id - b.first.id);
+    return full.map((one) => one.bucket);
+  }
+
+  #bucketOf(job: PlannedJob): Bucket {
+    const kind = job.pinned ? `pinned ${job.id}` : `${job.io ? "io" : job.slots}`;
+    const key = `${job.priority}|${kind}|${job.on}`;
+    let bucket = this.#buckets.get(key);
+    if (bucket === undefined) {
+      bucket = new Bucket(job);
+      this.#buckets.set(key, bucket);
+    }
+    return bucket;
+  }
+}

@@ -1,0 +1,139 @@
+import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
+import { parseSelector, type Term } from "../lib/selector.ts";
+import { driverOf, slotsOf, specDefaults } from "./spec.ts";
+import { type ReadTx, sql } from "./tx.ts";
+import type { Spec } from "./types.ts";
+
+/** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
+
+/** The part of a job that decides where and when its tasks start. */
+export interface OpenJob {
+  readonly id: JobId;
+  readonly priority: number;
+  /** What a task takes of its node. */
+  readonly slots: number;
+  /** Bounded by the node's ioTasks instead of its slots. */
+  readonly io: boolean;
+  /** The selector's text, and its terms. */
+  readonly on: string;
+  readonly terms: readonly Term[];
+  readonly parallel: number;
+  readonly tasks: number;
+  /** First task that was never assigned and has no row. */
+  readonly next: number;
+  readonly running: number;
+  /** Tasks that have a row and wait: retries, and the pinned tasks of an each_node job. */
+  readonly waiting: readonly WaitingTask[];
+}
+
+export interface WaitingTask {
+  readonly task: number;
+  /** Of the last attempt; 0: none yet. */
+  readonly attempt: number;
+  /** Epoch ms. */
+  readonly notBefore: number;
+  /** The only node that may run it. */
+  readonly pin: NodeId | undefined;
+  /** Where the last attempt ran: another node is better. */
+  readonly avoid: NodeId | undefined;
+}
+
+export interface RunningTask {
+  readonly job: JobId;
+  readonly task: number;
+  readonly attempt: number;
+  readonly node: NodeId;
+}
+
+interface JobRow {
+  readonly id: number;
+  readonly tasks: number;
+  readonly next_task: number;
+  readonly running: number;
+  readonly rest: string;
+  readonly cancelling: number;
+  readonly spec: string;
+}
+
+const columns = "id, tasks, next_task, running, rest, cancelling, spec";
+const openInRange = sql(
+  `select ${columns} from job where finished_at is null and id between ? and ? order by id limit ?`,
+);
+const waitingOf = sql(
+  "select task, attempt, not_before, pin, node from task where job = ? and state = 'queued' order by task",
+);
+const running = sql("select job, task, attempt, node from task where state = 'running' and node = ?");
+
+/** Unfinished jobs with ids in [first, last], by id; jobs with nothing left to start are among them, with empty lists. */
+export function openJobs(tx: ReadTx, first: number, last: number, limit: number): OpenJob[] {
+  return tx.all<JobRow>(openInRange, first, last, limit).map((row) => toOpenJob(tx, row));
+}
+
+/** undefined: finished or unknown. */
+export function openJob(tx: ReadTx, id: JobId): OpenJob | undefined {
+  return openJobs(tx, id, id, 1)[0];
+}
+
+/** What a node runs right now. */
+export function runningOn(tx: ReadTx, node: NodeId): RunningTask[] {
+  return tx.all<RunningTask>(running, node);
+}
+
+interface WaitingRow {
+  readonly task: number;
+  readonly attempt: number;
+  readonly not_before: number;
+  readonly pin: NodeId | null;
+  readonly node: NodeId | null;
+}
+
+function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
+  const spec = JSON.parse(row.spec) as Spec;
+  const terms = parseSelector(spec.on ?? "");
+  const slots = slotsOf(spec);
+  const stopped = row.cancelling !== 0 || row.rest !== "queued";
+  // A job of which nothing was ever assigned has rows only when its tasks are pinned.
+  const hasRows = row.next_task > 0 || spec.eachNode === true;
+  return {
+    id: jobId(row.id),
+    priority: spec.priority ?? specDefaults.priority,
+    slots,
+    io: driverOf(spec) === "noop" || slots === 0,
+    on: spec.on ?? "",
+    terms: typeof terms === "string" ? [] : terms,
+    parallel: spec.parallel ?? Infinity,
+    tasks: row.tasks,
+    next: stopped ? row.tasks : row.next_task,
+    running: row.running,
+    waiting: stopped || !hasRows ? [] : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
+  };
+}
+
+function toWaiting(row: WaitingRow): WaitingTask {
+  return {
+    task: row.task,
+    attempt: row.attempt,
+    notBefore: row.not_before,
+    pin: row.pin ?? undefined,
+    avoid: row.node ?? undefined,
+  };
+}
+
+const expired = sql("select id from job where expires_at <= ? order by expires_at limit ?");
+const oldest = sql("select id from job where expires_at is not null order by expires_at limit ?");
+const finished = sql("select jobs_finished from counter");
+
+/** Finished jobs whose time is over at `now` (wall time), the longest over first. */
+export function expiredJobs(tx: ReadTx, now: number, limit: number): JobId[] {
+  return tx.all<{ id: JobId }>(expired, now, limit).map((row) => row.id);
+}
+
+/** Finished jobs that are the first to go. */
+export function firstToExpire(tx: ReadTx, limit: number): JobId[] {
+  return tx.all<{ id: JobId }>(oldest, limit).map((row) => row.id);
+}
+
+/** Finished jobs that are still kept. */
+export function finishedJobs(tx: ReadTx): number {
+  return tx.get<{ jobs_finished: number }>(finished)?.jobs_finished ?? 0;
+}
