@@ -34,7 +34,9 @@ export async function build(target?: Target): Promise<void> {
   const hash = sourceHash();
   mkdirSync(dist, { recursive: true });
   const out = target === undefined ? binary : `${binary}-${target}`;
-  const fresh = `${out}.new-${process.pid}`;
+  // The executable's name goes into it, so only the folder of the unfinished one is ours alone.
+  const unfinished = path.join(dist, `.new-${process.pid}`);
+  const fresh = path.join(unfinished, path.basename(out));
   const runtime =
     target === undefined ? [] : [`--target=bun-${target}`, `--compile-executable-path=${await runtimeFor(target)}`];
   const args = [
@@ -58,10 +60,11 @@ export async function build(target?: Target): Promise<void> {
   ];
   const built = await run(tool("bun"), args, { timeoutMs: 5 * 60_000 });
   if (built.code !== 0) {
-    rmSync(fresh, { force: true });
+    rmSync(unfinished, { recursive: true, force: true });
     throw new Error(`bun build failed:\n${built.output.trim()}`);
   }
   renameSync(fresh, out);
+  rmSync(unfinished, { recursive: true, force: true });
   if (target === undefined) writeFileSync(stamp, hash);
   const megabytes = (statSync(out).size / 1e6).toFixed(0);
   console.log(
