@@ -50,7 +50,9 @@ export class Reporter {
         failures += 1;
         if (failures === 1) {
           const message = error instanceof Error ? error.message : String(error);
-          this.#options.log("warn", `results could not be logged and are kept: ${message}`, { results: this.#waiting.size });
+          this.#options.log("warn", `results could not be logged and are kept: ${message}`, {
+            results: this.#waiting.size,
+          });
         }
         await Bun.sleep(Math.min(limits.reportRetryMs, firstRetryMs * 2 ** Math.min(failures - 1, 10)));
       }

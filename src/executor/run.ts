@@ -74,7 +74,9 @@ class NodeExecutor implements Executor {
     }
     this.#settleUnknown(unknown);
     // The node that these were announced to may have ended before it could tell.
-    this.#onStarted((this.#guard?.listing.running ?? []).filter((one) => wallMs() - one.startedAt >= limits.startedAfterMs));
+    this.#onStarted(
+      (this.#guard?.listing.running ?? []).filter((one) => wallMs() - one.startedAt >= limits.startedAfterMs),
+    );
     this.#startWaiting();
   }
 
@@ -221,7 +223,9 @@ class NodeExecutor implements Executor {
     this.#guard = guard;
     const { listing } = guard;
     const listed = new Set(listing.running.map(attemptKey).concat(listing.finished.map(attemptKey)));
-    const missing = [...this.#held.values()].filter((held) => held.phase === "guarded" && !listed.has(attemptKey(held.name)));
+    const missing = [...this.#held.values()].filter(
+      (held) => held.phase === "guarded" && !listed.has(attemptKey(held.name)),
+    );
     this.#onEnded(listing.finished);
     const { orphans, stopping } = this.#takeRunning(listing);
     guard.drop(orphans);

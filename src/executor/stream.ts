@@ -63,7 +63,7 @@ export class Output {
     if (this.#open === 0) return true;
     const since = monotonicMs();
     // In small steps: each lets the loop read what is there, so that a busy moment of this process is not taken for silence.
-    for (let silentSteps = 0; silentSteps < stepsOfSilence && monotonicMs() - since < heldMs; ) {
+    for (let silentSteps = 0; silentSteps < stepsOfSilence && monotonicMs() - since < heldMs;) {
       const seenAt = this.#lastAt;
       await Promise.race([this.#ended, Bun.sleep(silentMs / stepsOfSilence)]);
       if (this.#open === 0) return true;

@@ -1,5 +1,15 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Report } from "../../src/state/types.ts";
@@ -22,7 +32,10 @@ test("the result tells exit code, both streams in the tail, size and hash of the
   const report = await rig.run({ run: "echo out; echo err >&2; exit 3" });
   expect(report).toMatchObject({ state: "failed", exitCode: 3, signal: null });
   expect(text(report)).toBe("out\nerr\n");
-  expect(report.log).toEqual({ bytes: 8, sha256: new Bun.CryptoHasher("sha256").update(await rig.logText(report)).digest("hex") });
+  expect(report.log).toEqual({
+    bytes: 8,
+    sha256: new Bun.CryptoHasher("sha256").update(await rig.logText(report)).digest("hex"),
+  });
   expect(await rig.logText(report, "stdout")).toBe("out\n");
   expect(await rig.logText(report, "stderr")).toBe("err\n");
 });
@@ -37,7 +50,16 @@ test("an attempt gets the environment of the contract, a clean base and a scratc
   );
   const lines = (await rig.logText(report)).split("\n");
   expect(lines[0]).toEndWith("/scratch/5.3.2");
-  for (const wanted of ["MODE=release", "SKEIN_JOB=5", "SKEIN_TASK=3", "SKEIN_ATTEMPT=2", "SKEIN_FENCE=1", "SKEIN_NODE=7", "SKEIN_INDEX=3", "SKEIN_TARGET=web1"]) {
+  for (const wanted of [
+    "MODE=release",
+    "SKEIN_JOB=5",
+    "SKEIN_TASK=3",
+    "SKEIN_ATTEMPT=2",
+    "SKEIN_FENCE=1",
+    "SKEIN_NODE=7",
+    "SKEIN_INDEX=3",
+    "SKEIN_TARGET=web1",
+  ]) {
     expect(lines).toContain(wanted);
   }
   expect(lines.join("\n")).not.toContain("secret");
@@ -47,18 +69,29 @@ test("an attempt gets the environment of the contract, a clean base and a scratc
 test("dir is where it runs, stdin is given and closed, a list is argv and no shell reads it", async () => {
   await rig.open();
   mkdirSync(rig.path("place"));
-  const report = await rig.run({ run: ["sh", "-c", 'pwd; cat; echo "$1"', "x", "$HOME *"], dir: rig.path("place"), stdin: "given\n" });
+  const report = await rig.run({
+    run: ["sh", "-c", 'pwd; cat; echo "$1"', "x", "$HOME *"],
+    dir: rig.path("place"),
+    stdin: "given\n",
+  });
   expect(text(report)).toBe(`${rig.path("place")}\ngiven\n$HOME *\n`);
 });
 
 test("stdin that nobody reads does not hurt", async () => {
   await rig.open();
-  expect(await rig.run({ run: "head -c 3; exit 0", stdin: "x".repeat(3_000_000) })).toMatchObject({ state: "succeeded", exitCode: 0 });
+  expect(await rig.run({ run: "head -c 3; exit 0", stdin: "x".repeat(3_000_000) })).toMatchObject({
+    state: "succeeded",
+    exitCode: 0,
+  });
 });
 
 test("what cannot be started is a result that says why", async () => {
   await rig.open();
-  expect(await rig.run({ run: ["no-such-command-here"] }, { task: 1 })).toMatchObject({ state: "failed", exitCode: 127, reason: "no such command: no-such-command-here" });
+  expect(await rig.run({ run: ["no-such-command-here"] }, { task: 1 })).toMatchObject({
+    state: "failed",
+    exitCode: 127,
+    reason: "no such command: no-such-command-here",
+  });
   writeFileSync(rig.path("plain"), "text");
   expect(await rig.run({ run: [rig.path("plain")] }, { task: 2 })).toMatchObject({ state: "failed", exitCode: 126 });
   writeFileSync(rig.path("orphan"), "#!/no/such/interpreter\n");
@@ -87,7 +120,10 @@ test("10 MiB without a newline and bytes that are not UTF-8 come through whole",
 
 test("output past keep is counted and not kept; the tail is still the end", async () => {
   await rig.open();
-  const report = await rig.run({ run: "head -c 5000 /dev/zero; printf end", output: { keepBytes: 1000, tailBytes: 4 } });
+  const report = await rig.run({
+    run: "head -c 5000 /dev/zero; printf end",
+    output: { keepBytes: 1000, tailBytes: 4 },
+  });
   expect(report).toMatchObject({ state: "succeeded", log: { bytes: 1000 } });
   expect(report.reason).toContain("4003 bytes of output were not kept");
   expect(text(report)).toBe("\0end");
@@ -95,7 +131,8 @@ test("output past keep is counted and not kept; the tail is still the end", asyn
 
 test("a flood of output does not grow the guard", async () => {
   await rig.open();
-  const peakKb = (): number => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${rig.guardPid()}/status`, "utf8"))![1]);
+  const peakKb = (): number =>
+    Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${rig.guardPid()}/status`, "utf8"))![1]);
   const report = await rig.run({ run: "head -c 400000000 /dev/zero", output: { keepBytes: 1024 } });
   expect(report.state).toBe("succeeded");
   expect(peakKb()).toBeLessThan(200 * 1024);
@@ -135,7 +172,10 @@ test("drop: killed at once, nothing is told, nothing is left on disk", async () 
   const pid = await rig.pidIn(rig.path("parent"));
   rig.executor.drop([assignment]);
   await until("the end of the dropped attempt", () => !isAlive(pid) && rig.marked().length === 0);
-  await until("its files gone", () => readdirSync(rig.path("scratch")).length === 0 && readdirSync(rig.path("logs/1")).length === 0);
+  await until(
+    "its files gone",
+    () => readdirSync(rig.path("scratch")).length === 0 && readdirSync(rig.path("logs/1")).length === 0,
+  );
   await rig.run({ run: "true" }, { task: 9 });
   expect(rig.reports.map((report) => report.task)).toEqual([9]);
   expect(rig.executor.running()).toBe(0);
@@ -151,11 +191,18 @@ test("a background child that holds the output does not hang the task, and is en
 
 test("a process that left the group is swept, whether it holds the output or not", async () => {
   await rig.open();
-  const holding = await rig.run({ run: `setsid sh -c 'echo $$ > ${rig.path("a")}; exec sleep 600' & while [ ! -s ${rig.path("a")} ]; do sleep 0.02; done` }, { task: 1 });
+  const holding = await rig.run(
+    {
+      run: `setsid sh -c 'echo $$ > ${rig.path("a")}; exec sleep 600' & while [ ! -s ${rig.path("a")} ]; do sleep 0.02; done`,
+    },
+    { task: 1 },
+  );
   expect(holding.state).toBe("succeeded");
   expect(isAlive(await rig.pidIn(rig.path("a")))).toBe(false);
   const silent = await rig.run(
-    { run: `setsid sh -c 'echo $$ > ${rig.path("b")}; exec sleep 600' >/dev/null 2>&1 & while [ ! -s ${rig.path("b")} ]; do sleep 0.02; done` },
+    {
+      run: `setsid sh -c 'echo $$ > ${rig.path("b")}; exec sleep 600' >/dev/null 2>&1 & while [ ! -s ${rig.path("b")} ]; do sleep 0.02; done`,
+    },
     { task: 2 },
   );
   expect(silent.state).toBe("succeeded");
@@ -183,10 +230,13 @@ test("stdout and stderr are kept in order of arrival, stamped", async () => {
 
 test("when the lease ends every group is killed, and the results say lost", async () => {
   await rig.open({ leaseMs: 1_500 });
-  const assignments = [1, 2].map((task) => rig.assignment({ run: `trap '' TERM; echo $$ > ${rig.path(`pid${task}`)}; while :; do sleep 600; done` }, { task }));
+  const assignments = [1, 2].map((task) =>
+    rig.assignment({ run: `trap '' TERM; echo $$ > ${rig.path(`pid${task}`)}; while :; do sleep 600; done` }, { task }),
+  );
   rig.executor.assign(assignments);
   const pids = [await rig.pidIn(rig.path("pid1")), await rig.pidIn(rig.path("pid2"))];
-  for (const assignment of assignments) expect(await rig.reportOf(assignment)).toMatchObject({ state: "lost", signal: "SIGKILL" });
+  for (const assignment of assignments)
+    expect(await rig.reportOf(assignment)).toMatchObject({ state: "lost", signal: "SIGKILL" });
   expect(pids.some(isAlive)).toBe(false);
 });
 
@@ -208,7 +258,10 @@ test("a guard that was frozen past the lease kills on thaw, before it hears of a
 test("the node is killed: the guard goes on, and hands the result to the next node", async () => {
   const assignments = [
     rig.assignment({ run: `echo $$ > ${rig.path("quick")}; echo words` }, { task: 1 }),
-    rig.assignment({ run: `echo $$ > ${rig.path("slow")}; while [ ! -e ${rig.path("go")} ]; do sleep 0.02; done; echo done` }, { task: 2 }),
+    rig.assignment(
+      { run: `echo $$ > ${rig.path("slow")}; while [ ! -e ${rig.path("go")} ]; do sleep 0.02; done; echo done` },
+      { task: 2 },
+    ),
     rig.assignment({ run: `echo $$ > ${rig.path("foreign")}; sleep 600` }, { task: 3 }),
   ];
   const node = await rig.otherNode(assignments);
@@ -252,7 +305,10 @@ test("results outlive guard and node, until they are acknowledged, and no longer
   const assignment = rig.assignment({ run: `echo words; echo $$ > ${rig.path("pid")}` });
   const node = await rig.otherNode([assignment]);
   const pid = await rig.pidIn(rig.path("pid"));
-  await until("the result in the outbox", () => !isAlive(pid) && readFileSync(rig.path("guard.outbox"), "latin1").includes("finished"));
+  await until(
+    "the result in the outbox",
+    () => !isAlive(pid) && readFileSync(rig.path("guard.outbox"), "latin1").includes("finished"),
+  );
   process.kill(rig.guardPid(), "SIGKILL");
   await node.crash();
   await rig.open({ held: [assignment] });
@@ -269,14 +325,18 @@ test("results outlive guard and node, until they are acknowledged, and no longer
 
 test("the guard is killed while the node lives: what it left is killed, and told as lost by a new guard", async () => {
   await rig.open();
-  const grouped = rig.assignment({ run: `trap '' TERM; echo $$ > ${rig.path("a")}; while :; do sleep 600; done` }, { task: 1 });
+  const grouped = rig.assignment(
+    { run: `trap '' TERM; echo $$ > ${rig.path("a")}; while :; do sleep 600; done` },
+    { task: 1 },
+  );
   const escaped = rig.assignment({ run: `setsid sh -c 'echo $$ > ${rig.path("b")}; exec sleep 600'` }, { task: 2 });
   const bare = rig.assignment({ run: `exec env -i sh -c 'echo $$ > ${rig.path("c")}; exec sleep 600'` }, { task: 3 });
   rig.executor.assign([grouped, escaped, bare]);
   const pids = await Promise.all(["a", "b", "c"].map((name) => rig.pidIn(rig.path(name))));
   const killed = rig.guardPid();
   process.kill(killed, "SIGKILL");
-  for (const assignment of [grouped, escaped, bare]) expect(await rig.reportOf(assignment)).toMatchObject({ state: "lost" });
+  for (const assignment of [grouped, escaped, bare])
+    expect(await rig.reportOf(assignment)).toMatchObject({ state: "lost" });
   expect(pids.filter(isAlive)).toEqual([]);
   expect(rig.guardPid()).not.toBe(killed);
   expect(await rig.run({ run: "echo again" }, { task: 4 })).toMatchObject({ state: "succeeded" });
@@ -319,7 +379,9 @@ test("goodbye to an idle guard leaves no process and no socket", async () => {
 
 test("goodbye with work: the guard stays until the work ends, and the result waits for the next node", async () => {
   await rig.open();
-  const assignment = rig.assignment({ run: `echo $$ > ${rig.path("pid")}; while [ ! -e ${rig.path("go")} ]; do sleep 0.02; done; echo done` });
+  const assignment = rig.assignment({
+    run: `echo $$ > ${rig.path("pid")}; while [ ! -e ${rig.path("go")} ]; do sleep 0.02; done; echo done`,
+  });
   rig.executor.assign([assignment]);
   const pid = await rig.pidIn(rig.path("pid"));
   const guard = rig.guardPid();
@@ -334,7 +396,9 @@ test("goodbye with work: the guard stays until the work ends, and the result wai
 
 test("a guard that is told to end kills its work first", async () => {
   await rig.open();
-  rig.executor.assign([rig.assignment({ run: `trap '' TERM; echo $$ > ${rig.path("pid")}; while :; do sleep 600; done` })]);
+  rig.executor.assign([
+    rig.assignment({ run: `trap '' TERM; echo $$ > ${rig.path("pid")}; while :; do sleep 600; done` }),
+  ]);
   const pid = await rig.pidIn(rig.path("pid"));
   process.kill(rig.guardPid(), "SIGTERM");
   await until("the end of the work", () => !isAlive(pid));

@@ -9,10 +9,17 @@ import type { AttemptName, Executor } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import type { Assignment, Report, Spec } from "../../src/state/types.ts";
 
-export const guardCommand = (dataDir: string): string[] => [process.execPath, join(import.meta.dir, "guard-main.ts"), dataDir];
+export const guardCommand = (dataDir: string): string[] => [
+  process.execPath,
+  join(import.meta.dir, "guard-main.ts"),
+  dataDir,
+];
 
 /** Waits for an event that another process makes, by looking. Throws when it never comes. */
-export async function until<Value>(what: string, look: () => Value | undefined | false | Promise<Value | undefined | false>): Promise<Value> {
+export async function until<Value>(
+  what: string,
+  look: () => Value | undefined | false | Promise<Value | undefined | false>,
+): Promise<Value> {
   const deadline = monotonicMs() + 15_000;
   while (true) {
     const seen = await look();
@@ -81,14 +88,18 @@ export class Rig {
 
   /** A node process of its own that holds these attempts: SIGKILL it to crash. `ready` once it has handed them to the guard. */
   async otherNode(held: readonly Assignment[], leaseMs = 60_000): Promise<{ pid: number; crash(): Promise<void> }> {
-    const node = Bun.spawn([process.execPath, join(import.meta.dir, "node-main.ts"), this.dataDir, JSON.stringify(held), String(leaseMs)], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "inherit",
-    });
+    const node = Bun.spawn(
+      [process.execPath, join(import.meta.dir, "node-main.ts"), this.dataDir, JSON.stringify(held), String(leaseMs)],
+      {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "inherit",
+      },
+    );
     const reader = node.stdout.getReader();
     const { value } = await reader.read();
-    if (value === undefined || !new TextDecoder().decode(value).startsWith("ready")) throw new Error("the other node did not start");
+    if (value === undefined || !new TextDecoder().decode(value).startsWith("ready"))
+      throw new Error("the other node did not start");
     this.#guards.add(this.guardPid());
     return {
       pid: node.pid,
@@ -116,7 +127,10 @@ export class Rig {
   }
 
   /** Runs one shell attempt to its report. */
-  async run(spec: Spec, more: { job?: number; task?: number; attempt?: number; target?: string } = {}): Promise<Report> {
+  async run(
+    spec: Spec,
+    more: { job?: number; task?: number; attempt?: number; target?: string } = {},
+  ): Promise<Report> {
     const assignment = this.assignment(spec, more);
     this.executor.assign([assignment]);
     return this.reportOf(assignment);
@@ -124,7 +138,9 @@ export class Rig {
 
   reportOf(name: AttemptName): Promise<Report> {
     return until(`a report of ${name.job}.${name.task}.${name.attempt} (messages: ${this.messages.join("; ")})`, () =>
-      this.reports.find((report) => report.job === name.job && report.task === name.task && report.attempt === name.attempt),
+      this.reports.find(
+        (report) => report.job === name.job && report.task === name.task && report.attempt === name.attempt,
+      ),
     );
   }
 

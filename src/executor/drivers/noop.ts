@@ -78,11 +78,14 @@ export class NoopDriver {
   /** In steps of what a timer can count. */
   #wait(slot: number, due: Live[]): void {
     const leftMs = Math.max(0, slot * slotMs - monotonicMs());
-    const timer = setTimeout(() => {
-      if (leftMs > timerMsMax) return this.#wait(slot, due);
-      this.#slots.delete(slot);
-      return this.#end(due);
-    }, Math.min(leftMs, timerMsMax));
+    const timer = setTimeout(
+      () => {
+        if (leftMs > timerMsMax) return this.#wait(slot, due);
+        this.#slots.delete(slot);
+        return this.#end(due);
+      },
+      Math.min(leftMs, timerMsMax),
+    );
     this.#slots.set(slot, { timer, due });
   }
 
@@ -100,7 +103,10 @@ export class NoopDriver {
   #finish(live: Live): Report {
     const { noop, timeoutMs, output } = live.assignment.spec;
     if (timeoutMs !== undefined && timeoutMs < (noop?.forMs ?? 0)) {
-      return report(live, "timeout", { exitCode: null, reason: `ran longer than its timeout of ${formatDuration(timeoutMs)}` });
+      return report(live, "timeout", {
+        exitCode: null,
+        reason: `ran longer than its timeout of ${formatDuration(timeoutMs)}`,
+      });
     }
     const exitCode = noop?.exit ?? 0;
     const state = exitCode === 0 ? "succeeded" : "failed";
@@ -114,14 +120,17 @@ export class NoopDriver {
       tail.push(bytes);
     }
     const log = writer.close();
-    const reason = writer.dropped === 0 ? undefined : `the log is truncated, ${writer.dropped} bytes of output were not kept`;
+    const reason =
+      writer.dropped === 0 ? undefined : `the log is truncated, ${writer.dropped} bytes of output were not kept`;
     return report(live, state, { exitCode, tail: tail.bytes(), log, reason });
   }
 
   #announce(): void {
     this.#announcer = undefined;
     const now = wallMs();
-    const young = this.#unannounced.findIndex((live) => now - live.startedAt < limits.startedAfterMs && now >= live.startedAt);
+    const young = this.#unannounced.findIndex(
+      (live) => now - live.startedAt < limits.startedAfterMs && now >= live.startedAt,
+    );
     const due = this.#unannounced.splice(0, young < 0 ? this.#unannounced.length : young);
     const running = due.filter((live) => this.#live.get(attemptKey(live.assignment)) === live);
     if (running.length > 0) {

@@ -110,7 +110,11 @@ export class Attempt {
     // A pipe that stays open, or a group that had to be killed: somebody may have left the group. Else the next sweep is soon enough.
     const swept = this.#context.sweeper.sweep(attemptKey(this.name));
     if (!settled || this.#ending !== undefined) await swept;
-    return { exitCode: child.signalCode === null ? child.exitCode : null, signal: child.signalCode === null ? null : String(child.signalCode), reason: undefined };
+    return {
+      exitCode: child.signalCode === null ? child.exitCode : null,
+      signal: child.signalCode === null ? null : String(child.signalCode),
+      reason: undefined,
+    };
   }
 
   /** The group after its main process: what is left of it ends too. True when the output was read to its end. */
@@ -130,13 +134,16 @@ export class Attempt {
       if (scratch !== undefined) await removeScratch(scratch);
       if (this.#ending === "dropped") await rm(logPath(this.#context.places.dataDir, this.name), { force: true });
     } catch (error) {
-      this.#context.log(`cannot clean up after ${attemptKey(this.name)}: ${error instanceof Error ? error.message : String(error)}`);
+      this.#context.log(
+        `cannot clean up after ${attemptKey(this.name)}: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 
   #reason(result: Result): string | undefined {
     if (result.reason !== undefined) return result.reason;
-    if (this.#ending === "timeout") return `ran longer than its timeout of ${formatDuration(this.#start.timeoutMs ?? 0)}`;
+    if (this.#ending === "timeout")
+      return `ran longer than its timeout of ${formatDuration(this.#start.timeoutMs ?? 0)}`;
     if (this.#ending === "lost") return "the lease of its node ended while it ran: it was killed";
     if (typeof this.#start.run !== "string") return undefined;
     if (result.exitCode === 127) return "the shell found no such command: see the end of the output";

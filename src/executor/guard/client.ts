@@ -208,7 +208,12 @@ interface Welcome {
  * Says hello and gathers the answer. False when the guard went away meanwhile. `onWelcome` is called in the same turn as the
  * answer was read, so that no frame after it is missed. Throws Fault "guard" when the guard speaks another protocol.
  */
-async function isWelcomed(link: Link, node: NodeId, deadline: number, onWelcome: (welcome: Welcome) => void): Promise<boolean> {
+async function isWelcomed(
+  link: Link,
+  node: NodeId,
+  deadline: number,
+  onWelcome: (welcome: Welcome) => void,
+): Promise<boolean> {
   let hello: { readonly pid: number; readonly clockAhead: number } | undefined;
   const finished: Report[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -251,7 +256,12 @@ function startGuard(places: Places, command: readonly string[]): { readonly exit
     child.unref();
     return child;
   } catch (error) {
-    throw new Fault("guard", `cannot start the guard (${command.join(" ")}): ${error instanceof Error ? error.message : String(error)}`, "safe", error);
+    throw new Fault(
+      "guard",
+      `cannot start the guard (${command.join(" ")}): ${error instanceof Error ? error.message : String(error)}`,
+      "safe",
+      error,
+    );
   } finally {
     closeSync(log);
   }
@@ -259,7 +269,9 @@ function startGuard(places: Places, command: readonly string[]): { readonly exit
 
 /** Tokens that were meant for `up` are nobody else's. The marker stays: a node that runs inside a task ends with that task. */
 function withoutSecrets(environment: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("SKEIN_") || name === markerVariable));
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !name.startsWith("SKEIN_") || name === markerVariable),
+  );
 }
 
 function logTooLong(path: string): boolean {
@@ -274,7 +286,11 @@ function notReached(places: Places, command: readonly string[]): Fault {
     // it never wrote any
   }
   const said = lastWords === "" ? "it said nothing" : `it said: ${lastWords}`;
-  return new Fault("guard", `the guard of ${places.dataDir} did not answer; ${said} (started with: ${command.join(" ")}; log: ${places.log})`, "safe");
+  return new Fault(
+    "guard",
+    `the guard of ${places.dataDir} did not answer; ${said} (started with: ${command.join(" ")}; log: ${places.log})`,
+    "safe",
+  );
 }
 
 function otherProtocol(protocol: number, pid: number): Fault {

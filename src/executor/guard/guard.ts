@@ -116,9 +116,12 @@ class Guard {
     const { restored } = this.#outbox;
     await clearLeftovers(restored, this.#places);
     for (const running of restored.running) {
-      this.#outbox.addFinished(lostReport(running, running.startedAt, "its guard was killed while it ran, and what was left of it then"));
+      this.#outbox.addFinished(
+        lostReport(running, running.startedAt, "its guard was killed while it ran, and what was left of it then"),
+      );
     }
-    if (restored.running.length > 0) say(`killed what ${restored.running.length} attempts of an earlier guard had left`);
+    if (restored.running.length > 0)
+      say(`killed what ${restored.running.length} attempts of an earlier guard had left`);
   }
 
   #listen(): UnixSocketListener<Channel> {
@@ -250,7 +253,9 @@ class Guard {
   #announce(): void {
     this.#announcer = undefined;
     const now = wallMs();
-    const young = this.#unannounced.findIndex((attempt) => now - attempt.startedAt < limits.startedAfterMs && now >= attempt.startedAt);
+    const young = this.#unannounced.findIndex(
+      (attempt) => now - attempt.startedAt < limits.startedAfterMs && now >= attempt.startedAt,
+    );
     const due = this.#unannounced.splice(0, young < 0 ? this.#unannounced.length : young);
     const running = due.filter((attempt) => this.#attempts.get(attemptKey(attempt.name)) === attempt);
     if (running.length > 0) this.#send({ kind: "started", attempts: running.map(startedOf) });

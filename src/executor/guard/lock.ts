@@ -25,7 +25,12 @@ export class Lock {
         throw error;
       }
     } catch (error) {
-      throw new Fault("data", `cannot lock ${path}: ${error instanceof Error ? error.message : String(error)}`, "never", error);
+      throw new Fault(
+        "data",
+        `cannot lock ${path}: ${error instanceof Error ? error.message : String(error)}`,
+        "never",
+        error,
+      );
     }
   }
 

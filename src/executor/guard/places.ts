@@ -52,7 +52,11 @@ export function chooseSocket(places: Places): string {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const found = lstatSync(directory);
   if (!found.isDirectory() || found.uid !== user || (found.mode & 0o077) !== 0) {
-    throw new Fault("data", `${directory} must be a directory of this user's alone (mode 0700): remove it or set XDG_RUNTIME_DIR`, "never");
+    throw new Fault(
+      "data",
+      `${directory} must be a directory of this user's alone (mode 0700): remove it or set XDG_RUNTIME_DIR`,
+      "never",
+    );
   }
   return join(directory, `${places.marker}.sock`);
 }

@@ -24,7 +24,11 @@ export type Spawned =
  */
 export function spawn(start: Start, places: Places, inherited: Readonly<Record<string, string | undefined>>): Spawned {
   const scratch = start.dir === undefined ? join(places.scratch, attemptKey(start)) : undefined;
-  const failed = (exitCode: NotSpawned["exitCode"], reason: string): Spawned => ({ ok: false, why: { exitCode, reason }, scratch });
+  const failed = (exitCode: NotSpawned["exitCode"], reason: string): Spawned => ({
+    ok: false,
+    why: { exitCode, reason },
+    scratch,
+  });
   const environment: Record<string, string> = {
     ...cleanEnvironment(inherited),
     ...start.env,
@@ -70,7 +74,9 @@ type Found = { readonly ok: true; readonly path: string } | { readonly ok: false
 
 /** The file to execute, looked for in the task's own PATH. A file that is there and may not be run is told apart from none. */
 function findCommand(name: string, directory: string, path: string): Found {
-  const candidates = name.includes("/") ? [resolve(directory, name)] : path.split(":").map((entry) => resolve(directory, entry, name));
+  const candidates = name.includes("/")
+    ? [resolve(directory, name)]
+    : path.split(":").map((entry) => resolve(directory, entry, name));
   let refused: string | undefined;
   for (const candidate of name === "" ? [] : candidates) {
     try {

@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { limits } from "../../src/lib/limits.ts";
+import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { openExecutor } from "../../src/executor/run.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import { Rig, until } from "./rig.ts";
+
+let rig: Rig;
+beforeEach(() => {
+  rig = new Rig();
+});
+afterEach(() => rig.close());
+
+test("nothing starts without a lease that covers its fence; the node is asked for one", async () => {
+  await rig.open({ leaseMs: 0 });
+  const first = rig.assignment({ run: "true" }, { task: 1 });
+  const second = rig.assignment({ driver: "noop" }, { task: 2 });
+  rig.executor.assign([first, second]);
+  expect(rig.leasesWanted).toBe(1);
+  rig.executor.lease(monotonicMs() - 1, first.fence); // over before it came
+  expect(rig.executor.running()).toBe(0);
+  rig.executor.lease(monotonicMs() + 60_000, first.fence);
+  expect(rig.executor.running()).toBe(1);
+  expect(rig.leasesWanted).toBe(3);
+  await rig.reportOf(first);
+  rig.executor.lease(monotonicMs() + 60_000, second.fence);
+  await rig.reportOf(second);
+  expect(rig.reports.map((report) => report.task)).toEqual([1, 2]);
+});
+
+test("cancelled while it waits: told as cancelled, never run", async () => {
+  await rig.open({ leaseMs: 0 });
+  const assignment = rig.assignment({ run: `touch ${rig.path("ran")}` });
+  rig.executor.assign([assignment]);
+  rig.executor.stop([assignment]);
+  expect(await rig.reportOf(assignment)).toMatchObject({ state: "cancelled", exitCode: null });
+  rig.executor.lease(monotonicMs() + 60_000, 1_000_000);
+  await rig.run({ run: "true" }, { task: 1 });
+  expect(existsSync(rig.path("ran"))).toBe(false);
+});
+
+test("given twice, run once", async () => {
+  await rig.open();
+  const assignment = rig.assignment({ run: `echo x >> ${rig.path("ran")}` });
+  rig.executor.assign([assignment]);
+  rig.executor.assign([assignment]);
+  await rig.reportOf(assignment);
+  await rig.run({ run: "true" }, { task: 1 });
+  expect(await Bun.file(rig.path("ran")).text()).toBe("x\n");
+  expect(rig.reports.filter((report) => report.task === 0)).toHaveLength(1);
+});
+
+test("stop and drop of attempts that nobody knows are ignored", async () => {
+  await rig.open();
+  const stranger = rig.assignment({ run: "true" }, { job: 99 });
+  rig.executor.stop([stranger]);
+  rig.executor.drop([stranger]);
+  await rig.run({ run: "true" });
+  expect(rig.reports).toHaveLength(1);
+});
+
+test("only attempts that last are announced as started, once, shell and noop alike", async () => {
+  await rig.open();
+  const long = rig.assignment({ run: `while [ ! -e ${rig.path("go")} ]; do sleep 0.02; done` }, { task: 1 });
+  const noop = rig.assignment({ driver: "noop", noop: { forMs: 1_000 } }, { task: 2 });
+  rig.executor.assign([rig.assignment({ run: "true" }, { task: 3 }), long, noop]);
+  await until("both announced", () => rig.started.length >= 2);
+  writeFileSync(rig.path("go"), "");
+  const report = await rig.reportOf(long);
+  await rig.reportOf(noop);
+  expect(rig.started.map((attempt) => attempt.task).sort()).toEqual([1, 2]);
+  expect(rig.started.find((attempt) => attempt.task === 1)?.startedAt).toBe(report.startedAt);
+});
+
+test("an attempt that ran already when the node came back is announced again", async () => {
+  const assignment = rig.assignment({
+    run: `echo $$ > ${rig.path("pid")}; while [ ! -e ${rig.path("go")} ]; do sleep 0.02; done`,
+  });
+  const node = await rig.otherNode([assignment]);
+  await rig.pidIn(rig.path("pid"));
+  await node.crash();
+  await rig.open({ held: [assignment] });
+  await until("the announcement", () => rig.started.length === 1);
+  writeFileSync(rig.path("go"), "");
+  await rig.reportOf(assignment);
+});
+
+test("results that the log does not take are kept, and given again", async () => {
+  await rig.open();
+  rig.logDown = true;
+  const assignments = [1, 2, 3].map((task) => rig.assignment({ run: `echo ${task}` }, { task }));
+  rig.executor.assign(assignments);
+  await until("a refused report", () => rig.messages.some((message) => message.includes("no leader")));
+  expect(rig.executor.running()).toBe(3);
+  rig.logDown = false;
+  for (const assignment of assignments) expect(await rig.reportOf(assignment)).toMatchObject({ state: "succeeded" });
+  await until("all settled", () => rig.executor.running() === 0);
+  expect(rig.reports).toHaveLength(3);
+});
+
+test("thousands of no-ops of no duration end in a few batches, none larger than an entry may hold", async () => {
+  await rig.open();
+  const count = 20_000;
+  rig.executor.assign(Array.from({ length: count }, (_, task) => rig.assignment({ driver: "noop" }, { task })));
+  await until("all reports", () => rig.reports.length === count);
+  expect(rig.batches.length).toBeLessThan(20);
+  expect(Math.max(...rig.batches) * 100).toBeLessThan(limits.reportBytes);
+  expect(new Set(rig.reports.map((report) => report.task)).size).toBe(count);
+});
+
+test("noop takes its time, its exit code, its timeout; it can be cancelled and dropped", async () => {
+  await rig.open();
+  const [exits, slow, stopped, dropped, brief] = [
+    rig.assignment({ driver: "noop", noop: { exit: 4 } }, { task: 1 }),
+    rig.assignment({ driver: "noop", noop: { forMs: 60_000 }, timeoutMs: 20 }, { task: 2 }),
+    rig.assignment({ driver: "noop", noop: { forMs: 60_000 } }, { task: 3 }),
+    rig.assignment({ driver: "noop", noop: { forMs: 30 } }, { task: 4 }),
+    rig.assignment({ driver: "noop", noop: { forMs: 40 } }, { task: 5 }),
+  ] as const;
+  rig.executor.assign([exits, slow, stopped, dropped, brief]);
+  rig.executor.stop([stopped]);
+  rig.executor.drop([dropped]);
+  expect(await rig.reportOf(exits)).toMatchObject({ state: "failed", exitCode: 4 });
+  expect(await rig.reportOf(slow)).toMatchObject({ state: "timeout", exitCode: null });
+  expect(await rig.reportOf(stopped)).toMatchObject({ state: "cancelled" });
+  const ended = await rig.reportOf(brief);
+  expect(ended.state).toBe("succeeded");
+  expect(rig.reports.some((report) => report.task === 4)).toBe(false);
+});
+
+test("noop writes the output that it was told to, as a log like any other", async () => {
+  await rig.open();
+  const assignment = rig.assignment({ driver: "noop", noop: { outputBytes: 100_000 } });
+  rig.executor.assign([assignment]);
+  const report = await rig.reportOf(assignment);
+  const text = await rig.logText(report);
+  expect(text).toHaveLength(100_000);
+  expect(report.log).toEqual({ bytes: 100_000, sha256: new Bun.CryptoHasher("sha256").update(text).digest("hex") });
+  expect(Buffer.from(report.tail).toString()).toBe(text.slice(-limits.tailDefaultBytes));
+});
+
+test("its own result, applied before its report is settled, is no reason to delete the log", async () => {
+  await rig.open();
+  rig.logDown = true;
+  const assignment = rig.assignment({ run: "echo words" });
+  rig.executor.assign([assignment]);
+  await until("a refused report", () => rig.messages.length > 0);
+  rig.executor.drop([assignment]);
+  await until("settled", () => rig.executor.running() === 0);
+  rig.logDown = false;
+  await rig.run({ run: "true" }, { task: 1 }); // the guard has heard of the drop by now
+  expect(rig.reports.map((report) => report.task)).toEqual([1]);
+  expect(await rig.logText(assignment)).toBe("words\n");
+});
+
+test("a guard that cannot be started is a fault that says what it said", async () => {
+  const broken = openExecutor({
+    node: nodeId(7),
+    dataDir: rig.dataDir,
+    guardCommand: ["/bin/sh", "-c", "echo no room here >&2; exit 7"],
+    report: () => Promise.resolve(),
+    started: () => {},
+    log: () => {},
+  });
+  expect(await broken.open().catch((error: unknown) => String(error))).toContain("no room here");
+});
