@@ -1,6 +1,15 @@
-import type { NodeId } from "../lib/ids.ts";
-import type { ReadTx } from "./tx.ts";
-import type { Assignment, JobState, JobView, NodeRow, Role, TaskState, TaskView } from "./types.ts";
+import { assert } from "../lib/assert.ts";
+import { jobId, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { matchesSelector, parseSelector } from "../lib/selector.ts";
+import { readCounter } from "./tables/counter.ts";
+import { jobById, type StoredJob } from "./tables/job.ts";
+import { allNodes, nodeByReference } from "./tables/node.ts";
+import { runningOn, taskById, type StoredTask } from "./tables/task.ts";
+import { tokenById, type TokenRow } from "./tables/token.ts";
+import { sql, type ReadTx, type SqlValue, type Statement } from "./tx.ts";
+import type { Assignment, JobState, JobView, NodeRow, Spec, TaskState, TaskView } from "./types.ts";
+import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
 
 /**
  * Everything that is read from the state, for the API, the scheduler and the executor. Pure: SQL in, plain objects out.
@@ -14,21 +23,7 @@ export interface ClusterRow {
   readonly createdAt: number;
 }
 
-export interface TokenRow {
-  readonly id: string;
-  readonly kind: "api" | "join";
-  /** SHA-256 of the secret, base64url. */
-  readonly hash: string;
-  readonly name: string;
-  readonly role: Role;
-  /** Epoch ms; null: never. */
-  readonly expiresAt: number | null;
-  /** Uses left; null: no limit. */
-  readonly uses: number | null;
-  readonly revoked: boolean;
-  /** Revoked together with this node; null: a person's. */
-  readonly node: NodeId | null;
-}
+export type { TokenRow } from "./tables/token.ts";
 
 export interface JobFilter {
   readonly state?: JobState | undefined;
@@ -61,23 +56,186 @@ export interface Totals {
   readonly tasksQueued: number;
 }
 
-export declare function appliedIndex(tx: ReadTx): number;
-export declare function stateHash(tx: ReadTx): string;
+const selectMeta = sql("select applied, hash from meta");
+
+export function appliedIndex(tx: ReadTx): number {
+  return tx.get<{ applied: number }>(selectMeta)?.applied ?? 0;
+}
+
+export function stateHash(tx: ReadTx): string {
+  return tx.get<{ hash: string }>(selectMeta)?.hash ?? "";
+}
+
+const selectCluster = sql(
+  "select cluster, level, voters_wanted as votersWanted, created_at as createdAt from cluster where id = 1",
+);
+
 /** undefined: the cluster.create entry has not been applied yet. */
-export declare function clusterRow(tx: ReadTx): ClusterRow | undefined;
-export declare function listNodes(tx: ReadTx): NodeRow[];
+export function clusterRow(tx: ReadTx): ClusterRow | undefined {
+  return tx.get<ClusterRow>(selectCluster);
+}
+
+export function listNodes(tx: ReadTx): NodeRow[] {
+  return allNodes(tx);
+}
+
 /** By id (a number or its digits) or name. */
-export declare function findNode(tx: ReadTx, idOrName: string | number): NodeRow | undefined;
-export declare function findToken(tx: ReadTx, id: string): TokenRow | undefined;
-export declare function findJob(tx: ReadTx, id: number): JobView | undefined;
+export function findNode(tx: ReadTx, idOrName: string | number): NodeRow | undefined {
+  return nodeByReference(tx, idOrName);
+}
+
+export function findToken(tx: ReadTx, id: string): TokenRow | undefined {
+  return tokenById(tx, id);
+}
+
+export function findJob(tx: ReadTx, id: number): JobView | undefined {
+  const job = jobById(tx, id);
+  return job === undefined ? undefined : jobView(job);
+}
+
+const selectStates = sql("select id, state from job where id in (select value from json_each(?))");
+
 /** The states of many jobs; unknown ids are left out. */
-export declare function jobStates(tx: ReadTx, ids: readonly number[]): Map<number, JobState>;
-export declare function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView>;
-export declare function findTask(tx: ReadTx, job: number, task: number): TaskView | undefined;
+export function jobStates(tx: ReadTx, ids: readonly number[]): Map<number, JobState> {
+  const states = new Map<number, JobState>();
+  for (const row of tx.all<{ id: number; state: JobState }>(selectStates, JSON.stringify(ids))) states.set(row.id, row.state);
+  return states;
+}
+
+const newestJobs = sql("select * from job where id < ? order by id desc limit ?");
+const newestOpenJobs = sql("select * from job where finished_at is null and id < ? order by id desc limit ?");
+
+/** Rows read at once, and at most, for one page: a filter that matches little gives short pages with a `next`. */
+const scanRows = 1000;
+const scanMax = 50_000;
+
+/** Newest first. A page may hold fewer than `limit` jobs and still have a `next`. */
+export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
+  const open = filter.state === "queued" || filter.state === "running";
+  const statement = open ? newestOpenJobs : newestJobs;
+  const terms = filter.label === undefined ? [] : parseSelector(filter.label);
+  if (typeof terms === "string") return { items: [] };
+  const limit = Math.min(filter.limit, limits.listMax);
+  const items: JobView[] = [];
+  let before = readCursor(filter.next) ?? Number.MAX_SAFE_INTEGER;
+  for (let scanned = 0; scanned < scanMax; scanned += scanRows) {
+    const plain = filter.state === undefined && filter.name === undefined && terms.length === 0;
+    const rows = tx.all<StoredJob>(statement, before, plain ? limit + 1 : scanRows);
+    for (const row of rows) {
+      // Ids and times of submission grow together.
+      if (filter.since !== undefined && row.submitted_at < filter.since) return { items };
+      if (items.length === limit) return { items, next: writeCursor(before) };
+      before = row.id;
+      if (filter.state !== undefined && row.state !== filter.state) continue;
+      if (filter.name !== undefined && row.name !== filter.name) continue;
+      if (terms.length > 0 && !matchesSelector(terms, (JSON.parse(row.spec) as Spec).labels ?? {})) continue;
+      items.push(jobView(row));
+    }
+    if (rows.length < (plain ? limit + 1 : scanRows)) return { items };
+  }
+  return { items, next: writeCursor(before) };
+}
+
+const attemptsOf = sql("select * from attempt where job = ? and task = ? order by attempt");
+const tailOf = sql("select tail from task where job = ? and task = ?");
+
+export function findTask(tx: ReadTx, job: number, task: number): TaskView | undefined {
+  const parent = jobById(tx, job);
+  if (parent === undefined || !Number.isInteger(task) || task < 0 || task >= parent.tasks) return undefined;
+  const row = taskById(tx, job, task);
+  return row === undefined ? rowlessTaskView(parent, task) : viewOf(tx, parent, row);
+}
+
+function viewOf(tx: ReadTx, job: StoredJob, row: StoredTask): TaskView {
+  const attempts = row.attempt > 1 || row.state === "queued" ? tx.all<AttemptRow>(attemptsOf, row.job, row.task) : [];
+  const tail = row.tail_size === 0 ? null : (tx.get<{ tail: Uint8Array }>(tailOf, row.job, row.task)?.tail ?? null);
+  return taskView(job, row, attempts, tail);
+}
+
+const taskRows: Statement = sql(
+  `select job, task, state, attempt, node, pin, target, fence, tries, losses, not_before, started_at, finished_at, exit_code, signal,
+   reason, log_bytes, log_sha256, tail_dropped, ifnull(length(tail), 0) as tail_size
+   from task where job = ? and task >= ? order by task limit ?`,
+);
+
 /** Tasks that have no row yet are shown as queued. undefined: no such job. */
-export declare function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<TaskView> | undefined;
+export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<TaskView> | undefined {
+  const parent = jobById(tx, job);
+  if (parent === undefined) return undefined;
+  const limit = Math.min(filter.limit, limits.listMax);
+  const items: TaskView[] = [];
+  let from = readCursor(filter.next) ?? 0;
+  for (let scanned = 0; from < parent.next_task && scanned < scanMax; scanned += scanRows) {
+    const rows = tx.all<StoredTask>(taskRows, job, from, scanRows);
+    if (rows.length === 0) break;
+    for (const row of rows) {
+      if (items.length === limit) return { items, next: writeCursor(row.task) };
+      from = row.task + 1;
+      if (filter.state !== undefined && row.state !== filter.state) continue;
+      if (filter.target !== undefined && row.target !== filter.target) continue;
+      items.push(viewOf(tx, parent, row));
+    }
+  }
+  if (from < parent.next_task) return { items, next: writeCursor(from) };
+  const wanted = filter.target === undefined && (filter.state === undefined || filter.state === parent.rest);
+  if (!wanted) return { items };
+  for (; from < parent.tasks; from++) {
+    if (items.length === limit) return { items, next: writeCursor(from) };
+    items.push(rowlessTaskView(parent, from));
+  }
+  return { items };
+}
+
 /** What a node holds: its running attempts, in order of their fence. */
-export declare function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[];
+export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
+  const specs = new Map<number, Spec>();
+  return runningOn(tx, node).map((row) => {
+    let spec = specs.get(row.job);
+    if (spec === undefined) specs.set(row.job, (spec = specOf(tx, row.job)));
+    return assignmentOf(row, spec);
+  });
+}
+
 /** One attempt, if it is the present one and running. */
-export declare function findAssignment(tx: ReadTx, job: number, task: number, attempt: number): Assignment | undefined;
-export declare function totals(tx: ReadTx): Totals;
+export function findAssignment(tx: ReadTx, job: number, task: number, attempt: number): Assignment | undefined {
+  const row = taskById(tx, job, task);
+  if (row?.state !== "running" || row.attempt !== attempt) return undefined;
+  return assignmentOf(row, specOf(tx, job));
+}
+
+function assignmentOf(row: StoredTask, spec: Spec): Assignment {
+  const { task, attempt, fence } = row;
+  return { job: jobId(row.job), task, attempt, fence, spec, target: row.target ?? undefined };
+}
+
+const selectSpec = sql("select spec from job where id = ?");
+
+function specOf(tx: ReadTx, job: number): Spec {
+  const row = tx.get<{ spec: string }>(selectSpec, job as SqlValue);
+  assert(row !== undefined, `task of job ${job}, which does not exist`);
+  return JSON.parse(row.spec) as Spec;
+}
+
+/** Counters over the whole life of the cluster and present gauges; one row, nothing is counted. */
+export function totals(tx: ReadTx): Totals {
+  const counter = readCounter(tx);
+  const { succeeded, failed, cancelled, skipped } = counter;
+  return {
+    submitted: counter.submitted,
+    finished: { succeeded, failed, cancelled, skipped },
+    jobsUnfinished: counter.jobs_unfinished,
+    tasksRunning: counter.tasks_running,
+    tasksQueued: counter.tasks_queued,
+  };
+}
+
+function writeCursor(position: number): string {
+  return position.toString(36);
+}
+
+/** undefined: from the beginning, also for a text that is no cursor. */
+function readCursor(text: string | undefined): number | undefined {
+  if (text === undefined || !/^[0-9a-z]{1,11}$/.test(text)) return undefined;
+  const position = Number.parseInt(text, 36);
+  return Number.isSafeInteger(position) ? position : undefined;
+}

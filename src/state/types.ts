@@ -135,6 +135,8 @@ export interface TaskView {
   readonly finished_at: string | null;
   /** The end of the output, both streams in order of arrival; bytes that are not UTF-8 are shown as U+FFFD. */
   readonly tail: string;
+  /** The job's tails together were too large to keep this one. */
+  readonly tail_dropped?: boolean;
   readonly log: LogView | null;
 }
 

@@ -1,65 +1,114 @@
-import type { JobState, NodeState } from "./types.ts";
-import type { Labels } from "../lib/selector.ts";
+import { formatInstant } from "../lib/calendar.ts";
+import { renderSpec } from "./spec.ts";
+import { countsOf, type StoredJob } from "./tables/job.ts";
+import type { StoredTask } from "./tables/task.ts";
+import type { AttemptView, JobView, LogView, Spec, TaskState, TaskView } from "./types.ts";
 
-/** What the API shows beside jobs and tasks (those are in types.ts). Types only: http fills them, client reads them. */
+/** Rows as the contract shows them: RFC 3339 times, integer ids, keys in snake case. */
 
-export interface NodeView {
-  readonly id: number;
-  readonly name: string;
-  readonly role: "voter" | "learner";
-  readonly leader: boolean;
-  readonly state: NodeState;
-  /** host:port of the HTTP API and of the peer port. */
-  readonly api: string;
-  readonly peer: string;
-  readonly labels: Labels;
-  readonly slots: number;
-  /** Attempts that the state gives to this node now. */
-  readonly running: number;
-  /** Entries behind the leader; null where it is not known (only the leader knows it of others). */
-  readonly lag: number | null;
-  /** What is left of the node's lease, in milliseconds; known to the leader only. */
-  readonly lease_ms: number | null;
-  readonly version: string;
-  readonly level: number;
-  readonly seen_at: string;
+export function jobView(job: StoredJob): JobView {
+  const spec = JSON.parse(job.spec) as Spec;
+  return {
+    id: job.id,
+    name: job.name,
+    state: job.state,
+    ...(job.cancelling === 1 ? { cancelling: true } : {}),
+    ...(job.partial === 1 ? { partial: true } : {}),
+    ...(job.reason === null ? {} : { reason: job.reason }),
+    counts: countsOf(job),
+    submitted_at: formatInstant(job.submitted_at),
+    started_at: instant(job.started_at),
+    finished_at: instant(job.finished_at),
+    submitted_by: job.submitted_by,
+    labels: spec.labels ?? {},
+    spec: renderSpec(spec),
+  };
 }
 
-export interface ClusterView {
-  readonly cluster: string;
-  readonly level: number;
-  readonly term: number;
-  readonly leader: number | null;
-  /** Newest index known to be committed, and what the answering node has applied. */
-  readonly index: number;
-  readonly applied: number;
-  readonly voters: readonly number[];
-  readonly voters_wanted: number | null;
-  readonly nodes: readonly NodeView[];
-}
-
-/** Answer of POST /v1/jobs/wait: the states of all jobs, in the order asked for. */
-export interface WaitView {
-  readonly finished: boolean;
-  readonly jobs: readonly { readonly id: number; readonly state: JobState }[];
-}
-
-/** One event of GET /v1/events. Members beyond these depend on topic and kind. */
-export interface EventView {
-  /** INDEX.N: resume after it. */
-  readonly id: string;
-  readonly topic: "job" | "task" | "node" | "cluster";
-  readonly kind: string;
-  readonly at: string;
-  readonly [member: string]: unknown;
-}
-
-/** A piece of output as the log stream carries it: `text` when its bytes are UTF-8, else `base64`. */
-export interface LogPieceView {
-  readonly task: number;
+/** An attempt of the history. */
+export interface AttemptRow {
   readonly attempt: number;
-  readonly stream: "stdout" | "stderr";
-  readonly at: string;
-  readonly text?: string;
-  readonly base64?: string;
+  readonly node: number | null;
+  readonly state: TaskState;
+  readonly exit_code: number | null;
+  readonly signal: string | null;
+  readonly reason: string | null;
+  readonly started_at: number | null;
+  readonly finished_at: number | null;
+  readonly log_bytes: number | null;
+  readonly log_sha256: string | null;
+}
+
+/**
+ * A task with its attempts, oldest first, the present or last one included. While it waits for a retry it shows no node and how its last
+ * attempt ended.
+ */
+export function taskView(job: StoredJob, row: StoredTask, history: readonly AttemptRow[], tail: Uint8Array | null): TaskView {
+  const attempts = history.map(attemptView);
+  if (row.attempt > 0 && row.state !== "queued" && row.attempt > (history.at(-1)?.attempt ?? 0)) attempts.push(attemptView(row));
+  return {
+    ...placeOf(job, row.task, row.target),
+    state: row.state,
+    exit_code: row.exit_code,
+    signal: row.signal,
+    ...(row.reason === null ? {} : { reason: row.reason }),
+    node: row.state === "queued" ? null : row.node,
+    attempt: row.attempt,
+    attempts,
+    queued_at: formatInstant(job.submitted_at),
+    started_at: instant(row.started_at),
+    finished_at: instant(row.finished_at),
+    tail: tail === null ? "" : text.decode(tail),
+    ...(row.tail_dropped === 1 ? { tail_dropped: true } : {}),
+    log: row.state === "queued" ? null : logView(row),
+  };
+}
+
+const text = new TextDecoder("utf-8", { fatal: false });
+
+/** A task that was never assigned. */
+export function rowlessTaskView(job: StoredJob, task: number): TaskView {
+  return {
+    ...placeOf(job, task, null),
+    state: job.rest,
+    exit_code: null,
+    signal: null,
+    ...(job.rest !== "queued" && job.reason !== null ? { reason: job.reason } : {}),
+    node: null,
+    attempt: 0,
+    attempts: [],
+    queued_at: formatInstant(job.submitted_at),
+    started_at: null,
+    finished_at: null,
+    tail: "",
+    log: null,
+  };
+}
+
+function placeOf(job: StoredJob, task: number, target: string | null): Pick<TaskView, "job" | "task" | "index" | "target"> {
+  if (target !== null) return { job: job.id, task, target };
+  return job.tasks > 1 ? { job: job.id, task, index: task } : { job: job.id, task };
+}
+
+function attemptView(row: AttemptRow): AttemptView {
+  return {
+    attempt: row.attempt,
+    node: row.node,
+    state: row.state,
+    exit_code: row.exit_code,
+    signal: row.signal,
+    ...(row.reason === null ? {} : { reason: row.reason }),
+    started_at: instant(row.started_at),
+    finished_at: instant(row.finished_at),
+    log: logView(row),
+  };
+}
+
+function logView(row: { readonly log_bytes: number | null; readonly log_sha256: string | null; readonly node: number | null }): LogView | null {
+  if (row.log_bytes === null || row.log_sha256 === null) return null;
+  return { bytes: row.log_bytes, sha256: row.log_sha256, nodes: row.node === null ? [] : [row.node] };
+}
+
+function instant(epochMs: number | null): string | null {
+  return epochMs === null ? null : formatInstant(epochMs);
 }

@@ -28,7 +28,10 @@ const report = z.strictObject({
     .transform((reason) => reason ?? undefined),
   startedAt: instant,
   finishedAt: instant,
-  tail: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= limits.tailMaxBytes, "the tail is too long"),
+  tail: z.custom<Uint8Array>(
+    (value) => value instanceof Uint8Array && value.length <= limits.tailMaxBytes,
+    `must be at most ${limits.tailMaxBytes} bytes`,
+  ),
   log: z
     .strictObject({ bytes: count, sha256: z.string().max(128) })
     .nullish()

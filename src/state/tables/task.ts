@@ -2,7 +2,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import { sql, type ReadTx, type SqlValue, type Tx } from "../tx.ts";
 import type { TaskState } from "../types.ts";
 
-/** A task's row: it stands for the newest attempt. `node` is null while the task waits for its next one. */
+/** A task's row: it stands for the newest attempt. While it waits for the next one, `node` is where the last one ran. */
 export interface StoredTask {
   readonly job: number;
   readonly task: number;
@@ -118,7 +118,7 @@ export function endWaitingTask(tx: Tx, job: number, task: number, state: TaskSta
 }
 
 const requeue = sql(
-  `update task set state = 'queued', node = null, tries = ?, losses = ?, not_before = ?, started_at = null, tail_dropped = ?, tail = ?
+  `update task set state = 'queued', tries = ?, losses = ?, not_before = ?, started_at = null, tail_dropped = ?, tail = ?
    where job = ? and task = ?`,
 );
 const insertAttempt = sql(

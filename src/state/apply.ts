@@ -1,0 +1,256 @@
+import { assert } from "../lib/assert.ts";
+import { Fault } from "../lib/fault.ts";
+import { nodeId, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import { seededRandom, type Random } from "../lib/prng.ts";
+import { canonical } from "./canonical.ts";
+import { commandByTag, type AnyCommand } from "./commands/index.ts";
+import { decodeBatch, decodeEntry, type Batch, type EntryBody } from "./entry.ts";
+import { ownLevel } from "./levels.ts";
+import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
+import { advanceClock } from "./tables/counter.ts";
+import type { SqlValue, Tx } from "./tx.ts";
+import type { Change } from "./types.ts";
+
+/**
+ * Step 7 of the walk: entries -> rows, one transaction per cut, together with the applied index and the rolling hash (D2, S1). Where
+ * the cuts fall does not show in rows or hash.
+ */
+
+/** What apply needs of the database; storage/state-db.ts is it. */
+export interface ApplyDatabase extends Tx {
+  /** Index of the last entry that is contained. */
+  readonly applied: number;
+  /** Runs `apply` and moves the applied index, all or nothing; throws when the file is not at `expectedApplied`. */
+  transaction<Value>(expectedApplied: number, newApplied: number, apply: () => Value): Value;
+  /** Undoes the changes of `apply` alone, rows and hash, when it throws. */
+  savepoint<Value>(apply: () => Value): Value;
+  /** Adds what is not a row to the rolling hash. */
+  mix(value: SqlValue): void;
+}
+
+/** An entry as raft hands it out. */
+export interface CommittedEntry {
+  readonly index: number;
+  readonly kind: "noop" | "command" | "configuration";
+  readonly data: Uint8Array;
+}
+
+/** Outcomes of one batch, one per command. */
+export interface AppliedBatch {
+  readonly serial: number;
+  /** The entry that first applied it. */
+  readonly index: number;
+  readonly outcomes: readonly Outcome<unknown>[];
+}
+
+export interface AppliedEntry {
+  readonly index: number;
+  /** Leader's wall clock, epoch ms, made non-decreasing. */
+  readonly at: number;
+  readonly changes: readonly Change[];
+}
+
+export interface ApplyResult {
+  /** How many of the entries this cut took; call again with the rest. */
+  readonly count: number;
+  readonly applied: number;
+  /** Of batches whose origin is `self`. */
+  readonly outcomes: readonly AppliedBatch[];
+  /** One per "command" entry, in order. */
+  readonly events: readonly AppliedEntry[];
+}
+
+export interface ApplyOptions {
+  readonly self: NodeId;
+  /** The newest level this node understands. */
+  readonly level?: number;
+  /** For tests of what a command may do wrong (S4); otherwise the declared list. */
+  readonly commandByTag?: (tag: number) => AnyCommand | undefined;
+}
+
+/** The log holds what this binary does not know: apply stops before that entry and must not go on (S2). */
+export class UnknownCommand extends Error {
+  override readonly name = "UnknownCommand";
+}
+
+/**
+ * Applies the next cut of `entries`, at least one and at most about limits.applyBatchCommands commands. The first one must follow the
+ * database's applied index. Throws UnknownCommand, Fault (the disk) or Bug; rows and index are then as before.
+ */
+export function applyEntries(database: ApplyDatabase, entries: readonly CommittedEntry[], options: ApplyOptions): ApplyResult {
+  const cut = cutOf(entries, options);
+  const before = database.applied;
+  assert(cut[0]!.index === before + 1, `entry ${cut[0]!.index} does not follow the applied index ${before}`);
+  const last = cut.at(-1)!.index;
+  const run = (careful: boolean): ApplyResult =>
+    database.transaction(before, last, () => new Application(database, options, careful).run(cut));
+  try {
+    return run(false);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    // A command has a bug, most likely. One by one, the culprit is found and its changes alone are undone (S4).
+    return run(true);
+  }
+}
+
+interface ReadEntry {
+  readonly index: number;
+  readonly data: Uint8Array;
+  /** undefined: nothing to apply (noop, configuration). */
+  readonly body: EntryBody | undefined;
+  readonly batches: readonly Batch[];
+}
+
+/** Decodes entries up to the size of a cut. An unknown one ends the cut; as the first one it is thrown. */
+function cutOf(entries: readonly CommittedEntry[], options: ApplyOptions): ReadEntry[] {
+  assert(entries.length > 0, "there is something to apply");
+  const cut: ReadEntry[] = [];
+  let commands = 0;
+  for (const entry of entries) {
+    if (commands >= limits.applyBatchCommands) break;
+    try {
+      const read = readEntry(entry, options);
+      for (const batch of read.batches) commands += batch.commands.length;
+      cut.push(read);
+    } catch (error) {
+      if (error instanceof UnknownCommand && cut.length > 0) break;
+      throw error;
+    }
+  }
+  return cut;
+}
+
+function readEntry(entry: CommittedEntry, options: ApplyOptions): ReadEntry {
+  const { index, data } = entry;
+  if (entry.kind !== "command") return { index, data, body: undefined, batches: [] };
+  const body = decodeEntry(data);
+  const level = options.level ?? ownLevel;
+  if (body.level > level) {
+    throw new UnknownCommand(`entry ${index} needs level ${body.level}, this binary understands ${level}: install a newer one`);
+  }
+  const find = options.commandByTag ?? commandByTag;
+  const batches = body.batches.map(decodeBatch);
+  for (const batch of batches) {
+    for (const [tag] of batch.commands) {
+      if (find(tag) === undefined) {
+        throw new UnknownCommand(`entry ${index} holds command ${tag}, which this binary does not know: install a newer one`);
+      }
+    }
+  }
+  return { index, data, body, batches };
+}
+
+/** One run over a cut, inside its transaction. */
+class Application {
+  readonly #database: ApplyDatabase;
+  readonly #self: NodeId;
+  readonly #find: (tag: number) => AnyCommand | undefined;
+  /** Each command in a savepoint of its own. Rows and hash are the same either way. */
+  readonly #careful: boolean;
+  readonly #outcomes: AppliedBatch[] = [];
+  readonly #events: AppliedEntry[] = [];
+
+  constructor(database: ApplyDatabase, options: ApplyOptions, careful: boolean) {
+    this.#database = database;
+    this.#self = options.self;
+    this.#find = options.commandByTag ?? commandByTag;
+    this.#careful = careful;
+  }
+
+  run(cut: readonly ReadEntry[]): ApplyResult {
+    for (const entry of cut) this.#entry(entry);
+    return { count: cut.length, applied: cut.at(-1)!.index, outcomes: this.#outcomes, events: this.#events };
+  }
+
+  #entry(entry: ReadEntry): void {
+    this.#database.mix(entry.index);
+    this.#database.mix(entry.data);
+    const { body } = entry;
+    if (body === undefined) return;
+    const at = advanceClock(this.#database, body.at);
+    let position = 0;
+    const changes: Change[] = [];
+    for (const batch of entry.batches) {
+      const seed = (): Random => seededRandom(seedOf(body.random, position));
+      this.#batch(batch, { index: entry.index, at, changes, seed, next: () => (position += 1) });
+    }
+    this.#events.push({ index: entry.index, at, changes });
+  }
+
+  /** Once per (origin, serial): a batch that comes again is answered with what it was answered before (S3). */
+  #batch(batch: Batch, entry: EntryScope): void {
+    const { origin, serial } = batch;
+    const floor = readFloor(this.#database, origin);
+    const earlier = readOutcomes(this.#database, origin, serial);
+    if (earlier !== undefined) {
+      if (origin === this.#self) this.#outcomes.push({ serial, index: earlier.entry, outcomes: earlier.outcomes });
+      return;
+    }
+    // Its origin has given it up: whether it was applied once is no longer known, so it must not be now.
+    if (serial < floor) return;
+    const outcomes = batch.commands.map((record) => {
+      entry.next();
+      return this.#command(record, nodeId(origin), entry);
+    });
+    const text = canonical(outcomes);
+    writeOutcomes(this.#database, origin, serial, entry.index, text);
+    if (batch.floor > floor) {
+      writeFloor(this.#database, origin, batch.floor);
+      pruneOutcomes(this.#database, origin, batch.floor);
+    }
+    if (origin === this.#self) this.#outcomes.push({ serial, index: entry.index, outcomes });
+  }
+
+  #command([tag, token, name, role, payload]: Batch["commands"][number], origin: NodeId, entry: EntryScope): Outcome<unknown> {
+    const command = this.#find(tag);
+    assert(command !== undefined, "unknown tags end the cut before");
+    let random: Random | undefined;
+    const seed = entry.seed;
+    const changes: Change[] = [];
+    const apply = (): Outcome<unknown> =>
+      command.apply(this.#database, payload as never, {
+        index: entry.index,
+        at: entry.at,
+        by: { token, name, role },
+        origin,
+        random: () => (random ??= seed())(),
+        changed: (change) => changes.push(change),
+      });
+    const outcome = this.#careful ? this.#contained(command, apply) : apply();
+    // A refusal or a bug changed no rows, so it tells of no changes either.
+    if (outcome.ok) for (const change of changes) entry.changes.push(change);
+    return outcome;
+  }
+
+  #contained(command: AnyCommand, apply: () => Outcome<unknown>): Outcome<unknown> {
+    try {
+      return this.#database.savepoint(apply);
+    } catch (error) {
+      if (error instanceof Fault) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      return {
+        ok: false,
+        why: { code: "bug", message: `${command.name} failed inside the cluster and was undone; please report it: ${message}` },
+      };
+    }
+  }
+}
+
+interface EntryScope {
+  readonly index: number;
+  readonly at: number;
+  readonly changes: Change[];
+  /** A generator for the present command. */
+  seed(): Random;
+  /** Moves on to the next command of the entry. */
+  next(): number;
+}
+
+/** Folds the entry's random bytes and the command's position into one seed (FNV-1a). */
+function seedOf(random: Uint8Array, position: number): number {
+  let seed = 0x811c9dc5 ^ position;
+  for (const byte of random) seed = Math.imul(seed ^ byte, 0x01000193);
+  return seed >>> 0;
+}
