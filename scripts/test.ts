@@ -89,6 +89,7 @@ async function runFile(file: string): Promise<void> {
   const wrong = counts.failures.map((name) => `${file}: ${name}`);
   if (ended.timedOut) wrong.push(`${file}: killed after ${formatMs(fileTimeoutMs)}`);
   else if (ended.code !== 0 && counts.failures.length === 0) wrong.push(`${file}: ended with exit code ${ended.code}`);
+  else if (counts.passed + counts.skipped + counts.failures.length === 0) wrong.push(`${file}: ran no test`);
   const strays = await endMarked(fileMark, strayGraceMs);
   if (strays.length > 0) {
     wrong.push(
