@@ -1,7 +1,7 @@
 import { formatDuration } from "../lib/units.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import type { JobState, JobView, TaskState, TaskView } from "../state/types.ts";
-import type { ClusterView, EventView, NodeView, WaitView } from "../state/views.ts";
+import type { ClusterView, EventView, NodeView, WaitView } from "../state/answers.ts";
 import { ApiError } from "./errors.ts";
 import { followEvents, followLogs, type LogPiece } from "./follow.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
@@ -55,10 +55,10 @@ export class SkeinClient {
   }
 
   /**
-   * One command by name. Repeated by itself only when the node certainly did nothing, or with `idempotent`: the caller knows
+   * One command by name (jobs are submitted with {@link submit}). Repeated by itself only when the node certainly did nothing, or with `idempotent`: the caller knows
    * that doing it twice is doing it once.
    */
-  async call<Name extends CommandName>(
+  async call<Name extends Exclude<CommandName, "job.submit">>(
     name: Name,
     input: CommandInput<Name>,
     options: { readonly idempotent?: boolean; readonly signal?: AbortSignal } = {},

@@ -1,4 +1,4 @@
-import type { EventView, LogPieceView } from "../state/views.ts";
+import type { EventView, LogPieceView } from "../state/answers.ts";
 import { ApiError, Unreachable } from "./errors.ts";
 import { type ServerEvent, serverEvents } from "./sse.ts";
 import { sleep, type Transport } from "./transport.ts";

@@ -1,0 +1,99 @@
+import { Hono } from "hono";
+import { refuse } from "../lib/outcome.ts";
+import type { NodeApi } from "../node/api.ts";
+import { may } from "../state/rights.ts";
+import type { Principal } from "../state/types.ts";
+import { clusterRoutes } from "./cluster.ts";
+import { eventRoutes } from "./events.ts";
+import { healthRoutes } from "./health.ts";
+import { jobRoutes } from "./jobs.ts";
+import { logRoutes } from "./logs.ts";
+import { metricsRoutes } from "./metrics.ts";
+import { nodeRoutes } from "./nodes.ts";
+import { openApiRoutes } from "./openapi.ts";
+import { Reply } from "./reply.ts";
+import { anyone, type Environment, type Exchange, type HttpParts, type Route } from "./route.ts";
+import { commandRoutes, forbidden } from "./routes.ts";
+import { Watchers } from "./watchers.ts";
+
+export interface AppOptions {
+  /** Fires when the node stops serving: waits and streams end. */
+  readonly closing?: AbortSignal;
+  /** Told of errors that no route expects; the client gets a 500. */
+  readonly onBug?: (error: unknown) => void;
+}
+
+export type App = Hono<Environment>;
+
+/** The HTTP API of a node. Every route is in a list, from which the app, the errors 404 and 405 and the documents are made. */
+export function createApp(node: NodeApi, options: AppOptions = {}): App {
+  const reply = new Reply(node);
+  const parts: HttpParts = { node, reply, watchers: new Watchers(options.closing ?? new AbortController().signal) };
+  const routes = allRoutes(parts);
+  const app = new Hono<Environment>();
+  for (const route of routes) {
+    app.on(route.method, route.path, (exchange) => {
+      if (route.right === undefined) return route.serve(exchange, anyone);
+      const by = bearer(node, exchange);
+      if (by === undefined)
+        return reply.refusal(exchange.req.raw.headers.has("authorization") ? unknownToken : noToken);
+      if (!may(by.role, route.right)) return reply.refusal(forbidden(by, route.right));
+      return route.serve(exchange, by);
+    });
+  }
+  app.notFound((exchange) => notFound(reply, routes, exchange));
+  app.onError((error) => {
+    options.onBug?.(error);
+    return reply.refusal(refuse("bug", `this node failed at the request: ${error.message}`).why);
+  });
+  return app;
+}
+
+export function allRoutes(parts: HttpParts): readonly Route[] {
+  const routes = [
+    ...commandRoutes(parts),
+    ...jobRoutes(parts),
+    ...logRoutes(parts),
+    ...nodeRoutes(parts),
+    ...clusterRoutes(parts),
+    ...eventRoutes(parts),
+    ...healthRoutes(parts),
+    ...metricsRoutes(parts),
+  ];
+  return [...routes, ...openApiRoutes(parts, routes)];
+}
+
+/** Who asks, by the bearer token; undefined when there is none, or none that is known. */
+function bearer(node: NodeApi, exchange: Exchange): Principal | undefined {
+  const header = exchange.req.raw.headers.get("authorization");
+  if (header === null || header.length < 8 || header.slice(0, 7).toLowerCase() !== "bearer ") return undefined;
+  return node.authenticate(header.slice(7).trim());
+}
+
+const howToGetOne =
+  "`skein up` leaves one in context.json of its data directory; on the command line it is --token or SKEIN_TOKEN, over HTTP the header Authorization: Bearer TOKEN";
+const noToken = refuse("unauthorized", `this needs a token: ${howToGetOne}`).why;
+const unknownToken = refuse(
+  "unauthorized",
+  `the token is not known here: wrong, expired or revoked. Take a valid one: ${howToGetOne}`,
+).why;
+
+/** Not a path of ours: 404. One of ours with another method: 405 and which ones there are. Off the hot path. */
+function notFound(reply: Reply, routes: readonly Route[], exchange: Exchange): Response {
+  const { path, method } = exchange.req;
+  const allowed = [...new Set(routes.filter((route) => matches(route.path, path)).map((route) => route.method))];
+  if (allowed.length === 0) {
+    return reply.refusal(refuse("not-found", `there is no ${path}: see /v1/openapi.json for what there is`).why);
+  }
+  const allow = allowed.join(", ");
+  return reply.refusal(refuse("not-found", `${path} does not know ${method}: use ${allow}`).why, {
+    status: 405,
+    headers: { allow },
+  });
+}
+
+function matches(pattern: string, path: string): boolean {
+  const wanted = pattern.split("/");
+  const given = path.split("/");
+  return wanted.length === given.length && wanted.every((part, at) => part.startsWith(":") || part === given[at]);
+}

@@ -1,0 +1,82 @@
+import { totals } from "../state/queries.ts";
+import { type HttpParts, type Route, route } from "./route.ts";
+
+type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+/** GET /metrics in the Prometheus text format, from local state; no token. */
+export function metricsRoutes(parts: HttpParts): readonly Route[] {
+  const { node, reply, watchers } = parts;
+  return [
+    route(parts, {
+      method: "GET",
+      path: "/metrics",
+      right: undefined,
+      doc: "Figures of this node and of the cluster as this node knows it, for Prometheus.",
+      answers: "text/plain",
+      async handle() {
+        const read = await node.read(totals, { consistency: "stale" });
+        if (!read.ok) return reply.refusal(read.why);
+        const { value: sums, index } = read.value;
+        const status = node.status();
+        const page = new Page();
+        page.counter("skein_jobs_submitted_total", "Jobs accepted by the cluster.", sums.submitted);
+        page.family(
+          "counter",
+          "skein_jobs_finished_total",
+          "Jobs of the cluster that ended, by state.",
+          Object.entries(sums.finished).map(([state, count]): Sample => [{ state }, count]),
+        );
+        page.gauge("skein_jobs_unfinished", "Jobs of the cluster that have not ended.", sums.jobsUnfinished);
+        page.gauge("skein_tasks_running", "Tasks running in the cluster.", sums.tasksRunning);
+        page.gauge("skein_node_tasks_running", "Tasks running on this node.", status.tasksRunning);
+        page.gauge("skein_queue_depth", "Tasks of the cluster waiting to be started.", sums.tasksQueued);
+        page.gauge("skein_is_leader", "1 when this node leads.", status.role === "leader" ? 1 : 0);
+        page.gauge("skein_has_leader", "1 when this node can serve writes through a leader.", status.ready ? 1 : 0);
+        page.gauge("skein_raft_term", "Raft term.", status.term);
+        page.gauge("skein_raft_commit_index", "Newest log index known to be committed.", status.commit);
+        page.gauge("skein_raft_applied_index", "Newest log index applied to this node's state.", status.applied);
+        page.gauge("skein_raft_last_index", "Newest log index stored on this node.", status.lastIndex);
+        page.gauge("skein_members", "Members, voters and learners.", status.voters.length + status.learners.length);
+        page.gauge(
+          "skein_peers_connected",
+          "Peers that this node has a socket to.",
+          status.peers.filter((one) => one.connected).length,
+        );
+        page.counter("skein_peer_messages_sent_total", "Messages sent to peers.", status.transport.sent);
+        page.counter("skein_peer_messages_received_total", "Messages received from peers.", status.transport.received);
+        page.counter(
+          "skein_peer_messages_lost_total",
+          "Messages lost to backpressure or closed sockets.",
+          status.transport.lost,
+        );
+        page.gauge("skein_watchers", "HTTP requests that wait or stream.", watchers.count);
+        page.family("gauge", "skein_build_info", "Version of the binary.", [[{ version: node.version }, 1]]);
+        return reply.text(page.text(), "text/plain; version=0.0.4; charset=utf-8", index);
+      },
+    }),
+  ];
+}
+
+class Page {
+  #lines: string[] = [];
+
+  counter(name: string, help: string, value: number): void {
+    this.family("counter", name, help, [[{}, value]]);
+  }
+
+  gauge(name: string, help: string, value: number): void {
+    this.family("gauge", name, help, [[{}, value]]);
+  }
+
+  family(type: "counter" | "gauge", name: string, help: string, samples: readonly Sample[]): void {
+    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const [labels, value] of samples) {
+      const pairs = Object.entries(labels).map(([key, text]) => `${key}=${JSON.stringify(text)}`);
+      this.#lines.push(`${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}`);
+    }
+  }
+
+  text(): string {
+    return `${this.#lines.join("\n")}\n`;
+  }
+}

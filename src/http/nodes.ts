@@ -1,0 +1,101 @@
+import { z } from "zod";
+import { formatInstant } from "../lib/calendar.ts";
+import { limits } from "../lib/limits.ts";
+import { refuse } from "../lib/outcome.ts";
+import type { NodeStatus } from "../node/api.ts";
+import { assignmentsOf, findNode, listNodes } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { NodeRow } from "../state/types.ts";
+import type { NodeView } from "../state/answers.ts";
+import { type HttpParts, readJson, readState, type Route, route } from "./route.ts";
+import { duration } from "./shapes.ts";
+import { whileWatching } from "./wait.ts";
+
+const leaveDefaultMs = 60_000;
+const leaveMaxMs = 24 * 3_600_000;
+
+/** Members as this node knows them: answered from local state at once, quorum or not. */
+export function nodeRoutes(parts: HttpParts): readonly Route[] {
+  const { node, reply } = parts;
+  return [
+    route(parts, {
+      method: "GET",
+      path: "/v1/nodes",
+      right: "read",
+      doc: "The members, from local state.",
+      async handle({ exchange }) {
+        const read = await readState(parts, exchange, "stale", (tx) => nodeViews(tx, listNodes(tx), node.status()));
+        if (!read.ok) return reply.refusal(read.why);
+        return reply.json({ nodes: read.value.value }, read.value.index);
+      },
+    }),
+    route(parts, {
+      method: "GET",
+      path: "/v1/nodes/:node",
+      right: "read",
+      doc: "One member by id or name, from local state.",
+      async handle({ exchange }) {
+        const name = exchange.req.param("node") ?? "";
+        const read = await readState(parts, exchange, "stale", (tx) => {
+          const row = findNode(tx, name);
+          return row === undefined ? undefined : nodeViews(tx, [row], node.status())[0];
+        });
+        if (!read.ok) return reply.refusal(read.why);
+        const view = read.value.value;
+        if (view === undefined)
+          return reply.refusal(refuse("not-found", `there is no node ${name}: list nodes to see them`).why);
+        return reply.json(view, read.value.index);
+      },
+    }),
+    route(parts, {
+      method: "POST",
+      path: "/v1/nodes/self/leave",
+      right: "nodes:write",
+      doc: "Drains the node that is asked, hands its leadership over, removes it from the cluster and stops it.",
+      body: z.strictObject({ timeout: duration(leaveMaxMs).optional() }),
+      handle: ({ exchange, body }) =>
+        whileWatching(parts, exchange, async () => {
+          const outcome = await node.leave(body.timeout ?? leaveDefaultMs);
+          return outcome.ok ? reply.json(outcome.value) : reply.refusal(outcome.why);
+        }),
+    }),
+    {
+      method: "POST",
+      path: "/v1/join",
+      right: undefined,
+      doc: "What a joining node sends. Proven by its join token, which does not travel.",
+      status: 200,
+      async serve(exchange) {
+        const body = await readJson(exchange.req.raw, limits.joinBodyBytes);
+        if (!body.ok) return reply.refusal(body.why);
+        const outcome = await node.join(body.value);
+        return outcome.ok ? reply.json(outcome.value) : reply.refusal(outcome.why);
+      },
+    },
+  ];
+}
+
+/** Rows of the state with what this node knows of who votes, who leads and who keeps up. */
+export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStatus): NodeView[] {
+  return rows.map((row) => {
+    const peer = status.peers.find((one) => one.node === row.id);
+    const isSelf = row.id === status.id;
+    return {
+      id: row.id,
+      name: row.name,
+      role: status.voters.includes(row.id) ? "voter" : "learner",
+      leader: status.leader === row.id,
+      state: row.state,
+      api: row.api,
+      peer: row.peer,
+      labels: row.labels,
+      slots: row.slots,
+      running: assignmentsOf(tx, row.id).length,
+      lag: isSelf ? Math.max(0, status.commit - status.applied) : (peer?.lag ?? null),
+      lease_ms: peer?.leaseMs ?? null,
+      version: row.version,
+      level: row.level,
+      seen_at: formatInstant(row.seenAt),
+    };
+  });
+}

@@ -1,0 +1,76 @@
+import { Fault } from "../lib/fault.ts";
+import type { NodeApi } from "../node/api.ts";
+import { createApp } from "./app.ts";
+
+export interface ServeOptions {
+  readonly node: NodeApi;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Told of errors that no route expects. */
+  readonly onBug?: (error: unknown) => void;
+}
+
+export interface HttpServer {
+  /** http://HOST:PORT, as it was really bound. */
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  /** Takes no more requests, ends waits and streams, lets requests under way finish (at most 5 s), and closes all connections. */
+  stop(): Promise<void>;
+}
+
+/** Between two requests of a connection, or two pieces of a request. Waits and streams are exempt. */
+const idleSeconds = 120;
+const finishMs = 5000;
+
+/** Serves the HTTP API on one address. Throws Fault "port" when it cannot be bound. */
+export function serveHttp(options: ServeOptions): HttpServer {
+  const closing = new AbortController();
+  const app = createApp(options.node, {
+    closing: closing.signal,
+    ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
+  });
+  const server = listen(options, (request, server) => app.fetch(request, { server }));
+  const port = server.port ?? options.port;
+  return {
+    url: `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
+    host: options.host,
+    port,
+    async stop() {
+      closing.abort();
+      const finished = server.stop(false);
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      await Promise.race([finished, new Promise((resolve) => (timer = setTimeout(resolve, finishMs)))]);
+      clearTimeout(timer);
+      await server.stop(true);
+    },
+  };
+}
+
+type Serve = (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
+
+function listen({ host, port }: ServeOptions, fetch: Serve): Bun.Server<undefined> {
+  try {
+    return Bun.serve({
+      hostname: host,
+      port,
+      idleTimeout: idleSeconds,
+      // Bodies are bounded by http/body.ts, which answers 413 in our own words before reading them.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch,
+    });
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    const address = `${host}:${port}`;
+    const why =
+      code === "EADDRINUSE"
+        ? "it is in use: stop the program that has it, or choose another with --api HOST:PORT"
+        : code === "EACCES"
+          ? "it needs more rights than this user has: choose a port above 1023 with --api HOST:PORT"
+          : code === "EADDRNOTAVAIL"
+            ? "this host has no such address: choose one that it has with --api HOST:PORT"
+            : `${error instanceof Error ? error.message : String(error)}: choose another with --api HOST:PORT`;
+    throw new Fault("port", `cannot serve the API on ${address}: ${why}`, "never", error);
+  }
+}

@@ -1,0 +1,114 @@
+import { createHash } from "node:crypto";
+import { accept, type Outcome, type Problem, type Refusal } from "../lib/outcome.ts";
+import type { CommandInput } from "../state/commands/index.ts";
+import { jobSubmit } from "../state/commands/job-submit.ts";
+import type { Principal } from "../state/types.ts";
+import { parseJson, readText } from "./body.ts";
+import { check, invalid } from "./problems.ts";
+import type { Exchange, HttpParts } from "./route.ts";
+
+/** What a body of POST /v1/jobs says, before the specs are checked. */
+interface Submitted {
+  readonly shape: "one" | "many";
+  readonly jobs: unknown;
+  /** The request's key and the name under which it was given. */
+  readonly key: unknown;
+  readonly keyName: string;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * POST /v1/jobs: one spec -> 201 {id}; {"jobs": [...]} or NDJSON -> 201 {ids}. Under an Idempotency-Key that was seen with the
+ * same body: 200 and the first ids. The hot path: the body is read, parsed and checked once.
+ */
+export async function serveSubmit(parts: HttpParts, exchange: Exchange, by: Principal): Promise<Response> {
+  const { node, reply } = parts;
+  const request = exchange.req.raw;
+  const text = await readText(request);
+  if (!text.ok) return reply.refusal(text.why);
+  const submitted = readSubmitted(text.value, request.headers);
+  if (!submitted.ok) return reply.refusal(submitted.why);
+  const { shape } = submitted.value;
+  const input = checkSubmitted(submitted.value, text.value);
+  if (!input.ok) return reply.refusal(input.why);
+  const outcome = await node.propose("job.submit", input.value, by);
+  if (!outcome.ok) return reply.refusal(shape === "one" ? aboutOne(outcome.why) : outcome.why);
+  const { value, index } = outcome.value;
+  const status = value.repeated ? 200 : 201;
+  if (shape === "one") return reply.json({ id: value.first }, index, status);
+  return reply.json({ ids: Array.from({ length: value.count }, (_, at) => value.first + at) }, index, status);
+}
+
+function readSubmitted(text: string, headers: Headers): Outcome<Submitted> {
+  const header = headers.get("idempotency-key") ?? undefined;
+  const ofHeader = { key: header, keyName: "Idempotency-Key", problems: [] };
+  if (isLines(headers.get("content-type"))) {
+    const jobs: unknown[] = [];
+    for (const [at, line] of text.split("\n").entries()) {
+      if (line.trim() === "") continue;
+      const spec = parseJson(line, at + 1);
+      if (!spec.ok) return spec;
+      jobs.push(spec.value);
+    }
+    return accept({ shape: "many", jobs, ...ofHeader });
+  }
+  const parsed = parseJson(text);
+  if (!parsed.ok) return parsed;
+  const body = parsed.value;
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    const message = 'must be an object: a spec, or {"jobs": [...]} for many';
+    return invalid([{ path: "", message }], "the body");
+  }
+  if ("jobs" in body) {
+    const { jobs, ...others } = body;
+    const problems = Object.keys(others).map((path) => ({ path, message: "no such key beside jobs" }));
+    return accept({ shape: "many", jobs, ...ofHeader, problems });
+  }
+  if (!("idempotency_key" in body)) return accept({ shape: "one", jobs: [body], ...ofHeader });
+  const { idempotency_key: key, ...spec } = body;
+  const differs = header !== undefined && header !== key;
+  const problems = differs ? [{ path: "idempotency_key", message: "differs from the header Idempotency-Key" }] : [];
+  return accept({ shape: "one", jobs: [spec], key, keyName: "idempotency_key", problems });
+}
+
+function isLines(contentType: string | null): boolean {
+  if (contentType === null || contentType === "application/json") return false;
+  return /^application\/(?:x-)?(?:ndjson|jsonl|json-lines)\b/i.test(contentType);
+}
+
+function checkSubmitted(submitted: Submitted, text: string): Outcome<CommandInput<"job.submit">> {
+  const { shape, jobs, key, keyName } = submitted;
+  const own = [...submitted.problems, ...(shape === "many" ? keysWithin(jobs) : [])];
+  const digest = key === undefined ? undefined : createHash("sha256").update(text).digest("base64url");
+  const checked = check(
+    jobSubmit.input,
+    { jobs, key, digest },
+    shape === "one" ? "the spec" : "the request",
+    (path) => {
+      if (path[0] === "key") return [keyName];
+      return shape === "one" && path[0] === "jobs" ? path.slice(2) : path;
+    },
+  );
+  if (own.length === 0) return checked;
+  return invalid([...own, ...(checked.ok ? [] : (checked.why.details ?? []))], "the request");
+}
+
+/** Keys of single specs in a batch would be ignored: the batch has one. */
+function keysWithin(jobs: unknown): Problem[] {
+  if (!Array.isArray(jobs)) return [];
+  return jobs.flatMap((spec, at) =>
+    typeof spec === "object" && spec !== null && "idempotency_key" in spec
+      ? [
+          {
+            path: `jobs[${at}].idempotency_key`,
+            message: "many jobs have one key together: send the header Idempotency-Key",
+          },
+        ]
+      : [],
+  );
+}
+
+/** The state knows batches only; who wrote one spec reads paths of that spec. */
+function aboutOne(why: Refusal): Refusal {
+  return { ...why, details: why.details?.map((one) => ({ ...one, path: one.path.replace(/^jobs\[0\]\.?/, "") })) };
+}

@@ -1,0 +1,79 @@
+import type { NodeApi } from "../node/api.ts";
+import { jobStates } from "../state/queries.ts";
+import type { JobState } from "../state/types.ts";
+import { type Exchange, type HttpParts, mayStaySilent } from "./route.ts";
+import { stoppingToServe, tooManyWatchers } from "./watchers.ts";
+
+/** True for the states that a job does not leave. */
+export function isTerminal(state: JobState): boolean {
+  return state !== "queued" && state !== "running";
+}
+
+/**
+ * Runs a request that may wait, in one of the node's bounded places. `signal` fires when the client goes away, when the
+ * node stops serving, and after `run` has ended, so that nothing of it is left behind.
+ */
+export async function whileWatching(
+  parts: HttpParts,
+  exchange: Exchange,
+  run: (signal: AbortSignal) => Promise<Response>,
+): Promise<Response> {
+  const leave = parts.watchers.enter();
+  if (leave === undefined) return parts.reply.refusal(tooManyWatchers);
+  mayStaySilent(exchange);
+  const ended = new AbortController();
+  const end = (): void => ended.abort();
+  const sources = [exchange.req.raw.signal, parts.watchers.closing];
+  for (const source of sources) {
+    if (source.aborted) end();
+    else source.addEventListener("abort", end);
+  }
+  try {
+    const response = await run(ended.signal);
+    return parts.watchers.closing.aborted ? parts.reply.refusal(stoppingToServe) : response;
+  } finally {
+    for (const source of sources) source.removeEventListener("abort", end);
+    end();
+    leave();
+  }
+}
+
+/**
+ * Returns when all jobs are terminal (or forgotten), at the deadline (performance.now()), or when the signal fires. Waits for one job at a
+ * time: all must end, so the order does not matter, and ten thousand ids cost one map entry and are read about once each.
+ */
+export async function untilTerminal(
+  node: NodeApi,
+  ids: readonly number[],
+  deadline: number,
+  signal: AbortSignal,
+): Promise<void> {
+  let at = 0;
+  let size = 1;
+  while (at < ids.length && !signal.aborted) {
+    const passed = await countEnded(node, ids.slice(at, at + size));
+    at += passed;
+    if (passed === size) {
+      size = Math.min(size * 2, 1024);
+      continue;
+    }
+    const leftMs = deadline - performance.now();
+    if (at >= ids.length || leftMs <= 0) return;
+    size = 1;
+    // Asked before the state is read again: a change between the two is not slept through.
+    const changed = node.jobChanged([ids[at]!], leftMs, signal);
+    if ((await countEnded(node, [ids[at]!])) === 0) await changed;
+  }
+}
+
+/** How many of these, from the first on, have ended. Local state is enough: the request began with a read that was fresh. */
+async function countEnded(node: NodeApi, ids: readonly number[]): Promise<number> {
+  const read = await node.read((tx) => jobStates(tx, ids), { consistency: "stale" });
+  if (!read.ok) return 0;
+  const states = read.value.value;
+  const open = ids.findIndex((id) => {
+    const state = states.get(id);
+    return state !== undefined && !isTerminal(state);
+  });
+  return open === -1 ? ids.length : open;
+}
