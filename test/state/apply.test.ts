@@ -1,0 +1,193 @@
+import { describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
+import { accept } from "../../src/lib/outcome.ts";
+import { applyEntries, UnknownCommand } from "../../src/state/apply.ts";
+import { type AnyCommand, commandByTag } from "../../src/state/commands/index.ts";
+import { checkBatch } from "../../src/state/commands/check.ts";
+import { totals } from "../../src/state/queries.ts";
+import { sql } from "../../src/state/tx.ts";
+import { admin, Cluster, openDatabase, record, self, system, throughTheLog } from "./support.ts";
+
+const simple = { jobs: [{ run: "true" }] };
+
+describe("batches", () => {
+  test("a batch that comes again is answered as before and applied once (S3)", () => {
+    const cluster = Cluster.of(1);
+    const commands = [record("job.submit", simple, admin)];
+    cluster.entry(commands, { serial: 100 });
+    const [first] = cluster.apply();
+    cluster.entry(commands, { serial: 100 });
+    const [again] = cluster.apply();
+    expect(again).toEqual(throughTheLog(first!));
+    expect(totals(cluster.database).submitted).toBe(1);
+  });
+
+  test("a batch below its origin's floor is not applied: nobody knows any more whether it was", () => {
+    const cluster = Cluster.of(1);
+    const commands = [record("job.submit", simple, admin)];
+    cluster.entry(commands, { serial: 100, floor: 100 });
+    cluster.entry(commands, { serial: 99 });
+    expect(cluster.apply().map((batch) => batch.serial)).toEqual([100]);
+    expect(totals(cluster.database).submitted).toBe(1);
+  });
+
+  test("outcomes below the floor are forgotten", () => {
+    const cluster = Cluster.of(1);
+    const commands = [record("job.submit", simple, admin)];
+    for (const serial of [100, 101, 102]) cluster.entry(commands, { serial, floor: 0 });
+    cluster.entry(commands, { serial: 103, floor: 102 });
+    cluster.apply();
+    const rows = cluster.database.all<{ serial: number }>(sql("select serial from batch_outcome order by serial"));
+    expect(rows.map((row) => row.serial).filter((serial) => serial >= 100)).toEqual([102, 103]);
+  });
+
+  test("outcomes of other origins are kept for them and not given here", () => {
+    const cluster = Cluster.of(2);
+    cluster.entry([record("job.submit", simple, admin)], { origin: nodeId(2), serial: 1 });
+    expect(cluster.apply()).toEqual([]);
+    expect(totals(cluster.database).submitted).toBe(1);
+  });
+
+  test("time never runs backwards over the log", () => {
+    const cluster = Cluster.of(1);
+    const before = cluster.submit();
+    cluster.now -= 500_000;
+    const after = cluster.submit();
+    expect(cluster.job(after).submitted_at).toBe(cluster.job(before).submitted_at);
+  });
+});
+
+describe("what apply does not know", () => {
+  test("an unknown tag stops apply before its entry, and again at every try (S2)", () => {
+    const cluster = Cluster.of(1);
+    cluster.entry([record("job.submit", simple, admin)]);
+    cluster.entry([[4711, "", "n1", "node", {}]]);
+    const known = cluster.log.length - 1;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      expect(() => cluster.apply()).toThrow(UnknownCommand);
+      expect(cluster.database.applied).toBe(known);
+    }
+    expect(totals(cluster.database).submitted).toBe(1);
+  });
+
+  test("an entry of a higher level stops apply", () => {
+    const cluster = Cluster.of(1);
+    cluster.entry([record("job.submit", simple, admin)], { level: 2 });
+    expect(() => cluster.apply()).toThrow("needs level 2");
+  });
+
+  test("noop and configuration entries only move the index", () => {
+    const database = openDatabase();
+    const data = new Uint8Array([1, 2]);
+    const result = applyEntries(database, [{ index: 1, kind: "noop", data: new Uint8Array() }, { index: 2, kind: "configuration", data }], { self });
+    expect(result).toEqual({ count: 2, applied: 2, outcomes: [], events: [] });
+    expect(database.applied).toBe(2);
+  });
+});
+
+describe("a command with a bug (S4)", () => {
+  const mark = sql("insert into token (id, kind, hash, name, role) values (?, 'api', '', '', 'viewer')");
+  const faulty = {
+    ...commandByTag(8)!,
+    name: "faulty",
+    tag: 900,
+    apply(tx: { run: (statement: typeof mark, id: string) => number }, payload: { id: string; fail: boolean }) {
+      tx.run(mark, payload.id);
+      if (payload.fail) throw new Error("planted");
+      return accept({ id: payload.id });
+    },
+  } as unknown as AnyCommand;
+  const find = (tag: number): AnyCommand | undefined => (tag === 900 ? faulty : commandByTag(tag));
+  const command = (id: string, fail: boolean): [number, string, string, "node", unknown] => [900, "", "n1", "node", { id, fail }];
+
+  test("only the culprit is undone; its outcome is 'bug' and the mesh goes on", () => {
+    const cluster = Cluster.of(1, { commandByTag: find });
+    cluster.entry([command("a", false), command("b", true), command("c", false)]);
+    cluster.entry([command("d", false)]);
+    const [batch] = cluster.apply();
+    expect(batch!.outcomes.map((outcome) => (outcome.ok ? "ok" : outcome.why.code))).toEqual(["ok", "bug", "ok"]);
+    const ids = cluster.database.all<{ id: string }>(sql("select id from token where length(id) = 1 and id != 'j' order by id"));
+    expect(ids.map((row) => row.id)).toEqual(["a", "c", "d"]);
+  });
+
+  test("the same bug everywhere gives the same hash, whatever the cuts", () => {
+    const hashes = [1, 2, 10].map((cut) => {
+      const cluster = Cluster.of(1, { commandByTag: find });
+      cluster.entry([command("a", false)]);
+      cluster.entry([command("b", true), command("c", false)]);
+      cluster.entry([command("d", false)]);
+      while (cluster.database.applied < cluster.log.length) {
+        const from = cluster.database.applied;
+        applyEntries(cluster.database, cluster.log.slice(from, from + cut), cluster.options);
+      }
+      return cluster.database.hash;
+    });
+    expect(new Set(hashes).size).toBe(1);
+  });
+});
+
+describe("determinism (S1)", () => {
+  function history(): Cluster {
+    const cluster = Cluster.of(3);
+    const job = cluster.submit({ count: 5, retries: { max: 2, jitter: 1 } });
+    cluster.assign(job, 1, [0, 1], [1, 1]);
+    cluster.assign(job, 2, [2, 1]);
+    cluster.finish(job, 0, 1, 1, "failed");
+    cluster.finish(job, 1, 1, 1, "timeout");
+    cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+    cluster.refused("node.lost", { node: nodeId(2), incarnation: "i2" });
+    cluster.must("job.cancel", { id: job as never }, admin);
+    return cluster;
+  }
+
+  test("the same entries give the same rows and hash in any cut", () => {
+    const original = history();
+    for (const cut of [1, 3, 100]) {
+      const database = openDatabase();
+      while (database.applied < original.log.length) {
+        applyEntries(database, original.log.slice(database.applied, database.applied + cut), { self: nodeId(2) });
+      }
+      expect(database.hash).toBe(original.database.hash);
+      const rows = sql("select job, task, state, not_before from task order by job, task");
+      expect(database.all(rows)).toEqual(original.database.all(rows));
+    }
+  });
+
+  test("one other byte anywhere gives another hash", () => {
+    const [one, other] = [history(), history()];
+    expect(other.database.hash).toBe(one.database.hash);
+    other.submit({ name: "x" });
+    one.submit({ name: "y" });
+    expect(other.database.hash).not.toBe(one.database.hash);
+  });
+});
+
+describe("the leader's look at a forwarded batch (S3)", () => {
+  const batch = (commands: Parameters<typeof checkBatch>[0]["commands"]): Parameters<typeof checkBatch>[0] => ({
+    origin: nodeId(2),
+    serial: 1,
+    floor: 0,
+    commands: throughTheLog(commands),
+  });
+
+  test("what a node prepared passes", () => {
+    const commands = [
+      record("job.submit", { jobs: [{ run: ["a", "b"], retries: { max: 1, backoffMs: 5 }, eachNode: true, on: "a=b" }] }, admin),
+      record("task.finish", { node: nodeId(1), reports: [] as never[] }, system),
+    ];
+    expect(checkBatch(batch(commands.slice(0, 1))).ok).toBe(true);
+    expect(checkBatch(batch(commands)).ok).toBe(false);
+  });
+
+  test("a wrong shape, a missing right and an unknown command are refused", () => {
+    const codeOf = (commands: Parameters<typeof batch>[0]): string => {
+      const checked = checkBatch(batch(commands));
+      return checked.ok ? "ok" : checked.why.code;
+    };
+    expect(codeOf([[10, "", "x", "admin", { jobs: [["n", 1, '{"priority":"high"}', null]], key: null, digest: "" }]])).toBe("invalid");
+    expect(codeOf([[10, "", "x", "admin", { jobs: [["n", 1, "{", null]], key: null, digest: "" }]])).toBe("invalid");
+    expect(codeOf([record("job.submit", simple, { ...admin, role: "viewer" })])).toBe("forbidden");
+    expect(codeOf([record("node.lost", { node: nodeId(1), incarnation: "i" }, admin)])).toBe("forbidden");
+    expect(codeOf([[4711, "", "x", "node", {}]])).toBe("invalid");
+  });
+});
