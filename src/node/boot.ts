@@ -8,17 +8,19 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { seededRandom } from "../lib/prng.ts";
 import type { Labels } from "../lib/selector.ts";
 import { openExecutor } from "../executor/run.ts";
-import { openDataDir, retireDataDir } from "../storage/data-dir.ts";
-import { readIdentity, writeIdentity } from "../storage/identity.ts";
+import { bootstrap, bootstrapToken } from "../raft/configuration.ts";
+import { openDataDir } from "../storage/data-dir.ts";
+import { readIdentity, retireIdentity, writeIdentity } from "../storage/identity.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
-import { StateReader } from "../storage/sqlite.ts";
+import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
 import { freePort } from "../transport/port.ts";
 import { type Context, readContext, writeContexts } from "./context.ts";
 import { fingerprint, hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
 import { askToJoin, type JoinRequest } from "./join.ts";
-import { Node, ownLevel } from "./node.ts";
+import { ownLevel } from "../state/levels.ts";
+import { Node } from "./node.ts";
 import { monotonicMs } from "./monotonic.ts";
 import { StateWriter } from "./state-writer.ts";
 
@@ -201,7 +203,7 @@ async function run(options: BootOptions, directory: { readonly path: string; clo
   if (member.kind !== "created") writeIdentity(dataDir, identity);
   if (member.token !== undefined) writeContexts(dataDir, contextOf(identity, member.token), options.environment);
 
-  const parts = await open(options, dataDir, identity);
+  const parts = await open(options, dataDir, identity, member.kind);
   const { node } = parts;
   const stop = async (): Promise<void> => {
     await node.stop();
@@ -232,25 +234,37 @@ async function open(
   options: BootOptions,
   dataDir: string,
   identity: Identity,
+  kind: Booted["kind"],
 ): Promise<{ readonly node: Node; close(): Promise<void> }> {
   let node: Node | undefined;
   const fatal = (message: string): void => {
     options.log("error", message);
     options.onEnd(7);
   };
+  const founded = Promise.withResolvers<void>();
   const logStore = new SqliteLogStore({
     path: join(dataDir, "log.db"),
-    onDurable: (token) => node?.onDurable(token),
+    onDurable: (token) => (token === bootstrapToken ? founded.resolve() : node?.onDurable(token)),
     onFault: (code, message) => (code === "disk-full" ? node?.onDiskFull(message) : fatal(message)),
   });
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
     onApplied: (applied, outcomes, events) => node?.onApplied(applied, outcomes, events),
     onFault: (_code, message) => fatal(message),
   });
-  const [restored, applied] = await Promise.all([
+  const [found, applied] = await Promise.all([
     logStore.open(),
     writer.open(join(dataDir, "state.db"), identity.node),
   ]);
+  let restored = found;
+  if (kind === "created") {
+    // The first entry is on disk before identity.json says that there is a cluster.
+    const beginning = bootstrap(identity.node);
+    logStore.append(beginning.append);
+    await founded.promise;
+    restored = beginning.restored;
+  } else if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0 && identity.peers.length === 0) {
+    throw new Fault("data", `${dataDir} has an identity but no log: its log.db was lost. Restore it, or join with an empty --data`, "never");
+  }
   const reader = new StateReader(join(dataDir, "state.db"));
   node = new Node({
     identity,
@@ -263,7 +277,7 @@ async function open(
     applied,
     logStore,
     writer,
-    view: (query) => reader.snapshot(query),
+    view: (query) => reader.snapshot(() => query(reader)),
     random: seededRandom(randomBytes(4).readUInt32LE()),
     log: options.log,
     openTransport: (hooks) =>
@@ -283,7 +297,7 @@ async function open(
     openExecutor: (hooks) =>
       openExecutor({ ...hooks, node: identity.node, dataDir, guardCommand: options.guardCommand, log: options.log }),
     onLeft: () => {
-      retireDataDir(dataDir);
+      retireIdentity(dataDir);
       options.onEnd(0);
     },
     onRemoved: (reason) => {

@@ -138,7 +138,7 @@ export class Duties {
       expired: this.#expiring ? [] : jobsToExpire(tx, Date.now()),
     }));
     if (cluster === undefined) return;
-    for (const lost of lostNodes({ nodes, leases: this.#ports.leases.grantedAt, electedAt: this.#ports.leases.electedAt, now })) {
+    for (const lost of lostNodes({ nodes, grantedAt: this.#ports.leases.grantedAt, electedAt: this.#ports.leases.electedAt, now })) {
       if (this.#lostProposed.has(lost.node)) continue;
       this.#lostProposed.add(lost.node);
       this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, { node: lost.node });

@@ -7,6 +7,7 @@ import type { Labels } from "../lib/selector.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
+import { ownLevel } from "../state/levels.ts";
 import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
@@ -32,8 +33,8 @@ import { Work } from "./work.ts";
  * keeps a decision about leadership across an await: the log decides.
  */
 
-/** The cluster level that this binary speaks (S2). */
-export const ownLevel = 1;
+
+
 
 /** How long a removed node's sockets are kept open. */
 const departMs = 5000;

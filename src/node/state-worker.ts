@@ -5,7 +5,7 @@ import { unreachable } from "../lib/assert.ts";
 import type { Entry } from "../raft/types.ts";
 import { applyEntries, UnknownCommand } from "../state/apply.ts";
 import { schema } from "../state/schema.ts";
-import { StateDatabase } from "../storage/sqlite.ts";
+import { StateDatabase } from "../storage/state-db.ts";
 import type { StateReply, StateRequest } from "./state-writer.ts";
 
 /**
@@ -40,7 +40,7 @@ self.onmessage = (event) => {
 function handle(request: StateRequest): void {
   switch (request.kind) {
     case "open":
-      database = new StateDatabase(request.path, schema);
+      database = new StateDatabase({ path: request.path, schema });
       node = request.self;
       self.postMessage({ kind: "opened", applied: database.applied });
       return;

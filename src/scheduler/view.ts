@@ -22,6 +22,12 @@ export interface Unit {
   readonly tasks: [task: number, attempt: number][];
 }
 
+/** What apply refused of a plan. */
+export interface Refused {
+  readonly job: JobId;
+  readonly tasks: readonly (readonly [task: number, attempt: number])[];
+}
+
 interface Load {
   row: NodeRow;
   slotsUsed: number;
@@ -78,7 +84,7 @@ export class PlacementView {
   }
 
   /** The outcome of a proposed plan: what was refused is read from the state again. */
-  settled(units: readonly Unit[], refused: readonly Pick<Unit, "job" | "tasks">[], tx: ReadTx): void {
+  settled(units: readonly Unit[], refused: readonly Refused[], tx: ReadTx): void {
     for (const unit of refused) {
       for (const [task, attempt] of unit.tasks) {
         const key = keyOf(unit.job, task, attempt);

@@ -1,0 +1,153 @@
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { Mesh, type MeshNode } from "../../scripts/mesh.ts";
+import { finished, submit, tasksOf } from "../../scripts/mesh-jobs.ts";
+import { temporaryDirectory } from "./harness.ts";
+
+/** The real binary, real processes, SIGKILL. */
+
+/** What an attempt wrote about itself: when it began and, if it got that far, when it ended (ms), and on which node it ran. */
+interface Trace {
+  readonly task: number;
+  readonly attempt: number;
+  readonly node: number;
+  readonly began: number;
+  readonly ended: number | undefined;
+}
+
+/** A shell line that writes such a trace into `directory` around `body`. */
+function traced(directory: string, body: string): string {
+  const file = `${directory}/$SKEIN_TASK.$SKEIN_ATTEMPT`;
+  return `echo "$SKEIN_NODE $(date +%s%3N)" > ${file}; ${body}; date +%s%3N >> ${file}`;
+}
+
+function traces(directory: string): Trace[] {
+  const files = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile());
+  return files.map(({ name }) => {
+    const [task, attempt] = name.split(".").map(Number);
+    const [node, began, ended] = readFileSync(path.join(directory, name), "utf8").trim().split(/\s+/).map(Number);
+    return { task: task!, attempt: attempt!, node: node!, began: began!, ended };
+  });
+}
+
+/** No task had two attempts alive at the same time (J1). */
+function expectNoOverlap(all: readonly Trace[]): void {
+  const byTask = Map.groupBy(all, (trace) => trace.task);
+  for (const [task, attempts] of byTask) {
+    attempts.sort((a, b) => a.attempt - b.attempt);
+    attempts.slice(1).forEach((later, at) => {
+      const earlier = attempts[at]!;
+      const { ended } = earlier;
+      if (ended !== undefined && later.began < ended) {
+        throw new Error(`task ${task}: attempt ${later.attempt} began before attempt ${earlier.attempt} ended`);
+      }
+    });
+  }
+}
+
+/** Kills `victim` once about a third of the tasks has begun, while plenty of them run on it. */
+async function killInTheMiddle(victim: MeshNode, directory: string, tasks: number): Promise<void> {
+  while (readdirSync(directory).length < tasks / 3) await Bun.sleep(5);
+  await victim.kill();
+}
+
+async function followerOf(mesh: Mesh): Promise<MeshNode> {
+  const leader = await mesh.leader({ voters: 3 });
+  return mesh.nodes.find((node) => node !== leader)!;
+}
+
+describe("a node dies while a job of 300 tasks runs on three", () => {
+  test.each(["leader", "follower"])(
+    "SIGKILL of the %s",
+    async (whom) => {
+      await using mesh = await Mesh.start({ nodes: 3 });
+      using scratch = temporaryDirectory();
+      const victim = whom === "leader" ? await mesh.leader({ voters: 3 }) : await followerOf(mesh);
+      const survivor = mesh.nodes.find((node) => node !== victim)!;
+      const id = await submit(survivor, {
+        run: traced(scratch.path, "sleep 0.$((5 + SKEIN_TASK % 15))"),
+        count: 300,
+      });
+      const waiting = survivor.skein(["wait", String(id)]);
+      await killInTheMiddle(victim, scratch.path, 300);
+
+      const waited = await waiting; // returns by itself
+      expect({ code: waited.code, stderr: waited.stderr }).toMatchObject({ code: 0 });
+      const job = await finished(mesh, id);
+      expect(job.counts).toMatchObject({ succeeded: 300, failed: 0, lost: 0 });
+
+      const tasks = await tasksOf(survivor, id);
+      expect(tasks.map((task) => task.task)).toEqual(Array.from({ length: 300 }, (_, at) => at));
+      expect(tasks.every((task) => task.state === "succeeded" && task.exit_code === 0)).toBe(true);
+      const dead = victim.ready.node;
+      const twice = tasks.filter((task) => task.attempt > 1);
+      // Only what the dead node held was given away, and it was declared lost before.
+      expect(twice.every((task) => task.attempts.some((one) => one.attempt === 1 && one.node === dead && one.state === "lost"))).toBe(true);
+      const all = traces(scratch.path);
+      expectNoOverlap(all);
+      const ranTwice = [...Map.groupBy(all, (trace) => trace.task).values()].filter((attempts) => attempts.length > 1);
+      expect(ranTwice.every((attempts) => attempts.some((one) => one.attempt === 1 && one.node === dead))).toBe(true);
+
+      // Back again: it catches up and takes work.
+      await victim.start();
+      await mesh.leader({ voters: 3 });
+      const next = await submit(victim, { run: "sleep 0.2", count: 30 });
+      expect((await finished(mesh, next)).state).toBe("succeeded");
+      const again = await tasksOf(victim, next);
+      expect(again.some((task) => task.node === dead)).toBe(true);
+    },
+    120_000,
+  );
+});
+
+describe("a node's process dies and comes back before its lease is over", () => {
+  test("what its guard still runs or has finished is handed back, nothing is started again", async () => {
+    await using mesh = await Mesh.start({ nodes: 3 });
+    using scratch = temporaryDirectory();
+    const victim = await followerOf(mesh);
+    // Two tasks per node: one ends while the node is away, one goes on beyond its return.
+    const short = await submit(victim, { run: traced(scratch.path, "sleep 1"), each_node: true });
+    mkdirSync(path.join(scratch.path, "long"));
+    const long = await submit(victim, { run: traced(path.join(scratch.path, "long"), "sleep 4"), each_node: true });
+    while (readdirSync(path.join(scratch.path, "long")).length < 3) await Bun.sleep(5);
+    await victim.kill();
+    while (traces(scratch.path).some((trace) => trace.ended === undefined)) await Bun.sleep(5);
+    await victim.start();
+    for (const id of [short, long]) {
+      const job = await finished(mesh, id);
+      expect(job.counts).toMatchObject({ succeeded: 3 });
+      const tasks = await tasksOf(victim, id);
+      expect(tasks.map((task) => task.attempt)).toEqual([1, 1, 1]);
+    }
+    expect(traces(path.join(scratch.path, "long")).length).toBe(3);
+  }, 60_000);
+});
+
+
+describe("all nodes die at once", () => {
+  test("every acknowledged job is there after the restart, and finishes", async () => {
+    await using mesh = await Mesh.start({ nodes: 3 });
+    await mesh.leader({ voters: 3 });
+    const acknowledged: number[] = [];
+    let going = true;
+    const clients = mesh.nodes.map(async (node) => {
+      while (going) {
+        try {
+          acknowledged.push(await submit(node, { run: "true" }));
+        } catch {
+          return; // the node is dead: nothing was acknowledged
+        }
+      }
+    });
+    while (acknowledged.length < 200) await Bun.sleep(5);
+    await Promise.all(mesh.nodes.map((node) => node.kill()));
+    going = false;
+    await Promise.all(clients);
+
+    await Promise.all(mesh.nodes.map((node) => node.start()));
+    await mesh.leader({ voters: 3 });
+    expect(new Set(acknowledged).size).toBe(acknowledged.length);
+    for (const id of acknowledged) expect((await finished(mesh, id)).state).toBe("succeeded");
+  }, 120_000);
+});

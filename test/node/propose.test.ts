@@ -1,0 +1,204 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
+import { accept, type Outcome } from "../../src/lib/outcome.ts";
+import { Fault } from "../../src/lib/fault.ts";
+import { type ForwardReply, Proposer } from "../../src/node/propose.ts";
+import type { Proposed } from "../../src/raft/types.ts";
+import { type CommandRecord, decodeBatch, decodeEntry, encodeBatch } from "../../src/state/entry.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
+
+type Answer = Outcome<{ value: unknown; index: number }>;
+
+/** A proposer in a world that the test moves by hand. */
+class World {
+  leader: NodeId = nobody;
+  term = 0;
+  proposed: Proposed = { ok: true, index: 1 as never, term: 1 as never };
+  readonly entries: Uint8Array[] = [];
+  readonly forwarded: { readonly to: NodeId; readonly bytes: Uint8Array; readonly settle: PromiseWithResolvers<ForwardReply> }[] = [];
+  readonly self = nodeId(1);
+  readonly proposer: Proposer;
+
+  constructor(starts = 1) {
+    this.proposer = new Proposer(
+      {
+        self: this.self,
+        level: () => 1,
+        leader: () => this.leader,
+        isLeading: () => this.leader === this.self,
+        propose: (data) => {
+          if (this.proposed.ok) this.entries.push(data);
+          return this.proposed;
+        },
+        forward: (to, bytes) => {
+          const settle = Promise.withResolvers<ForwardReply>();
+          this.forwarded.push({ to, bytes, settle });
+          return settle.promise;
+        },
+        schedule: () => {},
+      },
+      starts,
+    );
+  }
+
+  leads(node: NodeId): void {
+    this.leader = node;
+    this.term += 1;
+    this.proposer.onLeadership(this.term);
+  }
+
+  submit(payload: unknown = { n: 1 }): { answer: Answer | undefined } {
+    const record: CommandRecord = [1, "t", "name", "admin", payload];
+    const seen: { answer: Answer | undefined } = { answer: undefined };
+    void this.proposer.submit(record).then((answer) => {
+      seen.answer = answer;
+    });
+    return seen;
+  }
+
+  /** The batches of everything logged so far. */
+  batches() {
+    return this.entries.flatMap((entry) => decodeEntry(entry).batches.map(decodeBatch));
+  }
+
+  async turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.proposer.logGathered();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  applied(serial: number, count: number): void {
+    this.proposer.onOutcomes([{ serial, index: 7, outcomes: Array.from({ length: count }, (_, at) => accept(at)) }]);
+  }
+}
+
+const worlds: World[] = [];
+function world(starts?: number): World {
+  const made = new World(starts);
+  worlds.push(made);
+  return made;
+}
+afterEach(() => {
+  for (const one of worlds.splice(0)) one.proposer.close();
+});
+
+describe("proposing", () => {
+  test("commands of one turn are one batch and one entry, each with its own outcome", async () => {
+    const w = world();
+    w.leads(w.self);
+    const answers = [w.submit("a"), w.submit("b"), w.submit("c")];
+    await w.turn();
+    expect(w.batches().map((batch) => batch.commands.map((record) => record[4]))).toEqual([["a", "b", "c"]]);
+    w.applied(w.batches()[0]!.serial, 3);
+    await w.turn();
+    expect(answers.map((one) => one.answer)).toEqual([0, 1, 2].map((value) => accept({ value, index: 7 })));
+  });
+
+  test("a follower's bytes are logged by the leader exactly as they came", async () => {
+    const w = world();
+    w.leads(w.self);
+    const input = commandByName("node.drain");
+    const bytes = encodeBatch({ origin: nodeId(2), serial: 5, floor: 5, commands: [[input.tag, "", "b", "node", { node: 2 }]] });
+    const reply = w.proposer.onForwarded(nodeId(2), bytes);
+    await w.turn();
+    expect(await reply).toMatchObject({ ok: true });
+    expect(decodeEntry(w.entries[0]!).batches[0]).toEqual(bytes);
+  });
+
+  test("a batch that claims another origin is not logged", async () => {
+    const w = world();
+    w.leads(w.self);
+    const bytes = encodeBatch({ origin: nodeId(3), serial: 5, floor: 5, commands: [] });
+    expect(() => w.proposer.onForwarded(nodeId(2), bytes)).toThrow("forwarded a batch of node 3");
+    await w.turn();
+    expect(w.entries).toEqual([]);
+  });
+
+  test("a batch with a command that no person and no node may send is not logged (S3)", async () => {
+    const w = world();
+    w.leads(w.self);
+    const bytes = encodeBatch({ origin: nodeId(2), serial: 5, floor: 5, commands: [[commandByName("job.cancel").tag, "", "b", "node", { id: -4 }]] });
+    expect(() => w.proposer.onForwarded(nodeId(2), bytes)).toThrow();
+    await w.turn();
+    expect(w.entries).toEqual([]);
+  });
+
+  test("the leader dies after taking a batch: the same bytes go to the next one, and the caller is answered once", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const seen = w.submit();
+    await w.turn();
+    w.forwarded[0]!.settle.resolve({ ok: true });
+    await w.turn();
+    w.leads(nodeId(3));
+    await w.turn();
+    expect(w.forwarded.map((one) => one.to)).toEqual([nodeId(2), nodeId(3)]);
+    expect(w.forwarded[1]!.bytes).toBe(w.forwarded[0]!.bytes);
+    w.applied(decodeBatch(w.forwarded[0]!.bytes).serial, 1);
+    await w.turn();
+    expect(seen.answer).toEqual(accept({ value: 0, index: 7 }));
+  });
+
+  test("a leader that could not be reached is asked again, and nothing is logged twice by this node", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    w.submit();
+    await w.turn();
+    w.forwarded[0]!.settle.reject(new Fault("peer-unreachable", "no socket", "safe"));
+    while (w.forwarded.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(w.forwarded[1]!.bytes).toBe(w.forwarded[0]!.bytes);
+  });
+
+  test("without a leader a write is refused as not done", async () => {
+    const w = world();
+    const seen = w.submit();
+    while (seen.answer === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(seen.answer.ok ? "" : seen.answer.why).toMatchObject({ code: "unavailable", retryAfterMs: 1000 });
+    expect(seen.answer.ok ? "" : seen.answer.why.message).toContain("nothing was done");
+  });
+
+  test("a duty's command is void in the next term: it is neither handed over nor logged late (J3)", async () => {
+    const w = world();
+    w.leads(w.self);
+    let answer: Answer | undefined;
+    void w.proposer.submitAsLeader([4, "", "n", "node", {}]).then((one) => {
+      answer = one;
+    });
+    w.leads(nodeId(2)); // before the drain that would have logged it
+    await w.turn();
+    expect(w.entries).toEqual([]);
+    expect(w.forwarded).toEqual([]);
+    expect(answer?.ok).toBe(false);
+  });
+
+  test("a full log answers busy, and the write was not done", async () => {
+    const w = world();
+    w.leads(w.self);
+    w.proposed = { ok: false, why: "busy" };
+    const seen = w.submit();
+    await w.turn();
+    expect(seen.answer?.ok === false && seen.answer.why.code).toBe("busy");
+    expect(w.entries).toEqual([]);
+  });
+
+  test("serials of two starts never meet, and the floor never passes what is still open", async () => {
+    const first = world(1);
+    const second = world(2);
+    for (const w of [first, second]) {
+      w.leads(w.self);
+      w.submit();
+      await w.turn();
+      w.submit();
+      await w.turn();
+    }
+    const [a, b] = first.batches();
+    expect(a!.serial).toBeLessThan(b!.serial);
+    expect(b!.floor).toBe(a!.serial);
+    expect(second.batches()[0]!.serial).toBeGreaterThan(first.batches()[1]!.serial);
+    first.applied(a!.serial, 1);
+    first.applied(b!.serial, 1);
+    first.submit();
+    await first.turn();
+    expect(first.batches()[2]!.floor).toBe(first.batches()[2]!.serial);
+  });
+});
