@@ -25,8 +25,18 @@ export function openDataDir(path: string): DataDir {
     throw fileFault(error, directory);
   }
   const lock = takeLock(directory);
-  return { path: directory, close: () => lock.close() };
+  held.add(lock);
+  return {
+    path: directory,
+    close: () => {
+      held.delete(lock);
+      lock.close();
+    },
+  };
 }
+
+/** Keeps the locks reachable: a collected Database closes its file, and the lock would be gone with it. */
+const held = new Set<Database>();
 
 /** A file with content that is synced: a name alone can often still be made on a full disk. */
 function probe(directory: string): void {

@@ -22,7 +22,7 @@ export class LogDatabaseReader implements LogReader {
       this.#database = new Database(path, { readonly: true });
       this.#database.run("pragma busy_timeout = 2000");
       this.#sizes = this.#database.prepare(
-        "select length(data) as bytes from entry where idx >= ? and idx < ? order by idx limit 1024",
+        "select length(data) as bytes from entry where idx >= ? and idx < ? order by idx limit ?",
       );
       this.#rows = this.#database.prepare("select * from entry where idx >= ? and idx < ? order by idx");
       this.#firstFrom = this.#database.prepare("select * from entry where idx >= ? order by idx limit 1");
@@ -34,17 +34,25 @@ export class LogDatabaseReader implements LogReader {
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     if (to <= from) return [];
     return this.#try(() => {
-      // Sizes first (SQLite knows them without reading the data), so that a long tail is not read to be thrown away.
-      let bytes = 0;
-      let count = 0;
-      for (const size of this.#sizes.all(from, to) as { bytes: number }[]) {
-        bytes += size.bytes;
-        if (count > 0 && bytes > maxBytes) break;
-        count++;
-      }
+      const count = this.#countWithin(from, to, maxBytes);
       const rows = this.#rows.all(from, from + Math.max(count, 1)) as EntryRow[];
       return rows.length === 0 ? this.#missing(from) : this.#consecutive(rows, from);
     });
+  }
+
+  /** Sizes first (SQLite knows them without reading the data), so that a long tail is not read to be thrown away. */
+  #countWithin(from: number, to: number, maxBytes: number): number {
+    let bytes = 0;
+    let count = 0;
+    for (;;) {
+      const sizes = this.#sizes.all(from + count, to, sizesAtOnce) as { bytes: number }[];
+      for (const size of sizes) {
+        bytes += size.bytes;
+        if (count > 0 && bytes > maxBytes) return count;
+        count++;
+      }
+      if (sizes.length < sizesAtOnce) return count;
+    }
   }
 
   /** What raft needs to start: everything but most of the entries. */
@@ -139,6 +147,8 @@ export class LogDatabaseReader implements LogReader {
     }
   }
 }
+
+const sizesAtOnce = 1024;
 
 /** Counted per entry of the window beside its data, so that millions of empty entries do not pass for nothing. */
 const entryOverheadBytes = 64;

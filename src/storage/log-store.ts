@@ -7,7 +7,6 @@ import { kindNumber } from "./log-format.ts";
 import { LogDatabaseReader } from "./log-reader.ts";
 import type { FromLogWorker, ToLogWorker } from "./log-worker.ts";
 import type { LogStore, LogStoreOptions } from "./types.ts";
-import { workerUrl } from "./worker-file.ts";
 
 /** A worker that cannot start says nothing at all in some failures: then the program must not hang. */
 const startTimeoutMs = 15_000;
@@ -107,7 +106,7 @@ export class SqliteLogStore implements LogStore {
   }
 
   #start(): Worker {
-    const worker = new Worker(workerUrl("storage/log-worker.ts"));
+    const worker = new Worker(new URL("./log-worker.ts", import.meta.url));
     worker.onmessage = (event: MessageEvent<FromLogWorker>) => this.#onMessage(event.data);
     worker.onerror = (event) => {
       event.preventDefault();

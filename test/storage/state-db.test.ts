@@ -1,0 +1,227 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Bug } from "../../src/lib/assert.ts";
+import { Fault } from "../../src/lib/fault.ts";
+import { StateDatabase } from "../../src/storage/state-db.ts";
+import { openStateReader, StateReader } from "../../src/storage/state-reader.ts";
+import type { SqlValue } from "../../src/storage/statements.ts";
+import { Directory } from "./support.ts";
+
+const schema = ["create table thing (id integer primary key, value any) strict"];
+const insert = { id: 0, text: "insert into thing values (?, ?)" };
+const update = { id: 1, text: "update thing set value = ? where id >= ?" };
+const select = { id: 2, text: "select id, value from thing order by id" };
+const one = { id: 3, text: "select value from thing where id = ?" };
+const applied = { id: 4, text: "select applied, hash from meta" };
+
+function open(directory: Directory): StateDatabase {
+  return new StateDatabase({ path: directory.file("state.db"), schema });
+}
+
+/** The hash of a state made by one transaction of these writes. */
+function hashOf(...writes: readonly (readonly [typeof insert, ...SqlValue[]])[]): string {
+  using directory = new Directory();
+  const db = open(directory);
+  db.transaction(0, 1, () => {
+    for (const [statement, ...values] of writes) db.run(statement, ...values);
+  });
+  const { hash } = db;
+  db.close();
+  return hash;
+}
+
+test("rows, applied index and hash are there together after reopening", () => {
+  using directory = new Directory();
+  const first = open(directory);
+  expect([first.applied, first.hash]).toEqual([0, ""]);
+  const value = first.transaction(0, 7, () => {
+    expect(first.run(insert, 1, "a")).toBe(1);
+    expect(first.run(insert, 2, new Uint8Array([1, 2, 3]).subarray(1))).toBe(1);
+    return first.run(update, null, 2);
+  });
+  expect(value).toBe(1);
+  const { hash } = first;
+  expect(hash).toMatch(/^[0-9a-f]{16}$/);
+  first.close();
+  const second = open(directory);
+  expect([second.applied, second.hash]).toEqual([7, hash]);
+  expect(second.all<unknown>(select)).toEqual([
+    { id: 1, value: "a" },
+    { id: 2, value: null },
+  ]);
+  expect(second.get(one, 3)).toBeUndefined();
+  second.close();
+});
+
+test("an applied index that is not the expected one is a bug, and nothing changes (D2)", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  db.transaction(0, 5, () => db.run(insert, 1, "a"));
+  const { hash } = db;
+  expect(() => db.transaction(4, 6, () => db.run(insert, 2, "b"))).toThrow(Bug);
+  expect(() => db.transaction(6, 7, () => db.run(insert, 2, "b"))).toThrow(Bug);
+  expect(() => db.transaction(5, 5, () => db.run(insert, 2, "b"))).toThrow(Bug);
+  expect([db.applied, db.hash, db.all<unknown>(select).length]).toEqual([5, hash, 1]);
+  db.transaction(5, 6, () => db.run(insert, 2, "b"));
+  db.close();
+});
+
+test("a second writer of the same file is caught by the compare-and-set (D2)", () => {
+  using directory = new Directory();
+  const first = open(directory);
+  const second = open(directory);
+  first.transaction(0, 1, () => first.run(insert, 1, "a"));
+  expect(() => second.transaction(0, 1, () => second.run(insert, 2, "b"))).toThrow(Bug);
+  expect(first.all<unknown>(select)).toHaveLength(1);
+  first.close();
+  second.close();
+});
+
+test("the hash is the same for the same history and differs when any value, statement or count differs (S1)", () => {
+  const base = hashOf([insert, 1, "a"], [insert, 2, "b"]);
+  expect(hashOf([insert, 1, "a"], [insert, 2, "b"])).toBe(base);
+  const others = [
+    hashOf([insert, 2, "b"], [insert, 1, "a"]),
+    hashOf([insert, 1, "a"], [insert, 2, "c"]),
+    hashOf([insert, 1, "a"], [insert, 2, new TextEncoder().encode("b")]),
+    hashOf([insert, 1, "a"], [insert, 2, null]),
+    hashOf([insert, 1, "a"], [insert, 3, "b"]),
+    hashOf([insert, 1, "a"]),
+    hashOf([insert, 1, "a"], [insert, 2, "b"], [update, "b", 9]),
+    hashOf([insert, 1, "a"], [insert, 2, "b"], [update, "b", 2]),
+    hashOf([{ id: 0, text: "insert into thing (id, value) values (?, ?)" }, 1, "a"], [insert2, 2, "b"]),
+  ];
+  expect(new Set([base, ...others]).size).toBe(others.length + 1);
+});
+const insert2 = { id: 5, text: insert.text };
+
+test("the hash does not depend on the ids of statements, and covers what is mixed in", () => {
+  expect(hashOf([insert2, 1, "a"])).toBe(hashOf([insert, 1, "a"]));
+  using directory = new Directory();
+  const db = open(directory);
+  db.transaction(0, 1, () => {
+    db.run(insert, 1, "a");
+    db.mix(new Uint8Array([1]));
+  });
+  expect(db.hash).not.toBe(hashOf([insert, 1, "a"]));
+  db.close();
+});
+
+test("a transaction that throws leaves rows, index and hash as they were, and the error goes on", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  db.transaction(0, 1, () => db.run(insert, 1, "a"));
+  const { hash } = db;
+  const error = new Error("apply failed");
+  expect(() =>
+    db.transaction(1, 2, () => {
+      db.run(insert, 2, "b");
+      throw error;
+    }),
+  ).toThrow(error);
+  expect([db.applied, db.hash, db.all<unknown>(select).length]).toEqual([1, hash, 1]);
+  db.close();
+});
+
+test("a command that throws in a savepoint is undone alone, in rows and hash (S4)", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  db.transaction(0, 1, () => {
+    db.run(insert, 1, "a");
+    expect(() =>
+      db.savepoint(() => {
+        db.run(insert, 2, "culprit");
+        db.run(insert, 1, "a second time");
+      }),
+    ).toThrow(/UNIQUE/);
+    db.savepoint(() => db.run(insert, 3, "c"));
+  });
+  expect(db.all<{ id: number }>(select).map((row) => row.id)).toEqual([1, 3]);
+  expect(db.hash).toBe(hashOf([insert, 1, "a"], [insert, 3, "c"]));
+  db.close();
+});
+
+test("rows cannot be changed outside a transaction", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  expect(() => db.run(insert, 1, "a")).toThrow(Bug);
+  expect(() => db.mix("a")).toThrow(Bug);
+  db.close();
+});
+
+test("a damaged file is a fault that names it", () => {
+  using directory = new Directory();
+  writeFileSync(directory.file("state.db"), "no database at all ".repeat(500));
+  expect(() => open(directory)).toThrow(Fault);
+  expect(() => open(directory)).toThrow(/state\.db/);
+});
+
+test("a mistake in a statement is not a fault of the disk", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  let thrown: unknown;
+  try {
+    db.all({ id: 9, text: "select nothing from nowhere" });
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(Error);
+  expect(thrown).not.toBeInstanceOf(Fault);
+  db.close();
+});
+
+test("a reader sees what is committed, and one snapshot does not change while the writer goes on", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  const reader = new StateReader(directory.file("state.db"));
+  db.transaction(0, 1, () => {
+    db.run(insert, 1, "a");
+    expect(reader.all<unknown>(select)).toEqual([]);
+  });
+  expect(reader.get<unknown>(applied)).toEqual({ applied: 1, hash: db.hash });
+  reader.snapshot(() => {
+    expect(reader.all<unknown>(select)).toHaveLength(1);
+    db.transaction(1, 2, () => db.run(insert, 2, "b"));
+    expect(reader.snapshot(() => reader.all<unknown>(select))).toHaveLength(1);
+  });
+  expect(reader.all<unknown>(select)).toHaveLength(2);
+  expect(() => reader.all({ id: 8, text: "delete from thing returning id" })).toThrow(/readonly/);
+  reader.close();
+  db.close();
+});
+
+test("checkpoints are explicit, and a reader's snapshot does not stop one", () => {
+  using directory = new Directory();
+  const db = open(directory);
+  const reader = new StateReader(directory.file("state.db"));
+  db.transaction(0, 1, () => db.run(insert, 1, new Uint8Array(100_000)));
+  const done = db.checkpoint();
+  expect(done.walPages).toBeGreaterThan(20);
+  expect(done.checkpointedPages).toBe(done.walPages);
+  reader.snapshot(() => {
+    reader.all(select);
+    db.transaction(1, 2, () => db.run(insert, 2, "b"));
+    expect(db.checkpoint().walPages).toBeGreaterThan(0);
+  });
+  reader.close();
+  db.close();
+});
+
+test("a reader that comes before the file is made waits for it", async () => {
+  using directory = new Directory();
+  const path = directory.file("state.db");
+  expect(() => new StateReader(path)).toThrow(Fault);
+  const waiting = openStateReader(path, 10_000);
+  const empty = new Database(path, { create: true });
+  empty.run("pragma journal_mode = wal");
+  empty.close();
+  await Bun.sleep(0);
+  const db = open(directory);
+  const reader = await waiting;
+  expect(reader.all<unknown>(select)).toEqual([]);
+  reader.close();
+  db.close();
+  await expect(openStateReader(join(directory.path, "never.db"), 30)).rejects.toThrow(Fault);
+});
