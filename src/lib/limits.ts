@@ -83,6 +83,10 @@ export const limits = {
   sendBufferBytes: 48 * 1024 * 1024,
   rpcTimeoutMs: 5_000,
   rpcPending: 10_000,
+  /** Committed entries handed to apply and not reported applied; more wait in the log. */
+  unappliedBytes: 64 * 1024 * 1024,
+  /** Reads that wait for proof of leadership; more are answered with "ask again". */
+  pendingReads: 10_000,
   logWindowBytes: 32 * 1024 * 1024,
   /** Of the newest entries, read back into memory at start: what a slow follower may still need, not what a busy hour leaves. */
   logRestoreBytes: 4 * 1024 * 1024,

@@ -9,7 +9,8 @@ import type { Index, NodeId, Term } from "../lib/ids.ts";
  *   drain  one Ready; then, at once and in this order
  *          1. hand `append` (entries and hard state, one transaction) to storage,
  *          2. send `messages` (they promise nothing that is not durable yet; a leader replicates while it writes),
- *          3. send `messagesAfterAppend` only when storage has reported that append durable (D4: votes, acks),
+ *          3. send `messagesAfterAppend` only when storage has reported that append durable (D4: votes, acks); a Ready without
+ *             an append of its own then means the newest one handed over before,
  *          4. hand `committed` to apply, in order,
  *          5. answer `reads` once the state has applied that index.
  *   report appended(token) when step 1 is synced, applied(index) when step 4 is done.
@@ -146,6 +147,24 @@ export type ProposeRefusal =
 export type Proposed =
   | { readonly ok: true; readonly index: Index; readonly term: Term }
   | { readonly ok: false; readonly why: ProposeRefusal };
+
+/** Why leadership is not handed over. */
+export type TransferRefusal =
+  | "not-leader"
+  | "transferring" // another hand-over is under way
+  | "not-voter"; // the target could not lead
+
+/** ok: begun. It ends with a change of leadership, or is given up after an election timeout. */
+export type Transferred = { readonly ok: true } | { readonly ok: false; readonly why: TransferRefusal };
+
+/** How far another node is, as its leader sees it. */
+export interface PeerProgress {
+  readonly mode: "probe" | "replicate";
+  /** Durable there and equal to the leader's log up to here. */
+  readonly match: Index;
+  /** Entries that the leader has and the node is not known to have. */
+  readonly lag: number;
+}
 
 /**
  * Port: synchronous reads of entries that are durable and no longer in the machine's own window. The

@@ -1,0 +1,141 @@
+import { assert } from "../lib/assert.ts";
+import type { NodeId } from "../lib/ids.ts";
+
+/**
+ * How the leader sends to a follower. "probe": where the logs agree is a guess, one append at a time. "replicate": it
+ * is known, appends are pipelined within a window. (A peer that needs a snapshot becomes the third mode: nothing is
+ * sent from the log while one is under way.)
+ */
+export type ProgressMode = "probe" | "replicate";
+
+/** The leader's view of one other node. Always match < next. */
+export class Progress {
+  readonly node: NodeId;
+  mode: ProgressMode = "probe";
+  /** Known to be durable there and equal to our log. */
+  match = 0;
+  /** The next entry to send. */
+  next: number;
+  /** Probing: an append is under way, wait for its answer or for a heartbeat's. */
+  paused = false;
+  /** An append must go out with the next drain, empty if need be: it finds out what was lost. */
+  nudge = false;
+  /** The highest commit index that this node has been told. */
+  announced = 0;
+  /** The newest read round that this node answered in this term. */
+  round = 0;
+  /** Heard from since the last quorum check. */
+  active = false;
+  readonly #window: Inflight;
+
+  constructor(node: NodeId, next: number, inflightAppends: number, inflightBytes: number) {
+    assert(next >= 1, "the first entry is 1");
+    this.node = node;
+    this.next = next;
+    this.#window = new Inflight(inflightAppends, inflightBytes);
+  }
+
+  get hasRoom(): boolean {
+    return !this.#window.isFull;
+  }
+
+  /** An append with entries up to `last` was sent while replicating. */
+  sent(last: number, bytes: number): void {
+    assert(this.mode === "replicate" && last >= this.next, "only replication runs ahead of acknowledgements");
+    this.next = last + 1;
+    this.#window.add(last, bytes);
+  }
+
+  /** The node has everything up to `match`. True when that is news. */
+  acknowledged(match: number): boolean {
+    this.active = true;
+    const news = match > this.match;
+    if (news) {
+      this.match = match;
+      this.#window.freeUpTo(match);
+      if (this.next <= match) this.next = match + 1;
+    }
+    // An empty probe that fits is as good as one that brought something.
+    if (this.mode === "probe" && match === this.match) {
+      this.mode = "replicate";
+      this.next = this.match + 1;
+      this.paused = false;
+    }
+    assert(this.match < this.next, "match < next");
+    return news;
+  }
+
+  /** The append after `rejected` did not fit; `candidate` is our best guess of where the logs agree. False: old news. */
+  refused(rejected: number, candidate: number): boolean {
+    this.active = true;
+    if (this.mode === "replicate") {
+      if (rejected <= this.match) return false;
+      this.probe();
+      return true;
+    }
+    if (rejected !== this.next - 1) return false;
+    this.next = Math.max(Math.min(rejected, candidate + 1), this.match + 1);
+    this.paused = false;
+    return true;
+  }
+
+  /** A heartbeat came back: the way is open, so what waits or may have been lost is sent for. */
+  heartbeatAnswered(last: number): void {
+    this.active = true;
+    this.paused = false;
+    if (this.match < last) this.nudge = true;
+  }
+
+  /** What was under way is not to be counted on. */
+  probe(): void {
+    this.mode = "probe";
+    this.next = this.match + 1;
+    this.paused = false;
+    this.#window.clear();
+  }
+}
+
+/** The appends under way to one follower: bounded in number and in bytes. */
+class Inflight {
+  readonly #lasts: number[];
+  readonly #sizes: number[];
+  readonly #capacity: number;
+  readonly #bytesMax: number;
+  #start = 0;
+  #count = 0;
+  #bytes = 0;
+
+  constructor(capacity: number, bytesMax: number) {
+    this.#capacity = capacity;
+    this.#bytesMax = bytesMax;
+    this.#lasts = Array.from({ length: capacity }, () => 0);
+    this.#sizes = Array.from({ length: capacity }, () => 0);
+  }
+
+  get isFull(): boolean {
+    return this.#count === this.#capacity || this.#bytes >= this.#bytesMax;
+  }
+
+  add(last: number, bytes: number): void {
+    assert(!this.isFull, "the window has room");
+    const at = (this.#start + this.#count) % this.#capacity;
+    this.#lasts[at] = last;
+    this.#sizes[at] = bytes;
+    this.#count++;
+    this.#bytes += bytes;
+  }
+
+  freeUpTo(match: number): void {
+    while (this.#count > 0 && this.#lasts[this.#start]! <= match) {
+      this.#bytes -= this.#sizes[this.#start]!;
+      this.#start = (this.#start + 1) % this.#capacity;
+      this.#count--;
+    }
+  }
+
+  clear(): void {
+    this.#start = 0;
+    this.#count = 0;
+    this.#bytes = 0;
+  }
+}

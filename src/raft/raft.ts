@@ -1,0 +1,970 @@
+import { assert, unreachable } from "../lib/assert.ts";
+import { index, nobody, term, type Index, type NodeId, type Term } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import {
+  changeConfiguration,
+  ConfigurationHistory,
+  decodeConfiguration,
+  encodeConfiguration,
+  isMember,
+  isVoter,
+  bootstrapToken,
+  sameConfiguration,
+} from "./configuration.ts";
+import { ElectionTimer } from "./election-timer.ts";
+import { bytesOf, entryBytes, lastIndexOf, Log, noEntries } from "./log.ts";
+import { isWellFormed } from "./message.ts";
+import { Progress } from "./progress.ts";
+import { quorumReached, quorumVote, type Reached } from "./quorum.ts";
+import { ReadRounds } from "./read-index.ts";
+import { Writes } from "./writes.ts";
+import type {
+  Append,
+  Configuration,
+  ConfigurationChange,
+  Entry,
+  EntryKind,
+  LogReader,
+  Leadership,
+  Message,
+  MessageOf,
+  PeerProgress,
+  Proposed,
+  ProposeRefusal,
+  RaftOptions,
+  ReadReady,
+  Ready,
+  Restored,
+  Role,
+  Transferred,
+} from "./types.ts";
+
+const noData = new Uint8Array(0);
+const nobodyAbsent: ReadonlySet<NodeId> = new Set();
+
+/** Appends under way to one follower hold at most this many full messages, whatever their number. */
+const inflightFullMessages = 16;
+
+/** Disk reads for one follower in one drain: catching up must not hold up everybody else. */
+const evictedReadsPerDrain = 2;
+
+/**
+ * Consensus as a machine: events are fed, one {@link Ready} is drained (types.ts has the contract). The order of this file
+ * is the order of a term's life: feeding, votes, leading, following, draining.
+ *
+ * What it holds to, beside the paper:
+ * - Nothing that promises something leaves before it is durable (D4): votes, acknowledgements, and any message that would show
+ *   a term which is not synced yet. A leader sends entries while it writes them and counts itself when they are synced (D1).
+ * - Pre-vote, check-quorum and stickiness together: who heard the leader less than T ago neither votes nor takes over
+ *   a term, except for a planned hand-over.
+ * - A configuration holds from its append on, one change at a time, and only after an entry of the leader's own term is committed.
+ * - Only entries that are durable here are handed to apply: state.db is never ahead of log.db (D2).
+ */
+export class Raft {
+  readonly #options: RaftOptions;
+  readonly #id: NodeId;
+  readonly #log: Log;
+  readonly #configurations: ConfigurationHistory;
+  readonly #writes: Writes;
+  readonly #timer: ElectionTimer;
+
+  // Promises (durable once written) and what is known.
+  #term: number;
+  #vote: NodeId;
+  #savedTerm: number;
+  #savedVote: NodeId;
+  #savedCommit: number;
+  #commit: number;
+  #role: Role = "follower";
+  #leader: NodeId = nobody;
+  /** Peers whose socket closed and did not come back: nothing is to be expected of them in a vote. */
+  readonly #absent = new Set<NodeId>();
+
+  // Candidates.
+  readonly #votes = new Map<NodeId, boolean>();
+  #roundLost = false;
+
+  // Leaders.
+  #peers: Progress[] = [];
+  readonly #reads = new ReadRounds();
+  #heartbeatTicks = 0;
+  #quorumTicks = 0;
+  #transferee: NodeId = nobody;
+  #transferTicks = 0;
+  #uncommittedBytes = 0;
+  /** A configuration change was committed and its consequences were not drawn yet. */
+  #changeDone = false;
+  /** Something happened after which there may be something to send. */
+  #dirty = false;
+  readonly #slices = new Map<number, readonly Entry[]>();
+
+  // Apply.
+  #handedOut: number;
+  #applied: number;
+  #unapplied: { readonly last: number; readonly bytes: number }[] = [];
+  #unappliedBytes = 0;
+
+  // Output of the next drain.
+  #messages: Message[] = [];
+  #messagesAfterAppend: Message[] = [];
+  #answers: ReadReady[] = [];
+  #drainedLeadership: Leadership | undefined;
+  #drainedConfiguration: Configuration | undefined;
+
+  #dropped = 0;
+
+  readonly #matches: Reached = {
+    reached: (node) => (node === this.#id ? this.#log.durable : (this.#peer(node)?.match ?? 0)),
+  };
+  readonly #rounds: Reached = {
+    reached: (node) => (node === this.#id ? this.#reads.newest : (this.#peer(node)?.round ?? 0)),
+  };
+  readonly #heard: Reached = {
+    reached: (node) => (node === this.#id || this.#peer(node)?.active === true ? 1 : 0),
+  };
+
+  /**
+   * `restored` is what storage found: for a new cluster see bootstrap() in configuration.ts; a node that joins starts with an
+   * empty one and asks for no votes until the log makes it a voter. `reader` gives entries that left the window.
+   */
+  constructor(options: RaftOptions, restored: Restored, reader: LogReader) {
+    const { hardState } = restored;
+    this.#options = options;
+    this.#id = options.id;
+    this.#log = new Log(restored, reader, options.logWindowBytes);
+    this.#configurations = new ConfigurationHistory(
+      restored.baseIndex,
+      restored.baseConfiguration,
+      restored.configurations,
+    );
+    this.#writes = new Writes(bootstrapToken, hardState.term, hardState.vote);
+    this.#timer = new ElectionTimer(options);
+    assert(options.applied <= this.#log.lastIndex, "the state is ahead of the log: they are not of the same node");
+    assert(options.applied >= restored.baseIndex, "the log begins after what the state has applied");
+    assert(hardState.term >= this.#log.lastTerm, "the log holds no entry of a later term than the hard state");
+    this.#term = this.#savedTerm = hardState.term;
+    this.#vote = this.#savedVote = hardState.vote;
+    // A hint only: what the log does not hold (any more) is not committed here, what was applied is.
+    this.#commit = Math.max(options.applied, Math.min(hardState.commit, this.#log.lastIndex));
+    this.#savedCommit = hardState.commit;
+    this.#handedOut = this.#applied = options.applied;
+    this.#configurations.committed(this.#commit);
+  }
+
+  // --------------------------------------------------------------------------------------------- views
+
+  get role(): Role {
+    return this.#role;
+  }
+
+  get term(): Term {
+    return term(this.#term);
+  }
+
+  /** `nobody` when unknown. */
+  get leader(): NodeId {
+    return this.#leader;
+  }
+
+  get commit(): Index {
+    return index(this.#commit);
+  }
+
+  get lastIndex(): Index {
+    return index(this.#log.lastIndex);
+  }
+
+  /** The log is synced here up to this index. */
+  get durableIndex(): Index {
+    return index(this.#log.durable);
+  }
+
+  /** The one in force: the newest in the log, committed or not. */
+  get configuration(): Configuration {
+    return this.#configurations.current;
+  }
+
+  /** A configuration change waits for its commit. */
+  get isChangePending(): boolean {
+    return this.#configurations.currentIndex > this.#commit;
+  }
+
+  /** Leader only: bytes appended and not committed. */
+  get uncommittedBytes(): number {
+    return this.#uncommittedBytes;
+  }
+
+  /** Messages that made no sense and were dropped. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Leader only: how far that node is; undefined when it is no member or this node does not lead. */
+  progress(node: NodeId): PeerProgress | undefined {
+    const peer = this.#role === "leader" ? this.#peer(node) : undefined;
+    if (peer === undefined) return undefined;
+    return { mode: peer.mode, match: index(peer.match), lag: Math.max(0, this.#log.lastIndex - peer.match) };
+  }
+
+  /** Leader only: entries that this node is not known to have; undefined as for progress(). */
+  lag(node: NodeId): number | undefined {
+    return this.progress(node)?.lag;
+  }
+
+  // ------------------------------------------------------------------------------------------- feeding
+
+  /** One unit of time passed. */
+  tick(): void {
+    const stalledTicks = this.#writes.tick();
+    if (this.#role === "leader") this.#tickLeader(stalledTicks);
+    else if (this.#timer.tick()) {
+      if (this.#mayLead) this.#startPreVote();
+      else {
+        this.#leader = nobody;
+        this.#timer.restart();
+      }
+    }
+  }
+
+  /** A peer's message. Never throws on what a peer may send: nonsense is dropped and counted. */
+  step(message: Message): void {
+    if (typeof message !== "object" || message === null || !isWellFormed(message, this.#id)) {
+      this.#dropped++;
+      return;
+    }
+    if (this.#absent.size > 0) this.#absent.delete(message.from);
+    if (message.term > this.#term && !this.#meetTerm(message)) return;
+    if (message.term < this.#term && !this.#answerOld(message)) return;
+    switch (message.kind) {
+      case "pre-vote-request":
+        return this.#onPreVoteRequest(message);
+      case "pre-vote-response":
+        return this.#onPreVoteResponse(message);
+      case "vote-request":
+        return this.#onVoteRequest(message);
+      case "vote-response":
+        return this.#onVoteResponse(message);
+      case "append-request":
+        return this.#onAppendRequest(message);
+      case "append-response":
+        return this.#onAppendResponse(message);
+      case "append-rejection":
+        return this.#onAppendRejection(message);
+      case "heartbeat-request":
+        return this.#onHeartbeatRequest(message);
+      case "heartbeat-response":
+        return this.#onHeartbeatResponse(message);
+      case "timeout-now":
+        return this.#onTimeoutNow();
+      default:
+        return unreachable(message, "message");
+    }
+  }
+
+  /** Leader: appends one entry; `data` belongs to the machine from now on. */
+  propose(data: Uint8Array): Proposed {
+    const why = this.#refuseProposal();
+    if (why !== undefined) return { ok: false, why };
+    // One entry is always taken when nothing is under way, whatever its size.
+    if (this.#uncommittedBytes > 0 && this.#uncommittedBytes + data.length > this.#options.uncommittedBytes) {
+      return { ok: false, why: "busy" };
+    }
+    return { ok: true, ...this.#appendOwn("command", data) };
+  }
+
+  /**
+   * Leader: one change of membership, in force at once, done when its entry is committed. `basedOn` is the
+   * configuration that the caller decided on: another one meanwhile makes the decision void.
+   */
+  proposeConfiguration(change: ConfigurationChange, basedOn: Configuration): Proposed {
+    const present = this.#configurations.current;
+    const why = this.#refuseProposal() ?? this.#refuseChange(change, basedOn, present);
+    if (why !== undefined) return { ok: false, why };
+    const next = changeConfiguration(present, change);
+    if (typeof next === "string") return { ok: false, why: next };
+    return { ok: true, ...this.#appendOwn("configuration", encodeConfiguration(next)) };
+  }
+
+  #refuseProposal(): ProposeRefusal | undefined {
+    if (this.#role !== "leader") return "not-leader";
+    return this.#transferee === nobody ? undefined : "transferring";
+  }
+
+  #refuseChange(
+    change: ConfigurationChange,
+    basedOn: Configuration,
+    present: Configuration,
+  ): ProposeRefusal | undefined {
+    // Two leaders that change the same base, neither having committed in its term, could form disjoint quorums.
+    if (!this.#hasCommittedOwnTerm) return "no-own-term-commit";
+    if (this.isChangePending) return "change-pending";
+    if (!sameConfiguration(basedOn, present)) return "stale-configuration";
+    if (change.kind !== "promote" || !present.learners.includes(change.node)) return undefined;
+    const peer = this.#peer(change.node);
+    const near = peer !== undefined && peer.match + this.#options.promoteLagEntries >= this.#log.lastIndex;
+    return near && peer.mode === "replicate" ? undefined : "not-caught-up";
+  }
+
+  /** Asks for an index that a linearizable read must have seen; answered in `reads`, with undefined when not leading. */
+  readIndex(ticket: number): void {
+    if (this.#role !== "leader" || this.#reads.pending >= limits.pendingReads) {
+      this.#answers.push({ ticket, index: undefined });
+      return;
+    }
+    this.#reads.add(ticket);
+    this.#dirty = true;
+  }
+
+  /** Leader: hands over to another voter, once that one has the whole log. Proposals are refused meanwhile. */
+  transfer(to: NodeId): Transferred {
+    if (this.#role !== "leader") return { ok: false, why: "not-leader" };
+    if (this.#transferee !== nobody) return { ok: false, why: "transferring" };
+    if (to === this.#id || !isVoter(this.#configurations.current, to)) return { ok: false, why: "not-voter" };
+    this.#transferee = to;
+    this.#transferTicks = 0;
+    const peer = this.#peer(to);
+    assert(peer !== undefined, "every other voter has a progress");
+    this.#continueTransfer(peer);
+    return { ok: true };
+  }
+
+  /** Storage has synced every append up to this token. */
+  appended(token: number): void {
+    const upTo = this.#writes.finished(token);
+    if (upTo === undefined) return;
+    this.#log.saved(upTo);
+    if (this.#role === "leader") this.#advanceCommit();
+    if (this.#role === "candidate" && this.#writes.durableTerm === this.#term && !this.#votes.has(this.#id)) {
+      assert(this.#writes.durableVote === this.#id, "a candidate has voted for itself");
+      this.#votes.set(this.#id, true);
+      this.#countVotes();
+    }
+  }
+
+  /** The state has applied everything up to this index. */
+  applied(upTo: Index): void {
+    assert(upTo <= this.#handedOut, "nothing is applied that was not handed out");
+    if (upTo <= this.#applied) return;
+    this.#applied = upTo;
+    while (this.#unapplied.length > 0 && this.#unapplied[0]!.last <= upTo)
+      this.#unappliedBytes -= this.#unapplied.shift()!.bytes;
+    this.#log.evict(this.#applied);
+  }
+
+  /** The raft socket of a peer closed: news of a crash, long before a timeout. */
+  disconnected(peer: NodeId): void {
+    this.#absent.add(peer);
+    if (this.#role === "leader") {
+      const progress = this.#peer(peer);
+      if (progress !== undefined) {
+        progress.probe();
+        progress.paused = true;
+      }
+      if (this.#transferee === peer) this.#transferee = nobody;
+    } else if (this.#leader === peer) {
+      this.#leader = nobody;
+      if (this.#timer.hurry() && this.#mayLead) this.#startPreVote();
+    } else if (this.#role !== "follower") this.#countVotes();
+  }
+
+  /** A raft socket to a peer is open (again). */
+  connected(peer: NodeId): void {
+    this.#absent.delete(peer);
+    if (this.#role !== "leader") return;
+    const progress = this.#peer(peer);
+    if (progress === undefined) return;
+    progress.paused = false;
+    this.#dirty = true;
+  }
+
+  /** Steps down, in favour of the voter that is closest if there is one: this node cannot write (disk full). */
+  resign(): void {
+    if (this.#role === "leader") this.#stepDown(true);
+  }
+
+  /** An election at once, without waiting for the timeout: a node that is its cluster's only voter need not wait. */
+  campaign(): void {
+    if (this.#role !== "leader" && this.#mayLead) this.#startPreVote();
+  }
+
+  // --------------------------------------------------------------------------------------------- votes
+
+  /** A voter of the configuration it knows. (Votes are given without: the candidate may know a newer one.) */
+  get #mayLead(): boolean {
+    return isVoter(this.#configurations.current, this.#id);
+  }
+
+  /** Sticky: there is a leader, so nobody else is helped to become one. */
+  get #hearsLeader(): boolean {
+    return this.#role === "leader" || (this.#leader !== nobody && this.#timer.isFresh);
+  }
+
+  #startPreVote(): void {
+    this.#role = "pre-candidate";
+    this.#beginRound();
+    this.#votes.set(this.#id, true);
+    const { lastIndex, lastTerm } = this.#log;
+    this.#askVoters((to) => ({
+      kind: "pre-vote-request",
+      from: this.#id,
+      to,
+      term: term(this.#term + 1),
+      lastIndex: index(lastIndex),
+      lastTerm: term(lastTerm),
+    }));
+    this.#countVotes();
+  }
+
+  #startVote(transfer: boolean): void {
+    this.#role = "candidate";
+    this.#term += 1;
+    this.#vote = this.#id;
+    this.#beginRound();
+    const { lastIndex, lastTerm } = this.#log;
+    this.#askVoters((to) => ({
+      kind: "vote-request",
+      from: this.#id,
+      to,
+      term: term(this.#term),
+      lastIndex: index(lastIndex),
+      lastTerm: term(lastTerm),
+      transfer,
+    }));
+    // Its own vote counts when it is durable: see appended().
+  }
+
+  #beginRound(): void {
+    this.#leader = nobody;
+    this.#votes.clear();
+    this.#roundLost = false;
+    this.#timer.beginRound();
+  }
+
+  #askVoters(request: (to: NodeId) => Message): void {
+    const { voters, outgoing } = this.#configurations.current;
+    for (const voter of voters) if (voter !== this.#id) this.#send(request(voter));
+    for (const voter of outgoing) if (voter !== this.#id && !voters.includes(voter)) this.#send(request(voter));
+  }
+
+  #countVotes(): void {
+    const configuration = this.#configurations.current;
+    if (quorumVote(configuration, this.#votes, nobodyAbsent) === "won") {
+      if (this.#role === "pre-candidate") this.#startVote(false);
+      else this.#becomeLeader();
+    } else if (!this.#roundLost && quorumVote(configuration, this.#votes, this.#absent) === "lost") {
+      this.#roundLost = true;
+      this.#timer.repeat();
+    }
+  }
+
+  #isUpToDate(lastIndex: number, lastTerm: number): boolean {
+    return lastTerm > this.#log.lastTerm || (lastTerm === this.#log.lastTerm && lastIndex >= this.#log.lastIndex);
+  }
+
+  #onPreVoteRequest(message: MessageOf<"pre-vote-request">): void {
+    const granted =
+      message.term > this.#term && !this.#hearsLeader && this.#isUpToDate(message.lastIndex, message.lastTerm);
+    if (granted && this.#role === "follower") this.#timer.giveWay();
+    // A refusal carries the own term: a candidate that is behind must learn it, or nobody might ever win.
+    const answered = granted ? message.term : term(this.#term);
+    this.#send({ kind: "pre-vote-response", from: this.#id, to: message.from, term: answered, granted });
+  }
+
+  #onPreVoteResponse(message: MessageOf<"pre-vote-response">): void {
+    if (this.#role !== "pre-candidate") return;
+    if (message.granted && message.term !== this.#term + 1) return;
+    this.#votes.set(message.from, message.granted);
+    this.#countVotes();
+  }
+
+  #onVoteRequest(message: MessageOf<"vote-request">): void {
+    const free = this.#vote === message.from || (this.#vote === nobody && this.#leader === nobody);
+    const granted = free && this.#isUpToDate(message.lastIndex, message.lastTerm);
+    if (granted) {
+      assert(this.#role === "follower" || this.#role === "pre-candidate", "a candidate's vote is taken");
+      this.#role = "follower";
+      this.#vote = message.from;
+      this.#timer.restart();
+    }
+    this.#send({ kind: "vote-response", from: this.#id, to: message.from, term: term(this.#term), granted });
+  }
+
+  #onVoteResponse(message: MessageOf<"vote-response">): void {
+    if (this.#role !== "candidate") return;
+    this.#votes.set(message.from, message.granted);
+    this.#countVotes();
+  }
+
+  /** The leader asks this node to take over now: no pre-vote, and others may answer although they hear a leader. */
+  #onTimeoutNow(): void {
+    if (this.#role === "leader" || !this.#mayLead) return;
+    this.#timer.beginHaste();
+    this.#startVote(true);
+  }
+
+  // --------------------------------------------------------------------------------------------- terms
+
+  /** A message of a later term. False: it is refused, and so is its term. */
+  #meetTerm(message: Message): boolean {
+    switch (message.kind) {
+      case "pre-vote-request":
+        return true; // a question about a term that nobody has begun
+      case "pre-vote-response":
+        if (message.granted) return true; // our own question's term
+        break;
+      case "vote-request":
+        if (!message.transfer && this.#hearsLeader) return false;
+        break;
+      case "append-request":
+      case "heartbeat-request":
+        this.#becomeFollower(message.term, message.from);
+        return true;
+      default:
+        break;
+    }
+    this.#becomeFollower(message.term, nobody);
+    return true;
+  }
+
+  /** A message of an earlier term: its sender learns the present one if it asks. True: it still counts. */
+  #answerOld(message: Message): boolean {
+    const { kind, from } = message;
+    const envelope = { from: this.#id, to: from, term: term(this.#term) };
+    if (kind === "pre-vote-response") return !message.granted;
+    if (kind === "append-request" || kind === "heartbeat-request") {
+      // A leader that cannot reach this node's term would never get it back: it must hear of the term and step down.
+      this.#send({ kind: "heartbeat-response", ...envelope, round: 0 });
+    } else if (kind === "vote-request") this.#send({ kind: "vote-response", ...envelope, granted: false });
+    else if (kind === "pre-vote-request") this.#send({ kind: "pre-vote-response", ...envelope, granted: false });
+    return false;
+  }
+
+  #becomeFollower(newTerm: number, leader: NodeId): void {
+    assert(newTerm >= this.#term, "terms never fall");
+    if (this.#role === "leader") this.#stopLeading();
+    if (newTerm > this.#term) {
+      this.#term = newTerm;
+      this.#vote = nobody;
+    }
+    this.#role = "follower";
+    this.#leader = leader;
+    if (leader === nobody) this.#timer.repeat();
+    else this.#timer.heardLeader();
+  }
+
+  // ------------------------------------------------------------------------------------------- leading
+
+  #becomeLeader(): void {
+    assert(
+      this.#writes.durableTerm === this.#term && this.#writes.durableVote === this.#id,
+      "a leader's own vote is durable",
+    );
+    this.#role = "leader";
+    this.#leader = this.#id;
+    this.#votes.clear();
+    this.#peers = [];
+    this.#heartbeatTicks = 0;
+    this.#quorumTicks = 0;
+    this.#transferee = nobody;
+    this.#changeDone = false;
+    this.#uncommittedBytes = this.#log.bytesBetween(this.#commit + 1, this.#log.lastIndex);
+    this.#syncPeers();
+    // Entries of earlier terms are committed by way of this one, never by counting.
+    this.#appendOwn("noop", noData);
+  }
+
+  #stopLeading(): void {
+    this.#reads.abandon(this.#answers);
+    this.#peers = [];
+    this.#transferee = nobody;
+    this.#uncommittedBytes = 0;
+  }
+
+  /** `handOver`: the voter that is closest is asked to take over, so that nobody waits for a timeout. */
+  #stepDown(handOver: boolean): void {
+    let best: Progress | undefined;
+    for (const peer of this.#peers) {
+      const able = isVoter(this.#configurations.current, peer.node) && !this.#absent.has(peer.node);
+      if (able && (best === undefined || peer.match > best.match)) best = peer;
+    }
+    if (handOver && best !== undefined) this.#sendTimeoutNow(best.node);
+    this.#becomeFollower(this.#term, nobody);
+  }
+
+  #tickLeader(stalledTicks: number): void {
+    const { electionTicks, heartbeatTicks } = this.#options;
+    // Leadership is tied to the disk: with a hanging one others must be able to go on.
+    if (stalledTicks >= electionTicks) return this.#stepDown(true);
+    if (++this.#quorumTicks >= electionTicks) {
+      this.#quorumTicks = 0;
+      if (quorumReached(this.#configurations.current, this.#heard) < 1) return this.#stepDown(false);
+      for (const peer of this.#peers) peer.active = false;
+    }
+    if (this.#transferee !== nobody && ++this.#transferTicks >= electionTicks) this.#transferee = nobody;
+    if (++this.#heartbeatTicks >= heartbeatTicks) this.#sendHeartbeats();
+  }
+
+  get #hasCommittedOwnTerm(): boolean {
+    return this.#log.termAt(this.#commit) === this.#term;
+  }
+
+  #peer(node: NodeId): Progress | undefined {
+    for (const peer of this.#peers) if (peer.node === node) return peer;
+    return undefined;
+  }
+
+  /** A progress for every other member. Those that a change removes stay until it is committed, to hear of it. */
+  #syncPeers(): void {
+    const { voters, outgoing, learners } = this.#configurations.current;
+    for (const nodes of [voters, outgoing, learners]) {
+      for (const node of nodes) {
+        if (node === this.#id || this.#peer(node) !== undefined) continue;
+        const { appendMessageBytes, inflightAppends } = this.#options;
+        const peer = new Progress(
+          node,
+          this.#log.lastIndex + 1,
+          inflightAppends,
+          inflightFullMessages * appendMessageBytes,
+        );
+        this.#peers.push(peer);
+      }
+    }
+  }
+
+  #appendOwn(kind: EntryKind, data: Uint8Array): { readonly index: Index; readonly term: Term } {
+    const entry: Entry = { index: index(this.#log.lastIndex + 1), term: term(this.#term), kind, data };
+    this.#appendToLog(entry);
+    this.#uncommittedBytes += entryBytes(entry);
+    if (kind === "configuration") this.#syncPeers();
+    this.#dirty = true;
+    return { index: entry.index, term: entry.term };
+  }
+
+  #onAppendResponse(message: MessageOf<"append-response">): void {
+    const peer = this.#peer(message.from);
+    if (peer === undefined || message.match > this.#log.lastIndex) {
+      this.#dropped++;
+      return;
+    }
+    if (peer.acknowledged(message.match)) this.#advanceCommit();
+    this.#dirty = true;
+    this.#continueTransfer(peer);
+  }
+
+  #onAppendRejection(message: MessageOf<"append-rejection">): void {
+    const peer = this.#peer(message.from);
+    if (peer === undefined) {
+      this.#dropped++;
+      return;
+    }
+    const candidate = this.#log.lastIndexWithTermAtMost(message.hintIndex, message.hintTerm);
+    if (peer.refused(message.rejected, candidate)) this.#dirty = true;
+  }
+
+  #onHeartbeatResponse(message: MessageOf<"heartbeat-response">): void {
+    const peer = this.#peer(message.from);
+    if (peer === undefined || message.round > this.#reads.newest) {
+      this.#dropped++;
+      return;
+    }
+    peer.heartbeatAnswered(this.#log.lastIndex);
+    if (message.round > peer.round) peer.round = message.round;
+    this.#dirty = true;
+    this.#continueTransfer(peer);
+  }
+
+  #continueTransfer(peer: Progress): void {
+    if (this.#transferee === peer.node && peer.match === this.#log.lastIndex) this.#sendTimeoutNow(peer.node);
+  }
+
+  #sendTimeoutNow(to: NodeId): void {
+    this.#send({ kind: "timeout-now", from: this.#id, to, term: term(this.#term) });
+  }
+
+  /** Commits what a quorum has durably, if it is of this term (the paper's Figure 8). */
+  #advanceCommit(): void {
+    const reached = Math.min(quorumReached(this.#configurations.current, this.#matches), this.#log.lastIndex);
+    if (reached <= this.#commit || this.#log.termAt(reached) !== this.#term) return;
+    const wasPending = this.isChangePending;
+    this.#uncommittedBytes -= this.#log.bytesBetween(this.#commit + 1, reached);
+    this.#commitTo(reached);
+    if (wasPending && !this.isChangePending) this.#changeDone = true;
+    this.#dirty = true;
+  }
+
+  /** What a committed change means for the leader, after its followers were told. */
+  #finishChange(): void {
+    this.#changeDone = false;
+    const configuration = this.#configurations.current;
+    this.#peers = this.#peers.filter((peer) => isMember(configuration, peer.node));
+    if (this.#transferee !== nobody && !isVoter(configuration, this.#transferee)) this.#transferee = nobody;
+    if (!isVoter(configuration, this.#id)) this.#stepDown(true);
+  }
+
+  #sendHeartbeats(): void {
+    this.#heartbeatTicks = 0;
+    for (const peer of this.#peers) {
+      this.#send({
+        kind: "heartbeat-request",
+        from: this.#id,
+        to: peer.node,
+        term: term(this.#term),
+        // Beyond its match a follower may hold something else.
+        commit: index(Math.min(peer.match, this.#commit)),
+        round: this.#reads.newest,
+      });
+    }
+  }
+
+  /** Everything that a leader has to send since the last drain. */
+  #lead(): void {
+    this.#dirty = false;
+    if (this.#reads.hasWaiting && this.#hasCommittedOwnTerm) {
+      this.#reads.begin(this.#commit);
+      this.#sendHeartbeats();
+    }
+    if (this.#reads.hasOpen)
+      this.#reads.confirm(quorumReached(this.#configurations.current, this.#rounds), this.#answers);
+    for (const peer of this.#peers) this.#replicateTo(peer);
+    this.#slices.clear();
+    if (this.#changeDone) this.#finishChange();
+  }
+
+  #replicateTo(peer: Progress): void {
+    const last = this.#log.lastIndex;
+    if (peer.mode === "probe") {
+      if (!peer.paused) peer.paused = this.#sendAppend(peer, peer.next <= last ? this.#slice(peer.next) : noEntries);
+      peer.nudge = false;
+      return;
+    }
+    let sent = false;
+    let evictedReads = 0;
+    while (peer.next <= last && peer.hasRoom) {
+      if (this.#log.isEvicted(peer.next) && ++evictedReads > evictedReadsPerDrain) break;
+      const entries = this.#slice(peer.next);
+      if (!this.#sendAppend(peer, entries)) return;
+      peer.sent(lastIndexOf(entries, peer.next), bytesOf(entries));
+      sent = true;
+    }
+    // An empty one finds out what was lost, and tells a new commit index when nothing else is about to.
+    if (!sent && (peer.nudge || peer.announced < Math.min(this.#commit, peer.next - 1)))
+      this.#sendAppend(peer, noEntries);
+    peer.nudge = false;
+  }
+
+  /** The same array for every follower that gets the same entries in this drain: it is encoded once. */
+  #slice(from: number): readonly Entry[] {
+    let entries = this.#slices.get(from);
+    if (entries === undefined) {
+      entries = this.#log.slice(from, this.#log.lastIndex + 1, this.#options.appendMessageBytes);
+      this.#slices.set(from, entries);
+    }
+    return entries;
+  }
+
+  /** False when the entry before is not in the log any more: what such a peer needs is a snapshot. */
+  #sendAppend(peer: Progress, entries: readonly Entry[]): boolean {
+    const previousIndex = peer.next - 1;
+    const previousTerm = this.#log.termAt(previousIndex);
+    if (previousTerm === undefined) return false;
+    peer.announced = Math.min(this.#commit, previousIndex + entries.length);
+    this.#send({
+      kind: "append-request",
+      from: this.#id,
+      to: peer.node,
+      term: term(this.#term),
+      previousIndex: index(previousIndex),
+      previousTerm,
+      entries,
+      commit: index(this.#commit),
+    });
+    return true;
+  }
+
+  // ----------------------------------------------------------------------------------------- following
+
+  /** A message that only the leader of this term sends. */
+  #hearLeader(from: NodeId): void {
+    assert(this.#role !== "leader", "a term has one leader");
+    assert(this.#leader === nobody || this.#leader === from, "a term has one leader");
+    if (this.#role === "follower" && this.#leader === from) this.#timer.heardLeader();
+    else this.#becomeFollower(this.#term, from);
+  }
+
+  #onHeartbeatRequest(message: MessageOf<"heartbeat-request">): void {
+    this.#hearLeader(message.from);
+    this.#learnCommit(Math.min(message.commit, this.#log.lastIndex));
+    const { from, round } = message;
+    this.#send({ kind: "heartbeat-response", from: this.#id, to: from, term: term(this.#term), round });
+  }
+
+  #onAppendRequest(message: MessageOf<"append-request">): void {
+    const { from, previousIndex, previousTerm, entries } = message;
+    this.#hearLeader(from);
+    const last = previousIndex + entries.length;
+    if (last <= this.#commit) return this.#acknowledge(from, this.#commit);
+    // Up to the commit index logs are equal, and our own may be compacted there: begin after it.
+    const known = Math.max(0, this.#commit - previousIndex);
+    if (known === 0 && this.#log.termAt(previousIndex) !== previousTerm) {
+      return this.#refuseAppend(from, previousIndex, previousTerm);
+    }
+    assert(
+      known === 0 || entries[known - 1]!.term === this.#log.termAt(this.#commit),
+      "committed entries never differ",
+    );
+    this.#store(entries, known);
+    this.#learnCommit(Math.min(message.commit, last));
+    this.#acknowledge(from, last);
+  }
+
+  /** Stores what is new; overwrites only from the first entry whose term differs: a delayed append must not cut the log. */
+  #store(entries: readonly Entry[], begin: number): void {
+    let at = begin;
+    while (at < entries.length && this.#log.termAt(entries[at]!.index) === entries[at]!.term) at++;
+    if (at === entries.length) return;
+    const first = entries[at]!.index;
+    if (first <= this.#log.lastIndex) this.#truncateFrom(first);
+    for (; at < entries.length; at++) this.#appendToLog(entries[at]!);
+  }
+
+  #truncateFrom(at: number): void {
+    assert(at > this.#commit, "a committed entry is never overwritten");
+    this.#log.truncateFrom(at);
+    this.#writes.truncateFrom(at);
+    this.#configurations.truncateFrom(at);
+  }
+
+  #appendToLog(entry: Entry): void {
+    this.#log.append(entry);
+    if (entry.kind !== "configuration") return;
+    const configuration = decodeConfiguration(entry.data);
+    assert(configuration !== undefined, "a configuration entry was checked when it came in");
+    this.#configurations.append(entry.index, configuration);
+  }
+
+  #acknowledge(to: NodeId, match: number): void {
+    this.#send({ kind: "append-response", from: this.#id, to, term: term(this.#term), match: index(match) });
+  }
+
+  #refuseAppend(to: NodeId, rejected: Index, previousTerm: number): void {
+    const hint = this.#log.lastIndexWithTermAtMost(rejected, previousTerm);
+    const hintTerm = this.#log.termAt(hint);
+    assert(hintTerm !== undefined, "a hint lies inside the log");
+    const envelope = { from: this.#id, to, term: term(this.#term) };
+    this.#send({ kind: "append-rejection", ...envelope, rejected, hintIndex: index(hint), hintTerm });
+  }
+
+  #learnCommit(upTo: number): void {
+    if (upTo > this.#commit) this.#commitTo(upTo);
+  }
+
+  #commitTo(upTo: number): void {
+    assert(upTo > this.#commit && upTo <= this.#log.lastIndex, "the commit index grows, inside the log");
+    this.#commit = upTo;
+    this.#configurations.committed(upTo);
+  }
+
+  // ------------------------------------------------------------------------------------------ draining
+
+  /** True when drain() would give something. */
+  hasReady(): boolean {
+    return (
+      (this.#dirty && this.#role === "leader") ||
+      this.#messages.length > 0 ||
+      this.#messagesAfterAppend.length > 0 ||
+      this.#answers.length > 0 ||
+      this.#log.hasUnsaved ||
+      this.#isHardStateDue ||
+      this.#committedEnd > this.#handedOut ||
+      this.#isLeadershipDue ||
+      this.#drainedConfiguration !== this.#configurations.current
+    );
+  }
+
+  /** Everything there is to do now; the caller keeps the order of types.ts. Throws only the log reader's Fault. */
+  drain(): Ready {
+    const committed = this.#takeCommitted();
+    if (this.#role === "leader") this.#lead();
+    const append = this.#takeAppend();
+    const ready: Ready = {
+      append,
+      messages: this.#messages,
+      messagesAfterAppend: this.#messagesAfterAppend,
+      committed,
+      reads: this.#answers,
+      leadership: this.#takeLeadership(),
+      configuration: this.#takeConfiguration(),
+    };
+    if (this.#messages.length > 0) this.#messages = [];
+    if (this.#messagesAfterAppend.length > 0) this.#messagesAfterAppend = [];
+    if (this.#answers.length > 0) this.#answers = [];
+    return ready;
+  }
+
+  /** Now, or once storage has what the message promises: a vote, stored entries, or a term that is not durable yet (D4). */
+  #send(message: Message): void {
+    const promises =
+      message.kind === "append-response" || message.kind === "vote-response" || this.#term > this.#writes.durableTerm;
+    if (promises) this.#messagesAfterAppend.push(message);
+    else this.#messages.push(message);
+  }
+
+  get #isHardStateDue(): boolean {
+    return this.#term !== this.#savedTerm || this.#vote !== this.#savedVote;
+  }
+
+  #takeAppend(): Append | undefined {
+    const entries = this.#log.takeUnsaved();
+    const promised = this.#isHardStateDue;
+    if (entries.length === 0 && !promised) {
+      // Nothing is being written that these could wait for.
+      if (this.#writes.isIdle) for (const message of this.#messagesAfterAppend.splice(0)) this.#messages.push(message);
+      return undefined;
+    }
+    // The commit index rides along for nothing; it is never worth a sync of its own.
+    const withHardState = promised || this.#commit !== this.#savedCommit;
+    const hardState = withHardState
+      ? { term: term(this.#term), vote: this.#vote, commit: index(this.#commit) }
+      : undefined;
+    this.#savedTerm = this.#term;
+    this.#savedVote = this.#vote;
+    this.#savedCommit = this.#commit;
+    const token = this.#writes.start(this.#term, this.#vote, this.#log.lastIndex);
+    return { token, hardState, entries };
+  }
+
+  /** Committed, durable here (D2: state.db never ahead of log.db), and not too far ahead of apply. */
+  get #committedEnd(): number {
+    if (this.#unappliedBytes >= limits.unappliedBytes) return this.#handedOut;
+    return Math.min(this.#commit, this.#log.durable);
+  }
+
+  #takeCommitted(): readonly Entry[] {
+    const end = this.#committedEnd;
+    if (end <= this.#handedOut) return noEntries;
+    const entries = this.#log.slice(this.#handedOut + 1, end + 1, limits.entryBatchBytes);
+    const bytes = bytesOf(entries);
+    this.#handedOut = lastIndexOf(entries, this.#handedOut);
+    this.#unapplied.push({ last: this.#handedOut, bytes });
+    this.#unappliedBytes += bytes;
+    return entries;
+  }
+
+  get #isLeadershipDue(): boolean {
+    const drained = this.#drainedLeadership;
+    if (drained === undefined) return true;
+    return drained.role !== this.#role || drained.term !== this.#term || drained.leader !== this.#leader;
+  }
+
+  #takeLeadership(): Leadership | undefined {
+    if (!this.#isLeadershipDue) return undefined;
+    this.#drainedLeadership = { role: this.#role, term: term(this.#term), leader: this.#leader };
+    return this.#drainedLeadership;
+  }
+
+  #takeConfiguration(): Configuration | undefined {
+    if (this.#drainedConfiguration === this.#configurations.current) return undefined;
+    this.#drainedConfiguration = this.#configurations.current;
+    return this.#drainedConfiguration;
+  }
+}
