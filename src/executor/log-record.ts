@@ -18,6 +18,7 @@ export interface RecordHeader {
   readonly at: number;
 }
 
+/** DIR/logs/JOB/TASK.ATTEMPT.log */
 export function logPath(dataDir: string, name: AttemptName): string {
   return join(dataDir, "logs", String(name.job), `${name.task}.${name.attempt}.log`);
 }
@@ -33,6 +34,7 @@ export function readRecordHeader(bytes: Buffer, offset: number): RecordHeader | 
   };
 }
 
+/** The header of a record of `length` bytes, at most recordBytesMax, that arrived at `at` (epoch ms). */
 export function recordHeader(stream: LogStream, length: number, at: number): Buffer {
   const header = Buffer.allocUnsafe(recordHeaderBytes);
   header[0] = stream === "stdout" ? 1 : 2;

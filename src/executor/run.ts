@@ -4,8 +4,9 @@ import type { Assignment, Report } from "../state/types.ts";
 import { Lease } from "./accept.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
-import { GuardClient, type Listing } from "./guard/client.ts";
+import { GuardClient } from "./guard/client.ts";
 import type { Started } from "./guard/frames.ts";
+import type { Listing } from "./guard/link.ts";
 import { monotonicMs, wallMs } from "./monotonic.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
@@ -43,6 +44,8 @@ class NodeExecutor implements Executor {
   readonly #noop: NoopDriver;
   readonly #reporter: Reporter;
   #guard: GuardClient | undefined;
+  /** Settles when no connection is being made. */
+  #connecting: Promise<void> = Promise.resolve();
   #reconciled = false;
   #closed = false;
   #leaseWanted: () => void = () => {};
@@ -57,7 +60,9 @@ class NodeExecutor implements Executor {
   }
 
   open(): Promise<void> {
-    return this.#connect();
+    const opening = this.#connect();
+    this.#connecting = opening.catch(() => {});
+    return opening;
   }
 
   reconcile(held: readonly Assignment[]): void {
@@ -138,9 +143,9 @@ class NodeExecutor implements Executor {
     this.#closed = true;
     this.#reporter.close();
     this.#noop.close();
-    const guard = this.#guard;
+    await this.#connecting; // a guard that was just started gets its goodbye too
+    await this.#guard?.close();
     this.#guard = undefined;
-    await guard?.close();
   }
 
   // ------------------------------------------------------------------------------------------------ attempts
@@ -216,11 +221,8 @@ class NodeExecutor implements Executor {
 
   /** Brings what the guard knows and what is held here together, at the first connection and at every later one. */
   #adopt(guard: GuardClient): void {
-    if (this.#closed) {
-      void guard.close();
-      return;
-    }
     this.#guard = guard;
+    if (this.#closed) return;
     const { listing } = guard;
     const listed = new Set(listing.running.map(attemptKey).concat(listing.finished.map(attemptKey)));
     const missing = [...this.#held.values()].filter(
@@ -286,7 +288,7 @@ class NodeExecutor implements Executor {
     this.#guard = undefined;
     if (this.#closed) return;
     this.#options.log("warn", "the guard went away: looking for it, or starting a new one");
-    void this.#reconnect();
+    this.#connecting = this.#reconnect();
   }
 
   async #reconnect(): Promise<void> {

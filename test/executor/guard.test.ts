@@ -278,7 +278,7 @@ test("the node is killed: the guard goes on, and hands the result to the next no
   expect(isAlive(slow)).toBe(true);
   writeFileSync(rig.path("go"), "");
   expect(await rig.reportOf(assignments[1]!)).toMatchObject({ state: "succeeded" });
-  expect(rig.reports.map((report) => report.task).sort()).toEqual([1, 2]);
+  expect(rig.reports.map((report) => report.task).toSorted((a, b) => a - b)).toEqual([1, 2]);
 });
 
 test("the node stays away: the lease ends all work, then the guard goes; the next one tells it as lost", async () => {

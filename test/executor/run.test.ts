@@ -69,7 +69,7 @@ test("only attempts that last are announced as started, once, shell and noop ali
   writeFileSync(rig.path("go"), "");
   const report = await rig.reportOf(long);
   await rig.reportOf(noop);
-  expect(rig.started.map((attempt) => attempt.task).sort()).toEqual([1, 2]);
+  expect(rig.started.map((attempt) => attempt.task).toSorted((a, b) => a - b)).toEqual([1, 2]);
   expect(rig.started.find((attempt) => attempt.task === 1)?.startedAt).toBe(report.startedAt);
 });
 

@@ -69,6 +69,7 @@ export type FromGuard =
 
 const lengthBytes = 4;
 
+/** Length and body of one frame, in a buffer that the caller owns. */
 export function encodeFrame(value: unknown): Uint8Array {
   const body = encode(value);
   const frame = Buffer.allocUnsafe(lengthBytes + body.length);

@@ -1,4 +1,4 @@
-import type { Socket, UnixSocketListener } from "bun";
+import type { UnixSocketListener } from "bun";
 import { chmodSync, rmSync } from "node:fs";
 import { Fault } from "../../lib/fault.ts";
 import { limits } from "../../lib/limits.ts";
@@ -132,7 +132,7 @@ class Guard {
       unix: socket,
       socket: {
         open: (peer) => {
-          peer.data = new Channel(peer as Socket<unknown>);
+          peer.data = new Channel(peer);
         },
         data: (peer, bytes) => this.#onBytes(peer.data, bytes),
         drain: (peer) => peer.data.flush(),

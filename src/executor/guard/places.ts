@@ -24,8 +24,9 @@ export interface GuardFile {
   readonly socket: string;
 }
 
+/** The places of an existing data directory. Throws Fault "data" when it is not there. */
 export function placesOf(dataDir: string): Places {
-  const real = realpathSync(dataDir);
+  const real = realDirectory(dataDir);
   return {
     dataDir: real,
     marker: createHash("sha256").update(real).digest("hex").slice(0, 16),
@@ -35,6 +36,14 @@ export function placesOf(dataDir: string): Places {
     scratch: join(real, "scratch"),
     log: join(real, "guard.log"),
   };
+}
+
+function realDirectory(dataDir: string): string {
+  try {
+    return realpathSync(dataDir);
+  } catch (error) {
+    throw new Fault("data", `the data directory ${dataDir} cannot be used: ${String(error)}`, "never", error);
+  }
 }
 
 /** The path of a unix socket ends at 107 bytes in Linux, at 103 elsewhere. */
@@ -71,6 +80,7 @@ export function readGuardFile(places: Places): GuardFile | undefined {
   }
 }
 
+/** Puts the file in place in one step: a reader sees the old one or the new one. */
 export function writeGuardFile(places: Places, content: GuardFile): void {
   const draft = `${places.file}.new`;
   writeFileSync(draft, `${JSON.stringify(content)}\n`, { mode: 0o600 });
