@@ -407,6 +407,8 @@ test("a guard that is told to end kills its work first", async () => {
 test("a data directory with a path too long for a socket works the same", async () => {
   const parent = join(mkdtempSync(join(tmpdir(), "skein-long-")), "x".repeat(120));
   mkdirSync(parent);
+  const runtime = process.env["XDG_RUNTIME_DIR"];
+  process.env["XDG_RUNTIME_DIR"] = mkdtempSync(join(tmpdir(), "run-"));
   const long = new Rig(parent);
   try {
     await long.open();
@@ -416,6 +418,9 @@ test("a data directory with a path too long for a socket works the same", async 
     expect(await long.run({ run: "echo hi" })).toMatchObject({ state: "succeeded" });
   } finally {
     await long.close();
+    rmSync(process.env["XDG_RUNTIME_DIR"], { recursive: true, force: true });
+    if (runtime === undefined) delete process.env["XDG_RUNTIME_DIR"];
+    else process.env["XDG_RUNTIME_DIR"] = runtime;
     rmSync(join(parent, ".."), { recursive: true, force: true });
   }
 });
