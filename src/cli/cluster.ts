@@ -1,0 +1,65 @@
+import type { Command } from "commander";
+import { formatDuration } from "../lib/units.ts";
+import type { ClusterView } from "../state/answers.ts";
+import type { Cli } from "./cli.ts";
+import { CliError, exit } from "./exit.ts";
+import { printNodes } from "./nodes.ts";
+import type { Output } from "./output.ts";
+import { durationFlag } from "./wait.ts";
+
+const tokenTtlMs = 24 * 3_600_000;
+const tokenUses = 10;
+
+/** `skein cluster status|token` */
+export function addCluster(program: Command, cli: Cli): void {
+  const cluster = program.command("cluster").description("the cluster as a whole: its state, and tokens to join it");
+  cli.verb(cluster.command("status").description("show leader, voters and nodes"), async (session) => {
+    const view = await session.client.cluster();
+    session.output.result({ value: view, ids: [view.cluster], table: (out) => printCluster(out, view) });
+    return exit.done;
+  });
+  const token = cluster
+    .command("token")
+    .description("make a token that lets hosts join; it is shown once")
+    .option("--ttl <duration>", `how long it is good for (default ${formatDuration(tokenTtlMs)})`)
+    .option("--uses <n>", `how many hosts it lets in (default ${tokenUses})`);
+  cli.verb<{ readonly ttl?: string; readonly uses?: string }>(token, async (session, flags) => {
+    const ttlMs = durationFlag("--ttl", flags.ttl) ?? tokenTtlMs;
+    const uses =
+      flags.uses === undefined ? tokenUses : /^[1-9]\d{0,8}$/.test(flags.uses) ? Number(flags.uses) : undefined;
+    if (uses === undefined) throw new CliError(exit.usage, `--uses "${flags.uses}" is not a whole number above 0`);
+    const secret = await session.client.joinToken({ ttlMs, uses });
+    const address = session.target.addrs[0]!.replace(/^https?:\/\//, "").replace(/\/$/, "");
+    session.output.result({
+      value: { token: secret, ttl: formatDuration(ttlMs), uses },
+      ids: [secret],
+      table: (out) => {
+        out.line(secret);
+        session.output.note(
+          `good for ${formatDuration(ttlMs)} and ${uses} hosts; on each: skein up --join ${address} --token TOKEN`,
+          "dim",
+        );
+      },
+    });
+    return exit.done;
+  });
+}
+
+function printCluster(out: Output, view: ClusterView): void {
+  const leader = view.nodes.find((node) => node.id === view.leader);
+  const wanted = view.voters_wanted === null ? "" : ` of at most ${view.voters_wanted}`;
+  out.fields([
+    ["cluster", view.cluster, "bold"],
+    [
+      "leader",
+      view.leader === null ? "unknown" : `${view.leader} (${leader?.name ?? "?"})`,
+      view.leader === null ? "red" : "green",
+    ],
+    ["term", String(view.term)],
+    ["index", `${view.index} committed, ${view.applied} applied here`],
+    ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],
+    ["level", String(view.level)],
+  ]);
+  out.line("");
+  printNodes(out, view.nodes);
+}

@@ -1,0 +1,131 @@
+import type { Command } from "commander";
+import { limits } from "../lib/limits.ts";
+import type { Problem } from "../lib/outcome.ts";
+import { isLabel, parseSelector } from "../lib/selector.ts";
+import { parseDuration, parseSize } from "../lib/units.ts";
+import { CliError, exit } from "./exit.ts";
+import type { CliIo } from "./io.ts";
+import { readText } from "./specs-file.ts";
+
+/** Flags that say what a job is, as they were typed. */
+export interface SpecFlags {
+  readonly name?: string;
+  readonly count?: string;
+  readonly eachNode?: boolean;
+  readonly on?: string;
+  readonly slots?: string;
+  readonly parallel?: string;
+  readonly priority?: string;
+  readonly retries?: string;
+  readonly timeout?: string;
+  readonly env?: readonly string[];
+  readonly dir?: string;
+  readonly stdin?: string;
+  readonly label?: readonly string[];
+  readonly tail?: string;
+  readonly onLost?: string;
+}
+
+/** Collects a flag that may be given several times. */
+export function collect(value: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, value];
+}
+
+export function addSpecFlags(command: Command): void {
+  command
+    .optionsGroup("Job:")
+    .option("--name <name>", "name of the job")
+    .option("--count <n>", "an array: n tasks, each with its SKEIN_INDEX")
+    .option("--each-node", "one task on every matching node")
+    .option("--on <selector>", "nodes that may run it: zone=eu,gpu!=none")
+    .option("--slots <n>", "what a task takes of its node")
+    .option("--parallel <n>", "tasks of this job running at once")
+    .option("--priority <n>", "0..100, default 50, higher first")
+    .option("--retries <n>", "tries after the first one that failed")
+    .option("--timeout <duration>", "of a task: 90s, 1h30m")
+    .option("--env <k=v>", "environment variable (repeatable)", collect)
+    .option("--dir <dir>", "working directory on the node")
+    .option("--stdin <file>", "standard input of the tasks: a file, or - for this command's own")
+    .option("--label <k=v>", "label of the job (repeatable)", collect)
+    .option("--tail <size>", "output kept in the result: 2KiB")
+    .option("--on-lost <what>", "when its node is gone: retry or fail");
+}
+
+/**
+ * The spec that flags and words say. Several words are argv; one word with white space is a line for /bin/sh, as in
+ * `skein run 'echo $HOME | wc'`. Throws CliError with every problem.
+ */
+export async function specOf(flags: SpecFlags, words: readonly string[], io: CliIo): Promise<Record<string, unknown>> {
+  const problems: Problem[] = [];
+  const whole = (flag: string, text: string | undefined, low: number, high: number): number | undefined => {
+    if (text === undefined) return undefined;
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= low && value <= high) return value;
+    problems.push({ path: `--${flag}`, message: `"${text}" is not a whole number from ${low} to ${high}` });
+    return undefined;
+  };
+  const pairs = (
+    flag: string,
+    texts: readonly string[] | undefined,
+    isFine: (key: string, value: string) => boolean,
+  ) => {
+    if (texts === undefined) return undefined;
+    const found: [string, string][] = [];
+    for (const text of texts) {
+      const at = text.indexOf("=");
+      if (at > 0 && isFine(text.slice(0, at), text.slice(at + 1))) found.push([text.slice(0, at), text.slice(at + 1)]);
+      else problems.push({ path: `--${flag}`, message: `"${text}" is not of the form name=value` });
+    }
+    return Object.fromEntries(found);
+  };
+  const checkedText = (flag: string, text: string | undefined, isFine: (text: string) => boolean, form: string) => {
+    if (text !== undefined && !isFine(text)) problems.push({ path: `--${flag}`, message: `"${text}" is not ${form}` });
+    return text;
+  };
+
+  if (flags.on !== undefined) {
+    const terms = parseSelector(flags.on);
+    if (typeof terms === "string") problems.push({ path: "--on", message: terms });
+  }
+  if (flags.eachNode === true && flags.count !== undefined) {
+    problems.push({ path: "--count", message: "goes not with --each-node, which makes one task per node" });
+  }
+  const retries = whole("retries", flags.retries, 0, 1_000_000);
+  const tail = checkedText("tail", flags.tail, (text) => parseSize(text) !== undefined, "a size: write 2KiB");
+  const spec = {
+    run: words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
+    name: flags.name,
+    count: whole("count", flags.count, 1, limits.arrayTasks),
+    each_node: flags.eachNode,
+    on: flags.on,
+    slots: whole("slots", flags.slots, 0, 1_000_000),
+    parallel: whole("parallel", flags.parallel, 1, limits.arrayTasks),
+    priority: whole("priority", flags.priority, 0, 100),
+    retries: retries === undefined ? undefined : { max: retries },
+    timeout: checkedText(
+      "timeout",
+      flags.timeout,
+      (text) => (parseDuration(text) ?? 0) > 0,
+      "a duration: write 90s or 1h30m",
+    ),
+    env: pairs("env", flags.env, (key) => !key.includes("\0")),
+    dir: flags.dir,
+    stdin: flags.stdin === undefined ? undefined : await textOf(flags.stdin, io),
+    labels: pairs("label", flags.label, isLabel),
+    output: tail === undefined ? undefined : { tail },
+    on_lost: checkedText("on-lost", flags.onLost, (text) => text === "retry" || text === "fail", "retry or fail"),
+  };
+  if (problems.length > 0) {
+    throw new CliError(
+      exit.usage,
+      problems.length === 1 ? "a flag is wrong" : `${problems.length} flags are wrong`,
+      problems,
+    );
+  }
+  return Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
+}
+
+async function textOf(path: string, io: CliIo): Promise<string> {
+  if (path !== "-") return readText(path);
+  return new TextDecoder().decode(await io.readStdin(limits.stdinBytes));
+}

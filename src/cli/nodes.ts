@@ -1,0 +1,113 @@
+import type { Command } from "commander";
+import type { NodeView } from "../state/answers.ts";
+import type { Cli, Session } from "./cli.ts";
+import { exit } from "./exit.ts";
+import type { Output } from "./output.ts";
+import { stateColour } from "./text.ts";
+import { instantText, labelsText } from "./views.ts";
+
+/** `skein nodes ls|show|drain|undrain|rm` */
+export function addNodes(program: Command, cli: Cli): void {
+  const nodes = program.command("nodes").description("list, show, drain and remove nodes");
+  cli.verb(nodes.command("ls").description("list the nodes"), async (session) => {
+    const all = await session.client.nodes();
+    session.output.result({
+      value: { nodes: all },
+      ids: all.map((node) => node.id),
+      table: (out) => printNodes(out, all),
+    });
+    return exit.done;
+  });
+  cli.verb<object, [string]>(
+    nodes.command("show").description("show a node").argument("<node>", "id or name"),
+    async (session, _flags, name) => {
+      const node = await session.client.node(name);
+      session.output.result({ value: node, ids: [node.id], table: (out) => printNode(out, node) });
+      return exit.done;
+    },
+  );
+  addChange(nodes, cli, {
+    name: "drain",
+    description: "give nodes no more work; what runs there goes on",
+    done: "is draining",
+    change: (session, node) => session.client.call("node.drain", { node }, { idempotent: true }),
+  });
+  addChange(nodes, cli, {
+    name: "undrain",
+    description: "give draining nodes work again",
+    done: "takes work again",
+    change: (session, node) => session.client.call("node.undrain", { node }, { idempotent: true }),
+  });
+  addChange(nodes, cli, {
+    name: "rm",
+    description: "remove nodes for good: their work goes to others (a healthy node leaves by `skein leave`)",
+    done: "is removed",
+    change: (session, node) => session.client.call("node.remove", { node }),
+  });
+}
+
+interface NodeChange {
+  readonly name: string;
+  readonly description: string;
+  readonly done: string;
+  readonly change: (session: Session, node: string) => Promise<{ readonly node: number }>;
+}
+
+function addChange(parent: Command, cli: Cli, { name, description, done, change }: NodeChange): void {
+  const command = parent.command(name).description(description).argument("<nodes...>", "ids or names");
+  cli.verb<object, [string[]]>(command, async (session, _flags, names) => {
+    const changed: { readonly node: number }[] = [];
+    for (const one of names) changed.push(await change(session, one));
+    session.output.result({
+      value: changed.length === 1 ? changed[0] : { nodes: changed },
+      ids: changed.map((one) => one.node),
+      table: (out) => changed.forEach((one) => out.line(`node ${one.node} ${done}`)),
+    });
+    return exit.done;
+  });
+}
+
+/** The table of `nodes ls` and `cluster status`. */
+export function printNodes(out: Output, nodes: readonly NodeView[]): void {
+  out.rows(
+    [
+      { title: "ID", align: "right" },
+      { title: "NAME", shrinks: true },
+      { title: "ROLE", colour: stateColour },
+      { title: "STATE", colour: stateColour },
+      { title: "API", shrinks: true },
+      { title: "RUNNING", align: "right" },
+      { title: "LAG", align: "right" },
+      { title: "VERSION" },
+      { title: "LABELS", shrinks: true },
+    ],
+    nodes.map((node) => [
+      String(node.id),
+      node.name,
+      node.leader ? "leader" : node.role,
+      node.state,
+      node.api,
+      `${node.running}/${node.slots}`,
+      node.lag === null ? "-" : String(node.lag),
+      node.version,
+      labelsText(node.labels),
+    ]),
+  );
+}
+
+function printNode(out: Output, node: NodeView): void {
+  out.fields([
+    ["node", String(node.id), "bold"],
+    ["name", node.name],
+    ["role", node.leader ? "leader" : node.role],
+    ["state", node.state, stateColour(node.state)],
+    ["api", node.api],
+    ["peer", node.peer],
+    ["running", `${node.running} of ${node.slots} slots`],
+    ["lag", node.lag === null ? undefined : `${node.lag} entries`],
+    ["lease", node.lease_ms === null ? undefined : `${node.lease_ms} ms left`],
+    ["labels", labelsText(node.labels) || undefined],
+    ["version", `${node.version}, level ${node.level}`],
+    ["seen", instantText(node.seen_at)],
+  ]);
+}

@@ -1,0 +1,152 @@
+import { constants } from "node:os";
+import type { Command } from "commander";
+import { isTerminal } from "../client/client.ts";
+import { ApiError, Unreachable } from "../client/errors.ts";
+import type { JobView, TaskView } from "../state/types.ts";
+import type { Cli, Session } from "./cli.ts";
+import { exit, Interrupted, OutputClosed } from "./exit.ts";
+import { addSpecFlags, type SpecFlags, specOf } from "./flags.ts";
+import { advanceOf, Progress } from "./progress.ts";
+import { streamOutput } from "./stream.ts";
+import { failureText, printJob } from "./views.ts";
+
+/** A job that waits for this long says so. */
+const queuedNoteMs = 3000;
+const pollMs = 1000;
+/** After the job's end its output may still be on the way for so long. */
+const outputGraceMs = 10_000;
+/** Failed tasks are told one by one up to here. */
+const failuresShown = 10;
+
+interface RunFlags extends SpecFlags {
+  readonly detach?: boolean;
+  readonly propagate?: boolean;
+  readonly cancelOnInterrupt?: boolean;
+  readonly idempotencyKey?: string;
+}
+
+/** `skein run [flags] -- CMD ARG...` */
+export function addRun(program: Command, cli: Cli): void {
+  const command = program
+    .command("run")
+    .description("run a command on the mesh, stream its output, and exit with its result")
+    .usage("[flags] -- CMD ARG...")
+    .argument("<words...>", "the command: several words are its arguments, one word with spaces is a line for /bin/sh")
+    // What stands after the command's name belongs to the command.
+    .passThroughOptions()
+    .option("-d, --detach", "print the id and do not wait")
+    .option("--propagate", "exit with the command's own code (of several tasks the highest)")
+    .option("--cancel-on-interrupt", "Ctrl-C cancels the job instead of leaving it running")
+    .option("--idempotency-key <key>", "a repeated run with this key shows the first one's job");
+  addSpecFlags(command);
+  cli.verb<RunFlags, [string[]]>(command, run);
+}
+
+async function run(session: Session, flags: RunFlags, words: readonly string[]): Promise<number> {
+  const { client, output } = session;
+  const spec = await specOf(flags, words, session.io);
+  const { ids } = await client.submit(spec, { key: flags.idempotencyKey });
+  const id = ids[0]!;
+  if (flags.detach === true) {
+    output.result({ value: { id, ids }, ids, table: (out) => out.line(String(id)) });
+    return exit.done;
+  }
+  let cancelled = false;
+  for (;;) {
+    try {
+      const job = await session.interruptible((signal) => followToEnd(session, id, signal));
+      return await finish(session, job, flags.propagate === true);
+    } catch (error) {
+      if (!(error instanceof Interrupted) && !(error instanceof OutputClosed)) throw error;
+      if (flags.cancelOnInterrupt !== true || cancelled) return detached(session, id);
+      // Once more to the end of it: the job is over when its tasks are.
+      cancelled = true;
+      output.note(`skein: cancelling job ${id}; interrupt again to leave it`, "yellow");
+      await client.cancel(id);
+      if (error instanceof OutputClosed) return detached(session, id);
+    }
+  }
+}
+
+function detached(session: Session, id: number): number {
+  session.output.note(
+    `skein: job ${id} goes on; see it with \`skein logs ${id} -f\`, end it with \`skein cancel ${id}\``,
+  );
+  return exit.interrupted;
+}
+
+/** Output and state at the same time, until the job is terminal and its output complete. */
+async function followToEnd(session: Session, id: number, outer: AbortSignal): Promise<JobView> {
+  const { io, output } = session;
+  const progress = new Progress(io.stderr, `job ${id}`, output.colours);
+  const over = new AbortController();
+  const signal = AbortSignal.any([outer, over.signal]);
+  const streaming = streamOutput(session, id, {
+    task: undefined,
+    follow: true,
+    before: () => progress.hide(),
+    signal,
+  }).catch((error: unknown) => {
+    outer.throwIfAborted();
+    // Output that cannot be had does not change the job's result.
+    if (error instanceof ApiError || error instanceof Unreachable) {
+      output.note(`skein: the output of job ${id} cannot be shown: ${error.message}`, "yellow");
+    } else if (!over.signal.aborted) throw error;
+  });
+  try {
+    // If one of the two is interrupted the other is too; neither may be left without a listener.
+    const [job] = await Promise.all([watch(session, id, progress, outer).finally(() => endSoon(over)), streaming]);
+    return job;
+  } finally {
+    progress.hide();
+    over.abort();
+  }
+}
+
+function endSoon(over: AbortController): void {
+  const timer = setTimeout(() => over.abort(), outputGraceMs);
+  over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+}
+
+async function watch(session: Session, id: number, progress: Progress, signal: AbortSignal): Promise<JobView> {
+  const start = performance.now();
+  let noted = false;
+  for (;;) {
+    const job = await session.client.job(id, { waitMs: pollMs, signal });
+    const advance = advanceOf(job.counts);
+    if (isTerminal(job.state)) return job;
+    if (advance.total > 1 && session.io.stderr.isTty) progress.show(advance);
+    if (!noted && job.state === "queued" && performance.now() - start > queuedNoteMs) {
+      noted = true;
+      session.output.note(`skein: job ${id} is queued: no matching node has a free slot yet`, "dim");
+    }
+  }
+}
+
+async function finish(session: Session, job: JobView, propagate: boolean): Promise<number> {
+  const { output } = session;
+  if (output.forMachines) output.result({ value: job, ids: [job.id], table: (out) => printJob(out, job) });
+  if (job.state === "succeeded") return exit.done;
+  const failed = await failedTasks(session, job);
+  const reason = job.reason === undefined ? "" : `: ${job.reason}`;
+  output.note(`skein: job ${job.id} ${job.state === "failed" ? "failed" : `was ${job.state}`}${reason}`, "red");
+  for (const task of failed.slice(0, failuresShown)) output.note(`  ${failureText(task)}`);
+  const { failed: count } = advanceOf(job.counts);
+  if (count > failuresShown)
+    output.note(`  and ${count - failuresShown} more: \`skein jobs tasks ${job.id} --state failed\``);
+  return propagate ? Math.max(exit.jobFailed, ...failed.map(codeOf)) : exit.jobFailed;
+}
+
+async function failedTasks(session: Session, job: JobView): Promise<TaskView[]> {
+  const tasks: TaskView[] = [];
+  for (const state of ["failed", "timeout", "lost"] as const) {
+    if (job.counts[state] > 0) tasks.push(...(await session.client.tasks(job.id, { state, limit: 1000 })).tasks);
+  }
+  return tasks;
+}
+
+/** A shell's way: 128 and the signal's number for a killed command. */
+function codeOf(task: TaskView): number {
+  if (task.signal === null) return task.exit_code ?? exit.jobFailed;
+  return 128 + ((constants.signals as Readonly<Record<string, number>>)[task.signal] ?? 0);
+}

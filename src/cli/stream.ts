@@ -1,0 +1,90 @@
+import type { LogPiece } from "../client/follow.ts";
+import type { TaskView } from "../state/types.ts";
+import type { Session } from "./cli.ts";
+import type { Sink } from "./io.ts";
+import { PrefixedLines } from "./lines.ts";
+import { printable } from "./text.ts";
+
+/** So many tasks are followed at the same time, each as it runs; of more, one after the other. */
+const followedMax = 16;
+
+/** Which output, and how it is shown. */
+export interface StreamOptions {
+  /** Default: all tasks. */
+  readonly task: number | undefined;
+  readonly follow: boolean;
+  readonly stream?: "stdout" | "stderr" | undefined;
+  readonly tail?: number | undefined;
+  /** Called before every write, so that a progress bar can make room. */
+  readonly before?: () => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Writes a job's output: stdout to stdout and stderr to stderr (both to stderr when stdout is for machines). Output of several tasks
+ * comes in whole lines, each after its task's number or target. Rejects with the signal's reason.
+ */
+export async function streamOutput(session: Session, job: number, options: StreamOptions): Promise<void> {
+  if (options.task !== undefined) return new OutputWriter(session, options, undefined).all(job, options.task);
+  const page = await session.client.tasks(job, { limit: followedMax + 1 });
+  const [only] = page.tasks;
+  if (page.tasks.length === 1) return new OutputWriter(session, options, undefined).all(job, only!.task);
+  const writer = new OutputWriter(session, options, await namesOf(session, job, page.tasks));
+  if (!options.follow || page.tasks.length > followedMax) return writer.all(job, undefined);
+  await Promise.all(page.tasks.map((task) => writer.all(job, task.task)));
+}
+
+/** Names of tasks that are about a target; others are called by their number. */
+async function namesOf(session: Session, job: number, first: readonly TaskView[]): Promise<Map<number, string>> {
+  const names = new Map<number, string>();
+  if (first[0]?.target === undefined) return names;
+  for await (const task of session.client.everyTask(job)) {
+    if (task.target !== undefined) names.set(task.task, printable(task.target));
+  }
+  return names;
+}
+
+class OutputWriter {
+  readonly #session: Session;
+  readonly #options: StreamOptions;
+  /** undefined: a single task, whose bytes pass as they are. */
+  readonly #names: ReadonlyMap<number, string> | undefined;
+  readonly #lines = new Map<string, PrefixedLines>();
+
+  constructor(session: Session, options: StreamOptions, names: ReadonlyMap<number, string> | undefined) {
+    this.#session = session;
+    this.#options = options;
+    this.#names = names;
+  }
+
+  async all(job: number, task: number | undefined): Promise<void> {
+    const { follow, stream, tail, signal } = this.#options;
+    for await (const piece of this.#session.client.logs(job, { task, follow, stream, tail, signal })) {
+      this.#options.before?.();
+      this.#write(piece);
+      await this.#session.io.stdout.drained();
+    }
+    for (const [key, lines] of this.#lines) if (task === undefined || key.startsWith(`${task} `)) lines.end();
+  }
+
+  #write(piece: LogPiece): void {
+    const { io, output } = this.#session;
+    if (piece.kind === "problem") {
+      output.note(`skein: output of task ${piece.task} is missing: ${piece.message}`, "yellow");
+      return;
+    }
+    const sink = piece.stream === "stdout" && !output.forMachines ? io.stdout : io.stderr;
+    if (this.#names === undefined) sink.write(piece.bytes);
+    else this.#linesOf(piece.task, piece.stream, sink).write(piece.bytes);
+  }
+
+  #linesOf(task: number, stream: string, sink: Sink): PrefixedLines {
+    const key = `${task} ${stream}`;
+    let lines = this.#lines.get(key);
+    if (lines === undefined) {
+      lines = new PrefixedLines(sink, this.#names?.get(task) ?? String(task));
+      this.#lines.set(key, lines);
+    }
+    return lines;
+  }
+}

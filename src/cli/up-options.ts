@@ -1,0 +1,38 @@
+import type { Labels } from "../lib/selector.ts";
+import type { OutputFormat } from "./output.ts";
+
+/** What `skein up` was asked to do, from flags, environment and configuration file, checked and complete. */
+export interface UpOptions {
+  readonly dataDir: string;
+  /** undefined: the host's name. */
+  readonly name: string | undefined;
+  /** Where the API listens; at least one. */
+  readonly api: readonly ApiAddress[];
+  readonly peer: HostPort;
+  /** The address that others are told; undefined: the one that is listened on. */
+  readonly advertise: string | undefined;
+  readonly labels: Labels;
+  readonly slots: number;
+  readonly ioTasks: number;
+  /** API addresses of members, HOST:PORT; empty: no join. Ignored with data of a cluster. */
+  readonly join: readonly string[];
+  /** As it was typed; whoever uses it says what is wrong with it. */
+  readonly joinToken: string | undefined;
+  /** undefined: as the cluster has it, 5 for a new one. */
+  readonly voters: number | undefined;
+  readonly learner: boolean;
+  readonly output: OutputFormat;
+  /** Colours may be used where a terminal is. */
+  readonly colours: boolean;
+}
+
+export interface HostPort {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+}
+
+export interface ApiAddress extends HostPort {
+  /** Plain HTTP off loopback, written out by the user: it is worth a warning. */
+  readonly exposed: boolean;
+}

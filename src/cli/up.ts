@@ -1,0 +1,182 @@
+import { availableParallelism } from "node:os";
+import type { Command } from "commander";
+import { limits } from "../lib/limits.ts";
+import type { Problem } from "../lib/outcome.ts";
+import { isLabel, type Labels } from "../lib/selector.ts";
+import { addOutputFlags, type Cli } from "./cli.ts";
+import { defaultDataDir, type Environment, expandHome, isLoopback } from "./context.ts";
+import { CliError, exit } from "./exit.ts";
+import { collect } from "./flags.ts";
+import type { ApiAddress, HostPort, UpOptions } from "./up-options.ts";
+import { readUpConfig, type UpFlags } from "./up-config.ts";
+
+const defaultApiPort = 7400;
+const defaultPeerPort = 7401;
+const defaultIoTasks = 64;
+const noCertificates = "certificates come with a later version, and without them only this host may be served";
+
+/** `skein up`: the one verb that runs a node instead of asking one. */
+export function addUp(program: Command, cli: Cli): void {
+  const command = program
+    .command("up")
+    .description("run a node in the foreground: a new cluster, or with --join a member of one")
+    .option("--data <dir>", "data directory (SKEIN_DATA, default ~/.skein)")
+    .option("--name <name>", "name of the node (default: the host's)")
+    .option("--api <host:port>", `where the API listens (repeatable, default 127.0.0.1:${defaultApiPort})`, collect)
+    .option("--peer <host:port>", `where other nodes connect (default 127.0.0.1:${defaultPeerPort})`)
+    .option("--advertise <host>", "the address that others use")
+    .option("--label <k=v>", "label of the node (repeatable)", collect)
+    .option("--slots <n>", "room for tasks (default 2 per core, at least 4)")
+    .option("--join <host:port>", "API addresses of members, separated by commas (repeatable)", collect)
+    .option("--token <jointoken>", "join token of `skein cluster token` (SKEIN_JOIN_TOKEN)")
+    .option("--voters <n>", "how many nodes vote at most (cluster-wide, default 5)")
+    .option("--learner", "replicate without voting")
+    .option("--config <file>", "YAML with the names of these flags; flags win")
+    .option("--io-tasks <n>", `tasks without slots at once (default ${defaultIoTasks})`)
+    .option("--api-cert <file>", "certificate of the API")
+    .option("--api-key <file>", "its key");
+  addOutputFlags(command);
+  cli.local<UpFlags & { readonly config?: string }>(command, async (flags, global) => {
+    // The global --token and SKEIN_TOKEN are API tokens: neither is read here.
+    const { config, ...typed } = flags;
+    const problems: Problem[] = [];
+    const fromFile = config === undefined ? {} : await readUpConfig(config, problems);
+    const { format, colours } = cli.output(global);
+    return cli.actions.up({ ...upOptions({ ...fromFile, ...typed }, cli.env, problems), output: format, colours });
+  });
+}
+
+/** Checks all and throws a CliError with every problem. */
+export function upOptions(
+  flags: UpFlags,
+  env: Environment,
+  problems: Problem[] = [],
+): Omit<UpOptions, "output" | "colours"> {
+  const complain = (flag: string, message: string): undefined => {
+    problems.push({ path: `--${flag}`, message });
+    return undefined;
+  };
+  const whole = (flag: string, text: string | undefined, low: number, high: number): number | undefined => {
+    if (text === undefined) return undefined;
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= low && value <= high) return value;
+    return complain(flag, `"${text}" is not a whole number from ${low} to ${high}`);
+  };
+  const local = (flag: string, text: string, port: number): HostPort | undefined => {
+    const address = parseHostPort(text, port);
+    if (address === undefined) return complain(flag, `"${text}" is not HOST:PORT`);
+    if (!isLoopback(address.host))
+      return complain(flag, `${address.host} is not a loopback address: ${noCertificates}`);
+    return address;
+  };
+
+  const api = (flags.api ?? [`127.0.0.1:${defaultApiPort}`]).map((text) => apiAddress(text, complain));
+  const peer = local("peer", flags.peer ?? `127.0.0.1:${defaultPeerPort}`, defaultPeerPort);
+  if (flags.advertise !== undefined && !isLoopback(flags.advertise)) {
+    complain("advertise", `${flags.advertise} is not a loopback address: ${noCertificates}`);
+  }
+  for (const flag of ["api-cert", "api-key"] as const) {
+    if (flags[flag === "api-cert" ? "apiCert" : "apiKey"] !== undefined) {
+      complain(flag, "the API cannot be served over TLS yet: certificates come with a later version");
+    }
+  }
+  const join = (flags.join ?? []).flatMap((text) => text.split(",")).flatMap((text) => joinAddress(text, complain));
+  const own = new Set(api.flatMap((one) => (one === undefined || one.port === 0 ? [] : [addressKey(one)])));
+  for (const address of join) {
+    if (own.has(addressKey(parseHostPort(address, defaultApiPort)!))) {
+      complain("join", `${address} is this node's own API address: name another member`);
+    }
+  }
+  if (join.length === 0 && flags.token !== undefined) complain("token", "a join token goes with --join HOST:PORT");
+  if (join.length === 0 && flags.learner === true) {
+    complain("learner", "the first node of a cluster must vote: leave it out, or add --join HOST:PORT");
+  }
+  const name = flags.name === undefined ? undefined : nodeName(flags.name, complain);
+  const labels = parseLabels(flags.label ?? [], complain);
+  const slots = whole("slots", flags.slots, 0, 1_000_000);
+  const ioTasks = whole("io-tasks", flags.ioTasks, 0, 1_000_000);
+  const voters = whole("voters", flags.voters, 1, limits.nodes);
+
+  if (problems.length > 0) {
+    const message = problems.length === 1 ? "this node cannot be started so" : `${problems.length} things are wrong`;
+    throw new CliError(exit.usage, message, problems);
+  }
+  return {
+    dataDir: flags.data === undefined ? defaultDataDir(env) : expandHome(flags.data, env),
+    name,
+    api: api.filter((one) => one !== undefined),
+    peer: peer!,
+    advertise: flags.advertise,
+    labels,
+    slots: slots ?? Math.max(4, 2 * availableParallelism()),
+    ioTasks: ioTasks ?? defaultIoTasks,
+    join,
+    joinToken: flags.token ?? env["SKEIN_JOIN_TOKEN"],
+    voters,
+    learner: flags.learner === true,
+  };
+}
+
+type Complain = (flag: string, message: string) => undefined;
+
+function apiAddress(text: string, complain: Complain): ApiAddress | undefined {
+  const match = /^(?:(https?):\/\/)?([^/]+)\/?$/.exec(text);
+  const address = match === null ? undefined : parseHostPort(match[2]!, defaultApiPort);
+  if (address === undefined) return complain("api", `"${text}" is not HOST:PORT or http://HOST:PORT`);
+  if (match![1] === "https") {
+    return complain("api", "the API cannot be served over TLS yet: certificates come with a later version");
+  }
+  const exposed = !isLoopback(address.host);
+  if (exposed && match![1] === undefined) {
+    return complain(
+      "api",
+      `${address.host} is not a loopback address: ${noCertificates}; http://${text} serves it in the clear`,
+    );
+  }
+  return { ...address, exposed };
+}
+
+function joinAddress(text: string, complain: Complain): string[] {
+  const bare = text
+    .trim()
+    .replace(/^https?:\/\//, "")
+    .replace(/\/$/, "");
+  const address = parseHostPort(bare, defaultApiPort);
+  if (address === undefined || address.port === 0) {
+    complain("join", `"${text}" is not HOST:PORT: give the API address of a member`);
+    return [];
+  }
+  return [addressKey(address)];
+}
+
+/** HOST, HOST:PORT, [IPV6]:PORT or :PORT (loopback); undefined: none of them. */
+export function parseHostPort(text: string, defaultPort: number): HostPort | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*))(?::(\d{1,5}))?$/.exec(text.trim());
+  if (match === null || match[0] === "") return undefined;
+  const port = match[3] === undefined ? defaultPort : Number(match[3]);
+  const host = match[1] ?? (match[2] === "" ? "127.0.0.1" : match[2]!);
+  return port > 65_535 ? undefined : { host, port };
+}
+
+function addressKey(address: HostPort): string {
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+function nodeName(name: string, complain: Complain): string | undefined {
+  if (/^\d+$/.test(name)) return complain("name", `"${name}" would be taken for a node's id: use a letter in it`);
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && name.length <= limits.nameLength) return name;
+  return complain("name", `"${name}" is not a node's name: letters, digits and ._- only, at most ${limits.nameLength}`);
+}
+
+function parseLabels(texts: readonly string[], complain: Complain): Labels {
+  const labels: Record<string, string> = {};
+  for (const text of texts) {
+    const at = text.indexOf("=");
+    const [key, value] = [text.slice(0, at), text.slice(at + 1)];
+    const fits = key.length <= limits.labelLength && value.length <= limits.labelLength;
+    if (at < 1 || !isLabel(key, value) || !fits) complain("label", `"${text}" is not a label: write zone=eu`);
+    else labels[key] = value;
+  }
+  if (Object.keys(labels).length > limits.labelsPerThing) complain("label", `at most ${limits.labelsPerThing} labels`);
+  return labels;
+}

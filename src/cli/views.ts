@@ -1,0 +1,115 @@
+import { parseInstant } from "../lib/calendar.ts";
+import { formatDuration } from "../lib/units.ts";
+import type { JobView, TaskView } from "../state/types.ts";
+import type { Output } from "./output.ts";
+import { advanceOf } from "./progress.ts";
+import { cut, printable, stateColour } from "./text.ts";
+
+/** How jobs and tasks look to people. */
+
+export function printJobs(out: Output, jobs: readonly JobView[]): void {
+  out.rows(
+    [
+      { title: "ID", align: "right" },
+      { title: "NAME", shrinks: true },
+      { title: "STATE", colour: (cell) => stateColour(cell.split(" ")[0]!) },
+      { title: "TASKS", align: "right" },
+      { title: "FAILED", align: "right" },
+      { title: "SUBMITTED" },
+      { title: "TOOK", align: "right" },
+    ],
+    jobs.map((job) => {
+      const { done, total, failed } = advanceOf(job.counts);
+      return [
+        String(job.id),
+        job.name,
+        stateText(job),
+        `${done}/${total}`,
+        failed === 0 ? "" : String(failed),
+        instantText(job.submitted_at),
+        spanText(job.started_at, job.finished_at),
+      ];
+    }),
+  );
+}
+
+export function printJob(out: Output, job: JobView): void {
+  const counts = Object.entries(job.counts).filter(([, count]) => count > 0);
+  out.fields([
+    ["job", String(job.id), "bold"],
+    ["name", job.name === "" ? undefined : job.name],
+    ["state", stateText(job), stateColour(job.state)],
+    ["reason", job.reason],
+    ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
+    ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
+    ["started", job.started_at === null ? undefined : instantText(job.started_at)],
+    ["finished", job.finished_at === null ? undefined : instantText(job.finished_at)],
+    ["took", spanText(job.started_at, job.finished_at) || undefined],
+    ["labels", labelsText(job.labels) || undefined],
+    ["spec", JSON.stringify(job.spec)],
+  ]);
+}
+
+export function printTasks(out: Output, tasks: readonly TaskView[]): void {
+  const targets = tasks.some((task) => task.target !== undefined);
+  out.rows(
+    [
+      { title: "TASK", align: "right" },
+      ...(targets ? [{ title: "TARGET", shrinks: true } as const] : []),
+      { title: "STATE", colour: stateColour },
+      { title: "EXIT", align: "right" },
+      { title: "NODE", align: "right" },
+      { title: "TRY", align: "right" },
+      { title: "TOOK", align: "right" },
+      { title: "LAST LINE", shrinks: true },
+    ],
+    tasks.map((task) => [
+      String(task.task),
+      ...(targets ? [task.target ?? ""] : []),
+      task.state,
+      task.signal ?? (task.exit_code === null ? "" : String(task.exit_code)),
+      task.node === null ? "" : String(task.node),
+      task.attempt === 0 ? "" : String(task.attempt),
+      spanText(task.started_at, task.finished_at),
+      cut(task.reason ?? lastLine(task.tail), 200),
+    ]),
+  );
+}
+
+/** Why a task did not succeed, in a few words. */
+export function failureText(task: TaskView): string {
+  const how =
+    task.signal !== null ? `killed by ${task.signal}` : task.exit_code !== null ? `exit ${task.exit_code}` : task.state;
+  const where = task.node === null ? "" : ` on node ${task.node}`;
+  const name = task.target === undefined ? `task ${task.task}` : `task ${task.task} (${task.target})`;
+  const ended = task.state === "timeout" ? "timed out" : how;
+  return printable(`${name}: ${ended}${where}${task.reason === undefined ? "" : `: ${task.reason}`}`);
+}
+
+export function labelsText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(",");
+}
+
+/** "2026-11-23 01:48:31" in UTC. */
+export function instantText(instant: string): string {
+  return instant.replace("T", " ").replace(/\.\d+Z$/, "Z");
+}
+
+function stateText(job: JobView): string {
+  if (job.cancelling === true && job.state === "running") return "running (cancelling)";
+  return job.partial === true ? `${job.state} (partly)` : job.state;
+}
+
+function spanText(from: string | null, to: string | null): string {
+  const start = from === null ? undefined : parseInstant(from);
+  const end = to === null ? undefined : parseInstant(to);
+  if (start === undefined || end === undefined) return "";
+  const spanMs = Math.max(0, end - start);
+  return spanMs < 10_000 ? `${(spanMs / 1000).toFixed(2)}s` : formatDuration(Math.round(spanMs / 1000) * 1000);
+}
+
+function lastLine(text: string): string {
+  return text.trimEnd().split("\n").at(-1) ?? "";
+}
