@@ -74,7 +74,7 @@ export interface Ending {
 /** The one table from errors to exit codes and texts. */
 export function endingOf(error: unknown): Ending {
   if (error instanceof CliError) return { code: error.exit, lines: [error.message, ...problemLines(error.problems)] };
-  if (error instanceof ApiError) return { code: exitOfCode(error.code), lines: apiLines(error) };
+  if (error instanceof ApiError) return { code: exitOfRefusal(error.code), lines: apiLines(error) };
   if (error instanceof Unreachable) return { code: exit.unreachable, lines: [error.message] };
   if (error instanceof Fault) return { code: ofFault[error.code], lines: [error.message] };
   if (error instanceof Interrupted) return { code: exit.interrupted, lines: [] };
@@ -84,7 +84,7 @@ export function endingOf(error: unknown): Ending {
 }
 
 /** The exit code of a refusal. A newer node may know more codes than we do. */
-export function exitOfCode(code: string): number {
+export function exitOfRefusal(code: string): number {
   return (ofRefusal as Readonly<Record<string, number>>)[code] ?? exit.jobFailed;
 }
 

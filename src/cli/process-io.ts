@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import type { CliIo, Sink } from "./io.ts";
 import { CliError } from "./exit.ts";
 import { formatSize } from "../lib/units.ts";
@@ -5,8 +6,8 @@ import { formatSize } from "../lib/units.ts";
 /** The real streams and signals of this process. */
 export function processIo(): CliIo {
   return {
-    stdout: sinkOf(process.stdout),
-    stderr: sinkOf(process.stderr),
+    stdout: sinkOf(process.stdout, 1),
+    stderr: sinkOf(process.stderr, 2),
     readStdin,
     onInterrupt(listener) {
       process.on("SIGINT", listener);
@@ -19,15 +20,15 @@ export function processIo(): CliIo {
   };
 }
 
-function sinkOf(stream: NodeJS.WriteStream): Sink {
+function sinkOf(stream: NodeJS.WriteStream, descriptor: number): Sink {
   const closed = new AbortController();
   let written: Promise<void> = Promise.resolve();
   // EPIPE comes as an event, and unhandled it would end the process with a stack trace.
   stream.on("error", () => closed.abort());
   return {
-    isTty: Boolean(stream.isTTY),
+    isTty: isatty(descriptor),
     get columns() {
-      return stream.isTTY ? (stream.columns ?? 80) : 0;
+      return isatty(descriptor) ? (stream.columns ?? 80) : 0;
     },
     closed: closed.signal,
     write(chunk) {

@@ -6,9 +6,10 @@ export interface UpOptions {
   readonly dataDir: string;
   /** undefined: the host's name. */
   readonly name: string | undefined;
-  /** Where the API listens; at least one. */
-  readonly api: readonly ApiAddress[];
-  readonly peer: HostPort;
+  /** Where the API listens, at least one; the first is what others are told. undefined: as last time, else 127.0.0.1:7400. */
+  readonly api: readonly ApiAddress[] | undefined;
+  /** undefined: as last time, else 127.0.0.1:7401. */
+  readonly peer: HostPort | undefined;
   /** The address that others are told; undefined: the one that is listened on. */
   readonly advertise: string | undefined;
   readonly labels: Labels;

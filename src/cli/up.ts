@@ -70,8 +70,8 @@ export function upOptions(
     return address;
   };
 
-  const api = (flags.api ?? [`127.0.0.1:${defaultApiPort}`]).map((text) => apiAddress(text, complain));
-  const peer = local("peer", flags.peer ?? `127.0.0.1:${defaultPeerPort}`, defaultPeerPort);
+  const api = flags.api?.flatMap((text) => apiAddress(text, complain) ?? []);
+  const peer = flags.peer === undefined ? undefined : local("peer", flags.peer, defaultPeerPort);
   if (flags.advertise !== undefined && !isLoopback(flags.advertise)) {
     complain("advertise", `${flags.advertise} is not a loopback address: ${noCertificates}`);
   }
@@ -81,7 +81,7 @@ export function upOptions(
     }
   }
   const join = (flags.join ?? []).flatMap((text) => text.split(",")).flatMap((text) => joinAddress(text, complain));
-  const own = new Set(api.flatMap((one) => (one === undefined || one.port === 0 ? [] : [addressKey(one)])));
+  const own = new Set((api ?? [{ host: "127.0.0.1", port: defaultApiPort }]).map(addressKey));
   for (const address of join) {
     if (own.has(addressKey(parseHostPort(address, defaultApiPort)!))) {
       complain("join", `${address} is this node's own API address: name another member`);
@@ -104,8 +104,8 @@ export function upOptions(
   return {
     dataDir: flags.data === undefined ? defaultDataDir(env) : expandHome(flags.data, env),
     name,
-    api: api.filter((one) => one !== undefined),
-    peer: peer!,
+    api,
+    peer,
     advertise: flags.advertise,
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
