@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { logPath, type LogStream, readRecordHeader, type RecordHeader, recordHeaderBytes } from "./log-record.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 import type { AttemptName, LogChunk } from "./types.ts";
 
 export interface LogFileRequest extends AttemptName {

@@ -7,7 +7,7 @@ import { shellStart } from "./drivers/shell.ts";
 import { GuardClient } from "./guard/client.ts";
 import type { Started } from "./guard/frames.ts";
 import type { Listing } from "./guard/link.ts";
-import { monotonicMs, wallMs } from "./monotonic.ts";
+import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
 import type { AttemptName, Executor, ExecutorOptions } from "./types.ts";

@@ -1,5 +1,5 @@
 import type { LogWriter } from "./log-writer.ts";
-import { monotonicMs, wallMs } from "./monotonic.ts";
+import { monotonicMs, wallMs } from "../lib/clock.ts";
 import type { LogStream } from "./log-record.ts";
 import type { Tail } from "./tail.ts";
 

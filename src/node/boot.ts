@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
@@ -10,18 +11,18 @@ import type { Labels } from "../lib/selector.ts";
 import { openExecutor } from "../executor/run.ts";
 import { bootstrap, bootstrapToken } from "../raft/configuration.ts";
 import { openDataDir } from "../storage/data-dir.ts";
-import { readIdentity, retireIdentity, writeIdentity } from "../storage/identity.ts";
+import { readIdentity, writeIdentity } from "../storage/identity.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
 import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
-import { freePort } from "../transport/port.ts";
+import { expectFree } from "../transport/port.ts";
 import { type Context, readContext, writeContexts } from "./context.ts";
 import { fingerprint, hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
 import { askToJoin, type JoinRequest } from "./join.ts";
 import { ownLevel } from "../state/levels.ts";
 import { Node } from "./node.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 import { StateWriter } from "./state-writer.ts";
 
 /**
@@ -33,10 +34,11 @@ export interface BootOptions {
   readonly dataDir: string;
   /** undefined: the host's name. */
   readonly name: string | undefined;
-  readonly apiHost: string;
-  readonly apiPort: number;
-  readonly peerHost: string;
-  readonly peerPort: number;
+  /** undefined: as last time, else the contract's default. Port 0: any, preferably that of last time. */
+  readonly api: HostPort | undefined;
+  readonly peer: HostPort | undefined;
+  /** The host name that others are told; undefined: the one that is listened on. */
+  readonly advertise: string | undefined;
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;
@@ -48,15 +50,18 @@ export interface BootOptions {
   readonly guardCommand: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Serves the API; given from outside because http imports the node, not the other way round. */
-  serve(node: Node, host: string, port: number): Promise<Served>;
+  serve(node: Node, at: HostPort): Promise<Served>;
   log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
   /** The process is to end with this code (of the contract's table); the message has been logged. */
   onEnd(code: number): void;
 }
 
-export interface Served {
+export interface HostPort {
   readonly host: string;
   readonly port: number;
+}
+
+export interface Served extends HostPort {
   stop(): Promise<void>;
 }
 
@@ -139,8 +144,7 @@ async function join_(options: BootOptions): Promise<Outcome<Member>> {
   }
   const token = parseJoinToken(options.joinToken);
   if (typeof token === "string") return refuse("unauthorized", token);
-  await freePort(options.apiHost, options.apiPort);
-  await freePort(options.peerHost, options.peerPort);
+  for (const address of [options.api ?? defaultApi, options.peer ?? defaultPeer]) expectFree(address);
   const api = newApiToken();
   const request: JoinRequest = {
     name: options.name ?? hostname(),
@@ -213,9 +217,9 @@ async function run(options: BootOptions, directory: { readonly path: string; clo
   };
   let served: Served | undefined;
   try {
-    const peer = await node.listen();
-    served = await serveAgain(options, node, identity.api);
-    identity = { ...identity, api: joinHostPort(served), peer: joinHostPort(peer) };
+    const peer = await listenOr(listenAt(options.peer, identity.peer, defaultPeer), options.peer, (at) => node.listen(at));
+    served = await listenOr(listenAt(options.api, identity.api, defaultApi), options.api, (at) => options.serve(node, at));
+    identity = { ...identity, api: joinHostPort(served, options.advertise), peer: joinHostPort(peer, options.advertise) };
     writeIdentity(dataDir, identity); // a new cluster exists from here on
     const token = member.token ?? readContext(dataDir)?.token ?? newApiToken().text;
     writeContexts(dataDir, contextOf(identity, token), options.environment);
@@ -237,6 +241,7 @@ async function open(
   kind: Booted["kind"],
 ): Promise<{ readonly node: Node; close(): Promise<void> }> {
   let node: Node | undefined;
+  let left = false;
   const fatal = (message: string): void => {
     options.log("error", message);
     options.onEnd(7);
@@ -290,14 +295,12 @@ async function open(
           level: ownLevel,
           clusterKey: Buffer.from(identity.clusterKey, "base64url"),
         },
-        host: options.peerHost,
-        port: options.peerPort === 0 ? portOf(identity.peer) : options.peerPort,
         log: options.log,
       }),
     openExecutor: (hooks) =>
       openExecutor({ ...hooks, node: identity.node, dataDir, guardCommand: options.guardCommand, log: options.log }),
     onLeft: () => {
-      retireIdentity(dataDir);
+      left = true;
       options.onEnd(0);
     },
     onRemoved: (reason) => {
@@ -311,17 +314,36 @@ async function open(
       await writer.close();
       await logStore.close();
       reader.close();
+      if (left) retire(dataDir, identity);
     },
   };
 }
 
-/** Port 0 means "any": the one of last time is as good as any, and others know it. */
-async function serveAgain(options: BootOptions, node: Node, before: string): Promise<Served> {
-  if (options.apiPort !== 0 || before === "") return options.serve(node, options.apiHost, options.apiPort);
+/** The node is no member any more: its data is put aside, so that the next `up` here starts from nothing and nothing is lost. */
+function retire(dataDir: string, identity: Identity): void {
+  const aside = join(dataDir, `left-${identity.cluster}-${identity.node}`);
+  mkdirSync(aside, { recursive: true, mode: 0o700 });
+  for (const name of readdirSync(dataDir)) {
+    if (/^(identity\.json|context\.json|log\.db.*|state\.db.*|logs)$/.test(name)) renameSync(join(dataDir, name), join(aside, name));
+  }
+}
+
+const defaultApi: HostPort = { host: "127.0.0.1", port: 7400 };
+const defaultPeer: HostPort = { host: "127.0.0.1", port: 7401 };
+
+/** Where to listen: what the flag says, else where it was last time. Port 0 means any: that of last time is as good as any. */
+function listenAt(flag: HostPort | undefined, before: string, otherwise: HostPort): HostPort {
+  const last = parseHostPort(before);
+  if (flag === undefined) return last ?? otherwise;
+  return flag.port === 0 && last !== undefined ? { host: flag.host, port: last.port } : flag;
+}
+
+/** Listens; a port that was only taken from last time gives way to any other when it is in use. */
+async function listenOr<Value>(at: HostPort, flag: HostPort | undefined, listen: (at: HostPort) => Promise<Value>): Promise<Value> {
   try {
-    return await options.serve(node, options.apiHost, portOf(before));
+    return await listen(at);
   } catch (error) {
-    if (error instanceof Fault && error.code === "port") return options.serve(node, options.apiHost, 0);
+    if (flag?.port === 0 && at.port !== 0 && error instanceof Fault && error.code === "port") return listen(flag);
     throw error;
   }
 }
@@ -342,11 +364,12 @@ function contextOf(identity: Identity, token: string): Context {
   return { addrs: [`http://${identity.api}`], token, cluster: identity.cluster, node: identity.node };
 }
 
-function joinHostPort(address: { readonly host: string; readonly port: number }): string {
-  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+function joinHostPort(address: HostPort, advertise: string | undefined): string {
+  const host = advertise ?? address.host;
+  return `${host.includes(":") ? `[${host}]` : host}:${address.port}`;
 }
 
-function portOf(address: string): number {
-  const port = Number(address.slice(address.lastIndexOf(":") + 1));
-  return Number.isInteger(port) ? port : 0;
+function parseHostPort(text: string): HostPort | undefined {
+  const match = /^\[?([^\]]+?)\]?:(\d+)$/.exec(text);
+  return match === null ? undefined : { host: match[1]!, port: Number(match[2]) };
 }

@@ -11,7 +11,7 @@ import { clusterRow, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 import type { LeaseTable } from "./lease.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 
 /**
  * What runs while this node leads, and only then: placing work, declaring nodes lost, expiring old jobs, keeping the

@@ -1,7 +1,7 @@
 import type { NodeId } from "../lib/ids.ts";
 import { nobody } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 
 /**
  * Leases (J3, J4). A node may run work only while it holds one. It asks the leader every leaseRenewMs, and at once when new

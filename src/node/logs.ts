@@ -1,11 +1,11 @@
-import { readLogFile } from "../executor/log-file.ts";
+import { readLogFile, watchLogFile } from "../executor/log-file.ts";
 import { Fault } from "../lib/fault.ts";
 import { jobId, nodeId, type NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { findTask } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { LogPage, LogRequest } from "./api.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 
 /**
  * Logs stay on the disk of the node that ran the attempt (N1); any node serves them, through the bulk channel when they
@@ -19,7 +19,7 @@ export interface LogPorts {
 }
 
 const pageBytesMax = 1024 * 1024;
-const pollMs = 40;
+const endCheckMs = 100;
 
 /** A page of an attempt's log, from here or from the node that has it. */
 export async function readLog(request: LogRequest, ports: LogPorts): Promise<Outcome<LogPage>> {
@@ -42,22 +42,25 @@ export async function readLog(request: LogRequest, ports: LogPorts): Promise<Out
 /** The page from this node's own disk; waits up to waitMs for more while the attempt runs. */
 export async function readLocalLog(request: LogRequest & { readonly attempt: number }, ports: LogPorts): Promise<LogPage> {
   const deadline = monotonicMs() + request.waitMs;
-  const name = { job: jobId(request.job), task: request.task, attempt: request.attempt };
+  const wanted = {
+    job: jobId(request.job),
+    task: request.task,
+    attempt: request.attempt,
+    stream: request.stream,
+    offset: request.offset,
+    maxBytes: Math.min(request.maxBytes, pageBytesMax),
+  };
   while (true) {
     // Asked before reading: bytes that arrive between the two are seen by the next read, never taken for the end.
     const located = locate(request, ports);
     const ended = located.ok && located.value.attempt === request.attempt ? located.value.ended : true;
-    const page = await readLogFile(ports.dataDir, {
-      ...name,
-      stream: request.stream,
-      offset: request.offset,
-      maxBytes: Math.min(request.maxBytes, pageBytesMax),
-    });
+    const page = await readLogFile(ports.dataDir, wanted);
     const end = ended && page.atEnd;
     if (page.chunks.length > 0 || end || monotonicMs() >= deadline) {
       return { attempt: request.attempt, chunks: page.chunks, next: page.next, end };
     }
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    // Short waits, because the attempt may also end without another byte.
+    await watchLogFile(ports.dataDir, wanted, Math.min(endCheckMs, deadline - monotonicMs()));
   }
 }
 

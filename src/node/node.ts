@@ -21,7 +21,7 @@ import { Events } from "./events.ts";
 import { admitJoiner, type JoinRequest } from "./join.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "./lease.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 import { type ForwardReply, Proposer } from "./propose.ts";
 import { Reader } from "./read.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
@@ -210,8 +210,8 @@ export class Node implements NodeApi {
   // ---------------------------------------------------------------------------------------------- life
 
   /** Binds the peer port; gives its address. Throws Fault "port". */
-  listen(): Promise<{ readonly host: string; readonly port: number }> {
-    return this.#transport.listen();
+  listen(at: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }> {
+    return this.#transport.listen(at);
   }
 
   /** Starts to take part. `addresses` are what other members and clients use to reach this node. */
@@ -235,6 +235,11 @@ export class Node implements NodeApi {
     this.#driver.stop();
     await this.#executor.close();
     await this.#transport.close();
+  }
+
+  /** This node itself, as the one who asks. */
+  get principal(): Principal {
+    return this.#self;
   }
 
   get isLeading(): boolean {

@@ -6,7 +6,7 @@ import type { Proposed, ProposeRefusal } from "../raft/types.ts";
 import { decodeBatch, encodeBatch, encodeEntry, type CommandRecord } from "../state/entry.ts";
 import { checkBatch } from "../state/commands/check.ts";
 import { Fault } from "../lib/fault.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 import type { BatchOutcome } from "./state-writer.ts";
 
 /**

@@ -3,7 +3,7 @@ import { nobody } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { ReadReady } from "../raft/types.ts";
-import { monotonicMs } from "./monotonic.ts";
+import { monotonicMs } from "../lib/clock.ts";
 
 /**
  * How new a read must be (R1). A linearizable read learns an index from the leader, which confirms its leadership with a

@@ -19,9 +19,6 @@ export interface PeerIdentity {
 
 export interface TransportOptions {
   readonly identity: PeerIdentity;
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
   /** A raft message of an authenticated peer. `from` is the node that the handshake proved; a message that claims another one is dropped and counted. */
   onMessage(message: Message): void;
   /** A raft socket from or to this peer closed after it had been open: news for the core. */
@@ -35,8 +32,8 @@ export interface TransportOptions {
 }
 
 export interface Transport {
-  /** Binds the peer port. Throws Fault "port". Gives the address really bound. */
-  listen(): Promise<{ readonly host: string; readonly port: number }>;
+  /** Binds the peer port (0: any free one). Throws Fault "port"; may then be called again. Gives the address really bound. */
+  listen(at: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }>;
   /** The members to keep sockets to (without this node); called again on every change. Others are closed. */
   setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void;
   /** Fire and forget. Past the backpressure limit, or without a socket, the message is lost, and that is counted. */

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Report } from "../../src/state/types.ts";
-import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { guardCommand, isAlive, Rig, until } from "./rig.ts";
 
 let rig: Rig;

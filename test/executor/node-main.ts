@@ -1,4 +1,4 @@
-import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import type { Assignment } from "../../src/state/types.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readLogFile } from "../../src/executor/log-file.ts";
 import { placesOf } from "../../src/executor/guard/places.ts";
-import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import type { AttemptName, Executor } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { limits } from "../../src/lib/limits.ts";
-import { monotonicMs } from "../../src/executor/monotonic.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { Rig, until } from "./rig.ts";

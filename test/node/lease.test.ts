@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "../../src/node/lease.ts";
-import { monotonicMs } from "../../src/node/monotonic.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 
 /** A holder whose leader answers when the test says so. */
 function holder(leader: NodeId = nodeId(1)) {

@@ -5,7 +5,7 @@ import type { Started } from "../guard/frames.ts";
 import { logPath } from "../log-record.ts";
 import { removeLog } from "../log-file.ts";
 import { LogWriter } from "../log-writer.ts";
-import { monotonicMs, wallMs } from "../monotonic.ts";
+import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";

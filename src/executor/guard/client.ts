@@ -1,7 +1,7 @@
 import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Report } from "../../state/types.ts";
-import { monotonicMs } from "../monotonic.ts";
+import { monotonicMs } from "../../lib/clock.ts";
 import type { AttemptName } from "../types.ts";
 import type { FromGuard, Start, Started } from "./frames.ts";
 import { notReached, startGuard } from "./launch.ts";

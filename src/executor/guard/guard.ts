@@ -3,7 +3,7 @@ import { chmodSync, rmSync } from "node:fs";
 import { Fault } from "../../lib/fault.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Report } from "../../state/types.ts";
-import { monotonicMs, wallMs } from "../monotonic.ts";
+import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { attemptKey } from "../names.ts";
 import type { AttemptName } from "../types.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";

@@ -1,4 +1,4 @@
-import { monotonicMs } from "../monotonic.ts";
+import { monotonicMs } from "../../lib/clock.ts";
 
 /**
  * The deadline of all work here (J3). It is looked at before anything else is done, not only when its timer fires: a host that was

@@ -2,7 +2,7 @@ import type { Socket } from "bun";
 import { Fault } from "../../lib/fault.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Report } from "../../state/types.ts";
-import { monotonicMs } from "../monotonic.ts";
+import { monotonicMs } from "../../lib/clock.ts";
 import { Channel } from "./channel.ts";
 import { type FromGuard, guardProtocol, type Started, type ToGuard } from "./frames.ts";
 import { type Places, readGuardFile } from "./places.ts";

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { monotonicMs } from "../monotonic.ts";
+import { monotonicMs } from "../../lib/clock.ts";
 
 /** What /proc says of processes. On a system without it every question is answered with "unknown". */
 

@@ -1,5 +1,5 @@
 import { limits } from "../../lib/limits.ts";
-import { monotonicMs } from "../monotonic.ts";
+import { monotonicMs } from "../../lib/clock.ts";
 import { environmentValue, processIds } from "./processes.ts";
 
 /** In the environment of every process of an attempt: `<marker of the data directory>:<attempt>`. */

@@ -1,4 +1,4 @@
-import { monotonicMs } from "../monotonic.ts";
+import { monotonicMs } from "../../lib/clock.ts";
 import { groupHasLiveMember } from "./processes.ts";
 
 /**

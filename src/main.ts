@@ -1,0 +1,107 @@
+import { processIo } from "./cli/process-io.ts";
+import type { CliIo } from "./cli/io.ts";
+import { CliError, exit, exitOfCode } from "./cli/exit.ts";
+import { runCli } from "./cli/program.ts";
+import type { UpOptions } from "./cli/up-options.ts";
+import { serveHttp } from "./http/serve.ts";
+import { version } from "./lib/version.ts";
+import { type Booted, boot, type HostPort } from "./node/boot.ts";
+import type { Node } from "./node/node.ts";
+
+/**
+ * The one binary: reads the arguments and wires. `skein guard --data DIR` is the hidden verb of the process that owns a
+ * node's running work (J3); everything else is the command line, of which `up` runs a node.
+ */
+async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === "guard" && argv[1] === "--data" && argv[2] !== undefined && argv.length === 3) {
+    // Loaded only here: the guard's memory is small because the rest is not.
+    const { runGuard } = await import("./executor/guard/guard.ts");
+    return runGuard({ dataDir: argv[2] });
+  }
+  const io = processIo();
+  return runCli(argv, process.env, io, { version, up: (options) => up(options, io) });
+}
+
+/** Runs a node in the foreground until a signal, a fault or its own leaving ends it. Gives the exit code. */
+async function up(options: UpOptions, io: CliIo): Promise<number> {
+  const end = Promise.withResolvers<number>();
+  const say = (line: string): void => (options.output === "json" ? io.stderr : io.stdout).write(`${line}\n`);
+  const log = (level: "info" | "warn" | "error", message: string): void => {
+    io.stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
+  };
+  const stopListening = onSignals(end.resolve);
+  const booted = await boot({
+    ...options,
+    api: options.api?.[0],
+    version,
+    guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
+    environment: process.env,
+    serve: (node, at) => Promise.resolve(serveAll(node, [at, ...(options.api ?? []).slice(1)], log)),
+    log,
+    onEnd: end.resolve,
+  });
+  if (!booted.ok) throw new CliError(exitOfCode(booted.why.code), booted.why.message, booted.why.details);
+  await greet(booted.value, options, say);
+  const { node, api, peer } = booted.value;
+  const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: `http://${api}`, peer });
+  io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
+  const code = await end.promise;
+  stopListening();
+  await booted.value.stop();
+  return code;
+}
+
+/** The same API on every address of --api; the first one is what others are told. */
+function serveAll(node: Node, addresses: readonly HostPort[], log: (level: "error", message: string) => void): HostPort & { stop(): Promise<void> } {
+  const onBug = (error: unknown): void => log("error", error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const servers = addresses.map(({ host, port }) => serveHttp({ node, host, port, onBug }));
+  const { host, port } = servers[0]!;
+  return {
+    host,
+    port,
+    stop: async () => {
+      await Promise.all(servers.map((server) => server.stop()));
+    },
+  };
+}
+
+/** What a person reads who has just started a node: what it is, and the two commands that come next. */
+async function greet({ node, api, kind }: Booted, options: UpOptions, say: (line: string) => void): Promise<void> {
+  const what = {
+    created: `cluster ${node.cluster} created, this is node ${node.id} (${node.name})`,
+    joined: `joined cluster ${node.cluster} as node ${node.id} (${node.name})`,
+    resumed: `back in cluster ${node.cluster} as node ${node.id} (${node.name})`,
+  }[kind];
+  say(`${what}   data ${options.dataDir}`);
+  for (const { exposed, host, port } of options.api ?? []) {
+    if (exposed) say(`warning: the API is served in the clear on ${host}:${port}: tokens and jobs can be read on the way`);
+  }
+  const token = kind === "created" ? await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, node.principal) : undefined;
+  const text = token?.ok === true ? `${token.value.token}      (valid 24h, 10 uses)` : `"$(skein cluster token -o quiet)"`;
+  say(`  join another host:  skein up --join ${api} --token ${text}`);
+  say("  run something:      skein run --each-node -- hostname");
+}
+
+/** SIGTERM and Ctrl-C end the node in good order; a second one ends the process at once. */
+function onSignals(end: (code: number) => void): () => void {
+  let asked = false;
+  const on = (code: number) => (): void => {
+    if (asked) process.exit(code);
+    asked = true;
+    end(code);
+  };
+  const listeners = { SIGTERM: on(exit.done), SIGINT: on(exit.interrupted) } as const;
+  for (const [signal, listener] of Object.entries(listeners)) process.on(signal, listener);
+  return () => {
+    for (const [signal, listener] of Object.entries(listeners)) process.off(signal, listener);
+    for (const signal of Object.keys(listeners)) process.on(signal, () => process.exit(exit.interrupted));
+  };
+}
+
+/** argv that starts this very program again: the binary, or from source the runtime and this file. */
+function ownCommand(): string[] {
+  const compiled = import.meta.url.includes("/$bunfs/");
+  return compiled ? [process.execPath] : [process.execPath, import.meta.path];
+}
+
+void main(process.argv.slice(2)).then((code) => process.exit(code));
