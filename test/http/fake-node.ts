@@ -1,0 +1,237 @@
+import { nodeId, type NodeId } from "../../src/lib/ids.ts";
+import { accept, type Outcome, refuse, type Refusal } from "../../src/lib/outcome.ts";
+import { createApp } from "../../src/http/app.ts";
+import type { LogPage, LogRequest, NodeApi, NodeStatus } from "../../src/node/api.ts";
+import { Events } from "../../src/node/events.ts";
+import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
+import { findTask } from "../../src/state/queries.ts";
+import type { ReadTx } from "../../src/state/tx.ts";
+import type { Principal } from "../../src/state/types.ts";
+import { Cluster } from "../state/support.ts";
+
+/**
+ * Nodes as http sees them, over the real state: commands are applied at once, events and waiting are the node's own code.
+ * Only consensus and the guard are left out; logs are kept in memory.
+ */
+export class Mesh {
+  readonly cluster: Cluster;
+  readonly events = new Events(0);
+  readonly logs = new Map<string, FakeLog>();
+  #published = 0;
+
+  constructor(nodes = 1) {
+    this.cluster = Cluster.of(nodes);
+    this.publish();
+  }
+
+  node(id = 1): FakeNode {
+    return new FakeNode(this, nodeId(id));
+  }
+
+  /** Changes the state as the log would and tells watchers. */
+  change<Value>(make: (cluster: Cluster) => Value): Value {
+    const value = make(this.cluster);
+    this.publish();
+    return value;
+  }
+
+  publish(): void {
+    const fresh = this.cluster.events.slice(this.#published);
+    this.#published = this.cluster.events.length;
+    this.events.publish(fresh, this.cluster.now);
+  }
+
+  log(job: number, task = 0, attempt = 1): FakeLog {
+    const key = `${job}/${task}.${attempt}`;
+    const log = this.logs.get(key) ?? new FakeLog();
+    this.logs.set(key, log);
+    return log;
+  }
+}
+
+/** The output of one attempt. */
+export class FakeLog {
+  readonly chunks: { readonly stream: "stdout" | "stderr"; readonly at: number; readonly bytes: Uint8Array }[] = [];
+  #written = Promise.withResolvers<void>();
+
+  write(content: string | Uint8Array, stream: "stdout" | "stderr" = "stdout"): this {
+    this.chunks.push({ stream, at: 1000, bytes: typeof content === "string" ? new TextEncoder().encode(content) : content });
+    this.#written.resolve();
+    this.#written = Promise.withResolvers<void>();
+    return this;
+  }
+
+  /** Resolves at the next write. */
+  get written(): Promise<void> {
+    return this.#written.promise;
+  }
+}
+
+const principals: Readonly<Record<string, Principal>> = {
+  "skein_a_admin": { token: "a", name: "anna", role: "admin" },
+  "skein_o_operator": { token: "o", name: "otto", role: "operator" },
+  "skein_v_viewer": { token: "v", name: "vera", role: "viewer" },
+};
+export const adminToken = "skein_a_admin";
+export const operatorToken = "skein_o_operator";
+export const viewerToken = "skein_v_viewer";
+
+export class FakeNode implements NodeApi {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly cluster = "c";
+  readonly version = "0.1.0";
+  readonly mesh: Mesh;
+  /** Answers reads and writes with this refusal instead. */
+  refusing: Refusal | undefined;
+  /** Called before a command is applied. */
+  onPropose: (() => void | Promise<void>) | undefined;
+  ready = true;
+  /** Attempts "JOB/TASK.ATTEMPT" whose node does not answer. */
+  readonly unreachableLogs = new Set<string>();
+  left = false;
+
+  constructor(mesh: Mesh, id: NodeId) {
+    this.mesh = mesh;
+    this.id = id;
+    this.name = `n${id}`;
+  }
+
+  async propose<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+    by: Principal,
+  ): Promise<Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>> {
+    await this.onPropose?.();
+    if (this.refusing !== undefined) return { ok: false, why: this.refusing };
+    const outcome = this.mesh.change((cluster) => cluster.propose(name, input, by));
+    return outcome.ok ? accept({ value: outcome.value, index: this.mesh.cluster.database.applied }) : outcome;
+  }
+
+  async read<Value>(
+    query: (tx: ReadTx) => Value,
+    options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
+  ): Promise<Outcome<{ readonly value: Value; readonly index: number }>> {
+    await Promise.resolve();
+    if (this.refusing !== undefined && options.consistency === "linearizable") return { ok: false, why: this.refusing };
+    const index = this.mesh.cluster.database.applied;
+    if ((options.minIndex ?? 0) > index) return refuse("unavailable", "this node has not applied that far", { retryAfterMs: 1500 });
+    return accept({ value: query(this.mesh.cluster.database), index });
+  }
+
+  authenticate(token: string): Principal | undefined {
+    return principals[token];
+  }
+
+  status(): NodeStatus {
+    const applied = this.mesh.cluster.database.applied;
+    return {
+      id: this.id,
+      cluster: this.cluster,
+      level: 1,
+      term: 3,
+      leader: this.ready ? nodeId(1) : null,
+      role: this.id === 1 ? "leader" : "follower",
+      commit: applied,
+      applied,
+      lastIndex: applied,
+      voters: [nodeId(1)],
+      learners: [],
+      ready: this.ready,
+      peers: [],
+      tasksRunning: 0,
+      transport: { sent: 1, received: 2, lost: 0 },
+    };
+  }
+
+  watch(listener: Parameters<NodeApi["watch"]>[0]): () => void {
+    return this.mesh.events.watch(listener);
+  }
+  eventsAfter(from: number) {
+    return this.mesh.events.after(from);
+  }
+  oldestEvent(): number {
+    return this.mesh.events.oldest();
+  }
+  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    return this.mesh.events.jobChanged(jobs, timeoutMs, signal);
+  }
+
+  async readLog(request: LogRequest): Promise<Outcome<LogPage>> {
+    const task = (): ReturnType<typeof findTask> => findTask(this.mesh.cluster.database, request.job, request.task);
+    const attempt = request.attempt ?? task()?.attempt ?? 0;
+    const key = `${request.job}/${request.task}.${attempt}`;
+    const deadline = performance.now() + request.waitMs;
+    while (true) {
+      if (this.unreachableLogs.has(key)) return refuse("unavailable", "the node that has the log does not answer");
+      const log = this.mesh.log(request.job, request.task, attempt);
+      const now = task();
+      const ended = now === undefined || now.attempt > attempt || (now.state !== "queued" && now.state !== "running");
+      const chosen = log.chunks.filter((chunk) => request.stream === undefined || chunk.stream === request.stream);
+      const total = chosen.reduce((sum, chunk) => sum + chunk.bytes.length, 0);
+      const offset = request.offset < 0 ? Math.max(0, total + request.offset) : request.offset;
+      let at = 0;
+      let room = request.maxBytes;
+      const chunks: LogPage["chunks"][number][] = [];
+      for (const chunk of chosen) {
+        const bytes = chunk.bytes.slice(Math.max(0, offset - at)).slice(0, room);
+        at += chunk.bytes.length;
+        if (bytes.length > 0) chunks.push({ ...chunk, bytes });
+        room -= bytes.length;
+      }
+      const next = Math.max(offset, offset + chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0));
+      const end = ended && next >= total;
+      if (chunks.length > 0 || end || performance.now() >= deadline) return accept({ attempt, chunks, next, end });
+      const changed = this.mesh.events.jobChanged([request.job], Math.max(0, deadline - performance.now()));
+      await Promise.race([log.written, changed]);
+    }
+  }
+
+  async join(request: unknown): Promise<Outcome<unknown>> {
+    await Promise.resolve();
+    if ((request as { token?: unknown }).token !== "good") return refuse("unauthorized", "the join token is not known to this cluster");
+    return accept({ joined: true });
+  }
+  async leave(): Promise<Outcome<{ readonly left: true }>> {
+    await Promise.resolve();
+    this.left = true;
+    return accept({ left: true });
+  }
+  async createJoinToken(options: { readonly ttlMs: number; readonly uses: number }): Promise<Outcome<{ readonly token: string }>> {
+    await Promise.resolve();
+    return accept({ token: `skein1.h.${options.ttlMs}.${options.uses}` });
+  }
+}
+
+/** Asks an app without a socket, as admin unless told otherwise. */
+export function asking(node: NodeApi, options: Parameters<typeof createApp>[1] = {}) {
+  const app = createApp(node, options);
+  return async (method: string, path: string, body?: unknown, headers: Record<string, string | undefined> = {}) => {
+    const all: Record<string, string> = { authorization: `Bearer ${adminToken}` };
+    for (const [name, value] of Object.entries(headers)) {
+      if (value === undefined) delete all[name];
+      else all[name] = value;
+    }
+    return app.request(path, {
+      method,
+      headers: all,
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+  };
+}
+
+/** The error of a response. */
+export async function errorIn(response: Response): Promise<{
+  status: number;
+  code: string;
+  message: string;
+  details: { path: string; message: string }[];
+  retry?: string;
+}> {
+  const { error } = (await response.json()) as { error: { code: string; message: string; details: never; retry?: string } };
+  return { status: response.status, ...error };
+}
+
+export async function jsonIn<Value = Record<string, unknown>>(response: Response): Promise<Value> {
+  return (await response.json()) as Value;
+}

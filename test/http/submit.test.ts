@@ -1,0 +1,200 @@
+import { describe, expect, test } from "bun:test";
+import { createApp } from "../../src/http/app.ts";
+import { serveHttp } from "../../src/http/serve.ts";
+import { adminToken, asking, errorIn, jsonIn, Mesh, viewerToken } from "./fake-node.ts";
+
+const mistakes = { run: "", count: 0, timeout: "-5s", retries: { max: -1 }, prioritty: 3 };
+const paths = ["count", "prioritty", "retries.max", "run", "timeout"];
+
+describe("submitting", () => {
+  test("one spec gives one id", async () => {
+    const mesh = new Mesh();
+    const response = await asking(mesh.node())("POST", "/v1/jobs", { run: "echo hello", count: 3 });
+    expect(response.status).toBe(201);
+    expect(await jsonIn(response)).toEqual({ id: 1 });
+    expect(response.headers.get("skein-node")).toBe("1");
+    expect(response.headers.get("skein-index")).toBe(String(mesh.cluster.database.applied));
+    expect(mesh.cluster.job(1).counts.queued).toBe(3);
+    expect(mesh.cluster.job(1).submitted_by).toBe("anna");
+  });
+
+  test("a list of specs gives as many ids, in order", async () => {
+    const mesh = new Mesh();
+    const response = await asking(mesh.node())("POST", "/v1/jobs", { jobs: [{ run: "a" }, { run: "b" }] });
+    expect([response.status, await jsonIn(response)]).toEqual([201, { ids: [1, 2] }]);
+    expect(mesh.cluster.job(2).spec["run"]).toBe("b");
+  });
+
+  test("NDJSON is a list of specs; empty lines are none", async () => {
+    const mesh = new Mesh();
+    const lines = '{"run":"a"}\n\n{"run":"b"}\n';
+    const response = await asking(mesh.node())("POST", "/v1/jobs", lines, { "content-type": "application/x-ndjson" });
+    expect([response.status, await jsonIn(response)]).toEqual([201, { ids: [1, 2] }]);
+  });
+
+  test("five mistakes in one spec are all reported, each where it was written", async () => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", mistakes));
+    expect([error.status, error.code]).toEqual([422, "invalid"]);
+    expect(error.details.map((one) => one.path).toSorted()).toEqual(paths);
+    for (const { message } of error.details) expect(message).not.toBe("");
+  });
+
+  test("mistakes in a batch name the job; nothing of the batch is kept", async () => {
+    const mesh = new Mesh();
+    const jobs = [{ run: "a" }, mistakes];
+    const error = await errorIn(await asking(mesh.node())("POST", "/v1/jobs", { jobs, more: 1 }));
+    expect(error.status).toBe(422);
+    expect(error.details.map((one) => one.path).toSorted()).toEqual([...paths.map((path) => `jobs[1].${path}`), "more"]);
+    expect(mesh.cluster.events.flatMap((event) => event.changes).some((change) => change.topic === "job")).toBe(false);
+  });
+
+  test("a refusal of the state names the place as it was written", async () => {
+    const ask = asking(new Mesh().node());
+    const spec = { run: "a", each_node: true, on: "zone=nowhere" };
+    const one = await errorIn(await ask("POST", "/v1/jobs", spec));
+    expect([one.status, one.details.map(({ path }) => path)]).toEqual([422, ["on"]]);
+    const many = await errorIn(await ask("POST", "/v1/jobs", { jobs: [spec] }));
+    expect(many.details.map(({ path }) => path)).toEqual(["jobs[0].on"]);
+  });
+
+  test.each([
+    ["a list", "[]"],
+    ["text", '"run"'],
+    ["null", "null"],
+    ["jobs that are no list", '{"jobs": 3}'],
+    ["no jobs at all", '{"jobs": []}'],
+    ["a job that is a number", '{"jobs": [7]}'],
+  ])("a body of the wrong JSON type is 422: %s", async (_, body) => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", body));
+    expect([error.status, error.code]).toEqual([422, "invalid"]);
+    expect(error.details.length).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['{"run": "a",}', "line 1, column 13"],
+    ['{"run": "a"\n "count": 2}', "line 2, column 2"],
+    ['{"run": "a', "line 1, column 9"],
+    ["run: make", "line 1, column 1"],
+    ["", "empty"],
+  ])("broken JSON is 400 and says where: %p", async (body, where) => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", body));
+    expect([error.status, error.code]).toEqual([400, "bad-json"]);
+    expect(error.message).toContain(where);
+  });
+
+  test("a broken line of NDJSON is named by its number", async () => {
+    const headers = { "content-type": "application/x-ndjson" };
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", '{"run":"a"}\n{"run" 1}\n', headers));
+    expect([error.status, error.message.includes("line 2")]).toEqual([400, true]);
+  });
+
+  test("a viewer may not submit; nobody may without a token", async () => {
+    const ask = asking(new Mesh().node());
+    const viewer = await errorIn(await ask("POST", "/v1/jobs", { run: "a" }, { authorization: `Bearer ${viewerToken}` }));
+    expect([viewer.status, viewer.code]).toEqual([403, "forbidden"]);
+    const wrong = await errorIn(await ask("POST", "/v1/jobs", { run: "a" }, { authorization: "Bearer skein_x_y" }));
+    expect([wrong.status, wrong.message.includes("context.json")]).toEqual([401, true]);
+    const none = await ask("POST", "/v1/jobs", { run: "a" }, { authorization: undefined });
+    expect([none.status, none.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
+  });
+});
+
+describe("an idempotency key", () => {
+  test("makes a repeated request give the first ids with 200", async () => {
+    const ask = asking(new Mesh().node());
+    const headers = { "idempotency-key": "k1" };
+    const body = { jobs: [{ run: "a" }, { run: "b" }] };
+    expect((await ask("POST", "/v1/jobs", body, headers)).status).toBe(201);
+    const again = await ask("POST", "/v1/jobs", body, headers);
+    expect([again.status, await jsonIn(again)]).toEqual([200, { ids: [1, 2] }]);
+  });
+
+  test("used for another body is a conflict", async () => {
+    const ask = asking(new Mesh().node());
+    const headers = { "idempotency-key": "k1" };
+    await ask("POST", "/v1/jobs", { run: "a" }, headers);
+    const error = await errorIn(await ask("POST", "/v1/jobs", { run: "b" }, headers));
+    expect([error.status, error.code]).toEqual([409, "conflict"]);
+  });
+
+  test("may stand in a single spec", async () => {
+    const ask = asking(new Mesh().node());
+    const spec = { run: "a", idempotency_key: "k2" };
+    expect(await jsonIn(await ask("POST", "/v1/jobs", spec))).toEqual({ id: 1 });
+    const again = await ask("POST", "/v1/jobs", spec);
+    expect([again.status, await jsonIn(again)]).toEqual([200, { id: 1 }]);
+    const differs = await errorIn(await ask("POST", "/v1/jobs", spec, { "idempotency-key": "k3" }));
+    expect(differs.details.map((one) => one.path)).toEqual(["idempotency_key"]);
+  });
+
+  test("of one spec among many is refused, for it would be ignored", async () => {
+    const body = { jobs: [{ run: "a" }, { run: "b", idempotency_key: "k" }] };
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", body));
+    expect(error.details.map((one) => one.path)).toEqual(["jobs[1].idempotency_key"]);
+  });
+
+  test("has at most 128 characters", async () => {
+    const ask = asking(new Mesh().node());
+    expect((await ask("POST", "/v1/jobs", { run: "a" }, { "idempotency-key": "k".repeat(128) })).status).toBe(201);
+    const error = await errorIn(await ask("POST", "/v1/jobs", { run: "a" }, { "idempotency-key": "k".repeat(129) }));
+    expect([error.status, error.details[0]!.path]).toEqual([422, "Idempotency-Key"]);
+  });
+});
+
+describe("a body that is too large", () => {
+  const mebibyte = new Uint8Array(1024 * 1024).fill(0x20);
+  /** Spaces that are made while they are sent; tells how many were taken. */
+  function spaces(mebibytes: number): { body: ReadableStream<Uint8Array>; sent: () => number } {
+    let sent = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (sent++ < mebibytes) controller.enqueue(mebibyte);
+        else controller.close();
+      },
+    });
+    return { body, sent: () => sent };
+  }
+
+  test("is 413 in our words, by its announced length", async () => {
+    const server = serveHttp({ node: new Mesh().node(), host: "127.0.0.1", port: 0 });
+    try {
+      const response = await fetch(`${server.url}/v1/jobs`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${adminToken}` },
+        body: new Blob(Array.from({ length: 100 }, () => mebibyte)),
+      });
+      const error = await errorIn(response);
+      expect([error.status, error.code]).toEqual([413, "too-large"]);
+      expect(error.message).toContain("16MiB");
+      expect(response.headers.get("skein-node")).toBe("1");
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test("is 413 without an announced length too, and is not read to its end", async () => {
+    const { body, sent } = spaces(100);
+    const response = await createApp(new Mesh().node()).request("/v1/jobs", {
+      method: "POST",
+      headers: { authorization: `Bearer ${adminToken}` },
+      body,
+    });
+    const error = await errorIn(response);
+    expect([error.status, error.code]).toEqual([413, "too-large"]);
+    expect(sent()).toBeLessThan(20);
+  });
+
+  test("is 413 over a socket in chunks", async () => {
+    const server = serveHttp({ node: new Mesh().node(), host: "127.0.0.1", port: 0 });
+    try {
+      const response = await fetch(`${server.url}/v1/jobs`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${adminToken}` },
+        body: spaces(100).body,
+      });
+      expect((await errorIn(response)).status).toBe(413);
+    } finally {
+      await server.stop();
+    }
+  });
+});
