@@ -94,6 +94,14 @@ export class ConfigurationHistory {
     return this.#items[this.#items.length - 1]!.index;
   }
 
+  /**
+   * A voter of the configuration in force, or of an earlier one as long as the later is not committed: a node that holds the
+   * entry which removes it may be the only one with a log that can win, and is needed until that entry is committed.
+   */
+  mayLead(node: NodeId): boolean {
+    return this.#items.some((item) => isVoter(item.configuration, node));
+  }
+
   append(at: number, configuration: Configuration): void {
     assert(at > this.currentIndex, "a configuration is appended after the one in force");
     this.#items.push({ index: at, configuration });

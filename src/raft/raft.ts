@@ -389,9 +389,9 @@ export class Raft {
 
   // --------------------------------------------------------------------------------------------- votes
 
-  /** A voter of the configuration it knows. (Votes are given without: the candidate may know a newer one.) */
+  /** By the configurations that it knows. (Votes are given without asking this: the candidate may know a newer one.) */
   get #mayLead(): boolean {
-    return isVoter(this.#configurations.current, this.#id);
+    return this.#configurations.mayLead(this.#id);
   }
 
   /** Sticky: there is a leader, so nobody else is helped to become one. */

@@ -10,6 +10,8 @@ export class ModelStore implements LogReader {
   pending: Append[] = [];
   /** The newest entries given back to a restarted machine; few, so that the reader is used. */
   windowEntries = 3;
+  /** How often stored entries were replaced by others. */
+  overwrites = 0;
 
   append(append: Append): void {
     this.pending.push(append);
@@ -42,6 +44,7 @@ export class ModelStore implements LogReader {
     if (entries.length === 0) return;
     const first = entries[0]!.index;
     assert(first <= this.entriesDurable.length + 1, "no gap in the stored log");
+    if (first <= this.entriesDurable.length) this.overwrites++;
     this.entriesDurable.length = first - 1;
     this.entriesDurable.push(...entries);
   }

@@ -1,0 +1,27 @@
+import { expect, test } from "bun:test";
+import { type Coverage, Simulation } from "./simulation.ts";
+
+/** SEED=n runs that seed alone; SEEDS=n runs more of them. */
+const only = process.env["SEED"];
+const first = only === undefined ? 1 : Number(only);
+const count = only === undefined ? Number(process.env["SEEDS"] ?? 100) : 1;
+const steps = 15_000;
+
+test(`${count} random clusters keep every promise, and come back when healed`, () => {
+  const total: Coverage = { elections: 0, crashes: 0, changes: 0, reads: 0, transfers: 0, committed: 0, overwrites: 0 };
+  for (let seed = first; seed < first + count; seed++) {
+    const simulation = new Simulation(seed);
+    try {
+      simulation.run(steps);
+    } catch (error) {
+      const why = error instanceof Error ? error.stack : String(error);
+      throw new Error(`seed ${seed} (replay: SEED=${seed} bun test test/raft/random.test.ts): ${why}`);
+    }
+    for (const key of Object.keys(total) as (keyof Coverage)[]) total[key] += simulation.coverage[key];
+  }
+  console.log(`seeds ${first}..${first + count - 1}:`, JSON.stringify(total));
+  if (count < 100) return;
+  // A run that meets nothing proves nothing.
+  for (const key of Object.keys(total) as (keyof Coverage)[])
+    expect({ [key]: total[key] > count / 10 }).toEqual({ [key]: true });
+}, 120_000);
