@@ -91,6 +91,8 @@ export const limits = {
   /** Of the newest entries, read back into memory at start: what a slow follower may still need, not what a busy hour leaves. */
   logRestoreBytes: 4 * 1024 * 1024,
   applyBatchCommands: 256,
+  /** A cut of apply also ends here: about 5 ms of rows. */
+  applyBatchBytes: 256 * 1024,
   nodes: 1_000,
 } as const;
 

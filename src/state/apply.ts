@@ -76,10 +76,15 @@ export class UnknownCommand extends Error {
 }
 
 /**
- * Applies the next cut of `entries`, at least one and at most about limits.applyBatchCommands commands. The first one must follow the
+ * Applies the next cut of `entries`, at least one and at most about limits.applyBatchCommands commands or
+ * applyBatchBytes, an entry being never split. The first one must follow the
  * database's applied index. Throws UnknownCommand, Fault (the disk) or Bug; rows and index are then as before.
  */
-export function applyEntries(database: ApplyDatabase, entries: readonly CommittedEntry[], options: ApplyOptions): ApplyResult {
+export function applyEntries(
+  database: ApplyDatabase,
+  entries: readonly CommittedEntry[],
+  options: ApplyOptions,
+): ApplyResult {
   const cut = cutOf(entries, options);
   const before = database.applied;
   assert(cut[0]!.index === before + 1, `entry ${cut[0]!.index} does not follow the applied index ${before}`);
@@ -108,8 +113,10 @@ function cutOf(entries: readonly CommittedEntry[], options: ApplyOptions): ReadE
   assert(entries.length > 0, "there is something to apply");
   const cut: ReadEntry[] = [];
   let commands = 0;
+  let bytes = 0;
   for (const entry of entries) {
-    if (commands >= limits.applyBatchCommands) break;
+    if (commands >= limits.applyBatchCommands || bytes >= limits.applyBatchBytes) break;
+    bytes += entry.data.length;
     try {
       const read = readEntry(entry, options);
       for (const batch of read.batches) commands += batch.commands.length;
@@ -128,14 +135,18 @@ function readEntry(entry: CommittedEntry, options: ApplyOptions): ReadEntry {
   const body = decodeEntry(data);
   const level = options.level ?? ownLevel;
   if (body.level > level) {
-    throw new UnknownCommand(`entry ${index} needs level ${body.level}, this binary understands ${level}: install a newer one`);
+    throw new UnknownCommand(
+      `entry ${index} needs level ${body.level}, this binary understands ${level}: install a newer one`,
+    );
   }
   const find = options.commandByTag ?? commandByTag;
   const batches = body.batches.map(decodeBatch);
   for (const batch of batches) {
     for (const [tag] of batch.commands) {
       if (find(tag) === undefined) {
-        throw new UnknownCommand(`entry ${index} holds command ${tag}, which this binary does not know: install a newer one`);
+        throw new UnknownCommand(
+          `entry ${index} holds command ${tag}, which this binary does not know: install a newer one`,
+        );
       }
     }
   }
@@ -203,7 +214,11 @@ class Application {
     if (origin === this.#self) this.#outcomes.push({ serial, index: entry.index, outcomes });
   }
 
-  #command([tag, token, name, role, payload]: Batch["commands"][number], origin: NodeId, entry: EntryScope): Outcome<unknown> {
+  #command(
+    [tag, token, name, role, payload]: Batch["commands"][number],
+    origin: NodeId,
+    entry: EntryScope,
+  ): Outcome<unknown> {
     const command = this.#find(tag);
     assert(command !== undefined, "unknown tags end the cut before");
     let random: Random | undefined;
@@ -232,7 +247,10 @@ class Application {
       const message = error instanceof Error ? error.message : String(error);
       return {
         ok: false,
-        why: { code: "bug", message: `${command.name} failed inside the cluster and was undone; please report it: ${message}` },
+        why: {
+          code: "bug",
+          message: `${command.name} failed inside the cluster and was undone; please report it: ${message}`,
+        },
       };
     }
   }

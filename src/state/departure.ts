@@ -34,7 +34,13 @@ export function endPinnedTo(tx: Tx, context: ApplyContext, node: NodeId, reason:
   }
   for (const job of touched) {
     if (!work.finishIfDone(job)) {
-      context.changed({ topic: "job", kind: "state", job: job.id, state: job.row.state, cancelling: job.row.cancelling === 1 });
+      context.changed({
+        topic: "job",
+        kind: "state",
+        job: job.id,
+        state: job.row.state,
+        cancelling: job.row.cancelling === 1,
+      });
     }
   }
   work.close();

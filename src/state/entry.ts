@@ -13,7 +13,13 @@ import type { Principal } from "./types.ts";
  */
 
 /** [tag, token id, principal name, role, payload] */
-export type CommandRecord = readonly [tag: number, token: string, name: string, role: Principal["role"], payload: unknown];
+export type CommandRecord = readonly [
+  tag: number,
+  token: string,
+  name: string,
+  role: Principal["role"],
+  payload: unknown,
+];
 
 export interface Batch {
   readonly origin: NodeId;

@@ -98,7 +98,8 @@ const selectStates = sql("select id, state from job where id in (select value fr
 /** The states of many jobs; unknown ids are left out. */
 export function jobStates(tx: ReadTx, ids: readonly number[]): Map<number, JobState> {
   const states = new Map<number, JobState>();
-  for (const row of tx.all<{ id: number; state: JobState }>(selectStates, JSON.stringify(ids))) states.set(row.id, row.state);
+  for (const row of tx.all<{ id: number; state: JobState }>(selectStates, JSON.stringify(ids)))
+    states.set(row.id, row.state);
   return states;
 }
 

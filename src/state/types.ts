@@ -19,15 +19,7 @@ export interface Principal {
 }
 
 export type JobState = "queued" | "running" | "succeeded" | "failed" | "cancelled" | "skipped";
-export type TaskState =
-  | "queued"
-  | "running"
-  | "succeeded"
-  | "failed"
-  | "timeout"
-  | "lost"
-  | "cancelled"
-  | "skipped";
+export type TaskState = "queued" | "running" | "succeeded" | "failed" | "timeout" | "lost" | "cancelled" | "skipped";
 
 export const taskStates = [
   "queued",

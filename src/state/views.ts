@@ -43,9 +43,15 @@ export interface AttemptRow {
  * A task with its attempts, oldest first, the present or last one included. While it waits for a retry it shows no node and how its last
  * attempt ended.
  */
-export function taskView(job: StoredJob, row: StoredTask, history: readonly AttemptRow[], tail: Uint8Array | null): TaskView {
+export function taskView(
+  job: StoredJob,
+  row: StoredTask,
+  history: readonly AttemptRow[],
+  tail: Uint8Array | null,
+): TaskView {
   const attempts = history.map(attemptView);
-  if (row.attempt > 0 && row.state !== "queued" && row.attempt > (history.at(-1)?.attempt ?? 0)) attempts.push(attemptView(row));
+  if (row.attempt > 0 && row.state !== "queued" && row.attempt > (history.at(-1)?.attempt ?? 0))
+    attempts.push(attemptView(row));
   return {
     ...placeOf(job, row.task, row.target),
     state: row.state,
@@ -85,7 +91,11 @@ export function rowlessTaskView(job: StoredJob, task: number): TaskView {
   };
 }
 
-function placeOf(job: StoredJob, task: number, target: string | null): Pick<TaskView, "job" | "task" | "index" | "target"> {
+function placeOf(
+  job: StoredJob,
+  task: number,
+  target: string | null,
+): Pick<TaskView, "job" | "task" | "index" | "target"> {
   if (target !== null) return { job: job.id, task, target };
   return job.tasks > 1 ? { job: job.id, task, index: task } : { job: job.id, task };
 }
@@ -104,7 +114,11 @@ function attemptView(row: AttemptRow): AttemptView {
   };
 }
 
-function logView(row: { readonly log_bytes: number | null; readonly log_sha256: string | null; readonly node: number | null }): LogView | null {
+function logView(row: {
+  readonly log_bytes: number | null;
+  readonly log_sha256: string | null;
+  readonly node: number | null;
+}): LogView | null {
   if (row.log_bytes === null || row.log_sha256 === null) return null;
   return { bytes: row.log_bytes, sha256: row.log_sha256, nodes: row.node === null ? [] : [row.node] };
 }

@@ -79,7 +79,14 @@ describe("what apply does not know", () => {
   test("noop and configuration entries only move the index", () => {
     const database = openDatabase();
     const data = new Uint8Array([1, 2]);
-    const result = applyEntries(database, [{ index: 1, kind: "noop", data: new Uint8Array() }, { index: 2, kind: "configuration", data }], { self });
+    const result = applyEntries(
+      database,
+      [
+        { index: 1, kind: "noop", data: new Uint8Array() },
+        { index: 2, kind: "configuration", data },
+      ],
+      { self },
+    );
     expect(result).toEqual({ count: 2, applied: 2, outcomes: [], events: [] });
     expect(database.applied).toBe(2);
   });
@@ -98,7 +105,13 @@ describe("a command with a bug (S4)", () => {
     },
   } as unknown as AnyCommand;
   const find = (tag: number): AnyCommand | undefined => (tag === 900 ? faulty : commandByTag(tag));
-  const command = (id: string, fail: boolean): [number, string, string, "node", unknown] => [900, "", "n1", "node", { id, fail }];
+  const command = (id: string, fail: boolean): [number, string, string, "node", unknown] => [
+    900,
+    "",
+    "n1",
+    "node",
+    { id, fail },
+  ];
 
   test("only the culprit is undone; its outcome is 'bug' and the mesh goes on", () => {
     const cluster = Cluster.of(1, { commandByTag: find });
@@ -106,7 +119,9 @@ describe("a command with a bug (S4)", () => {
     cluster.entry([command("d", false)]);
     const [batch] = cluster.apply();
     expect(batch!.outcomes.map((outcome) => (outcome.ok ? "ok" : outcome.why.code))).toEqual(["ok", "bug", "ok"]);
-    const ids = cluster.database.all<{ id: string }>(sql("select id from token where length(id) = 1 and id != 'j' order by id"));
+    const ids = cluster.database.all<{ id: string }>(
+      sql("select id from token where length(id) = 1 and id != 'j' order by id"),
+    );
     expect(ids.map((row) => row.id)).toEqual(["a", "c", "d"]);
   });
 
@@ -172,7 +187,11 @@ describe("the leader's look at a forwarded batch (S3)", () => {
 
   test("what a node prepared passes", () => {
     const commands = [
-      record("job.submit", { jobs: [{ run: ["a", "b"], retries: { max: 1, backoffMs: 5 }, eachNode: true, on: "a=b" }] }, admin),
+      record(
+        "job.submit",
+        { jobs: [{ run: ["a", "b"], retries: { max: 1, backoffMs: 5 }, eachNode: true, on: "a=b" }] },
+        admin,
+      ),
       record("task.finish", { node: nodeId(1), reports: [] as never[] }, system),
     ];
     expect(checkBatch(batch(commands.slice(0, 1))).ok).toBe(true);
@@ -184,7 +203,9 @@ describe("the leader's look at a forwarded batch (S3)", () => {
       const checked = checkBatch(batch(commands));
       return checked.ok ? "ok" : checked.why.code;
     };
-    expect(codeOf([[10, "", "x", "admin", { jobs: [["n", 1, '{"priority":"high"}', null]], key: null, digest: "" }]])).toBe("invalid");
+    expect(
+      codeOf([[10, "", "x", "admin", { jobs: [["n", 1, '{"priority":"high"}', null]], key: null, digest: "" }]]),
+    ).toBe("invalid");
     expect(codeOf([[10, "", "x", "admin", { jobs: [["n", 1, "{", null]], key: null, digest: "" }]])).toBe("invalid");
     expect(codeOf([record("job.submit", simple, { ...admin, role: "viewer" })])).toBe("forbidden");
     expect(codeOf([record("node.lost", { node: nodeId(1), incarnation: "i" }, admin)])).toBe("forbidden");

@@ -1,8 +1,19 @@
 import { assert } from "../../src/lib/assert.ts";
 import { type NodeId, nodeId, jobId } from "../../src/lib/ids.ts";
 import type { Outcome, RefusalCode } from "../../src/lib/outcome.ts";
-import { type AppliedBatch, type AppliedEntry, applyEntries, type ApplyOptions, type CommittedEntry } from "../../src/state/apply.ts";
-import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../../src/state/commands/index.ts";
+import {
+  type AppliedBatch,
+  type AppliedEntry,
+  applyEntries,
+  type ApplyOptions,
+  type CommittedEntry,
+} from "../../src/state/apply.ts";
+import {
+  type CommandInput,
+  type CommandName,
+  type CommandValue,
+  commandByName,
+} from "../../src/state/commands/index.ts";
 import { type CommandRecord, encodeBatch, encodeEntry } from "../../src/state/entry.ts";
 import { findJob, findTask } from "../../src/state/queries.ts";
 import { schema } from "../../src/state/schema.ts";
@@ -21,7 +32,11 @@ export function openDatabase(): StateDatabase {
   return new StateDatabase({ path: ":memory:", schema });
 }
 
-export function record<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal = system): CommandRecord {
+export function record<Name extends CommandName>(
+  name: Name,
+  input: CommandInput<Name>,
+  by: Principal = system,
+): CommandRecord {
   const definition = commandByName(name);
   return [definition.tag, by.token, by.name, by.role, definition.prepare(input as never, by)];
 }
@@ -52,7 +67,11 @@ export class Cluster {
     const cluster = new Cluster(options);
     const token = { id: "t-admin", hash: "h", name: "admin" };
     cluster.must("cluster.create", { cluster: "c", votersWanted: 5, node: { name: "n1", ...announcement(1) }, token });
-    cluster.must("token.create", { id: "j", hash: "h", name: "join", kind: "join", role: "operator", expiresAt: null, uses: null }, admin);
+    cluster.must(
+      "token.create",
+      { id: "j", hash: "h", name: "join", kind: "join", role: "operator", expiresAt: null, uses: null },
+      admin,
+    );
     for (let number = 2; number <= nodes; number++) cluster.join(number);
     return cluster;
   }
@@ -68,7 +87,11 @@ export class Cluster {
     const batch = encodeBatch({ origin, serial, floor, commands: records });
     const index = this.log.length + 1;
     const random = new Uint8Array(16).fill(index);
-    const entry: CommittedEntry = { index, kind: "command", data: encodeEntry({ at, random, level, batches: [batch] }) };
+    const entry: CommittedEntry = {
+      index,
+      kind: "command",
+      data: encodeEntry({ at, random, level, batches: [batch] }),
+    };
     this.log.push(entry);
     return entry;
   }
@@ -84,7 +107,11 @@ export class Cluster {
     return outcomes;
   }
 
-  propose<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal = system): Outcome<CommandValue<Name>> {
+  propose<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+    by: Principal = system,
+  ): Outcome<CommandValue<Name>> {
     this.entry([record(name, input, by)]);
     return this.apply()[0]!.outcomes[0] as Outcome<CommandValue<Name>>;
   }
@@ -96,7 +123,11 @@ export class Cluster {
   }
 
   /** The refusal's code and message. */
-  refused<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal = system): [RefusalCode, string] {
+  refused<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+    by: Principal = system,
+  ): [RefusalCode, string] {
     const outcome = this.propose(name, input, by);
     assert(!outcome.ok, `${name} was not refused`);
     return [outcome.why.code, outcome.why.message];
@@ -109,13 +140,31 @@ export class Cluster {
   }
 
   assign(job: number, node: number, ...tasks: (readonly [task: number, attempt: number])[]): number {
-    const { refused } = this.must("unit.assign", { units: [{ job: jobId(job), node: nodeId(node), tasks: tasks.map(([task, attempt]) => [task, attempt] as [number, number]) }] });
+    const { refused } = this.must("unit.assign", {
+      units: [
+        {
+          job: jobId(job),
+          node: nodeId(node),
+          tasks: tasks.map(([task, attempt]) => [task, attempt] as [number, number]),
+        },
+      ],
+    });
     return refused.reduce((sum, unit) => sum + unit.tasks.length, 0);
   }
 
   /** Reports the end of an attempt; true when it was taken. */
-  finish(job: number, task: number, attempt: number, node: number, state: Report["state"] = "succeeded", more: Partial<Report> = {}): boolean {
-    const { refused } = this.must("task.finish", { node: nodeId(node), reports: [report(job, task, attempt, state, more)] });
+  finish(
+    job: number,
+    task: number,
+    attempt: number,
+    node: number,
+    state: Report["state"] = "succeeded",
+    more: Partial<Report> = {},
+  ): boolean {
+    const { refused } = this.must("task.finish", {
+      node: nodeId(node),
+      reports: [report(job, task, attempt, state, more)],
+    });
     return refused.length === 0;
   }
 
@@ -148,13 +197,41 @@ export function announcement(number: number): {
   version: string;
 } {
   const [api, peer] = [`127.0.0.1:${7400 + number}`, `127.0.0.1:${7500 + number}`];
-  return { incarnation: `i${number}`, api, peer, labels: { number: String(number) }, slots: 4, ioTasks: 8, level: 1, version: "0" };
+  return {
+    incarnation: `i${number}`,
+    api,
+    peer,
+    labels: { number: String(number) },
+    slots: 4,
+    ioTasks: 8,
+    level: 1,
+    version: "0",
+  };
 }
 
-export function report(job: number, task: number, attempt: number, state: Report["state"] = "succeeded", more: Partial<Report> = {}): Report {
+export function report(
+  job: number,
+  task: number,
+  attempt: number,
+  state: Report["state"] = "succeeded",
+  more: Partial<Report> = {},
+): Report {
   const exitCode = state === "succeeded" ? 0 : state === "failed" ? 1 : null;
   const tail = new TextEncoder().encode("out");
-  return { job: jobId(job), task, attempt, state, exitCode, signal: null, reason: undefined, startedAt: 5, finishedAt: 6, tail, log: undefined, ...more };
+  return {
+    job: jobId(job),
+    task,
+    attempt,
+    state,
+    exitCode,
+    signal: null,
+    reason: undefined,
+    startedAt: 5,
+    finishedAt: 6,
+    tail,
+    log: undefined,
+    ...more,
+  };
 }
 
 /** What a payload looks like after it was in the log. */

@@ -8,11 +8,14 @@ import { problemsOf } from "./problems.ts";
 export function checkBatch(batch: Batch): Outcome<undefined> {
   for (const [tag, , name, role, payload] of batch.commands) {
     const command = commandByTag(tag);
-    if (command === undefined) return refuse("invalid", `command ${tag} is not known here: the leader runs an older version`);
+    if (command === undefined)
+      return refuse("invalid", `command ${tag} is not known here: the leader runs an older version`);
     if (!may(role, command.right)) return refuse("forbidden", `${command.name} is not for ${name} (${role})`);
     const checked = command.payload.safeParse(payload);
     if (!checked.success) {
-      return refuse("invalid", `${command.name} was forwarded in a wrong shape`, { details: problemsOf(checked.error) });
+      return refuse("invalid", `${command.name} was forwarded in a wrong shape`, {
+        details: problemsOf(checked.error),
+      });
     }
   }
   return accept(undefined);

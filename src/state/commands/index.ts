@@ -43,11 +43,15 @@ type CommandOf<Name extends CommandName> = Extract<Command, { readonly name: Nam
 
 /** What `propose` takes: the input after its schema has read it. */
 export type CommandInput<Name extends CommandName> =
-  CommandOf<Name> extends CommandDefinition<Name, infer _Tag, infer Input, infer _Payload, infer _Value> ? Input : never;
+  CommandOf<Name> extends CommandDefinition<Name, infer _Tag, infer Input, infer _Payload, infer _Value>
+    ? Input
+    : never;
 
 /** What an accepted command gives. */
 export type CommandValue<Name extends CommandName> =
-  CommandOf<Name> extends CommandDefinition<Name, infer _Tag, infer _Input, infer _Payload, infer Value> ? Value : never;
+  CommandOf<Name> extends CommandDefinition<Name, infer _Tag, infer _Input, infer _Payload, infer Value>
+    ? Value
+    : never;
 
 /** A command whose types are not known where it is used: found by a tag of the wire. */
 export type AnyCommand = CommandDefinition<string, number, never, never, unknown>;
@@ -55,7 +59,10 @@ export type AnyCommand = CommandDefinition<string, number, never, never, unknown
 const byTag: (AnyCommand | undefined)[] = [];
 const byName = new Map<string, AnyCommand>();
 for (const one of commands as unknown as readonly AnyCommand[]) {
-  assert(byTag[one.tag] === undefined && !byName.has(one.name), `two commands have the tag ${one.tag} or the name ${one.name}`);
+  assert(
+    byTag[one.tag] === undefined && !byName.has(one.name),
+    `two commands have the tag ${one.tag} or the name ${one.name}`,
+  );
   byTag[one.tag] = one;
   byName.set(one.name, one);
 }
@@ -72,7 +79,10 @@ export function commandByTag(tag: number): AnyCommand | undefined {
 }
 
 /** The list does not compile when a tag is used twice or is a retired one. */
-type TagsOnce<List extends readonly { readonly tag: number }[], Seen extends number = RetiredTag> = List extends readonly [
+type TagsOnce<
+  List extends readonly { readonly tag: number }[],
+  Seen extends number = RetiredTag,
+> = List extends readonly [
   infer First extends { readonly tag: number },
   ...infer Rest extends readonly { readonly tag: number }[],
 ]

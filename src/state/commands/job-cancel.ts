@@ -29,7 +29,11 @@ export const jobCancel = command<JobCancelled>()({
     if (job === undefined) return refuse("not-found", `there is no job ${id}`);
     const { row } = job;
     if (row.finished_at !== null) return refuse("conflict", `job ${id} has ended already: ${row.state}`);
-    const value = (state: JobState, cancelling: boolean): { id: JobId; state: JobState; cancelling: boolean } => ({ id, state, cancelling });
+    const value = (state: JobState, cancelling: boolean): { id: JobId; state: JobState; cancelling: boolean } => ({
+      id,
+      state,
+      cancelling,
+    });
     if (row.cancelling === 1) return accept(value(row.state, true));
     if (row.rest === "queued") work.stop(job, "cancelled", `cancelled by ${by}`);
     row.cancelling = 1;

@@ -45,7 +45,11 @@ export const jobSubmit = command<JobSubmitted>()({
       .array(specSchema)
       .min(1, "needs at least one job")
       .max(limits.specsPerRequest, `at most ${limits.specsPerRequest} jobs a request`),
-    key: z.string().min(1).max(limits.idempotencyKeyLength, `at most ${limits.idempotencyKeyLength} characters`).optional(),
+    key: z
+      .string()
+      .min(1)
+      .max(limits.idempotencyKeyLength, `at most ${limits.idempotencyKeyLength} characters`)
+      .optional(),
     digest: z.string().max(128).optional(),
   }),
   payload: z.strictObject({
@@ -61,9 +65,13 @@ export const jobSubmit = command<JobSubmitted>()({
   apply(tx, { jobs, key, digest }, context) {
     if (key !== null) {
       const earlier = idempotencyOf(tx, context.by.token, key);
-      if (earlier?.digest === digest) return accept({ first: jobId(earlier.first), count: earlier.count, repeated: true });
+      if (earlier?.digest === digest)
+        return accept({ first: jobId(earlier.first), count: earlier.count, repeated: true });
       if (earlier !== undefined) {
-        return refuse("conflict", `the idempotency key was used for another request (job ${earlier.first}): use a new key`);
+        return refuse(
+          "conflict",
+          `the idempotency key was used for another request (job ${earlier.first}): use a new key`,
+        );
       }
     }
     const pinned = resolveEachNode(tx, jobs);
@@ -95,7 +103,9 @@ export const jobSubmit = command<JobSubmitted>()({
 
 function payloadOf(spec: Spec): JobPayload {
   const text = JSON.stringify(spec);
-  return spec.eachNode === true ? [displayName(spec), 0, text, spec.on ?? ""] : [displayName(spec), spec.count ?? 1, text, null];
+  return spec.eachNode === true
+    ? [displayName(spec), 0, text, spec.on ?? ""]
+    : [displayName(spec), spec.count ?? 1, text, null];
 }
 
 /** The nodes of every each_node job, frozen now; a refusal when one of them has none. Nothing is read when there is no such job. */

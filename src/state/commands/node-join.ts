@@ -35,9 +35,13 @@ export const nodeJoin = command<NodeJoined>()({
     if (problem !== undefined) return refuse("unauthorized", `${problem}: make one with 'skein cluster token'`);
     if (present !== undefined) {
       const where = present.api === "" ? "" : ` at ${present.api}`;
-      return refuse("conflict", `a node named ${name} is in the cluster already${where}: choose another --name, or remove it first`);
+      return refuse(
+        "conflict",
+        `a node named ${name} is in the cluster already${where}: choose another --name, or remove it first`,
+      );
     }
-    if (allNodes(tx).length >= limits.nodes) return refuse("conflict", `the cluster has ${limits.nodes} nodes, and that is the limit`);
+    if (allNodes(tx).length >= limits.nodes)
+      return refuse("conflict", `the cluster has ${limits.nodes} nodes, and that is the limit`);
     const id = nodeId(newNodeId(tx));
     insertNode(tx, id, name, payload, context.at);
     useToken(tx, joinToken);

@@ -26,7 +26,10 @@ export const nodeSeen = command<NodeSeen>()({
     if (node === undefined) {
       const known = payload.node < readCounter(tx).next_node;
       const text = known ? "was removed from this cluster" : "is not known to this cluster";
-      return refuse("not-found", `node ${payload.node} ${text}: start it with an empty data directory and a join token`);
+      return refuse(
+        "not-found",
+        `node ${payload.node} ${text}: start it with an empty data directory and a join token`,
+      );
     }
     const state = node.state === "lost" ? "up" : node.state;
     updateNode(tx, node.id, payload, state, context.at);

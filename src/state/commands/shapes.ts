@@ -12,11 +12,23 @@ export const jobIdShape = id.transform(jobId);
 
 /** A job's id, as a number or as the digits of a path. */
 export const jobIdInput = z
-  .union([id, z.string().regex(/^\d{1,15}$/).transform(Number).pipe(id)], { error: "not a job id: ids are whole numbers" })
+  .union(
+    [
+      id,
+      z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .transform(Number)
+        .pipe(id),
+    ],
+    { error: "not a job id: ids are whole numbers" },
+  )
   .transform(jobId);
 
 /** A node by id or name. */
-export const nodeReference = z.union([id, z.string().min(1).max(limits.nameLength)], { error: "not a node's id or name" });
+export const nodeReference = z.union([id, z.string().min(1).max(limits.nameLength)], {
+  error: "not a node's id or name",
+});
 
 /** Whole number of a clock, epoch ms, or of a counter. */
 export const count = z.number().int().nonnegative();
@@ -28,21 +40,23 @@ export const nameShape = z
   .min(1, "must not be empty")
   .max(limits.nameLength, `must not be longer than ${limits.nameLength} characters`);
 
-export const labelsShape = z.record(z.string(), z.string({ error: "a label's value is text" })).superRefine((labels, context) => {
-  const entries = Object.entries(labels);
-  if (entries.length > limits.labelsPerThing) {
-    context.addIssue({ code: "custom", message: `at most ${limits.labelsPerThing} labels` });
-  }
-  for (const [key, value] of entries) {
-    if (!isLabel(key, value) || key.length > limits.labelLength || value.length > limits.labelLength) {
-      context.addIssue({
-        code: "custom",
-        path: [key],
-        message: `not a label: letters, digits and -_./ only, at most ${limits.labelLength} characters`,
-      });
+export const labelsShape = z
+  .record(z.string(), z.string({ error: "a label's value is text" }))
+  .superRefine((labels, context) => {
+    const entries = Object.entries(labels);
+    if (entries.length > limits.labelsPerThing) {
+      context.addIssue({ code: "custom", message: `at most ${limits.labelsPerThing} labels` });
     }
-  }
-});
+    for (const [key, value] of entries) {
+      if (!isLabel(key, value) || key.length > limits.labelLength || value.length > limits.labelLength) {
+        context.addIssue({
+          code: "custom",
+          path: [key],
+          message: `not a label: letters, digits and -_./ only, at most ${limits.labelLength} characters`,
+        });
+      }
+    }
+  });
 
 /** What a node says of itself, but for its name. Addresses are "" until it listens. */
 export const announcementFields = {
@@ -60,7 +74,11 @@ export const newNodeShape = z.strictObject({ name: nameShape, ...announcementFie
 export type NewNode = z.output<typeof newNodeShape>;
 
 /** A token as the log may hold it: the hash of its secret alone (K1). */
-export const newTokenShape = z.strictObject({ id: z.string().min(1).max(64), hash: z.string().min(1).max(128), name: nameShape });
+export const newTokenShape = z.strictObject({
+  id: z.string().min(1).max(64),
+  hash: z.string().min(1).max(128),
+  name: nameShape,
+});
 export type NewToken = z.output<typeof newTokenShape>;
 
 export const roleShape = z.enum(["viewer", "operator", "admin"]);

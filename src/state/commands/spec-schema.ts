@@ -13,7 +13,8 @@ function duration(options: { readonly positive?: boolean } = {}): z.ZodType<numb
   return z.string({ error: durationForm }).transform((text, context) => {
     const ms = parseDuration(text);
     if (ms === undefined) context.addIssue({ code: "custom", message: `"${text}" is not a duration: ${durationForm}` });
-    else if (options.positive === true && ms === 0) context.addIssue({ code: "custom", message: "must be longer than 0" });
+    else if (options.positive === true && ms === 0)
+      context.addIssue({ code: "custom", message: "must be longer than 0" });
     else if (ms > yearMs) context.addIssue({ code: "custom", message: "must not be longer than 366d" });
     else return ms;
     return z.NEVER;
@@ -56,9 +57,14 @@ const environment = z
     for (const [name, value] of Object.entries(env)) {
       bytes += name.length + value.length + 2;
       if (!environmentName.test(name)) {
-        context.addIssue({ code: "custom", path: [name], message: "not a variable's name: letters, digits and _ only" });
+        context.addIssue({
+          code: "custom",
+          path: [name],
+          message: "not a variable's name: letters, digits and _ only",
+        });
       }
-      if (value.includes("\0")) context.addIssue({ code: "custom", path: [name], message: "must not contain a NUL character" });
+      if (value.includes("\0"))
+        context.addIssue({ code: "custom", path: [name], message: "must not contain a NUL character" });
     }
     if (bytes > limits.environmentBytes) {
       context.addIssue({ code: "custom", message: `must be at most ${limits.environmentBytes} bytes together` });
@@ -76,11 +82,17 @@ const run = z.union(
       .max(4096, "at most 4096 arguments")
       .refine((list) => list[0] !== "", "the first word is the program and must not be empty"),
   ],
-  { error: (issue) => (isEmptyRun(issue.input) ? "must not be empty" : "must be text for /bin/sh -c, or a list of words") },
+  {
+    error: (issue) =>
+      isEmptyRun(issue.input) ? "must not be empty" : "must be text for /bin/sh -c, or a list of words",
+  },
 );
 
 function isEmptyRun(input: unknown): boolean {
-  return (typeof input === "string" && input.trim() === "") || (Array.isArray(input) && (input.length === 0 || input[0] === ""));
+  return (
+    (typeof input === "string" && input.trim() === "") ||
+    (Array.isArray(input) && (input.length === 0 || input[0] === ""))
+  );
 }
 
 const selector = z.string({ error: `must be text like "zone=eu,gpu!=none"` }).superRefine((value, context) => {
@@ -89,18 +101,30 @@ const selector = z.string({ error: `must be text like "zone=eu,gpu!=none"` }).su
 });
 
 const share = /^\d{1,3}(\.\d+)?%$/;
+const failuresForm = `must be a number of tasks, or a share like "10%"`;
 const maxFailures = z.union(
-  [whole(0, limits.arrayTasks), z.string().refine((value) => share.test(value) && Number.parseFloat(value) <= 100)],
-  { error: `must be a number of tasks, or a share like "10%"` },
+  [
+    whole(0, limits.arrayTasks),
+    z.string().refine((value) => share.test(value) && Number.parseFloat(value) <= 100, failuresForm),
+  ],
+  { error: failuresForm },
 );
 
 const retries = z.strictObject(
   {
     max: whole(0, 1000),
     backoff: duration().optional(),
-    factor: z.number({ error: "must be a number" }).min(1, "must be at least 1").max(100, "must be at most 100").optional(),
+    factor: z
+      .number({ error: "must be a number" })
+      .min(1, "must be at least 1")
+      .max(100, "must be at most 100")
+      .optional(),
     cap: duration({ positive: true }).optional(),
-    jitter: z.number({ error: "must be a number from 0 to 1" }).min(0, "must be at least 0").max(1, "must be at most 1").optional(),
+    jitter: z
+      .number({ error: "must be a number from 0 to 1" })
+      .min(0, "must be at least 0")
+      .max(1, "must be at most 1")
+      .optional(),
     on: z
       .array(z.enum(["failed", "timeout"], { error: `must be "failed" or "timeout"` }))
       .min(1, "must name failed, timeout or both")
@@ -110,7 +134,10 @@ const retries = z.strictObject(
   { error: (issue) => (issue.code === "invalid_type" ? "must be a map like {max: 3, backoff: 2s}" : undefined) },
 );
 
-const later = z.unknown().refine((value) => value === undefined, "not supported by this version yet").optional();
+const later = z
+  .unknown()
+  .refine((value) => value === undefined, "not supported by this version yet")
+  .optional();
 
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
@@ -164,7 +191,11 @@ export const specFields = z.strictObject({
     .strictObject({ tail: size(limits.tailMaxBytes, "64KiB").optional(), keep: size(2 ** 40, "1TiB").optional() })
     .optional(),
   noop: z
-    .strictObject({ for: duration().optional(), output: size(limits.logKeepBytes, "64MiB").optional(), exit: whole(0, 255).optional() })
+    .strictObject({
+      for: duration().optional(),
+      output: size(limits.logKeepBytes, "64MiB").optional(),
+      exit: whole(0, 255).optional(),
+    })
     .optional(),
   labels: labelsShape.optional(),
   ttl: duration().optional(),
@@ -177,9 +208,11 @@ type Fields = z.output<typeof specFields>;
 /** A spec as people write it -> {@link Spec}. `idempotency_key` is the request's, not the job's: routes take it out before. */
 export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, context) => {
   const parsed = specFields.safeParse(raw);
-  if (!parsed.success) for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
+  if (!parsed.success)
+    for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
   // Rules between fields are checked on what was written, so that they are reported together with the fields' own problems.
-  if (typeof raw === "object" && raw !== null && !Array.isArray(raw)) checkTogether(raw as Record<string, unknown>, context);
+  if (typeof raw === "object" && raw !== null && !Array.isArray(raw))
+    checkTogether(raw as Record<string, unknown>, context);
   else if (parsed.success) return z.NEVER;
   return parsed.success ? normalise(parsed.data) : z.NEVER;
 });
@@ -246,7 +279,11 @@ function normaliseRetries(fields: NonNullable<Fields["retries"]>): NonNullable<S
 type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
 
 const ms = z.number().int().min(0).max(yearMs);
-const bytes = z.number().int().min(0).max(2 ** 40);
+const bytes = z
+  .number()
+  .int()
+  .min(0)
+  .max(2 ** 40);
 
 /** A normalised spec as it stands in a payload: the leader's second look at what a follower forwarded (S3). */
 export const normalisedSpec: z.ZodType<Spec, unknown> = z.strictObject({
@@ -278,7 +315,11 @@ export const normalisedSpec: z.ZodType<Spec, unknown> = z.strictObject({
   maxFailures: z.union([z.number(), z.string().regex(share)]).exactOptional(),
   output: z.strictObject({ tailBytes: bytes.exactOptional(), keepBytes: bytes.exactOptional() }).exactOptional(),
   noop: z
-    .strictObject({ forMs: ms.exactOptional(), outputBytes: bytes.exactOptional(), exit: z.number().int().exactOptional() })
+    .strictObject({
+      forMs: ms.exactOptional(),
+      outputBytes: bytes.exactOptional(),
+      exit: z.number().int().exactOptional(),
+    })
     .exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),
   ttlMs: ms.exactOptional(),

@@ -38,7 +38,13 @@ const report = z.strictObject({
     .transform((log) => log ?? undefined),
 });
 
-const shape = z.strictObject({ node: nodeIdShape, reports: z.array(report).min(1).max(limits.assignmentsPerEntry * 8) });
+const shape = z.strictObject({
+  node: nodeIdShape,
+  reports: z
+    .array(report)
+    .min(1)
+    .max(limits.assignmentsPerEntry * 8),
+});
 
 export const taskFinish = command<TasksFinished>()({
   name: "task.finish",

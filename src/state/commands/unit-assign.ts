@@ -25,7 +25,11 @@ interface UnitsAssigned {
 const shape = z.strictObject({
   units: z
     .array(
-      z.strictObject({ job: jobIdShape, node: nodeIdShape, tasks: z.array(taskAttempt).min(1).max(limits.assignmentsPerEntry) }),
+      z.strictObject({
+        job: jobIdShape,
+        node: nodeIdShape,
+        tasks: z.array(taskAttempt).min(1).max(limits.assignmentsPerEntry),
+      }),
     )
     .min(1)
     .max(limits.assignmentsPerEntry),
@@ -51,7 +55,9 @@ export const unitAssign = command<UnitsAssigned>()({
       const job = work.jobs.get(unit.job);
       if (!nodes.has(unit.node)) nodes.set(unit.node, nodeById(tx, unit.node));
       const open = job !== undefined && nodes.get(unit.node)?.state === "up" && isOpen(job);
-      const tasks = open ? unit.tasks.filter(([task, attempt]) => !assign(tx, context, job, task, attempt, unit.node)) : unit.tasks;
+      const tasks = open
+        ? unit.tasks.filter(([task, attempt]) => !assign(tx, context, job, task, attempt, unit.node))
+        : unit.tasks;
       if (tasks.length > 0) refused.push({ job: unit.job, node: unit.node, tasks });
     }
     work.close();

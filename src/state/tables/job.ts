@@ -68,7 +68,15 @@ export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: n
 }
 
 /** A job whose tasks all have rows from the beginning. */
-export function insertPinnedJob(tx: Tx, id: number, name: string, tasks: number, at: number, by: string, spec: string): void {
+export function insertPinnedJob(
+  tx: Tx,
+  id: number,
+  name: string,
+  tasks: number,
+  at: number,
+  by: string,
+  spec: string,
+): void {
   tx.run(insertPinned, id, name, tasks, tasks, at, by, spec);
 }
 

@@ -33,7 +33,9 @@ const columns = `job, task, state, attempt, node, pin, target, fence, tries, los
   exit_code, signal, reason, log_bytes, log_sha256, tail_dropped, ifnull(length(tail), 0) as tail_size`;
 
 const select = sql(`select ${columns} from task where job = ? and task = ?`);
-const selectRunningOn = sql(`select ${columns} from task where state = 'running' and node = ? order by fence, job, task`);
+const selectRunningOn = sql(
+  `select ${columns} from task where state = 'running' and node = ? order by fence, job, task`,
+);
 const selectRunningOf = sql(
   `select ${columns} from task where state = 'running' and node in (select id from node) and job = ? order by task`,
 );
@@ -105,15 +107,45 @@ const finish = sql(
   `update task set state = ?, exit_code = ?, signal = ?, reason = ?, started_at = ?, finished_at = ?, log_bytes = ?, log_sha256 = ?,
    tail_dropped = ?, tail = ? where job = ? and task = ?`,
 );
-const endWaiting = sql("update task set state = ?, reason = ?, finished_at = ?, not_before = 0 where job = ? and task = ?");
+const endWaiting = sql(
+  "update task set state = ?, reason = ?, finished_at = ?, not_before = 0 where job = ? and task = ?",
+);
 
-export function finishTask(tx: Tx, job: number, task: number, ended: Ended, tail: Uint8Array | null, tailDropped: boolean): void {
+export function finishTask(
+  tx: Tx,
+  job: number,
+  task: number,
+  ended: Ended,
+  tail: Uint8Array | null,
+  tailDropped: boolean,
+): void {
   const { state, exitCode, signal, reason, startedAt, finishedAt, logBytes, logSha256 } = ended;
-  tx.run(finish, state, exitCode, signal, reason, startedAt, finishedAt, logBytes, logSha256, tailDropped ? 1 : 0, tail, job, task);
+  tx.run(
+    finish,
+    state,
+    exitCode,
+    signal,
+    reason,
+    startedAt,
+    finishedAt,
+    logBytes,
+    logSha256,
+    tailDropped ? 1 : 0,
+    tail,
+    job,
+    task,
+  );
 }
 
 /** A queued task ends without another attempt. */
-export function endWaitingTask(tx: Tx, job: number, task: number, state: TaskState, reason: string | null, at: number): void {
+export function endWaitingTask(
+  tx: Tx,
+  job: number,
+  task: number,
+  state: TaskState,
+  reason: string | null,
+  at: number,
+): void {
   tx.run(endWaiting, state, reason, at, job, task);
 }
 

@@ -1,0 +1,147 @@
+import { describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
+import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
+import { admin, announcement, Cluster } from "./support.ts";
+
+const joining = (
+  number: number,
+  joinToken = "j",
+): Parameters<Cluster["must"]>[1] & { name: string; token: { id: string } } =>
+  ({
+    name: `n${number}`,
+    ...announcement(number),
+    joinToken,
+    token: { id: `t-${number}`, hash: "h", name: `node n${number}` },
+  }) as never;
+
+const joinToken = {
+  id: "k",
+  hash: "h",
+  name: "join",
+  kind: "join",
+  role: "operator",
+  expiresAt: null,
+  uses: null,
+} as const;
+
+describe("a cluster", () => {
+  test("is created once", () => {
+    const cluster = Cluster.of(1);
+    expect(clusterRow(cluster.database)).toEqual({ cluster: "c", level: 1, votersWanted: 5, createdAt: cluster.now });
+    expect(findToken(cluster.database, "t-admin")).toMatchObject({
+      kind: "api",
+      role: "admin",
+      revoked: false,
+      expiresAt: null,
+    });
+    const again = {
+      cluster: "d",
+      votersWanted: 3,
+      node: { name: "x", ...announcement(1) },
+      token: { id: "z", hash: "h", name: "admin" },
+    };
+    expect(cluster.refused("cluster.create", again)).toEqual(["conflict", "the cluster c exists already"]);
+  });
+});
+
+describe("joining", () => {
+  test("gives the next id and an operator's token of the node's own", () => {
+    const cluster = Cluster.of(1);
+    expect(cluster.join(2)).toBe(nodeId(2));
+    expect(findNode(cluster.database, "n2")).toMatchObject({
+      id: 2,
+      state: "up",
+      labels: { number: "2" },
+      slots: 4,
+      ioTasks: 8,
+    });
+    expect(findToken(cluster.database, "t-2")).toMatchObject({ role: "operator", node: 2 });
+  });
+
+  test("the same request again gets the same id and uses the token once", () => {
+    const cluster = Cluster.of(1);
+    cluster.must("token.create", { ...joinToken, uses: 1 }, admin);
+    for (let attempt = 0; attempt < 2; attempt++)
+      expect(cluster.must("node.join", joining(2, "k") as never).node).toBe(nodeId(2));
+    expect(listNodes(cluster.database)).toHaveLength(2);
+  });
+
+  test("each fault of a token has its own words", () => {
+    const cluster = Cluster.of(1);
+    cluster.must("token.create", { ...joinToken, id: "once", uses: 1 }, admin);
+    cluster.must("token.create", { ...joinToken, id: "old", expiresAt: cluster.now }, admin);
+    cluster.must("token.create", { ...joinToken, id: "revoked" }, admin);
+    cluster.must("token.revoke", { id: "revoked" }, admin);
+    cluster.must("node.join", joining(2, "once") as never);
+    const message = (token: string): string => {
+      const [code, text] = cluster.refused("node.join", joining(3, token) as never);
+      expect(code).toBe("unauthorized");
+      return text.replace(": make one with 'skein cluster token'", "");
+    };
+    expect(["nothing", "t-admin", "once", "old", "revoked"].map(message)).toEqual([
+      "the join token is not known to this cluster",
+      "this is an API token, not a join token",
+      "the join token has been used as often as it may be",
+      "the join token has expired",
+      "the join token was revoked",
+    ]);
+  });
+
+  test("a name that is taken is refused with the address of its owner", () => {
+    const cluster = Cluster.of(2);
+    const other = { ...joining(2), incarnation: "another" };
+    expect(cluster.refused("node.join", other as never)).toEqual([
+      "conflict",
+      "a node named n2 is in the cluster already at 127.0.0.1:7402: choose another --name, or remove it first",
+    ]);
+  });
+});
+
+describe("a node's life", () => {
+  test("lost is declared once, for the run that fell silent, and its next start makes it up again", () => {
+    const cluster = Cluster.of(2);
+    const node = nodeId(2);
+    expect(cluster.refused("node.lost", { node, incarnation: "earlier" })[0]).toBe("conflict");
+    cluster.must("node.lost", { node, incarnation: "i2" });
+    expect(findNode(cluster.database, 2)?.state).toBe("lost");
+    expect(cluster.refused("node.lost", { node, incarnation: "i2" })).toEqual(["conflict", "node 2 is lost already"]);
+    expect(cluster.refused("node.drain", { node: 2 }, admin)[0]).toBe("conflict");
+    cluster.must("node.seen", { node, ...announcement(2), incarnation: "next", slots: 9 });
+    expect(findNode(cluster.database, 2)).toMatchObject({ state: "up", incarnation: "next", slots: 9 });
+  });
+
+  test("draining outlives a restart and ends when a person says so", () => {
+    const cluster = Cluster.of(2);
+    cluster.must("node.drain", { node: "n2" }, admin);
+    cluster.must("node.seen", { node: nodeId(2), ...announcement(2) });
+    expect(findNode(cluster.database, 2)?.state).toBe("draining");
+    expect(cluster.must("node.undrain", { node: 2 }, admin)).toEqual({ node: nodeId(2), state: "up" });
+    expect(cluster.changes()).toEqual([{ topic: "node", kind: "changed", node: nodeId(2) }]);
+  });
+
+  test("a removed node is gone: its work moves on, its token ends, its id is not used again, and it is told so", () => {
+    const cluster = Cluster.of(2);
+    const job = cluster.submit();
+    cluster.assign(job, 2, [0, 1]);
+    expect(cluster.must("node.remove", { node: "n2" }, admin)).toEqual({ node: nodeId(2), attempts: 1 });
+    expect(cluster.changes()).toContainEqual({ topic: "node", kind: "removed", node: nodeId(2) });
+    expect(cluster.job(job).counts.queued).toBe(1);
+    expect(findToken(cluster.database, "t-2")?.revoked).toBe(true);
+    expect(cluster.refused("node.seen", { node: nodeId(2), ...announcement(2) })[1]).toContain(
+      "was removed from this cluster",
+    );
+    expect(cluster.refused("node.seen", { node: nodeId(9), ...announcement(9) })[1]).toContain(
+      "is not known to this cluster",
+    );
+    expect(cluster.must("node.join", { ...joining(2), token: { id: "new", hash: "h", name: "x" } } as never).node).toBe(
+      nodeId(3),
+    );
+  });
+
+  test("is found by id, digits or name", () => {
+    const cluster = Cluster.of(2);
+    expect([2, "2", "n2"].map((reference) => findNode(cluster.database, reference)?.name)).toEqual(["n2", "n2", "n2"]);
+    expect(findNode(cluster.database, "n9")).toBeUndefined();
+    expect(cluster.refused("node.remove", { node: "n9" }, admin)).toEqual(["not-found", "there is no node n9"]);
+  });
+});

@@ -1,0 +1,174 @@
+import { describe, expect, test } from "bun:test";
+import { commandByName } from "../../src/state/commands/index.ts";
+import { problemsOf } from "../../src/state/commands/problems.ts";
+import { normalisedSpec, specSchema } from "../../src/state/commands/spec-schema.ts";
+import { displayName, failuresAllowed, renderSpec, slotsOf } from "../../src/state/spec.ts";
+import type { Spec } from "../../src/state/types.ts";
+
+function problems(spec: unknown): Record<string, string> {
+  const read = specSchema.safeParse(spec);
+  expect(read.success).toBe(false);
+  return Object.fromEntries(problemsOf(read.error!).map(({ path, message }) => [path, message]));
+}
+
+const read = (spec: unknown): Spec => specSchema.parse(spec);
+
+const full = {
+  name: "docs",
+  run: ["make", "-j4"],
+  env: { MODE: "release" },
+  dir: "/srv/docs",
+  stdin: "text",
+  count: 8,
+  on: "zone=eu,gpu!=none",
+  slots: 2,
+  parallel: 10,
+  priority: 60,
+  timeout: "10m",
+  grace: "5s",
+  retries: { max: 3, backoff: "2s", factor: 2, cap: "1m", jitter: 0.1, on: ["failed"] },
+  on_lost: "fail",
+  max_failures: "10%",
+  output: { tail: "2KiB", keep: "64MiB" },
+  labels: { team: "docs" },
+  ttl: "7d",
+};
+
+describe("a spec as people write it", () => {
+  test("is read into milliseconds and bytes, with nothing where nothing was written", () => {
+    expect(read({ run: "true" })).toEqual({ run: "true" });
+    expect(read({ driver: "noop", noop: { for: "50ms", output: "1KiB", exit: 3 } })).toEqual({
+      driver: "noop",
+      noop: { forMs: 50, outputBytes: 1024, exit: 3 },
+    });
+    const spec = read(full);
+    expect(spec.timeoutMs).toBe(600_000);
+    expect(spec.retries).toEqual({ max: 3, backoffMs: 2000, factor: 2, capMs: 60_000, jitter: 0.1, on: ["failed"] });
+    expect(spec.output).toEqual({ tailBytes: 2048, keepBytes: 67_108_864 });
+  });
+
+  test("is shown as it was written, and read again gives the same", () => {
+    expect(renderSpec(read(full))).toEqual(full);
+    expect(read(renderSpec(read(full)))).toEqual(read(full));
+  });
+
+  test("passes the leader's check once it is normalised", () => {
+    expect(normalisedSpec.safeParse(JSON.parse(JSON.stringify(read(full)))).success).toBe(true);
+    expect(normalisedSpec.safeParse({ timeout: "5s" }).success).toBe(false);
+  });
+
+  test("five mistakes are all reported, each with its path", () => {
+    const found = problems({
+      count: 0,
+      each_node: true,
+      timeout: "-5s",
+      retries: { max: -1, jiter: 1 },
+      colour: "red",
+      on: "a=b=c d",
+    });
+    expect(Object.keys(found).sort()).toEqual([
+      "colour",
+      "count",
+      "on",
+      "retries.jiter",
+      "retries.max",
+      "run",
+      "timeout",
+    ]);
+    expect(found["timeout"]).toBe(`"-5s" is not a duration: write text with units, like "90s" or "1h30m"`);
+    expect(found["colour"]).toBe("no such key");
+    expect(found["run"]).toBe("is required: what should the job run?");
+    expect(found["retries.max"]).toBe("must be at least 0");
+  });
+
+  test("of a list, paths name the job", () => {
+    const parsed = commandByName("job.submit").input.safeParse({
+      jobs: [{ run: "a" }, { run: "b", count: 0 }, { rum: "c" }],
+    });
+    expect(problemsOf(parsed.error!).map((one) => one.path)).toEqual(["jobs[1].count", "jobs[2].rum", "jobs[2].run"]);
+  });
+
+  test.each([
+    [{ run: "x", timeout: 90 }, "timeout", `write text with units, like "90s" or "1h30m"`],
+    [{ run: "x", timeout: "0s" }, "timeout", "must be longer than 0"],
+    [{ run: "" }, "run", "must not be empty"],
+    [{ run: [] }, "run", "must not be empty"],
+    [{ run: 5 }, "run", "must be text for /bin/sh -c, or a list of words"],
+    [{ driver: "noop", run: "x" }, "run", "driver noop runs nothing: leave it out"],
+    [{ run: "x", driver: "ssh" }, "driver", "driver ssh is not supported by this version yet"],
+    [{ run: "x", driver: "tcl" }, "driver", `must be "shell" or "noop"`],
+    [{ run: "x", count: 10_000_001 }, "count", "must be at most 10000000"],
+    [
+      { run: "x", count: 2, each_node: true },
+      "count",
+      "cannot be combined with each_node, which makes one task per node",
+    ],
+    [{ run: "x", output: { tail: "65KiB" } }, "output.tail", "must be at most 64KiB"],
+    [
+      { run: "x", output: { keep: "1 elephant" } },
+      "output.keep",
+      `"1 elephant" is not a size: write a number of bytes, or text like "64MiB"`,
+    ],
+    [{ run: "x", env: { "A B": "1" } }, "env.A B", "not a variable's name: letters, digits and _ only"],
+    [{ run: "x", env: { A: { secret: "s" } } }, "env.A", "must be text"],
+    [{ run: "x", retries: { max: 1001 } }, "retries.max", "must be at most 1000"],
+    [{ run: "x", retries: { max: 1, factor: 0.5 } }, "retries.factor", "must be at least 1"],
+    [{ run: "x", retries: { max: 1, jitter: 2 } }, "retries.jitter", "must be at most 1"],
+    [{ run: "x", retries: {} }, "retries.max", "must be a whole number from 0 to 1000"],
+    [{ run: "x", retries: 3 }, "retries", "must be a map like {max: 3, backoff: 2s}"],
+    [{ run: "x", max_failures: "10" }, "max_failures", `must be a number of tasks, or a share like "10%"`],
+    [{ run: "x", dir: "tmp" }, "dir", "must be an absolute path"],
+    [
+      { run: "x", labels: { "no good": "1" } },
+      "labels.no good",
+      "not a label: letters, digits and -_./ only, at most 128 characters",
+    ],
+    [{ run: "x", priority: 101 }, "priority", "must be at most 100"],
+  ])("%j is refused at %s", (spec, path, message) => {
+    expect(problems(spec)).toEqual({ [path]: message });
+  });
+
+  test.each([
+    "array",
+    "matrix",
+    "targets",
+    "unit",
+    "resources",
+    "after",
+    "key",
+    "on_conflict",
+    "start_at",
+    "deadline",
+    "user",
+    "bundle",
+    "ssh",
+    "ansible",
+    "http",
+  ])("%s is a key of the contract that this version does not run: refused, not ignored", (key) => {
+    expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });
+  });
+
+  test.each([[null], ["run: x"], [[]], [5]])("%j is not a spec", (value) => {
+    expect(Object.keys(problems(value))).toEqual([""]);
+  });
+});
+
+describe("what a spec means", () => {
+  test("a name for people is always there", () => {
+    expect(displayName({ name: "x", run: "y" })).toBe("x");
+    expect(displayName({ run: ["make", "docs"] })).toBe("make docs");
+    expect(displayName({ run: `echo ${"a".repeat(60)}\nsecond line` })).toHaveLength(40);
+    expect(displayName({ driver: "noop" })).toBe("noop");
+  });
+
+  test("slots: one for shell, none for noop", () => {
+    expect([slotsOf({ run: "x" }), slotsOf({ driver: "noop" }), slotsOf({ run: "x", slots: 0 })]).toEqual([1, 0, 0]);
+  });
+
+  test("a share of failures is not rounded up", () => {
+    expect(failuresAllowed({ maxFailures: "10%" }, 8)).toBe(0);
+    expect(failuresAllowed({ maxFailures: "10%" }, 30)).toBe(3);
+    expect(failuresAllowed({ maxFailures: 2 }, 8)).toBe(2);
+    expect(failuresAllowed({}, 8)).toBeUndefined();
+  });
+});
