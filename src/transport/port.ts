@@ -1,27 +1,28 @@
 import { Fault } from "../lib/fault.ts";
 
-/**
- * Throws Fault "port" when the address cannot be bound now. For steps that must not be begun with a port in use; the real bind
- * comes later and may still fail.
- */
-export function expectFree(at: { readonly host: string; readonly port: number }): void {
-  if (at.port === 0) return;
+/** Finds out early that an address can be bound (0: any port always can). Throws Fault "port". */
+export async function freePort(host: string, port: number): Promise<void> {
+  if (port === 0) return;
+  let server: ReturnType<typeof Bun.serve>;
   try {
-    Bun.listen({ hostname: at.host, port: at.port, socket: { data() {} } }).stop(true);
+    server = Bun.serve({ hostname: host, port, fetch: () => new Response(null, { status: 503 }) });
   } catch (error) {
-    throw portFault(at, error);
+    throw portFault(error, host, port, "--api or --peer");
   }
+  await server.stop(true);
 }
 
-/** An address that could not be bound, in words for people. */
-export function portFault(at: { readonly host: string; readonly port: number }, cause: unknown): Fault {
-  const { code } = cause as { code?: unknown };
-  const where = `${at.host}:${at.port}`;
-  const why =
+/** Why an address could not be bound, and what to do; `flag` is what chooses another one. */
+export function portFault(error: unknown, host: string, port: number, flag: string): Fault {
+  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const code = (error as { code?: unknown } | null)?.code;
+  const reason =
     code === "EADDRINUSE"
-      ? `${where} is in use by another process: stop it, or choose another address`
+      ? `${address} is in use by another process: stop it, or choose another port with ${flag}`
       : code === "EACCES"
-        ? `${where} may not be used by this user: choose a port above 1023`
-        : `${where} cannot be listened on (${cause instanceof Error ? cause.message : String(cause)})`;
-  return new Fault("port", why, "never", cause);
+        ? `${address} needs rights that this user does not have: choose a port above 1023 with ${flag}`
+        : code === "EADDRNOTAVAIL"
+          ? `${address} is not an address of this host: choose one of its own with ${flag}`
+          : `${address} cannot be listened on (${error instanceof Error ? error.message : String(error)}): choose another address with ${flag}`;
+  return new Fault("port", reason, "never", error);
 }

@@ -44,6 +44,7 @@ export interface Transport {
    */
   request(peer: NodeId, method: string, body: unknown, options?: { channel?: "rpc" | "bulk"; timeoutMs?: number }): Promise<unknown>;
   isConnected(peer: NodeId): boolean;
-  stats(): { readonly sent: number; readonly received: number; readonly lost: number };
+  /** Raft messages; `rejected`: what peers sent that made no sense, claimed another sender, or was not let in. */
+  stats(): { readonly sent: number; readonly received: number; readonly lost: number; readonly rejected: number };
   close(): Promise<void>;
 }

@@ -1,0 +1,196 @@
+import type { Server, ServerWebSocket } from "bun";
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import {
+  checkHello,
+  encodeGreeting,
+  handshakeFrameBytes,
+  handshakeTimeoutMs,
+  makeNonce,
+  makeWelcome,
+  type Rejection,
+} from "./handshake.ts";
+import { portFault } from "./port.ts";
+import type { Channel, PeerIdentity } from "./types.ts";
+
+/** A socket that a peer opened. Who it is, is known once the handshake is done. */
+export interface Incoming {
+  readonly channel: Channel;
+  readonly challenge: Uint8Array;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  peer: NodeId | undefined;
+  incarnation: string;
+  /** Answers under way. */
+  running: number;
+  /** A newer socket of the same peer took its place, or the peer is no member any more: its end is no news. */
+  retired: boolean;
+}
+
+export type IncomingSocket = ServerWebSocket<Incoming>;
+
+export interface AcceptorOptions {
+  readonly identity: PeerIdentity;
+  readonly host: string;
+  readonly port: number;
+  isMember(node: NodeId): boolean;
+  onAccepted(peer: NodeId, channel: Channel): void;
+  /** A frame of a peer that has proven who it is. False when it makes no sense: the socket is closed. */
+  onFrame(socket: IncomingSocket, peer: NodeId, frame: Uint8Array): boolean;
+  /** The peer's socket closed, or a new process of the same peer took its place. */
+  onClosed(peer: NodeId, channel: Channel): void;
+  onRejected(reason: string, from: string): void;
+}
+
+const closePolicy = 1008;
+const channels: ReadonlySet<string> = new Set<Channel>(["raft", "rpc", "bulk"]);
+/** Closed when nothing, not even a ping, came for this long. */
+const idleSeconds = 10;
+
+/** The peer port: lets in members that prove the cluster key, one socket per peer and channel, the newest one. */
+export class Acceptor {
+  readonly #options: AcceptorOptions;
+  readonly #sockets = new Map<string, IncomingSocket>();
+  #server: Server<Incoming> | undefined;
+  /** Sockets whose handshake is not done. */
+  #strangers = 0;
+  #closed = false;
+
+  constructor(options: AcceptorOptions) {
+    this.#options = options;
+  }
+
+  /** Throws Fault "port". */
+  listen(): { readonly host: string; readonly port: number } {
+    const { host, port } = this.#options;
+    try {
+      this.#server = Bun.serve<Incoming>({
+        hostname: host,
+        port,
+        fetch: (request, server) => this.#upgrade(request, server),
+        websocket: {
+          maxPayloadLength: limits.frameBytes,
+          backpressureLimit: limits.sendBufferBytes,
+          closeOnBackpressureLimit: false,
+          idleTimeout: idleSeconds,
+          perMessageDeflate: false,
+          open: (socket) => this.#onOpen(socket),
+          message: (socket, frame) => this.#onMessage(socket, frame),
+          close: (socket) => this.#onClose(socket),
+        },
+      });
+    } catch (error) {
+      throw portFault(error, host, port, "--peer");
+    }
+    return { host, port: this.#server.port ?? port };
+  }
+
+  /** Closes the sockets of a peer that is no member any more. */
+  expel(peer: NodeId): void {
+    for (const [key, socket] of this.#sockets) {
+      if (socket.data.peer === peer) this.#retire(key, socket, "no member any more");
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const [key, socket] of this.#sockets) this.#retire(key, socket, "this node stops");
+    await this.#server?.stop(true);
+  }
+
+  #upgrade(request: globalThis.Request, server: Server<Incoming>): Response | undefined {
+    const channel = new URL(request.url).pathname.slice(1);
+    if (!channels.has(channel)) return new Response("this is the peer port of a skein node\n", { status: 404 });
+    if (this.#strangers >= 3 * limits.nodes) return new Response("too many handshakes at once\n", { status: 503 });
+    const data: Incoming = {
+      channel: channel as Channel,
+      challenge: makeNonce(),
+      timer: undefined,
+      peer: undefined,
+      incarnation: "",
+      running: 0,
+      retired: false,
+    };
+    if (server.upgrade(request, { data })) return undefined;
+    return new Response("this is the peer port of a skein node\n", { status: 426 });
+  }
+
+  #onOpen(socket: IncomingSocket): void {
+    this.#strangers++;
+    socket.data.timer = setTimeout(() => socket.close(closePolicy, "no hello"), handshakeTimeoutMs);
+    socket.sendBinary(encodeGreeting({ kind: "challenge", nonce: socket.data.challenge }));
+  }
+
+  #onMessage(socket: IncomingSocket, frame: string | Uint8Array): void {
+    const { peer, retired } = socket.data;
+    if (retired || this.#closed) return;
+    if (typeof frame === "string") {
+      this.#malformed(socket);
+    } else if (peer !== undefined) {
+      if (!this.#options.onFrame(socket, peer, frame)) socket.close(closePolicy, "a frame that makes no sense");
+    } else {
+      this.#onHello(socket, frame);
+    }
+  }
+
+  #onHello(socket: IncomingSocket, frame: Uint8Array): void {
+    const { identity } = this.#options;
+    const { channel, challenge } = socket.data;
+    let checked: ReturnType<typeof checkHello>;
+    try {
+      if (frame.length > handshakeFrameBytes) return this.#malformed(socket);
+      checked = checkHello(frame, identity, channel, challenge);
+    } catch {
+      return this.#malformed(socket);
+    }
+    if ("reason" in checked) return this.#reject(socket, checked);
+    const { hello } = checked;
+    if (!this.#options.isMember(hello.node)) {
+      // Our list may lag behind the log: it may try again.
+      return this.#reject(socket, { reason: `node ${hello.node} is not a member that it knows of`, final: false });
+    }
+    clearTimeout(socket.data.timer);
+    this.#strangers--;
+    socket.data.peer = hello.node;
+    socket.data.incarnation = hello.incarnation;
+    const key = `${hello.node}/${channel}`;
+    const former = this.#sockets.get(key);
+    this.#sockets.set(key, socket);
+    if (former !== undefined) {
+      former.data.retired = true;
+      former.close(1000, "a newer socket took its place");
+      // Another process of the same node: the one we knew is dead, which may be news.
+      if (former.data.incarnation !== hello.incarnation) this.#options.onClosed(hello.node, channel);
+    }
+    socket.sendBinary(encodeGreeting(makeWelcome(identity, hello)));
+    this.#options.onAccepted(hello.node, channel);
+  }
+
+  #reject(socket: IncomingSocket, rejection: Rejection): void {
+    this.#options.onRejected(rejection.reason, socket.remoteAddress);
+    socket.sendBinary(encodeGreeting({ kind: "refused", ...rejection }));
+    socket.close(closePolicy, "refused");
+  }
+
+  #malformed(socket: IncomingSocket): void {
+    this.#options.onRejected("its handshake makes no sense", socket.remoteAddress);
+    socket.close(closePolicy, "a frame that makes no sense");
+  }
+
+  #onClose(socket: IncomingSocket): void {
+    const { peer, channel, retired, timer } = socket.data;
+    if (peer === undefined) {
+      clearTimeout(timer);
+      this.#strangers--;
+      return;
+    }
+    const key = `${peer}/${channel}`;
+    if (this.#sockets.get(key) === socket) this.#sockets.delete(key);
+    if (!retired && !this.#closed) this.#options.onClosed(peer, channel);
+  }
+
+  #retire(key: string, socket: IncomingSocket, reason: string): void {
+    this.#sockets.delete(key);
+    socket.data.retired = true;
+    socket.close(1000, reason);
+  }
+}

@@ -1,0 +1,121 @@
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Message } from "../raft/types.ts";
+import { encodeEntries, encodeMessages } from "./frames.ts";
+import { Caller } from "./rpc.ts";
+import { PeerSocket } from "./socket.ts";
+import type { Channel, PeerIdentity } from "./types.ts";
+
+/** Counted over all peers; see Transport.stats. */
+export interface Counters {
+  sent: number;
+  received: number;
+  lost: number;
+  rejected: number;
+}
+
+export interface LinkEvents {
+  connected(): void;
+  disconnected(): void;
+  refused(channel: Channel, reason: string, final: boolean): void;
+}
+
+/** What this node says to one peer: three dialed sockets, the raft messages of this turn, and the requests under way. */
+export class Link {
+  readonly address: string;
+  readonly #counters: Counters;
+  readonly #raft: PeerSocket;
+  readonly #callers: { readonly rpc: Caller; readonly bulk: Caller };
+  readonly #sockets: readonly PeerSocket[];
+  #outbox: Message[] = [];
+  #outboxBytes = 0;
+
+  constructor(identity: PeerIdentity, peer: NodeId, address: string, counters: Counters, events: LinkEvents) {
+    this.address = address;
+    this.#counters = counters;
+    const common = { identity, peer, address, onMalformed: () => void counters.rejected++ };
+    this.#raft = new PeerSocket({
+      ...common,
+      channel: "raft",
+      onOpen: () => events.connected(),
+      onClosed: (wasOpen) => {
+        if (wasOpen) events.disconnected();
+      },
+      // Nothing is said on it in this direction: what a peer has to say travels on the socket that it opened.
+      onFrame: () => void counters.rejected++,
+      onRefused: (reason, final) => events.refused("raft", reason, final),
+    });
+    const asking = (channel: "rpc" | "bulk"): { socket: PeerSocket; caller: Caller } => {
+      const socket: PeerSocket = new PeerSocket({
+        ...common,
+        channel,
+        onOpen: () => caller.opened(),
+        onClosed: () => caller.closed(),
+        onFrame: (frame) => this.#onAnswer(socket, caller, frame),
+        onRefused: (reason, final) => events.refused(channel, reason, final),
+      });
+      const caller = new Caller(socket, `node ${peer}`);
+      return { socket, caller };
+    };
+    const rpc = asking("rpc");
+    const bulk = asking("bulk");
+    this.#callers = { rpc: rpc.caller, bulk: bulk.caller };
+    this.#sockets = [this.#raft, rpc.socket, bulk.socket];
+  }
+
+  get isConnected(): boolean {
+    return this.#raft.isOpen;
+  }
+
+  /** Dials what is not open: at start, and when the peer has just dialed us and so is there. */
+  wake(): void {
+    for (const socket of this.#sockets) socket.dial();
+  }
+
+  keepAlive(): void {
+    for (const socket of this.#sockets) socket.keepAlive();
+  }
+
+  /** Messages of one turn share a frame. */
+  send(message: Message): void {
+    if (!this.#raft.isOpen) {
+      this.#counters.lost++;
+      return;
+    }
+    this.#outbox.push(message);
+    if (message.kind === "append-request") this.#outboxBytes += encodeEntries(message.entries).length;
+    if (this.#outboxBytes >= limits.appendMessageBytes) this.#flush();
+    else if (this.#outbox.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  request(channel: "rpc" | "bulk", method: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    return this.#callers[channel].request(method, body, timeoutMs);
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.close();
+    this.#callers.rpc.closed();
+    this.#callers.bulk.closed();
+    this.#counters.lost += this.#outbox.length;
+    this.#outbox = [];
+  }
+
+  #flush(): void {
+    const count = this.#outbox.length;
+    if (count === 0) return;
+    const frame = encodeMessages(this.#outbox);
+    this.#outbox = [];
+    this.#outboxBytes = 0;
+    if (this.#raft.send(frame)) this.#counters.sent += count;
+    else this.#counters.lost += count;
+  }
+
+  #onAnswer(socket: PeerSocket, caller: Caller, frame: Uint8Array): void {
+    try {
+      caller.onFrame(frame);
+    } catch {
+      this.#counters.rejected++;
+      socket.reset();
+    }
+  }
+}

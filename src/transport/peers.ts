@@ -1,0 +1,191 @@
+import { Fault } from "../lib/fault.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Message } from "../raft/types.ts";
+import { Acceptor, type IncomingSocket } from "./acceptor.ts";
+import { decodeMessages } from "./frames.ts";
+import { type Counters, Link } from "./link.ts";
+import { type Answer, decodeRequest, encodeAnswer, failedAnswer, type Request } from "./rpc.ts";
+import type { Transport, TransportOptions } from "./types.ts";
+
+const keepAliveMs = 1000;
+
+/** The members as this node reaches them: a {@link Link} of dialed sockets to each, and an {@link Acceptor} for theirs. */
+export class Peers implements Transport {
+  readonly #options: TransportOptions;
+  readonly #acceptor: Acceptor;
+  readonly #links = new Map<NodeId, Link>();
+  readonly #counters: Counters = { sent: 0, received: 0, lost: 0, rejected: 0 };
+  /** The last refusal told of each peer: a dial a second would repeat it for ever. */
+  readonly #told = new Map<string, string>();
+  #keepAlive: ReturnType<typeof setInterval> | undefined;
+  #closed = false;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#acceptor = new Acceptor({
+      identity: options.identity,
+      host: options.host,
+      port: options.port,
+      isMember: (node) => this.#links.has(node),
+      onAccepted: (peer) => this.#links.get(peer)?.wake(),
+      onFrame: (socket, peer, frame) => this.#onFrame(socket, peer, frame),
+      onClosed: (peer, channel) => {
+        if (channel === "raft") this.#disconnected(peer);
+      },
+      onRejected: (reason, from) => this.#onRejected(reason, from),
+    });
+  }
+
+  listen(): Promise<{ readonly host: string; readonly port: number }> {
+    return new Promise((resolve) => {
+      resolve(this.#acceptor.listen());
+      this.#keepAlive = setInterval(() => {
+        for (const link of this.#links.values()) link.keepAlive();
+      }, keepAliveMs);
+    });
+  }
+
+  setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void {
+    if (this.#closed) return;
+    const wanted = new Map(peers.map(({ node, address }) => [node, address]));
+    wanted.delete(this.#options.identity.node);
+    for (const [node, link] of this.#links) {
+      const address = wanted.get(node);
+      if (address === link.address) continue;
+      this.#links.delete(node);
+      link.close();
+      if (address === undefined) this.#acceptor.expel(node);
+    }
+    for (const [node, address] of wanted) {
+      if (this.#links.has(node)) continue;
+      const link = this.#link(node, address);
+      this.#links.set(node, link);
+      link.wake();
+    }
+  }
+
+  send(message: Message): void {
+    const link = this.#links.get(message.to);
+    if (link === undefined) this.#counters.lost++;
+    else link.send(message);
+  }
+
+  request(
+    peer: NodeId,
+    method: string,
+    body: unknown,
+    options: { readonly channel?: "rpc" | "bulk"; readonly timeoutMs?: number } = {},
+  ): Promise<unknown> {
+    const link = this.#links.get(peer);
+    if (link === undefined) {
+      return Promise.reject(new Fault("peer-unreachable", `node ${peer} is not a member that this node knows of`, "safe"));
+    }
+    return link.request(options.channel ?? "rpc", method, body, options.timeoutMs ?? limits.rpcTimeoutMs);
+  }
+
+  isConnected(peer: NodeId): boolean {
+    return this.#links.get(peer)?.isConnected ?? false;
+  }
+
+  stats(): Readonly<Counters> {
+    return { ...this.#counters };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#keepAlive);
+    for (const link of this.#links.values()) link.close();
+    this.#links.clear();
+    await this.#acceptor.close();
+  }
+
+  #link(peer: NodeId, address: string): Link {
+    return new Link(this.#options.identity, peer, address, this.#counters, {
+      connected: () => {
+        this.#told.delete(`${peer}/raft`);
+        this.#options.onConnected(peer);
+      },
+      disconnected: () => this.#disconnected(peer),
+      refused: (channel, reason, final) => {
+        // The three channels are refused for the same reason: the raft one speaks for all.
+        const key = `${peer}/raft`;
+        if (channel !== "raft" || this.#told.get(key) === reason) return;
+        this.#told.set(key, reason);
+        if (final) this.#options.onRefused(peer, reason);
+        else this.#options.log("info", `node ${peer} at ${address} does not let this node in yet: ${reason}`);
+      },
+    });
+  }
+
+  /** Called in the socket's close handler: a crash is news within milliseconds. A peer that was removed is none. */
+  #disconnected(peer: NodeId): void {
+    if (!this.#closed && this.#links.has(peer)) this.#options.onDisconnected(peer);
+  }
+
+  #onRejected(reason: string, from: string): void {
+    this.#counters.rejected++;
+    if (this.#told.get(from) === reason) return;
+    if (this.#told.size > limits.nodes) this.#told.clear();
+    this.#told.set(from, reason);
+    this.#options.log("warn", `a peer from ${from} was not let in, because as seen from there ${reason}`);
+  }
+
+  #onFrame(socket: IncomingSocket, peer: NodeId, frame: Uint8Array): boolean {
+    try {
+      if (socket.data.channel === "raft") {
+        const messages = decodeMessages(frame);
+        // Handed over outside of this try: an error of the core is a bug, not a malformed frame.
+        queueMicrotask(() => this.#receive(peer, messages));
+      } else {
+        const request = decodeRequest(frame);
+        queueMicrotask(() => void this.#answer(socket, peer, request));
+      }
+      return true;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#counters.rejected++;
+      this.#options.log("warn", `node ${peer} sent ${error.message} on its ${socket.data.channel} socket`);
+      return false;
+    }
+  }
+
+  #receive(peer: NodeId, messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (this.#closed) return;
+      if (message.from !== peer || message.to !== this.#options.identity.node) {
+        this.#counters.rejected++;
+        continue;
+      }
+      this.#counters.received++;
+      this.#options.onMessage(message);
+    }
+  }
+
+  async #answer(socket: IncomingSocket, peer: NodeId, request: Request): Promise<void> {
+    if (socket.data.running >= limits.rpcPending) {
+      this.#reply(socket, failedAnswer(request.id, new Fault("peer-refused", "too many requests at once: try again later", "safe")));
+      return;
+    }
+    socket.data.running++;
+    let answer: Answer;
+    try {
+      answer = { id: request.id, ok: true, body: await this.#options.onRequest(peer, request.method, request.body) };
+    } catch (error) {
+      answer = failedAnswer(request.id, error);
+    }
+    socket.data.running--;
+    this.#reply(socket, answer);
+  }
+
+  #reply(socket: IncomingSocket, answer: Answer): void {
+    if (this.#closed || socket.readyState !== 1) return;
+    let frame = encodeAnswer(answer);
+    if (frame.length > limits.frameBytes) {
+      const message = `the answer of ${frame.length} bytes is over the limit of ${limits.frameBytes}`;
+      frame = encodeAnswer({ id: answer.id, ok: false, message, retry: "never" });
+    }
+    // 0: dropped past the backpressure limit. The one who asked must not wait for it: the socket's end tells it.
+    if (socket.sendBinary(frame) === 0) socket.close(1013, "the peer does not read");
+  }
+}
