@@ -90,11 +90,17 @@ export class FakeNode implements NodeApi {
   /** Attempts "JOB/TASK.ATTEMPT" whose node does not answer. */
   readonly unreachableLogs = new Set<string>();
   left = false;
+  #waited = Promise.withResolvers<void>();
 
   constructor(mesh: Mesh, id: NodeId) {
     this.mesh = mesh;
     this.id = id;
     this.name = `n${id}`;
+  }
+
+  /** Resolves when the next request begins to wait for a job. */
+  nextWait(): Promise<void> {
+    return this.#waited.promise;
   }
 
   async propose<Name extends CommandName>(
@@ -154,6 +160,8 @@ export class FakeNode implements NodeApi {
     return this.mesh.events.oldest();
   }
   jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    this.#waited.resolve();
+    this.#waited = Promise.withResolvers<void>();
     return this.mesh.events.jobChanged(jobs, timeoutMs, signal);
   }
 

@@ -1,0 +1,145 @@
+import { describe, expect, test } from "bun:test";
+import { serverEvents, type ServerEvent } from "../../src/client/sse.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { jobId } from "../../src/lib/ids.ts";
+import { serveHttp } from "../../src/http/serve.ts";
+import { adminToken, asking, errorIn, Mesh } from "./fake-node.ts";
+
+/** Reads `count` events, positions left out, and goes away. */
+async function take(response: Response, count: number, meanwhile: () => void = () => {}): Promise<ServerEvent[]> {
+  const events: ServerEvent[] = [];
+  let started = false;
+  const body = response.body!;
+  for await (const event of serverEvents(body, () => {
+    if (!started) meanwhile();
+    started = true;
+  })) {
+    if (event.event === "position") continue;
+    events.push(event);
+    if (events.length === count) break;
+  }
+  return events;
+}
+
+/** A mesh with one job from submit to success: a handful of events. */
+function withHistory(): Mesh {
+  const mesh = new Mesh();
+  mesh.change((cluster) => cluster.submit());
+  mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
+  mesh.change((cluster) => cluster.finish(1, 0, 1, 1));
+  return mesh;
+}
+
+describe("events", () => {
+  test("come as they happen, with topic, id and time", async () => {
+    const mesh = new Mesh();
+    const response = await asking(mesh.node())("GET", "/v1/events");
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    const [added] = await take(response, 1, () => mesh.change((cluster) => cluster.submit()));
+    const index = mesh.cluster.database.applied;
+    expect(added).toMatchObject({ event: "job", id: `${index}.0` });
+    expect(JSON.parse(added!.data)).toEqual({ at: "1970-01-01T00:16:40.000Z", kind: "added", first: 1, count: 1 });
+  });
+
+  test("are chosen by topic", async () => {
+    const mesh = withHistory();
+    const response = await asking(mesh.node())("GET", "/v1/events?topic=task&from=0");
+    const events = await take(response, 2);
+    expect(events.map(({ event }) => event)).toEqual(["task", "task"]);
+    const unknown = await errorIn(await asking(mesh.node())("GET", "/v1/events?topic=jobs"));
+    expect([unknown.status, unknown.details[0]!.path]).toEqual([422, "topic"]);
+  });
+
+  test("are resumed after any of them without a gap or a repeat", async () => {
+    const mesh = withHistory();
+    const ask = asking(mesh.node());
+    const total = mesh.cluster.events.flatMap((event) => event.changes).filter((change) => change.topic !== "token").length;
+    const all = await take(await ask("GET", "/v1/events?from=0"), total);
+    const ids = all.map((event) => event.id);
+    expect(new Set(ids).size).toBe(total);
+    for (const [at, id] of ids.slice(0, -1).entries()) {
+      const resumed = await take(await ask("GET", "/v1/events", undefined, { "last-event-id": id }), total - at - 1);
+      expect(resumed.map((event) => event.id)).toEqual(ids.slice(at + 1));
+    }
+  });
+
+  test("go on from a Skein-Index: what happened after that answer, and what happens next", async () => {
+    const mesh = withHistory();
+    const ask = asking(mesh.node());
+    const index = (await ask("GET", "/v1/jobs")).headers.get("skein-index")!;
+    mesh.change((cluster) => cluster.submit());
+    const events = await take(await ask("GET", `/v1/events?from=${index}`), 2, () => {
+      mesh.change((cluster) => cluster.submit());
+    });
+    expect(events.map((event) => (JSON.parse(event.data) as { first: number }).first)).toEqual([2, 3]);
+  });
+
+  test("older than what is kept are gone: 410 says from where on", async () => {
+    const mesh = new Mesh();
+    mesh.cluster.now += limits.eventsKeptMs * 2;
+    mesh.change((cluster) => cluster.submit());
+    const oldest = mesh.node().oldestEvent();
+    expect(oldest).toBeGreaterThan(0);
+    const ask = asking(mesh.node());
+    const response = await ask("GET", "/v1/events?from=0");
+    const error = await errorIn(response);
+    expect([error.status, error.code, error.details as unknown]).toEqual([410, "gone", { oldest }]);
+    const events = await take(await ask("GET", `/v1/events?from=${oldest}`), 1);
+    expect(events.length).toBe(1);
+  });
+
+  test("from no position at all are refused", async () => {
+    const error = await errorIn(await asking(new Mesh().node())("GET", "/v1/events?from=now"));
+    expect([error.status, error.details[0]!.path]).toEqual([422, "from"]);
+  });
+
+  test("are not kept for a reader that does not read: it is cut off, and others are not", async () => {
+    const mesh = new Mesh();
+    const node = mesh.node();
+    const slow = await asking(node)("GET", "/v1/events?topic=task");
+    const reader = slow.body!.getReader();
+    await reader.read();
+    const change = { topic: "task", kind: "assigned", job: jobId(1), task: 0, attempt: 1, node: node.id } as const;
+    const changes = Array.from({ length: 10_000 }, () => change);
+    let index = mesh.cluster.database.applied;
+    for (let number = 0; number * changes.length <= limits.watcherBacklogChanges; number++) {
+      mesh.events.publish([{ index: ++index, at: mesh.cluster.now, changes }], mesh.cluster.now);
+    }
+    expect((await reader.read()).done).toBe(true);
+    const fresh = await take(await asking(node)("GET", "/v1/events"), 1, () => mesh.change((cluster) => cluster.submit()));
+    expect(fresh.length).toBe(1);
+  });
+
+  test("over a socket: a reader that leaves is forgotten, and a server that stops ends its streams", async () => {
+    const mesh = new Mesh();
+    const node = mesh.node();
+    let listeners = 0;
+    const gone = Promise.withResolvers<void>();
+    const watch = node.watch.bind(node);
+    node.watch = (listener) => {
+      listeners += 1;
+      const unwatch = watch(listener);
+      let watching = true;
+      return () => {
+        if (watching) listeners -= 1;
+        watching = false;
+        unwatch();
+        if (listeners === 0) gone.resolve();
+      };
+    };
+    const server = serveHttp({ node, host: "127.0.0.1", port: 0 });
+    const headers = { authorization: `Bearer ${adminToken}` };
+    const leaving = new AbortController();
+    const first = await fetch(`${server.url}/v1/events`, { headers, signal: leaving.signal });
+    await first.body!.getReader().read();
+    expect(listeners).toBe(1);
+    leaving.abort();
+    await gone.promise;
+    const second = await fetch(`${server.url}/v1/events`, { headers });
+    const reader = second.body!.getReader();
+    await reader.read();
+    await server.stop();
+    expect((await reader.read()).done).toBe(true);
+    expect(listeners).toBe(0);
+  });
+});

@@ -1,0 +1,340 @@
+import { describe, expect, test } from "bun:test";
+import { formatInstant } from "../../src/lib/calendar.ts";
+import { createApp } from "../../src/http/app.ts";
+import { allRoutes } from "../../src/http/app.ts";
+import { referencePage } from "../../src/http/reference.ts";
+import { Reply } from "../../src/http/reply.ts";
+import { Watchers } from "../../src/http/watchers.ts";
+import type { JobView, TaskView } from "../../src/state/types.ts";
+import type { ClusterView, NodeView, WaitView } from "../../src/state/answers.ts";
+import { asking, errorIn, jsonIn, Mesh, operatorToken, viewerToken } from "./fake-node.ts";
+
+describe("jobs", () => {
+  test("are listed newest first, page by page, each once", async () => {
+    const mesh = new Mesh();
+    for (let number = 0; number < 7; number++) mesh.change((cluster) => cluster.submit());
+    const ask = asking(mesh.node());
+    const seen: number[] = [];
+    let next: string | undefined;
+    do {
+      const query = `limit=3${next === undefined ? "" : `&next=${next}`}`;
+      const page = await jsonIn<{ jobs: JobView[]; next?: string }>(await ask("GET", `/v1/jobs?${query}`));
+      seen.push(...page.jobs.map((job) => job.id));
+      next = page.next;
+      if (next !== undefined) expect(encodeURIComponent(next)).toBe(next);
+    } while (next !== undefined);
+    expect(seen).toEqual([7, 6, 5, 4, 3, 2, 1]);
+  });
+
+  test("are found by state, name, label and age", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit({ name: "docs", labels: { team: "docs" } }));
+    mesh.change((cluster) => cluster.submit({ name: "site" }));
+    mesh.change((cluster) => cluster.assign(2, 1, [0, 1]));
+    const ask = asking(mesh.node());
+    const ids = async (query: string): Promise<number[]> =>
+      (await jsonIn<{ jobs: JobView[] }>(await ask("GET", `/v1/jobs?${query}`))).jobs.map((job) => job.id);
+    expect(await ids("state=running")).toEqual([2]);
+    expect(await ids("name=docs")).toEqual([1]);
+    expect(await ids("label=team%3Ddocs")).toEqual([1]);
+    expect(await ids(`since=${formatInstant(mesh.cluster.now)}`)).toEqual([2, 1]);
+    expect(await ids("since=1h")).toEqual([]);
+  });
+
+  test.each([
+    ["state=done", "state"],
+    ["limit=0", "limit"],
+    ["limit=1001", "limit"],
+    ["limit=ten", "limit"],
+    ["since=yesterday", "since"],
+    ["label=%3D", "label"],
+    ["stat=failed", "stat"],
+    ["consistency=maybe", "consistency"],
+  ])("a wrong parameter is 422 and named: %s", async (query, path) => {
+    const error = await errorIn(await asking(new Mesh().node())("GET", `/v1/jobs?${query}`));
+    expect([error.status, error.details.map((one) => one.path)]).toEqual([422, [path]]);
+  });
+
+  test.each([
+    ["GET", "/v1/jobs/99", 404],
+    ["GET", "/v1/jobs/99?wait=1s", 404],
+    ["GET", "/v1/jobs/99/tasks", 404],
+    ["GET", "/v1/jobs/99/tasks/0", 404],
+    ["GET", "/v1/jobs/1/tasks/5", 404],
+    ["GET", "/v1/jobs/99/logs", 404],
+    ["GET", "/v1/jobs/1/logs?task=5", 404],
+    ["POST", "/v1/jobs/99/cancel", 404],
+    ["GET", "/v1/jobs/last", 422],
+    ["GET", "/v1/jobs/1/tasks/x", 422],
+    ["POST", "/v1/jobs/x/cancel", 422],
+    ["GET", "/v1/nodes/n9", 404],
+    ["POST", "/v1/nodes/n9/drain", 404],
+    ["POST", "/v1/commands/unit.assign", 404],
+  ])("what does not exist: %s %s is %d", async (method, path, status) => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const error = await errorIn(await asking(mesh.node())(method, path, method === "POST" ? {} : undefined));
+    expect([error.status, error.code]).toEqual([status, status === 404 ? "not-found" : "invalid"]);
+    expect(error.message.length).toBeGreaterThan(10);
+  });
+
+  test("tasks have pages and filters", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit({ count: 5 }));
+    mesh.change((cluster) => cluster.assign(1, 1, [0, 1], [1, 1]));
+    const ask = asking(mesh.node());
+    const first = await jsonIn<{ tasks: TaskView[]; next: string }>(await ask("GET", "/v1/jobs/1/tasks?limit=3"));
+    const rest = await jsonIn<{ tasks: TaskView[]; next?: string }>(await ask("GET", `/v1/jobs/1/tasks?next=${first.next}`));
+    expect([...first.tasks, ...rest.tasks].map((task) => task.task)).toEqual([0, 1, 2, 3, 4]);
+    const running = await jsonIn<{ tasks: TaskView[] }>(await ask("GET", "/v1/jobs/1/tasks?state=running"));
+    expect(running.tasks.map((task) => task.task)).toEqual([0, 1]);
+    expect(await jsonIn(await ask("GET", "/v1/jobs/1/tasks/4"))).toMatchObject({ task: 4, state: "queued" });
+  });
+
+  test("cancel answers 202, also without a body and by the command's name", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    mesh.change((cluster) => cluster.submit());
+    const ask = asking(mesh.node());
+    expect((await ask("POST", "/v1/jobs/1/cancel")).status).toBe(202);
+    expect((await ask("POST", "/v1/commands/job.cancel", { id: 2 })).status).toBe(202);
+    expect([mesh.cluster.job(1).state, mesh.cluster.job(2).state]).toEqual(["cancelled", "cancelled"]);
+    expect((await ask("POST", "/v1/jobs/1/cancel")).status).toBe(409);
+    const viewer = { authorization: `Bearer ${viewerToken}` };
+    expect((await ask("POST", "/v1/commands/job.cancel", { id: 2 }, viewer)).status).toBe(403);
+  });
+});
+
+describe("waiting", () => {
+  test("for a job ends with the event of its end", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const node = mesh.node();
+    const waiting = node.nextWait();
+    const answer = asking(node)("GET", "/v1/jobs/1?wait=10m");
+    await waiting;
+    const waitingAgain = node.nextWait();
+    mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
+    await waitingAgain;
+    mesh.change((cluster) => cluster.finish(1, 0, 1, 1));
+    expect(await jsonIn(await answer)).toMatchObject({ id: 1, state: "succeeded" });
+  });
+
+  test("ends when the time is up, with the job as it is", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const response = await asking(mesh.node())("GET", "/v1/jobs/1?wait=5ms");
+    expect([response.status, (await jsonIn<JobView>(response)).state]).toEqual([200, "queued"]);
+  });
+
+  test("for many ends when the last one does, in whatever order they end", async () => {
+    const mesh = new Mesh();
+    const ids = Array.from({ length: 40 }, () => mesh.change((cluster) => cluster.submit()));
+    const answer = asking(mesh.node())("POST", "/v1/jobs/wait", { ids, timeout: "10m" });
+    for (const id of ids.toReversed()) {
+      mesh.change((cluster) => cluster.assign(id, 1, [0, 1]));
+      await Promise.resolve();
+      mesh.change((cluster) => cluster.finish(id, 0, 1, 1, id % 2 === 0 ? "succeeded" : "failed"));
+      if (id % 7 === 0) await Bun.sleep(0);
+    }
+    const view = await jsonIn<WaitView>(await answer);
+    expect(view.finished).toBe(true);
+    expect(view.jobs.map((job) => job.id)).toEqual(ids);
+    expect(view.jobs[0]!.state).toBe("failed");
+    expect(view.jobs[1]!.state).toBe("succeeded");
+  });
+
+  test("for many says who is not done when the time is up", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const view = await jsonIn(await asking(mesh.node())("POST", "/v1/jobs/wait", { ids: [1], timeout: "1ms" }));
+    expect(view).toEqual({ finished: false, jobs: [{ id: 1, state: "queued" }] });
+  });
+
+  test("for an unknown job is 404 and says which", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const error = await errorIn(await asking(mesh.node())("POST", "/v1/jobs/wait", { ids: [1, 9] }));
+    expect([error.status, error.details[0]!.path]).toEqual([404, "ids[1]"]);
+  });
+
+  test.each([
+    [{ ids: [1], timeout: "-5s" }, "timeout"],
+    [{ ids: [1], timeout: 5 }, "timeout"],
+    [{ ids: [1], timeout: "1d" }, "timeout"],
+    [{ ids: [] }, "ids"],
+    [{ ids: ["1"] }, "ids[0]"],
+    [{}, "ids"],
+  ])("a wrong wait is 422: %j", async (body, path) => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs/wait", body));
+    expect([error.status, error.details.map((one) => one.path)]).toEqual([422, [path]]);
+    expect((await asking(new Mesh().node())("GET", "/v1/jobs/1?wait=-5s")).status).toBe(422);
+  });
+
+  test("ends with 503 when the node stops serving, so that clients go elsewhere", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const closing = new AbortController();
+    const node = mesh.node();
+    const waiting = node.nextWait();
+    const answer = asking(node, { closing: closing.signal })("GET", "/v1/jobs/1?wait=10m");
+    await waiting;
+    closing.abort();
+    const response = await answer;
+    expect(response.headers.get("retry-after")).toBe("1");
+    expect(await errorIn(response)).toMatchObject({ status: 503, code: "unavailable", retry: "safe" });
+  });
+});
+
+describe("consistency", () => {
+  test("a read is not older than the client's last write", async () => {
+    const ask = asking(new Mesh().node());
+    const early = await ask("GET", "/v1/jobs", undefined, { "skein-min-index": "1000" });
+    expect([early.status, early.headers.get("retry-after")]).toEqual([503, "2"]);
+    expect((await ask("GET", "/v1/jobs", undefined, { "skein-min-index": "1" })).status).toBe(200);
+    expect((await ask("GET", "/v1/jobs", undefined, { "skein-min-index": "x" })).status).toBe(422);
+  });
+
+  test("without a leader stale reads, nodes, cluster and metrics answer; others are 503", async () => {
+    const node = new Mesh().node();
+    node.ready = false;
+    node.refusing = { code: "unavailable", message: "no leader answered", retryAfterMs: 1000 };
+    const ask = asking(node);
+    expect((await ask("GET", "/v1/jobs")).status).toBe(503);
+    expect((await ask("POST", "/v1/jobs", { run: "a" })).status).toBe(503);
+    expect((await ask("GET", "/v1/jobs?consistency=stale")).status).toBe(200);
+    expect((await jsonIn<ClusterView>(await ask("GET", "/v1/cluster"))).leader).toBeNull();
+    expect((await ask("GET", "/v1/nodes")).status).toBe(200);
+    expect((await ask("GET", "/metrics")).status).toBe(200);
+    expect((await ask("GET", "/readyz")).status).toBe(503);
+    expect((await ask("GET", "/health")).status).toBe(503);
+    expect((await ask("GET", "/healthz")).status).toBe(200);
+  });
+});
+
+describe("nodes and cluster", () => {
+  test("show who votes, who leads and what runs", async () => {
+    const mesh = new Mesh(2);
+    mesh.change((cluster) => cluster.submit({ count: 2 }));
+    mesh.change((cluster) => cluster.assign(1, 2, [0, 1], [1, 1]));
+    const ask = asking(mesh.node());
+    const { nodes } = await jsonIn<{ nodes: NodeView[] }>(await ask("GET", "/v1/nodes"));
+    expect(nodes.map(({ name, role, leader, running }) => [name, role, leader, running])).toEqual([
+      ["n1", "voter", true, 0],
+      ["n2", "learner", false, 2],
+    ]);
+    expect(await jsonIn(await ask("GET", "/v1/nodes/n2"))).toEqual(nodes[1] as never);
+    expect(await jsonIn(await ask("GET", "/v1/nodes/2"))).toEqual(nodes[1] as never);
+    const cluster = await jsonIn<ClusterView>(await ask("GET", "/v1/cluster"));
+    expect(cluster).toMatchObject({ cluster: "c", leader: 1, voters: [1], voters_wanted: 5, term: 3 });
+    expect(cluster.nodes).toEqual(nodes);
+  });
+
+  test("drain takes a name or an id, and asks for its right", async () => {
+    const mesh = new Mesh(2);
+    const ask = asking(mesh.node());
+    expect(await jsonIn(await ask("POST", "/v1/nodes/n2/drain"))).toEqual({ node: 2, state: "draining" });
+    expect((await ask("POST", "/v1/nodes/2/undrain", {}, { authorization: `Bearer ${operatorToken}` })).status).toBe(200);
+    expect((await ask("POST", "/v1/nodes/2/drain", {}, { authorization: `Bearer ${viewerToken}` })).status).toBe(403);
+  });
+
+  test("join tokens are made by admins only, with an end", async () => {
+    const ask = asking(new Mesh().node());
+    const made = await ask("POST", "/v1/cluster/tokens", { ttl: "2h", uses: 3 });
+    expect([made.status, await jsonIn(made)]).toEqual([201, { token: "skein1.h.7200000.3" }]);
+    expect((await ask("POST", "/v1/cluster/tokens", {}, { authorization: `Bearer ${operatorToken}` })).status).toBe(403);
+    expect((await ask("POST", "/v1/cluster/tokens", { ttl: "-1h" })).status).toBe(422);
+  });
+
+  test("joining needs no bearer token; leaving does", async () => {
+    const node = new Mesh().node();
+    const ask = asking(node);
+    const nobody = { authorization: undefined };
+    expect((await ask("POST", "/v1/join", { token: "good" }, nobody)).status).toBe(200);
+    expect((await ask("POST", "/v1/join", { token: "bad" }, nobody)).status).toBe(401);
+    expect((await ask("POST", "/v1/join", "x".repeat(70_000), nobody)).status).toBe(413);
+    expect((await ask("POST", "/v1/nodes/self/leave", {}, nobody)).status).toBe(401);
+    expect((await ask("POST", "/v1/nodes/self/leave", { timeout: "1m" }, { authorization: `Bearer ${operatorToken}` })).status).toBe(200);
+    expect(node.left).toBe(true);
+  });
+});
+
+describe("every route", () => {
+  const parts = (mesh: Mesh) => ({ node: mesh.node(), reply: new Reply(mesh.node()), watchers: new Watchers(new AbortController().signal) });
+
+  test("says who answered and which state it saw, and asks for a token unless it is public", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    const open = ["/v1/join", "/healthz", "/readyz", "/health", "/metrics", "/v1/openapi.json"];
+    for (const { method, path } of allRoutes(parts(mesh))) {
+      const filled = path.replace(/:\w+/g, "1");
+      const withToken = await ask(method, filled);
+      expect([path, withToken.headers.get("skein-node"), withToken.headers.get("skein-index")]).toEqual([
+        path,
+        "1",
+        String(mesh.cluster.database.applied),
+      ]);
+      await withToken.body?.cancel();
+      const without = await ask(method, filled, undefined, { authorization: undefined });
+      if (!open.includes(path)) expect([path, without.status]).toEqual([path, 401]);
+      else if (path !== "/v1/join") expect([path, without.status]).toEqual([path, 200]);
+    }
+  });
+
+  test("stands in the OpenAPI document and on the reference page", async () => {
+    const mesh = new Mesh();
+    const document = await jsonIn<{ openapi: string; paths: Record<string, Record<string, { operationId: string }>> }>(
+      await asking(mesh.node())("GET", "/v1/openapi.json"),
+    );
+    expect(document.openapi).toBe("3.1.0");
+    const page = referencePage();
+    const ids = new Set<string>();
+    for (const { method, path } of allRoutes(parts(mesh))) {
+      const operation = document.paths[path.replace(/:(\w+)/g, "{$1}")]?.[method.toLowerCase()];
+      expect([path, operation === undefined]).toEqual([path, false]);
+      ids.add(operation!.operationId);
+      expect(page).toContain(`\`${method} ${path}\``);
+    }
+    expect(ids.size).toBe(allRoutes(parts(mesh)).length);
+    const text = JSON.stringify(document);
+    for (const key of ["max_failures", "each_node", "wait", "Last-Event-ID"]) expect(text + page).toContain(key);
+  });
+
+  test("an unknown path is 404, a wrong method 405 with what is allowed", async () => {
+    const ask = asking(new Mesh().node());
+    const unknown = await ask("GET", "/v2/jobs");
+    expect([unknown.status, unknown.headers.get("skein-node")]).toEqual([404, "1"]);
+    expect((await errorIn(unknown)).message).toContain("/v2/jobs");
+    const wrong = await ask("DELETE", "/v1/jobs");
+    expect([wrong.status, wrong.headers.get("allow")?.split(", ").toSorted()]).toEqual([405, ["GET", "POST"]]);
+  });
+
+  test("that fails unexpectedly is 500, says so to the node's log, and does not take the server down", async () => {
+    const node = new Mesh().node();
+    node.onPropose = () => {
+      throw new Error("broken");
+    };
+    const bugs: unknown[] = [];
+    const response = await asking(node, { onBug: (error) => bugs.push(error) })("POST", "/v1/jobs", { run: "a" });
+    expect([response.status, (await errorIn(response)).code, bugs.length]).toEqual([500, "bug", 1]);
+  });
+});
+
+test("metrics have the names of the contract", async () => {
+  const mesh = new Mesh();
+  mesh.change((cluster) => cluster.submit({ count: 3 }));
+  mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
+  const response = await createApp(mesh.node()).request("/metrics");
+  expect(response.headers.get("content-type")).toStartWith("text/plain; version=0.0.4");
+  const page = await response.text();
+  const lines = page.split("\n");
+  expect(lines).toContain("skein_jobs_submitted_total 1");
+  expect(lines).toContain("skein_tasks_running 1");
+  expect(lines).toContain("skein_queue_depth 2");
+  expect(lines).toContain("skein_is_leader 1");
+  expect(lines).toContain("skein_raft_term 3");
+  expect(lines).toContain('skein_jobs_finished_total{state="succeeded"} 0');
+  expect(page).toContain("skein_raft_commit_index ");
+  expect(page).toContain("skein_raft_applied_index ");
+  for (const line of lines) expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z_]+(\{[^}]*\})? -?[0-9.]+|)$/);
+});
