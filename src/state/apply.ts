@@ -222,7 +222,6 @@ class Application {
     const command = this.#find(tag);
     assert(command !== undefined, "unknown tags end the cut before");
     let random: Random | undefined;
-    const seed = entry.seed;
     const changes: Change[] = [];
     const apply = (): Outcome<unknown> =>
       command.apply(this.#database, payload as never, {
@@ -230,7 +229,7 @@ class Application {
         at: entry.at,
         by: { token, name, role },
         origin,
-        random: () => (random ??= seed())(),
+        random: () => (random ??= entry.seed())(),
         changed: (change) => changes.push(change),
       });
     const outcome = this.#careful ? this.#contained(command, apply) : apply();
@@ -260,7 +259,7 @@ interface EntryScope {
   readonly index: number;
   readonly at: number;
   readonly changes: Change[];
-  /** A generator for the present command. */
+  /** A generator for the present command. Before next() is called again: it depends on the command's place. */
   seed(): Random;
   /** Moves on to the next command of the entry. */
   next(): number;

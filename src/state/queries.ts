@@ -7,7 +7,7 @@ import { jobById, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
 import { runningOn, taskById, type StoredTask } from "./tables/task.ts";
 import { tokenById, type TokenRow } from "./tables/token.ts";
-import { sql, type ReadTx, type SqlValue, type Statement } from "./tx.ts";
+import { sql, type ReadTx, type Statement } from "./tx.ts";
 import type { Assignment, JobState, JobView, NodeRow, Spec, TaskState, TaskView } from "./types.ts";
 import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
 
@@ -212,7 +212,7 @@ function assignmentOf(row: StoredTask, spec: Spec): Assignment {
 const selectSpec = sql("select spec from job where id = ?");
 
 function specOf(tx: ReadTx, job: number): Spec {
-  const row = tx.get<{ spec: string }>(selectSpec, job as SqlValue);
+  const row = tx.get<{ spec: string }>(selectSpec, job);
   assert(row !== undefined, `task of job ${job}, which does not exist`);
   return JSON.parse(row.spec) as Spec;
 }

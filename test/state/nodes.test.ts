@@ -1,18 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import type { CommandInput } from "../../src/state/commands/index.ts";
 import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
 import { admin, announcement, Cluster } from "./support.ts";
 
-const joining = (
-  number: number,
-  joinToken = "j",
-): Parameters<Cluster["must"]>[1] & { name: string; token: { id: string } } =>
-  ({
-    name: `n${number}`,
-    ...announcement(number),
-    joinToken,
-    token: { id: `t-${number}`, hash: "h", name: `node n${number}` },
-  }) as never;
+const joining = (number: number, joinToken = "j"): CommandInput<"node.join"> => ({
+  name: `n${number}`,
+  ...announcement(number),
+  joinToken,
+  token: { id: `t-${number}`, hash: "h", name: `node n${number}` },
+});
 
 const joinToken = {
   id: "k",
@@ -62,7 +59,7 @@ describe("joining", () => {
     const cluster = Cluster.of(1);
     cluster.must("token.create", { ...joinToken, uses: 1 }, admin);
     for (let attempt = 0; attempt < 2; attempt++)
-      expect(cluster.must("node.join", joining(2, "k") as never).node).toBe(nodeId(2));
+      expect(cluster.must("node.join", joining(2, "k")).node).toBe(nodeId(2));
     expect(listNodes(cluster.database)).toHaveLength(2);
   });
 
@@ -72,9 +69,9 @@ describe("joining", () => {
     cluster.must("token.create", { ...joinToken, id: "old", expiresAt: cluster.now }, admin);
     cluster.must("token.create", { ...joinToken, id: "revoked" }, admin);
     cluster.must("token.revoke", { id: "revoked" }, admin);
-    cluster.must("node.join", joining(2, "once") as never);
+    cluster.must("node.join", joining(2, "once"));
     const message = (token: string): string => {
-      const [code, text] = cluster.refused("node.join", joining(3, token) as never);
+      const [code, text] = cluster.refused("node.join", joining(3, token));
       expect(code).toBe("unauthorized");
       return text.replace(": make one with 'skein cluster token'", "");
     };
@@ -90,7 +87,7 @@ describe("joining", () => {
   test("a name that is taken is refused with the address of its owner", () => {
     const cluster = Cluster.of(2);
     const other = { ...joining(2), incarnation: "another" };
-    expect(cluster.refused("node.join", other as never)).toEqual([
+    expect(cluster.refused("node.join", other)).toEqual([
       "conflict",
       "a node named n2 is in the cluster already at 127.0.0.1:7402: choose another --name, or remove it first",
     ]);
@@ -133,7 +130,7 @@ describe("a node's life", () => {
     expect(cluster.refused("node.seen", { node: nodeId(9), ...announcement(9) })[1]).toContain(
       "is not known to this cluster",
     );
-    expect(cluster.must("node.join", { ...joining(2), token: { id: "new", hash: "h", name: "x" } } as never).node).toBe(
+    expect(cluster.must("node.join", { ...joining(2), token: { id: "new", hash: "h", name: "x" } }).node).toBe(
       nodeId(3),
     );
   });
