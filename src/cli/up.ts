@@ -81,7 +81,8 @@ export function upOptions(
     }
   }
   const join = (flags.join ?? []).flatMap((text) => text.split(",")).flatMap((text) => joinAddress(text, complain));
-  const own = new Set((api ?? [{ host: "127.0.0.1", port: defaultApiPort }]).map(addressKey));
+  // Without --api a node that comes back listens where it did last time, which only its data tells.
+  const own = new Set((api ?? []).map(addressKey));
   for (const address of join) {
     if (own.has(addressKey(parseHostPort(address, defaultApiPort)!))) {
       complain("join", `${address} is this node's own API address: name another member`);

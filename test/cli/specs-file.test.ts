@@ -1,0 +1,52 @@
+import { describe, expect, test } from "bun:test";
+import { parseSpecs, readSpecs } from "../../src/cli/specs-file.ts";
+import { ScratchDir, TestIo } from "./support.ts";
+
+describe("reading specs", () => {
+  test.each([
+    ["YAML", "run: make\ncount: 3\n", [{ run: "make", count: 3 }]],
+    ["YAML of several documents", "---\nrun: a\n---\nrun: b\n", [{ run: "a" }, { run: "b" }]],
+    ["a YAML list", "- run: a\n- run: b\n", [{ run: "a" }, { run: "b" }]],
+    ["YAML with jobs", "jobs:\n- run: a\n", [{ run: "a" }]],
+    ["YAML in flow style", "{run: [a, b]}", [{ run: ["a", "b"] }]],
+    ["JSON", '{"run": "a"}', [{ run: "a" }]],
+    ["a JSON list", '[{"run":"a"},\n{"run":"b"}]', [{ run: "a" }, { run: "b" }]],
+    ["JSON with jobs", '{"jobs":[{"run":"a"}]}', [{ run: "a" }]],
+    ["NDJSON", '{"run":"a"}\n\n{"run":"b"}\n', [{ run: "a" }, { run: "b" }]],
+  ])("%s", (_, text, specs) => {
+    expect(parseSpecs(text, "f").specs as unknown).toEqual(specs);
+  });
+
+  test.each([
+    ["a bad indent", "run: a\n  count: 3\n", "f:1:6"],
+    ["an open quote", 'name: x\nrun: "abc\n', "f:3:1"],
+    ["a key twice", "run: a\nrun: b\n", "f:2:1"],
+    ["a broken line of NDJSON", '{"run":"a"}\n{"run":\n', "f:2:1"],
+    ["broken JSON", '{"run": "a",\n "count": ]}', "f:2:11"],
+  ])("%s is told with line and column", (_, text, place) => {
+    expect(() => parseSpecs(text, "f")).toThrow(new RegExp(`^${place}: `));
+  });
+
+  test.each(["", "# nothing\n", "just text", "- 5\n", "[]"])("%p is no spec", (text) => {
+    expect(() => parseSpecs(text, "f")).toThrow(/^f/);
+  });
+
+  test("the place of a problem is found in one spec, in a list and in documents", () => {
+    expect(parseSpecs("run: a\nretries:\n  max: -1\n", "f").locate("retries.max")).toBe("f:3:8");
+    expect(parseSpecs("- run: a\n- run: b\n  count: 0\n", "f").locate("jobs[1].count")).toBe("f:3:10");
+    expect(parseSpecs("run: a\n---\nrun: b\ncount: 0\n", "f").locate("jobs[1].count")).toBe("f:4:8");
+    expect(parseSpecs("jobs:\n- run: a\n- run: ''\n", "f").locate("jobs[1].run")).toBe("f:3:8");
+    expect(parseSpecs("run: a\n", "f").locate("timeout")).toBe("f:1:1");
+  });
+
+  test("standard input is -", async () => {
+    const { specs } = await readSpecs("-", new TestIo({ stdin: "run: a" }));
+    expect(specs as unknown).toEqual([{ run: "a" }]);
+  });
+
+  test("a file that is not there, or no text, is a usage error", async () => {
+    using dir = new ScratchDir();
+    await expect(readSpecs(`${dir.path}/none.yaml`, new TestIo())).rejects.toMatchObject({ exit: 2 });
+    await expect(readSpecs(dir.path, new TestIo())).rejects.toMatchObject({ exit: 2 });
+  });
+});

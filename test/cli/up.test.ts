@@ -1,0 +1,90 @@
+import { describe, expect, test } from "bun:test";
+import type { UpOptions } from "../../src/cli/up-options.ts";
+import { cli, ScratchDir, start, TestIo } from "./support.ts";
+
+async function up(argv: readonly string[], env: Record<string, string> = {}): Promise<UpOptions> {
+  const ups: UpOptions[] = [];
+  const io = new TestIo();
+  expect([await start(["up", ...argv], env, io, ups), io.stderr.text]).toEqual([0, ""]);
+  return ups[0]!;
+}
+
+describe("up", () => {
+  test("without flags: data in the home directory, addresses left to the node", async () => {
+    const options = await up([], { HOME: "/home/anna" });
+    expect(options).toMatchObject({ dataDir: "/home/anna/.skein", api: undefined, peer: undefined, join: [], labels: {} });
+    expect(options.slots).toBeGreaterThanOrEqual(4);
+    expect(options.ioTasks).toBe(64);
+  });
+
+  test("all flags", async () => {
+    const text = "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
+    const more = "--join a:1,b --join c:3 --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
+    expect(await up(`${text} ${more}`.split(" "))).toEqual({
+      dataDir: "/d",
+      name: "n1",
+      api: [
+        { host: "127.0.0.1", port: 0, exposed: false },
+        { host: "0.0.0.0", port: 80, exposed: true },
+      ],
+      peer: { host: "::1", port: 9 },
+      advertise: "localhost",
+      labels: { zone: "eu", gpu: "" },
+      slots: 3,
+      ioTasks: 5,
+      join: ["a:1", "b:7400", "c:3"],
+      joinToken: "t",
+      voters: 3,
+      learner: true,
+      output: "json",
+      colours: false,
+    });
+  });
+
+  test("its token is the join token: an API token in the environment is not read", async () => {
+    expect((await up([], { SKEIN_TOKEN: "api" })).joinToken).toBeUndefined();
+    expect((await up([], { SKEIN_JOIN_TOKEN: "join", SKEIN_TOKEN: "api" })).joinToken).toBe("join");
+  });
+
+  test("every mistake is told at once", async () => {
+    const flags = "--voters many --name 12 --peer 10.0.0.1:7 --advertise example.org --api-cert c --label x --slots -1";
+    const { code, err } = await cli(["up", ...flags.split(" "), "--token", "t", "--api", "http://h:99999"]);
+    expect(code).toBe(2);
+    for (const flag of ["voters", "name", "peer", "advertise", "api-cert", "label", "slots", "token", "api"]) {
+      expect(err).toContain(`  --${flag}: `);
+    }
+  });
+
+  test("an address off loopback without a scheme is refused with the way out", async () => {
+    const { code, err } = await cli(["up", "--api", "0.0.0.0:7400"]);
+    expect([code, err.includes("http://0.0.0.0:7400")]).toEqual([2, true]);
+  });
+
+  test("joining oneself is refused", async () => {
+    expect((await cli(["up", "--api", "127.0.0.1:7", "--join", "127.0.0.1:7"])).code).toBe(2);
+  });
+
+  test("a configuration file has the same keys, and flags win", async () => {
+    using dir = new ScratchDir();
+    const text = "slots: 8\nname: from-file\nlabels: {zone: eu, rack: 7}\njoin: [a, b:2]\nlearner: true\nio-tasks: 9\n";
+    const options = await up(["--config", dir.write("c.yaml", text), "--name", "from-flag"]);
+    const { name, slots, labels, join, learner, ioTasks } = options;
+    expect({ name, slots, labels, join, learner, ioTasks }).toEqual({
+      name: "from-flag",
+      slots: 8,
+      labels: { zone: "eu", rack: "7" },
+      join: ["a:7400", "b:2"],
+      learner: true,
+      ioTasks: 9,
+    });
+  });
+
+  test("a configuration file with mistakes", async () => {
+    using dir = new ScratchDir();
+    const wrong = await cli(["up", "--config", dir.write("a.yaml", "slotz: 8\nname: [a]\nvoters: none\n")]);
+    expect(wrong.code).toBe(2);
+    for (const part of ["slotz", "name: must be", "--voters"]) expect(wrong.err).toContain(part);
+    const broken = await cli(["up", "--config", dir.write("b.yaml", "name: 'x\n")]);
+    expect([broken.code, broken.err]).toEqual([2, expect.stringMatching(/b\.yaml:\d+:\d+: /)]);
+  });
+});
