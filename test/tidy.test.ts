@@ -42,7 +42,7 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   client: { ours: { state: "types", lib: "any" }, packages: [] },
   http: {
     ours: { "node/api.ts": "types", state: "any", lib: "any" },
-    packages: ["hono", "type zod", "node:", "bun:", "bun"],
+    packages: ["hono", "zod", "node:", "bun:", "bun"],
   },
   node: {
     ours: {

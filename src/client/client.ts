@@ -2,7 +2,6 @@ import { formatDuration } from "../lib/units.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import type { JobState, JobView, TaskState, TaskView } from "../state/types.ts";
 import type { ClusterView, EventView, NodeView, WaitView } from "../state/answers.ts";
-import { ApiError } from "./errors.ts";
 import { followEvents, followLogs, type LogPiece } from "./follow.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
 
@@ -45,7 +44,7 @@ export interface LogQuery {
 
 /**
  * Typed calls to a mesh; give it several addresses and it survives the loss of nodes. Runs in Bun, Node and browsers.
- * Every method throws {@link ApiError} when a node says no, Unreachable when none answers, the signal's reason when aborted.
+ * Every method throws ApiError when a node says no, Unreachable when none answers, the signal's reason when aborted.
  */
 export class SkeinClient {
   readonly #transport: Transport;
@@ -232,7 +231,7 @@ export function isTerminal(state: JobState): boolean {
 function queryText(query: object): string {
   const set = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) set.set(name, String(value));
-  return set.size === 0 ? "" : `?${set}`;
+  return set.size === 0 ? "" : `?${set.toString()}`;
 }
 
 /** The key that a single spec brings itself. */

@@ -188,7 +188,7 @@ const unsentCodes = new Set([
 ]);
 
 function codeOf(error: unknown): string {
-  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  const { code, cause } = (error ?? {}) as { code?: string | number; cause?: { code?: string | number } };
   return String(code ?? cause?.code ?? "");
 }
 

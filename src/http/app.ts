@@ -49,6 +49,7 @@ export function createApp(node: NodeApi, options: AppOptions = {}): App {
   return app;
 }
 
+/** Every route of the API, in the order of registration. */
 export function allRoutes(parts: HttpParts): readonly Route[] {
   const routes = [
     ...commandRoutes(parts),

@@ -9,6 +9,7 @@ const tokenDefaultMs = 24 * 3_600_000;
 const tokenMaxMs = 365 * 86_400_000;
 const tokenUsesDefault = 1000;
 
+/** The cluster as a whole, and its join tokens. */
 export function clusterRoutes(parts: HttpParts): readonly Route[] {
   const { node, reply } = parts;
   return [

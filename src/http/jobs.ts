@@ -180,6 +180,7 @@ export function wholeOf(exchange: Exchange, name: "id" | "task", low: number): O
   return invalid([{ path: name, message: `"${text}" is not ${what}: write a whole number` }], "the path");
 }
 
+/** The refusal of a job that is not there. */
 export function noJob(id: number) {
   return refuse(
     "not-found",
@@ -187,6 +188,7 @@ export function noJob(id: number) {
   ).why;
 }
 
+/** The refusal of a task that is not there. */
 export function noTask(job: number, task: number) {
   return refuse("not-found", `job ${job} has no task ${task}`).why;
 }

@@ -9,6 +9,7 @@ export interface JsonFault {
 }
 
 const space = /[ \t\n\r]*/y;
+// oxlint-disable-next-line no-control-regex -- exactly these are forbidden in a JSON string
 const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 

@@ -84,7 +84,9 @@ async function* taskSteps(
   }
   while (!signal.aborted) {
     const waitMs = follow ? lookMs : 0;
-    const page = await node.readLog({ job, task, attempt, stream, offset, maxBytes: limits.logPageBytes, waitMs });
+    const request = { job, task, attempt, stream, offset, maxBytes: limits.logPageBytes, waitMs };
+    const page = await orAborted(node.readLog(request), signal);
+    if (page === undefined) return;
     if (page.ok) {
       for (const { stream, at, bytes } of page.value.chunks) {
         offset += bytes.length;
@@ -161,6 +163,15 @@ async function readBack(
   }
 }
 
+/** The promise's value, or undefined as soon as the signal fires: nobody waits for a look that nobody wants any more. */
+function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value | undefined> {
+  const aborted = Promise.withResolvers<undefined>();
+  const onAbort = (): void => aborted.resolve(undefined);
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
+  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
+}
+
 async function taskNow(node: NodeApi, job: number, task: number): Promise<TaskView | undefined> {
   const read = await node.read((tx) => findTask(tx, job, task), { consistency: "stale" });
   return read.ok ? read.value.value : undefined;
@@ -194,8 +205,10 @@ function taskChanged(node: NodeApi, seen: TaskView, signal: AbortSignal): Promis
     signal.addEventListener("abort", done);
     if (signal.aborted) done();
     // What changed between the look and the listener is not waited for.
-    void taskNow(node, seen.job, seen.task).then((now) => {
+    const lookAgain = async (): Promise<void> => {
+      const now = await taskNow(node, seen.job, seen.task);
       if (now === undefined || now.state !== seen.state || now.attempt !== seen.attempt) done();
-    });
+    };
+    void lookAgain();
   });
 }

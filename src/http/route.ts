@@ -51,12 +51,12 @@ export function route<Query extends z.ZodType = z.ZodUnknown, Body extends z.Zod
     readonly status?: Route["status"];
     readonly query?: Query;
     readonly body?: Body;
-    handle(input: {
+    readonly handle: (input: {
       readonly exchange: Exchange;
       readonly by: Principal;
       readonly query: z.output<Query>;
       readonly body: z.output<Body>;
-    }): Response | Promise<Response>;
+    }) => Response | Promise<Response>;
   },
 ): Route {
   const { handle, query: querySchema, body: bodySchema, ...rest } = definition;

@@ -68,6 +68,7 @@ async function serveCommand(
   return reply.json(outcome.value.value, outcome.value.index, command.route.status);
 }
 
+/** The refusal of who is known but may not. */
 export function forbidden(by: Principal, right: string) {
   return refuse("forbidden", `the token of ${by.name} (${by.role}) does not allow this: it needs the right ${right}`)
     .why;

@@ -53,7 +53,9 @@ describe("events", () => {
   test("are resumed after any of them without a gap or a repeat", async () => {
     const mesh = withHistory();
     const ask = asking(mesh.node());
-    const total = mesh.cluster.events.flatMap((event) => event.changes).filter((change) => change.topic !== "token").length;
+    const total = mesh.cluster.events
+      .flatMap((event) => event.changes)
+      .filter((change) => change.topic !== "token").length;
     const all = await take(await ask("GET", "/v1/events?from=0"), total);
     const ids = all.map((event) => event.id);
     expect(new Set(ids).size).toBe(total);
@@ -106,7 +108,9 @@ describe("events", () => {
       mesh.events.publish([{ index: ++index, at: mesh.cluster.now, changes }], mesh.cluster.now);
     }
     expect((await reader.read()).done).toBe(true);
-    const fresh = await take(await asking(node)("GET", "/v1/events"), 1, () => mesh.change((cluster) => cluster.submit()));
+    const fresh = await take(await asking(node)("GET", "/v1/events"), 1, () =>
+      mesh.change((cluster) => cluster.submit()),
+    );
     expect(fresh.length).toBe(1);
   });
 

@@ -55,7 +55,11 @@ export class FakeLog {
   #written = Promise.withResolvers<void>();
 
   write(content: string | Uint8Array, stream: "stdout" | "stderr" = "stdout"): this {
-    this.chunks.push({ stream, at: 1000, bytes: typeof content === "string" ? new TextEncoder().encode(content) : content });
+    this.chunks.push({
+      stream,
+      at: 1000,
+      bytes: typeof content === "string" ? new TextEncoder().encode(content) : content,
+    });
     this.#written.resolve();
     this.#written = Promise.withResolvers<void>();
     return this;
@@ -68,9 +72,9 @@ export class FakeLog {
 }
 
 const principals: Readonly<Record<string, Principal>> = {
-  "skein_a_admin": { token: "a", name: "anna", role: "admin" },
-  "skein_o_operator": { token: "o", name: "otto", role: "operator" },
-  "skein_v_viewer": { token: "v", name: "vera", role: "viewer" },
+  skein_a_admin: { token: "a", name: "anna", role: "admin" },
+  skein_o_operator: { token: "o", name: "otto", role: "operator" },
+  skein_v_viewer: { token: "v", name: "vera", role: "viewer" },
 };
 export const adminToken = "skein_a_admin";
 export const operatorToken = "skein_o_operator";
@@ -121,7 +125,8 @@ export class FakeNode implements NodeApi {
     await Promise.resolve();
     if (this.refusing !== undefined && options.consistency === "linearizable") return { ok: false, why: this.refusing };
     const index = this.mesh.cluster.database.applied;
-    if ((options.minIndex ?? 0) > index) return refuse("unavailable", "this node has not applied that far", { retryAfterMs: 1500 });
+    if ((options.minIndex ?? 0) > index)
+      return refuse("unavailable", "this node has not applied that far", { retryAfterMs: 1500 });
     return accept({ value: query(this.mesh.cluster.database), index });
   }
 
@@ -197,7 +202,8 @@ export class FakeNode implements NodeApi {
 
   async join(request: unknown): Promise<Outcome<unknown>> {
     await Promise.resolve();
-    if ((request as { token?: unknown }).token !== "good") return refuse("unauthorized", "the join token is not known to this cluster");
+    if ((request as { token?: unknown }).token !== "good")
+      return refuse("unauthorized", "the join token is not known to this cluster");
     return accept({ joined: true });
   }
   async leave(): Promise<Outcome<{ readonly left: true }>> {
@@ -205,7 +211,10 @@ export class FakeNode implements NodeApi {
     this.left = true;
     return accept({ left: true });
   }
-  async createJoinToken(options: { readonly ttlMs: number; readonly uses: number }): Promise<Outcome<{ readonly token: string }>> {
+  async createJoinToken(options: {
+    readonly ttlMs: number;
+    readonly uses: number;
+  }): Promise<Outcome<{ readonly token: string }>> {
     await Promise.resolve();
     return accept({ token: `skein1.h.${options.ttlMs}.${options.uses}` });
   }
@@ -236,7 +245,9 @@ export async function errorIn(response: Response): Promise<{
   details: { path: string; message: string }[];
   retry?: string;
 }> {
-  const { error } = (await response.json()) as { error: { code: string; message: string; details: never; retry?: string } };
+  const { error } = (await response.json()) as {
+    error: { code: string; message: string; details: never; retry?: string };
+  };
   return { status: response.status, ...error };
 }
 

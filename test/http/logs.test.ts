@@ -104,7 +104,10 @@ describe("logs as text", () => {
 describe("logs as events", () => {
   test("carry where each piece came from, bytes that are no text as base64, and an end", async () => {
     const mesh = running();
-    mesh.log(1).write("grün\n").write(new Uint8Array([0xc3]), "stderr");
+    mesh
+      .log(1)
+      .write("grün\n")
+      .write(new Uint8Array([0xc3]), "stderr");
     const events = await eventsOf(await asking(mesh.node())("GET", "/v1/jobs/1/logs", undefined, sse));
     expect(events.map(({ event, id }) => [event, id])).toEqual([
       ["output", "0.1.6"],
@@ -174,6 +177,10 @@ describe("logs as events", () => {
       }
       if (text === "begun again\n") mesh.change((cluster) => cluster.finish(1, 0, 2, 1));
     }
-    expect(seen.filter((text) => text !== "the node that has the log does not answer")).toEqual(["begun\n", "begun again\n", "end"]);
+    expect(seen.filter((text) => text !== "the node that has the log does not answer")).toEqual([
+      "begun\n",
+      "begun again\n",
+      "end",
+    ]);
   });
 });

@@ -84,7 +84,9 @@ describe("jobs", () => {
     mesh.change((cluster) => cluster.assign(1, 1, [0, 1], [1, 1]));
     const ask = asking(mesh.node());
     const first = await jsonIn<{ tasks: TaskView[]; next: string }>(await ask("GET", "/v1/jobs/1/tasks?limit=3"));
-    const rest = await jsonIn<{ tasks: TaskView[]; next?: string }>(await ask("GET", `/v1/jobs/1/tasks?next=${first.next}`));
+    const rest = await jsonIn<{ tasks: TaskView[]; next?: string }>(
+      await ask("GET", `/v1/jobs/1/tasks?next=${first.next}`),
+    );
     expect([...first.tasks, ...rest.tasks].map((task) => task.task)).toEqual([0, 1, 2, 3, 4]);
     const running = await jsonIn<{ tasks: TaskView[] }>(await ask("GET", "/v1/jobs/1/tasks?state=running"));
     expect(running.tasks.map((task) => task.task)).toEqual([0, 1]);
@@ -234,7 +236,9 @@ describe("nodes and cluster", () => {
     const mesh = new Mesh(2);
     const ask = asking(mesh.node());
     expect(await jsonIn(await ask("POST", "/v1/nodes/n2/drain"))).toEqual({ node: 2, state: "draining" });
-    expect((await ask("POST", "/v1/nodes/2/undrain", {}, { authorization: `Bearer ${operatorToken}` })).status).toBe(200);
+    expect((await ask("POST", "/v1/nodes/2/undrain", {}, { authorization: `Bearer ${operatorToken}` })).status).toBe(
+      200,
+    );
     expect((await ask("POST", "/v1/nodes/2/drain", {}, { authorization: `Bearer ${viewerToken}` })).status).toBe(403);
   });
 
@@ -242,7 +246,9 @@ describe("nodes and cluster", () => {
     const ask = asking(new Mesh().node());
     const made = await ask("POST", "/v1/cluster/tokens", { ttl: "2h", uses: 3 });
     expect([made.status, await jsonIn(made)]).toEqual([201, { token: "skein1.h.7200000.3" }]);
-    expect((await ask("POST", "/v1/cluster/tokens", {}, { authorization: `Bearer ${operatorToken}` })).status).toBe(403);
+    expect((await ask("POST", "/v1/cluster/tokens", {}, { authorization: `Bearer ${operatorToken}` })).status).toBe(
+      403,
+    );
     expect((await ask("POST", "/v1/cluster/tokens", { ttl: "-1h" })).status).toBe(422);
   });
 
@@ -254,13 +260,20 @@ describe("nodes and cluster", () => {
     expect((await ask("POST", "/v1/join", { token: "bad" }, nobody)).status).toBe(401);
     expect((await ask("POST", "/v1/join", "x".repeat(70_000), nobody)).status).toBe(413);
     expect((await ask("POST", "/v1/nodes/self/leave", {}, nobody)).status).toBe(401);
-    expect((await ask("POST", "/v1/nodes/self/leave", { timeout: "1m" }, { authorization: `Bearer ${operatorToken}` })).status).toBe(200);
+    expect(
+      (await ask("POST", "/v1/nodes/self/leave", { timeout: "1m" }, { authorization: `Bearer ${operatorToken}` }))
+        .status,
+    ).toBe(200);
     expect(node.left).toBe(true);
   });
 });
 
 describe("every route", () => {
-  const parts = (mesh: Mesh) => ({ node: mesh.node(), reply: new Reply(mesh.node()), watchers: new Watchers(new AbortController().signal) });
+  const parts = (mesh: Mesh) => ({
+    node: mesh.node(),
+    reply: new Reply(mesh.node()),
+    watchers: new Watchers(new AbortController().signal),
+  });
 
   test("says who answered and which state it saw, and asks for a token unless it is public", async () => {
     const mesh = new Mesh();

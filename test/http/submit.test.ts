@@ -44,7 +44,10 @@ describe("submitting", () => {
     const jobs = [{ run: "a" }, mistakes];
     const error = await errorIn(await asking(mesh.node())("POST", "/v1/jobs", { jobs, more: 1 }));
     expect(error.status).toBe(422);
-    expect(error.details.map((one) => one.path).toSorted()).toEqual([...paths.map((path) => `jobs[1].${path}`), "more"]);
+    expect(error.details.map((one) => one.path).toSorted()).toEqual([
+      ...paths.map((path) => `jobs[1].${path}`),
+      "more",
+    ]);
     expect(mesh.cluster.events.flatMap((event) => event.changes).some((change) => change.topic === "job")).toBe(false);
   });
 
@@ -84,13 +87,17 @@ describe("submitting", () => {
 
   test("a broken line of NDJSON is named by its number", async () => {
     const headers = { "content-type": "application/x-ndjson" };
-    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", '{"run":"a"}\n{"run" 1}\n', headers));
+    const error = await errorIn(
+      await asking(new Mesh().node())("POST", "/v1/jobs", '{"run":"a"}\n{"run" 1}\n', headers),
+    );
     expect([error.status, error.message.includes("line 2")]).toEqual([400, true]);
   });
 
   test("a viewer may not submit; nobody may without a token", async () => {
     const ask = asking(new Mesh().node());
-    const viewer = await errorIn(await ask("POST", "/v1/jobs", { run: "a" }, { authorization: `Bearer ${viewerToken}` }));
+    const viewer = await errorIn(
+      await ask("POST", "/v1/jobs", { run: "a" }, { authorization: `Bearer ${viewerToken}` }),
+    );
     expect([viewer.status, viewer.code]).toEqual([403, "forbidden"]);
     const wrong = await errorIn(await ask("POST", "/v1/jobs", { run: "a" }, { authorization: "Bearer skein_x_y" }));
     expect([wrong.status, wrong.message.includes("context.json")]).toEqual([401, true]);
