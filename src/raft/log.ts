@@ -160,7 +160,9 @@ export class Log {
     return at < this.#windowFirst;
   }
 
-  #read(from: number, to: number, maxBytes: number): readonly Entry[] {
+  #read(from: number, end: number, maxBytes: number): readonly Entry[] {
+    // The reader counts data alone: small entries are bounded by their number.
+    const to = Math.min(end, from + Math.max(1, Math.floor(maxBytes / entryOverheadBytes)));
     const entries = this.#reader.entries(index(from), index(to), maxBytes);
     assert(entries.length > 0 && entries.length <= to - from, "the reader gives at least one and no extra entry");
     for (let at = 0; at < entries.length; at++) {
@@ -199,9 +201,12 @@ export class Log {
 
 export const noEntries: readonly Entry[] = [];
 
-/** What an entry counts for in limits: its data and a guess of the rest. */
+/** What an entry takes beside its data, in memory and in a message: a guess on the safe side. */
+const entryOverheadBytes = 64;
+
+/** What an entry counts for in limits. */
 export function entryBytes(entry: Entry): number {
-  return entry.data.length + 64;
+  return entry.data.length + entryOverheadBytes;
 }
 
 export function bytesOf(entries: readonly Entry[]): number {
