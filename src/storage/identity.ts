@@ -78,7 +78,9 @@ function isIdentity(value: unknown): value is Identity {
     typeof identity.api === "string" &&
     typeof identity.peer === "string" &&
     Array.isArray(identity.peers) &&
-    identity.peers.every((peer: { node?: unknown; address?: unknown } | null) => isId(peer?.node) && isText(peer?.address))
+    identity.peers.every(
+      (peer: { node?: unknown; address?: unknown } | null) => isId(peer?.node) && isText(peer?.address),
+    )
   );
 }
 

@@ -73,7 +73,11 @@ export class LogDatabase {
     }
     const { version } = this.#database.query("select version from meta").get() as { version: number };
     if (version !== logVersion) {
-      throw new Fault("data", `${path} has format ${version}, this skein writes ${logVersion}: run a newer one`, "never");
+      throw new Fault(
+        "data",
+        `${path} has format ${version}, this skein writes ${logVersion}: run a newer one`,
+        "never",
+      );
     }
   }
 

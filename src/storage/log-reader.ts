@@ -132,7 +132,9 @@ export class LogDatabaseReader implements LogReader {
 
   /** A gap is as bad as a wrong checksum, and never the end of the log (D3). */
   #consecutive(rows: readonly EntryRow[], from: number): readonly Entry[] {
-    return rows.map((row, offset) => (row.idx === from + offset ? entryOf(row, this.#path) : this.#missing(from + offset)));
+    return rows.map((row, offset) =>
+      row.idx === from + offset ? entryOf(row, this.#path) : this.#missing(from + offset),
+    );
   }
 
   #missing(at: number): never {

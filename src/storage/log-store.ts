@@ -40,7 +40,11 @@ export class SqliteLogStore implements LogStore {
     if (answer.kind !== "opened") {
       this.#stop();
       if (answer.kind === "fault") throw new Fault(answer.code, answer.message, "never");
-      throw new Fault("disk", `the log's worker did not open ${this.#options.path} within ${startTimeoutMs} ms`, "never");
+      throw new Fault(
+        "disk",
+        `the log's worker did not open ${this.#options.path} within ${startTimeoutMs} ms`,
+        "never",
+      );
     }
     try {
       this.#reader = new LogDatabaseReader(this.#options.path);
@@ -125,7 +129,8 @@ export class SqliteLogStore implements LogStore {
         this.#durable(message.token);
         break;
       case "fault":
-        if (this.#phase === "opening" || (this.#phase === "closing" && message.code !== "disk-full")) this.#answered?.(message);
+        if (this.#phase === "opening" || (this.#phase === "closing" && message.code !== "disk-full"))
+          this.#answered?.(message);
         // "data" cannot be told from a failing disk once the log was open: both end the process.
         if (this.#phase !== "opening") {
           this.#options.onFault(message.code === "disk-full" ? "disk-full" : "disk", message.message);

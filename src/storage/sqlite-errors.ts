@@ -38,6 +38,10 @@ export function checkSqliteVersion(database: Database): void {
   const row = database.query("select sqlite_version() as version").get() as { version: string };
   const [major = 0, minor = 0, patch = 0] = row.version.split(".").map(Number);
   if (major * 1_000_000 + minor * 1000 + patch < 3_051_003) {
-    throw new Fault("data", `SQLite ${row.version} is too old to keep a log safely: 3.51.3 or newer is needed`, "never");
+    throw new Fault(
+      "data",
+      `SQLite ${row.version} is too old to keep a log safely: 3.51.3 or newer is needed`,
+      "never",
+    );
   }
 }

@@ -1,4 +1,5 @@
 import type { Server, ServerWebSocket } from "bun";
+import { assert } from "../lib/assert.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import {
@@ -30,8 +31,6 @@ export type IncomingSocket = ServerWebSocket<Incoming>;
 
 export interface AcceptorOptions {
   readonly identity: PeerIdentity;
-  readonly host: string;
-  readonly port: number;
   isMember(node: NodeId): boolean;
   onAccepted(peer: NodeId, channel: Channel): void;
   /** A frame of a peer that has proven who it is. False when it makes no sense: the socket is closed. */
@@ -59,9 +58,10 @@ export class Acceptor {
     this.#options = options;
   }
 
-  /** Throws Fault "port". */
-  listen(): { readonly host: string; readonly port: number } {
-    const { host, port } = this.#options;
+  /** Throws Fault "port", and may then be called again. */
+  listen(at: { readonly host: string; readonly port: number }): { readonly host: string; readonly port: number } {
+    assert(this.#server === undefined, "the peer port is open already");
+    const { host, port } = at;
     try {
       this.#server = Bun.serve<Incoming>({
         hostname: host,

@@ -21,11 +21,15 @@ const kinds = {
   "timeout-now": 10,
 } as const satisfies { readonly [Kind in Message["kind"]]: number };
 
-const kindOf = new Map(Object.entries(kinds).map(([kind, number]) => [number, kind as Message["kind"]]));
+const kindOf: ReadonlyMap<number, Message["kind"]> = new Map(
+  Object.entries(kinds).map(([kind, number]) => [number, kind as Message["kind"]]),
+);
 const entryKinds: readonly EntryKind[] = ["noop", "command", "configuration"];
 
 export function encodeMessages(messages: readonly Message[]): Uint8Array {
-  return encode(messages.map((message) => [kinds[message.kind], message.from, message.to, message.term, ...fields(message)]));
+  return encode(
+    messages.map((message) => [kinds[message.kind], message.from, message.to, message.term, ...fields(message)]),
+  );
 }
 
 function fields(message: Message): unknown[] {

@@ -33,7 +33,13 @@ export interface Hello {
 
 export type Greeting =
   | { readonly kind: "challenge"; readonly nonce: Uint8Array }
-  | { readonly kind: "welcome"; readonly node: NodeId; readonly incarnation: string; readonly level: number; readonly mac: Uint8Array }
+  | {
+      readonly kind: "welcome";
+      readonly node: NodeId;
+      readonly incarnation: string;
+      readonly level: number;
+      readonly mac: Uint8Array;
+    }
   | { readonly kind: "refused"; readonly reason: string; readonly final: boolean };
 
 /** Why a peer is not let in; `final`: trying again will not help. */
@@ -111,7 +117,10 @@ export function checkHello(
     nonce: nonceOf(nonce),
   };
   if (hello.version !== protocolVersion) {
-    return { reason: `it speaks peer protocol ${protocolVersion}, this node ${hello.version}: run matching versions`, final: true };
+    return {
+      reason: `it speaks peer protocol ${protocolVersion}, this node ${hello.version}: run matching versions`,
+      final: true,
+    };
   }
   if (hello.cluster !== identity.cluster) {
     return { reason: "it belongs to another cluster", final: true };
@@ -127,11 +136,21 @@ export function checkHello(
 
 export function makeWelcome(identity: PeerIdentity, hello: Hello): Greeting {
   const { node, incarnation, level } = identity;
-  return { kind: "welcome", node, incarnation, level, mac: welcomeMac(identity.clusterKey, node, incarnation, level, hello) };
+  return {
+    kind: "welcome",
+    node,
+    incarnation,
+    level,
+    mac: welcomeMac(identity.clusterKey, node, incarnation, level, hello),
+  };
 }
 
 /** True when the acceptor is the node that was dialed and has the cluster key. */
-export function checkWelcome(welcome: Extract<Greeting, { kind: "welcome" }>, identity: PeerIdentity, hello: Hello): boolean {
+export function checkWelcome(
+  welcome: Extract<Greeting, { kind: "welcome" }>,
+  identity: PeerIdentity,
+  hello: Hello,
+): boolean {
   const { node, incarnation, level, mac } = welcome;
   return node === hello.to && same(mac, welcomeMac(identity.clusterKey, node, incarnation, level, hello));
 }
@@ -146,7 +165,16 @@ function helloMac(key: Uint8Array, hello: Hello, challenge: Uint8Array): Uint8Ar
 }
 
 function welcomeMac(key: Uint8Array, node: NodeId, incarnation: string, level: number, hello: Hello): Uint8Array {
-  return macOver(key, ["skein welcome", hello.cluster, node, incarnation, level, hello.node, hello.channel, hello.nonce]);
+  return macOver(key, [
+    "skein welcome",
+    hello.cluster,
+    node,
+    incarnation,
+    level,
+    hello.node,
+    hello.channel,
+    hello.nonce,
+  ]);
 }
 
 function macOver(key: Uint8Array, fields: readonly unknown[]): Uint8Array {

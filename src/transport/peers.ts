@@ -25,8 +25,6 @@ export class Peers implements Transport {
     this.#options = options;
     this.#acceptor = new Acceptor({
       identity: options.identity,
-      host: options.host,
-      port: options.port,
       isMember: (node) => this.#links.has(node),
       onAccepted: (peer) => this.#links.get(peer)?.wake(),
       onFrame: (socket, peer, frame) => this.#onFrame(socket, peer, frame),
@@ -37,12 +35,16 @@ export class Peers implements Transport {
     });
   }
 
-  listen(): Promise<{ readonly host: string; readonly port: number }> {
+  listen(at: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }> {
     return new Promise((resolve) => {
-      resolve(this.#acceptor.listen());
+      const bound = this.#acceptor.listen(at);
       this.#keepAlive = setInterval(() => {
         for (const link of this.#links.values()) link.keepAlive();
       }, keepAliveMs);
+      resolve(bound);
     });
   }
 
@@ -79,7 +81,9 @@ export class Peers implements Transport {
   ): Promise<unknown> {
     const link = this.#links.get(peer);
     if (link === undefined) {
-      return Promise.reject(new Fault("peer-unreachable", `node ${peer} is not a member that this node knows of`, "safe"));
+      return Promise.reject(
+        new Fault("peer-unreachable", `node ${peer} is not a member that this node knows of`, "safe"),
+      );
     }
     return link.request(options.channel ?? "rpc", method, body, options.timeoutMs ?? limits.rpcTimeoutMs);
   }
@@ -164,7 +168,10 @@ export class Peers implements Transport {
 
   async #answer(socket: IncomingSocket, peer: NodeId, request: Request): Promise<void> {
     if (socket.data.running >= limits.rpcPending) {
-      this.#reply(socket, failedAnswer(request.id, new Fault("peer-refused", "too many requests at once: try again later", "safe")));
+      this.#reply(
+        socket,
+        failedAnswer(request.id, new Fault("peer-refused", "too many requests at once: try again later", "safe")),
+      );
       return;
     }
     socket.data.running++;

@@ -1,15 +1,13 @@
 import { Fault } from "../lib/fault.ts";
 
-/** Finds out early that an address can be bound (0: any port always can). Throws Fault "port". */
-export async function freePort(host: string, port: number): Promise<void> {
-  if (port === 0) return;
-  let server: ReturnType<typeof Bun.serve>;
+/** Finds out early that an address can be bound (port 0: any free one always can). Throws Fault "port". */
+export function expectFree(at: { readonly host: string; readonly port: number }): void {
+  if (at.port === 0) return;
   try {
-    server = Bun.serve({ hostname: host, port, fetch: () => new Response(null, { status: 503 }) });
+    Bun.listen({ hostname: at.host, port: at.port, socket: { data() {} } }).stop(true);
   } catch (error) {
-    throw portFault(error, host, port, "--api or --peer");
+    throw portFault(error, at.host, at.port, "--api or --peer");
   }
-  await server.stop(true);
 }
 
 /** Why an address could not be bound, and what to do; `flag` is what chooses another one. */

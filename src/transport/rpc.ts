@@ -27,9 +27,7 @@ export function decodeRequest(frame: Uint8Array): Request {
 }
 
 export function encodeAnswer(answer: Answer): Uint8Array {
-  return encode(
-    answer.ok ? [answer.id, true, answer.body] : [answer.id, false, answer.message, answer.retry],
-  );
+  return encode(answer.ok ? [answer.id, true, answer.body] : [answer.id, false, answer.message, answer.retry]);
 }
 
 /** Throws Fault "protocol". */
@@ -83,7 +81,11 @@ export class Caller {
     if (!this.#socket.isOpen && !this.#socket.isDialing) return Promise.reject(this.#unreachable());
     if (this.#pending.size >= limits.rpcPending) {
       return Promise.reject(
-        new Fault("peer-unreachable", `${limits.rpcPending} requests to ${this.#peer} wait already: try again later`, "safe"),
+        new Fault(
+          "peer-unreachable",
+          `${limits.rpcPending} requests to ${this.#peer} wait already: try again later`,
+          "safe",
+        ),
       );
     }
     const id = ++this.#lastId;
@@ -136,7 +138,9 @@ export class Caller {
   #timedOut(id: number, method: string, timeoutMs: number): void {
     const pending = this.#settle(id);
     const retry = pending?.frame === undefined ? "unknown" : "safe";
-    pending?.reject(new Fault("peer-timeout", `${this.#peer} did not answer "${method}" within ${timeoutMs} ms`, retry));
+    pending?.reject(
+      new Fault("peer-timeout", `${this.#peer} did not answer "${method}" within ${timeoutMs} ms`, retry),
+    );
   }
 
   #settle(id: number): Pending | undefined {

@@ -33,7 +33,10 @@ export interface TransportOptions {
 
 export interface Transport {
   /** Binds the peer port (0: any free one). Throws Fault "port"; may then be called again. Gives the address really bound. */
-  listen(at: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }>;
+  listen(at: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }>;
   /** The members to keep sockets to (without this node); called again on every change. Others are closed. */
   setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void;
   /** Fire and forget. Past the backpressure limit, or without a socket, the message is lost, and that is counted. */
@@ -42,7 +45,12 @@ export interface Transport {
    * Asks a peer. Fails with Fault peer-unreachable (retry "safe": nothing was sent), peer-timeout or a socket closed after sending
    * (retry "unknown"), peer-refused.
    */
-  request(peer: NodeId, method: string, body: unknown, options?: { channel?: "rpc" | "bulk"; timeoutMs?: number }): Promise<unknown>;
+  request(
+    peer: NodeId,
+    method: string,
+    body: unknown,
+    options?: { channel?: "rpc" | "bulk"; timeoutMs?: number },
+  ): Promise<unknown>;
   isConnected(peer: NodeId): boolean;
   /** Raft messages; `rejected`: what peers sent that made no sense, claimed another sender, or was not let in. */
   stats(): { readonly sent: number; readonly received: number; readonly lost: number; readonly rejected: number };

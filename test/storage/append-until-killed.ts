@@ -4,7 +4,7 @@ import { Log, run } from "./support.ts";
 const log = new Log(process.argv[2]!);
 const restored = await log.store.open();
 let last: number = restored.lastIndex;
-for (let printed = 0; ; ) {
+for (let printed = 0; ;) {
   for (let burst = 0; burst < 5; burst++) {
     log.append(run(last + 1, last + 3, 1));
     last += 3;

@@ -39,7 +39,11 @@ test("entries, hard state, term runs and configurations come back after reopenin
     await log.store.open();
     log.append([configurationEntry(1, 1, first), ...run(2, 40, 1)], hardState(1));
     log.append(run(41, 41, 2));
-    log.append([...run(42, 99, 5), configurationEntry(100, 5, second)], { term: term(7), vote: nodeId(3), commit: index(99) });
+    log.append([...run(42, 99, 5), configurationEntry(100, 5, second)], {
+      term: term(7),
+      vote: nodeId(3),
+      commit: index(99),
+    });
     await log.until(() => log.tokens.at(-1) === 3);
   }
   await using log = new Log(directory.file("log.db"));
@@ -81,7 +85,9 @@ test("a read stops before it passes the byte limit, but never before the first e
   await log.write(Array.from({ length: 10 }, (_, offset) => entry(offset + 1, 1, new Uint8Array(100))));
   expect(log.store.entries(index(3), index(9), 350).map((one) => one.index as number)).toEqual([3, 4, 5]);
   expect(log.store.entries(index(3), index(9), 1).map((one) => one.index as number)).toEqual([3]);
-  expect(log.store.entries(index(3), index(9), 1_000_000).map((one) => one.index as number)).toEqual([3, 4, 5, 6, 7, 8]);
+  expect(log.store.entries(index(3), index(9), 1_000_000).map((one) => one.index as number)).toEqual([
+    3, 4, 5, 6, 7, 8,
+  ]);
   expect(log.store.entries(index(3), index(3), 100)).toEqual([]);
 });
 

@@ -20,8 +20,18 @@ export class Directory {
   }
 }
 
-export function entry(at: number, inTerm: number, data: Uint8Array | string = `entry ${at}`, kind: EntryKind = "command"): Entry {
-  return { index: index(at), term: term(inTerm), kind, data: typeof data === "string" ? new TextEncoder().encode(data) : data };
+export function entry(
+  at: number,
+  inTerm: number,
+  data: Uint8Array | string = `entry ${at}`,
+  kind: EntryKind = "command",
+): Entry {
+  return {
+    index: index(at),
+    term: term(inTerm),
+    kind,
+    data: typeof data === "string" ? new TextEncoder().encode(data) : data,
+  };
 }
 
 export function configurationEntry(at: number, inTerm: number, configuration: Configuration): Entry {

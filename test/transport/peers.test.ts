@@ -1,0 +1,343 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { WebSocket } from "ws";
+import { encode } from "../../src/lib/codec.ts";
+import { Fault } from "../../src/lib/fault.ts";
+import { index, nodeId, term } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import type { Message } from "../../src/raft/types.ts";
+import { decodeGreeting, makeHello } from "../../src/transport/handshake.ts";
+import { encodeMessages } from "../../src/transport/frames.ts";
+import { expectFree } from "../../src/transport/port.ts";
+import { heartbeat, identity, pair, Station } from "./support.ts";
+import type { Channel } from "../../src/transport/types.ts";
+
+async function faultOf(promise: Promise<unknown>): Promise<Fault> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(Fault);
+  return error as Fault;
+}
+
+/** Node 2 in a process of its own, with its first line: the port. */
+async function spawnStation(peerPort: number, port = 0) {
+  const child = Bun.spawn(
+    [process.execPath, join(import.meta.dir, "station-process.ts"), "2", String(port), String(peerPort)],
+    { stdout: "pipe", stderr: "inherit" },
+  );
+  const first = await child.stdout.getReader().read();
+  const end = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await child.exited;
+  };
+  return { child, port: Number(new TextDecoder().decode(first.value)), end, [Symbol.asyncDispose]: end };
+}
+
+/** A socket that speaks the handshake by hand as node 2 and gives what closed it. */
+async function byHand(station: Station, channel: Channel, who = identity(2), to = 1) {
+  const socket = new WebSocket(`ws://${station.address}/${channel}`);
+  const closed = new Promise<number>((resolve) => socket.on("close", (code: number) => resolve(code)));
+  const greetings: ReturnType<typeof decodeGreeting>[] = [];
+  await new Promise<void>((resolve) => {
+    socket.on("close", () => resolve());
+    socket.on("message", (frame: Buffer) => {
+      const greeting = decodeGreeting(frame);
+      greetings.push(greeting);
+      if (greeting.kind === "challenge") socket.send(makeHello(who, nodeId(to), channel, greeting.nonce).frame);
+      else resolve();
+    });
+  });
+  return { socket, closed, last: greetings.at(-1) };
+}
+
+test("messages of every kind arrive as they were sent, in order", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  await pair(one, two);
+  const envelope = { from: nodeId(1), to: nodeId(2), term: term(3) };
+  const sent: Message[] = [
+    { kind: "pre-vote-request", ...envelope, lastIndex: index(5), lastTerm: term(2) },
+    { kind: "vote-response", ...envelope, granted: true },
+    {
+      kind: "append-request",
+      ...envelope,
+      previousIndex: index(4),
+      previousTerm: term(2),
+      commit: index(3),
+      entries: [{ index: index(5), term: term(3), kind: "command", data: new Uint8Array([1, 2, 3]) }],
+    },
+    { kind: "append-rejection", ...envelope, rejected: index(4), hintIndex: index(2), hintTerm: term(1) },
+    { kind: "timeout-now", ...envelope },
+  ];
+  for (const message of sent) one.peers.send(message);
+  await two.until(() => two.messages.length === sent.length);
+  expect(two.messages.map((message) => message.kind)).toEqual(sent.map((message) => message.kind));
+  expect(two.messages[0]).toEqual(sent[0]!);
+  const append = two.messages[2];
+  expect(append?.kind === "append-request" && Array.from(append.entries[0]!.data)).toEqual([1, 2, 3]);
+  expect(one.peers.stats().sent).toBe(sent.length);
+  expect(two.peers.stats().received).toBe(sent.length);
+});
+
+test("requests are answered on both channels, also at once and out of order", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  two.answer = async (peer, method, body) => {
+    if (body === 0) await Bun.sleep(5);
+    return { peer, method, body };
+  };
+  await pair(one, two);
+  const ask = (body: number, channel: "rpc" | "bulk") => one.peers.request(nodeId(2), "echo", body, { channel });
+  const answers = await Promise.all([ask(0, "rpc"), ask(1, "rpc"), ask(2, "bulk"), ask(3, "bulk")]);
+  expect(answers as unknown).toEqual([0, 1, 2, 3].map((body) => ({ peer: nodeId(1), method: "echo", body })));
+});
+
+test("an answer that is an error comes back as peer-refused with its message and retry policy", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  await pair(one, two);
+  two.answer = () => Promise.reject(new Fault("disk-full", "no room here", "safe"));
+  expect(await faultOf(one.peers.request(nodeId(2), "write", null))).toMatchObject({
+    code: "peer-refused",
+    message: "no room here",
+    retry: "safe",
+  });
+  two.answer = () => Promise.reject(new Error("odd"));
+  expect(await faultOf(one.peers.request(nodeId(2), "write", null))).toMatchObject({
+    message: "odd",
+    retry: "unknown",
+  });
+});
+
+test("a request that is not answered in time may have happened", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  await pair(one, two);
+  two.answer = () => new Promise(() => {});
+  const fault = await faultOf(one.peers.request(nodeId(2), "write", null, { timeoutMs: 20 }));
+  expect(fault).toMatchObject({ code: "peer-timeout", retry: "unknown" });
+});
+
+test("a request to nobody was safely not sent, and a message to nobody is counted as lost", async () => {
+  await using one = await Station.open(1);
+  expect(await faultOf(one.peers.request(nodeId(9), "write", null))).toMatchObject({
+    code: "peer-unreachable",
+    retry: "safe",
+  });
+  one.peers.send(heartbeat(1, 9));
+  expect(one.peers.stats().lost).toBe(1);
+});
+
+test("a request made while the first dial is under way waits for it", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  two.knows({ id: 1, address: one.address });
+  one.knows({ id: 2, address: two.address });
+  expect(await one.peers.request(nodeId(2), "echo", "early")).toBe("early");
+});
+
+test("a killed peer is news, its requests end as unknown, and it is found again on the same port", async () => {
+  await using one = await Station.open(1);
+  await using first = await spawnStation(one.port);
+  one.knows({ id: 2, address: `127.0.0.1:${first.port}` });
+  await one.next("connected 2");
+  expect(await one.peers.request(nodeId(2), "echo", 1)).toBe(1);
+  first.child.kill("SIGSTOP");
+  const open = faultOf(one.peers.request(nodeId(2), "echo", 2));
+  await first.end();
+  // Once for each direction.
+  await one.next("disconnected 2");
+  await one.next("disconnected 2");
+  expect(await open).toMatchObject({ code: "peer-unreachable", retry: "unknown" });
+  expect(one.peers.isConnected(nodeId(2))).toBe(false);
+  await using second = await spawnStation(one.port, first.port);
+  expect(second.port).toBe(first.port);
+  await one.next("connected 2");
+  expect(one.peers.isConnected(nodeId(2))).toBe(true);
+});
+
+test("a peer that does not read costs lost messages and refused requests, not memory", async () => {
+  await using one = await Station.open(1);
+  await using frozen = await spawnStation(one.port);
+  one.knows({ id: 2, address: `127.0.0.1:${frozen.port}` });
+  await one.next("connected 2");
+  expect(await one.peers.request(nodeId(2), "echo", 1)).toBe(1);
+  frozen.child.kill("SIGSTOP");
+  const data = new Uint8Array(8 * 1024 * 1024);
+  for (let round = 0; one.peers.stats().lost === 0 && round < 50; round++) {
+    one.peers.send({
+      kind: "append-request",
+      from: nodeId(1),
+      to: nodeId(2),
+      term: term(1),
+      previousIndex: index(0),
+      previousTerm: term(0),
+      commit: index(0),
+      entries: [{ index: index(1), term: term(1), kind: "command", data }],
+    });
+    await Promise.resolve();
+  }
+  expect(one.peers.stats().lost).toBe(1);
+  const outcomes: Promise<Fault>[] = [];
+  for (let round = 0; round < 9; round++) outcomes.push(faultOf(one.peers.request(nodeId(2), "echo", data)));
+  expect(await outcomes.at(-1)).toMatchObject({ code: "peer-unreachable", retry: "safe" });
+  await frozen.end();
+  await Promise.all(outcomes);
+});
+
+test.each([
+  ["another cluster", { cluster: "c2" }, "another cluster"],
+  ["another cluster key", { clusterKey: new Uint8Array(32).fill(8) }, "cluster key"],
+])("a node of %s is refused for good, with the reason", async (_what, more, reason) => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2, more);
+  one.knows({ id: 2, address: two.address });
+  two.knows({ id: 1, address: one.address });
+  await two.until(() => two.events.some((event) => event.startsWith("refused 1") && event.includes(reason)));
+  await one.until(() => one.events.some((event) => event.startsWith("refused 2") && event.includes(reason)));
+  expect(one.peers.isConnected(nodeId(2))).toBe(false);
+  expect(one.peers.stats().rejected).toBeGreaterThan(0);
+});
+
+test("another node at the address is not taken for the wanted one", async () => {
+  await using one = await Station.open(1);
+  await using three = await Station.open(3);
+  three.knows({ id: 1, address: one.address });
+  one.knows({ id: 2, address: three.address });
+  await one.until(() => one.logs.some((line) => line.includes("it is node 3, not node 2")));
+  expect(one.peers.isConnected(nodeId(2))).toBe(false);
+  expect(one.events).toEqual([]);
+});
+
+test("a node that is not known yet is let in once it is", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  two.knows({ id: 1, address: one.address });
+  await two.until(() => two.logs.some((line) => line.includes("not a member that it knows of")));
+  expect(two.events).toEqual([]);
+  one.knows({ id: 2, address: two.address });
+  await two.next("connected 1");
+});
+
+test("an acceptor that cannot prove the cluster key is not talked to", async () => {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request, self) => (self.upgrade(request) ? undefined : new Response("no")),
+    websocket: {
+      open: (socket) => void socket.sendBinary(encode([1, new Uint8Array(32)])),
+      message: (socket) => void socket.sendBinary(encode([2, 2, "1", 1, new Uint8Array(32)])),
+    },
+  });
+  await using one = await Station.open(1);
+  one.knows({ id: 2, address: `127.0.0.1:${server.port}` });
+  await one.next("refused 2: it cannot prove that it has the cluster key");
+  await server.stop(true);
+});
+
+test("a hello cannot be used on another challenge, channel or node", async () => {
+  await using one = await Station.open(1);
+  one.knows({ id: 2, address: "127.0.0.1:1" });
+  const good = await byHand(one, "raft");
+  expect(good.last?.kind).toBe("welcome");
+  good.socket.terminate();
+  const replayed = new WebSocket(`ws://${one.address}/raft`);
+  const answer = new Promise<ReturnType<typeof decodeGreeting>>((resolve) => {
+    replayed.on("message", (frame: Buffer) => {
+      const greeting = decodeGreeting(frame);
+      if (greeting.kind === "challenge")
+        replayed.send(makeHello(identity(2), nodeId(1), "raft", new Uint8Array(32)).frame);
+      else resolve(greeting);
+    });
+  });
+  expect(await answer).toMatchObject({ kind: "refused", final: true });
+  const wrongNode = await byHand(one, "raft", identity(2), 5);
+  expect(wrongNode.last).toMatchObject({ kind: "refused", reason: "it is node 1, not node 5", final: false });
+});
+
+test("a message that claims another sender or receiver is dropped and counted", async () => {
+  await using one = await Station.open(1);
+  one.knows({ id: 2, address: "127.0.0.1:1" });
+  const { socket } = await byHand(one, "raft");
+  socket.send(encodeMessages([heartbeat(3, 1, 1), heartbeat(2, 5, 2), heartbeat(2, 1, 3)]));
+  await one.until(() => one.messages.length > 0);
+  expect(one.messages).toEqual([heartbeat(2, 1, 3)]);
+  expect(one.peers.stats()).toMatchObject({ received: 1, rejected: 2 });
+  socket.terminate();
+  await one.next("disconnected 2");
+});
+
+test.each<[string, Channel, (socket: WebSocket) => void, number]>([
+  ["bytes that are no frame", "raft", (socket) => socket.send(new Uint8Array([0xc1, 1, 2])), 1008],
+  ["text", "rpc", (socket) => socket.send("hello"), 1008],
+  ["a request without a method", "rpc", (socket) => socket.send(encode([1])), 1008],
+  ["a frame over the limit", "bulk", (socket) => socket.send(new Uint8Array(limits.frameBytes + 1)), 1009],
+])("%s closes the socket and nothing else", async (_what, channel, send, code) => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  await pair(one, two);
+  one.knows({ id: 2, address: two.address }, { id: 3, address: "127.0.0.1:1" });
+  const { socket, closed } = await byHand(one, channel, identity(3));
+  send(socket);
+  expect([code, 1006]).toContain(await closed);
+  expect(await two.peers.request(nodeId(1), "echo", "still here")).toBe("still here");
+});
+
+test("somebody without a hello, or with a long one, is shown the door", async () => {
+  await using one = await Station.open(1);
+  const socket = new WebSocket(`ws://${one.address}/rpc`);
+  const closed = new Promise<number>((resolve) => socket.on("close", (code: number) => resolve(code)));
+  socket.on("open", () => socket.send(new Uint8Array(100_000)));
+  expect(await closed).toBe(1008);
+  expect((await fetch(`http://${one.address}/raft`)).status).toBe(426);
+  expect((await fetch(`http://${one.address}/other`)).status).toBe(404);
+});
+
+test("the newest socket of a peer takes the place of the former one; a new incarnation is news", async () => {
+  await using one = await Station.open(1);
+  one.knows({ id: 2, address: "127.0.0.1:1" });
+  const first = await byHand(one, "raft");
+  const second = await byHand(one, "raft");
+  expect(await first.closed).toBe(1000);
+  expect(one.events).toEqual([]);
+  await byHand(one, "raft", identity(2, { incarnation: "2" }));
+  await one.next("disconnected 2");
+  expect(await second.closed).toBe(1000);
+});
+
+test("a peer that is removed loses its sockets without being news", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  await pair(one, two);
+  one.knows();
+  await two.next("disconnected 1");
+  expect(one.events).toEqual([]);
+  expect(one.peers.isConnected(nodeId(2))).toBe(false);
+  await two.until(() => two.logs.some((line) => line.includes("not a member that it knows of")));
+});
+
+test("closing tells the others, and nobody here", async () => {
+  await using one = await Station.open(1);
+  const two = await Station.open(2);
+  await pair(one, two);
+  await two.peers.close();
+  await one.next("disconnected 2");
+  expect(two.events).toEqual([]);
+});
+
+test("an address in use is a fault that names it and says what to do, and another one may be tried", async () => {
+  await using one = await Station.open(1);
+  const two = new Station(identity(2));
+  const at = { host: "127.0.0.1", port: one.port };
+  const fault = await faultOf(two.peers.listen(at));
+  expect(fault.code).toBe("port");
+  expect(fault.message).toContain(`127.0.0.1:${one.port} is in use`);
+  expect(fault.message).toContain("--peer");
+  expect(() => expectFree(at)).toThrow(/in use/);
+  const { port } = await two.peers.listen({ ...at, port: 0 });
+  await two.peers.close();
+  expectFree({ ...at, port });
+  expectFree({ ...at, port });
+});

@@ -1,0 +1,85 @@
+import { index, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
+import type { Message, MessageOf } from "../../src/raft/types.ts";
+import { Peers } from "../../src/transport/peers.ts";
+import type { PeerIdentity } from "../../src/transport/types.ts";
+
+/** The language of the transport tests: nodes with everything that happened to them, which can be awaited. */
+
+export const clusterKey = new Uint8Array(32).fill(7);
+
+export function identity(node: number, more: Partial<PeerIdentity> = {}): PeerIdentity {
+  return { cluster: "c1", node: nodeId(node), incarnation: "1", level: 1, clusterKey, ...more };
+}
+
+export function heartbeat(from: number, to: number, round = 0): MessageOf<"heartbeat-request"> {
+  return { kind: "heartbeat-request", from: nodeId(from), to: nodeId(to), term: term(1), commit: index(0), round };
+}
+
+export class Station {
+  readonly peers: Peers;
+  readonly id: NodeId;
+  port = 0;
+  readonly messages: Message[] = [];
+  /** "connected 2", "disconnected 2", "refused 2: why". */
+  readonly events: string[] = [];
+  readonly logs: string[] = [];
+  answer: (peer: NodeId, method: string, body: unknown) => Promise<unknown> = (_peer, _method, body) =>
+    Promise.resolve(body);
+  #waiting: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
+
+  constructor(who: PeerIdentity) {
+    this.id = who.node;
+    this.peers = new Peers({
+      identity: who,
+      onMessage: (message) => this.#happened(() => this.messages.push(message)),
+      onConnected: (peer) => this.#happened(() => this.events.push(`connected ${peer}`)),
+      onDisconnected: (peer) => this.#happened(() => this.events.push(`disconnected ${peer}`)),
+      onRefused: (peer, reason) => this.#happened(() => this.events.push(`refused ${peer}: ${reason}`)),
+      onRequest: (peer, method, body) => this.answer(peer, method, body),
+      log: (_level, message) => this.#happened(() => this.logs.push(message)),
+    });
+  }
+
+  static async open(node: number, more: Partial<PeerIdentity> = {}, port = 0): Promise<Station> {
+    const station = new Station(identity(node, more));
+    station.port = (await station.peers.listen({ host: "127.0.0.1", port })).port;
+    return station;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  knows(...others: readonly { readonly id: number; readonly address: string }[]): void {
+    this.peers.setPeers(others.map(({ id, address }) => ({ node: nodeId(id), address })));
+  }
+
+  until(done: () => boolean): Promise<void> {
+    if (done()) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ done, resolve }));
+  }
+
+  /** Waits for the event, and forgets it and what was before. */
+  async next(event: string): Promise<void> {
+    await this.until(() => this.events.includes(event));
+    this.events.splice(0, this.events.indexOf(event) + 1);
+  }
+
+  #happened(record: () => void): void {
+    record();
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter((one) => !one.done());
+    for (const one of waiting) if (one.done()) one.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.peers.close();
+  }
+}
+
+/** Two nodes with sockets to each other, both ways. */
+export async function pair(one: Station, two: Station): Promise<void> {
+  one.knows({ id: two.id, address: two.address });
+  two.knows({ id: one.id, address: one.address });
+  await Promise.all([one.next(`connected ${two.id}`), two.next(`connected ${one.id}`)]);
+}
