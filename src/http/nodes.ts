@@ -3,7 +3,7 @@ import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { NodeStatus } from "../node/api.ts";
-import { assignmentsOf, findNode, listNodes } from "../state/queries.ts";
+import { findNode, listNodes, runningByNode } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
 import type { NodeView } from "../state/answers.ts";
@@ -77,6 +77,7 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
 
 /** Rows of the state with what this node knows of who votes, who leads and who keeps up. */
 export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStatus): NodeView[] {
+  const running = runningByNode(tx);
   return rows.map((row) => {
     const peer = status.peers.find((one) => one.node === row.id);
     const isSelf = row.id === status.id;
@@ -90,7 +91,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       peer: row.peer,
       labels: row.labels,
       slots: row.slots,
-      running: assignmentsOf(tx, row.id).length,
+      running: running.get(row.id) ?? 0,
       lag: isSelf ? Math.max(0, status.commit - status.applied) : (peer?.lag ?? null),
       lease_ms: peer?.leaseMs ?? null,
       version: row.version,

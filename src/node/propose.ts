@@ -271,6 +271,7 @@ export class Proposer {
           code: "unavailable",
           message: "no leader took the write, nothing was done: repeat it, or ask another node",
           retryAfterMs: 1000,
+          retry: "safe",
         });
       } else if (age > unknownAfterMs) {
         this.#giveUp(flight, {

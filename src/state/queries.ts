@@ -197,6 +197,14 @@ export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
   });
 }
 
+const selectRunningCounts = sql("select node, count(*) as running from task where state = 'running' group by node");
+
+/** How many attempts each node holds; nodes without any are left out. */
+export function runningByNode(tx: ReadTx): Map<number, number> {
+  const rows = tx.all<{ node: number; running: number }>(selectRunningCounts);
+  return new Map(rows.map(({ node, running }) => [node, running]));
+}
+
 /** One attempt, if it is the present one and running. */
 export function findAssignment(tx: ReadTx, job: number, task: number, attempt: number): Assignment | undefined {
   const row = taskById(tx, job, task);
