@@ -54,17 +54,6 @@ export function writeIdentity(directory: string, identity: Identity): void {
   }
 }
 
-/** After leaving the cluster: the directory is nobody's, its files stay for people to look at. Durable when it returns. */
-export function retireIdentity(directory: string): void {
-  const path = join(directory, fileName);
-  try {
-    renameSync(path, `${path}.left`);
-    syncDirectory(directory);
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw fileFault(error, path);
-  }
-}
-
 function isIdentity(value: unknown): value is Identity {
   if (typeof value !== "object" || value === null) return false;
   const identity = value as { readonly [Field in keyof Identity]?: unknown };

@@ -85,6 +85,7 @@ function isNodes(value: unknown): value is readonly NodeId[] {
   return Array.isArray(value) && value.every(isId);
 }
 
+/** An entry is not what was written: names it, and says what to do (D3). */
 export function corrupt(entryIndex: number, path: string, why: string): Fault {
   return new Fault(
     "data",

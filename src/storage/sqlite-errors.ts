@@ -1,4 +1,4 @@
-import { Database, SQLiteError } from "bun:sqlite";
+import { type Database, SQLiteError } from "bun:sqlite";
 import { Fault } from "../lib/fault.ts";
 
 /** Result codes (their low byte) that come from the outside: disk, memory, locks, a damaged file. All others are our own mistakes. */

@@ -14,7 +14,7 @@ export class StateReader {
   readonly #statements: StatementCache;
   #inSnapshot = false;
 
-  /** The file must have been made by its writer; while it is being made use {@link openStateReader}. Throws Fault. */
+  /** Its writer must have made the file: before that, Fault "data" or "disk". */
   constructor(path: string) {
     this.#path = path;
     let database: Database | undefined;
@@ -63,21 +63,6 @@ export class StateReader {
       return action();
     } catch (error) {
       throw asFault(error, this.#path);
-    }
-  }
-}
-
-const retryMs = 10;
-
-/** Waits until the writer has made the file. Fails with the last Fault when that takes longer than timeoutMs. */
-export async function openStateReader(path: string, timeoutMs: number): Promise<StateReader> {
-  const attempts = Math.ceil(timeoutMs / retryMs);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return new StateReader(path);
-    } catch (error) {
-      if (attempt >= attempts || !(error instanceof Fault)) throw error;
-      await Bun.sleep(retryMs);
     }
   }
 }

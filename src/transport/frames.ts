@@ -1,3 +1,4 @@
+import { unreachable } from "../lib/assert.ts";
 import { decode, encode } from "../lib/codec.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, nodeId, term } from "../lib/ids.ts";
@@ -26,6 +27,7 @@ const kindOf: ReadonlyMap<number, Message["kind"]> = new Map(
 );
 const entryKinds: readonly EntryKind[] = ["noop", "command", "configuration"];
 
+/** The bytes of one frame. */
 export function encodeMessages(messages: readonly Message[]): Uint8Array {
   return encode(
     messages.map((message) => [kinds[message.kind], message.from, message.to, message.term, ...fields(message)]),
@@ -53,6 +55,8 @@ function fields(message: Message): unknown[] {
       return [message.round];
     case "timeout-now":
       return [];
+    default:
+      return unreachable(message, "message to send");
   }
 }
 
@@ -119,6 +123,8 @@ function decodeMessage(value: unknown): Message {
       return { kind, ...envelope, round: whole(rest[0]) };
     case "timeout-now":
       return { kind, ...envelope };
+    default:
+      return unreachable(kind, "kind of message");
   }
 }
 

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { unreachable } from "../lib/assert.ts";
 import { encode } from "../lib/codec.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import { binary, decodeFrame, list, malformed, text, whole } from "./frames.ts";
@@ -48,6 +49,7 @@ export interface Rejection {
   readonly final: boolean;
 }
 
+/** Random bytes that the other side must answer for, so that no proof can be used twice. */
 export function makeNonce(): Uint8Array {
   return randomBytes(nonceBytes);
 }
@@ -61,6 +63,8 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
       return encode([2, greeting.node, greeting.incarnation, greeting.level, greeting.mac]);
     case "refused":
       return encode([3, greeting.reason, greeting.final]);
+    default:
+      return unreachable(greeting, "greeting to send");
   }
 }
 
@@ -134,6 +138,7 @@ export function checkHello(
   return { hello };
 }
 
+/** The acceptor's answer to a good hello, with its own proof. */
 export function makeWelcome(identity: PeerIdentity, hello: Hello): Greeting {
   const { node, incarnation, level } = identity;
   return {

@@ -15,6 +15,8 @@ export class Peers implements Transport {
   readonly #options: TransportOptions;
   readonly #acceptor: Acceptor;
   readonly #links = new Map<NodeId, Link>();
+  /** Those who are let in; a member whose address is not known yet dials us first. */
+  #members: ReadonlySet<NodeId> = new Set();
   readonly #counters: Counters = { sent: 0, received: 0, lost: 0, rejected: 0 };
   /** The last refusal told of each peer: a dial a second would repeat it for ever. */
   readonly #told = new Map<string, string>();
@@ -25,7 +27,7 @@ export class Peers implements Transport {
     this.#options = options;
     this.#acceptor = new Acceptor({
       identity: options.identity,
-      isMember: (node) => this.#links.has(node),
+      isMember: (node) => this.#members.has(node),
       onAccepted: (peer) => this.#links.get(peer)?.wake(),
       onFrame: (socket, peer, frame) => this.#onFrame(socket, peer, frame),
       onClosed: (peer, channel) => {
@@ -50,14 +52,14 @@ export class Peers implements Transport {
 
   setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void {
     if (this.#closed) return;
-    const wanted = new Map(peers.map(({ node, address }) => [node, address]));
+    this.#members = new Set(peers.map(({ node }) => node));
+    const wanted = new Map(peers.filter(({ address }) => address !== "").map(({ node, address }) => [node, address]));
     wanted.delete(this.#options.identity.node);
     for (const [node, link] of this.#links) {
-      const address = wanted.get(node);
-      if (address === link.address) continue;
+      if (wanted.get(node) === link.address) continue;
       this.#links.delete(node);
       link.close();
-      if (address === undefined) this.#acceptor.expel(node);
+      if (!this.#members.has(node)) this.#acceptor.expel(node);
     }
     for (const [node, address] of wanted) {
       if (this.#links.has(node)) continue;

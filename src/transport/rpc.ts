@@ -26,6 +26,7 @@ export function decodeRequest(frame: Uint8Array): Request {
   return { id: whole(id), method: text(method), body };
 }
 
+/** The bytes of an answer. */
 export function encodeAnswer(answer: Answer): Uint8Array {
   return encode(answer.ok ? [answer.id, true, answer.body] : [answer.id, false, answer.message, answer.retry]);
 }

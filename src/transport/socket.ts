@@ -1,4 +1,5 @@
 import { WebSocket } from "ws";
+import { monotonicMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
@@ -33,6 +34,7 @@ export interface SocketOptions {
   readonly onMalformed: () => void;
 }
 
+/** See above: one per peer and channel. */
 export class PeerSocket {
   readonly #options: SocketOptions;
   #phase: "pausing" | "dialing" | "open" | "closed" = "pausing";
@@ -164,7 +166,7 @@ export class PeerSocket {
   #opened(): void {
     clearTimeout(this.#timer);
     this.#phase = "open";
-    this.#openedAt = performance.now();
+    this.#openedAt = monotonicMs();
     this.#pingsOut = 0;
     this.#options.onOpen();
   }
@@ -187,7 +189,7 @@ export class PeerSocket {
     const wasOpen = this.#phase === "open";
     this.#phase = "pausing";
     this.#hello = undefined;
-    const wasSteady = wasOpen && performance.now() - this.#openedAt >= steadyMs;
+    const wasSteady = wasOpen && monotonicMs() - this.#openedAt >= steadyMs;
     if (wasSteady) this.#pauseMs = firstPauseMs;
     const pauseMs = wasSteady ? 0 : this.#refused ? refusedPauseMs : this.#pauseMs * (0.5 + Math.random());
     if (!wasSteady) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);

@@ -37,7 +37,10 @@ export interface Transport {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly host: string; readonly port: number }>;
-  /** The members to keep sockets to (without this node); called again on every change. Others are closed. */
+  /**
+   * The members to keep sockets to (without this node); called again on every change. Others are closed. Address "": not known yet, the
+   * member is let in when it dials.
+   */
   setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void;
   /** Fire and forget. Past the backpressure limit, or without a socket, the message is lost, and that is counted. */
   send(message: Message): void;

@@ -1,11 +1,10 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { Bug } from "../../src/lib/assert.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { StateDatabase } from "../../src/storage/state-db.ts";
-import { openStateReader, StateReader } from "../../src/storage/state-reader.ts";
+import { StateReader } from "../../src/storage/state-reader.ts";
 import type { SqlValue } from "../../src/storage/statements.ts";
 import { Directory } from "./support.ts";
 
@@ -209,19 +208,17 @@ test("checkpoints are explicit, and a reader's snapshot does not stop one", () =
   db.close();
 });
 
-test("a reader that comes before the file is made waits for it", async () => {
+test("a reader that comes before the file is made says so, at every step of its making", () => {
   using directory = new Directory();
   const path = directory.file("state.db");
   expect(() => new StateReader(path)).toThrow(Fault);
-  const waiting = openStateReader(path, 10_000);
   const empty = new Database(path, { create: true });
   empty.run("pragma journal_mode = wal");
+  expect(() => new StateReader(path)).toThrow(/no state in it yet/);
   empty.close();
-  await Bun.sleep(0);
   const db = open(directory);
-  const reader = await waiting;
+  const reader = new StateReader(path);
   expect(reader.all<unknown>(select)).toEqual([]);
   reader.close();
   db.close();
-  await expect(openStateReader(join(directory.path, "never.db"), 30)).rejects.toThrow(Fault);
 });

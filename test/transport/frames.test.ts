@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { encode } from "../../src/lib/codec.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { index, nodeId, term } from "../../src/lib/ids.ts";

@@ -74,7 +74,7 @@ test("messages of every kind arrive as they were sent, in order", async () => {
   for (const message of sent) one.peers.send(message);
   await two.until(() => two.messages.length === sent.length);
   expect(two.messages.map((message) => message.kind)).toEqual(sent.map((message) => message.kind));
-  expect(two.messages[0]).toEqual(sent[0]!);
+  expect(two.messages[0]).toEqual(sent[0] as Message);
   const append = two.messages[2];
   expect(append?.kind === "append-request" && Array.from(append.entries[0]!.data)).toEqual([1, 2, 3]);
   expect(one.peers.stats().sent).toBe(sent.length);
