@@ -46,9 +46,12 @@ function addList(parent: Command, name: string, cli: Cli): void {
     .option("--limit <n>", `at most so many (1..${limits.listMax}, default ${limits.listDefault})`)
     .option("--next <mark>", "go on after an earlier list");
   cli.verb<ListFlags>(command, async (session, flags) => {
-    const { state, limit, ...rest } = flags;
+    const { state, name, label, since, limit, next } = flags;
     const page = await session.client.jobs({
-      ...rest,
+      name,
+      label,
+      since,
+      next,
       state: oneOf("--state", state, jobStates),
       limit: limitFlag(limit),
     });
@@ -99,8 +102,8 @@ function addTasks(parent: Command, cli: Cli): void {
     .option("--next <mark>", "go on after an earlier list");
   cli.verb<TasksFlags, [string]>(command, async (session, flags, text) => {
     const { job, task } = await parseTask(text, session.findLast);
-    const { state, limit, ...rest } = flags;
-    const query = { ...rest, state: oneOf<TaskState>("--state", state, taskStates), limit: limitFlag(limit) };
+    const { state, target, limit, next } = flags;
+    const query = { target, next, state: oneOf<TaskState>("--state", state, taskStates), limit: limitFlag(limit) };
     const page =
       task === undefined ? await session.client.tasks(job, query) : { tasks: [await session.client.task(job, task)] };
     session.output.result({

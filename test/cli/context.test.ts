@@ -55,7 +55,8 @@ describe("where requests go", () => {
     using data = new ScratchDir();
     data.write("context.json", "{");
     expect(() => findTarget({ data: data.path }, {})).toThrow(/is damaged/);
-    for (const addr of ["ftp://x", "http://", "http://:a"]) expect(() => findTarget({ addr }, {})).toThrow(/no address/);
+    for (const addr of ["ftp://x", "http://", "http://:a"])
+      expect(() => findTarget({ addr }, {})).toThrow(/no address/);
   });
 
   test("loopback", () => {

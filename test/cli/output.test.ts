@@ -11,11 +11,17 @@ const columns = [{ title: "ID", align: "right" }, { title: "NAME", shrinks: true
 
 describe("tables", () => {
   test("are aligned", () => {
-    expect(renderTable(columns, [["1", "build", "running"], ["10", "x", "queued"]], 0, false)).toEqual([
-      "ID  NAME   STATE",
-      " 1  build  running",
-      "10  x      queued",
-    ]);
+    expect(
+      renderTable(
+        columns,
+        [
+          ["1", "build", "running"],
+          ["10", "x", "queued"],
+        ],
+        0,
+        false,
+      ),
+    ).toEqual(["ID  NAME   STATE", " 1  build  running", "10  x      queued"]);
   });
 
   test("fit the terminal by cutting what may shrink", () => {
@@ -26,7 +32,15 @@ describe("tables", () => {
   });
 
   test("count the cells of wide characters", () => {
-    const lines = renderTable(columns, [["1", "编译", "running"], ["2", "abcd", "queued"]], 0, false);
+    const lines = renderTable(
+      columns,
+      [
+        ["1", "编译", "running"],
+        ["2", "abcd", "queued"],
+      ],
+      0,
+      false,
+    );
     expect(lines.map((line) => widthOf(line.slice(0, line.search(/STATE|running|queued/))))).toEqual([10, 10, 10]);
     expect(cut("编译文档", 5)).toBe("编译…");
   });
@@ -44,7 +58,11 @@ describe("lines of several tasks", () => {
     lines.write(Buffer.from([0x6f, 0xff, 0x0a]));
     lines.write(Buffer.from("no newline"));
     lines.end();
-    const expected = [Buffer.from("web1| one\nweb1| two"), Buffer.from([0xff, 0x0a]), Buffer.from("web1| no newline\n")];
+    const expected = [
+      Buffer.from("web1| one\nweb1| two"),
+      Buffer.from([0xff, 0x0a]),
+      Buffer.from("web1| no newline\n"),
+    ];
     expect(Buffer.concat(sink.bytes)).toEqual(Buffer.concat(expected));
   });
 
@@ -88,7 +106,11 @@ describe("answers on a connection", () => {
   const answer = 'HTTP/1.1 201 Created\r\nContent-Length: 8\r\nskein-node: 1\r\n\r\n{"id":1}';
   const chunked = 'HTTP/1.1 429 x\r\ntransfer-encoding: chunked\r\n\r\n8\r\n{"id":1}\r\n0\r\n\r\n';
 
-  test.each([[answer, 201], [chunked, 429], ["HTTP/1.1 204 x\r\n\r\n", 204]])("%p, cut at every place", (text, status) => {
+  test.each([
+    [answer, 201],
+    [chunked, 429],
+    ["HTTP/1.1 204 x\r\n\r\n", 204],
+  ])("%p, cut at every place", (text, status) => {
     for (let at = 1; at < text.length; at++) {
       const reader = new AnswerReader();
       expect(reader.feed(Buffer.from(text.slice(0, at)))).toBeUndefined();

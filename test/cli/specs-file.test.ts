@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseSpecs, readSpecs } from "../../src/cli/specs-file.ts";
-import { ScratchDir, TestIo } from "./support.ts";
+import { exitOf, ScratchDir, TestIo } from "./support.ts";
 
 describe("reading specs", () => {
   test.each([
@@ -46,7 +46,7 @@ describe("reading specs", () => {
 
   test("a file that is not there, or no text, is a usage error", async () => {
     using dir = new ScratchDir();
-    await expect(readSpecs(`${dir.path}/none.yaml`, new TestIo())).rejects.toMatchObject({ exit: 2 });
-    await expect(readSpecs(dir.path, new TestIo())).rejects.toMatchObject({ exit: 2 });
+    expect(await exitOf(readSpecs(`${dir.path}/none.yaml`, new TestIo()))).toBe(2);
+    expect(await exitOf(readSpecs(dir.path, new TestIo()))).toBe(2);
   });
 });

@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Environment } from "../../src/cli/context.ts";
+import { CliError } from "../../src/cli/exit.ts";
 import type { CliIo, Sink } from "../../src/cli/io.ts";
 import { runCli } from "../../src/cli/program.ts";
 import type { UpOptions } from "../../src/cli/up-options.ts";
 import { serveHttp } from "../../src/http/serve.ts";
+import { findJob } from "../../src/state/queries.ts";
 import { adminToken, type FakeNode, Mesh } from "../http/fake-node.ts";
 
 /** A command line under test: what it wrote, a terminal or a pipe, and a hand that presses Ctrl-C. */
@@ -121,9 +123,9 @@ export class ServedMesh implements Disposable {
     this.mesh.change((cluster) => cluster.finish(job, task, 1, 1, ...more));
   }
 
-  /** Resolves with the job's id once so many have been submitted. */
+  /** Resolves with the newest job's id once so many have been submitted. */
   async submitted(count = 1): Promise<number> {
-    while (this.mesh.cluster.database.get<{ n: number }>("select count(*) as n from job")!.n < count) {
+    while (findJob(this.mesh.cluster.database, count) === undefined) {
       await new Promise<void>((resolve) => {
         const off = this.mesh.events.watch(() => {
           off();
@@ -139,7 +141,8 @@ export class ServedMesh implements Disposable {
   }
 }
 
-type Finish = Parameters<Mesh["cluster"]["finish"]> extends [number, number, number, number, ...infer Rest] ? Rest : never;
+type Finish =
+  Parameters<Mesh["cluster"]["finish"]> extends [number, number, number, number, ...infer Rest] ? Rest : never;
 
 /** A directory that is gone after the test. */
 export class ScratchDir implements Disposable {
@@ -154,4 +157,12 @@ export class ScratchDir implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true });
   }
+}
+
+/** The exit code that a promise is rejected with. */
+export async function exitOf(promise: Promise<unknown>): Promise<number | undefined> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => (error instanceof CliError ? error.exit : undefined),
+  );
 }

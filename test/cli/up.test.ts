@@ -12,13 +12,20 @@ async function up(argv: readonly string[], env: Record<string, string> = {}): Pr
 describe("up", () => {
   test("without flags: data in the home directory, addresses left to the node", async () => {
     const options = await up([], { HOME: "/home/anna" });
-    expect(options).toMatchObject({ dataDir: "/home/anna/.skein", api: undefined, peer: undefined, join: [], labels: {} });
+    expect(options).toMatchObject({
+      dataDir: "/home/anna/.skein",
+      api: undefined,
+      peer: undefined,
+      join: [],
+      labels: {},
+    });
     expect(options.slots).toBeGreaterThanOrEqual(4);
     expect(options.ioTasks).toBe(64);
   });
 
   test("all flags", async () => {
-    const text = "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
+    const text =
+      "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
     const more = "--join a:1,b --join c:3 --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",

@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import { cli, ServedMesh } from "./support.ts";
+
+test("bench submit counts what the mesh took", async () => {
+  using served = new ServedMesh();
+  const argv = ["bench", "submit", "--connections", "4", "--batch", "3", "--seconds", "1", "-o", "json"];
+  const { code, out } = await cli(argv, served.env);
+  const figures = JSON.parse(out);
+  expect(code).toBe(0);
+  expect(figures).toMatchObject({ connections: 4, batch: 3, errors: {}, skein: "0.1.0", nodes: 1 });
+  expect(figures.requests_per_second).toBeGreaterThan(0);
+  expect(figures.jobs_per_second).toBeGreaterThan(figures.requests_per_second);
+  expect(figures.latency_ms.p50).toBeLessThanOrEqual(figures.latency_ms.p99);
+});
+
+test("bench submit tells refusals and exits 1", async () => {
+  using served = new ServedMesh();
+  const before = served.node.propose.bind(served.node);
+  served.node.propose = async (name, input, by) => {
+    served.node.refusing = { code: "busy", message: "too much", retryAfterMs: 1000 };
+    return before(name, input, by);
+  };
+  const { code, out } = await cli(["bench", "submit", "--connections", "1", "--seconds", "1"], served.env);
+  expect([code, out.includes("x 429")]).toEqual([1, true]);
+});
+
+test("bench cycle waits until all have run and counts by node", async () => {
+  using served = new ServedMesh();
+  const off = served.mesh.events.watch(({ changes }) => {
+    for (const change of changes) {
+      if (change.topic !== "job" || change.kind !== "added") continue;
+      queueMicrotask(() => {
+        for (let job = change.first as number; job < change.first + change.count; job++) {
+          served.assign(job);
+          served.finish(job);
+        }
+      });
+    }
+  });
+  const { code, out } = await cli(["bench", "cycle", "--jobs", "30", "--batch", "7", "-o", "json"], served.env);
+  off();
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ tasks: 30, finished: true, failed: 0, share_by_node: { 1: 30 } });
+});
+
+test("bench cycle gives up after --timeout", async () => {
+  using served = new ServedMesh();
+  const { code, out } = await cli(
+    ["bench", "cycle", "--jobs", "5", "--array", "--timeout", "1ms", "-o", "json"],
+    served.env,
+  );
+  expect([code, JSON.parse(out).finished]).toEqual([124, false]);
+});
