@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { nobody, nodeId } from "../../src/lib/ids.ts";
+import { index, nobody, nodeId, term } from "../../src/lib/ids.ts";
 import { Cluster } from "./cluster.ts";
 
 test("a leader is elected within 2T and everybody knows it", () => {
@@ -76,18 +76,18 @@ test("a node whose log is behind loses the pre-vote and disturbs nobody's term",
 test("who hears the leader gives no vote and does not take over the term", () => {
   const cluster = Cluster.of(3);
   cluster.elect(1);
-  const { term, lastIndex } = cluster.raft(2);
-  const higher = (term + 5) as never;
+  const { term: before, lastIndex } = cluster.raft(2);
+  const higher = term(before + 5);
   const request = {
     kind: "vote-request",
     from: nodeId(3),
     to: nodeId(2),
     term: higher,
     lastIndex,
-    lastTerm: term,
+    lastTerm: before,
   } as const;
   cluster.raft(2).step({ ...request, transfer: false });
-  expect(cluster.raft(2).term).toBe(term);
+  expect(cluster.raft(2).term).toBe(before);
   cluster.raft(2).step({ ...request, transfer: true });
   expect(cluster.raft(2).term).toBe(higher);
 });
@@ -136,7 +136,7 @@ test("the longest log is in an older term, the newest term has a shorter log: st
   cluster.addWithLog(voters[0]!, voters, [1, 2, 2, 2]);
   cluster.addWithLog(voters[1]!, voters, [1, 1]);
   const ahead = cluster.get(2);
-  ahead.store.hardState = { ...ahead.store.hardState, term: 9 as never, vote: nobody };
+  ahead.store.hardState = { ...ahead.store.hardState, term: term(9), vote: nobody };
   cluster.restart(ahead);
   cluster.tickUntil("a leader", () => cluster.leader()?.id === 1);
 });
@@ -177,4 +177,42 @@ test("learners and strangers never campaign", () => {
   cluster.crash(1);
   cluster.tick(200);
   expect(cluster.sent.some((message) => message.from !== 1 && message.kind.endsWith("vote-request"))).toBe(false);
+});
+
+test("no vote for a log that is behind, by term or by length", () => {
+  const cluster = new Cluster();
+  const nodes = [1, 2].map(nodeId);
+  const { raft } = cluster.addWithLog(nodes[0]!, nodes, [1, 2, 2]);
+  const ask = (inTerm: number, lastIndex: number, lastTerm: number): boolean => {
+    cluster.sent = [];
+    raft.step({
+      kind: "vote-request",
+      from: nodes[1]!,
+      to: nodes[0]!,
+      term: term(inTerm),
+      lastIndex: index(lastIndex),
+      lastTerm: term(lastTerm),
+      transfer: false,
+    });
+    cluster.settle();
+    return cluster.sent.some((message) => message.kind === "vote-response" && message.granted);
+  };
+  expect(ask(5, 9, 1)).toBe(false);
+  expect(ask(6, 2, 2)).toBe(false);
+  expect(ask(7, 3, 2)).toBe(true);
+  expect(ask(8, 1, 3)).toBe(true);
+});
+
+test("a node that is ahead in terms is not shut out: the leader hears of the term and a new one is found", () => {
+  const cluster = Cluster.of(3);
+  cluster.elect(1);
+  const ahead = cluster.get(3);
+  cluster.crash(3);
+  ahead.store.hardState = { ...ahead.store.hardState, term: term(cluster.raft(1).term + 5), vote: nobody };
+  cluster.restart(ahead);
+  cluster.tickUntil("all in one term", () =>
+    cluster.members.every((member) => member.raft.leader === cluster.leader()?.id),
+  );
+  cluster.commit("a");
+  expect(ahead.commands()).toEqual(["a"]);
 });

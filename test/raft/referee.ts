@@ -85,6 +85,12 @@ export class Referee {
     if (seen === undefined) this.#seen.set(id, (seen = { commit: 0, term: 0, leading: 0 }));
     assert(raft.term >= seen.term, `term of node ${id} fell`);
     assert(raft.commit >= seen.commit, `commit of node ${id} fell`);
+    if (raft.role === "leader" && seen.leading === raft.term && raft.commit > seen.commit) {
+      assert(
+        member.termAt(raft.commit) === raft.term,
+        `leader ${id} committed an entry of an earlier term by counting`,
+      );
+    }
     seen.term = raft.term;
     seen.commit = raft.commit;
     if (raft.role === "leader" && seen.leading !== raft.term) {

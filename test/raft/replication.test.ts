@@ -47,32 +47,33 @@ test("Figure 8: an entry of an earlier term is not committed by counting", () =>
     store.hardState = { ...store.hardState, term: term(3) };
     cluster.restart(cluster.get(id));
   }
-  // Node 1 leads in term 4 and its old entry reaches a majority, its no-op does not.
-  const heal = cluster.drop(
-    (message) => isAppend(message) && (message.to >= 4 || message.entries.some((entry) => entry.term === 4)),
-  );
+  // Node 1 leads in term 4; its old entry reaches a majority, its no-op does not.
+  const heal = cluster.drop((message) => isAppend(message) && message.entries.some((entry) => entry.term === 4));
   cluster.elect(1);
-  cluster.network.push({
-    kind: "append-request",
-    from: nodeId(1),
-    to: nodeId(3),
-    term: term(4),
-    previousIndex: index(1),
-    previousTerm: term(1),
-    entries: [cluster.get(1).store.entriesDurable[1]!],
-    commit: index(0),
-  });
+  for (const to of [2, 3]) {
+    cluster.network.push({
+      kind: "append-request",
+      from: nodeId(1),
+      to: nodeId(to),
+      term: term(4),
+      previousIndex: index(1),
+      previousTerm: term(1),
+      entries: [cluster.get(1).store.entriesDurable[1]!],
+      commit: index(0),
+    });
+  }
   cluster.settle();
-  cluster.tick(4);
-  expect(cluster.get(3).store.holds(2, 2)).toBe(true);
+  for (const id of [1, 2, 3]) expect(cluster.get(id).store.holds(2, 2)).toBe(true);
+  for (const id of [2, 3]) expect(cluster.raft(1).progress(nodeId(id))?.match).toBe(index(2));
   expect(cluster.raft(1).commit).toBe(index(0));
   // So node 5 may still overwrite it.
   cluster.crash(1);
   heal();
-  cluster.network = [];
-  for (const id of [2, 3, 4]) cluster.raft(id).disconnected(nodeId(1));
-  cluster.cut(5, 2);
-  cluster.tickUntil("somebody leads", () => cluster.leader() !== undefined);
+  cluster.noticeClosed(1);
+  cluster.elect(5);
+  cluster.restart(cluster.get(1));
+  cluster.tick(6);
+  for (const id of [1, 2, 3, 4, 5]) expect(cluster.get(id).store.holds(2, 3)).toBe(true);
 });
 
 test("appends are pipelined: no waiting for an answer while the window has room", () => {
@@ -173,6 +174,7 @@ test("a delayed old append does not cut off what came after it (openraft 9540c90
     entries: [entry],
     commit: index(0),
   });
+  expect(follower.raft.lastIndex).toBe(last);
   heal();
   cluster.settle();
   expect(follower.raft.lastIndex).toBe(last);
@@ -223,6 +225,24 @@ test("a heartbeat tells no commit index beyond what the follower is known to hav
     if (message.kind === "heartbeat-request" && message.to === 3) expect(message.commit).toBeLessThanOrEqual(match);
   }
   heal();
+});
+
+test("an append commits no further than it reaches: what follows may be of another log", () => {
+  const cluster = new Cluster();
+  const nodes = [1, 2, 3].map(nodeId);
+  cluster.addWithLog(nodes[0]!, nodes, [1, 3, 3]);
+  cluster.addWithLog(nodes[1]!, nodes, [1, 2, 2]);
+  cluster.settle();
+  const envelope = { from: nodeId(1), to: nodeId(2), term: term(3) };
+  cluster.raft(2).step({
+    ...envelope,
+    kind: "append-request",
+    previousIndex: index(1),
+    previousTerm: term(1),
+    entries: [],
+    commit: index(3),
+  });
+  expect(cluster.raft(2).commit).toBe(index(1));
 });
 
 test("ABA: an append that finishes late does not make newer entries of the same index count as synced", () => {
