@@ -17,21 +17,14 @@ export async function streamed(
   contentType: string,
   open: (signal: AbortSignal) => AsyncGenerator<string | Uint8Array, void, undefined>,
 ): Promise<Response> {
-  const leave = parts.watchers.enter();
+  const ended = new AbortController();
+  const leave = parts.watchers.enter(exchange.req.raw.signal, () => ended.abort());
   if (leave === undefined) return parts.reply.refusal(tooManyWatchers);
   mayStaySilent(exchange);
-  const { closing } = parts.watchers;
-  const ended = new AbortController();
-  const request = exchange.req.raw.signal;
   const end = (): void => {
-    ended.abort();
-    request.removeEventListener("abort", end);
-    closing.removeEventListener("abort", end);
     leave();
+    ended.abort();
   };
-  request.addEventListener("abort", end);
-  closing.addEventListener("abort", end);
-  if (request.aborted || closing.aborted) end();
   const source = open(ended.signal);
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>(

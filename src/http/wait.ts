@@ -18,23 +18,16 @@ export async function whileWatching(
   exchange: Exchange,
   run: (signal: AbortSignal) => Promise<Response>,
 ): Promise<Response> {
-  const leave = parts.watchers.enter();
+  const ended = new AbortController();
+  const leave = parts.watchers.enter(exchange.req.raw.signal, () => ended.abort());
   if (leave === undefined) return parts.reply.refusal(tooManyWatchers);
   mayStaySilent(exchange);
-  const ended = new AbortController();
-  const end = (): void => ended.abort();
-  const sources = [exchange.req.raw.signal, parts.watchers.closing];
-  for (const source of sources) {
-    if (source.aborted) end();
-    else source.addEventListener("abort", end);
-  }
   try {
     const response = await run(ended.signal);
     return parts.watchers.closing.aborted ? parts.reply.refusal(stoppingToServe) : response;
   } finally {
-    for (const source of sources) source.removeEventListener("abort", end);
-    end();
     leave();
+    ended.abort();
   }
 }
 

@@ -146,6 +146,26 @@ describe("waiting", () => {
     expect(view.jobs[1]!.state).toBe("succeeded");
   });
 
+  test("of two thousand requests for one job ends for all with one event, and nothing is left behind", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const node = mesh.node();
+    const ask = asking(node);
+    const watchers = async (): Promise<string | undefined> =>
+      /skein_watchers (\d+)/.exec(await (await ask("GET", "/metrics")).text())?.[1];
+    const answers = Array.from({ length: 2000 }, () => ask("GET", "/v1/jobs/1?wait=10m"));
+    for (;;) {
+      const next = node.nextWait();
+      if ((await watchers()) === "2000") break;
+      await next;
+    }
+    mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
+    mesh.change((cluster) => cluster.finish(1, 0, 1, 1));
+    const states = await Promise.all(answers.map(async (answer) => (await jsonIn<JobView>(await answer)).state));
+    expect(new Set(states)).toEqual(new Set(["succeeded"]));
+    expect(await watchers()).toBe("0");
+  });
+
   test("for many says who is not done when the time is up", async () => {
     const mesh = new Mesh();
     mesh.change((cluster) => cluster.submit());
