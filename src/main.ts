@@ -1,6 +1,6 @@
 import { processIo } from "./cli/process-io.ts";
 import type { CliIo } from "./cli/io.ts";
-import { CliError, exit, exitOfCode } from "./cli/exit.ts";
+import { CliError, exit, exitOfRefusal } from "./cli/exit.ts";
 import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
@@ -30,7 +30,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
     io.stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
   };
   const stopListening = onSignals(end.resolve);
-  const booted = await boot({
+  const booting = boot({
     ...options,
     api: options.api?.[0],
     version,
@@ -40,7 +40,11 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
     log,
     onEnd: end.resolve,
   });
-  if (!booted.ok) throw new CliError(exitOfCode(booted.why.code), booted.why.message, booted.why.details);
+  const first = await Promise.race([booting, end.promise]);
+  // Ended while it waited to become a member: what is on disk is whole at any moment, and the next start goes on from it.
+  if (typeof first === "number") return first;
+  const booted = first;
+  if (!booted.ok) throw new CliError(exitOfRefusal(booted.why.code), booted.why.message, booted.why.details);
   await greet(booted.value, options, say);
   const { node, api, peer } = booted.value;
   const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: `http://${api}`, peer });

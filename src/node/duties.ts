@@ -74,7 +74,7 @@ export class Duties {
     const view = this.#view;
     if (view === undefined || events.length === 0) return;
     this.#ports.view((tx) => {
-      for (const event of events) view.observe(event.changes, tx);
+      for (const event of events) view.observe(event, tx);
     });
     this.#schedulePlan();
   }
@@ -109,7 +109,7 @@ export class Duties {
       void this.#ports.propose("unit.assign", { units }).then((outcome) => {
         if (this.#view !== view) return; // another term of ours began meanwhile, with a view of its own
         this.#inFlight -= 1;
-        this.#ports.view((tx) => view.settled(units, outcome.ok ? outcome.value.value.refused : units, tx));
+        this.#ports.view((tx) => view.settled(outcome.ok ? outcome.value.value.refused : units, tx));
         this.#schedulePlan();
       });
     }

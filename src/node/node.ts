@@ -94,6 +94,8 @@ export class Node implements NodeApi {
   #configuration: Configuration;
   #applied: number;
   #level = ownLevel;
+  /** Whom another member named as the leader, while this node has not heard of one itself. Only a place to send writes to. */
+  #hintedLeader: NodeId = nobody;
   #announced = false;
   #announcing = false;
   /** Where this node can be reached, once it listens. */
@@ -125,7 +127,7 @@ export class Node implements NodeApi {
     });
     const raft = this.#driver.raft;
     const schedule = (): void => this.#driver.schedule();
-    const leader = (): NodeId => this.#leadership.leader;
+    const leader = (): NodeId => (this.#leadership.leader === nobody ? this.#hintedLeader : this.#leadership.leader);
     const isLeading = (): boolean => raft.role === "leader";
     this.#transport = parts.openTransport({
       onMessage: (message) => this.#driver.step(message),
@@ -221,7 +223,7 @@ export class Node implements NodeApi {
     this.#driver.start();
     if (this.#isOnlyVoter()) this.#driver.raft.campaign();
     this.#driver.drain();
-    void this.#takePart();
+    if (!this.mustFound()) void this.#takePart();
   }
 
   /** Stops taking part: hands leadership over where it can; running work stays with the guard. */
@@ -302,6 +304,7 @@ export class Node implements NodeApi {
   async #announce(): Promise<void> {
     if (this.#announcing) return;
     this.#announcing = true;
+    const asking = setInterval(() => void this.#askWhoLeads(), 50);
     while (!this.#announced && !this.#stopping) {
       const outcome = await this.#propose("node.seen", {
         node: this.id,
@@ -313,7 +316,25 @@ export class Node implements NodeApi {
         break;
       } else await new Promise((resolve) => setTimeout(resolve, 100));
     }
+    clearInterval(asking);
     this.#announcing = false;
+  }
+
+  /**
+   * The leader dials the address that it knows. A node that has a new one (or none in the log yet) hears of no leader by itself, so
+   * it asks whom it can reach, and sends its announcement there.
+   */
+  async #askWhoLeads(): Promise<void> {
+    if (this.#leadership.leader !== nobody) return;
+    for (const node of this.#peers.keys()) {
+      if (!this.#transport.isConnected(node)) continue;
+      try {
+        const named = (await this.#transport.request(node, "leader", null, { timeoutMs: 1000 })) as NodeId;
+        if (named !== nobody && named !== this.id) this.#hintedLeader = named;
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error; // the next one may answer, or this one later
+      }
+    }
   }
 
   // ---------------------------------------------------------------------------------------- the two hooks
@@ -362,7 +383,7 @@ export class Node implements NodeApi {
     const known = new Map(this.#parts.identity.peers.map((peer) => [peer.node, peer.address]));
     // A member's row is newer than what identity.json remembers; before the first entry only the latter is known.
     if (rows.length > 0) known.clear();
-    for (const row of rows) if (row.peer !== "") known.set(row.id, row.peer);
+    for (const row of rows) known.set(row.id, row.peer);
     for (const [node, address] of this.#peers) {
       if (known.has(node)) continue;
       // A node that has just been removed is still told so: it learns of the entry before its sockets close.
@@ -384,6 +405,7 @@ export class Node implements NodeApi {
   #onLeadership(leadership: Leadership): void {
     const before = this.#leadership;
     this.#leadership = leadership;
+    this.#hintedLeader = nobody;
     if (leadership.role === "leader") {
       if (before.role !== "leader" || before.term !== leadership.term) {
         this.#parts.log("info", `leading in term ${leadership.term}`);
@@ -401,7 +423,7 @@ export class Node implements NodeApi {
   /** Duties begin once the state has everything that earlier leaders committed. */
   async #startDuties(of: number): Promise<void> {
     const index = await this.#reader.confirm();
-    if (index === undefined || !(await this.#reader.waitApplied(index, Infinity))) return;
+    if (index === undefined || !(await this.#reader.waitApplied(index, monotonicMs() + limits.applyWaitMs))) return;
     if (this.isLeading && this.#leadership.term === of && !this.#stopping) this.#duties.start();
   }
 
@@ -415,6 +437,8 @@ export class Node implements NodeApi {
     switch (method) {
       case "propose":
         return this.#proposer.onForwarded(peer, body as Uint8Array);
+      case "leader":
+        return this.#leadership.leader;
       case "read-index":
         return this.#reader.confirm();
       case "lease":
@@ -464,8 +488,10 @@ export class Node implements NodeApi {
   }
 
   /** The first entry of a new cluster; refused as conflict when it is there already. */
-  createCluster(input: Omit<CommandInput<"cluster.create">, "node">): Promise<Committed<"cluster.create">> {
-    return this.#propose("cluster.create", { ...input, node: { name: this.name, ...this.#announcement() } });
+  async createCluster(input: Omit<CommandInput<"cluster.create">, "node">): Promise<Committed<"cluster.create">> {
+    const outcome = await this.#propose("cluster.create", { ...input, node: { name: this.name, ...this.#announcement() } });
+    void this.#takePart();
+    return outcome;
   }
 
   /** Resolves once the local state knows this node: its own token is good here from then on. */
