@@ -185,11 +185,11 @@ export class Log {
 
   /** Shrinks the window to its limit, by an eighth more so that this is rare; only what is durable and applied may go. */
   evict(applied: number): void {
+    assert(applied <= this.#durable, "nothing is applied that is not durable (D2)");
     if (this.#windowBytes <= this.#windowBytesMax) return;
     const target = this.#windowBytesMax - (this.#windowBytesMax >>> 3);
-    const upTo = Math.min(applied, this.#durable);
     let count = 0;
-    while (this.#windowBytes > target && count < this.#window.length && this.#window[count]!.index <= upTo) {
+    while (this.#windowBytes > target && count < this.#window.length && this.#window[count]!.index <= applied) {
       this.#windowBytes -= entryBytes(this.#window[count]!);
       count++;
     }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { everything, majorityReached, quorumReached, quorumVote } from "../../src/raft/quorum.ts";
 

@@ -1,7 +1,7 @@
 import { assert } from "../../src/lib/assert.ts";
-import { nobody, type NodeId } from "../../src/lib/ids.ts";
+import type { NodeId } from "../../src/lib/ids.ts";
 import { majorityReached } from "../../src/raft/quorum.ts";
-import type { Append, Configuration, Entry, Message } from "../../src/raft/types.ts";
+import type { Append, Entry, Message } from "../../src/raft/types.ts";
 import type { Member } from "./cluster.ts";
 
 /**
@@ -136,9 +136,4 @@ export class Referee {
 
 function describe(entry: Entry): string {
   return `${entry.kind}:${Buffer.from(entry.data).toString("latin1")}`;
-}
-
-/** For messages: nobody twice, everybody once. */
-export function describeConfiguration({ voters, learners }: Configuration): string {
-  return `voters ${voters.join(",") || nobody} learners ${learners.join(",")}`;
 }

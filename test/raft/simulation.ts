@@ -190,9 +190,11 @@ export class Simulation {
     if (kind === 0) return;
     if (kind === 1) return this.#cluster.isolate(this.#pick(members)!.id);
     for (const a of members) {
-      for (const b of members)
-        if (a.id < b.id && this.#chance(0.4))
-          kind === 2 ? this.#cluster.cut(a.id, b.id) : this.#cluster.cutOneWay(a.id, b.id);
+      for (const b of members) {
+        if (a.id >= b.id || !this.#chance(0.4)) continue;
+        if (kind === 2) this.#cluster.cut(a.id, b.id);
+        else this.#cluster.cutOneWay(a.id, b.id);
+      }
     }
   }
 
