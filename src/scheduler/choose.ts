@@ -16,12 +16,12 @@ export interface Candidate {
 export function chooseNode(candidates: readonly Candidate[], task: WaitingTask): NodeId | undefined {
   let best: Candidate | undefined;
   for (const one of candidates) {
-    if (one.free < one.need || one.free <= 0) continue;
+    if (one.free < one.need) continue;
     if (task.pin !== undefined && one.node !== task.pin) continue;
     if (best === undefined || isBetter(one, best, task.avoid)) best = one;
   }
   if (best === undefined) return undefined;
-  best.free -= Math.max(best.need, 0);
+  best.free -= best.need;
   return best.node;
 }
 

@@ -8,6 +8,7 @@ interface Entry {
   readonly task: WaitingTask;
 }
 
+/** Tasks by the instant from which they may start. */
 export class Delayed {
   #heap: Entry[] = [];
 

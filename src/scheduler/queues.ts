@@ -1,4 +1,4 @@
-import type { JobId } from "../lib/ids.ts";
+import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Term } from "../lib/selector.ts";
 import type { WaitingTask } from "../state/planning.ts";
 
@@ -18,19 +18,31 @@ export interface PlannedJob {
   readonly terms: readonly Term[];
   readonly parallel: number;
   readonly tasks: number;
+  /** Index of the state that it was read from: changes up to it are contained. */
+  readonly asOf: number;
   next: number;
-  running: number;
-  readonly waiting: WaitingTask[];
+  waiting: WaitingTask[];
   /** Its tasks belong to one node each. */
   readonly pinned: boolean;
-  /** Attempts that were proposed and not seen applied. */
+  /** Attempts that run or are proposed, by task. */
+  readonly held: Map<number, Held>;
+  /** How many of them are proposed and not seen applied. */
   proposed: number;
-  /** Out of its bucket because `parallel` is reached. */
-  held: boolean;
+  /** Tasks that wait for their instant in Delayed. */
+  delayed: number;
   /** In its bucket. */
   queued: boolean;
 }
 
+/** What an attempt takes of its node. */
+export interface Held {
+  readonly attempt: number;
+  readonly node: NodeId;
+  /** Proposed, not seen applied. */
+  proposed: boolean;
+}
+
+/** Jobs that want the same of a node, in the order in which they are served. */
 export class Bucket {
   readonly priority: number;
   readonly terms: readonly Term[];
@@ -81,6 +93,7 @@ export class Bucket {
   }
 }
 
+/** All buckets, made when a job needs one and dropped when empty. */
 export class Queues {
   readonly #buckets = new Map<string, Bucket>();
 
@@ -92,7 +105,7 @@ export class Queues {
 
   /** To the front of its bucket. */
   giveBack(job: PlannedJob): void {
-    if (job.queued || job.held) return;
+    if (job.queued) return;
     job.queued = true;
     this.#bucketOf(job).giveBack(job);
   }

@@ -35,11 +35,13 @@ const promoteLagEntries = 100;
 /**
  * The next step towards the right voters, one at a time: everybody who is a member replicates, who is none any more goes, and
  * learners that are close are promoted while voters are wanted. The number of voters ends odd: a second voter is made
- * only when a third can follow at once, since two tolerate no more failures than one.
+ * only when a third can follow at once, since two tolerate no more failures than one. A voter that is lost gives its place to a learner
+ * that is ready. undefined: all is as it should be.
  */
 export function planVoters(input: VotersInput): VoterChange | undefined {
-  const { configuration, members, wanted, self } = input;
+  const { configuration, members, self } = input;
   const { voters, learners } = configuration;
+  const wanted = oddOf(input.wanted);
   const present = new Map(members.map((member) => [member.node, member]));
 
   const gone = [...learners, ...voters].find((node) => !present.has(node) && node !== self);
@@ -48,21 +50,35 @@ export function planVoters(input: VotersInput): VoterChange | undefined {
   const missing = members.find((member) => !voters.includes(member.node) && !learners.includes(member.node));
   if (missing !== undefined) return { kind: "add-learner", node: missing.node };
 
+  const others = voters.filter((node) => node !== self);
+  const even = voters.length % 2 === 0;
   const ready = learners.filter((node) => isReady(present.get(node)));
-  if (voters.length < wanted && ready.length > 0) {
-    const even = voters.length % 2 === 0;
-    if (even || (ready.length >= 2 && voters.length + 2 <= wanted)) return { kind: "promote", node: ready[0]! };
-  }
-  if (voters.length % 2 === 0 && voters.length > 0) {
+  const lost = others.find((node) => present.get(node)?.state === "lost");
+  if (lost !== undefined && ready.length > 0 && !even) return { kind: "demote", node: lost };
+
+  if (voters.length < wanted && (ready.length >= 2 || (even && ready.length > 0)))
+    return { kind: "promote", node: ready[0]! };
+
+  if (voters.length > wanted || (even && voters.length > 0)) {
     // No learner can make it odd: a voter that is absent, or else the youngest that is not this node, stops counting.
-    const others = voters.filter((node) => node !== self);
     const absent = others.find((node) => present.get(node)?.alive !== true);
-    const node = absent ?? others[others.length - 1];
+    const node = absent ?? others.toSorted((a, b) => b - a)[0];
     if (node !== undefined) return { kind: "demote", node };
   }
   return undefined;
 }
 
+/** An even number of voters tolerates no more failures than the odd one below it. */
+function oddOf(wanted: number): number {
+  return wanted % 2 === 0 ? Math.max(1, wanted - 1) : wanted;
+}
+
 function isReady(member: Member | undefined): boolean {
-  return member !== undefined && member.state === "up" && member.alive && member.lag !== undefined && member.lag <= promoteLagEntries;
+  return (
+    member !== undefined &&
+    member.state === "up" &&
+    member.alive &&
+    member.lag !== undefined &&
+    member.lag <= promoteLagEntries
+  );
 }

@@ -38,19 +38,23 @@ export interface EntryBody {
   readonly batches: readonly Uint8Array[];
 }
 
+/** The batch as it is forwarded and logged; not encoded again on the way. */
 export function encodeBatch(batch: Batch): Uint8Array {
   return encode([batch.origin, batch.serial, batch.floor, batch.commands]);
 }
 
+/** Binary members of payloads are views of `bytes`. Throws on bytes that are not MessagePack. */
 export function decodeBatch(bytes: Uint8Array): Batch {
   const [origin, serial, floor, commands] = decode(bytes) as [NodeId, number, number, CommandRecord[]];
   return { origin, serial, floor, commands };
 }
 
+/** The data of a "command" entry. */
 export function encodeEntry(body: EntryBody): Uint8Array {
   return encode([body.at, body.random, body.level, body.batches]);
 }
 
+/** Batches stay bytes, views of the entry's. Throws on bytes that are not MessagePack. */
 export function decodeEntry(bytes: Uint8Array): EntryBody {
   const [at, random, level, batches] = decode(bytes) as [number, Uint8Array, number, Uint8Array[]];
   return { at, random, level, batches };

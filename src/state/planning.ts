@@ -1,6 +1,6 @@
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
-import { driverOf, slotsOf, specDefaults } from "./spec.ts";
+import { slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
@@ -22,6 +22,8 @@ export interface OpenJob {
   /** First task that was never assigned and has no row. */
   readonly next: number;
   readonly running: number;
+  /** Each task belongs to one node. */
+  readonly eachNode: boolean;
   /** Tasks that have a row and wait: retries, and the pinned tasks of an each_node job. */
   readonly waiting: readonly WaitingTask[];
 }
@@ -62,7 +64,10 @@ const openInRange = sql(
 const waitingOf = sql(
   "select task, attempt, not_before, pin, node from task where job = ? and state = 'queued' order by task",
 );
-const running = sql("select job, task, attempt, node from task where state = 'running' and node = ?");
+const runningOnNode = sql("select job, task, attempt, node from task where state = 'running' and node = ?");
+const runningOfJob = sql(
+  "select job, task, attempt, node from task where state = 'running' and node in (select id from node) and job = ?",
+);
 
 /** Unfinished jobs with ids in [first, last], by id; jobs with nothing left to start are among them, with empty lists. */
 export function openJobs(tx: ReadTx, first: number, last: number, limit: number): OpenJob[] {
@@ -75,8 +80,13 @@ export function openJob(tx: ReadTx, id: JobId): OpenJob | undefined {
 }
 
 /** What a node runs right now. */
-export function runningOn(tx: ReadTx, node: NodeId): RunningTask[] {
-  return tx.all<RunningTask>(running, node);
+export function runningTasksOn(tx: ReadTx, node: NodeId): RunningTask[] {
+  return tx.all<RunningTask>(runningOnNode, node);
+}
+
+/** What runs of a job right now. */
+export function runningTasksOf(tx: ReadTx, job: JobId): RunningTask[] {
+  return tx.all<RunningTask>(runningOfJob, job);
 }
 
 interface WaitingRow {
@@ -98,13 +108,14 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     id: jobId(row.id),
     priority: spec.priority ?? specDefaults.priority,
     slots,
-    io: driverOf(spec) === "noop" || slots === 0,
+    io: slots === 0,
     on: spec.on ?? "",
     terms: typeof terms === "string" ? [] : terms,
     parallel: spec.parallel ?? Infinity,
     tasks: row.tasks,
     next: stopped ? row.tasks : row.next_task,
     running: row.running,
+    eachNode: spec.eachNode === true,
     waiting: stopped || !hasRows ? [] : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
   };
 }

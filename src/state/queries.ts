@@ -58,10 +58,12 @@ export interface Totals {
 
 const selectMeta = sql("select applied, hash from meta");
 
+/** Index of the last entry that the rows contain; 0 at the beginning. */
 export function appliedIndex(tx: ReadTx): number {
   return tx.get<{ applied: number }>(selectMeta)?.applied ?? 0;
 }
 
+/** The rolling hash at that index: 16 hexadecimal digits, "" at the beginning. */
 export function stateHash(tx: ReadTx): string {
   return tx.get<{ hash: string }>(selectMeta)?.hash ?? "";
 }
@@ -75,6 +77,7 @@ export function clusterRow(tx: ReadTx): ClusterRow | undefined {
   return tx.get<ClusterRow>(selectCluster);
 }
 
+/** Every member, by id. */
 export function listNodes(tx: ReadTx): NodeRow[] {
   return allNodes(tx);
 }
@@ -84,10 +87,12 @@ export function findNode(tx: ReadTx, idOrName: string | number): NodeRow | undef
   return nodeByReference(tx, idOrName);
 }
 
+/** The token's row, revoked and expired ones included: the caller judges it. */
 export function findToken(tx: ReadTx, id: string): TokenRow | undefined {
   return tokenById(tx, id);
 }
 
+/** undefined: there is none, or it has been forgotten. */
 export function findJob(tx: ReadTx, id: number): JobView | undefined {
   const job = jobById(tx, id);
   return job === undefined ? undefined : jobView(job);
@@ -140,6 +145,7 @@ export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
 const attemptsOf = sql("select * from attempt where job = ? and task = ? order by attempt");
 const tailOf = sql("select tail from task where job = ? and task = ?");
 
+/** undefined: no such job, or the number is not one of its tasks. */
 export function findTask(tx: ReadTx, job: number, task: number): TaskView | undefined {
   const parent = jobById(tx, job);
   if (parent === undefined || !Number.isInteger(task) || task < 0 || task >= parent.tasks) return undefined;

@@ -15,6 +15,7 @@ export const specDefaults = {
   retries: { backoffMs: 1_000, factor: 2, capMs: 60_000, jitter: 0.1, on: ["failed", "timeout"] },
 } as const;
 
+/** How the spec's tasks are carried out: shell unless it says otherwise. */
 export function driverOf(spec: Spec): Driver {
   return spec.driver ?? specDefaults.driver;
 }

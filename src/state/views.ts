@@ -6,6 +6,7 @@ import type { AttemptView, JobView, LogView, Spec, TaskState, TaskView } from ".
 
 /** Rows as the contract shows them: RFC 3339 times, integer ids, keys in snake case. */
 
+/** The job with its spec rendered back into what people write. */
 export function jobView(job: StoredJob): JobView {
   const spec = JSON.parse(job.spec) as Spec;
   return {

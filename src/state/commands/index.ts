@@ -67,6 +67,7 @@ for (const one of commands as unknown as readonly AnyCommand[]) {
   byName.set(one.name, one);
 }
 
+/** The definition with its own types; every name of the type exists. */
 export function commandByName<Name extends CommandName>(name: Name): CommandOf<Name> {
   const found = byName.get(name);
   assert(found !== undefined, `there is no command ${name}`);

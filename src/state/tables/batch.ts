@@ -13,12 +13,14 @@ export function readFloor(tx: ReadTx, origin: number): number {
   return tx.get<{ floor: number }>(selectFloor, origin)?.floor ?? 0;
 }
 
+/** The caller only ever raises it. */
 export function writeFloor(tx: Tx, origin: number, floor: number): void {
   tx.run(upsertFloor, origin, floor);
 }
 
 const selectOutcomes = sql("select entry, outcomes from batch_outcome where origin = ? and serial = ?");
 
+/** What the batch was answered, and in which entry it was applied; undefined: not applied, or below the floor. */
 export function readOutcomes(
   tx: ReadTx,
   origin: number,
@@ -36,6 +38,7 @@ export function writeOutcomes(tx: Tx, origin: number, serial: number, entry: num
   tx.run(insert, origin, serial, entry, outcomes);
 }
 
+/** Forgets what the origin will not ask for any more. */
 export function pruneOutcomes(tx: Tx, origin: number, floor: number): void {
   tx.run(prune, origin, floor);
 }

@@ -19,6 +19,7 @@ export interface Counter {
 
 const select = sql("select * from counter where id = 1");
 
+/** The row as it is now; asserts that it exists. */
 export function readCounter(tx: ReadTx): Counter {
   const counter = tx.get<Counter>(select);
   assert(counter !== undefined, "the counter row exists from the schema on");
@@ -46,6 +47,7 @@ export function countSubmitted(tx: Tx, jobs: number, tasks: number): void {
 
 const expire = sql("update counter set jobs_finished = jobs_finished - ? where id = 1");
 
+/** Counts out jobs whose rows were removed. */
 export function countExpired(tx: Tx, jobs: number): void {
   tx.run(expire, jobs);
 }
@@ -60,6 +62,7 @@ export interface Tally {
   skipped: number;
 }
 
+/** Nothing changed yet. */
 export function newTally(): Tally {
   return { running: 0, queued: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 };
 }
@@ -70,6 +73,7 @@ const add = sql(
    jobs_finished = jobs_finished + ?3 + ?4 + ?5 + ?6, jobs_unfinished = jobs_unfinished - ?3 - ?4 - ?5 - ?6 where id = 1`,
 );
 
+/** Adds a command's sums to the totals, in one statement. */
 export function writeTally(tx: Tx, tally: Tally): void {
   tx.run(add, tally.running, tally.queued, tally.succeeded, tally.failed, tally.cancelled, tally.skipped);
 }

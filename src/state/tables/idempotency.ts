@@ -10,6 +10,7 @@ export interface IdempotencyRow {
 
 const select = sql("select digest, first, count from idempotency where token = ? and key = ?");
 
+/** undefined: the token has not used this key, or it has been forgotten. */
 export function idempotencyOf(tx: ReadTx, token: string, key: string): IdempotencyRow | undefined {
   return tx.get<IdempotencyRow>(select, token, key);
 }
@@ -18,6 +19,7 @@ const insert = sql(
   "insert into idempotency (token, key, digest, first, count, unexpired, keep_until) values (?, ?, ?, ?, ?, ?, ?)",
 );
 
+/** Remembers a key for the run of jobs from `first` on. `at` is the entry's time, epoch ms. */
 export function insertIdempotency(
   tx: Tx,
   token: string,

@@ -33,11 +33,13 @@ export interface StoredJob {
   readonly spec: string;
 }
 
+/** Tasks by state; they add up to `tasks`. */
 export function countsOf(job: StoredJob): TaskCounts {
   const { running, succeeded, failed, timeout, lost, cancelled, skipped } = job;
   return { queued: queuedIn(job), running, succeeded, failed, timeout, lost, cancelled, skipped };
 }
 
+/** Tasks that neither run nor have ended, with or without a row. */
 export function queuedIn(job: StoredJob): number {
   const { tasks, running, succeeded, failed, timeout, lost, cancelled, skipped } = job;
   return tasks - running - succeeded - failed - timeout - lost - cancelled - skipped;
@@ -48,12 +50,9 @@ export function failuresIn(job: StoredJob): number {
   return job.failed + job.timeout + job.lost;
 }
 
-export function isFinished(job: StoredJob): boolean {
-  return job.finished_at !== null;
-}
-
 const select = sql("select * from job where id = ?");
 
+/** undefined: there is none, or it has been forgotten. */
 export function jobById(tx: ReadTx, id: number): StoredJob | undefined {
   return tx.get<StoredJob>(select, id);
 }
@@ -63,6 +62,7 @@ const insertPinned = sql(
   "insert into job (id, name, tasks, next_task, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?, ?)",
 );
 
+/** A job of `tasks` tasks, none of which has a row. `spec` is the normalised spec as JSON. */
 export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: number, by: string, spec: string): void {
   tx.run(insert, id, name, tasks, at, by, spec);
 }

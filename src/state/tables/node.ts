@@ -40,15 +40,18 @@ const selectAll = sql("select * from node order by id");
 const selectById = sql("select * from node where id = ?");
 const selectByName = sql("select * from node where name = ?");
 
+/** Every member, by id. */
 export function allNodes(tx: ReadTx): NodeRow[] {
   return tx.all<Stored>(selectAll).map(restore);
 }
 
+/** undefined: never there, or removed. */
 export function nodeById(tx: ReadTx, id: number): NodeRow | undefined {
   const row = tx.get<Stored>(selectById, id);
   return row === undefined ? undefined : restore(row);
 }
 
+/** Names are unique among the members. */
 export function nodeByName(tx: ReadTx, name: string): NodeRow | undefined {
   const row = tx.get<Stored>(selectByName, name);
   return row === undefined ? undefined : restore(row);
@@ -66,6 +69,7 @@ const insert = sql(
    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'up', ?, ?)`,
 );
 
+/** A new member, up since `at` (epoch ms). */
 export function insertNode(tx: Tx, id: number, name: string, said: Announcement, at: number): void {
   const { incarnation, api, peer, labels, slots, ioTasks, level, version } = said;
   tx.run(insert, id, name, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, at, at);
@@ -76,6 +80,7 @@ const update = sql(
    state = ?, seen_at = ? where id = ?`,
 );
 
+/** What a node says of itself replaces what it said before. */
 export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeState, at: number): void {
   const { incarnation, api, peer, labels, slots, ioTasks, level, version } = said;
   tx.run(update, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, state, at, id);
@@ -83,12 +88,14 @@ export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeSt
 
 const setState = sql("update node set state = ? where id = ?");
 
+/** Nothing but the state changes. */
 export function setNodeState(tx: Tx, id: NodeId, state: NodeState): void {
   tx.run(setState, state, id);
 }
 
 const remove = sql("delete from node where id = ?");
 
+/** Its id stays used up: ids come from the counter. */
 export function deleteNode(tx: Tx, id: NodeId): void {
   tx.run(remove, id);
 }

@@ -42,6 +42,7 @@ const selectRunningOf = sql(
 const selectWaitingOf = sql(`select ${columns} from task where state = 'queued' and job = ? order by task`);
 const selectPinnedTo = sql(`select ${columns} from task where state = 'queued' and pin = ? order by job, task`);
 
+/** undefined: the task has no row (it was never assigned), or no such job. */
 export function taskById(tx: ReadTx, job: number, task: number): StoredTask | undefined {
   return tx.get<StoredTask>(select, job, task);
 }
@@ -51,6 +52,7 @@ export function runningOn(tx: ReadTx, node: NodeId): StoredTask[] {
   return tx.all<StoredTask>(selectRunningOn, node);
 }
 
+/** Running attempts of a job, by task. */
 export function runningOf(tx: ReadTx, job: number): StoredTask[] {
   return tx.all<StoredTask>(selectRunningOf, job);
 }
@@ -60,6 +62,7 @@ export function waitingOf(tx: ReadTx, job: number): StoredTask[] {
   return tx.all<StoredTask>(selectWaitingOf, job);
 }
 
+/** Queued tasks that only this node may run. */
 export function waitingPinnedTo(tx: ReadTx, node: NodeId): StoredTask[] {
   return tx.all<StoredTask>(selectPinnedTo, node);
 }
@@ -73,20 +76,24 @@ const assign = sql(
    exit_code = null, signal = null, reason = null, log_bytes = null, log_sha256 = null where job = ? and task = ?`,
 );
 
+/** The first attempt of a task that had no row. */
 export function insertRunningTask(tx: Tx, job: number, task: number, node: NodeId, fence: number): void {
   tx.run(insertRunning, job, task, node, fence);
 }
 
+/** A queued task with a row of its own: pinned, or passed over by a plan. */
 export function insertWaitingTask(tx: Tx, job: number, task: number, pin: NodeId | null, target: string | null): void {
   tx.run(insertWaiting, job, task, pin, target);
 }
 
+/** The next attempt of a queued task that has a row; what the last one left is cleared. */
 export function assignTask(tx: Tx, job: number, task: number, attempt: number, node: NodeId, fence: number): void {
   tx.run(assign, attempt, node, fence, job, task);
 }
 
 const start = sql("update task set started_at = ? where job = ? and task = ?");
 
+/** The attempt began to run at `at`, by its executor's clock, epoch ms. */
 export function startTask(tx: Tx, job: number, task: number, at: number): void {
   tx.run(start, at, job, task);
 }
@@ -111,6 +118,7 @@ const endWaiting = sql(
   "update task set state = ?, reason = ?, finished_at = ?, not_before = 0 where job = ? and task = ?",
 );
 
+/** The task's end. `tail` null: there was none, or it was dropped. */
 export function finishTask(
   tx: Tx,
   job: number,

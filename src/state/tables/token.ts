@@ -25,6 +25,7 @@ interface Stored extends Omit<TokenRow, "expiresAt" | "revoked"> {
 
 const select = sql("select * from token where id = ?");
 
+/** The row, whatever its state. */
 export function tokenById(tx: ReadTx, id: string): TokenRow | undefined {
   const row = tx.get<Stored>(select, id);
   if (row === undefined) return undefined;
@@ -36,6 +37,7 @@ const insert = sql(
   "insert into token (id, kind, hash, name, role, expires_at, uses, node) values (?, ?, ?, ?, ?, ?, ?, ?)",
 );
 
+/** A token that is good from now on. */
 export function insertToken(tx: Tx, token: Omit<TokenRow, "revoked">): void {
   const { id, kind, hash, name, role, expiresAt, uses, node } = token;
   tx.run(insert, id, kind, hash, name, role, expiresAt, uses, node);
@@ -43,6 +45,7 @@ export function insertToken(tx: Tx, token: Omit<TokenRow, "revoked">): void {
 
 const use = sql("update token set uses = uses - 1 where id = ? and uses is not null");
 
+/** One use less, where uses are counted. */
 export function useToken(tx: Tx, id: string): void {
   tx.run(use, id);
 }
@@ -50,10 +53,12 @@ export function useToken(tx: Tx, id: string): void {
 const revoke = sql("update token set revoked = 1 where id = ?");
 const revokeOfNode = sql("update token set revoked = 1 where node = ?");
 
+/** For good. */
 export function revokeToken(tx: Tx, id: string): void {
   tx.run(revoke, id);
 }
 
+/** Ends the tokens that belong to a node. */
 export function revokeTokensOf(tx: Tx, node: NodeId): void {
   tx.run(revokeOfNode, node);
 }

@@ -1,0 +1,370 @@
+import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import { type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import type { Unit } from "../../src/scheduler/place.ts";
+import { PlacementView } from "../../src/scheduler/view.ts";
+import { totals } from "../../src/state/queries.ts";
+import { sql } from "../../src/state/tx.ts";
+import { admin, announcement, Cluster } from "../state/support.ts";
+
+/** A cluster whose leader plans: entries are observed as they are applied. */
+class Leader {
+  readonly cluster: Cluster;
+  readonly view = new PlacementView();
+  #seen: number;
+
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+    this.view.reset(cluster.database);
+    this.#seen = cluster.events.length;
+  }
+
+  /** Lets the view see what was applied since; `count` entries at most. */
+  observe(count = Infinity): void {
+    const { events } = this.cluster;
+    for (; this.#seen < events.length && count > 0; count--)
+      this.view.observe(events[this.#seen++]!, this.cluster.database);
+  }
+
+  plan(nodes?: readonly number[], limit: number = limits.assignmentsPerEntry): Unit[] {
+    const eligible = new Set<NodeId>(nodes === undefined ? this.view.nodes() : nodes.map(nodeId));
+    return this.view.plan(eligible, this.cluster.now, limit);
+  }
+
+  /** Logs a plan and lets the view see the outcome. */
+  log(units: readonly Unit[]): number {
+    const { refused } = this.cluster.must("unit.assign", {
+      units: units.map((unit) => ({ ...unit, tasks: [...unit.tasks] })),
+    });
+    this.observe();
+    this.view.settled(refused, this.cluster.database);
+    return refused.length;
+  }
+
+  /** Plans and logs; gives what was placed as "job/task.attempt@node". */
+  place(nodes?: readonly number[]): string[] {
+    this.observe();
+    const units = this.plan(nodes);
+    if (units.length > 0) expect(this.log(units)).toBe(0);
+    return namesOf(units);
+  }
+
+  finish(job: number, task: number, attempt: number, node: number, state: "succeeded" | "failed" = "succeeded"): void {
+    expect(this.cluster.finish(job, task, attempt, node, state)).toBe(true);
+    this.observe();
+  }
+}
+
+function namesOf(units: readonly Unit[]): string[] {
+  return units
+    .flatMap((unit) => unit.tasks.map(([task, attempt]) => `${unit.job}/${task}.${attempt}@${unit.node}`))
+    .sort();
+}
+
+const perNode = (names: readonly string[]): number[] =>
+  [1, 2, 3].map((node) => names.filter((name) => name.endsWith(`@${node}`)).length);
+
+describe("a plan", () => {
+  test("spreads tasks over all nodes up to their slots", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ count: 300 });
+    expect(perNode(leader.place())).toEqual([4, 4, 4]);
+    expect(leader.place()).toEqual([]);
+    leader.finish(1, 0, 1, 1);
+    expect(leader.place()).toEqual(["1/12.1@1"]);
+  });
+
+  test("goes by priority, then by age", () => {
+    const leader = new Leader(Cluster.of(1));
+    for (const priority of [50, 10, 90, 50]) leader.cluster.submit({ priority, slots: 2 });
+    expect(leader.place()).toEqual(["1/0.1@1", "3/0.1@1"]);
+    leader.finish(1, 0, 1, 1);
+    leader.finish(3, 0, 1, 1);
+    expect(leader.place()).toEqual(["2/0.1@1", "4/0.1@1"]);
+  });
+
+  test("a job that fits nowhere does not hold up the others", () => {
+    const leader = new Leader(Cluster.of(2));
+    leader.cluster.submit({ slots: 5, priority: 90 });
+    leader.cluster.submit({ on: "number=9", priority: 80 });
+    leader.cluster.submit({ on: "number=2" });
+    expect(leader.place()).toEqual(["3/0.1@2"]);
+  });
+
+  test("tasks without slots are bounded by io tasks, slots by slots", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit({ driver: "noop", run: undefined, count: 20 });
+    leader.cluster.submit({ count: 20 });
+    const placed = leader.place();
+    expect(placed.filter((name) => name.startsWith("1/"))).toHaveLength(8);
+    expect(placed.filter((name) => name.startsWith("2/"))).toHaveLength(4);
+  });
+
+  test("keeps to `parallel`", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ count: 5, parallel: 2 });
+    expect(leader.place()).toHaveLength(2);
+    expect(leader.place()).toEqual([]);
+    leader.finish(1, 0, 1, 1);
+    expect(leader.place()).toHaveLength(1);
+  });
+
+  test("each_node tasks go to their own node, whenever it has room", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ count: 4, on: "number=2" });
+    expect(leader.place()).toHaveLength(4);
+    leader.cluster.submit({ each_node: true });
+    expect(leader.place()).toEqual(["2/0.1@1", "2/2.1@3"]);
+    leader.finish(1, 0, 1, 2);
+    expect(leader.place()).toEqual(["2/1.1@2"]);
+  });
+
+  test("uses only nodes that are eligible and up", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ count: 20 });
+    leader.cluster.must("node.drain", { node: 3 }, admin);
+    expect(perNode(leader.place([2, 3]))).toEqual([0, 4, 0]);
+  });
+
+  test("is bounded, and goes on where it stopped", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ count: 12 });
+    leader.observe();
+    const first = leader.plan(undefined, 5);
+    expect(namesOf(first)).toHaveLength(5);
+    expect(namesOf(leader.plan(undefined, 100))).toHaveLength(7);
+  });
+
+  test("a node that joins is used at once", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit({ count: 8 });
+    expect(leader.place()).toHaveLength(4);
+    leader.cluster.join(2);
+    expect(perNode(leader.place())).toEqual([0, 4, 0]);
+  });
+});
+
+describe("retries", () => {
+  test("wait for their time, then prefer another node", () => {
+    const leader = new Leader(Cluster.of(2));
+    leader.cluster.submit({ retries: { max: 2, backoff: "5s", jitter: 0 } });
+    expect(leader.place([1])).toEqual(["1/0.1@1"]);
+    leader.finish(1, 0, 1, 1, "failed");
+    expect(leader.place()).toEqual([]);
+    expect(leader.view.nextWakeMs(leader.cluster.now)).toBe(5000);
+    leader.cluster.now += 5000;
+    expect(leader.place()).toEqual(["1/0.2@2"]);
+    expect(leader.view.nextWakeMs(leader.cluster.now)).toBeUndefined();
+  });
+
+  test("a new leader goes on with the remaining time and still avoids the node (J4)", () => {
+    const before = new Leader(Cluster.of(2));
+    before.cluster.submit({ retries: { max: 2, backoff: "5s", jitter: 0 } });
+    before.place([1]);
+    before.finish(1, 0, 1, 1, "failed");
+    before.cluster.now += 3000;
+    const leader = new Leader(before.cluster);
+    expect(leader.view.nextWakeMs(leader.cluster.now)).toBe(2000);
+    leader.cluster.now += 2000;
+    expect(leader.place()).toEqual(["1/0.2@2"]);
+  });
+
+  test("with one node left, that one", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit({ retries: { max: 1, backoff: "0s" } });
+    leader.place();
+    leader.finish(1, 0, 1, 1, "failed");
+    expect(leader.place()).toEqual(["1/0.2@1"]);
+  });
+
+  test("a lost node's tasks come first and at once, and not to it until it is back", () => {
+    const leader = new Leader(Cluster.of(2));
+    leader.cluster.submit({ count: 20 });
+    leader.place();
+    leader.cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+    expect(leader.place()).toEqual([]); // n1 is full
+    leader.finish(1, 0, 1, 1);
+    expect(leader.place()).toEqual(["1/1.2@1"]);
+    leader.cluster.must("node.seen", { node: nodeId(2), ...announcement(2) });
+    expect(perNode(leader.place())).toEqual([0, 4, 0]);
+  });
+
+  test("each_node tasks wait for their own node", () => {
+    const leader = new Leader(Cluster.of(2));
+    leader.cluster.submit({ each_node: true });
+    leader.place();
+    leader.cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+    expect(leader.place()).toEqual([]);
+    leader.cluster.must("node.seen", { node: nodeId(2), ...announcement(2) });
+    expect(leader.place()).toEqual(["1/1.2@2"]);
+  });
+});
+
+describe("plans and the log", () => {
+  test("what is proposed is not planned again, and what was not logged is", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit({ count: 2 });
+    leader.observe();
+    const units = leader.plan();
+    expect(namesOf(units)).toEqual(["1/0.1@1", "1/1.1@1"]);
+    expect(leader.plan()).toEqual([]);
+    leader.view.settled(units, leader.cluster.database);
+    expect(leader.place()).toEqual(["1/0.1@1", "1/1.1@1"]);
+  });
+
+  test("a plan given up that reaches the log after all is believed", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit();
+    leader.observe();
+    const units = leader.plan();
+    leader.view.settled(units, leader.cluster.database);
+    expect(leader.log(units)).toBe(0);
+    expect(leader.place()).toEqual([]);
+    leader.finish(1, 0, 1, 1);
+    expect(leader.cluster.job(1).state).toBe("succeeded");
+  });
+
+  test("cancelled, finished and stopped jobs are planned no more and leave their room", () => {
+    const leader = new Leader(Cluster.of(1));
+    const [cancelled, stopped] = [
+      leader.cluster.submit({ count: 9 }),
+      leader.cluster.submit({ count: 9, max_failures: 0 }),
+    ];
+    leader.observe();
+    leader.cluster.must("job.cancel", { id: cancelled as never }, admin);
+    expect(leader.place()).toHaveLength(4);
+    leader.finish(stopped, 0, 1, 1, "failed");
+    expect(leader.place()).toEqual([]);
+    for (const task of [1, 2, 3]) leader.finish(stopped, task, 1, 1);
+    expect(leader.cluster.job(stopped).state).toBe("failed");
+    leader.cluster.submit({ count: 9 });
+    expect(leader.place()).toHaveLength(4);
+  });
+
+  test("a view that read a newer state than the entries it then sees counts nothing twice", () => {
+    const cluster = Cluster.of(1);
+    const early = new Leader(cluster); // has seen nothing of what follows
+    const job = cluster.submit({ count: 9, retries: { max: 1, backoff: "0s" } });
+    cluster.assign(job, 1, [0, 1], [1, 1]);
+    cluster.finish(job, 0, 1, 1, "failed");
+    const late = new Leader(cluster);
+    for (const event of cluster.events) late.view.observe(event, cluster.database);
+    expect(late.place()).toEqual(["1/0.2@1", "1/2.1@1", "1/3.1@1"]);
+    for (const task of [1, 2, 3]) late.finish(job, task, 1, 1);
+    late.finish(job, 0, 2, 1);
+    expect(late.place()).toHaveLength(4);
+    early.observe();
+    expect(early.place()).toEqual([]);
+  });
+});
+
+describe("whatever happens", () => {
+  const spec = fc.record({
+    count: fc.integer({ min: 1, max: 12 }),
+    slots: fc.integer({ min: 0, max: 3 }),
+    priority: fc.constantFrom(10, 50, 90),
+    parallel: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
+    on: fc.constantFrom("", "number=1", "number!=1"),
+    retries: fc.constantFrom(undefined, { max: 2, backoff: "1s" }),
+  });
+  const step = fc.oneof(
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("submit" as const), spec }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant("plan" as const),
+        limit: fc.integer({ min: 1, max: 20 }),
+        logged: fc.boolean(),
+      }),
+    },
+    { weight: 8, arbitrary: fc.record({ kind: fc.constant("finish" as const), pick: fc.nat(), good: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const), node: fc.integer({ min: 1, max: 3 }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("cancel" as const), pick: fc.nat() }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("elect" as const) }) },
+  );
+
+  interface Running {
+    readonly job: number;
+    readonly task: number;
+    readonly attempt: number;
+    readonly node: number;
+  }
+  const running = sql("select job, task, attempt, node from task where state = 'running' order by job, task");
+  const use = sql(
+    `select node, sum(iif(slots = 0, 1, 0)) as io, sum(slots) as slots from
+     (select node, ifnull(spec ->> 'slots', 1) as slots from task join job on job.id = task.job where task.state = 'running') group by node`,
+  );
+  const overParallel = sql("select id from job where running > ifnull(spec ->> 'parallel', 1e9)");
+
+  function step1(leader: Leader, one: typeof step extends fc.Arbitrary<infer Step> ? Step : never): Leader {
+    const { cluster } = leader;
+    switch (one.kind) {
+      case "submit":
+        cluster.submit(one.spec);
+        break;
+      case "plan": {
+        leader.observe();
+        const units = leader.plan(undefined, one.limit);
+        expect(units.reduce((sum, unit) => sum + unit.tasks.length, 0)).toBeLessThanOrEqual(one.limit);
+        if (units.length === 0) break;
+        if (one.logged) leader.log(units);
+        else leader.view.settled(units, cluster.database);
+        break;
+      }
+      case "finish": {
+        const tasks = cluster.database.all<Running>(running);
+        const task = tasks[one.pick % Math.max(1, tasks.length)];
+        if (task !== undefined)
+          cluster.finish(task.job, task.task, task.attempt, task.node, one.good ? "succeeded" : "failed");
+        break;
+      }
+      case "lose":
+        cluster.propose("node.lost", { node: nodeId(one.node), incarnation: `i${one.node}` });
+        cluster.must("node.seen", { node: nodeId(one.node), ...announcement(one.node) });
+        break;
+      case "cancel": {
+        const { submitted } = totals(cluster.database);
+        if (submitted > 0) cluster.propose("job.cancel", { id: (1 + (one.pick % submitted)) as never }, admin);
+        break;
+      }
+      case "elect":
+        return new Leader(cluster);
+    }
+    return leader;
+  }
+
+  function check(cluster: Cluster): void {
+    for (const node of cluster.database.all<{ io: number; slots: number }>(use)) {
+      expect(node.slots).toBeLessThanOrEqual(4);
+      expect(node.io).toBeLessThanOrEqual(8);
+    }
+    expect(cluster.database.all(overParallel)).toEqual([]);
+  }
+
+  test("nodes are never over their slots, jobs never over their parallel, and in the end every task has been placed", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        let leader = new Leader(Cluster.of(3));
+        const { cluster } = leader;
+        for (const one of steps) {
+          leader = step1(leader, one);
+          cluster.now += 100;
+          check(cluster);
+        }
+        for (let round = 0; totals(cluster.database).jobsUnfinished > 0; round++) {
+          expect(round).toBeLessThan(2000);
+          cluster.now += 1500;
+          leader.observe();
+          const units = leader.plan();
+          if (units.length > 0) expect(leader.log(units)).toBe(0);
+          check(cluster);
+          for (const one of cluster.database.all<Running>(running))
+            cluster.finish(one.job, one.task, one.attempt, one.node);
+        }
+        expect(totals(cluster.database)).toMatchObject({ tasksQueued: 0, tasksRunning: 0 });
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
