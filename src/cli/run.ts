@@ -95,7 +95,10 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   });
   try {
     // If one of the two is interrupted the other is too; neither may be left without a listener.
-    const [job] = await Promise.all([watch(session, id, progress, outer).finally(() => endSoon(over)), streaming]);
+    const [job] = await Promise.all([
+      watch(session, id, progress, outer).finally(() => endSoon(session, id, over)),
+      streaming,
+    ]);
     return job;
   } finally {
     progress.hide();
@@ -103,8 +106,12 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   }
 }
 
-function endSoon(over: AbortController): void {
-  const timer = setTimeout(() => over.abort(), outputGraceMs);
+/** The job is over: output that is still missing is waited for, but not for ever. */
+function endSoon(session: Session, id: number, over: AbortController): void {
+  const timer = setTimeout(() => {
+    session.output.note(`skein: the rest of the output has not arrived; \`skein logs ${id}\` shows it`, "yellow");
+    over.abort();
+  }, outputGraceMs);
   over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 }
 
