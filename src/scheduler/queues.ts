@@ -25,7 +25,7 @@ export interface PlannedJob {
   /** Its tasks belong to one node each. */
   readonly pinned: boolean;
   /** Attempts that run or are proposed, by task. */
-  readonly held: Map<number, Held>;
+  held: Map<number, Held>;
   /** How many of them are proposed and not seen applied. */
   proposed: number;
   /** Tasks that wait for their instant in Delayed. */

@@ -43,6 +43,9 @@ interface Load {
 
 const pageJobs = 10_000;
 
+/** What jobs hold of which nothing runs: one map for all of them, since most jobs only wait. */
+const nothingHeld: Map<number, Held> = new Map();
+
 /** One leader's view for one term of its leadership; a new term begins with a new one. */
 export class PlacementView {
   readonly #loads = new Map<NodeId, Load>();
@@ -161,6 +164,7 @@ export class PlacementView {
 
   #hold(job: PlannedJob | undefined, task: number, held: Held): void {
     if (job === undefined) return;
+    if (job.held === nothingHeld) job.held = new Map();
     job.held.set(task, held);
     this.#use(job, held.node, 1);
   }
@@ -252,7 +256,7 @@ export class PlacementView {
       next,
       waiting: [],
       pinned: open.eachNode,
-      held: new Map(),
+      held: nothingHeld,
       proposed: 0,
       delayed: 0,
       queued: false,

@@ -89,6 +89,9 @@ export function runningTasksOf(tx: ReadTx, job: JobId): RunningTask[] {
   return tx.all<RunningTask>(runningOfJob, job);
 }
 
+const anyNode: readonly Term[] = [];
+const noneWaiting: readonly WaitingTask[] = [];
+
 interface WaitingRow {
   readonly task: number;
   readonly attempt: number;
@@ -99,7 +102,7 @@ interface WaitingRow {
 
 function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
   const spec = JSON.parse(row.spec) as Spec;
-  const terms = parseSelector(spec.on ?? "");
+  const terms = spec.on === undefined ? anyNode : parseSelector(spec.on);
   const slots = slotsOf(spec);
   const stopped = row.cancelling !== 0 || row.rest !== "queued";
   // A job of which nothing was ever assigned has rows only when its tasks are pinned.
@@ -116,7 +119,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     next: stopped ? row.tasks : row.next_task,
     running: row.running,
     eachNode: spec.eachNode === true,
-    waiting: stopped || !hasRows ? [] : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
+    waiting: stopped || !hasRows ? noneWaiting : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
   };
 }
 
