@@ -54,7 +54,7 @@ export class Mesh {
   readonly directory: string;
   readonly #mark: string;
   readonly #options: MeshOptions;
-  #joinToken: string | undefined;
+  #joinToken: Promise<string> | undefined;
 
   private constructor(options: MeshOptions) {
     meshes.add(this);
@@ -100,12 +100,12 @@ export class Mesh {
   }
 
   /** A join token, made once by the first running node. */
-  async joinToken(): Promise<string> {
-    if (this.#joinToken === undefined) {
+  joinToken(): Promise<string> {
+    this.#joinToken ??= (async () => {
       const said = await this.#someNode().skein(["cluster", "token", "-o", "quiet"]);
       if (said.code !== 0) throw new Error(`skein cluster token failed (${said.code}): ${said.stderr}`);
-      this.#joinToken = said.stdout.trim();
-    }
+      return said.stdout.trim();
+    })();
     return this.#joinToken;
   }
 
