@@ -113,7 +113,6 @@ export class Node implements NodeApi {
     this.version = parts.version;
     this.#self = { token: "", name: identity.name, role: "node" };
     this.#applied = parts.applied;
-    this.#configuration = parts.restored.baseConfiguration;
     this.#events = new Events(parts.applied);
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
       send: (message) => this.#transport.send(message),
@@ -126,6 +125,7 @@ export class Node implements NodeApi {
       beforeDrain: () => this.#proposer.logGathered(),
     });
     const raft = this.#driver.raft;
+    this.#configuration = raft.configuration;
     const schedule = (): void => this.#driver.schedule();
     const leader = (): NodeId => (this.#leadership.leader === nobody ? this.#hintedLeader : this.#leadership.leader);
     const isLeading = (): boolean => raft.role === "leader";
@@ -261,6 +261,7 @@ export class Node implements NodeApi {
     const deadline = monotonicMs() + 2000;
     while (monotonicMs() < deadline) {
       if (!this.isLeading && this.#leadership.leader !== nobody) return true;
+      if (!candidates.some((node) => this.#transport.isConnected(node))) return false; // they are stopping as well
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     return false;
