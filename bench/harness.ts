@@ -63,8 +63,8 @@ export async function compare(
 }
 
 /**
- * Runs `skein bench VERB WORDS -o json` against a mesh and gives the numbers of its answer, nested ones by a dotted name. Throws with what it
- * said when it fails.
+ * Runs `skein bench VERB WORDS -o json` against a mesh and gives the rates and times of its answer, nested ones by a dotted name. Throws with what
+ * it said when it fails.
  */
 export async function benchVerb(mesh: Mesh, verb: string, words: readonly string[]): Promise<Record<string, number>> {
   const node = mesh.nodes[0]!;
@@ -73,7 +73,9 @@ export async function benchVerb(mesh: Mesh, verb: string, words: readonly string
     env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "4096" },
   });
   if (said.code !== 0) throw new Error(`skein bench ${verb} failed (${said.code}): ${said.stderr || said.stdout}`);
-  return numbersOf(JSON.parse(said.stdout), "");
+  // What it was told and where it ran is printed once, not as a figure.
+  const numbers = Object.entries(numbersOf(JSON.parse(said.stdout), ""));
+  return Object.fromEntries(numbers.filter(([name]) => /_per_second$|_ms(\.|$)/.test(name)));
 }
 
 /** Every number in a JSON value by its dotted path. */

@@ -17,4 +17,8 @@ if (!/^[a-z-]+$/.test(name) || !existsSync(file)) {
 }
 onInterrupt(() => Mesh.stopAll());
 await buildIfChanged();
-await import(pathToFileURL(file).href);
+try {
+  await import(pathToFileURL(file).href);
+} finally {
+  await Mesh.stopAll();
+}

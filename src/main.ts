@@ -81,7 +81,7 @@ async function greet({ node, api, kind }: Booted, options: UpOptions, say: (line
     if (exposed) say(`warning: the API is served in the clear on ${host}:${port}: tokens and jobs can be read on the way`);
   }
   const token = kind === "created" ? await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, node.principal) : undefined;
-  const text = token?.ok === true ? `${token.value.token}      (valid 24h, 10 uses)` : `"$(skein cluster token -o quiet)"`;
+  const text = token?.ok === true ? `${token.value.token}   # valid 24h, 10 uses` : `"$(skein cluster token -o quiet)"`;
   say(`  join another host:  skein up --join ${api} --token ${text}`);
   say("  run something:      skein run --each-node -- hostname");
 }

@@ -112,6 +112,8 @@ function readContext(path: string): ContextFile | undefined {
   try {
     const { addrs, token } = JSON.parse(text) as { addrs?: unknown; token?: unknown };
     if (!Array.isArray(addrs)) throw new TypeError("it names no addresses");
+    // Of a node that is about to join for the first time: nothing to talk to yet.
+    if (addrs.length === 0) return undefined;
     return { addrs: parseAddrs(addrs.join(",")), token: typeof token === "string" ? token : undefined };
   } catch (error) {
     throw new CliError(

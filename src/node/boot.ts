@@ -17,7 +17,7 @@ import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
 import { expectFree } from "../transport/port.ts";
-import { type Context, readContext, writeContexts } from "./context.ts";
+import { type Context, readContext, writeContext, writeContexts } from "./context.ts";
 import { fingerprint, hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
 import { askToJoin, type JoinRequest } from "./join.ts";
 import { ownLevel } from "../state/levels.ts";
@@ -205,7 +205,8 @@ async function run(options: BootOptions, directory: { readonly path: string; clo
   let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
   // Before anything is proposed under it: a number of starts is never used twice, so (node, serial) is not either.
   if (member.kind !== "created") writeIdentity(dataDir, identity);
-  if (member.token !== undefined) writeContexts(dataDir, contextOf(identity, member.token), options.environment);
+  // The token of a node that has just joined exists nowhere else. Its addresses are known, and told to others, further below.
+  if (member.token !== undefined) writeContext(dataDir, { ...contextOf(identity, member.token), addrs: [] });
 
   const parts = await open(options, dataDir, identity, member.kind);
   const { node } = parts;

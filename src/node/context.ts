@@ -8,6 +8,7 @@ import { join } from "node:path";
  * the same cluster starts on this host.
  */
 export interface Context {
+  /** Empty: a node that has not yet listened. */
   readonly addrs: readonly string[];
   readonly token: string;
   /** The cluster that the token is for. */
@@ -16,7 +17,7 @@ export interface Context {
 }
 
 export function writeContexts(dataDir: string, context: Context, environment: Readonly<Record<string, string | undefined>>): void {
-  write(dataDir, context);
+  writeContext(dataDir, context);
   const base = environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
   const shared = join(base, "skein");
   const present = readContext(shared);
@@ -24,7 +25,7 @@ export function writeContexts(dataDir: string, context: Context, environment: Re
   const merged = keep
     ? { ...present, addrs: [...new Set([...present.addrs, ...context.addrs])].slice(-maxAddresses) }
     : context;
-  write(shared, merged);
+  writeContext(shared, merged);
 }
 
 const maxAddresses = 16;
@@ -39,7 +40,8 @@ export function readContext(directory: string): Context | undefined {
   }
 }
 
-function write(directory: string, context: Context): void {
+/** Replaces the context in one directory. */
+export function writeContext(directory: string, context: Context): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, "context.json");
   const temporary = `${path}.${process.pid}`;

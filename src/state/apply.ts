@@ -234,7 +234,7 @@ class Application {
       });
     const outcome = this.#careful ? this.#contained(command, apply) : apply();
     // A refusal or a bug changed no rows, so it tells of no changes either.
-    if (outcome.ok) for (const change of changes) entry.changes.push(change);
+    if (outcome.ok) for (const change of changes) tell(entry.changes, change);
     return outcome;
   }
 
@@ -253,6 +253,14 @@ class Application {
       };
     }
   }
+}
+
+/** Jobs added one after the other are one change: whoever reads them reads a range. */
+function tell(changes: Change[], change: Change): void {
+  const last = changes.at(-1);
+  const added = change.topic === "job" && change.kind === "added" && last?.topic === "job" && last.kind === "added";
+  if (added && last.first + last.count === change.first) changes[changes.length - 1] = { ...last, count: last.count + change.count };
+  else changes.push(change);
 }
 
 interface EntryScope {
