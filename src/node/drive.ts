@@ -1,4 +1,4 @@
-import type { Index, NodeId } from "../lib/ids.ts";
+import { type Index, nobody, type NodeId } from "../lib/ids.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Configuration, Entry, Leadership, Message, ReadReady, Ready } from "../raft/types.ts";
 import type { LogStore } from "../storage/types.ts";
@@ -19,7 +19,9 @@ export interface DriverPorts {
   beforeDrain(): void;
 }
 
-export const tickMs = 10;
+const tickMs = 10;
+/** While a leader is known nothing happens faster than a heartbeat: so many ticks are given at once, and an idle node sleeps. */
+const calmTicks = 5;
 
 export class Driver {
   readonly raft: Raft;
@@ -31,7 +33,9 @@ export class Driver {
   #durable = 0;
   #scheduled = false;
   #draining = false;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How many ticks the timer that is set stands for. */
+  #timerTicks = 0;
   #stopped = false;
 
   constructor(raft: Raft, log: LogStore, ports: DriverPorts) {
@@ -41,18 +45,31 @@ export class Driver {
   }
 
   start(): void {
-    // A late timer gives one tick, not several: after a stall of this process the messages that wait in its sockets
-    // are heard before its clock has run on, and no election starts because of the stall.
-    this.#timer = setInterval(() => {
-      this.raft.tick();
-      this.drain();
-    }, tickMs);
+    this.#setTimer();
     this.schedule();
+  }
+
+  /**
+   * A late timer gives no more ticks than one in time: after a stall of this process the messages that wait in its sockets are
+   * heard before its clock has run on, and no election starts because of the stall.
+   */
+  #setTimer(): void {
+    const { leader, role } = this.raft;
+    const ticks = leader !== nobody && (role === "leader" || role === "follower") ? calmTicks : 1;
+    if (this.#stopped || this.#timerTicks === ticks) return;
+    clearTimeout(this.#timer);
+    this.#timerTicks = ticks;
+    this.#timer = setTimeout(() => {
+      this.#timerTicks = 0;
+      for (let tick = 0; tick < ticks; tick++) this.raft.tick();
+      this.drain();
+      this.#setTimer();
+    }, ticks * tickMs);
   }
 
   stop(): void {
     this.#stopped = true;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
   }
 
   /** Feeds a peer's message; the answer leaves at the end of this turn of the loop, together with others. */
@@ -103,6 +120,7 @@ export class Driver {
     } finally {
       this.#draining = false;
     }
+    this.#setTimer();
   }
 
   #carryOut(ready: Ready): void {

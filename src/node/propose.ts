@@ -60,6 +60,8 @@ interface Flight {
 
 /** After this long without an outcome a handed-over write is answered as unknown. */
 const unknownAfterMs = 30_000;
+/** How often flights are looked at: old ones are given up, refused ones handed over again. */
+const sweepMs = 50;
 
 export class Proposer {
   readonly #ports: ProposerPorts;
@@ -72,12 +74,12 @@ export class Proposer {
   #gatheredBytes = 0;
   #gatheredReplies: ((proposed: Proposed) => void)[] = [];
   #term = 0;
-  #sweeper: ReturnType<typeof setInterval>;
+  /** Runs while something is in flight. */
+  #sweeper: ReturnType<typeof setInterval> | undefined;
 
   constructor(ports: ProposerPorts, starts: number) {
     this.#ports = ports;
     this.#serial = starts * 2 ** 32;
-    this.#sweeper = setInterval(() => this.#sweep(), 50);
   }
 
   /** Unresolved commands of callers: a measure of load. */
@@ -152,6 +154,7 @@ export class Proposer {
       onlyTerm,
     };
     this.#flights.set(flight.serial, flight);
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
     this.#hand(flight);
   }
 
@@ -263,6 +266,11 @@ export class Proposer {
   }
 
   #sweep(): void {
+    if (this.#flights.size === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+      return;
+    }
     const now = monotonicMs();
     for (const flight of this.#flights.values()) {
       const age = now - flight.since;
