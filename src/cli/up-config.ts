@@ -13,6 +13,7 @@ export interface UpFlags {
   readonly label?: readonly string[];
   readonly slots?: string;
   readonly join?: readonly string[];
+  readonly joinTimeout?: string;
   readonly token?: string;
   readonly voters?: string;
   readonly learner?: boolean;
@@ -32,6 +33,8 @@ const keys = {
   labels: ["label", "list"],
   slots: ["slots", "text"],
   join: ["join", "list"],
+  "join-timeout": ["joinTimeout", "text"],
+  join_timeout: ["joinTimeout", "text"],
   token: ["token", "text"],
   voters: ["voters", "text"],
   learner: ["learner", "flag"],

@@ -17,6 +17,8 @@ export interface UpOptions {
   readonly ioTasks: number;
   /** API addresses of members, HOST:PORT; empty: no join. Ignored with data of a cluster. */
   readonly join: readonly string[];
+  /** How long addresses that do not answer are tried; 0: each once. */
+  readonly joinTimeoutMs: number;
   /** As it was typed; whoever uses it says what is wrong with it. */
   readonly joinToken: string | undefined;
   /** undefined: as the cluster has it, 5 for a new one. */

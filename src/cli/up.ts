@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { isLabel, type Labels } from "../lib/selector.ts";
+import { parseDuration } from "../lib/units.ts";
 import { addOutputFlags, type Cli } from "./cli.ts";
 import { defaultDataDir, type Environment, expandHome, isLoopback } from "./context.ts";
 import { CliError, exit } from "./exit.ts";
@@ -13,6 +14,7 @@ import { readUpConfig, type UpFlags } from "./up-config.ts";
 const defaultApiPort = 7400;
 const defaultPeerPort = 7401;
 const defaultIoTasks = 64;
+const defaultJoinTimeout = "1m";
 const noCertificates = "certificates come with a later version, and without them only this host may be served";
 
 /** `skein up`: the one verb that runs a node instead of asking one. */
@@ -29,6 +31,7 @@ export function addUp(program: Command, cli: Cli): void {
     .option("--slots <n>", "room for tasks (default 2 per core, at least 4)")
     .option("--join <host:port>", "API addresses of members, separated by commas (repeatable)", collect)
     .option("--token <jointoken>", "join token of `skein cluster token` (SKEIN_JOIN_TOKEN)")
+    .option("--join-timeout <duration>", `how long addresses that do not answer are tried (default ${defaultJoinTimeout})`)
     .option("--voters <n>", "how many nodes vote at most (cluster-wide, default 5)")
     .option("--learner", "replicate without voting")
     .option("--config <file>", "YAML with the names of these flags; flags win")
@@ -88,6 +91,8 @@ export function upOptions(
       complain("join", `${address} is this node's own API address: name another member`);
     }
   }
+  const joinTimeoutMs = parseDuration(flags.joinTimeout ?? defaultJoinTimeout);
+  if (joinTimeoutMs === undefined) complain("join-timeout", `"${flags.joinTimeout}" is not a duration: write 30s or 5m`);
   if (join.length === 0 && flags.token !== undefined) complain("token", "a join token goes with --join HOST:PORT");
   if (join.length === 0 && flags.learner === true) {
     complain("learner", "the first node of a cluster must vote: leave it out, or add --join HOST:PORT");
@@ -112,6 +117,7 @@ export function upOptions(
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
     ioTasks: ioTasks ?? defaultIoTasks,
     join,
+    joinTimeoutMs: joinTimeoutMs!,
     joinToken: flags.token ?? env["SKEIN_JOIN_TOKEN"],
     voters,
     learner: flags.learner === true,

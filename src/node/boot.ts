@@ -23,6 +23,7 @@ import { askToJoin, type JoinRequest } from "./join.ts";
 import { ownLevel } from "../state/levels.ts";
 import { Node } from "./node.ts";
 import { monotonicMs } from "../lib/clock.ts";
+import { formatDuration } from "../lib/units.ts";
 import { StateWriter } from "./state-writer.ts";
 
 /**
@@ -44,6 +45,8 @@ export interface BootOptions {
   readonly ioTasks: number;
   /** API addresses to join at; empty: a new cluster, unless the data says otherwise. */
   readonly join: readonly string[];
+  /** How long addresses that do not answer are tried; 0: each once. */
+  readonly joinTimeoutMs: number;
   readonly joinToken: string | undefined;
   readonly voters: number | undefined;
   readonly version: string;
@@ -78,6 +81,7 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
   const directory = openDataDir(options.dataDir);
   try {
     const found = readIdentity(directory.path);
+    if (found === undefined && readContext(directory.path) !== undefined) throw withoutIdentity(directory.path);
     const member = found === undefined ? await enter(options) : resume(found, options);
     if (!member.ok) {
       directory.close();
@@ -88,6 +92,15 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
     directory.close();
     throw error;
   }
+}
+
+/** Its log must never be gone on with as another node's. */
+function withoutIdentity(dataDir: string): Fault {
+  return new Fault(
+    "data",
+    `${dataDir} holds data of a member, but its identity.json is gone: restore it, or remove the whole data directory and join again as a new node`,
+    "never",
+  );
 }
 
 interface Member {
@@ -135,9 +148,11 @@ function found(options: BootOptions): Outcome<Member> {
   });
 }
 
-const joinWaitMs = 60_000;
+/** How long one member may take to answer: the log has to take the node in first. */
+const askMsMin = 1_000;
+const askMsMax = 10_000;
 
-/** Asks the given addresses in turn until one admits or refuses this node; unreachable ones are tried again for a minute. */
+/** Asks the given addresses in turn until one admits or refuses this node; unreachable ones are tried again for `joinTimeoutMs`. */
 async function join_(options: BootOptions): Promise<Outcome<Member>> {
   if (options.joinToken === undefined) {
     return refuse("unauthorized", "joining needs a token: make one on a member with 'skein cluster token' and pass it with --token or SKEIN_JOIN_TOKEN");
@@ -158,11 +173,11 @@ async function join_(options: BootOptions): Promise<Outcome<Member>> {
     apiToken: { id: api.id, hash: api.hash },
   };
   let named = request;
-  const deadline = monotonicMs() + joinWaitMs;
+  const deadline = monotonicMs() + options.joinTimeoutMs;
   for (let round = 1; ; round++) {
     const causes: string[] = [];
     for (const address of options.join) {
-      const asked = await ask(address, token, named);
+      const asked = await ask(address, token, named, Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs())));
       if (asked.ok) {
         const { node, cluster, clusterKey, peers } = asked.value;
         const identity = { version: 1, cluster, node, name: named.name, clusterKey, starts: 0, api: "", peer: "", peers } as const;
@@ -179,11 +194,13 @@ async function join_(options: BootOptions): Promise<Outcome<Member>> {
       if (code !== "unavailable" && code !== "busy") return asked;
       causes.push(`${address}: ${message}`);
     }
-    if (monotonicMs() > deadline) {
-      return refuse("unavailable", `no address to join at answered within 60 s (${causes.join("; ")}): is a node up there, and is this its API port?`);
+    const pauseMs = Math.min(2000, 100 * 2 ** round);
+    if (causes.length > 0 && monotonicMs() + pauseMs > deadline) {
+      const tried = options.joinTimeoutMs === 0 ? "" : `, tried for ${formatDuration(options.joinTimeoutMs)}`;
+      return refuse("unavailable", `no address to join at let this node in${tried} (${causes.join("; ")}): is a node up there, and is this its API port?`);
     }
-    if (causes.length > 0 && round === 1) options.log("warn", `cannot join yet, trying for 60 s (${causes.join("; ")})`);
-    if (causes.length > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(2000, 100 * 2 ** round)));
+    if (causes.length > 0 && round === 1) options.log("warn", `cannot join yet, trying for ${formatDuration(options.joinTimeoutMs)} (${causes.join("; ")})`);
+    if (causes.length > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 
@@ -191,9 +208,10 @@ async function ask(
   address: string,
   token: Exclude<ReturnType<typeof parseJoinToken>, string>,
   request: JoinRequest,
+  timeoutMs: number,
 ): ReturnType<typeof askToJoin> {
   try {
-    return await askToJoin(address, token, hashSecret(token.secret), request);
+    return await askToJoin(address, token, hashSecret(token.secret), request, timeoutMs);
   } catch (error) {
     return refuse("unavailable", error instanceof Error ? error.message : String(error));
   }
@@ -261,6 +279,13 @@ async function open(
     logStore.open(),
     writer.open(join(dataDir, "state.db"), identity.node),
   ]);
+  if (applied > found.lastIndex) {
+    throw new Fault(
+      "data",
+      `${dataDir}/log.db ends before what state.db holds: it was lost or replaced. Restore both, or remove the whole data directory and join again as a new node`,
+      "never",
+    );
+  }
   let restored = found;
   if (kind === "created") {
     // The first entry is on disk before identity.json says that there is a cluster.

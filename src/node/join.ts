@@ -10,8 +10,8 @@ import type { TokenRow } from "../state/queries.ts";
  * the secret's hash, which is all that the cluster keeps) and learns the cluster key sealed under the same hash; it
  * accepts the key only if its fingerprint is the one in the token. So neither side can be played by a stranger.
  *
- *   joiner -> member   {token, nonce, request, mac}         mac = HMAC(hash, "join" | nonce | request)
- *   member -> joiner   {nonce, sealed}                      sealed = AES-256-GCM(HKDF(hash, both nonces), answer)
+ *   joiner -> member   {token, fingerprint, nonce, request, mac}   mac = HMAC(hash, "join" | nonce | request)
+ *   member -> joiner   {nonce, sealed}                             sealed = AES-256-GCM(HKDF(hash, both nonces), answer)
  */
 export interface JoinRequest {
   readonly name: string;
@@ -36,6 +36,8 @@ export interface JoinAnswer {
 
 interface Envelope {
   readonly token: string;
+  /** The fingerprint in the token: a member of another cluster must not let the node in, which would then not come. */
+  readonly fingerprint: string;
   readonly nonce: string;
   readonly request: string;
   readonly mac: string;
@@ -45,6 +47,8 @@ const nonceBytes = 32;
 
 /** What a member does with the body of POST /v1/join. */
 export interface JoinPorts {
+  /** Of this cluster's key. */
+  fingerprint(): string;
   findToken(id: string): Promise<Outcome<TokenRow | undefined>>;
   votersWanted(): number;
   /** Logs node.join; gives the node's id. */
@@ -55,6 +59,9 @@ export interface JoinPorts {
 export async function admitJoiner(body: unknown, ports: JoinPorts): Promise<Outcome<{ nonce: string; sealed: string }>> {
   const envelope = parseEnvelope(body);
   if (envelope === undefined) return refuse("invalid", "this is not a join request");
+  if (envelope.fingerprint !== ports.fingerprint()) {
+    return refuse("unauthorized", "the join token is for another cluster than this one: check the address, or make a token here with 'skein cluster token'");
+  }
   const found = await ports.findToken(envelope.token);
   if (!found.ok) return found;
   const row = found.value;
@@ -80,6 +87,7 @@ export async function askToJoin(
   token: JoinToken,
   hash: string,
   request: JoinRequest,
+  timeoutMs: number,
 ): Promise<Outcome<JoinAnswer>> {
   const nonce = randomBytes(nonceBytes).toString("base64url");
   const text = JSON.stringify(request);
@@ -87,8 +95,8 @@ export async function askToJoin(
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ token: token.id, nonce, request: text, mac: macOf(hash, joinText(nonce, text)) }),
-    signal: AbortSignal.timeout(10_000),
+    body: JSON.stringify({ token: token.id, fingerprint: token.fingerprint, nonce, request: text, mac: macOf(hash, joinText(nonce, text)) }),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   const reply: unknown = await response.json();
   if (!response.ok) {
@@ -136,11 +144,10 @@ function unseal(hash: string, clientNonce: string, serverNonce: string, sealed: 
 
 function parseEnvelope(body: unknown): Envelope | undefined {
   if (typeof body !== "object" || body === null) return undefined;
-  const { token, nonce, request, mac } = body as Record<string, unknown>;
-  if (typeof token !== "string" || typeof nonce !== "string" || typeof request !== "string" || typeof mac !== "string") {
-    return undefined;
-  }
-  return { token, nonce, request, mac };
+  const { token, fingerprint: expected, nonce, request, mac } = body as Record<string, unknown>;
+  if (typeof token !== "string" || typeof expected !== "string") return undefined;
+  if (typeof nonce !== "string" || typeof request !== "string" || typeof mac !== "string") return undefined;
+  return { token, fingerprint: expected, nonce, request, mac };
 }
 
 /** The request as text was authenticated; its shape is checked by node.join's own schema afterwards. */

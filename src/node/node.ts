@@ -14,7 +14,7 @@ import type { Principal, Report } from "../state/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, NodeApi, NodeStatus } from "./api.ts";
-import { newJoinToken, parseApiToken, principalOf } from "./credentials.ts";
+import { fingerprint, newJoinToken, parseApiToken, principalOf } from "./credentials.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Events } from "./events.ts";
@@ -556,6 +556,7 @@ export class Node implements NodeApi {
 
   join(body: unknown): Promise<Outcome<unknown>> {
     return admitJoiner(body, {
+      fingerprint: () => fingerprint(this.#parts.identity.clusterKey),
       findToken: async (id) => {
         const found = await this.read((tx) => findToken(tx, id), { consistency: "linearizable" });
         return found.ok ? accept(found.value.value) : found;

@@ -36,5 +36,5 @@ const reasons: Readonly<Record<string, string>> = {
   EEXIST: "is not a directory: choose another one with --data",
   ELOOP: "is a loop of symbolic links: choose another directory with --data",
   ENAMETOOLONG: "is too long a path: choose another directory with --data",
-  ENOENT: "does not exist",
+  ENOENT: "does not exist and cannot be made: choose another directory with --data",
 };

@@ -26,7 +26,7 @@ describe("up", () => {
   test("all flags", async () => {
     const text =
       "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
-    const more = "--join a:1,b --join c:3 --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
+    const more = "--join a:1,b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",
       name: "n1",
@@ -40,6 +40,7 @@ describe("up", () => {
       slots: 3,
       ioTasks: 5,
       join: ["a:1", "b:7400", "c:3"],
+      joinTimeoutMs: 5000,
       joinToken: "t",
       voters: 3,
       learner: true,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
-import { hashSecret, type JoinToken, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
+import { fingerprint, hashSecret, type JoinToken, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
 import { admitJoiner, askToJoin, type JoinPorts, type JoinRequest } from "../../src/node/join.ts";
 import type { TokenRow } from "../../src/state/queries.ts";
 
@@ -34,6 +34,7 @@ function member(row: TokenRow | undefined, key = clusterKey, more: Partial<JoinP
       const text = await incoming.text();
       bodies.push(text);
       const outcome = await admitJoiner(JSON.parse(text), {
+        fingerprint: () => fingerprint(key),
         findToken: (id) => Promise.resolve(accept(row?.id === id ? row : undefined)),
         votersWanted: () => 5,
         admit: (_token, asked) => {
@@ -68,7 +69,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(clusterKey);
     await using host = member(rowOf(token));
     const { secret } = parsed(token.text);
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request);
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request, 5_000);
     expect(asked).toEqual(
       accept({ cluster: "c1", node: nodeId(2), clusterKey, peers: [{ node: nodeId(1), address: "127.0.0.1:1" }] }),
     );
@@ -80,7 +81,7 @@ describe("joining over plain HTTP", () => {
   test("a wrong secret is refused and nobody is admitted", async () => {
     const token = newJoinToken(clusterKey);
     await using host = member(rowOf(token));
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret("guess"), request);
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret("guess"), request, 5_000);
     expect(asked.ok ? "" : asked.why.code).toBe("unauthorized");
     expect(host.admitted).toEqual([]);
   });
@@ -89,7 +90,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(clusterKey);
     const hash = hashSecret(parsed(token.text).secret);
     await using host = member(rowOf(token));
-    await askToJoin(host.address, parsed(token.text), hash, request);
+    await askToJoin(host.address, parsed(token.text), hash, request, 5_000);
     const body = JSON.parse(host.bodies[0]!) as { request: string };
     const changed = { ...body, request: body.request.replace('"b"', '"evil"') };
     const response = await fetch(`http://${host.address}`, { method: "POST", body: JSON.stringify(changed) });
@@ -112,16 +113,24 @@ describe("joining over plain HTTP", () => {
         return fetch(`http://${host.address}`, { method: "POST", body: JSON.stringify({ ...envelope, token: own.id, mac }) });
       },
     });
-    const asked = await askToJoin(`127.0.0.1:${server.port}`, token, hashSecret(token.secret), request);
+    const asked = await askToJoin(`127.0.0.1:${server.port}`, token, hashSecret(token.secret), request, 5_000);
     await server.stop(true);
     expect(host.admitted.length).toBe(1); // the stranger did answer with a well-formed, sealed answer
     expect(asked.ok ? "" : asked.why.message).toContain("could not prove that it knows the token");
   });
 
-  test("a member of another cluster than the token's is refused by the joiner", async () => {
+  test("a member of another cluster than the token's admits nobody", async () => {
     const token = newJoinToken(clusterKey);
     await using host = member(rowOf(token), "x".repeat(43));
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request);
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request, 5_000);
+    expect(asked.ok ? "" : asked.why.message).toContain("another cluster");
+    expect(host.admitted).toEqual([]);
+  });
+
+  test("a member that answers with the key of another cluster is refused by the joiner", async () => {
+    const token = newJoinToken(clusterKey);
+    await using host = member(rowOf(token), "x".repeat(43), { fingerprint: () => fingerprint(clusterKey) });
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request, 5_000);
     expect(asked.ok ? "" : asked.why.message).toContain("another cluster");
   });
 
@@ -131,7 +140,7 @@ describe("joining over plain HTTP", () => {
     const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), {
       ...request,
       votersWanted: 3,
-    });
+    }, 5_000);
     expect(asked.ok ? "" : asked.why.message).toContain("wants 5 voters, not 3");
   });
 
@@ -140,7 +149,7 @@ describe("joining over plain HTTP", () => {
     await using host = member(rowOf(token), clusterKey, {
       admit: () => Promise.resolve(refuse("unauthorized", "the join token expired")),
     });
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request);
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(parsed(token.text).secret), request, 5_000);
     expect(asked.ok ? "" : asked.why.message).toBe("the join token expired");
   });
 

@@ -142,7 +142,7 @@ class Guard {
     });
     process.umask(mask);
     chmodSync(socket, 0o600);
-    writeGuardFile(this.#places, { version: 1, pid: process.pid, socket });
+    writeGuardFile(this.#places, { version: 1, marker: this.#places.marker, pid: process.pid, socket });
     return listener;
   }
 

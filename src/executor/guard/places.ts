@@ -20,6 +20,8 @@ export interface Places {
 
 export interface GuardFile {
   readonly version: 1;
+  /** Of the directory it was written for: a copied or moved data directory must not reach the guard of the first one. */
+  readonly marker: string;
   readonly pid: number;
   readonly socket: string;
 }
@@ -74,7 +76,8 @@ export function chooseSocket(places: Places): string {
 export function readGuardFile(places: Places): GuardFile | undefined {
   try {
     const read = JSON.parse(readFileSync(places.file, "utf8")) as GuardFile;
-    return read.version === 1 && typeof read.socket === "string" ? read : undefined;
+    const isOurs = read.version === 1 && read.marker === places.marker;
+    return isOurs && typeof read.socket === "string" ? read : undefined;
   } catch {
     return undefined; // absent, or cut short by a crash: there is no guard to find through it
   }
