@@ -34,7 +34,10 @@ export interface DutyPorts {
   log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
-const watchMs = 250;
+/** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
+const watchMs = 500;
+/** A change of the members is given this long to be replicated before the next step is planned. */
+const settleMs = 50;
 /** Unit.assign proposals under way at once: enough to hide one commit, few enough that plans stay fresh. */
 const assignmentsInFlight = 4;
 
@@ -45,6 +48,7 @@ export class Duties {
   #inFlight = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #wake: ReturnType<typeof setTimeout> | undefined;
+  #watchScheduled = false;
   #lostProposed = new Set<NodeId>();
   #expiring = false;
 
@@ -76,7 +80,22 @@ export class Duties {
     this.#ports.view((tx) => {
       for (const event of events) view.observe(event, tx);
     });
+    if (events.some((event) => event.changes.some((change) => change.topic === "node"))) this.#scheduleWatch();
     this.#schedulePlan();
+  }
+
+  /** A configuration change was committed, or the members changed: the next step towards the right voters need not wait. */
+  #scheduleWatch(): void {
+    if (this.#watchScheduled) return;
+    this.#watchScheduled = true;
+    setTimeout(() => {
+      this.#watchScheduled = false;
+      if (this.#view !== undefined) this.#watch();
+    }, settleMs);
+  }
+
+  onConfiguration(): void {
+    if (this.#view !== undefined) this.#scheduleWatch();
   }
 
   /** A lease was granted: the node may be given work again. */

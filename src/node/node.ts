@@ -121,6 +121,7 @@ export class Node implements NodeApi {
       onLeadership: (leadership) => this.#onLeadership(leadership),
       onConfiguration: (configuration) => {
         this.#configuration = configuration;
+        this.#duties.onConfiguration();
       },
       beforeDrain: () => this.#proposer.logGathered(),
     });
