@@ -1,12 +1,13 @@
 import { processIo } from "./cli/process-io.ts";
 import type { CliIo } from "./cli/io.ts";
-import { CliError, exit, exitOfRefusal } from "./cli/exit.ts";
+import { CliError, endingOf, exit, exitOfRefusal } from "./cli/exit.ts";
 import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
 import { version } from "./lib/version.ts";
 import { type Booted, boot, type HostPort } from "./node/boot.ts";
 import type { Node } from "./node/node.ts";
+import { learnerLabel } from "./scheduler/voters.ts";
 
 /**
  * The one binary: reads the arguments and wires. `skein guard --data DIR` is the hidden verb of the process that owns a
@@ -30,8 +31,10 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
     io.stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
   };
   const stopListening = onSignals(end.resolve);
+  onUnhandled(log);
   const booting = boot({
     ...options,
+    labels: options.learner ? { ...options.labels, [learnerLabel]: "true" } : options.labels,
     api: options.api?.[0],
     version,
     guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
@@ -45,14 +48,32 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   if (typeof first === "number") return first;
   const booted = first;
   if (!booted.ok) throw new CliError(exitOfRefusal(booted.why.code), booted.why.message, booted.why.details);
-  await greet(booted.value, options, say);
+  // A disk that fails now would leave the greeting without its token for ever.
+  await Promise.race([greet(booted.value, options, say), end.promise]);
   const { node, api, peer } = booted.value;
   const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: `http://${api}`, peer });
   io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
   const code = await end.promise;
   stopListening();
-  await booted.value.stop();
+  await Promise.race([booted.value.stop(), new Promise((resolve) => setTimeout(resolve, stopMs))]);
   return code;
+}
+
+/** What stopping may take: the hand-over of leadership, the guard's goodbye and a sync. With a disk that fails it does not end by itself. */
+const stopMs = 15_000;
+
+/**
+ * What nobody waited for ends the node at once, as a crash would, which loses nothing that was acknowledged: a Fault in words for people and
+ * with its exit code, anything else as the bug that it is.
+ */
+function onUnhandled(log: (level: "error", message: string) => void): void {
+  const onError = (error: unknown): void => {
+    const { code, lines } = endingOf(error);
+    log("error", lines.join("\n"));
+    process.exit(code);
+  };
+  process.on("uncaughtException", onError);
+  process.on("unhandledRejection", onError);
 }
 
 /** The same API on every address of --api; the first one is what others are told. */

@@ -5,7 +5,7 @@ import type { Configuration, ConfigurationChange } from "../raft/types.ts";
 import { jobsToExpire } from "../scheduler/expire.ts";
 import { lostNodes } from "../scheduler/lost.ts";
 import { PlacementView } from "../scheduler/view.ts";
-import { planVoters } from "../scheduler/voters.ts";
+import { learnerLabel, planVoters } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import { clusterRow, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -170,6 +170,7 @@ export class Duties {
         node: node.id,
         state: node.state,
         lag: node.id === this.#ports.self ? 0 : this.#ports.lag(node.id),
+        staysLearner: node.labels[learnerLabel] === "true",
         alive: node.id === this.#ports.self || this.#ports.leases.isFresh(node.id),
       })),
       wanted: cluster.votersWanted,

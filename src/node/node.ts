@@ -8,7 +8,7 @@ import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import { ownLevel } from "../state/levels.ts";
-import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes } from "../state/queries.ts";
+import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes, totals } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
@@ -38,6 +38,9 @@ import { Work } from "./work.ts";
 
 /** How long a removed node's sockets are kept open. */
 const departMs = 5000;
+
+/** How old the count of unfinished jobs may be. */
+const countEveryMs = 200;
 
 export interface NodeParts {
   readonly identity: Identity;
@@ -101,6 +104,8 @@ export class Node implements NodeApi {
   /** Where this node can be reached, once it listens. */
   #addresses = { api: "", peer: "" };
   #stopping = false;
+  #unfinishedJobs = 0;
+  #countedAt = -Infinity;
   #peers = new Map<NodeId, string>();
   readonly #departing = new Set<NodeId>();
 
@@ -469,9 +474,23 @@ export class Node implements NodeApi {
   // ------------------------------------------------------------------------------------ commands and reads
 
   propose<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Committed<Name>> {
+    if (name === "job.submit" && this.#hasTooManyJobs()) {
+      const message = `${limits.unfinishedJobs} jobs are unfinished, and no more are taken: wait for some to finish`;
+      return Promise.resolve(refuse("busy", message, { retryAfterMs: 1000, retry: "safe" }));
+    }
     const definition = commandByName(name);
     const payload = definition.prepare(input as never, by);
     return this.#proposer.submit([definition.tag, by.token, by.name, by.role, payload]) as Promise<Committed<Name>>;
+  }
+
+  /** Decided before the log (S3), from a count that is at most a moment old. */
+  #hasTooManyJobs(): boolean {
+    const now = monotonicMs();
+    if (now - this.#countedAt > countEveryMs) {
+      this.#countedAt = now;
+      this.#unfinishedJobs = this.#parts.view(totals).jobsUnfinished;
+    }
+    return this.#unfinishedJobs >= limits.unfinishedJobs;
   }
 
   #propose<Name extends CommandName>(name: Name, input: CommandInput<Name>): Promise<Committed<Name>> {

@@ -11,6 +11,9 @@ export interface VoterChange {
   readonly node: NodeId;
 }
 
+/** `up --learner` is this label with the value "true". */
+export const learnerLabel = "learner";
+
 /** A member as the leader sees it. */
 export interface Member {
   readonly node: NodeId;
@@ -19,6 +22,8 @@ export interface Member {
   readonly lag: number | undefined;
   /** It renews its lease. */
   readonly alive: boolean;
+  /** It was started with --learner: it is never promoted. */
+  readonly staysLearner: boolean;
 }
 
 export interface VotersInput {
@@ -78,6 +83,7 @@ function isReady(member: Member | undefined): boolean {
     member !== undefined &&
     member.state === "up" &&
     member.alive &&
+    !member.staysLearner &&
     member.lag !== undefined &&
     member.lag <= promoteLagEntries
   );

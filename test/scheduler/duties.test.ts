@@ -41,6 +41,7 @@ describe("voters", () => {
     state: "up",
     lag: 0,
     alive: true,
+    staysLearner: false,
     ...more,
   });
   const plan = (voters: number[], learners: number[], members: Member[], wanted = 5): string => {
@@ -70,7 +71,7 @@ describe("voters", () => {
   });
 
   test("a learner without a connection, a lease or work to do is not ready", () => {
-    for (const bad of [{ lag: undefined }, { alive: false }, { state: "draining" } as const]) {
+    for (const bad of [{ lag: undefined }, { alive: false }, { state: "draining" } as const, { staysLearner: true }]) {
       expect(plan([1], [2, 3], [member(1), member(2), member(3, bad)])).toBe("nothing");
     }
   });
