@@ -77,8 +77,13 @@ function onUnhandled(log: (level: "error", message: string) => void): void {
 }
 
 /** The same API on every address of --api; the first one is what others are told. */
-function serveAll(node: Node, addresses: readonly HostPort[], log: (level: "error", message: string) => void): HostPort & { stop(): Promise<void> } {
-  const onBug = (error: unknown): void => log("error", error instanceof Error ? (error.stack ?? error.message) : String(error));
+function serveAll(
+  node: Node,
+  addresses: readonly HostPort[],
+  log: (level: "error", message: string) => void,
+): HostPort & { stop(): Promise<void> } {
+  const onBug = (error: unknown): void =>
+    log("error", error instanceof Error ? (error.stack ?? error.message) : String(error));
   const servers = addresses.map(({ host, port }) => serveHttp({ node, host, port, onBug }));
   const { host, port } = servers[0]!;
   return {
@@ -99,9 +104,11 @@ async function greet({ node, api, kind }: Booted, options: UpOptions, say: (line
   }[kind];
   say(`${what}   data ${options.dataDir}`);
   for (const { exposed, host, port } of options.api ?? []) {
-    if (exposed) say(`warning: the API is served in the clear on ${host}:${port}: tokens and jobs can be read on the way`);
+    if (exposed)
+      say(`warning: the API is served in the clear on ${host}:${port}: tokens and jobs can be read on the way`);
   }
-  const token = kind === "created" ? await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, node.principal) : undefined;
+  const token =
+    kind === "created" ? await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, node.principal) : undefined;
   const text = token?.ok === true ? `${token.value.token}   # valid 24h, 10 uses` : `"$(skein cluster token -o quiet)"`;
   say(`  join another host:  skein up --join ${api} --token ${text}`);
   say("  run something:      skein run --each-node -- hostname");

@@ -60,7 +60,10 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   state: { ours: { lib: "any" }, packages: [] },
   "state/commands": { ours: { lib: "any" }, packages: ["zod"] },
   "state/command.ts": { ours: { lib: "any" }, packages: ["type zod"] },
-  scheduler: { ours: { "state/queries.ts": "any", "state/planning.ts": "any", state: "types", lib: "any" }, packages: [] },
+  scheduler: {
+    ours: { "state/queries.ts": "any", "state/planning.ts": "any", state: "types", lib: "any" },
+    packages: [],
+  },
   executor: { ours: { state: "types", lib: "any" }, packages: ["node:", "bun:", "bun"] },
   storage: { ours: { raft: "types", lib: "any" }, packages: ["node:", "bun:", "bun"] },
   transport: { ours: { raft: "types", lib: "any" }, packages: ["ws", "node:", "bun:", "bun"] },

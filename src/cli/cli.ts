@@ -124,6 +124,7 @@ export function addGlobalFlags(command: Command): void {
   addOutputFlags(command);
 }
 
+/** The flags that choose the form of standard output. */
 export function addOutputFlags(command: Command): void {
   command
     .addOption(new Option("-o, --output <format>", "form of standard output (SKEIN_OUTPUT)").choices(outputFormats))

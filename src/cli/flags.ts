@@ -31,6 +31,7 @@ export function collect(value: string, earlier: readonly string[] = []): readonl
   return [...earlier, value];
 }
 
+/** The flags of `run` that become a job spec. */
 export function addSpecFlags(command: Command): void {
   command
     .optionsGroup("Job:")

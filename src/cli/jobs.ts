@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
-import { type JobState, type JobView, type TaskState, taskStates } from "../state/types.ts";
+import type { JobState, JobView, TaskState } from "../state/types.ts";
 import { addCancel } from "./cancel.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
@@ -15,6 +15,8 @@ const jobStates = [
   "cancelled",
   "skipped",
 ] as const satisfies readonly JobState[];
+
+const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
 
 /** `skein jobs ls|show|tasks|cancel`, and `skein ps`. */
 export function addJobs(program: Command, cli: Cli): void {

@@ -10,6 +10,7 @@ export interface Advance {
   readonly running: number;
 }
 
+/** How far a job is: tasks that have ended, of all. */
 export function advanceOf(counts: TaskCounts): Advance {
   const failed = counts.failed + counts.timeout + counts.lost;
   const done = counts.succeeded + failed + counts.cancelled + counts.skipped;

@@ -31,7 +31,10 @@ export function addUp(program: Command, cli: Cli): void {
     .option("--slots <n>", "room for tasks (default 2 per core, at least 4)")
     .option("--join <host:port>", "API addresses of members, separated by commas (repeatable)", collect)
     .option("--token <jointoken>", "join token of `skein cluster token` (SKEIN_JOIN_TOKEN)")
-    .option("--join-timeout <duration>", `how long addresses that do not answer are tried (default ${defaultJoinTimeout})`)
+    .option(
+      "--join-timeout <duration>",
+      `how long addresses that do not answer are tried (default ${defaultJoinTimeout})`,
+    )
     .option("--voters <n>", "how many nodes vote at most (cluster-wide, default 5)")
     .option("--learner", "replicate without voting")
     .option("--config <file>", "YAML with the names of these flags; flags win")
@@ -92,7 +95,8 @@ export function upOptions(
     }
   }
   const joinTimeoutMs = parseDuration(flags.joinTimeout ?? defaultJoinTimeout);
-  if (joinTimeoutMs === undefined) complain("join-timeout", `"${flags.joinTimeout}" is not a duration: write 30s or 5m`);
+  if (joinTimeoutMs === undefined)
+    complain("join-timeout", `"${flags.joinTimeout}" is not a duration: write 30s or 5m`);
   if (join.length === 0 && flags.token !== undefined) complain("token", "a join token goes with --join HOST:PORT");
   if (join.length === 0 && flags.learner === true) {
     complain("learner", "the first node of a cluster must vote: leave it out, or add --join HOST:PORT");

@@ -7,6 +7,7 @@ import { cut, printable, stateColour } from "./text.ts";
 
 /** How jobs and tasks look to people. */
 
+/** Jobs as a table, one a line. */
 export function printJobs(out: Output, jobs: readonly JobView[]): void {
   out.rows(
     [
@@ -33,6 +34,7 @@ export function printJobs(out: Output, jobs: readonly JobView[]): void {
   );
 }
 
+/** One job with its counts and times. */
 export function printJob(out: Output, job: JobView): void {
   const counts = Object.entries(job.counts).filter(([, count]) => count > 0);
   out.fields([
@@ -50,6 +52,7 @@ export function printJob(out: Output, job: JobView): void {
   ]);
 }
 
+/** Tasks as a table, one a line. */
 export function printTasks(out: Output, tasks: readonly TaskView[]): void {
   const targets = tasks.some((task) => task.target !== undefined);
   out.rows(
@@ -86,6 +89,7 @@ export function failureText(task: TaskView): string {
   return printable(`${name}: ${ended}${where}${task.reason === undefined ? "" : `: ${task.reason}`}`);
 }
 
+/** Labels as people write them: `k=v,k=v`. */
 export function labelsText(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)

@@ -24,7 +24,7 @@ export interface ExecutorOptions {
   report(reports: readonly Report[]): Promise<void>;
   /** Attempts that run longer than limits' start delay are announced once, so that started_at is known. */
   started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;
-  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
 /** Runs this node's attempts. Methods may be called in any order after open(); none blocks the loop. */

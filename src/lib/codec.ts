@@ -24,5 +24,5 @@ export function encode(value: unknown): Uint8Array {
 
 /** Decodes one value. Throws on bytes that are not MessagePack; the caller decides what that means. */
 export function decode(bytes: Uint8Array): unknown {
-  return packr.unpack(bytes as Buffer);
+  return packr.unpack(bytes);
 }

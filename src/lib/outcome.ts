@@ -42,6 +42,7 @@ export function accept<Value>(value: Value): Outcome<Value> {
   return { ok: true, value };
 }
 
+/** A refusal with its code and words; `more` carries problems and when a repeat makes sense. */
 export function refuse(
   code: RefusalCode,
   message: string,

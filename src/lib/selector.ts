@@ -32,6 +32,7 @@ export function parseSelector(text: string): readonly Term[] | string {
   return terms;
 }
 
+/** True when all terms hold for these labels. */
 export function matchesSelector(terms: readonly Term[], labels: Labels): boolean {
   return terms.every((term) => {
     const value = labels[term.key];

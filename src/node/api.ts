@@ -56,7 +56,10 @@ export interface NodeApi {
   /** Removes this node from the cluster and stops it when its work is done. */
   leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>>;
   /** Makes a join token, shown once. */
-  createJoinToken(options: { readonly ttlMs: number; readonly uses: number }, by: Principal): Promise<Outcome<{ readonly token: string }>>;
+  createJoinToken(
+    options: { readonly ttlMs: number; readonly uses: number },
+    by: Principal,
+  ): Promise<Outcome<{ readonly token: string }>>;
 }
 
 export interface AppliedEvent {
@@ -81,7 +84,12 @@ export interface NodeStatus {
   /** This node could serve a write now: it leads with a quorum, or knows a leader that it has a socket to. */
   readonly ready: boolean;
   /** Peers as seen from here; lag in entries, known to the leader only. */
-  readonly peers: readonly { readonly node: NodeId; readonly connected: boolean; readonly lag: number | null; readonly leaseMs: number | null }[];
+  readonly peers: readonly {
+    readonly node: NodeId;
+    readonly connected: boolean;
+    readonly lag: number | null;
+    readonly leaseMs: number | null;
+  }[];
   readonly tasksRunning: number;
   readonly transport: { readonly sent: number; readonly received: number; readonly lost: number };
 }

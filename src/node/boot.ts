@@ -54,7 +54,7 @@ export interface BootOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Serves the API; given from outside because http imports the node, not the other way round. */
   serve(node: Node, at: HostPort): Promise<Served>;
-  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   /** The process is to end with this code (of the contract's table); the message has been logged. */
   onEnd(code: number): void;
 }
@@ -120,13 +120,16 @@ function resume(identity: Identity, options: BootOptions): Outcome<Member> {
     );
   }
   if (options.join.length > 0) {
-    options.log("info", `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}, --join is not needed`);
+    options.log(
+      "info",
+      `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}, --join is not needed`,
+    );
   }
   return accept({ kind: "resumed", identity, token: undefined });
 }
 
 function enter(options: BootOptions): Promise<Outcome<Member>> | Outcome<Member> {
-  return options.join.length === 0 ? found(options) : join_(options);
+  return options.join.length === 0 ? found(options) : enterByToken(options);
 }
 
 /** A cluster of one. What makes it exist for others is its first entry, cluster.create. */
@@ -153,9 +156,12 @@ const askMsMin = 1_000;
 const askMsMax = 10_000;
 
 /** Asks the given addresses in turn until one admits or refuses this node; unreachable ones are tried again for `joinTimeoutMs`. */
-async function join_(options: BootOptions): Promise<Outcome<Member>> {
+async function enterByToken(options: BootOptions): Promise<Outcome<Member>> {
   if (options.joinToken === undefined) {
-    return refuse("unauthorized", "joining needs a token: make one on a member with 'skein cluster token' and pass it with --token or SKEIN_JOIN_TOKEN");
+    return refuse(
+      "unauthorized",
+      "joining needs a token: make one on a member with 'skein cluster token' and pass it with --token or SKEIN_JOIN_TOKEN",
+    );
   }
   const token = parseJoinToken(options.joinToken);
   if (typeof token === "string") return refuse("unauthorized", token);
@@ -180,7 +186,17 @@ async function join_(options: BootOptions): Promise<Outcome<Member>> {
       const asked = await ask(address, token, named, Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs())));
       if (asked.ok) {
         const { node, cluster, clusterKey, peers } = asked.value;
-        const identity = { version: 1, cluster, node, name: named.name, clusterKey, starts: 0, api: "", peer: "", peers } as const;
+        const identity = {
+          version: 1,
+          cluster,
+          node,
+          name: named.name,
+          clusterKey,
+          starts: 0,
+          api: "",
+          peer: "",
+          peers,
+        } as const;
         return accept({ kind: "joined", identity, token: api.text });
       }
       const { code, message } = asked.why;
@@ -197,9 +213,16 @@ async function join_(options: BootOptions): Promise<Outcome<Member>> {
     const pauseMs = Math.min(2000, 100 * 2 ** round);
     if (causes.length > 0 && monotonicMs() + pauseMs > deadline) {
       const tried = options.joinTimeoutMs === 0 ? "" : `, tried for ${formatDuration(options.joinTimeoutMs)}`;
-      return refuse("unavailable", `no address to join at let this node in${tried} (${causes.join("; ")}): is a node up there, and is this its API port?`);
+      return refuse(
+        "unavailable",
+        `no address to join at let this node in${tried} (${causes.join("; ")}): is a node up there, and is this its API port?`,
+      );
     }
-    if (causes.length > 0 && round === 1) options.log("warn", `cannot join yet, trying for ${formatDuration(options.joinTimeoutMs)} (${causes.join("; ")})`);
+    if (causes.length > 0 && round === 1)
+      options.log(
+        "warn",
+        `cannot join yet, trying for ${formatDuration(options.joinTimeoutMs)} (${causes.join("; ")})`,
+      );
     if (causes.length > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
@@ -218,7 +241,11 @@ async function ask(
 }
 
 /** Opens everything, binds the two ports, starts the node and waits until it is a member. */
-async function run(options: BootOptions, directory: { readonly path: string; close(): void }, member: Member): Promise<Booted> {
+async function run(
+  options: BootOptions,
+  directory: { readonly path: string; close(): void },
+  member: Member,
+): Promise<Booted> {
   const dataDir = directory.path;
   let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
   // Before anything is proposed under it: a number of starts is never used twice, so (node, serial) is not either.
@@ -236,9 +263,17 @@ async function run(options: BootOptions, directory: { readonly path: string; clo
   };
   let served: Served | undefined;
   try {
-    const peer = await listenOr(listenAt(options.peer, identity.peer, defaultPeer), options.peer, (at) => node.listen(at));
-    served = await listenOr(listenAt(options.api, identity.api, defaultApi), options.api, (at) => options.serve(node, at));
-    identity = { ...identity, api: joinHostPort(served, options.advertise), peer: joinHostPort(peer, options.advertise) };
+    const peer = await listenOr(listenAt(options.peer, identity.peer, defaultPeer), options.peer, (at) =>
+      node.listen(at),
+    );
+    served = await listenOr(listenAt(options.api, identity.api, defaultApi), options.api, (at) =>
+      options.serve(node, at),
+    );
+    identity = {
+      ...identity,
+      api: joinHostPort(served, options.advertise),
+      peer: joinHostPort(peer, options.advertise),
+    };
     writeIdentity(dataDir, identity); // a new cluster exists from here on
     const token = member.token ?? readContext(dataDir)?.token ?? newApiToken().text;
     writeContexts(dataDir, contextOf(identity, token), options.environment);
@@ -259,7 +294,8 @@ async function open(
   identity: Identity,
   kind: Booted["kind"],
 ): Promise<{ readonly node: Node; close(): Promise<void> }> {
-  let node: Node | undefined;
+  /** Filled last: what storage and state tell before is told to nobody. */
+  const running: { node?: Node } = {};
   let left = false;
   const fatal = (message: string): void => {
     options.log("error", message);
@@ -268,17 +304,14 @@ async function open(
   const founded = Promise.withResolvers<void>();
   const logStore = new SqliteLogStore({
     path: join(dataDir, "log.db"),
-    onDurable: (token) => (token === bootstrapToken ? founded.resolve() : node?.onDurable(token)),
-    onFault: (code, message) => (code === "disk-full" ? node?.onDiskFull(message) : fatal(message)),
+    onDurable: (token) => (token === bootstrapToken ? founded.resolve() : running.node?.onDurable(token)),
+    onFault: (code, message) => (code === "disk-full" ? running.node?.onDiskFull(message) : fatal(message)),
   });
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
-    onApplied: (applied, outcomes, events) => node?.onApplied(applied, outcomes, events),
+    onApplied: (applied, outcomes, events) => running.node?.onApplied(applied, outcomes, events),
     onFault: (_code, message) => fatal(message),
   });
-  const [found, applied] = await Promise.all([
-    logStore.open(),
-    writer.open(join(dataDir, "state.db"), identity.node),
-  ]);
+  const [found, applied] = await Promise.all([logStore.open(), writer.open(join(dataDir, "state.db"), identity.node)]);
   if (applied > found.lastIndex) {
     throw new Fault(
       "data",
@@ -294,10 +327,14 @@ async function open(
     await founded.promise;
     restored = beginning.restored;
   } else if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0 && identity.peers.length === 0) {
-    throw new Fault("data", `${dataDir} has an identity but no log: its log.db was lost. Restore it, or join with an empty --data`, "never");
+    throw new Fault(
+      "data",
+      `${dataDir} has an identity but no log: its log.db was lost. Restore it, or join with an empty --data`,
+      "never",
+    );
   }
   const reader = new StateReader(join(dataDir, "state.db"));
-  node = new Node({
+  const node = new Node({
     identity,
     version: options.version,
     dataDir,
@@ -330,10 +367,14 @@ async function open(
       options.onEnd(0);
     },
     onRemoved: (reason) => {
-      options.log("error", `this node is no member any more (${reason}): start it with an empty --data to join again as a new node`);
+      options.log(
+        "error",
+        `this node is no member any more (${reason}): start it with an empty --data to join again as a new node`,
+      );
       options.onEnd(6);
     },
   });
+  running.node = node;
   return {
     node,
     close: async () => {
@@ -350,7 +391,8 @@ function retire(dataDir: string, identity: Identity): void {
   const aside = join(dataDir, `left-${identity.cluster}-${identity.node}`);
   mkdirSync(aside, { recursive: true, mode: 0o700 });
   for (const name of readdirSync(dataDir)) {
-    if (/^(identity\.json|context\.json|log\.db.*|state\.db.*|logs)$/.test(name)) renameSync(join(dataDir, name), join(aside, name));
+    if (/^(identity\.json|context\.json|log\.db.*|state\.db.*|logs)$/.test(name))
+      renameSync(join(dataDir, name), join(aside, name));
   }
 }
 
@@ -365,7 +407,11 @@ function listenAt(flag: HostPort | undefined, before: string, otherwise: HostPor
 }
 
 /** Listens; a port that was only taken from last time gives way to any other when it is in use. */
-async function listenOr<Value>(at: HostPort, flag: HostPort | undefined, listen: (at: HostPort) => Promise<Value>): Promise<Value> {
+async function listenOr<Value>(
+  at: HostPort,
+  flag: HostPort | undefined,
+  listen: (at: HostPort) => Promise<Value>,
+): Promise<Value> {
   try {
     return await listen(at);
   } catch (error) {

@@ -16,7 +16,12 @@ export interface Context {
   readonly node: number;
 }
 
-export function writeContexts(dataDir: string, context: Context, environment: Readonly<Record<string, string | undefined>>): void {
+/** Writes context.json to the data directory and, merged, to the user's configuration directory. */
+export function writeContexts(
+  dataDir: string,
+  context: Context,
+  environment: Readonly<Record<string, string | undefined>>,
+): void {
   writeContext(dataDir, context);
   const base = environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
   const shared = join(base, "skein");

@@ -15,12 +15,14 @@ export interface NewToken {
   readonly hash: string;
 }
 
+/** A new API token: text for its owner, hash for the log. */
 export function newApiToken(): NewToken {
   const id = randomId();
   const secret = randomBytes(24).toString("base64url");
   return { id, text: `skein_${id}_${secret}`, hash: hashSecret(secret) };
 }
 
+/** A new join token of the cluster with this key. */
 export function newJoinToken(clusterKey: string): NewToken {
   const id = randomId();
   const secret = randomBytes(24).toString("base64url");
@@ -31,6 +33,7 @@ function randomId(): string {
   return randomBytes(6).toString("hex");
 }
 
+/** SHA-256 of a token's secret, base64url: all that the cluster keeps of it. */
 export function hashSecret(secret: string): string {
   return createHash("sha256").update(secret).digest("base64url");
 }
@@ -40,6 +43,7 @@ export function fingerprint(clusterKey: string): string {
   return createHash("sha256").update("skein cluster key\0").update(clusterKey).digest("hex").slice(0, 32);
 }
 
+/** The parts of an API token, undefined when it is none. */
 export function parseApiToken(text: string): { readonly id: string; readonly secret: string } | undefined {
   const match = /^skein_([0-9a-f]{12})_([A-Za-z0-9_-]{32})$/.exec(text);
   return match === null ? undefined : { id: match[1]!, secret: match[2]! };
@@ -54,7 +58,8 @@ export interface JoinToken {
 /** The parts, or a message for people. */
 export function parseJoinToken(text: string): JoinToken | string {
   const parts = text.trim().split(".");
-  if (parts[0] !== "skein1") return "this is not a join token (they begin with skein1.): make one with 'skein cluster token'";
+  if (parts[0] !== "skein1")
+    return "this is not a join token (they begin with skein1.): make one with 'skein cluster token'";
   if (parts.length !== 4 || parts.some((part) => part === "")) {
     return `the join token is not complete (has ${parts.filter((part) => part !== "").length} of 4 parts): copy it whole from 'skein cluster token'`;
   }
@@ -66,6 +71,7 @@ export function macOf(hash: string, text: string): string {
   return createHmac("sha256", hash).update(text).digest("base64url");
 }
 
+/** Compares in a time that does not depend on where two texts differ. */
 export function sameText(a: string, b: string): boolean {
   const left = Buffer.from(a);
   const right = Buffer.from(b);

@@ -23,6 +23,7 @@ const tickMs = 10;
 /** While a leader is known nothing happens faster than a heartbeat: so many ticks are given at once, and an idle node sleeps. */
 const calmTicks = 5;
 
+/** The loop around one Raft machine. */
 export class Driver {
   readonly raft: Raft;
   readonly #log: LogStore;

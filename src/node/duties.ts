@@ -31,7 +31,7 @@ export interface DutyPorts {
   proposeConfiguration(change: ConfigurationChange, basedOn: Configuration): void;
   /** Entries that the peer lacks; undefined: not known to be connected. */
   lag(node: NodeId): number | undefined;
-  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
 /** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
@@ -41,6 +41,7 @@ const settleMs = 50;
 /** Unit.assign proposals under way at once: enough to hide one commit, few enough that plans stay fresh. */
 const assignmentsInFlight = 4;
 
+/** The leader's duties: start() when leading with a current state, stop() when no longer. */
 export class Duties {
   readonly #ports: DutyPorts;
   #view: PlacementView | undefined;
@@ -157,10 +158,17 @@ export class Duties {
       expired: this.#expiring ? [] : jobsToExpire(tx, Date.now()),
     }));
     if (cluster === undefined) return;
-    for (const lost of lostNodes({ nodes, grantedAt: this.#ports.leases.grantedAt, electedAt: this.#ports.leases.electedAt, now })) {
+    for (const lost of lostNodes({
+      nodes,
+      grantedAt: this.#ports.leases.grantedAt,
+      electedAt: this.#ports.leases.electedAt,
+      now,
+    })) {
       if (this.#lostProposed.has(lost.node)) continue;
       this.#lostProposed.add(lost.node);
-      this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, { node: lost.node });
+      this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, {
+        node: lost.node,
+      });
       void this.#ports.propose("node.lost", lost).then(() => this.#lostProposed.delete(lost.node));
     }
     const configuration = this.#ports.configuration();

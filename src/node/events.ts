@@ -81,7 +81,7 @@ export class Events {
     for (const change of event.changes) {
       if (change.topic !== "job" || change.kind === "added") continue;
       const waiting = this.#waiters.get(change.job);
-      if (waiting !== undefined) for (const wake of [...waiting]) wake();
+      if (waiting !== undefined) for (const wake of Array.from(waiting)) wake();
     }
   }
 

@@ -56,20 +56,31 @@ export interface JoinPorts {
   answer(node: NodeId): JoinAnswer;
 }
 
-export async function admitJoiner(body: unknown, ports: JoinPorts): Promise<Outcome<{ nonce: string; sealed: string }>> {
+/** The member's side: checks the proof, logs the join, seals the answer. Refusals are for the joiner's user. */
+export async function admitJoiner(
+  body: unknown,
+  ports: JoinPorts,
+): Promise<Outcome<{ nonce: string; sealed: string }>> {
   const envelope = parseEnvelope(body);
   if (envelope === undefined) return refuse("invalid", "this is not a join request");
   if (envelope.fingerprint !== ports.fingerprint()) {
-    return refuse("unauthorized", "the join token is for another cluster than this one: check the address, or make a token here with 'skein cluster token'");
+    return refuse(
+      "unauthorized",
+      "the join token is for another cluster than this one: check the address, or make a token here with 'skein cluster token'",
+    );
   }
   const found = await ports.findToken(envelope.token);
   if (!found.ok) return found;
   const row = found.value;
-  const unknown = refuse("unauthorized", "the join token is not known to this cluster: make one with 'skein cluster token' and use it whole");
+  const unknown = refuse(
+    "unauthorized",
+    "the join token is not known to this cluster: make one with 'skein cluster token' and use it whole",
+  );
   if (row === undefined || row.kind !== "join") return unknown;
   if (!sameText(envelope.mac, macOf(row.hash, joinText(envelope.nonce, envelope.request)))) return unknown;
   const request = parseRequest(envelope.request);
-  if (request === undefined) return refuse("invalid", "this is not a join request of this version of skein: use the same binary on all hosts");
+  if (request === undefined)
+    return refuse("invalid", "this is not a join request of this version of skein: use the same binary on all hosts");
   const wanted = ports.votersWanted();
   if (request.votersWanted !== undefined && request.votersWanted !== wanted) {
     return refuse("conflict", `this cluster wants ${wanted} voters, not ${request.votersWanted}: leave --voters out`);
@@ -95,7 +106,13 @@ export async function askToJoin(
   const response = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ token: token.id, fingerprint: token.fingerprint, nonce, request: text, mac: macOf(hash, joinText(nonce, text)) }),
+    body: JSON.stringify({
+      token: token.id,
+      fingerprint: token.fingerprint,
+      nonce,
+      request: text,
+      mac: macOf(hash, joinText(nonce, text)),
+    }),
     signal: AbortSignal.timeout(timeoutMs),
   });
   const reply: unknown = await response.json();

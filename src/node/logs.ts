@@ -33,14 +33,21 @@ export async function readLog(request: LogRequest, ports: LogPorts): Promise<Out
     return accept((await ports.ask(nodeId(node), { ...request, attempt, maxBytes })) as LogPage);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    return refuse("unavailable", `the log of this attempt is on node ${node}, which did not answer (${error.message}): repeat later`, {
-      retryAfterMs: 1000,
-    });
+    return refuse(
+      "unavailable",
+      `the log of this attempt is on node ${node}, which did not answer (${error.message}): repeat later`,
+      {
+        retryAfterMs: 1000,
+      },
+    );
   }
 }
 
 /** The page from this node's own disk; waits up to waitMs for more while the attempt runs. */
-export async function readLocalLog(request: LogRequest & { readonly attempt: number }, ports: LogPorts): Promise<LogPage> {
+export async function readLocalLog(
+  request: LogRequest & { readonly attempt: number },
+  ports: LogPorts,
+): Promise<LogPage> {
   const deadline = monotonicMs() + request.waitMs;
   const wanted = {
     job: jobId(request.job),
@@ -79,6 +86,7 @@ function locate(request: LogRequest, ports: LogPorts): Outcome<Location> {
     return accept({ attempt: wanted, node: task.node, ended });
   }
   const earlier = task.attempts.find((one) => one.attempt === wanted);
-  if (earlier === undefined) return refuse("not-found", `task ${request.task} of job ${request.job} has no attempt ${wanted}`);
+  if (earlier === undefined)
+    return refuse("not-found", `task ${request.task} of job ${request.job} has no attempt ${wanted}`);
   return accept({ attempt: wanted, node: earlier.node, ended: true });
 }

@@ -33,9 +33,6 @@ import { Work } from "./work.ts";
  * keeps a decision about leadership across an await: the log decides.
  */
 
-
-
-
 /** How long a removed node's sockets are kept open. */
 const departMs = 5000;
 
@@ -60,7 +57,7 @@ export interface NodeParts {
   openExecutor(hooks: ExecutorHooks): Executor;
   /** Numbers in [0, 1) for elections. */
   random(): number;
-  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   /** The node has left the cluster and is to stop. */
   onLeft(): void;
   /** This node was removed by others. */
@@ -75,6 +72,7 @@ export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started">;
 
 type Committed<Name extends CommandName> = Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>;
 
+/** A running node; HTTP sees it as NodeApi. */
 export class Node implements NodeApi {
   readonly id: NodeId;
   readonly name: string;
@@ -176,11 +174,11 @@ export class Node implements NodeApi {
       onDeclaredLost: () => this.#announceAgain(),
     });
     this.#executor.onLeaseWanted(() => this.#lease.want());
-    this.#work = new Work(this.id, this.#executor, parts.view);
+    this.#work = new Work(this.id, this.#executor, (query) => parts.view(query));
     this.#duties = new Duties({
       self: this.id,
       leases: this.#leases,
-      view: parts.view,
+      view: (query) => parts.view(query),
       propose: (name, input) => this.#proposeAsLeader(name, input),
       configuration: () => this.#configuration,
       proposeConfiguration: (change, basedOn) => {
@@ -218,7 +216,10 @@ export class Node implements NodeApi {
   // ---------------------------------------------------------------------------------------------- life
 
   /** Binds the peer port; gives its address. Throws Fault "port". */
-  listen(at: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }> {
+  listen(at: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }> {
     return this.#transport.listen(at);
   }
 
@@ -510,7 +511,10 @@ export class Node implements NodeApi {
 
   /** The first entry of a new cluster; refused as conflict when it is there already. */
   async createCluster(input: Omit<CommandInput<"cluster.create">, "node">): Promise<Committed<"cluster.create">> {
-    const outcome = await this.#propose("cluster.create", { ...input, node: { name: this.name, ...this.#announcement() } });
+    const outcome = await this.#propose("cluster.create", {
+      ...input,
+      node: { name: this.name, ...this.#announcement() },
+    });
     void this.#takePart();
     return outcome;
   }
@@ -529,9 +533,13 @@ export class Node implements NodeApi {
     if (options.minIndex !== undefined && options.minIndex > this.#applied) {
       const there = await this.#reader.waitApplied(options.minIndex, monotonicMs() + limits.readWaitMs);
       if (!there) {
-        return refuse("unavailable", `this node has not reached index ${options.minIndex} yet: repeat, or ask another node`, {
-          retryAfterMs: 1000,
-        });
+        return refuse(
+          "unavailable",
+          `this node has not reached index ${options.minIndex} yet: repeat, or ask another node`,
+          {
+            retryAfterMs: 1000,
+          },
+        );
       }
     }
     if (options.consistency === "linearizable") {
@@ -607,7 +615,8 @@ export class Node implements NodeApi {
       joinToken,
       token: { ...apiToken, name: `node ${rest.name}` },
     });
-    if (!input.success) return refuse("invalid", "the join request is not complete: use the same version of skein on all hosts");
+    if (!input.success)
+      return refuse("invalid", "the join request is not complete: use the same version of skein on all hosts");
     const outcome = await this.#propose("node.join", input.data);
     return outcome.ok ? accept(outcome.value.value.node) : outcome;
   }
@@ -632,7 +641,10 @@ export class Node implements NodeApi {
       dataDir: this.#parts.dataDir,
       view: (query) => this.#parts.view(query),
       ask: (node, request) =>
-        this.#transport.request(node, "log.read", request, { channel: "bulk", timeoutMs: request.waitMs + limits.rpcTimeoutMs }),
+        this.#transport.request(node, "log.read", request, {
+          channel: "bulk",
+          timeoutMs: request.waitMs + limits.rpcTimeoutMs,
+        }),
     };
   }
 
@@ -670,7 +682,13 @@ export class Node implements NodeApi {
       level: this.#level,
       term: this.#leadership.term,
       leader: leader === nobody ? null : leader,
-      role: leading ? "leader" : learners.includes(this.id) ? "learner" : role === "follower" ? "follower" : "candidate",
+      role: leading
+        ? "leader"
+        : learners.includes(this.id)
+          ? "learner"
+          : role === "follower"
+            ? "follower"
+            : "candidate",
       commit: raft.commit,
       applied: this.#applied,
       lastIndex: raft.lastIndex,
@@ -695,19 +713,27 @@ export class Node implements NodeApi {
   /** Drains, waits for the work, hands leadership over, takes the node out of the log's members and stops. */
   async leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>> {
     if (this.#parts.view(listNodes).length === 1) {
-      return refuse("conflict", "this is the cluster's last node: stop it with SIGTERM, and delete its data directory if the data is not wanted");
+      return refuse(
+        "conflict",
+        "this is the cluster's last node: stop it with SIGTERM, and delete its data directory if the data is not wanted",
+      );
     }
     const drained = await this.propose("node.drain", { node: this.id }, this.#self);
     if (!drained.ok) return drained;
     const deadline = monotonicMs() + timeoutMs;
     while (this.#executor.running() > 0 || this.#parts.view((tx) => assignmentsOf(tx, this.id)).length > 0) {
       if (monotonicMs() > deadline) {
-        return refuse("conflict", `${this.#executor.running()} tasks still run here: the node is draining, repeat 'skein leave' later or with a longer --timeout`);
+        return refuse(
+          "conflict",
+          `${this.#executor.running()} tasks still run here: the node is draining, repeat 'skein leave' later or with a longer --timeout`,
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     if (this.isLeading && !(await this.#handOver())) {
-      return refuse("unavailable", "no other voter could take over the leadership: is a majority of the voters up?", { retryAfterMs: 1000 });
+      return refuse("unavailable", "no other voter could take over the leadership: is a majority of the voters up?", {
+        retryAfterMs: 1000,
+      });
     }
     const removed = await this.propose("node.remove", { node: this.id }, this.#self);
     if (!removed.ok) return removed;

@@ -63,6 +63,7 @@ const unknownAfterMs = 30_000;
 /** How often flights are looked at: old ones are given up, refused ones handed over again. */
 const sweepMs = 50;
 
+/** Batches, hands over, hands over again, and answers. */
 export class Proposer {
   readonly #ports: ProposerPorts;
   #queue: Waiting[] = [];
@@ -138,7 +139,10 @@ export class Proposer {
       bytes = encodeBatch({ origin: this.#ports.self, serial: this.#serial, floor: this.#floor(), commands });
     }
     if (bytes.length > limits.entryBytes) {
-      const why = refuse("too-large", `the request takes ${bytes.length} bytes in the log, more than ${limits.entryBytes}: split it`);
+      const why = refuse(
+        "too-large",
+        `the request takes ${bytes.length} bytes in the log, more than ${limits.entryBytes}: split it`,
+      );
       for (const one of waiting) one.resolve(why);
       return;
     }
@@ -232,7 +236,8 @@ export class Proposer {
     if (!this.#ports.isLeading()) return Promise.resolve({ ok: false, why: "not-leader" });
     const copy = bytes.slice(); // the frame that it is a view of is used again
     const batch = decodeBatch(copy);
-    if (batch.origin !== peer) throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
+    if (batch.origin !== peer)
+      throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
     const checked = checkBatch(batch);
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
     return new Promise((resolve) => this.#gather(copy, resolve));
@@ -301,7 +306,11 @@ export class Proposer {
   close(): void {
     clearInterval(this.#sweeper);
     for (const flight of this.#flights.values()) {
-      this.#giveUp(flight, { code: "unavailable", message: "this node is stopping: ask another one", retryAfterMs: 1000 });
+      this.#giveUp(flight, {
+        code: "unavailable",
+        message: "this node is stopping: ask another one",
+        retryAfterMs: 1000,
+      });
     }
   }
 }

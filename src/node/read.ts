@@ -24,6 +24,7 @@ interface Round {
   readonly resolve: (index: number | undefined) => void;
 }
 
+/** Tells when the local state is new enough to be read. */
 export class Reader {
   readonly #ports: ReaderPorts;
   /** Reads that wait for the next round. */
@@ -48,9 +49,13 @@ export class Reader {
       }
       if (await this.waitApplied(index, deadline)) return accept(index);
     }
-    return refuse("unavailable", "no leader answered within 5 s: repeat the request, ask another node, or read with consistency=stale", {
-      retryAfterMs: 1000,
-    });
+    return refuse(
+      "unavailable",
+      "no leader answered within 5 s: repeat the request, ask another node, or read with consistency=stale",
+      {
+        retryAfterMs: 1000,
+      },
+    );
   }
 
   /** Leader only, for itself and for peers that ask: an index confirmed by a round that starts after the call. */

@@ -46,6 +46,7 @@ export interface StateWriterHooks {
 
 const startTimeoutMs = 10_000;
 
+/** Messages to and from the state worker. */
 export class StateWriter {
   readonly #worker: Worker;
   readonly #hooks: StateWriterHooks;

@@ -7,10 +7,12 @@ import type { Append, Configuration, ConfigurationChange, Entry, ProposeRefusal,
 
 export const emptyConfiguration: Configuration = { voters: [], outgoing: [], learners: [] };
 
+/** Counts in a quorum, of the new half or the old one. */
 export function isVoter(configuration: Configuration, node: NodeId): boolean {
   return configuration.voters.includes(node) || configuration.outgoing.includes(node);
 }
 
+/** Votes or learns. */
 export function isMember(configuration: Configuration, node: NodeId): boolean {
   return isVoter(configuration, node) || configuration.learners.includes(node);
 }
@@ -51,6 +53,7 @@ export function changeConfiguration(
 
 const ascending = (a: number, b: number): number => a - b;
 
+/** Data of a "configuration" entry. */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   const { voters, outgoing, learners } = configuration;
   return encode({ voters, outgoing, learners });

@@ -209,6 +209,7 @@ export function entryBytes(entry: Entry): number {
   return entry.data.length + entryOverheadBytes;
 }
 
+/** What these entries weigh in messages and windows. */
 export function bytesOf(entries: readonly Entry[]): number {
   let bytes = 0;
   for (const entry of entries) bytes += entryBytes(entry);

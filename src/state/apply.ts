@@ -259,7 +259,8 @@ class Application {
 function tell(changes: Change[], change: Change): void {
   const last = changes.at(-1);
   const added = change.topic === "job" && change.kind === "added" && last?.topic === "job" && last.kind === "added";
-  if (added && last.first + last.count === change.first) changes[changes.length - 1] = { ...last, count: last.count + change.count };
+  if (added && last.first + last.count === change.first)
+    changes[changes.length - 1] = { ...last, count: last.count + change.count };
   else changes.push(change);
 }
 

@@ -28,7 +28,7 @@ export interface TransportOptions {
   onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown>;
   /** A handshake was refused for good (other cluster, removed node, level too high). */
   onRefused(peer: NodeId, reason: string): void;
-  log(level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
 export interface Transport {

@@ -26,7 +26,8 @@ describe("up", () => {
   test("all flags", async () => {
     const text =
       "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
-    const more = "--join a:1,b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
+    const more =
+      "--join a:1,b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",
       name: "n1",

@@ -83,7 +83,11 @@ describe("a node dies while a job of 300 tasks runs on three", () => {
       const dead = victim.ready.node;
       const twice = tasks.filter((task) => task.attempt > 1);
       // Only what the dead node held was given away, and it was declared lost before.
-      expect(twice.every((task) => task.attempts.some((one) => one.attempt === 1 && one.node === dead && one.state === "lost"))).toBe(true);
+      expect(
+        twice.every((task) =>
+          task.attempts.some((one) => one.attempt === 1 && one.node === dead && one.state === "lost"),
+        ),
+      ).toBe(true);
       const all = traces(scratch.path);
       expectNoOverlap(all);
       const ranTwice = [...Map.groupBy(all, (trace) => trace.task).values()].filter((attempts) => attempts.length > 1);
@@ -128,15 +132,13 @@ describe("a node's process dies and comes back before its lease is over", () => 
   }, 60_000);
 });
 
-
 describe("all nodes die at once", () => {
   test("every acknowledged job is there after the restart, and finishes", async () => {
     await using mesh = await Mesh.start({ nodes: 3 });
     await mesh.leader({ voters: 3 });
     const acknowledged: number[] = [];
-    let going = true;
     const clients = mesh.nodes.map(async (node) => {
-      while (going) {
+      while (node.running) {
         try {
           acknowledged.push(await submit(node, { run: "true" }));
         } catch {
@@ -146,7 +148,6 @@ describe("all nodes die at once", () => {
     });
     while (acknowledged.length < 200) await Bun.sleep(5);
     await Promise.all(mesh.nodes.map((node) => node.kill()));
-    going = false;
     await Promise.all(clients);
 
     await Promise.all(mesh.nodes.map((node) => node.start()));

@@ -15,7 +15,11 @@ class World {
   term = 0;
   proposed: Proposed = { ok: true, index: 1 as never, term: 1 as never };
   readonly entries: Uint8Array[] = [];
-  readonly forwarded: { readonly to: NodeId; readonly bytes: Uint8Array; readonly settle: PromiseWithResolvers<ForwardReply> }[] = [];
+  readonly forwarded: {
+    readonly to: NodeId;
+    readonly bytes: Uint8Array;
+    readonly settle: PromiseWithResolvers<ForwardReply>;
+  }[] = [];
   readonly self = nodeId(1);
   readonly proposer: Proposer;
 
@@ -98,7 +102,12 @@ describe("proposing", () => {
     const w = world();
     w.leads(w.self);
     const input = commandByName("node.drain");
-    const bytes = encodeBatch({ origin: nodeId(2), serial: 5, floor: 5, commands: [[input.tag, "", "b", "node", { node: 2 }]] });
+    const bytes = encodeBatch({
+      origin: nodeId(2),
+      serial: 5,
+      floor: 5,
+      commands: [[input.tag, "", "b", "node", { node: 2 }]],
+    });
     const reply = w.proposer.onForwarded(nodeId(2), bytes);
     await w.turn();
     expect(await reply).toMatchObject({ ok: true });
@@ -117,7 +126,12 @@ describe("proposing", () => {
   test("a batch with a command that no person and no node may send is not logged (S3)", async () => {
     const w = world();
     w.leads(w.self);
-    const bytes = encodeBatch({ origin: nodeId(2), serial: 5, floor: 5, commands: [[commandByName("job.cancel").tag, "", "b", "node", { id: -4 }]] });
+    const bytes = encodeBatch({
+      origin: nodeId(2),
+      serial: 5,
+      floor: 5,
+      commands: [[commandByName("job.cancel").tag, "", "b", "node", { id: -4 }]],
+    });
     expect(() => w.proposer.onForwarded(nodeId(2), bytes)).toThrow();
     await w.turn();
     expect(w.entries).toEqual([]);
