@@ -17,7 +17,12 @@ async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === "guard" && argv[1] === "--data" && argv[2] !== undefined && argv.length === 3) {
     // Loaded only here: the guard's memory is small because the rest is not.
     const { runGuard } = await import("./executor/guard/guard.ts");
-    return runGuard({ dataDir: argv[2] });
+    return runGuard({ dataDir: argv[2] }).catch((error: unknown) => {
+      // Its log: the node that started it quotes the last lines.
+      const { code, lines } = endingOf(error);
+      process.stderr.write(`${lines.join("\n")}\n`);
+      return code;
+    });
   }
   const io = processIo();
   return runCli(argv, process.env, io, { version, up: (options) => up(options, io) });

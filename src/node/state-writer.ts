@@ -53,6 +53,7 @@ export class StateWriter {
   #opened: ((applied: number) => void) | undefined;
   #failed: ((error: Error) => void) | undefined;
   #closed: (() => void) | undefined;
+  #faulted = false;
 
   constructor(worker: Worker, hooks: StateWriterHooks) {
     this.#worker = worker;
@@ -84,13 +85,13 @@ export class StateWriter {
     this.#post({ kind: "apply", entries });
   }
 
-  /** Lets the writer finish what it was given, checkpoints and ends the worker. */
+  /** Lets the writer finish what it was given, checkpoints and ends the worker. After a fault there is nothing to wait for: the log replays it (D2). */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => {
       this.#closed = resolve;
     });
     this.#post({ kind: "close" });
-    await closed;
+    if (!this.#faulted) await closed;
     this.#worker.terminate();
   }
 
@@ -119,5 +120,7 @@ export class StateWriter {
   #onFault(code: "disk" | "unknown-command" | "bug", message: string): void {
     if (this.#failed === undefined) this.#hooks.onFault(code, message);
     else this.#failed(new Fault(code === "disk" ? "disk" : "data", message, "never"));
+    this.#faulted = true;
+    this.#closed?.();
   }
 }
