@@ -55,6 +55,7 @@ export class Mesh {
   readonly #mark: string;
   readonly #options: MeshOptions;
   #joinToken: Promise<string> | undefined;
+  #stopping: Promise<Marked[]> | undefined;
 
   private constructor(options: MeshOptions) {
     meshes.add(this);
@@ -135,12 +136,15 @@ export class Mesh {
   }
 
   /** SIGTERM to all, by pid; KILL after a bound; waits until guards are gone; removes the data. Gives the processes that had to be killed. */
-  async stop(): Promise<Marked[]> {
-    meshes.delete(this);
-    await Promise.all(this.nodes.map((node) => node.stop()));
-    const left = await endMarked(this.#mark, guardGraceMs);
-    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
-    return left;
+  stop(): Promise<Marked[]> {
+    this.#stopping ??= (async () => {
+      await Promise.all(this.nodes.map((node) => node.stop()));
+      const left = await endMarked(this.#mark, guardGraceMs);
+      rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+      meshes.delete(this);
+      return left;
+    })();
+    return this.#stopping;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

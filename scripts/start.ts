@@ -23,7 +23,9 @@ interface Chunk {
   readonly digest: string;
 }
 
+let interrupted = false;
 onInterrupt(async (signal) => {
+  interrupted = true;
   console.log(`\n${signal}: stopping the mesh`);
   await Mesh.stopAll();
 });
@@ -36,7 +38,8 @@ try {
   code = 1;
 }
 await Mesh.stopAll();
-process.exit(code);
+// An interrupt ends the process itself, with its own code.
+if (!interrupted) process.exit(code);
 
 async function main(): Promise<number> {
   const began = performance.now();
@@ -100,7 +103,7 @@ Try in another terminal:
   ${command} nodes ls
 `);
   await Promise.all(mesh.nodes.map((each) => each.exited));
-  console.error("start: all nodes have ended");
+  if (!interrupted) console.error("start: all nodes have ended");
   return 1;
 }
 
