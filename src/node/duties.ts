@@ -81,7 +81,13 @@ export class Duties {
     this.#ports.view((tx) => {
       for (const event of events) view.observe(event, tx);
     });
-    if (events.some((event) => event.changes.some((change) => change.topic === "node"))) this.#scheduleWatch();
+    for (const event of events) {
+      for (const change of event.changes) {
+        if (change.topic !== "node") continue;
+        this.#ports.leases.announced(change.node);
+        this.#scheduleWatch();
+      }
+    }
     this.#schedulePlan();
   }
 
@@ -160,7 +166,7 @@ export class Duties {
     if (cluster === undefined) return;
     for (const lost of lostNodes({
       nodes,
-      grantedAt: this.#ports.leases.grantedAt,
+      quietSince: this.#ports.leases.quietSince,
       electedAt: this.#ports.leases.electedAt,
       now,
     })) {

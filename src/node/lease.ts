@@ -84,10 +84,13 @@ export class LeaseHolder {
 /** The leader's side: when each node's lease was last granted, forgotten with the leadership. */
 export class LeaseTable {
   readonly #grantedAt = new Map<NodeId, number>();
+  /** From when on a node's silence counts: its last grant, or when it announced itself (it could not ask before). */
+  readonly #quietSince = new Map<NodeId, number>();
   #electedAt = 0;
 
   elected(): void {
     this.#grantedAt.clear();
+    this.#quietSince.clear();
     this.#electedAt = monotonicMs();
   }
 
@@ -96,16 +99,23 @@ export class LeaseTable {
   }
 
   grant(node: NodeId): void {
-    this.#grantedAt.set(node, monotonicMs());
+    const now = monotonicMs();
+    this.#grantedAt.set(node, now);
+    this.#quietSince.set(node, now);
+  }
+
+  /** The log says something new of the node: it has the whole time again to ask for a lease. */
+  announced(node: NodeId): void {
+    this.#quietSince.set(node, monotonicMs());
   }
 
   forget(node: NodeId): void {
     this.#grantedAt.delete(node);
   }
 
-  /** Node -> monotonicMs of its last grant under this leader. */
-  get grantedAt(): ReadonlyMap<NodeId, number> {
-    return this.#grantedAt;
+  /** Node -> monotonicMs since when it has been silent under this leader; absent: since the election. */
+  get quietSince(): ReadonlyMap<NodeId, number> {
+    return this.#quietSince;
   }
 
   /** Milliseconds until the node's lease ends, counted from its grant; 0 when it has none. */

@@ -5,8 +5,8 @@ import type { NodeRow } from "../state/types.ts";
 /** What the leader knows of leases, all times on its monotonic clock. */
 export interface LostInput {
   readonly nodes: readonly NodeRow[];
-  /** The last grant to each node under this leader. */
-  readonly grantedAt: ReadonlyMap<NodeId, number>;
+  /** Since when each node has been silent under this leader: its last grant or announcement. */
+  readonly quietSince: ReadonlyMap<NodeId, number>;
   readonly electedAt: number;
   readonly now: number;
 }
@@ -19,7 +19,7 @@ export function lostNodes(input: LostInput): { readonly node: NodeId; readonly i
   return input.nodes
     .filter((row) => row.state !== "lost")
     .filter((row) => {
-      const since = Math.max(input.grantedAt.get(row.id) ?? input.electedAt, input.electedAt);
+      const since = Math.max(input.quietSince.get(row.id) ?? input.electedAt, input.electedAt);
       return input.now - since >= limits.lostAfterMs;
     })
     .map((row) => ({ node: row.id, incarnation: row.incarnation }));

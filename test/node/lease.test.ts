@@ -102,3 +102,15 @@ describe("the leader's table of leases", () => {
     expect(table.electedAt).toBeGreaterThanOrEqual(first);
   });
 });
+
+describe("a node that comes back after it was declared lost", () => {
+  test("has the whole time again to ask for a lease, counted from its announcement", () => {
+    const table = new LeaseTable();
+    table.elected();
+    expect(table.quietSince.get(nodeId(2))).toBeUndefined(); // silent since the election
+    const before = monotonicMs();
+    table.announced(nodeId(2));
+    expect(table.quietSince.get(nodeId(2))).toBeGreaterThanOrEqual(before);
+    expect(table.isFresh(nodeId(2))).toBe(false); // but it holds no lease
+  });
+});

@@ -10,8 +10,8 @@ import { admin, Cluster } from "../state/support.ts";
 
 describe("lost nodes (J3)", () => {
   const at = (grants: Record<number, number>, electedAt: number, now: number, cluster = Cluster.of(3)): number[] => {
-    const grantedAt = new Map(Object.entries(grants).map(([node, time]) => [nodeId(Number(node)), time]));
-    return lostNodes({ nodes: listNodes(cluster.database), grantedAt, electedAt, now }).map((one) => one.node);
+    const quietSince = new Map(Object.entries(grants).map(([node, time]) => [nodeId(Number(node)), time]));
+    return lostNodes({ nodes: listNodes(cluster.database), quietSince, electedAt, now }).map((one) => one.node);
   };
 
   test("never earlier than 8 s after the last renewal", () => {
@@ -30,7 +30,7 @@ describe("lost nodes (J3)", () => {
     const cluster = Cluster.of(3);
     cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
     expect(at({}, 0, 10_000, cluster)).toEqual([1, 3]);
-    const [first] = lostNodes({ nodes: listNodes(cluster.database), grantedAt: new Map(), electedAt: 0, now: 10_000 });
+    const [first] = lostNodes({ nodes: listNodes(cluster.database), quietSince: new Map(), electedAt: 0, now: 10_000 });
     expect(first).toEqual({ node: nodeId(1), incarnation: "i1" });
   });
 });
