@@ -43,6 +43,7 @@ export async function build(target?: Target): Promise<void> {
     "build",
     "--compile",
     "--format=esm",
+    // `skein version` in 31 ms instead of 57-70 ms (two cores, medians of 15), for 6 MB more.
     "--bytecode",
     "--minify-syntax",
     "--minify-whitespace",
