@@ -15,8 +15,6 @@ export const limits = {
   unroutedWriteMs: 2_000,
   /** A linearizable read waits this long for a leader and for the state to reach the index, then 503. */
   readWaitMs: 5_000,
-  /** A new leader whose own state is further behind than this does not begin its duties; the next term tries again. */
-  applyWaitMs: 10 * 60_000,
   idempotencyKeyLength: 128,
   idempotencyKeepMs: 24 * 3_600_000,
   watchersPerNode: 20_000,

@@ -25,12 +25,19 @@ export interface LeasePorts {
 
 export type LeaseGrant = { readonly kind: "granted"; readonly index: number } | { readonly kind: "lost" };
 
-/** The asking side: one request at a time, a wish that comes meanwhile is served by the next one. */
+/**
+ * The asking side. Wishes that come while a request is under way are served by the next one; a renewal that is due and a new
+ * leader wait for no answer, since the old leader may be frozen: its answer would come when the lease is over. A late
+ * grant is taken all the same, because it is counted from when it was asked for.
+ */
 export class LeaseHolder {
   readonly #ports: LeasePorts;
+  /** The newest run of #ask, which alone goes on asking. */
+  #run = 0;
   #asking = false;
   #wanted = false;
   #endsAt = 0;
+  /** Set between start() and stop(): nothing is asked for before this node knows what it holds. */
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(ports: LeasePorts) {
@@ -38,12 +45,13 @@ export class LeaseHolder {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.want(), limits.leaseRenewMs);
+    this.#timer = setInterval(() => this.renew(), limits.leaseRenewMs);
     this.want();
   }
 
   stop(): void {
     clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Milliseconds left, 0 when there is none. */
@@ -51,14 +59,24 @@ export class LeaseHolder {
     return Math.max(0, this.#endsAt - monotonicMs());
   }
 
+  /** Asks, after the request under way if there is one. */
   want(): void {
+    if (this.#timer === undefined) return;
     this.#wanted = true;
     if (!this.#asking) void this.#ask();
   }
 
+  /** Asks now, whatever is still owed. At most one request per renewal and change of leader is added. */
+  renew(): void {
+    this.#asking = false;
+    this.want();
+  }
+
   async #ask(): Promise<void> {
     this.#asking = true;
-    while (this.#wanted) {
+    this.#run += 1;
+    const run = this.#run;
+    while (this.#wanted && run === this.#run) {
       this.#wanted = false;
       const leader = this.#ports.leader();
       if (leader === nobody) break; // the next tick, or the new leader, asks again
@@ -71,7 +89,7 @@ export class LeaseHolder {
         // Unreachable: the renewal that follows in leaseRenewMs, or the change of leader, is the retry.
       }
     }
-    this.#asking = false;
+    if (run === this.#run) this.#asking = false;
   }
 
   async #take(endsAt: number, index: number): Promise<void> {

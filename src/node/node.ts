@@ -425,14 +425,22 @@ export class Node implements NodeApi {
       this.#duties.stop();
     }
     this.#proposer.onLeadership(leadership.term);
-    if (leadership.leader !== nobody && leadership.leader !== before.leader) this.#lease.want();
+    if (leadership.leader === before.leader && leadership.term === before.term) return;
+    this.#reader.onLeadership();
+    if (leadership.leader !== nobody) this.#lease.renew();
   }
 
   /** Duties begin once the state has everything that earlier leaders committed. */
   async #startDuties(of: number): Promise<void> {
-    const index = await this.#reader.confirm();
-    if (index === undefined || !(await this.#reader.waitApplied(index, monotonicMs() + limits.applyWaitMs))) return;
-    if (this.isLeading && this.#leadership.term === of && !this.#stopping) this.#duties.start();
+    const isDue = (): boolean => this.isLeading && this.#leadership.term === of && !this.#stopping;
+    while (isDue()) {
+      const index = await this.#reader.confirm();
+      const reached = index !== undefined && (await this.#reader.waitApplied(index, monotonicMs() + limits.readWaitMs));
+      if (!isDue()) return;
+      if (reached) return this.#duties.start();
+      // Too many reads wait, or the state is far behind: without duties nothing would be started in this whole term.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   #onRefused(peer: NodeId, reason: string): void {

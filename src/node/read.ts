@@ -30,6 +30,8 @@ export class Reader {
   /** Reads that wait for the next round. */
   #next: Promise<number | undefined> | undefined;
   #underWay: Promise<unknown> | undefined;
+  /** Ends the question that another node has not answered yet. */
+  #abandon: () => void = () => {};
   #ticket = 0;
   readonly #rounds = new Map<number, Round>();
   #appliedWaiters: { readonly index: number; readonly resolve: () => void }[] = [];
@@ -68,6 +70,11 @@ export class Reader {
       this.#ports.readIndex(ticket);
       this.#ports.schedule();
     });
+  }
+
+  /** Another one leads, or nobody: who was asked may be frozen, and those who wait behind it must not share its fate. */
+  onLeadership(): void {
+    this.#abandon();
   }
 
   onReads(reads: readonly ReadReady[]): void {
@@ -123,8 +130,11 @@ export class Reader {
     const leader = this.#ports.leader();
     if (leader === nobody) return undefined;
     if (this.#ports.isLeading()) return this.confirm();
+    const abandoned = new Promise<undefined>((resolve) => {
+      this.#abandon = () => resolve(undefined);
+    });
     try {
-      return await this.#ports.askLeader(leader);
+      return await Promise.race([this.#ports.askLeader(leader), abandoned]);
     } catch {
       return undefined; // unreachable or refused: the loop asks again until its deadline
     }

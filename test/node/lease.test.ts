@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "../../src/node/lease.ts";
@@ -31,16 +31,22 @@ function holder(leader: NodeId = nodeId(1)) {
       lost += 1;
     },
   });
+  started.push(lease);
   return { lease, granted, asked, waits, state, lostCount: () => lost, onAsk: (then: () => void) => (arrived = then) };
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
+const started: LeaseHolder[] = [];
+afterEach(() => {
+  for (const lease of started.splice(0)) lease.stop();
+});
+
 describe("a node's lease", () => {
   test("ends leaseMs after the request was sent, not after the answer came", async () => {
     const { lease, asked, granted } = holder();
     const before = monotonicMs();
-    lease.want();
+    lease.start();
     const sent = monotonicMs();
     await new Promise((resolve) => setTimeout(resolve, 30));
     asked[0]!({ kind: "granted", index: 5 });
@@ -53,7 +59,7 @@ describe("a node's lease", () => {
   test("covers nothing before this node has applied the index that the grant names", async () => {
     const { lease, asked, granted, state, waits } = holder();
     state.applied = 4;
-    lease.want();
+    lease.start();
     asked[0]!({ kind: "granted", index: 5 });
     await settle();
     expect(waits).toEqual([5]);
@@ -62,7 +68,7 @@ describe("a node's lease", () => {
 
   test("a wish during a request is served by a request that starts after it", async () => {
     const { lease, asked, granted } = holder();
-    lease.want();
+    lease.start();
     lease.want();
     expect(asked.length).toBe(1);
     asked[0]!({ kind: "granted", index: 1 });
@@ -76,13 +82,46 @@ describe("a node's lease", () => {
 
   test("without a leader nothing is asked", () => {
     const { lease, asked } = holder(nobody);
-    lease.want();
+    lease.start();
     expect(asked.length).toBe(0);
+  });
+
+  test("is not asked for before the node knows what it holds, nor after it has stopped", async () => {
+    const { lease, asked } = holder();
+    lease.want();
+    lease.renew();
+    expect(asked.length).toBe(0);
+    lease.start();
+    asked[0]!(undefined);
+    await settle();
+    lease.stop();
+    lease.want();
+    lease.renew();
+    expect(asked.length).toBe(1);
+  });
+
+  test("a leader that froze is not waited for: its successor is asked at once, and a late grant still counts from its request", async () => {
+    const { lease, asked, granted } = holder();
+    const before = monotonicMs();
+    lease.start(); // the frozen one owes this answer
+    const sent = monotonicMs();
+    lease.want();
+    expect(asked.length).toBe(1);
+    lease.renew(); // another one leads
+    expect(asked.length).toBe(2);
+    asked[1]!({ kind: "granted", index: 9 });
+    await settle();
+    expect(granted.map((one) => one.index)).toEqual([9]);
+    asked[0]!({ kind: "granted", index: 3 });
+    await settle();
+    expect(granted[1]!.endsAt).toBeGreaterThanOrEqual(before + limits.leaseMs);
+    expect(granted[1]!.endsAt).toBeLessThanOrEqual(sent + limits.leaseMs);
+    expect(asked.length).toBe(2); // the wish was served by the second request
   });
 
   test("a node that was declared lost is told, and gets nothing", async () => {
     const { lease, asked, granted, lostCount } = holder();
-    lease.want();
+    lease.start();
     asked[0]!({ kind: "lost" });
     await settle();
     expect(lostCount()).toBe(1);
