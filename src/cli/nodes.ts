@@ -40,7 +40,7 @@ export function addNodes(program: Command, cli: Cli): void {
   });
   addChange(nodes, cli, {
     name: "rm",
-    description: "remove nodes for good: their work goes to others (a healthy node leaves by `skein leave`)",
+    description: "remove nodes for good, once nothing runs on them (a healthy node leaves by `skein leave`)",
     done: "is removed",
     change: (session, node) => session.client.call("node.remove", { node }),
   });

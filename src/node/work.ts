@@ -1,6 +1,6 @@
 import type { AttemptName, Executor } from "../executor/types.ts";
 import type { NodeId } from "../lib/ids.ts";
-import { assignmentsOf, findAssignment } from "../state/queries.ts";
+import { assignmentsOf, cancelledOn, findAssignment } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Assignment } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
@@ -24,7 +24,13 @@ export class Work {
   /** The state is as new as the cluster's: tells the executor what this node holds after its restart. */
   reconcile(): void {
     this.#reconciled = true;
-    this.#executor.reconcile(this.#view((tx) => assignmentsOf(tx, this.#self)));
+    const { held, cancelled } = this.#view((tx) => ({
+      held: assignmentsOf(tx, this.#self),
+      cancelled: cancelledOn(tx, this.#self),
+    }));
+    this.#executor.reconcile(held);
+    // A cancellation that was applied while this node was away is told by nobody else.
+    if (cancelled.length > 0) this.#executor.stop(cancelled);
   }
 
   onApplied(events: readonly AppliedEvent[]): void {

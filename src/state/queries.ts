@@ -1,5 +1,5 @@
 import { assert } from "../lib/assert.ts";
-import { jobId, type NodeId } from "../lib/ids.ts";
+import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { matchesSelector, parseSelector } from "../lib/selector.ts";
 import { readCounter } from "./tables/counter.ts";
@@ -201,6 +201,16 @@ export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
     if (spec === undefined) specs.set(row.job, (spec = specOf(tx, row.job)));
     return assignmentOf(row, spec);
   });
+}
+
+const selectCancelling = sql(
+  `select task.job, task.task, task.attempt from task join job on job.id = task.job
+   where task.state = 'running' and task.node = ? and job.cancelling = 1 order by task.fence, task.job, task.task`,
+);
+
+/** Of what a node holds: attempts of jobs that are being cancelled. */
+export function cancelledOn(tx: ReadTx, node: NodeId): { job: JobId; task: number; attempt: number }[] {
+  return tx.all(selectCancelling, node);
 }
 
 const selectRunningCounts = sql("select node, count(*) as running from task where state = 'running' group by node");

@@ -94,6 +94,24 @@ describe("joining", () => {
   });
 });
 
+describe("a node that was let in and never came", () => {
+  const silent = { ...joining(2), api: "", peer: "" };
+
+  test("is no target of each_node: nobody knows whether it will ever be there", () => {
+    const cluster = Cluster.of(1);
+    cluster.must("node.join", silent);
+    const job = cluster.submit({ each_node: true });
+    expect(cluster.job(job).counts.queued).toBe(1);
+  });
+
+  test("a request that was kept, of a node removed since, is not let in with its old token", () => {
+    const cluster = Cluster.of(1);
+    cluster.must("node.join", silent);
+    cluster.must("node.remove", { node: "n2" }, admin);
+    expect(cluster.refused("node.join", silent)[0]).toBe("conflict");
+  });
+});
+
 describe("a node's life", () => {
   test("lost is declared once, for the run that fell silent, and its next start makes it up again", () => {
     const cluster = Cluster.of(2);
@@ -116,13 +134,23 @@ describe("a node's life", () => {
     expect(cluster.changes()).toEqual([{ topic: "node", kind: "changed", node: nodeId(2) }]);
   });
 
-  test("a removed node is gone: its work moves on, its token ends, its id is not used again, and it is told so", () => {
+  test("a node that holds work is not removed before that has ended or it is lost: nobody else may start it earlier (J1)", () => {
     const cluster = Cluster.of(2);
-    const job = cluster.submit();
-    cluster.assign(job, 2, [0, 1]);
-    expect(cluster.must("node.remove", { node: "n2" }, admin)).toEqual({ node: nodeId(2), attempts: 1 });
-    expect(cluster.changes()).toContainEqual({ topic: "node", kind: "removed", node: nodeId(2) });
+    const job = cluster.submit({ count: 2 });
+    cluster.assign(job, 2, [0, 1], [1, 1]);
+    cluster.must("node.drain", { node: 2 }, admin);
+    expect(cluster.refused("node.remove", { node: 2 }, admin)[1]).toContain("node n2 holds 2 tasks: drain it");
+    cluster.finish(job, 0, 1, 2);
+    expect(cluster.refused("node.remove", { node: 2 }, admin)[1]).toContain("node n2 holds 1 task:");
+    cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
     expect(cluster.job(job).counts.queued).toBe(1);
+    cluster.must("node.remove", { node: 2 }, admin);
+  });
+
+  test("a removed node is gone: its token ends, its id is not used again, and it is told so", () => {
+    const cluster = Cluster.of(2);
+    expect(cluster.must("node.remove", { node: "n2" }, admin)).toEqual({ node: nodeId(2) });
+    expect(cluster.changes()).toContainEqual({ topic: "node", kind: "removed", node: nodeId(2) });
     expect(findToken(cluster.database, "t-2")?.revoked).toBe(true);
     expect(cluster.refused("node.seen", { node: nodeId(2), ...announcement(2) })[1]).toContain(
       "was removed from this cluster",

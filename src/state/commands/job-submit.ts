@@ -114,7 +114,8 @@ function resolveEachNode(tx: ReadTx, jobs: readonly JobPayload[]): NodeRow[][] |
   let up: NodeRow[] | undefined;
   for (const [position, [, count, , selector]] of jobs.entries()) {
     if (count > 0) continue;
-    up ??= allNodes(tx).filter((node) => node.state === "up");
+    // One that was let in and has not said where it is may never come.
+    up ??= allNodes(tx).filter((node) => node.state === "up" && node.api !== "");
     const terms = parseSelector(selector ?? "");
     const nodes = typeof terms === "string" ? [] : up.filter((node) => matchesSelector(terms, node.labels));
     if (nodes.length === 0) {

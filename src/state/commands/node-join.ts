@@ -40,6 +40,11 @@ export const nodeJoin = command<NodeJoined>()({
         `a node named ${name} is in the cluster already${where}: choose another --name, or remove it first`,
       );
     }
+    if (tokenById(tx, token.id) !== undefined)
+      return refuse(
+        "conflict",
+        "this request to join was used before, by a node that was removed since: make a new one",
+      );
     if (allNodes(tx).length >= limits.nodes)
       return refuse("conflict", `the cluster has ${limits.nodes} nodes, and that is the limit`);
     const id = nodeId(newNodeId(tx));

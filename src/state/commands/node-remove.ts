@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { endAttemptsOf, endPinnedTo } from "../departure.ts";
+import { endPinnedTo } from "../departure.ts";
 import { deleteNode, nodeByReference } from "../tables/node.ts";
+import { runningOn } from "../tables/task.ts";
 import { revokeTokensOf } from "../tables/token.ts";
 import { nodeReference } from "./shapes.ts";
 
@@ -17,7 +18,7 @@ export const nodeRemove = command<NodeRemoved>()({
   tag: 5,
   since: 1,
   right: "nodes:write",
-  doc: "Removes a node for good: its work is given to others, its tokens end, its id is never used again.",
+  doc: "Removes a node for good, once nothing runs on it any more: its tokens end, its id is never used again.",
   input: shape,
   payload: shape,
   route: { method: "DELETE", path: "/v1/nodes/:node", status: 200 },
@@ -25,13 +26,20 @@ export const nodeRemove = command<NodeRemoved>()({
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
     if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
-    const reason = `node ${node.name} was removed`;
-    const attempts = endAttemptsOf(tx, context, node.id, reason);
-    endPinnedTo(tx, context, node.id, reason);
+    // Its lease may go on for seconds: what it runs must not start elsewhere before that is over (J1, J3), which node.lost sees to.
+    const running = runningOn(tx, node.id).length;
+    if (running > 0) {
+      const tasks = running === 1 ? "1 task" : `${running} tasks`;
+      return refuse(
+        "conflict",
+        `node ${node.name} holds ${tasks}: drain it and repeat when they have ended; if it is down, repeat when it is shown as lost, seconds after it fell silent`,
+      );
+    }
+    endPinnedTo(tx, context, node.id, `node ${node.name} was removed`);
     revokeTokensOf(tx, node.id);
     deleteNode(tx, node.id);
     context.changed({ topic: "node", kind: "removed", node: node.id });
     context.changed({ topic: "token", kind: "changed" });
-    return accept({ node: node.id, attempts });
+    return accept({ node: node.id });
   },
 });

@@ -1,0 +1,87 @@
+import { describe, expect, test } from "bun:test";
+import type { AttemptName, Executor } from "../../src/executor/types.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { Work } from "../../src/node/work.ts";
+import { admin, Cluster } from "../state/support.ts";
+
+/** What an executor is told, in order. */
+class Told implements Executor {
+  readonly calls: [what: string, ...attempts: string[]][] = [];
+
+  #note(what: string, attempts: readonly AttemptName[]): void {
+    this.calls.push([what, ...attempts.map(({ job, task, attempt }) => `${job}/${task}.${attempt}`)]);
+  }
+  open = (): Promise<void> => Promise.resolve();
+  reconcile = (held: readonly AttemptName[]): void => this.#note("reconcile", held);
+  assign = (held: readonly AttemptName[]): void => this.#note("assign", held);
+  stop = (names: readonly AttemptName[]): void => this.#note("stop", names);
+  drop = (names: readonly AttemptName[]): void => this.#note("drop", names);
+  lease = (): void => {};
+  onLeaseWanted = (): void => {};
+  running = (): number => 0;
+  close = (): Promise<void> => Promise.resolve();
+}
+
+function rig() {
+  const cluster = Cluster.of(2);
+  const told = new Told();
+  const work = new Work(nodeId(2), told, (query) => query(cluster.database));
+  let seen = cluster.events.length;
+  return {
+    cluster,
+    told,
+    work,
+    /** Hands over what was applied since. */
+    events: () => {
+      work.onApplied(cluster.events.slice(seen));
+      seen = cluster.events.length;
+    },
+  };
+}
+
+describe("what a node is told of its work", () => {
+  test("a job that was cancelled while the node was away is stopped when it is back", () => {
+    const { cluster, told, work, events } = rig();
+    const kept = cluster.submit({ count: 2 });
+    const cancelled = cluster.submit({ count: 2 });
+    cluster.assign(kept, 2, [0, 1]);
+    cluster.assign(cancelled, 2, [0, 1]);
+    cluster.assign(cancelled, 1, [1, 1]);
+    cluster.must("job.cancel", { id: jobId(cancelled) }, admin);
+    events(); // nothing is told before the state is known to be current
+    expect(told.calls).toEqual([]);
+    work.reconcile();
+    expect(told.calls).toEqual([
+      ["reconcile", "1/0.1", "2/0.1"],
+      ["stop", "2/0.1"],
+    ]);
+  });
+
+  test("what was assigned and taken away again before it is heard of is not begun", () => {
+    const { cluster, told, work, events } = rig();
+    work.reconcile();
+    const job = cluster.submit({ count: 2 });
+    cluster.assign(job, 2, [0, 1], [1, 1]);
+    cluster.finish(job, 1, 1, 2);
+    events();
+    expect(told.calls.slice(1)).toEqual([
+      ["assign", "1/0.1"],
+      ["drop", "1/1.1"],
+    ]);
+  });
+
+  test("a node that is declared lost lets go of everything", () => {
+    const { cluster, told, work, events } = rig();
+    work.reconcile();
+    const job = cluster.submit({ count: 2 });
+    cluster.assign(job, 2, [0, 1]);
+    cluster.assign(job, 1, [1, 1]);
+    events();
+    cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+    events();
+    expect(told.calls.slice(1)).toEqual([
+      ["assign", "1/0.1"],
+      ["drop", "1/0.1"],
+    ]);
+  });
+});
