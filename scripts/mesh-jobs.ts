@@ -10,8 +10,10 @@ export interface JobAnswer {
 
 /** A task as GET /v1/jobs/:id/tasks gives it, as far as scripts and tests ask. */
 export interface TaskAnswer {
+  readonly job: number;
   readonly task: number;
   readonly index?: number;
+  readonly target?: string;
   readonly state: string;
   readonly started_at: string | null;
   readonly finished_at: string | null;
@@ -19,8 +21,16 @@ export interface TaskAnswer {
   readonly signal: string | null;
   readonly node: number | null;
   readonly attempt: number;
-  readonly attempts: readonly { readonly attempt: number; readonly node: number; readonly state: string }[];
+  readonly attempts: readonly {
+    readonly attempt: number;
+    readonly node: number;
+    readonly state: string;
+    readonly started_at: string;
+    readonly finished_at: string | null;
+  }[];
+  readonly reason?: string;
   readonly tail: string;
+  readonly log: { readonly bytes: number; readonly sha256: string; readonly nodes: readonly number[] } | null;
 }
 
 /** Submits a spec through `node` and gives the job's id. Throws with the answer when it is refused. */

@@ -24,7 +24,7 @@ async function cancel(session: Session, _flags: object, texts: readonly string[]
       done.push(id);
     } catch (error) {
       if (!(error instanceof ApiError) || (error.code !== "not-found" && error.code !== "conflict")) throw error;
-      output.note(`skein: job ${id}: ${error.message}`, "red");
+      output.note(`skein: ${error.message}`, "red");
       if (code === exit.done) code = endingOf(error).code;
     }
   }

@@ -31,7 +31,7 @@ export function addLogs(program: Command, cli: Cli): void {
       );
     }
     const { job, task } = await parseTask(text, session.findLast);
-    await session.interruptible(async (signal) =>
+    const complete = await session.interruptible(async (signal) =>
       streamOutput(session, job, {
         task,
         follow: flags.follow === true,
@@ -40,6 +40,7 @@ export function addLogs(program: Command, cli: Cli): void {
         signal,
       }),
     );
-    return exit.done;
+    // What is missing lies on a node that does not answer.
+    return complete ? exit.done : exit.unreachable;
   });
 }

@@ -81,7 +81,7 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   const progress = new Progress(io.stderr, `job ${id}`, output.colours);
   const over = new AbortController();
   const signal = AbortSignal.any([outer, over.signal]);
-  const streaming = streamOutput(session, id, {
+  const streaming: Promise<unknown> = streamOutput(session, id, {
     task: undefined,
     follow: true,
     before: () => progress.hide(),

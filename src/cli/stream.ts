@@ -22,16 +22,18 @@ export interface StreamOptions {
 
 /**
  * Writes a job's output: stdout to stdout and stderr to stderr (both to stderr when stdout is for machines). Output of several tasks
- * comes in whole lines, each after its task's number or target. Rejects with the signal's reason.
+ * comes in whole lines, each after its task's number or target. Output that cannot be had is noted, and the rest goes on: false then.
+ * Rejects with the signal's reason.
  */
-export async function streamOutput(session: Session, job: number, options: StreamOptions): Promise<void> {
+export async function streamOutput(session: Session, job: number, options: StreamOptions): Promise<boolean> {
   if (options.task !== undefined) return new OutputWriter(session, options, undefined).all(job, options.task);
   const page = await session.client.tasks(job, { limit: followedMax + 1 });
   const [only] = page.tasks;
   if (page.tasks.length === 1) return new OutputWriter(session, options, undefined).all(job, only!.task);
   const writer = new OutputWriter(session, options, await namesOf(session, job, page.tasks));
   if (!options.follow || page.tasks.length > followedMax) return writer.all(job, undefined);
-  await Promise.all(page.tasks.map((task) => writer.all(job, task.task)));
+  const complete = await Promise.all(page.tasks.map((task) => writer.all(job, task.task)));
+  return complete.every((each) => each);
 }
 
 /** Names of tasks that are about a target; others are called by their number. */
@@ -57,14 +59,18 @@ class OutputWriter {
     this.#names = names;
   }
 
-  async all(job: number, task: number | undefined): Promise<void> {
+  /** False when a part of it cannot be had. */
+  async all(job: number, task: number | undefined): Promise<boolean> {
+    let complete = true;
     const { follow, stream, tail, signal } = this.#options;
     for await (const piece of this.#session.client.logs(job, { task, follow, stream, tail, signal })) {
+      if (piece.kind === "problem") complete = false;
       this.#options.before?.();
       this.#write(piece);
       await this.#session.io.stdout.drained();
     }
     for (const [key, lines] of this.#lines) if (task === undefined || key.startsWith(`${task} `)) lines.end();
+    return complete;
   }
 
   #write(piece: LogPiece): void {

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
-import { runSkein, type Said } from "../../scripts/mesh.ts";
+import { type MeshNode, runSkein, type Said, until } from "../../scripts/mesh.ts";
 
 /** A temporary directory that goes with its scope: `using scratch = temporaryDirectory()`. */
 export function temporaryDirectory(): { readonly path: string } & Disposable {
@@ -24,4 +24,64 @@ export async function skein(
   options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Said> {
   return await runSkein(binary, words, { ...options, env: { XDG_CONFIG_HOME: home, HOME: home, ...options.env } });
+}
+
+/** A command of the binary while it runs, in the context of `node`: its bytes as they come. Kill it, or wait for `exited`. */
+export class Running implements AsyncDisposable {
+  readonly child: Bun.Subprocess<"ignore" | Blob, "pipe", "pipe">;
+  readonly #chunks: Uint8Array[] = [];
+  readonly #read: Promise<void>;
+
+  constructor(node: MeshNode, words: readonly string[], stdin?: string) {
+    const child = Bun.spawn([binary, ...words], {
+      env: {
+        PATH: process.env["PATH"],
+        SKEIN_DATA: node.data,
+        XDG_CONFIG_HOME: node.data,
+        HOME: node.data,
+        ...ownMark(),
+      },
+      stdin: stdin === undefined ? "ignore" : new Blob([stdin]),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    this.child = child;
+    this.#read = (async () => {
+      for await (const chunk of child.stdout) this.#chunks.push(chunk);
+    })();
+  }
+
+  /** All of standard output so far. */
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  /** Waits until standard output contains `text`. */
+  async said(text: string): Promise<void> {
+    await until(
+      () => Promise.resolve(this.bytes.includes(text) ? true : undefined),
+      20_000,
+      () => `"${text}" was not said, but ${JSON.stringify(this.bytes.toString().slice(-500))}`,
+    );
+  }
+
+  /** Its exit code, with all output read. */
+  async ended(): Promise<{ readonly code: number; readonly stdout: Buffer; readonly stderr: string }> {
+    const [code, stderr] = await Promise.all([this.child.exited, new Response(this.child.stderr).text(), this.#read]);
+    return { code, stdout: this.bytes, stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.child.exited;
+  }
+}
+
+/** The mark by which the test runner finds what a file left behind. */
+function ownMark(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      name.startsWith("SKEIN_TEST_") && value !== undefined ? [[name, value]] : [],
+    ),
+  );
 }

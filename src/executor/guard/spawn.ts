@@ -66,6 +66,7 @@ function wrongDirectory(directory: string): string | undefined {
   try {
     return statSync(directory).isDirectory() ? undefined : `dir "${directory}" is not a directory on this node`;
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return `dir "${directory}" does not exist on this node`;
     return `dir "${directory}" cannot be used on this node: ${messageOf(error)}`;
   }
 }
