@@ -13,6 +13,9 @@ export const limits = {
   waitMs: 10 * 60_000,
   /** A write that no leader has been handed yet is kept for this long, then 503. */
   unroutedWriteMs: 2_000,
+  /** Writes of one node's callers without an outcome, and what they weigh; more are answered 429. */
+  pendingWrites: 50_000,
+  pendingWriteBytes: 128 * 1024 * 1024,
   /** A linearizable read waits this long for a leader and for the state to reach the index, then 503. */
   readWaitMs: 5_000,
   idempotencyKeyLength: 128,

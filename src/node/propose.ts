@@ -75,6 +75,10 @@ export class Proposer {
   #gatheredBytes = 0;
   #gatheredReplies: ((proposed: Proposed) => void)[] = [];
   #term = 0;
+  /** Commands without an answer, and the bytes of their batches. */
+  #pending = 0;
+  #pendingBytes = 0;
+  #closed = false;
   /** Runs while something is in flight. */
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
@@ -85,12 +89,14 @@ export class Proposer {
 
   /** Unresolved commands of callers: a measure of load. */
   pending(): number {
-    let count = this.#queue.length;
-    for (const flight of this.#flights.values()) count += flight.waiting.length;
-    return count;
+    return this.#pending;
   }
 
   submit(record: CommandRecord): Promise<Outcome<{ value: unknown; index: number }>> {
+    if (this.#closed) return Promise.resolve({ ok: false, why: stopping });
+    if (this.#pending >= limits.pendingWrites || this.#pendingBytes >= limits.pendingWriteBytes)
+      return Promise.resolve({ ok: false, why: tooManyPending });
+    this.#pending += 1;
     return new Promise((resolve) => {
       this.#queue.push({ record, resolve });
       if (this.#flushScheduled) return;
@@ -107,6 +113,8 @@ export class Proposer {
    * than the plan.
    */
   submitAsLeader(record: CommandRecord): Promise<Outcome<{ value: unknown; index: number }>> {
+    if (this.#closed) return Promise.resolve({ ok: false, why: stopping });
+    this.#pending += 1;
     return new Promise((resolve) => this.#launch([{ record, resolve }], undefined, this.#term));
   }
 
@@ -143,9 +151,11 @@ export class Proposer {
         "too-large",
         `the request takes ${bytes.length} bytes in the log, more than ${limits.entryBytes}: split it`,
       );
+      this.#pending -= waiting.length;
       for (const one of waiting) one.resolve(why);
       return;
     }
+    this.#pendingBytes += bytes.length;
     const flight: Flight = {
       serial: this.#serial,
       bytes,
@@ -186,24 +196,25 @@ export class Proposer {
       (error: unknown) => {
         flight.outstanding -= 1;
         if (!(error instanceof Fault) || error.retry === "unknown") flight.maybeLogged = true;
+        // The leader will never take it: every other one says the same.
+        else if (error.retry === "never" && this.#isUndone(flight))
+          return this.#giveUp(flight, { code: "invalid", message: error.message });
         if (flight.sentTo === leader) flight.sentTo = nobody; // the sweep tries again
+        return undefined;
       },
     );
+  }
+
+  /** Certainly in no log: nobody took it, and nobody who was asked owes an answer. */
+  #isUndone(flight: Flight): boolean {
+    return !flight.maybeLogged && flight.outstanding === 0;
   }
 
   #onHanded(flight: Flight, leader: NodeId, reply: ForwardReply): void {
     flight.outstanding -= 1;
     if (reply.ok) flight.maybeLogged = true;
-    else if (reply.why === "busy" && !flight.maybeLogged) this.#refuseBusy(flight);
+    else if (reply.why === "busy" && this.#isUndone(flight)) this.#giveUp(flight, tooMuchUnsynced);
     else if (flight.sentTo === leader) flight.sentTo = nobody;
-  }
-
-  #refuseBusy(flight: Flight): void {
-    this.#flights.delete(flight.serial);
-    const why = refuse("busy", "the log has too much that is not on a majority's disks yet: repeat the request", {
-      retryAfterMs: 1000,
-    });
-    for (const one of flight.waiting) one.resolve(why);
   }
 
   #gather(batch: Uint8Array, reply: (proposed: Proposed) => void): void {
@@ -262,7 +273,7 @@ export class Proposer {
     for (const batch of outcomes) {
       const flight = this.#flights.get(batch.serial);
       if (flight === undefined) continue;
-      this.#flights.delete(batch.serial);
+      this.#landed(flight);
       flight.waiting.forEach((one, position) => {
         const outcome = batch.outcomes[position]!;
         one.resolve(outcome.ok ? { ok: true, value: { value: outcome.value, index: batch.index } } : outcome);
@@ -279,7 +290,7 @@ export class Proposer {
     const now = monotonicMs();
     for (const flight of this.#flights.values()) {
       const age = now - flight.since;
-      if (!flight.maybeLogged && flight.outstanding === 0 && age > limits.unroutedWriteMs) {
+      if (this.#isUndone(flight) && age > limits.unroutedWriteMs) {
         this.#giveUp(flight, {
           code: "unavailable",
           message: "no leader took the write, nothing was done: repeat it, or ask another node",
@@ -299,20 +310,45 @@ export class Proposer {
   }
 
   #giveUp(flight: Flight, why: Refusal): void {
-    this.#flights.delete(flight.serial);
+    if (!this.#landed(flight)) return; // answered already
     for (const one of flight.waiting) one.resolve({ ok: false, why });
   }
 
+  /** True the first time. */
+  #landed(flight: Flight): boolean {
+    if (!this.#flights.delete(flight.serial)) return false;
+    this.#pending -= flight.waiting.length;
+    this.#pendingBytes -= flight.bytes.length;
+    return true;
+  }
+
+  /** Answers everybody: of what was handed over the outcome is not known, of the rest nothing was done. */
   close(): void {
+    this.#closed = true;
     clearInterval(this.#sweeper);
+    for (const one of this.#queue.splice(0)) one.resolve({ ok: false, why: stopping });
     for (const flight of this.#flights.values()) {
-      this.#giveUp(flight, {
-        code: "unavailable",
-        message: "this node is stopping: ask another one",
-        retryAfterMs: 1000,
-      });
+      const { retry: _, ...unknown } = stopping;
+      this.#giveUp(flight, this.#isUndone(flight) ? stopping : unknown);
     }
   }
 }
 
 const deposed: Refusal = { code: "unavailable", message: "this node does not lead any more" };
+
+const stopping: Refusal = {
+  code: "unavailable",
+  message: "this node is stopping: ask another one",
+  retryAfterMs: 1000,
+  retry: "safe",
+};
+
+const tooMuchUnsynced = refuse(
+  "busy",
+  "the log has too much that is not on a majority's disks yet: repeat the request",
+  { retryAfterMs: 1000 },
+).why;
+
+const tooManyPending = refuse("busy", "this node has too many writes under way: repeat the request, or ask another", {
+  retryAfterMs: 1000,
+}).why;

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
-import { accept, type Outcome } from "../../src/lib/outcome.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { accept, type Outcome, refuse } from "../../src/lib/outcome.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { type ForwardReply, Proposer } from "../../src/node/propose.ts";
 import type { Proposed } from "../../src/raft/types.ts";
@@ -193,6 +194,67 @@ describe("proposing", () => {
     await w.turn();
     expect(seen.answer?.ok === false && seen.answer.why.code).toBe("busy");
     expect(w.entries).toEqual([]);
+  });
+
+  test("a busy leader's refusal is no proof while the one before it owes an answer", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const seen = w.submit();
+    await w.turn();
+    w.leads(nodeId(3)); // node 2 is frozen: it may have logged the batch, and node 3 may have got it from there
+    await w.turn();
+    w.forwarded[1]!.settle.resolve({ ok: false, why: "busy" });
+    await w.turn();
+    expect(seen.answer).toBeUndefined();
+    w.applied(decodeBatch(w.forwarded[0]!.bytes).serial, 1);
+    await w.turn();
+    expect(seen.answer).toEqual(accept({ value: 0, index: 7 }));
+  });
+
+  test("what the leader will never take is answered at once, with its reason", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const seen = w.submit();
+    await w.turn();
+    w.forwarded[0]!.settle.reject(new Fault("peer-refused", "task.finish was forwarded in a wrong shape", "never"));
+    await w.turn();
+    expect(seen.answer).toEqual(refuse("invalid", "task.finish was forwarded in a wrong shape"));
+    expect(w.proposer.pending()).toBe(0);
+  });
+
+  test("too many writes under way are refused as busy, and there is room again when some have ended (L1)", async () => {
+    const w = world();
+    w.leads(w.self);
+    const all = Array.from({ length: limits.pendingWrites + 1 }, () => w.submit(0));
+    await w.turn();
+    expect(all.filter((one) => one.answer !== undefined)).toEqual([all.at(-1)!]);
+    expect(all.at(-1)!.answer?.ok === false && all.at(-1)!.answer).toMatchObject({ why: { code: "busy" } });
+    expect(w.proposer.pending()).toBe(limits.pendingWrites);
+    const [first] = w.batches();
+    w.applied(first!.serial, first!.commands.length);
+    const next = w.submit(0);
+    await w.turn();
+    expect(next.answer).toBeUndefined();
+    expect(w.proposer.pending()).toBe(limits.pendingWrites - first!.commands.length + 1);
+  });
+
+  test("when the node stops every caller is answered: what was handed over as unknown, the rest as not done", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const handed = w.submit();
+    await w.turn();
+    w.forwarded[0]!.settle.resolve({ ok: true });
+    await w.turn();
+    const queued = w.submit();
+    w.proposer.close();
+    const late = w.submit();
+    await w.turn();
+    const retries = [handed, queued, late].map((one) => (one.answer?.ok === false ? one.answer.why : undefined));
+    expect(retries.map((why) => [why?.code, why?.retry])).toEqual([
+      ["unavailable", undefined],
+      ["unavailable", "safe"],
+      ["unavailable", "safe"],
+    ]);
   });
 
   test("serials of two starts never meet, and the floor never passes what is still open", async () => {
