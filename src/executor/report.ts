@@ -1,3 +1,4 @@
+import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
 import type { Report } from "../state/types.ts";
 import { reportBytes } from "./guard/frames.ts";
@@ -12,6 +13,8 @@ export class Reporter {
   readonly #options: Pick<ExecutorOptions, "report" | "log">;
   readonly #onReported: (reports: readonly Report[]) => void;
   readonly #waiting = new Map<string, Report>();
+  /** Of those that wait: refused together with others, or ("bare") by themselves. */
+  readonly #suspects = new Map<string, "whole" | "bare">();
   #flushing = false;
   #closed = false;
 
@@ -22,7 +25,7 @@ export class Reporter {
   }
 
   add(reports: readonly Report[]): void {
-    for (const report of reports) this.#waiting.set(attemptKey(report), report);
+    for (const report of reports) this.#waiting.set(attemptKey(report), bounded(report));
     if (!this.#flushing && !this.#closed) void this.#flush();
   }
 
@@ -44,9 +47,12 @@ export class Reporter {
       try {
         await this.#options.report(batch);
         failures = 0;
-        for (const report of batch) this.#waiting.delete(attemptKey(report));
-        this.#onReported(batch);
+        this.#settle(batch);
       } catch (error) {
+        if (error instanceof Fault && error.retry === "never") {
+          this.#onRefused(batch, error.message);
+          continue;
+        }
         failures += 1;
         if (failures === 1) {
           const message = error instanceof Error ? error.message : String(error);
@@ -60,8 +66,41 @@ export class Reporter {
     this.#flushing = false;
   }
 
-  /** The oldest results, as many as one entry may hold. */
+  #settle(batch: readonly Report[]): void {
+    for (const report of batch) {
+      this.#waiting.delete(attemptKey(report));
+      this.#suspects.delete(attemptKey(report));
+    }
+    this.#onReported(batch);
+  }
+
+  /**
+   * The log does not take these, now or later. One bad result must not hold up the others, and its task must end even if the
+   * result cannot be told (J2): so they are sent one by one, and what is refused alone is replaced by the bare fact of its end.
+   */
+  #onRefused(batch: readonly Report[], why: string): void {
+    const [report] = batch;
+    if (report === undefined || batch.length > 1) {
+      for (const one of batch) this.#suspects.set(attemptKey(one), "whole");
+      return;
+    }
+    const key = attemptKey(report);
+    this.#options.log("error", `the result of attempt ${key} was refused: ${why}`);
+    if (this.#suspects.get(key) === "bare") {
+      this.#settle(batch); // there is nothing else to try
+      return;
+    }
+    this.#suspects.set(key, "bare");
+    if (this.#waiting.has(key)) this.#waiting.set(key, bareReport(report, why));
+  }
+
+  /** A suspect alone, or the oldest results, as many as one entry may hold. */
   #nextBatch(): Report[] {
+    for (const key of this.#suspects.keys()) {
+      const suspect = this.#waiting.get(key);
+      if (suspect !== undefined) return [suspect];
+      this.#suspects.delete(key); // forgotten meanwhile
+    }
     const batch: Report[] = [];
     let room: number = limits.reportBytes;
     for (const report of this.#waiting.values()) {
@@ -74,3 +113,18 @@ export class Reporter {
 }
 
 const firstRetryMs = 50;
+
+/** Reasons may quote what people wrote, at any length. */
+function bounded(report: Report): Report {
+  const { reason } = report;
+  if (reason === undefined || reason.length <= limits.reasonLength) return report;
+  return { ...report, reason: `${reason.slice(0, limits.reasonLength - 1)}…` };
+}
+
+function bareReport({ job, task, attempt, startedAt, finishedAt }: Report, why: string): Report {
+  return bounded({
+    ...{ job, task, attempt, startedAt, finishedAt, exitCode: null, signal: null },
+    ...{ state: "failed", reason: `its result was refused by the log: ${why}` },
+    ...{ tail: new Uint8Array(0), log: undefined },
+  });
+}

@@ -20,7 +20,10 @@ export interface ExecutorOptions {
   readonly dataDir: string;
   /** How to start the guard: argv of this very program, e.g. [execPath, "guard", "--data", dir]. */
   readonly guardCommand: readonly string[];
-  /** Reports go here, in batches; the promise settles when they are in the log (or refused as out of date). */
+  /**
+   * Reports go here, in batches; the promise settles when they are in the log (or refused as out of date). It fails with a Fault: "never"
+   * says that the log will not take them as they are, anything else that they are to be sent again.
+   */
   report(reports: readonly Report[]): Promise<void>;
   /** Attempts that run longer than limits' start delay are announced once, so that started_at is known. */
   started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;

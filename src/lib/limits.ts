@@ -49,6 +49,8 @@ export const limits = {
   logKeepBytes: 64 * 1024 * 1024,
   lostRetries: 10,
   reportBytes: 1024 * 1024,
+  /** Of the words that say why an attempt ended as it did. */
+  reasonLength: 4096,
   assignmentsPerEntry: 1024,
   expirePerEntry: 500,
 

@@ -634,9 +634,10 @@ export class Node implements NodeApi {
   /** task.finish: settles when the reports are in the log; the executor keeps and repeats what was not. */
   async #report(reports: readonly Report[]): Promise<void> {
     const outcome = await this.#propose("task.finish", { node: this.id, reports: [...reports] });
-    if (!outcome.ok && (outcome.why.code === "unavailable" || outcome.why.code === "busy")) {
-      throw new Fault("peer-unreachable", outcome.why.message, "safe"); // reports are fenced by their attempt: repeat freely
-    }
+    if (outcome.ok) return;
+    // Reports are fenced by their attempt: what may have been logged is repeated freely.
+    const { code, message } = outcome.why;
+    throw new Fault("peer-refused", message, code === "unavailable" || code === "busy" ? "safe" : "never");
   }
 
   #started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void {

@@ -23,7 +23,7 @@ const report = z.strictObject({
   signal: z.string().max(32).nullable(),
   reason: z
     .string()
-    .max(4096)
+    .max(limits.reasonLength)
     .nullish()
     .transform((reason) => reason ?? undefined),
   startedAt: instant,
