@@ -1,20 +1,28 @@
 /**
  * How many jobs a second does a three-node mesh on loopback accept, fsync on? Single jobs at 256 connections against batches of 200, in turns;
- * beside them the bound: how often this disk commits (bench/commit.ts).
+ * beside them, where it is installed, three etcd members under the same client. The bound below both is bench/commit.ts.
  *
  * `npm run bench -- submit [--rounds=5] [--seconds=5] [--connections=256] [--batch=200] [--nodes=3]`
  */
 import { Mesh } from "../scripts/mesh.ts";
+import { etcdPuts, etcdVersion } from "./etcd.ts";
 import { benchVerb, compare, option, printMachine } from "./harness.ts";
 
 const seconds = option("seconds", 5);
 const connections = option("connections", 256);
 const batch = option("batch", 200);
 await printMachine();
+const peer = etcdVersion();
+console.log(peer === undefined ? "peer      none: etcd is not installed here" : `peer      ${peer}`);
 await compare(
   [
     { name: `single jobs, ${connections} connections`, measure: () => submit(1, connections) },
     { name: `batches of ${batch}, 16 connections`, measure: () => submit(batch, 16) },
+    ...(peer === undefined
+      ? []
+      : [
+          { name: `etcd puts of 200 bytes, ${connections} connections`, measure: () => etcdPuts(connections, seconds) },
+        ]),
   ],
   option("rounds", 5),
 );
