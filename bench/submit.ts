@@ -5,7 +5,7 @@
  * `npm run bench -- submit [--rounds=5] [--seconds=5] [--connections=256] [--batch=200] [--nodes=3]`
  */
 import { Mesh } from "../scripts/mesh.ts";
-import { etcdPuts, etcdVersion } from "./etcd.ts";
+import { etcdPuts, etcdVersion } from "./peers/etcd.ts";
 import { benchVerb, compare, option, printMachine } from "./harness.ts";
 
 const seconds = option("seconds", 5);

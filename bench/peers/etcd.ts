@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { until } from "../scripts/mesh.ts";
-import { run, tool } from "../scripts/steps.ts";
+import { until } from "../../scripts/mesh.ts";
+import { run, tool } from "../../scripts/steps.ts";
 
 /** "etcd Version: 3.4.23", or undefined when there is no etcd on the path. */
 export function etcdVersion(): string | undefined {
@@ -46,7 +46,7 @@ export async function etcdPuts(connections: number, seconds: number): Promise<Re
     );
     const body = JSON.stringify({ key: base64("a key like a job's"), value: base64("x".repeat(200)) });
     const load = { origins: [`http://127.0.0.1:${leader}`], path: "/v3/kv/put", body, connections, seconds };
-    const said = await run(tool("bun"), ["bench/http-load.ts", JSON.stringify(load)], {
+    const said = await run(tool("bun"), ["bench/peers/http-load.ts", JSON.stringify(load)], {
       timeoutMs: (seconds + 30) * 1000,
     });
     if (said.code !== 0) throw new Error(said.output);

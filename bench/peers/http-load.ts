@@ -1,8 +1,8 @@
 /**
  * The HTTP client of `skein bench submit` against any server, so that a peer is measured by the same client in the same run. Runs in bun:
- * `bun bench/http-load.ts '{"origins":[…],"path":"/…","body":"…","connections":256,"seconds":5}'` prints one JSON object.
+ * `bun bench/peers/http-load.ts '{"origins":[…],"path":"/…","body":"…","connections":256,"seconds":5}'` prints one JSON object.
  */
-import { makeLoad } from "../src/cli/http-load.ts";
+import { makeLoad } from "../../src/cli/http-load.ts";
 
 const { origins, path, body, connections, seconds } = JSON.parse(process.argv[2]!) as {
   origins: string[];
