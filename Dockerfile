@@ -12,7 +12,7 @@ RUN SKEIN_COMMIT="$SKEIN_COMMIT" npm run build
 
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates openssh-client \
+ && apt-get install -y --no-install-recommends ca-certificates openssh-client tini \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 7400 --create-home --home-dir /var/lib/skein skein
 COPY --from=build /src/dist/skein /usr/local/bin/skein
@@ -24,5 +24,6 @@ EXPOSE 7400 7401
 # Asks the node itself by the context that `up` leaves in its data directory; exits 5 when it does not answer.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["skein", "cluster", "status", "-o", "quiet"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["skein"]
+# An init reaps what orphaned grandchildren of tasks leave behind: the node would be process 1 otherwise.
+ENTRYPOINT ["tini", "--", "skein"]
 CMD ["up"]
