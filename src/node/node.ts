@@ -8,7 +8,7 @@ import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import { ownLevel } from "../state/levels.ts";
-import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes, totals } from "../state/queries.ts";
+import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes, totals, wasRemoved } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
@@ -66,7 +66,7 @@ export interface NodeParts {
 
 export type TransportHooks = Pick<
   TransportOptions,
-  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused"
+  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved"
 >;
 export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started">;
 
@@ -138,7 +138,8 @@ export class Node implements NodeApi {
       onDisconnected: (peer) => this.#driver.disconnected(peer),
       onConnected: (peer) => this.#driver.connected(peer),
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
-      onRefused: (peer, reason) => this.#onRefused(peer, reason),
+      onRefused: (peer, reason, removed) => this.#onRefused(peer, reason, removed),
+      wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
     });
     this.#proposer = new Proposer(
       {
@@ -443,7 +444,8 @@ export class Node implements NodeApi {
     }
   }
 
-  #onRefused(peer: NodeId, reason: string): void {
+  #onRefused(peer: NodeId, reason: string, removed: boolean): void {
+    if (removed && !this.#stopping) return this.#parts.onRemoved(reason);
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
   }
 

@@ -87,6 +87,11 @@ export function findNode(tx: ReadTx, idOrName: string | number): NodeRow | undef
   return nodeByReference(tx, idOrName);
 }
 
+/** The id was given to a node that is no member any more. */
+export function wasRemoved(tx: ReadTx, node: NodeId): boolean {
+  return node < readCounter(tx).next_node && findNode(tx, node) === undefined;
+}
+
 /** The token's row, revoked and expired ones included: the caller judges it. */
 export function findToken(tx: ReadTx, id: string): TokenRow | undefined {
   return tokenById(tx, id);

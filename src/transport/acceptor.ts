@@ -32,6 +32,7 @@ export type IncomingSocket = ServerWebSocket<Incoming>;
 export interface AcceptorOptions {
   readonly identity: PeerIdentity;
   isMember(node: NodeId): boolean;
+  wasRemoved(node: NodeId): boolean;
   onAccepted(peer: NodeId, channel: Channel): void;
   /** A frame of a peer that has proven who it is. False when it makes no sense: the socket is closed. */
   onFrame(socket: IncomingSocket, peer: NodeId, frame: Uint8Array): boolean;
@@ -145,6 +146,13 @@ export class Acceptor {
     if ("reason" in checked) return this.#reject(socket, checked);
     const { hello } = checked;
     if (!this.#options.isMember(hello.node)) {
+      if (this.#options.wasRemoved(hello.node)) {
+        return this.#reject(socket, {
+          reason: `node ${hello.node} was removed from the cluster`,
+          final: true,
+          removed: true,
+        });
+      }
       // Our list may lag behind the log: it may try again.
       return this.#reject(socket, { reason: `node ${hello.node} is not a member that it knows of`, final: false });
     }

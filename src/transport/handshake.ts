@@ -41,12 +41,13 @@ export type Greeting =
       readonly level: number;
       readonly mac: Uint8Array;
     }
-  | { readonly kind: "refused"; readonly reason: string; readonly final: boolean };
+  | ({ readonly kind: "refused" } & Rejection);
 
-/** Why a peer is not let in; `final`: trying again will not help. */
+/** Why a peer is not let in; `final`: trying again will not help; `removed`: it was a member, and never will be again. */
 export interface Rejection {
   readonly reason: string;
   readonly final: boolean;
+  readonly removed?: boolean;
 }
 
 /** Random bytes that the other side must answer for, so that no proof can be used twice. */
@@ -62,7 +63,7 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
     case "welcome":
       return encode([2, greeting.node, greeting.incarnation, greeting.level, greeting.mac]);
     case "refused":
-      return encode([3, greeting.reason, greeting.final]);
+      return encode([3, greeting.reason, greeting.final, greeting.removed === true]);
     default:
       return unreachable(greeting, "greeting to send");
   }
@@ -83,7 +84,7 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
         mac: binary(rest[3]),
       };
     case 3:
-      return { kind: "refused", reason: text(rest[0]), final: rest[1] === true };
+      return { kind: "refused", reason: text(rest[0]), final: rest[1] === true, removed: rest[2] === true };
     default:
       throw malformed("kind of greeting");
   }

@@ -4,6 +4,7 @@ import type { Message } from "../raft/types.ts";
 import { encodeEntries, encodeMessages } from "./frames.ts";
 import { Caller } from "./rpc.ts";
 import { PeerSocket } from "./socket.ts";
+import type { Rejection } from "./handshake.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
 /** Counted over all peers; see Transport.stats. */
@@ -17,7 +18,7 @@ export interface Counters {
 export interface LinkEvents {
   connected(): void;
   disconnected(): void;
-  refused(channel: Channel, reason: string, final: boolean): void;
+  refused(channel: Channel, rejection: Rejection): void;
 }
 
 /** What this node says to one peer: three dialed sockets, the raft messages of this turn, and the requests under way. */
@@ -43,7 +44,7 @@ export class Link {
       },
       // Nothing is said on it in this direction: what a peer has to say travels on the socket that it opened.
       onFrame: () => void counters.rejected++,
-      onRefused: (reason, final) => events.refused("raft", reason, final),
+      onRefused: (rejection) => events.refused("raft", rejection),
     });
     const asking = (channel: "rpc" | "bulk"): { socket: PeerSocket; caller: Caller } => {
       const socket: PeerSocket = new PeerSocket({
@@ -52,7 +53,7 @@ export class Link {
         onOpen: () => caller.opened(),
         onClosed: () => caller.closed(),
         onFrame: (frame) => this.#onAnswer(socket, caller, frame),
-        onRefused: (reason, final) => events.refused(channel, reason, final),
+        onRefused: (rejection) => events.refused(channel, rejection),
       });
       const caller = new Caller(socket, `node ${peer}`);
       return { socket, caller };

@@ -28,6 +28,7 @@ export class Peers implements Transport {
     this.#acceptor = new Acceptor({
       identity: options.identity,
       isMember: (node) => this.#members.has(node),
+      wasRemoved: (node) => options.wasRemoved(node),
       onAccepted: (peer) => this.#links.get(peer)?.wake(),
       onFrame: (socket, peer, frame) => this.#onFrame(socket, peer, frame),
       onClosed: (peer, channel) => {
@@ -113,12 +114,12 @@ export class Peers implements Transport {
         this.#options.onConnected(peer);
       },
       disconnected: () => this.#disconnected(peer),
-      refused: (channel, reason, final) => {
+      refused: (channel, { reason, final, removed = false }) => {
         // The three channels are refused for the same reason: the raft one speaks for all.
         const key = `${peer}/raft`;
         if (channel !== "raft" || this.#told.get(key) === reason) return;
         this.#told.set(key, reason);
-        if (final) this.#options.onRefused(peer, reason);
+        if (final) this.#options.onRefused(peer, reason, removed);
         else this.#options.log("info", `node ${peer} at ${address} does not let this node in yet: ${reason}`);
       },
     });

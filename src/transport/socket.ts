@@ -3,7 +3,14 @@ import { monotonicMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import { checkWelcome, decodeGreeting, handshakeTimeoutMs, makeHello, type Hello } from "./handshake.ts";
+import {
+  checkWelcome,
+  decodeGreeting,
+  handshakeTimeoutMs,
+  makeHello,
+  type Hello,
+  type Rejection,
+} from "./handshake.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
 /**
@@ -30,7 +37,7 @@ export interface SocketOptions {
   readonly onFrame: (frame: Uint8Array) => void;
   /** Also after a dial that failed; `wasOpen` tells them apart. Not called for close(). */
   readonly onClosed: (wasOpen: boolean) => void;
-  readonly onRefused: (reason: string, final: boolean) => void;
+  readonly onRefused: (rejection: Rejection) => void;
   readonly onMalformed: () => void;
 }
 
@@ -148,13 +155,13 @@ export class PeerSocket {
       }
       case "refused":
         this.#refused = greeting.final;
-        this.#options.onRefused(greeting.reason, greeting.final);
+        this.#options.onRefused(greeting);
         this.#drop(socket);
         break;
       case "welcome":
         if (this.#hello === undefined || !checkWelcome(greeting, identity, this.#hello)) {
           this.#refused = true;
-          this.#options.onRefused("it cannot prove that it has the cluster key", true);
+          this.#options.onRefused({ reason: "it cannot prove that it has the cluster key", final: true });
           this.#drop(socket);
           break;
         }

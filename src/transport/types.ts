@@ -26,8 +26,10 @@ export interface TransportOptions {
   onConnected(peer: NodeId): void;
   /** Answers an rpc of `peer` (channels rpc and bulk). A thrown Fault or Error travels back as peer-refused with its message. */
   onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown>;
-  /** A handshake was refused for good (other cluster, removed node, level too high). */
-  onRefused(peer: NodeId, reason: string): void;
+  /** A handshake was refused for good (other cluster, removed node, level too high). `removed`: this node is no member any more. */
+  onRefused(peer: NodeId, reason: string, removed: boolean): void;
+  /** This node was a member once and is none any more, as the log has it; ids are never given twice. */
+  wasRemoved(node: NodeId): boolean;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 

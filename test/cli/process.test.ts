@@ -12,7 +12,7 @@ process.exit(await runCli(process.argv.slice(1), process.env, processIo(), { ver
 
 function spawn(served: ServedMesh, argv: readonly string[]) {
   return Bun.spawn([process.execPath, "-e", program, "--", ...argv], {
-    env: { ...served.env, HOME: "/nonexistent", PATH: process.env["PATH"] },
+    env: { ...served.env, PATH: process.env["PATH"] },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

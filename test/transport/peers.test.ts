@@ -221,6 +221,14 @@ test("a node that is not known yet is let in once it is", async () => {
   await two.next("connected 1");
 });
 
+test("a node that was removed is told so, and not that it may come back later", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  one.removed.add(2);
+  two.knows({ id: 1, address: one.address });
+  await two.next("removed by 1: node 2 was removed from the cluster");
+});
+
 test("an acceptor that cannot prove the cluster key is not talked to", async () => {
   const server = Bun.serve({
     hostname: "127.0.0.1",

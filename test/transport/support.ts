@@ -23,6 +23,7 @@ export class Station {
   /** "connected 2", "disconnected 2", "refused 2: why". */
   readonly events: string[] = [];
   readonly logs: string[] = [];
+  readonly removed = new Set<number>();
   answer: (peer: NodeId, method: string, body: unknown) => Promise<unknown> = (_peer, _method, body) =>
     Promise.resolve(body);
   #waiting: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
@@ -34,7 +35,9 @@ export class Station {
       onMessage: (message) => this.#happened(() => this.messages.push(message)),
       onConnected: (peer) => this.#happened(() => this.events.push(`connected ${peer}`)),
       onDisconnected: (peer) => this.#happened(() => this.events.push(`disconnected ${peer}`)),
-      onRefused: (peer, reason) => this.#happened(() => this.events.push(`refused ${peer}: ${reason}`)),
+      onRefused: (peer, reason, removed) =>
+        this.#happened(() => this.events.push(`${removed ? "removed by" : "refused"} ${peer}: ${reason}`)),
+      wasRemoved: (node) => this.removed.has(node),
       onRequest: (peer, method, body) => this.answer(peer, method, body),
       log: (_level, message) => this.#happened(() => this.logs.push(message)),
     });
