@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
@@ -20,6 +20,7 @@ import { expectFree } from "../transport/port.ts";
 import { type Context, readContext, writeContext, writeContexts } from "./context.ts";
 import { fingerprint, hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
 import { askToJoin, type JoinRequest } from "./join.ts";
+import { type Joining, readJoining, removeJoining, writeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { Node } from "./node.ts";
 import { monotonicMs } from "../lib/clock.ts";
@@ -82,7 +83,7 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
   try {
     const found = readIdentity(directory.path);
     if (found === undefined && readContext(directory.path) !== undefined) throw withoutIdentity(directory.path);
-    const member = found === undefined ? await enter(options) : resume(found, options);
+    const member = found === undefined ? await enter(options, directory.path) : resume(found, options, directory.path);
     if (!member.ok) {
       directory.close();
       return member;
@@ -103,6 +104,15 @@ function withoutIdentity(dataDir: string): Fault {
   );
 }
 
+/** A member whose votes and acknowledgements are forgotten must not vote and acknowledge again (D1, D4). */
+function withoutLog(dataDir: string): Fault {
+  return new Fault(
+    "data",
+    `${dataDir} is a member's, but its log.db is gone: restore it, or remove the whole data directory and the node from the cluster ('skein nodes rm'), and join again as a new one`,
+    "never",
+  );
+}
+
 interface Member {
   readonly kind: Booted["kind"];
   readonly identity: Identity;
@@ -111,9 +121,9 @@ interface Member {
 }
 
 /** Data of a cluster: goes on as that member, unless the token names another cluster. */
-function resume(identity: Identity, options: BootOptions): Outcome<Member> {
-  const token = options.joinToken === undefined ? undefined : parseJoinToken(options.joinToken);
-  if (token !== undefined && typeof token !== "string" && token.fingerprint !== fingerprint(identity.clusterKey)) {
+function resume(identity: Identity, options: BootOptions, dataDir: string): Outcome<Member> {
+  const joins = options.joinToken === undefined ? undefined : parseJoinToken(options.joinToken);
+  if (joins !== undefined && typeof joins !== "string" && joins.fingerprint !== fingerprint(identity.clusterKey)) {
     return refuse(
       "conflict",
       `${options.dataDir} belongs to cluster ${identity.cluster}, the token to another one: use another --data, or 'skein leave' there first`,
@@ -125,11 +135,14 @@ function resume(identity: Identity, options: BootOptions): Outcome<Member> {
       `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}, --join is not needed`,
     );
   }
-  return accept({ kind: "resumed", identity, token: undefined });
+  if (!existsSync(join(dataDir, "log.db"))) throw withoutLog(dataDir);
+  // Killed after it became a member and before its context was written.
+  const token = readContext(dataDir) === undefined ? readJoining(dataDir)?.token : undefined;
+  return accept({ kind: "resumed", identity, token });
 }
 
-function enter(options: BootOptions): Promise<Outcome<Member>> | Outcome<Member> {
-  return options.join.length === 0 ? found(options) : enterByToken(options);
+function enter(options: BootOptions, dataDir: string): Promise<Outcome<Member>> | Outcome<Member> {
+  return options.join.length === 0 ? found(options) : enterByToken(options, dataDir);
 }
 
 /** A cluster of one. What makes it exist for others is its first entry, cluster.create. */
@@ -156,7 +169,7 @@ const askMsMin = 1_000;
 const askMsMax = 10_000;
 
 /** Asks the given addresses in turn until one admits or refuses this node; unreachable ones are tried again for `joinTimeoutMs`. */
-async function enterByToken(options: BootOptions): Promise<Outcome<Member>> {
+async function enterByToken(options: BootOptions, dataDir: string): Promise<Outcome<Member>> {
   if (options.joinToken === undefined) {
     return refuse(
       "unauthorized",
@@ -166,43 +179,40 @@ async function enterByToken(options: BootOptions): Promise<Outcome<Member>> {
   const token = parseJoinToken(options.joinToken);
   if (typeof token === "string") return refuse("unauthorized", token);
   for (const address of [options.api ?? defaultApi, options.peer ?? defaultPeer]) expectFree(address);
-  const api = newApiToken();
-  const request: JoinRequest = {
-    name: options.name ?? hostname(),
-    incarnation: randomBytes(8).toString("hex"),
-    labels: options.labels,
-    slots: options.slots,
-    ioTasks: options.ioTasks,
-    level: ownLevel,
-    version: options.version,
-    votersWanted: options.voters,
-    apiToken: { id: api.id, hash: api.hash },
-  };
-  let named = request;
+  const kept = readJoining(dataDir);
+  let isKept = kept !== undefined && (options.name === undefined || options.name === kept.name);
+  let joining = isKept ? kept! : newJoining(options.name ?? hostname());
+  let isRenamed = false;
+  writeJoining(dataDir, joining);
   const deadline = monotonicMs() + options.joinTimeoutMs;
   for (let round = 1; ; round++) {
     const causes: string[] = [];
     for (const address of options.join) {
-      const asked = await ask(address, token, named, Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs())));
+      const timeoutMs = Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs()));
+      const asked = await ask(address, token, requestOf(joining, options), timeoutMs);
       if (asked.ok) {
         const { node, cluster, clusterKey, peers } = asked.value;
         const identity = {
           version: 1,
           cluster,
           node,
-          name: named.name,
+          name: joining.name,
           clusterKey,
           starts: 0,
           api: "",
           peer: "",
           peers,
         } as const;
-        return accept({ kind: "joined", identity, token: api.text });
+        return accept({ kind: "joined", identity, token: joining.token });
       }
       const { code, message } = asked.why;
-      if (code === "conflict" && options.name === undefined && named === request) {
-        // The host's name was only a default, and a live node has it: several nodes on one host.
-        named = { ...request, name: `${request.name}-${randomBytes(2).toString("hex")}` };
+      if (code === "conflict" && (isKept || (options.name === undefined && !isRenamed))) {
+        // What an earlier start asked with may be out of date. Or the host's name, only a default, is a live node's: several on one host.
+        isRenamed = !isKept;
+        const name = options.name ?? hostname();
+        joining = newJoining(isKept ? name : `${name}-${randomBytes(2).toString("hex")}`);
+        isKept = false;
+        writeJoining(dataDir, joining);
         round = 0;
         causes.length = 0;
         break;
@@ -227,6 +237,26 @@ async function enterByToken(options: BootOptions): Promise<Outcome<Member>> {
   }
 }
 
+function newJoining(name: string): Joining {
+  return { name, incarnation: randomBytes(8).toString("hex"), token: newApiToken().text };
+}
+
+function requestOf({ name, incarnation, token }: Joining, options: BootOptions): JoinRequest {
+  const parsed = parseApiToken(token);
+  assert(parsed !== undefined, "joining.json holds a token of this form");
+  return {
+    name,
+    incarnation,
+    labels: options.labels,
+    slots: options.slots,
+    ioTasks: options.ioTasks,
+    level: ownLevel,
+    version: options.version,
+    votersWanted: options.voters,
+    apiToken: { id: parsed.id, hash: hashSecret(parsed.secret) },
+  };
+}
+
 async function ask(
   address: string,
   token: Exclude<ReturnType<typeof parseJoinToken>, string>,
@@ -248,11 +278,6 @@ async function run(
 ): Promise<Booted> {
   const dataDir = directory.path;
   let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
-  // Before anything is proposed under it: a number of starts is never used twice, so (node, serial) is not either.
-  if (member.kind !== "created") writeIdentity(dataDir, identity);
-  // The token of a node that has just joined exists nowhere else. Its addresses are known, and told to others, further below.
-  if (member.token !== undefined) writeContext(dataDir, { ...contextOf(identity, member.token), addrs: [] });
-
   const parts = await open(options, dataDir, identity, member.kind);
   const { node } = parts;
   const stop = async (): Promise<void> => {
@@ -263,6 +288,12 @@ async function run(
   };
   let served: Served | undefined;
   try {
+    // After log.db exists, so that a member without one has lost it; and before anything is proposed under it: a number of starts is
+    // never used twice, so (node, serial) is not either.
+    if (member.kind !== "created") writeIdentity(dataDir, identity);
+    // The token of a node that has just joined exists nowhere else. Its addresses are known, and told to others, further below.
+    if (member.token !== undefined) writeContext(dataDir, { ...contextOf(identity, member.token), addrs: [] });
+    removeJoining(dataDir);
     const peer = await listenOr(listenAt(options.peer, identity.peer, defaultPeer), options.peer, (at) =>
       node.listen(at),
     );
@@ -274,11 +305,18 @@ async function run(
       api: joinHostPort(served, options.advertise),
       peer: joinHostPort(peer, options.advertise),
     };
+    await parts.found();
     writeIdentity(dataDir, identity); // a new cluster exists from here on
-    const token = member.token ?? readContext(dataDir)?.token ?? newApiToken().text;
-    writeContexts(dataDir, contextOf(identity, token), options.environment);
+    const mustFound = node.mustFound();
+    const token = member.token ?? readContext(dataDir)?.token ?? (mustFound ? newApiToken().text : undefined);
+    if (token !== undefined) writeContexts(dataDir, contextOf(identity, token), options.environment);
+    else
+      options.log(
+        "warn",
+        `${dataDir}/context.json is gone, and with it this node's token: 'skein' needs another member's here, in --token or SKEIN_TOKEN`,
+      );
     await node.start({ api: identity.api, peer: identity.peer });
-    if (node.mustFound()) await createCluster(options, node, identity, token);
+    if (mustFound) await createCluster(options, node, identity, token!);
     if (member.kind === "joined") await node.becomesMember();
   } catch (error) {
     await stop();
@@ -293,7 +331,7 @@ async function open(
   dataDir: string,
   identity: Identity,
   kind: Booted["kind"],
-): Promise<{ readonly node: Node; close(): Promise<void> }> {
+): Promise<{ readonly node: Node; found(): Promise<void>; close(): Promise<void> }> {
   /** Filled last: what storage and state tell before is told to nobody. */
   const running: { node?: Node } = {};
   let left = false;
@@ -302,10 +340,15 @@ async function open(
     options.onEnd(7);
   };
   const founded = Promise.withResolvers<void>();
+  founded.promise.catch(() => {}); // a fault at another time is nobody's to wait for
   const logStore = new SqliteLogStore({
     path: join(dataDir, "log.db"),
     onDurable: (token) => (token === bootstrapToken ? founded.resolve() : running.node?.onDurable(token)),
-    onFault: (code, message) => (code === "disk-full" ? running.node?.onDiskFull(message) : fatal(message)),
+    onFault: (code, message) => {
+      founded.reject(new Fault("data", message, "never")); // of no effect when it has been founded
+      if (code !== "disk-full") fatal(message);
+      else running.node?.onDiskFull(message);
+    },
   });
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
     onApplied: (applied, outcomes, events) => running.node?.onApplied(applied, outcomes, events),
@@ -319,20 +362,11 @@ async function open(
       "never",
     );
   }
-  let restored = found;
-  if (kind === "created") {
-    // The first entry is on disk before identity.json says that there is a cluster.
-    const beginning = bootstrap(identity.node);
-    logStore.append(beginning.append);
-    await founded.promise;
-    restored = beginning.restored;
-  } else if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0 && identity.peers.length === 0) {
-    throw new Fault(
-      "data",
-      `${dataDir} has an identity but no log: its log.db was lost. Restore it, or join with an empty --data`,
-      "never",
-    );
-  }
+  const beginning = kind === "created" ? bootstrap(identity.node) : undefined;
+  // Founding may have come as far as its first entry before; everything else in a log without an identity is a member's.
+  const isForeign = kind !== "resumed" && (applied > 0 || found.lastIndex > (beginning === undefined ? 0 : 1));
+  if (isForeign) throw withoutIdentity(dataDir);
+  if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0) throw withoutLog(dataDir);
   const reader = new StateReader(join(dataDir, "state.db"));
   const node = new Node({
     identity,
@@ -341,7 +375,7 @@ async function open(
     incarnation: `${identity.starts}.${randomBytes(6).toString("hex")}`,
     capacity: { slots: options.slots, ioTasks: options.ioTasks },
     labels: options.labels,
-    restored,
+    restored: beginning?.restored ?? found,
     applied,
     logStore,
     writer,
@@ -377,6 +411,12 @@ async function open(
   running.node = node;
   return {
     node,
+    /** The first entry of a new cluster is on disk before identity.json says that there is one. */
+    found: async () => {
+      if (beginning === undefined) return;
+      logStore.append(beginning.append);
+      await founded.promise;
+    },
     close: async () => {
       await writer.close();
       await logStore.close();
@@ -390,10 +430,10 @@ async function open(
 function retire(dataDir: string, identity: Identity): void {
   const aside = join(dataDir, `left-${identity.cluster}-${identity.node}`);
   mkdirSync(aside, { recursive: true, mode: 0o700 });
-  for (const name of readdirSync(dataDir)) {
-    if (/^(identity\.json|context\.json|log\.db.*|state\.db.*|logs)$/.test(name))
-      renameSync(join(dataDir, name), join(aside, name));
-  }
+  // The identity last: killed in between, the rest is never taken for another node's. Results in the guard's outbox are of this cluster's jobs.
+  const parts = /^(context\.json|log\.db.*|state\.db.*|logs|guard\.outbox)$/;
+  for (const name of [...readdirSync(dataDir).filter((name) => parts.test(name)), "identity.json"])
+    renameSync(join(dataDir, name), join(aside, name));
 }
 
 const defaultApi: HostPort = { host: "127.0.0.1", port: 7400 };

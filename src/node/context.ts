@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { syncDirectory, writeSynced } from "../storage/files.ts";
 
 /**
  * context.json: what a local `skein run` needs to find the mesh and be let in (mode 0600). One copy in the data
@@ -48,8 +49,7 @@ export function readContext(directory: string): Context | undefined {
 /** Replaces the context in one directory. */
 export function writeContext(directory: string, context: Context): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const path = join(directory, "context.json");
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, `${JSON.stringify(context)}\n`, { mode: 0o600 });
-  renameSync(temporary, path);
+  // Synced: the log keeps only a hash of the token, so that one lost by a power cut would be lost for good.
+  writeSynced(join(directory, "context.json"), `${JSON.stringify(context)}\n`);
+  syncDirectory(directory);
 }

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { Fault } from "../lib/fault.ts";
 
 /** Makes new and renamed names in a directory durable. */
@@ -8,6 +8,27 @@ export function syncDirectory(path: string): void {
     fsyncSync(handle);
   } finally {
     closeSync(handle);
+  }
+}
+
+/**
+ * Replaces a file (mode 0600) so that a crash at any moment leaves the old or the new one, never half of it. The name itself is
+ * durable after {@link syncDirectory}. Throws what the file system throws.
+ */
+export function writeSynced(path: string, text: string): void {
+  const temporary = `${path}.${process.pid}.new`;
+  try {
+    const handle = openSync(temporary, "w", 0o600);
+    try {
+      writeFileSync(handle, text);
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
 }
 

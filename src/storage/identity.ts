@@ -1,8 +1,8 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import { isId } from "../lib/ids.ts";
-import { errorCode, fileFault, syncDirectory } from "./files.ts";
+import { errorCode, fileFault, syncDirectory, writeSynced } from "./files.ts";
 import type { Identity } from "./types.ts";
 
 const fileName = "identity.json";
@@ -37,19 +37,10 @@ export function readIdentity(directory: string): Identity | undefined {
  */
 export function writeIdentity(directory: string, identity: Identity): void {
   const path = join(directory, fileName);
-  const temporary = `${path}.${process.pid}.new`;
   try {
-    const handle = openSync(temporary, "w", 0o600);
-    try {
-      writeFileSync(handle, `${JSON.stringify(identity, undefined, 2)}\n`);
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-    renameSync(temporary, path);
+    writeSynced(path, `${JSON.stringify(identity, undefined, 2)}\n`);
     syncDirectory(directory);
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw fileFault(error, path);
   }
 }

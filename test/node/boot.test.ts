@@ -1,0 +1,235 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { serveHttp } from "../../src/http/serve.ts";
+import { Fault } from "../../src/lib/fault.ts";
+import type { Outcome } from "../../src/lib/outcome.ts";
+import { type Booted, boot } from "../../src/node/boot.ts";
+import { readContext } from "../../src/node/context.ts";
+import { newApiToken, parseApiToken } from "../../src/node/credentials.ts";
+import { readJoining, writeJoining } from "../../src/node/joining.ts";
+import { bootstrap } from "../../src/raft/configuration.ts";
+import { readIdentity } from "../../src/storage/identity.ts";
+import { SqliteLogStore } from "../../src/storage/log-store.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import { findNode, findToken, listNodes } from "../../src/state/queries.ts";
+import { guardCommand } from "../executor/rig.ts";
+
+/** Real nodes in this process, real directories; what a crash leaves behind is made by taking files away. */
+
+let root: string;
+const running: Booted[] = [];
+const messages: string[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(path.join(tmpdir(), "skein-boot-"));
+  messages.length = 0;
+});
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((booted) => booted.stop()));
+  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+});
+
+async function up(name: string, join?: { readonly at: Booted; readonly token: string }): Promise<Outcome<Booted>> {
+  const dataDir = path.join(root, name);
+  const outcome = await boot({
+    dataDir,
+    name,
+    api: { host: "127.0.0.1", port: 0 },
+    peer: { host: "127.0.0.1", port: 0 },
+    advertise: undefined,
+    labels: {},
+    slots: 1,
+    ioTasks: 1,
+    join: join === undefined ? [] : [join.at.api],
+    joinTimeoutMs: 10_000,
+    joinToken: join?.token,
+    voters: undefined,
+    version: "0",
+    guardCommand: guardCommand(dataDir),
+    environment: { XDG_CONFIG_HOME: path.join(root, "config") },
+    serve: (node, { host, port }) => Promise.resolve(serveHttp({ node, host, port })),
+    log: (_level, message) => messages.push(message),
+    onEnd: (code) => messages.push(`end ${code}`),
+  });
+  if (outcome.ok) running.push(outcome.value);
+  return outcome;
+}
+
+async function started(name: string, join?: { readonly at: Booted; readonly token: string }): Promise<Booted> {
+  const outcome = await up(name, join);
+  if (!outcome.ok) throw new Error(`${name} did not start: ${outcome.why.message}`);
+  return outcome.value;
+}
+
+async function stop(booted: Booted): Promise<void> {
+  running.splice(running.indexOf(booted), 1);
+  await booted.stop();
+}
+
+async function joinToken(at: Booted): Promise<string> {
+  const made = await at.node.createJoinToken({ ttlMs: 60_000, uses: 5 }, at.node.principal);
+  if (!made.ok) throw new Error(made.why.message);
+  return made.value.token;
+}
+
+function remove(name: string, ...files: string[]): void {
+  const directory = path.join(root, name);
+  for (const file of readdirSync(directory).filter((each) => files.some((wanted) => each.startsWith(wanted))))
+    rmSync(path.join(directory, file));
+}
+
+const directoryOf = (name: string): string => path.join(root, name);
+const faultOf = (name: string): Promise<unknown> => up(name).catch((error: unknown) => error);
+
+describe("a cluster's first node", () => {
+  test("killed after its first entry and before its identity: the next start founds a cluster", async () => {
+    mkdirSync(directoryOf("a"));
+    const log = new SqliteLogStore({
+      path: path.join(directoryOf("a"), "log.db"),
+      onDurable: () => {},
+      onFault: () => {},
+    });
+    await log.open();
+    log.append(bootstrap(nodeId(1)).append);
+    await log.close();
+    const booted = await started("a");
+    expect(booted.kind).toBe("created");
+    expect(booted.node.authenticate(readContext(directoryOf("a"))!.token)?.role).toBe("admin");
+  });
+
+  test("killed after its identity and before its context: the next start makes the admin's token", async () => {
+    const first = await started("a");
+    await stop(first);
+    remove("a", "context.json", "state.db", "log.db");
+    const log = new SqliteLogStore({
+      path: path.join(directoryOf("a"), "log.db"),
+      onDurable: () => {},
+      onFault: () => {},
+    });
+    await log.open();
+    log.append(bootstrap(nodeId(1)).append);
+    await log.close();
+    const booted = await started("a");
+    expect(booted.node.authenticate(readContext(directoryOf("a"))!.token)?.role).toBe("admin");
+  });
+
+  test("with its identity and its context gone is not taken for an empty one: its log is not overwritten", async () => {
+    const first = await started("a");
+    await stop(first);
+    remove("a", "identity.json", "context.json");
+    const fault = await faultOf("a");
+    expect(fault).toBeInstanceOf(Fault);
+    expect((fault as Fault).message).toContain("its identity.json is gone");
+    // Put back, it goes on: nothing was touched.
+    const log = new SqliteLogStore({
+      path: path.join(directoryOf("a"), "log.db"),
+      onDurable: () => {},
+      onFault: () => {},
+    });
+    expect((await log.open()).lastIndex).toBeGreaterThan(1);
+    await log.close();
+  });
+
+  test("without its context says so, and writes no token that nobody knows", async () => {
+    await stop(await started("a"));
+    remove("a", "context.json");
+    await started("a");
+    expect(messages.filter((message) => message.includes("context.json is gone"))).toHaveLength(1);
+    expect(readContext(directoryOf("a"))).toBeUndefined();
+  });
+});
+
+describe("a node that joins", () => {
+  test("killed after it was let in and before its first file: asks again, is the same member, and leaves no ghost", async () => {
+    const first = await started("a");
+    const token = await joinToken(first);
+    const own = newApiToken();
+    const question = { name: "b", incarnation: "0123456789abcdef" };
+    // What such a crash leaves: the question on its disk, and a member that nobody has heard of.
+    mkdirSync(directoryOf("b"));
+    writeJoining(directoryOf("b"), { ...question, token: own.text });
+    const joined = await first.node.propose(
+      "node.join",
+      {
+        ...{ ...question, api: "", peer: "", labels: {}, slots: 1, ioTasks: 1, level: 1, version: "0" },
+        ...{ joinToken: token.split(".")[2]!, token: { id: own.id, hash: own.hash, name: "node b" } },
+      },
+      first.node.principal,
+    );
+    if (!joined.ok) throw new Error(joined.why.message);
+    const again = await started("b", { at: first, token });
+    expect(again.kind).toBe("joined");
+    expect(again.node.id).toBe(joined.value.value.node);
+    expect(readContext(directoryOf("b"))!.token).toBe(own.text);
+    expect(first.node.authenticate(own.text)?.role).toBe("operator");
+    expect(readJoining(directoryOf("b"))).toBeUndefined();
+  });
+
+  test("killed between identity and context: the next start has the token that it was let in with", async () => {
+    const first = await started("a");
+    const token = await joinToken(first);
+    const second = await started("b", { at: first, token });
+    const { token: own } = readContext(directoryOf("b"))!;
+    await stop(second);
+    remove("b", "context.json");
+    writeJoining(directoryOf("b"), { name: "b", incarnation: "x", token: own });
+    const again = await started("b");
+    expect(again.kind).toBe("resumed");
+    expect(readContext(directoryOf("b"))).toMatchObject({ token: own, addrs: [`http://${again.api}`] });
+    const { id } = parseApiToken(own)!;
+    expect(first.node.authenticate(own)).toMatchObject({ token: id, role: "operator" });
+  });
+
+  test("whose question is out of date (its node was removed) asks a new one", async () => {
+    const first = await started("a");
+    const token = await joinToken(first);
+    const second = await started("b", { at: first, token });
+    const { token: own } = readContext(directoryOf("b"))!;
+    await stop(second);
+    const removed = await first.node.propose("node.remove", { node: "b" }, first.node.principal);
+    expect(removed.ok).toBe(true);
+    rmSync(directoryOf("b"), { recursive: true });
+    mkdirSync(directoryOf("b"));
+    writeJoining(directoryOf("b"), { name: "b", incarnation: "0123456789abcdef", token: own });
+    const again = await started("b", { at: first, token });
+    expect(again.node.id).toBe(nodeId(second.node.id + 1));
+    const rows = await first.node.read((tx) => ({ nodes: listNodes(tx), old: findToken(tx, parseApiToken(own)!.id) }), {
+      consistency: "linearizable",
+    });
+    expect(rows.ok && rows.value.value.nodes.map((row) => row.name)).toEqual(["a", "b"]);
+    expect(rows.ok && rows.value.value.old?.revoked).toBe(true);
+  });
+
+  test("that has lost its log does not go on as the member that it was: its votes are forgotten (D1, D4)", async () => {
+    const first = await started("a");
+    const second = await started("b", { at: first, token: await joinToken(first) });
+    await stop(second);
+    remove("b", "log.db", "state.db");
+    const fault = await faultOf("b");
+    expect(fault).toBeInstanceOf(Fault);
+    expect((fault as Fault).message).toContain("its log.db is gone");
+  });
+
+  test("into a directory with another member's log is refused, and touches nothing", async () => {
+    const first = await started("a");
+    const stranger = await started("s");
+    await stop(stranger);
+    remove("s", "identity.json", "context.json");
+    const token = await joinToken(first);
+    const fault = await up("s", { at: first, token }).catch((error: unknown) => error);
+    expect(fault).toBeInstanceOf(Fault);
+    expect((fault as Fault).message).toContain("its identity.json is gone");
+    expect(readIdentity(directoryOf("s"))).toBeUndefined();
+  });
+
+  test("a context cut short by a crash is as good as none", async () => {
+    await stop(await started("a"));
+    writeFileSync(path.join(directoryOf("a"), "context.json"), "");
+    const booted = await started("a");
+    expect(booted.kind).toBe("resumed");
+    const self = await booted.node.read((tx) => findNode(tx, "a"), { consistency: "linearizable" });
+    expect(self.ok && self.value.value?.state).toBe("up");
+  });
+});
