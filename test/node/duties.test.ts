@@ -1,0 +1,76 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { accept, type Outcome, type Refusal } from "../../src/lib/outcome.ts";
+import { Duties, type DutyPorts } from "../../src/node/duties.ts";
+import { LeaseTable } from "../../src/node/lease.ts";
+import { Cluster } from "../state/support.ts";
+
+/** A leader of a real state, whose leases are all over; proposals are answered by the test. */
+function rig() {
+  const cluster = Cluster.of(2);
+  const proposed: { readonly name: string; readonly input: unknown; settle(outcome: Outcome<unknown>): void }[] = [];
+  class Silent extends LeaseTable {
+    override get electedAt(): number {
+      return super.electedAt - limits.lostAfterMs - 1;
+    }
+  }
+  const ports: DutyPorts = {
+    self: nodeId(1),
+    leases: new Silent(),
+    view: (query) => query(cluster.database),
+    propose: (name, input) => {
+      const { promise, resolve } = Promise.withResolvers<Outcome<unknown>>();
+      proposed.push({ name, input, settle: resolve });
+      return promise as never;
+    },
+    configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [] }),
+    proposeConfiguration: () => {},
+    lag: () => 0,
+    log: () => {},
+  };
+  const duties = new Duties(ports);
+  started.push(duties);
+  return { duties, proposed, until: (count: number) => until(() => proposed.length >= count) };
+}
+
+const started: Duties[] = [];
+afterEach(() => {
+  for (const duties of started.splice(0)) duties.stop();
+});
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const unknown: Refusal = { code: "unavailable", message: "not known yet" };
+
+describe("a node.lost on its way (J3)", () => {
+  test("keeps the node from a lease for the rest of the term when its outcome is unknown: it may be in the log", async () => {
+    const { duties, proposed, until } = rig();
+    duties.start();
+    await until(2);
+    expect(proposed.map((one) => one.name)).toEqual(["node.lost", "node.lost"]);
+    proposed[0]!.settle({ ok: false, why: unknown });
+    proposed[1]!.settle({ ok: false, why: { ...unknown, retry: "safe" } });
+    await until(3); // the one that was certainly not logged is proposed again
+    expect(proposed[2]!.input).toEqual(proposed[1]!.input);
+    expect([1, 2].map((node) => duties.isLosing(nodeId(node)))).toEqual([true, true]);
+    proposed[2]!.settle(accept({ value: { attempts: 0 }, index: 9 }));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([1, 2].map((node) => duties.isLosing(nodeId(node)))).toEqual([true, false]);
+  });
+
+  test("of an earlier term says nothing about this one", async () => {
+    const { duties, proposed, until } = rig();
+    duties.start();
+    await until(2);
+    duties.stop();
+    expect(duties.isLosing(nodeId(1))).toBe(false); // the next leadership waits from its own election
+    duties.start();
+    await until(4);
+    proposed[0]!.settle(accept({ value: { attempts: 0 }, index: 9 }));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(duties.isLosing(nodeId(1))).toBe(true);
+  });
+});
