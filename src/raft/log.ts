@@ -183,13 +183,16 @@ export class Log {
     return bytes;
   }
 
-  /** Shrinks the window to its limit, by an eighth more so that this is rare; only what is durable and applied may go. */
-  evict(applied: number): void {
-    assert(applied <= this.#durable, "nothing is applied that is not durable (D2)");
+  /**
+   * Shrinks the window to its limit, by an eighth more so that this is rare. Only what is durable and committed up to `upTo` may go: it is
+   * read back for a follower, or for an apply that is behind.
+   */
+  evict(upTo: number): void {
+    assert(upTo <= this.#durable, "what leaves the window is durable");
     if (this.#windowBytes <= this.#windowBytesMax) return;
     const target = this.#windowBytesMax - (this.#windowBytesMax >>> 3);
     let count = 0;
-    while (this.#windowBytes > target && count < this.#window.length && this.#window[count]!.index <= applied) {
+    while (this.#windowBytes > target && count < this.#window.length && this.#window[count]!.index <= upTo) {
       this.#windowBytes -= entryBytes(this.#window[count]!);
       count++;
     }

@@ -334,6 +334,8 @@ export class Raft {
     if (upTo === undefined) return;
     this.#log.saved(upTo);
     if (this.#role === "leader") this.#advanceCommit();
+    // Not only what is applied: memory must stay bounded while apply is behind (L1).
+    this.#log.evict(Math.min(this.#commit, this.#log.durable));
     if (this.#role === "candidate" && this.#writes.durableTerm === this.#term && !this.#votes.has(this.#id)) {
       assert(this.#writes.durableVote === this.#id, "a candidate has voted for itself");
       this.#votes.set(this.#id, true);

@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
-import { index, nobody, nodeId } from "../../src/lib/ids.ts";
+import { index, nobody, nodeId, term } from "../../src/lib/ids.ts";
+import { bootstrap } from "../../src/raft/configuration.ts";
+import { Raft } from "../../src/raft/raft.ts";
 import { Cluster } from "./cluster.ts";
+import { ModelStore } from "./model-store.ts";
 
 /** Restart, hand-over, closed sockets, stalled disks. */
 
@@ -209,4 +212,51 @@ test("committed entries are handed to apply in order and not without bound", () 
   cluster.elect(1);
   expect(member.commands().length).toBe(100);
   expect(member.raft.commit).toBe(index(member.applied));
+});
+
+test("memory stays bounded while apply is behind: what is committed and durable is read back (L1)", () => {
+  const self = nodeId(1);
+  const store = new ModelStore();
+  let reads = 0;
+  const { append, restored } = bootstrap(self);
+  store.append(append);
+  store.sync();
+  const options = {
+    ...{ id: self, random: () => 0.5, applied: index(0), promoteLagEntries: 100 },
+    ...{ heartbeatTicks: 5, electionTicks: 60, disconnectTicks: 2, retryTicks: 5 },
+    ...{ appendMessageBytes: 1000, inflightAppends: 8, uncommittedBytes: 100_000, logWindowBytes: 10_000 },
+  };
+  const raft = new Raft(options, restored, {
+    entries: (from, to, maxBytes) => {
+      reads++;
+      return store.entries(from, to, maxBytes);
+    },
+  });
+  /** Everything but telling that something was applied. */
+  const run = (): void => {
+    while (raft.hasReady()) {
+      const { append } = raft.drain();
+      if (append === undefined) continue;
+      store.append(append);
+      raft.appended(store.sync()!);
+    }
+  };
+  raft.campaign();
+  run();
+  expect(raft.role).toBe("leader");
+  for (let at = 0; at < 100; at++) {
+    expect(raft.propose(new Uint8Array(1000)).ok).toBe(true);
+    run();
+  }
+  expect(raft.commit).toBe(raft.lastIndex);
+  expect(reads).toBe(0);
+  // A learner that has nothing shows what is still in memory: its first entries come from the disk.
+  expect(raft.proposeConfiguration({ kind: "add-learner", node: nodeId(2) }, raft.configuration).ok).toBe(true);
+  raft.connected(nodeId(2));
+  run();
+  const envelope = { from: nodeId(2), to: self, term: raft.term };
+  const rejection = { rejected: raft.lastIndex, hintIndex: index(0), hintTerm: term(0) };
+  raft.step({ kind: "append-rejection", ...envelope, ...rejection });
+  run();
+  expect(reads).toBeGreaterThan(0);
 });
