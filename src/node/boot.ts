@@ -281,6 +281,11 @@ async function run(
   const parts = await open(options, dataDir, identity, member.kind);
   const { node } = parts;
   const stop = async (): Promise<void> => {
+    // With a disk that failed, nothing that is under way will be answered.
+    if (!parts.isFaulted()) {
+      await node.yield();
+      await served?.stop();
+    }
     await node.stop();
     await served?.stop();
     await parts.close();
@@ -331,11 +336,13 @@ async function open(
   dataDir: string,
   identity: Identity,
   kind: Booted["kind"],
-): Promise<{ readonly node: Node; found(): Promise<void>; close(): Promise<void> }> {
+): Promise<{ readonly node: Node; found(): Promise<void>; isFaulted(): boolean; close(): Promise<void> }> {
   /** Filled last: what storage and state tell before is told to nobody. */
   const running: { node?: Node } = {};
   let left = false;
+  let faulted = false;
   const fatal = (message: string): void => {
+    faulted = true;
     options.log("error", message);
     options.onEnd(7);
   };
@@ -417,6 +424,7 @@ async function open(
       logStore.append(beginning.append);
       await founded.promise;
     },
+    isFaulted: () => faulted,
     close: async () => {
       await writer.close();
       await logStore.close();

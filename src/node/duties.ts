@@ -7,7 +7,7 @@ import { lostNodes } from "../scheduler/lost.ts";
 import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel, planVoters } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
-import { clusterRow, listNodes } from "../state/queries.ts";
+import { clusterRow, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 import type { LeaseTable } from "./lease.ts";
@@ -52,6 +52,8 @@ export class Duties {
   #watchScheduled = false;
   #lostProposed = new Set<NodeId>();
   #expiring = false;
+  /** See #now. */
+  #clockAhead = 0;
 
   constructor(ports: DutyPorts) {
     this.#ports = ports;
@@ -61,7 +63,11 @@ export class Duties {
   start(): void {
     this.stop();
     const view = new PlacementView();
-    this.#ports.view((tx) => view.reset(tx));
+    const at = this.#ports.view((tx) => {
+      view.reset(tx);
+      return stateClock(tx);
+    });
+    this.#clockAhead = Math.max(Date.now(), at) - monotonicMs();
     this.#view = view;
     this.#timer = setInterval(() => this.#watch(), watchMs);
     this.#schedulePlan();
@@ -79,7 +85,7 @@ export class Duties {
     const view = this.#view;
     if (view === undefined || events.length === 0) return;
     this.#ports.view((tx) => {
-      for (const event of events) view.observe(event, tx);
+      for (const event of events) view.observe(event, tx, this.#now());
     });
     for (const event of events) {
       for (const change of event.changes) {
@@ -97,7 +103,7 @@ export class Duties {
     this.#watchScheduled = true;
     setTimeout(() => {
       this.#watchScheduled = false;
-      if (this.#view !== undefined) this.#watch();
+      this.#watch();
     }, settleMs);
   }
 
@@ -115,6 +121,14 @@ export class Duties {
     return this.#lostProposed.has(node);
   }
 
+  /**
+   * The plan's clock: wall time when the duties began, from then on the monotonic clock (J4). A wall clock that is set
+   * neither delays nor hastens a retry.
+   */
+  #now(): number {
+    return this.#clockAhead + monotonicMs();
+  }
+
   #schedulePlan(): void {
     if (this.#planScheduled || this.#view === undefined) return;
     this.#planScheduled = true;
@@ -129,7 +143,7 @@ export class Duties {
     if (view === undefined) return;
     const eligible = this.#eligible(view);
     while (this.#inFlight < assignmentsInFlight) {
-      const units = view.plan(eligible, Date.now(), limits.assignmentsPerEntry);
+      const units = view.plan(eligible, this.#now(), limits.assignmentsPerEntry);
       if (units.length === 0) break;
       this.#inFlight += 1;
       void this.#ports.propose("unit.assign", { units }).then((outcome) => {
@@ -139,7 +153,7 @@ export class Duties {
         this.#schedulePlan();
       });
     }
-    const wakeMs = view.nextWakeMs(Date.now());
+    const wakeMs = view.nextWakeMs(this.#now());
     clearTimeout(this.#wake);
     if (wakeMs !== undefined) this.#wake = setTimeout(() => this.#schedulePlan(), Math.max(1, wakeMs));
   }
@@ -156,6 +170,8 @@ export class Duties {
   }
 
   #watch(): void {
+    const view = this.#view;
+    if (view === undefined) return;
     const now = monotonicMs();
     this.#schedulePlan();
     const { nodes, cluster, expired } = this.#ports.view((tx) => ({
@@ -175,7 +191,11 @@ export class Duties {
       this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, {
         node: lost.node,
       });
-      void this.#ports.propose("node.lost", lost).then(() => this.#lostProposed.delete(lost.node));
+      void this.#ports.propose("node.lost", lost).then((outcome) => {
+        // Unknown: it may still be in the log, so no lease for it in this whole term (J3).
+        const isSettled = outcome.ok || outcome.why.code !== "unavailable" || outcome.why.retry === "safe";
+        if (isSettled && this.#view === view) this.#lostProposed.delete(lost.node);
+      });
     }
     const configuration = this.#ports.configuration();
     const change = planVoters({

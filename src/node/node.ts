@@ -8,7 +8,16 @@ import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import { ownLevel } from "../state/levels.ts";
-import { appliedIndex, assignmentsOf, clusterRow, findNode, findToken, listNodes, totals, wasRemoved } from "../state/queries.ts";
+import {
+  appliedIndex,
+  assignmentsOf,
+  clusterRow,
+  findNode,
+  findToken,
+  listNodes,
+  totals,
+  wasRemoved,
+} from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
@@ -101,6 +110,7 @@ export class Node implements NodeApi {
   #announcing = false;
   /** Where this node can be reached, once it listens. */
   #addresses = { api: "", peer: "" };
+  #yielding = false;
   #stopping = false;
   #unfinishedJobs = 0;
   #countedAt = -Infinity;
@@ -234,12 +244,20 @@ export class Node implements NodeApi {
     if (!this.mustFound()) void this.#takePart();
   }
 
-  /** Stops taking part: hands leadership over where it can; running work stays with the guard. */
+  /** The first step of stopping in good order: others lead, while what is under way here still gets its answers, from them. */
+  async yield(): Promise<void> {
+    if (this.#yielding) return;
+    this.#yielding = true;
+    if (this.isLeading && this.#configuration.voters.length > 1) await this.#handOver();
+  }
+
+  /** Stops taking part; running work stays with the guard. What is still unanswered is answered as unknown. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
+    await this.yield();
+    if (this.#stopping) return; // meanwhile
     this.#stopping = true;
     this.#lease.stop();
-    if (this.isLeading && this.#configuration.voters.length > 1) await this.#handOver();
     this.#duties.stop();
     this.#proposer.close();
     this.#driver.stop();
@@ -705,7 +723,7 @@ export class Node implements NodeApi {
       lastIndex: raft.lastIndex,
       voters,
       learners,
-      ready: !this.#stopping && (leading || (leader !== nobody && this.#transport.isConnected(leader))),
+      ready: !this.#yielding && (leading || (leader !== nobody && this.#transport.isConnected(leader))),
       peers: rows
         .filter((row) => row.id !== this.id)
         .map((row) => ({

@@ -26,6 +26,8 @@ import { type Held, type PlannedJob, Queues } from "./queues.ts";
 /** What one applied entry changed. */
 export interface Applied {
   readonly index: number;
+  /** The entry's clock, epoch ms: instants in its changes count from it. */
+  readonly at?: number;
   readonly changes: readonly Change[];
 }
 
@@ -73,15 +75,19 @@ export class PlacementView {
     }
   }
 
-  /** What an applied entry changed; entries come in order. */
-  observe({ index, changes }: Applied, tx: ReadTx): void {
+  /**
+   * What an applied entry changed; entries come in order. `now` is on the clock of plan(): a delay that the entry began is
+   * counted from this moment, whatever the clocks say that stamped it (J4).
+   */
+  observe({ index, at, changes }: Applied, tx: ReadTx, now = at ?? 0): void {
+    const ahead = now - (at ?? now);
     for (const change of changes) {
       switch (change.topic) {
         case "job":
           this.#onJob(change, index, tx);
           break;
         case "task":
-          this.#onTask(change, index);
+          this.#onTask(change, index, ahead);
           break;
         case "node":
           this.#readNodes(tx);
@@ -207,7 +213,7 @@ export class PlacementView {
     else this.#remove(job);
   }
 
-  #onTask(change: Extract<Change, { topic: "task" }>, index: number): void {
+  #onTask(change: Extract<Change, { topic: "task" }>, index: number, ahead: number): void {
     const job = this.#jobs.get(change.job);
     if (job === undefined || index <= job.asOf) return;
     const { task, attempt, node } = change;
@@ -223,7 +229,7 @@ export class PlacementView {
         this.#delay(job, {
           task,
           attempt,
-          notBefore: change.notBefore,
+          notBefore: change.notBefore > 0 ? change.notBefore + ahead : 0,
           pin: job.pinned ? node : undefined,
           avoid: node,
         });

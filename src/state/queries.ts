@@ -68,6 +68,11 @@ export function stateHash(tx: ReadTx): string {
   return tx.get<{ hash: string }>(selectMeta)?.hash ?? "";
 }
 
+/** The log's clock: the newest entry's, epoch ms, which never goes back. */
+export function stateClock(tx: ReadTx): number {
+  return readCounter(tx).at;
+}
+
 const selectCluster = sql(
   "select cluster, level, voters_wanted as votersWanted, created_at as createdAt from cluster where id = 1",
 );

@@ -170,6 +170,19 @@ describe("retries", () => {
     expect(leader.place()).toEqual(["1/0.2@2"]);
   });
 
+  test("wait as long as they should when the wall clock is set meanwhile (J4)", () => {
+    for (const setBy of [-3_600_000, 3_600_000]) {
+      const leader = new Leader(Cluster.of(1));
+      leader.cluster.submit({ retries: { max: 1, backoff: "5s", jitter: 0 } });
+      leader.place();
+      const began = leader.cluster.now;
+      leader.cluster.now += setBy; // what stamps the entries; the plan's own clock goes on
+      leader.cluster.finish(1, 0, 1, 1, "failed");
+      leader.view.observe(leader.cluster.events.at(-1)!, leader.cluster.database, began);
+      expect(leader.view.nextWakeMs(began)).toBe(5000);
+    }
+  });
+
   test("with one node left, that one", () => {
     const leader = new Leader(Cluster.of(1));
     leader.cluster.submit({ retries: { max: 1, backoff: "0s" } });
