@@ -54,10 +54,16 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
       doc: "Drains the node that is asked, hands its leadership over, removes it from the cluster and stops it.",
       body: z.strictObject({ timeout: duration(leaveMaxMs).optional() }),
       handle: ({ exchange, body }) =>
-        whileWatching(parts, exchange, async () => {
-          const outcome = await node.leave(body.timeout ?? leaveDefaultMs);
-          return outcome.ok ? reply.json(outcome.value) : reply.refusal(outcome.why);
-        }),
+        whileWatching(
+          parts,
+          exchange,
+          async () => {
+            const outcome = await node.leave(body.timeout ?? leaveDefaultMs);
+            return outcome.ok ? reply.json(outcome.value) : reply.refusal(outcome.why);
+            // That it stops serving is what was asked for.
+          },
+          "answer",
+        ),
     }),
     {
       method: "POST",

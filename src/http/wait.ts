@@ -11,12 +11,14 @@ export function isTerminal(state: JobState): boolean {
 
 /**
  * Runs a request that may wait, in one of the node's bounded places. `signal` fires when the client goes away, when the
- * node stops serving, and after `run` has ended, so that nothing of it is left behind.
+ * node stops serving, and after `run` has ended, so that nothing of it is left behind. `atClose`: whether a node that stops serving refuses it, so that
+ * the client goes on elsewhere, or still gives its answer.
  */
 export async function whileWatching(
   parts: HttpParts,
   exchange: Exchange,
   run: (signal: AbortSignal) => Promise<Response>,
+  atClose: "refuse" | "answer" = "refuse",
 ): Promise<Response> {
   const ended = new AbortController();
   const leave = parts.watchers.enter(exchange.req.raw.signal, () => ended.abort());
@@ -24,7 +26,7 @@ export async function whileWatching(
   mayStaySilent(exchange);
   try {
     const response = await run(ended.signal);
-    return parts.watchers.closing.aborted ? parts.reply.refusal(stoppingToServe) : response;
+    return atClose === "refuse" && parts.watchers.closing.aborted ? parts.reply.refusal(stoppingToServe) : response;
   } finally {
     leave();
     ended.abort();
