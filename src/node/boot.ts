@@ -322,7 +322,8 @@ async function run(
       );
     await node.start({ api: identity.api, peer: identity.peer });
     if (mustFound) await createCluster(options, node, identity, token!);
-    if (member.kind === "joined") await node.becomesMember();
+    // Also when it was killed before it had heard of itself: its own token would not be known here yet.
+    await node.becomesMember();
   } catch (error) {
     await stop();
     throw error;
