@@ -22,13 +22,14 @@ export class Output {
   readonly format: OutputFormat;
   /** Colours on standard output. */
   readonly colours: boolean;
-  readonly #errorColours: boolean;
+  /** Colours on standard error. */
+  readonly errorColours: boolean;
 
   constructor(io: CliIo, format: OutputFormat, colours: boolean) {
     this.#io = io;
     this.format = format;
     this.colours = colours && io.stdout.isTty;
-    this.#errorColours = colours && io.stderr.isTty;
+    this.errorColours = colours && io.stderr.isTty;
   }
 
   /** Standard output belongs to a program: people's text, a job's output included, goes to standard error. */
@@ -69,6 +70,6 @@ export class Output {
 
   /** A line for people, on standard error. */
   note(text: string, colour?: Colour): void {
-    this.#io.stderr.write(`${paint(text, colour, this.#errorColours)}\n`);
+    this.#io.stderr.write(`${paint(text, colour, this.errorColours)}\n`);
   }
 }

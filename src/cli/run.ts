@@ -78,7 +78,7 @@ function detached(session: Session, id: number): number {
 /** Output and state at the same time, until the job is terminal and its output complete. */
 async function followToEnd(session: Session, id: number, outer: AbortSignal): Promise<JobView> {
   const { io, output } = session;
-  const progress = new Progress(io.stderr, `job ${id}`, output.colours);
+  const progress = new Progress(io.stderr, `job ${id}`, output.errorColours);
   const over = new AbortController();
   const signal = AbortSignal.any([outer, over.signal]);
   const streaming: Promise<unknown> = streamOutput(session, id, {

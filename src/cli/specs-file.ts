@@ -32,7 +32,10 @@ export function parseSpecs(text: string, name: string): SpecsFile {
     const whole = ndjson ? undefined : tryJson(start);
     if (whole !== undefined) return checked(flatten(whole), name);
     const lines = ndjsonOf(text, name, ndjson);
-    if (lines !== undefined) return checked(lines, name);
+    if (lines !== undefined) {
+      const specs = lines.map((line) => line.spec);
+      return { ...checked(specs, name), locate: (path) => lineOf(lines, path, name) };
+    }
   }
   return yamlOf(text, name);
 }
@@ -72,9 +75,15 @@ function tryJson(text: string): unknown {
   }
 }
 
+interface SpecLine {
+  readonly spec: unknown;
+  /** From 1. */
+  readonly line: number;
+}
+
 /** undefined: not NDJSON. The first line decides, unless the file's name said it. */
-function ndjsonOf(text: string, name: string, sure: boolean): unknown[] | undefined {
-  const specs: unknown[] = [];
+function ndjsonOf(text: string, name: string, sure: boolean): SpecLine[] | undefined {
+  const specs: SpecLine[] = [];
   for (const [at, line] of text.split("\n").entries()) {
     if (line.trim() === "") continue;
     const spec = tryJson(line);
@@ -82,9 +91,16 @@ function ndjsonOf(text: string, name: string, sure: boolean): unknown[] | undefi
       if (!sure && specs.length === 0) return undefined;
       throw new CliError(exit.usage, `${name}:${at + 1}:1: this line is not JSON`);
     }
-    specs.push(spec);
+    specs.push({ spec, line: at + 1 });
   }
   return specs;
+}
+
+/** A spec of NDJSON is its line. */
+function lineOf(lines: readonly SpecLine[], path: string, name: string): string | undefined {
+  const [first, at] = keysOf(path);
+  const line = lines[first === "jobs" && typeof at === "number" ? at : 0]?.line;
+  return line === undefined ? undefined : `${name}:${line}:1`;
 }
 
 function yamlOf(text: string, name: string): SpecsFile {

@@ -43,7 +43,7 @@ export async function waitFor(
 ): Promise<number> {
   const { output, io } = session;
   const label = ids.length === 1 ? `job ${ids[0]}` : `${ids.length} jobs`;
-  const progress = new Progress(io.stderr, label, output.colours);
+  const progress = new Progress(io.stderr, label, output.errorColours);
   let view: WaitView;
   try {
     view = await session.interruptible(async (signal) => waitWithProgress(session, ids, timeoutMs, progress, signal));

@@ -37,6 +37,7 @@ describe("reading specs", () => {
     expect(parseSpecs("run: a\n---\nrun: b\ncount: 0\n", "f").locate("jobs[1].count")).toBe("f:4:8");
     expect(parseSpecs("jobs:\n- run: a\n- run: ''\n", "f").locate("jobs[1].run")).toBe("f:3:8");
     expect(parseSpecs("run: a\n", "f").locate("timeout")).toBe("f:1:1");
+    expect(parseSpecs('{"run":"a"}\n\n{"run":""}\n', "f").locate("jobs[1].run")).toBe("f:3:1");
   });
 
   test("standard input is -", async () => {

@@ -123,7 +123,10 @@ describe("specs", () => {
 
   test("one bad spec of several: none is submitted", async () => {
     await refused('run: "true"\n---\nrun: "true"\npriority: 500\n', "priority: must be at most 100");
-    await refused('{"run": "true"}\n{"run": "true", "priority": 500}\n', "[1].priority: must be at most 100");
+    await refused(
+      '{"run": "true"}\n{"run": "true", "priority": 500}\n',
+      "stdin:2:1: jobs[1].priority: must be at most 100",
+    );
   });
 
   test("bytes that are no text: exit 2", async () => {
