@@ -40,9 +40,8 @@ const anyPorts = ["--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"];
 
 /** Runs `up` until it ends by itself, or, when it becomes ready, kills it. */
 async function up(words: readonly string[], as: readonly string[] = []): Promise<Ended> {
-  const [program = binary, ...before] = [...as, binary];
   const marks = Object.entries(process.env).filter(([name]) => name.startsWith("SKEIN_TEST_"));
-  const child = Bun.spawn([program, ...before, "up", ...words], {
+  const child = Bun.spawn([...as, binary, "up", ...words], {
     env: { ...Object.fromEntries(marks), PATH: process.env["PATH"], HOME: scratch.path, XDG_CONFIG_HOME: scratch.path },
     stdin: "ignore",
     stdout: "pipe",
@@ -185,7 +184,7 @@ describe("data that is not what it should be", () => {
 
       // Parts of it are lost: never a new cluster on old data, never a log that the state does not belong to.
       await node.stop();
-      const files = readdirSync(node.data).filter((name) => /^log\.db/.test(name));
+      const files = readdirSync(node.data).filter((name) => name.startsWith("log.db"));
       const [identity, log] = [path.join(node.data, "identity.json"), files.map((name) => path.join(node.data, name))];
       for (const file of log) rmSync(file);
       const withoutLog = await up(["--data", node.data, ...anyPorts]);
@@ -244,7 +243,7 @@ describe("joining", () => {
   });
 
   test("an address that is no skein: exit 5", async () => {
-    await using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
+    using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
     const words = ["--join", `127.0.0.1:${server.port}`, "--join-timeout", "0", "--token", await mesh.joinToken()];
     expectRefused(await up(["--data", fresh("stranger"), ...anyPorts, ...words]), 5);
   });
