@@ -51,6 +51,14 @@ describe("where requests go", () => {
     expect(() => findTarget({ data: dir.path }, env)).toThrow(/no context.json/);
   });
 
+  test("a context without addresses, of a node that is only about to join, is none", () => {
+    const { dir, env } = home();
+    using _ = dir;
+    using data = new ScratchDir();
+    data.write("context.json", '{"addrs":[],"token":"node"}');
+    expect(findTarget({}, { ...env, SKEIN_DATA: data.path }).token).toBe("local");
+  });
+
   test("a damaged context and an address that is none are told", () => {
     using data = new ScratchDir();
     data.write("context.json", "{");
