@@ -14,7 +14,10 @@ function writer(): StateWriter {
 
 test("a state that cannot be opened is a fault, and closing does not wait for it", async () => {
   const state = writer();
-  await expect(state.open("/nonexistent/state.db", nodeId(1))).rejects.toMatchObject({ name: "Fault", retry: "never" });
+  await expect(state.open(join(import.meta.path, "state.db"), nodeId(1))).rejects.toMatchObject({
+    name: "Fault",
+    retry: "never",
+  });
   await state.close();
 });
 
