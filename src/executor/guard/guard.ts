@@ -15,6 +15,7 @@ import { Lock } from "./lock.ts";
 import { Outbox } from "./outbox.ts";
 import { chooseSocket, type Places, placesOf, writeGuardFile } from "./places.ts";
 import { bootId, processStartTime } from "./processes.ts";
+import { Sentinel } from "./sentinel.ts";
 import { Sweeper } from "./sweep.ts";
 
 /**
@@ -61,6 +62,7 @@ class Guard {
   readonly #context: AttemptContext;
   readonly #outbox: Outbox;
   readonly #sweeper: Sweeper;
+  readonly #sentinel = new Sentinel(say);
   readonly #lease = new GuardLease(() => this.#onLeaseEnded());
   readonly #attempts = new Map<string, Attempt>();
   /** Since the last turn, to be told in one frame. */
@@ -206,6 +208,7 @@ class Guard {
     const attempt = new Attempt(start, this.#context);
     this.#attempts.set(key, attempt);
     if (attempt.pid !== undefined) {
+      this.#sentinel.watch(attempt.pid);
       const startTime = processStartTime(attempt.pid);
       this.#outbox.addRunning({
         ...attempt.name,
@@ -221,6 +224,7 @@ class Guard {
 
   #onEnded(attempt: Attempt, report: Report | undefined): void {
     this.#attempts.delete(attemptKey(attempt.name));
+    if (attempt.pid !== undefined) this.#sentinel.forget(attempt.pid);
     if (report === undefined) this.#outbox.forget([attempt.name]);
     else this.#tell(report);
     this.#endIfDone();
