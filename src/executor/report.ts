@@ -122,9 +122,8 @@ function bounded(report: Report): Report {
 }
 
 function bareReport({ job, task, attempt, startedAt, finishedAt }: Report, why: string): Report {
-  return bounded({
-    ...{ job, task, attempt, startedAt, finishedAt, exitCode: null, signal: null },
-    ...{ state: "failed", reason: `its result was refused by the log: ${why}` },
-    ...{ tail: new Uint8Array(0), log: undefined },
-  });
+  const name = { job, task, attempt };
+  const nothing = { exitCode: null, signal: null, tail: new Uint8Array(0), log: undefined };
+  const reason = `its result was refused by the log: ${why}`;
+  return bounded({ ...name, ...nothing, state: "failed", reason, startedAt, finishedAt });
 }

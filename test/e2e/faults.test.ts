@@ -64,9 +64,9 @@ describe("SIGTERM of the leader while clients write", () => {
     const [other] = await followersOf(mesh, leader);
     const acknowledged: number[] = [];
     const refused: unknown[] = [];
-    let isOver = false;
+    const over = new AbortController();
     const clients = Array.from({ length: 8 }, async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         try {
           const answer = await leader.api("POST", "/v1/jobs", { driver: "noop", noop: { for: "0ms" } });
           if (answer.status === 201) acknowledged.push((answer.body as { id: number }).id);
@@ -78,7 +78,7 @@ describe("SIGTERM of the leader while clients write", () => {
     });
     while (acknowledged.length < 300) await Bun.sleep(5);
     expect(await leader.stop()).toBe(0);
-    isOver = true;
+    over.abort();
     await Promise.all(clients);
     expect(refused).toEqual([]);
     await mesh.leader({ voters: 2 });

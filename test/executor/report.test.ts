@@ -45,7 +45,7 @@ describe("results on their way to the log", () => {
       report(1, 3, 1),
     ]);
     await ended;
-    expect(settled.toSorted()).toEqual([0, 1, 2, 3]);
+    expect(settled.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3]);
     const bare = logged.find((one) => one.task === 1)!;
     expect(bare).toMatchObject({ state: "failed", signal: null, attempt: 1, startedAt: 7 });
     expect(bare.reason).toContain("refused by the log: wrong shape");

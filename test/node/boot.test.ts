@@ -153,8 +153,16 @@ describe("a node that joins", () => {
     const joined = await first.node.propose(
       "node.join",
       {
-        ...{ ...question, api: "", peer: "", labels: {}, slots: 1, ioTasks: 1, level: 1, version: "0" },
-        ...{ joinToken: token.split(".")[2]!, token: { id: own.id, hash: own.hash, name: "node b" } },
+        ...question,
+        api: "",
+        peer: "",
+        labels: {},
+        slots: 1,
+        ioTasks: 1,
+        level: 1,
+        version: "0",
+        joinToken: token.split(".")[2]!,
+        token: { id: own.id, hash: own.hash, name: "node b" },
       },
       first.node.principal,
     );

@@ -222,9 +222,18 @@ test("memory stays bounded while apply is behind: what is committed and durable 
   store.append(append);
   store.sync();
   const options = {
-    ...{ id: self, random: () => 0.5, applied: index(0), promoteLagEntries: 100 },
-    ...{ heartbeatTicks: 5, electionTicks: 60, disconnectTicks: 2, retryTicks: 5 },
-    ...{ appendMessageBytes: 1000, inflightAppends: 8, uncommittedBytes: 100_000, logWindowBytes: 10_000 },
+    id: self,
+    random: () => 0.5,
+    heartbeatTicks: 5,
+    electionTicks: 60,
+    disconnectTicks: 2,
+    retryTicks: 5,
+    appendMessageBytes: 1000,
+    inflightAppends: 8,
+    uncommittedBytes: 100_000,
+    logWindowBytes: 10_000,
+    promoteLagEntries: 100,
+    applied: index(0),
   };
   const raft = new Raft(options, restored, {
     entries: (from, to, maxBytes) => {
