@@ -8,7 +8,7 @@ import { randomInteger, seededRandom } from "../../src/lib/prng.ts";
 import { temporaryDirectory } from "./harness.ts";
 
 /**
- * Three real nodes that are killed, frozen and restarted at random while clients submit jobs. Afterwards: nothing acknowledged is lost, no
+ * Three real nodes and their guards, killed, frozen and restarted at random while clients submit jobs. Afterwards: nothing acknowledged is lost, no
  * task had two attempts alive at once, and the three states and logs are the same.
  */
 
@@ -46,7 +46,7 @@ function pulses(directory: string): Pulse[] {
   });
 }
 
-function signal(pid: number, name: "SIGSTOP" | "SIGCONT"): void {
+function signal(pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
   try {
     process.kill(pid, name);
   } catch {
@@ -65,8 +65,17 @@ function guardPid(node: MeshNode): number | undefined {
 /** What happens to a node, and its end: it runs again when this resolves. */
 async function disturb(node: MeshNode, say: (what: string) => void): Promise<void> {
   const { pid } = node;
-  const kind = between(0, 9);
-  if (kind < 4) {
+  const kind = between(0, 11);
+  if (kind >= 10) {
+    const both = chance(0.5);
+    say(`SIGKILL of the guard of ${node.ready.node}${both ? ", and of the node" : ""}`);
+    const guard = guardPid(node);
+    if (both) await node.kill();
+    if (guard !== undefined) signal(guard, "SIGKILL");
+    if (!both) return;
+    await Bun.sleep(between(0, 11_000));
+    await node.start();
+  } else if (kind < 4) {
     const forMs = chance(0.3) ? between(7_000, 11_000) : between(0, 3_000);
     say(`SIGKILL of ${node.ready.node} for ${forMs} ms`);
     await node.kill();
