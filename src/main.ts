@@ -5,7 +5,8 @@ import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
 import { version } from "./lib/version.ts";
-import { type Booted, boot, type HostPort } from "./node/boot.ts";
+import { boot } from "./node/boot.ts";
+import type { Booted, HostPort } from "./node/boot-options.ts";
 import type { Node } from "./node/node.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
 

@@ -1,13 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
-import { hostname } from "node:os";
+import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
-import { nodeId } from "../lib/ids.ts";
-import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { accept, type Outcome } from "../lib/outcome.ts";
 import { seededRandom } from "../lib/prng.ts";
-import type { Labels } from "../lib/selector.ts";
 import { openExecutor } from "../executor/run.ts";
 import { bootstrap, bootstrapToken } from "../raft/configuration.ts";
 import { openDataDir } from "../storage/data-dir.ts";
@@ -16,15 +13,13 @@ import { SqliteLogStore } from "../storage/log-store.ts";
 import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
-import { expectFree } from "../transport/port.ts";
+import { type Booted, type BootOptions, defaultApi, defaultPeer, type HostPort, type Served } from "./boot-options.ts";
 import { type Context, readContext, writeContext, writeContexts } from "./context.ts";
-import { fingerprint, hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
-import { askToJoin, type JoinRequest } from "./join.ts";
-import { type Joining, readJoining, removeJoining, writeJoining } from "./joining.ts";
+import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
+import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
+import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { Node } from "./node.ts";
-import { monotonicMs } from "../lib/clock.ts";
-import { formatDuration } from "../lib/units.ts";
 import { StateWriter } from "./state-writer.ts";
 
 /**
@@ -32,50 +27,6 @@ import { StateWriter } from "./state-writer.ts";
  * can fail for a reason of the host's throws a Fault with words for people; nothing is left half done: identity.json
  * is written last of what makes a member.
  */
-export interface BootOptions {
-  readonly dataDir: string;
-  /** undefined: the host's name. */
-  readonly name: string | undefined;
-  /** undefined: as last time, else the contract's default. Port 0: any, preferably that of last time. */
-  readonly api: HostPort | undefined;
-  readonly peer: HostPort | undefined;
-  /** The host name that others are told; undefined: the one that is listened on. */
-  readonly advertise: string | undefined;
-  readonly labels: Labels;
-  readonly slots: number;
-  readonly ioTasks: number;
-  /** API addresses to join at; empty: a new cluster, unless the data says otherwise. */
-  readonly join: readonly string[];
-  /** How long addresses that do not answer are tried; 0: each once. */
-  readonly joinTimeoutMs: number;
-  readonly joinToken: string | undefined;
-  readonly voters: number | undefined;
-  readonly version: string;
-  readonly guardCommand: readonly string[];
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Serves the API; given from outside because http imports the node, not the other way round. */
-  serve(node: Node, at: HostPort): Promise<Served>;
-  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
-  /** The process is to end with this code (of the contract's table); the message has been logged. */
-  onEnd(code: number): void;
-}
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface Served extends HostPort {
-  stop(): Promise<void>;
-}
-
-export interface Booted {
-  readonly node: Node;
-  readonly api: string;
-  readonly peer: string;
-  readonly kind: "created" | "joined" | "resumed";
-  stop(): Promise<void>;
-}
 
 /** Boots the node; resolves when the API answers and the node is a member. Refusals are for people; Faults are of this host. */
 export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
@@ -92,181 +43,6 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
   } catch (error) {
     directory.close();
     throw error;
-  }
-}
-
-/** Its log must never be gone on with as another node's. */
-function withoutIdentity(dataDir: string): Fault {
-  return new Fault(
-    "data",
-    `${dataDir} holds data of a member, but its identity.json is gone: restore it, or remove the whole data directory and join again as a new node`,
-    "never",
-  );
-}
-
-/** A member whose votes and acknowledgements are forgotten must not vote and acknowledge again (D1, D4). */
-function withoutLog(dataDir: string): Fault {
-  return new Fault(
-    "data",
-    `${dataDir} is a member's, but its log.db is gone: restore it, or remove the whole data directory and the node from the cluster ('skein nodes rm'), and join again as a new one`,
-    "never",
-  );
-}
-
-interface Member {
-  readonly kind: Booted["kind"];
-  readonly identity: Identity;
-  /** The API token of this node's context, when it was made just now. */
-  readonly token: string | undefined;
-}
-
-/** Data of a cluster: goes on as that member, unless the token names another cluster. */
-function resume(identity: Identity, options: BootOptions, dataDir: string): Outcome<Member> {
-  const joins = options.joinToken === undefined ? undefined : parseJoinToken(options.joinToken);
-  if (joins !== undefined && typeof joins !== "string" && joins.fingerprint !== fingerprint(identity.clusterKey)) {
-    return refuse(
-      "conflict",
-      `${options.dataDir} belongs to cluster ${identity.cluster}, the token to another one: use another --data, or 'skein leave' there first`,
-    );
-  }
-  if (options.join.length > 0) {
-    options.log(
-      "info",
-      `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}, --join is not needed`,
-    );
-  }
-  if (!existsSync(join(dataDir, "log.db"))) throw withoutLog(dataDir);
-  // Killed after it became a member and before its context was written.
-  const token = readContext(dataDir) === undefined ? readJoining(dataDir)?.token : undefined;
-  return accept({ kind: "resumed", identity, token });
-}
-
-function enter(options: BootOptions, dataDir: string): Promise<Outcome<Member>> | Outcome<Member> {
-  return options.join.length === 0 ? found(options) : enterByToken(options, dataDir);
-}
-
-/** A cluster of one. What makes it exist for others is its first entry, cluster.create. */
-function found(options: BootOptions): Outcome<Member> {
-  return accept({
-    kind: "created",
-    token: undefined,
-    identity: {
-      version: 1,
-      cluster: randomBytes(4).toString("hex"),
-      node: nodeId(1),
-      name: options.name ?? hostname(),
-      clusterKey: randomBytes(32).toString("base64url"),
-      starts: 0,
-      api: "",
-      peer: "",
-      peers: [],
-    },
-  });
-}
-
-/** How long one member may take to answer: the log has to take the node in first. */
-const askMsMin = 1_000;
-const askMsMax = 10_000;
-
-/** Asks the given addresses in turn until one admits or refuses this node; unreachable ones are tried again for `joinTimeoutMs`. */
-async function enterByToken(options: BootOptions, dataDir: string): Promise<Outcome<Member>> {
-  if (options.joinToken === undefined) {
-    return refuse(
-      "unauthorized",
-      "joining needs a token: make one on a member with 'skein cluster token' and pass it with --token or SKEIN_JOIN_TOKEN",
-    );
-  }
-  const token = parseJoinToken(options.joinToken);
-  if (typeof token === "string") return refuse("unauthorized", token);
-  for (const address of [options.api ?? defaultApi, options.peer ?? defaultPeer]) expectFree(address);
-  const kept = readJoining(dataDir);
-  let isKept = kept !== undefined && (options.name === undefined || options.name === kept.name);
-  let joining = isKept ? kept! : newJoining(options.name ?? hostname());
-  let isRenamed = false;
-  writeJoining(dataDir, joining);
-  const deadline = monotonicMs() + options.joinTimeoutMs;
-  for (let round = 1; ; round++) {
-    const causes: string[] = [];
-    for (const address of options.join) {
-      const timeoutMs = Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs()));
-      const asked = await ask(address, token, requestOf(joining, options), timeoutMs);
-      if (asked.ok) {
-        const { node, cluster, clusterKey, peers } = asked.value;
-        const identity = {
-          version: 1,
-          cluster,
-          node,
-          name: joining.name,
-          clusterKey,
-          starts: 0,
-          api: "",
-          peer: "",
-          peers,
-        } as const;
-        return accept({ kind: "joined", identity, token: joining.token });
-      }
-      const { code, message } = asked.why;
-      if (code === "conflict" && (isKept || (options.name === undefined && !isRenamed))) {
-        // What an earlier start asked with may be out of date. Or the host's name, only a default, is a live node's: several on one host.
-        isRenamed = !isKept;
-        const name = options.name ?? hostname();
-        joining = newJoining(isKept ? name : `${name}-${randomBytes(2).toString("hex")}`);
-        isKept = false;
-        writeJoining(dataDir, joining);
-        round = 0;
-        causes.length = 0;
-        break;
-      }
-      if (code !== "unavailable" && code !== "busy") return asked;
-      causes.push(`${address}: ${message}`);
-    }
-    const pauseMs = Math.min(2000, 100 * 2 ** round);
-    if (causes.length > 0 && monotonicMs() + pauseMs > deadline) {
-      const tried = options.joinTimeoutMs === 0 ? "" : `, tried for ${formatDuration(options.joinTimeoutMs)}`;
-      return refuse(
-        "unavailable",
-        `no address to join at let this node in${tried} (${causes.join("; ")}): is a node up there, and is this its API port?`,
-      );
-    }
-    if (causes.length > 0 && round === 1)
-      options.log(
-        "warn",
-        `cannot join yet, trying for ${formatDuration(options.joinTimeoutMs)} (${causes.join("; ")})`,
-      );
-    if (causes.length > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
-  }
-}
-
-function newJoining(name: string): Joining {
-  return { name, incarnation: randomBytes(8).toString("hex"), token: newApiToken().text };
-}
-
-function requestOf({ name, incarnation, token }: Joining, options: BootOptions): JoinRequest {
-  const parsed = parseApiToken(token);
-  assert(parsed !== undefined, "joining.json holds a token of this form");
-  return {
-    name,
-    incarnation,
-    labels: options.labels,
-    slots: options.slots,
-    ioTasks: options.ioTasks,
-    level: ownLevel,
-    version: options.version,
-    votersWanted: options.voters,
-    apiToken: { id: parsed.id, hash: hashSecret(parsed.secret) },
-  };
-}
-
-async function ask(
-  address: string,
-  token: Exclude<ReturnType<typeof parseJoinToken>, string>,
-  request: JoinRequest,
-  timeoutMs: number,
-): ReturnType<typeof askToJoin> {
-  try {
-    return await askToJoin(address, token, hashSecret(token.secret), request, timeoutMs);
-  } catch (error) {
-    return refuse("unavailable", error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -444,9 +220,6 @@ function retire(dataDir: string, identity: Identity): void {
   for (const name of [...readdirSync(dataDir).filter((name) => parts.test(name)), "identity.json"])
     renameSync(join(dataDir, name), join(aside, name));
 }
-
-const defaultApi: HostPort = { host: "127.0.0.1", port: 7400 };
-const defaultPeer: HostPort = { host: "127.0.0.1", port: 7401 };
 
 /** Where to listen: what the flag says, else where it was last time. Port 0 means any: that of last time is as good as any. */
 function listenAt(flag: HostPort | undefined, before: string, otherwise: HostPort): HostPort {
