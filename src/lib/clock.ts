@@ -7,3 +7,6 @@ export function monotonicMs(): number {
 export function wallMs(): number {
   return Date.now();
 }
+
+/** The longest time that setTimeout counts: a longer one fires at once. Wait for more in steps. */
+export const timerMsMax = 2 ** 31 - 1;

@@ -5,7 +5,7 @@ import type { Started } from "../guard/frames.ts";
 import { logPath } from "../log-record.ts";
 import { removeLog } from "../log-file.ts";
 import { LogWriter } from "../log-writer.ts";
-import { monotonicMs, wallMs } from "../../lib/clock.ts";
+import { monotonicMs, wallMs, timerMsMax } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
@@ -164,7 +164,6 @@ function report(
 }
 
 const slotMs = 5;
-const timerMsMax = 2 ** 31 - 1;
 const noBytes = new Uint8Array(0);
 /** Lines of 64 bytes. */
 const filling = new TextEncoder().encode(`${"skein noop ".padEnd(63, ".")}\n`.repeat(1024));

@@ -5,7 +5,7 @@ import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
 import { logPath } from "../log-record.ts";
 import { LogWriter } from "../log-writer.ts";
-import { wallMs } from "../../lib/clock.ts";
+import { timerMsMax, wallMs } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
 import { Output } from "../stream.ts";
 import { Tail } from "../tail.ts";
@@ -179,4 +179,3 @@ async function removeScratch(path: string): Promise<void> {
 }
 
 const lastWordsMs = 50;
-const timerMsMax = 2 ** 31 - 1;
