@@ -1,6 +1,7 @@
 import { Argument, type Command, type Option } from "commander";
 import type { Cli } from "./cli.ts";
 import { exit } from "./exit.ts";
+import { laterVerbs } from "./later.ts";
 
 const shells = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof shells)[number];
@@ -36,17 +37,20 @@ interface Flag extends Word {
   readonly choices: readonly string[];
 }
 
+const later = new Set(laterVerbs.map((verb) => verb.words));
+
 function placesOf(command: Command, path: readonly string[]): Place[] {
   const help: Flag = { text: "--help", short: "-h", description: "show help", takesValue: false, choices: [] };
   const [first] = command.registeredArguments;
   const choices = (first?.argChoices ?? []).map((text) => ({ text, description: "" }));
-  const verbs = command.commands.map((one) => ({ text: one.name(), description: one.description() }));
+  const known = command.commands.filter((one) => !later.has([...path, one.name()].join(" ")));
+  const verbs = known.map((one) => ({ text: one.name(), description: one.description() }));
   const here: Place = {
     path: path.join(" "),
     verbs: [...verbs, ...choices],
     flags: [...command.options.map(flagOf), help],
   };
-  return [here, ...command.commands.flatMap((one) => placesOf(one, [...path, one.name()]))];
+  return [here, ...known.flatMap((one) => placesOf(one, [...path, one.name()]))];
 }
 
 function flagOf(option: Option): Flag {

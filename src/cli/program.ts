@@ -8,6 +8,7 @@ import type { Environment } from "./context.ts";
 import { endingOf, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 import { addJobs } from "./jobs.ts";
+import { addLater } from "./later.ts";
 import { addLeave } from "./leave.ts";
 import { addLogs } from "./logs.ts";
 import { addNodes } from "./nodes.ts";
@@ -57,6 +58,7 @@ export function buildProgram(cli: Cli): Command {
     .version(`skein ${cli.actions.version}`, "-V, --version", "print the version");
   addGlobalFlags(program);
   for (const add of verbs) add(program, cli);
+  addLater(program);
   return program;
 }
 

@@ -1,0 +1,65 @@
+import type { Command } from "commander";
+import { CliError, exit } from "./exit.ts";
+
+/** A verb of the contract that this version does not have. */
+interface LaterVerb {
+  /** "cron", or "jobs retry". */
+  readonly words: string;
+  /** What serves meanwhile. */
+  readonly meanwhile?: string;
+}
+
+/** Verbs of docs/contract.md that come later: refused by name, so that nobody looks for a typing mistake. */
+export const laterVerbs: readonly LaterVerb[] = [
+  { words: "plan" },
+  { words: "results", meanwhile: "`skein jobs ls` and `skein jobs tasks ID --target NODE` show what ran" },
+  { words: "secret" },
+  { words: "cron" },
+  { words: "inventory" },
+  { words: "bundle" },
+  { words: "load" },
+  { words: "alert" },
+  { words: "token", meanwhile: "`skein cluster token` makes join tokens" },
+  { words: "audit" },
+  { words: "backup" },
+  { words: "restore" },
+  { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },
+  { words: "jobs retry", meanwhile: "submit the spec again" },
+  { words: "jobs explain", meanwhile: "`skein jobs show ID` and `skein nodes ls` show state and free slots" },
+  { words: "jobs hold" },
+  { words: "jobs release" },
+  { words: "jobs extend" },
+  { words: "jobs rm", meanwhile: "finished jobs go by themselves after their ttl" },
+  { words: "jobs template" },
+  { words: "nodes label", meanwhile: "start the node again with `skein up --label k=v`" },
+  { words: "nodes promote", meanwhile: "learners are promoted by themselves" },
+  { words: "nodes demote", meanwhile: "`skein up --learner` keeps a node from voting" },
+  { words: "cluster set", meanwhile: "`skein up --voters N` of the first node sets the voters" },
+  { words: "cluster transfer", meanwhile: "a node that is stopped with SIGTERM hands its leadership over" },
+  { words: "cluster recover" },
+  { words: "cluster upgrade" },
+  { words: "bench failover" },
+  { words: "bench fanout" },
+  { words: "bench cron" },
+];
+
+/** Puts the verbs that come later where they will be: out of the help, the suggestions and the completion, but known. */
+export function addLater(program: Command): void {
+  for (const { words, meanwhile } of laterVerbs) {
+    const parts = words.split(" ");
+    const name = parts.at(-1)!;
+    const parent = parts.length === 1 ? program : program.commands.find((one) => one.name() === parts[0])!;
+    parent
+      .command(name, { hidden: true })
+      .argument("[words...]")
+      .helpOption(false)
+      .allowUnknownOption()
+      .action(() => {
+        const instead = meanwhile ?? "`skein --help` lists what there is";
+        throw new CliError(
+          exit.usage,
+          `'${words}' is not built yet in this version (docs/status.md says what is); ${instead}`,
+        );
+      });
+  }
+}
