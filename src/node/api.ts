@@ -13,6 +13,8 @@ export interface NodeApi {
   readonly name: string;
   readonly cluster: string;
   readonly version: string;
+  /** Index of the newest entry in the local state. Free to ask. */
+  readonly applied: number;
 
   /**
    * Logs one command and gives its outcome once it is committed and applied here. `input` has been checked against the

@@ -10,8 +10,9 @@ import type { CommandInput, CommandName, CommandValue } from "../state/commands/
 import { clusterRow, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
+import { LagWindow } from "./lag-window.ts";
 import type { LeaseTable } from "./lease.ts";
-import { monotonicMs } from "../lib/clock.ts";
+import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 
 /**
  * What runs while this node leads, and only then: placing work, declaring nodes lost, expiring old jobs, keeping the
@@ -31,6 +32,8 @@ export interface DutyPorts {
   proposeConfiguration(change: ConfigurationChange, basedOn: Configuration): void;
   /** Entries that the peer lacks; undefined: not known to be connected. */
   lag(node: NodeId): number | undefined;
+  /** Of this node's log. */
+  lastIndex(): number;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -50,6 +53,7 @@ export class Duties {
   #timer: ReturnType<typeof setInterval> | undefined;
   #wake: ReturnType<typeof setTimeout> | undefined;
   #watchScheduled = false;
+  readonly #lagWindow = new LagWindow(limits.assignLagMs);
   #lostProposed = new Set<NodeId>();
   #expiring = false;
   /** See #now. */
@@ -79,6 +83,7 @@ export class Duties {
     this.#view = undefined;
     this.#inFlight = 0;
     this.#lostProposed.clear();
+    this.#lagWindow.clear();
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
@@ -155,16 +160,19 @@ export class Duties {
     }
     const wakeMs = view.nextWakeMs(this.#now());
     clearTimeout(this.#wake);
-    if (wakeMs !== undefined) this.#wake = setTimeout(() => this.#schedulePlan(), Math.max(1, wakeMs));
+    if (wakeMs !== undefined)
+      this.#wake = setTimeout(() => this.#schedulePlan(), Math.min(timerMsMax, Math.max(1, wakeMs)));
   }
 
   /** Nodes that may be given work: up, under a fresh lease, not far behind. */
   #eligible(view: PlacementView): ReadonlySet<NodeId> {
     const eligible = new Set<NodeId>();
+    const lastIndex = this.#ports.lastIndex();
+    const required = this.#lagWindow.required(monotonicMs(), lastIndex);
     for (const node of view.nodes()) {
       if (!this.#ports.leases.isFresh(node)) continue;
       const lag = node === this.#ports.self ? 0 : this.#ports.lag(node);
-      if (lag !== undefined && lag <= limits.assignLagEntries) eligible.add(node);
+      if (lag !== undefined && lag <= limits.assignLagEntries && lastIndex - lag >= required) eligible.add(node);
     }
     return eligible;
   }

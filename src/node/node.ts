@@ -4,6 +4,7 @@ import { index as toIndex, nobody, type NodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { Labels } from "../lib/selector.ts";
+import { isVoter } from "../raft/configuration.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
@@ -23,17 +24,21 @@ import type { Principal, Report } from "../state/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, NodeApi, NodeStatus } from "./api.ts";
-import { fingerprint, newJoinToken, parseApiToken, principalOf } from "./credentials.ts";
+import { fingerprint } from "./credentials.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Events } from "./events.ts";
+import { grantLease } from "./grant.ts";
 import { admitJoiner, type JoinRequest } from "./join.ts";
+import { leaveCluster } from "./leave.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "./lease.ts";
+import { LogRetention } from "./log-retention.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { type ForwardReply, Proposer } from "./propose.ts";
 import { Reader } from "./read.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
+import { Tokens } from "./tokens.ts";
 import { Work } from "./work.ts";
 
 /**
@@ -99,7 +104,8 @@ export class Node implements NodeApi {
   readonly #lease: LeaseHolder;
   readonly #duties: Duties;
   readonly #work: Work;
-  readonly #tokens = new Map<string, Principal>();
+  readonly #tokens: Tokens;
+  readonly #retention: LogRetention;
   #leadership: Leadership = { role: "follower", term: term(0), leader: nobody };
   #configuration: Configuration;
   #applied: number;
@@ -186,6 +192,13 @@ export class Node implements NodeApi {
     });
     this.#executor.onLeaseWanted(() => this.#lease.want());
     this.#work = new Work(this.id, this.#executor, (query) => parts.view(query));
+    this.#tokens = new Tokens({
+      findToken: (id) => parts.view((tx) => findToken(tx, id)),
+      clusterKey: () => identity.clusterKey,
+      create: (input, by) => this.propose("token.create", input, by),
+      now: () => Date.now(),
+    });
+    this.#retention = new LogRetention(parts.dataDir, (query) => parts.view(query), parts.log);
     this.#duties = new Duties({
       self: this.id,
       leases: this.#leases,
@@ -198,6 +211,7 @@ export class Node implements NodeApi {
         this.#driver.schedule();
       },
       lag: (node) => (this.#transport.isConnected(node) ? raft.lag(node) : undefined),
+      lastIndex: () => raft.lastIndex,
       log: parts.log,
     });
   }
@@ -265,6 +279,11 @@ export class Node implements NodeApi {
     await this.#transport.close();
   }
 
+  /** Index of the newest entry in the local state. */
+  get applied(): number {
+    return this.#applied;
+  }
+
   /** This node itself, as the one who asks. */
   get principal(): Principal {
     return this.#self;
@@ -307,6 +326,7 @@ export class Node implements NodeApi {
     }
     if (this.#stopping) return;
     this.#work.reconcile();
+    this.#retention.sweep();
     this.#lease.start();
   }
 
@@ -388,6 +408,7 @@ export class Node implements NodeApi {
     this.#events.publish(events, Date.now());
     this.#duties.onApplied(events);
     this.#work.onApplied(events);
+    this.#retention.onApplied(events);
   }
 
   #onChanges(events: readonly AppliedEvent[]): void {
@@ -399,7 +420,7 @@ export class Node implements NodeApi {
         else if (change.topic === "token") tokens = true;
       }
     }
-    if (tokens || members) this.#tokens.clear();
+    if (tokens || members) this.#tokens.forget();
     if (!members) return;
     this.#setPeers();
     this.#level = this.#parts.view(clusterRow)?.level ?? ownLevel;
@@ -486,18 +507,17 @@ export class Node implements NodeApi {
     }
   }
 
-  /**
-   * Leader: grants `node` its lease. Leadership is confirmed first, by a round that began after the request came; what follows the
-   * confirmation is one step without awaits, so no node.lost can come between (J3).
-   */
-  async #grant(node: NodeId): Promise<LeaseGrant | undefined> {
-    const index = await this.#reader.confirm();
-    if (index === undefined || !this.isLeading || this.#duties.isLosing(node)) return undefined;
-    const row = this.#parts.view((tx) => findNode(tx, node));
-    if (row === undefined || row.state === "lost") return { kind: "lost" };
-    this.#leases.grant(node);
-    this.#duties.onLease();
-    return { kind: "granted", index };
+  #grant(node: NodeId): Promise<LeaseGrant | undefined> {
+    return grantLease(node, {
+      confirm: () => this.#reader.confirm(),
+      isLeading: () => this.isLeading,
+      isLosing: (one) => this.#duties.isLosing(one),
+      stateOf: (one) => this.#parts.view((tx) => findNode(tx, one))?.state,
+      granted: (one) => {
+        this.#leases.grant(one);
+        this.#duties.onLease();
+      },
+    });
   }
 
   // ------------------------------------------------------------------------------------ commands and reads
@@ -578,36 +598,14 @@ export class Node implements NodeApi {
   }
 
   authenticate(text: string): Principal | undefined {
-    const parsed = parseApiToken(text);
-    if (parsed === undefined) return undefined;
-    const known = this.#tokens.get(text);
-    if (known !== undefined) return known;
-    const row = this.#parts.view((tx) => findToken(tx, parsed.id));
-    const principal = principalOf(parsed.secret, row, Date.now());
-    // A token with an end is judged anew each time.
-    if (principal !== undefined && row?.expiresAt === null) this.#tokens.set(text, principal);
-    return principal;
+    return this.#tokens.authenticate(text);
   }
 
-  async createJoinToken(
+  createJoinToken(
     options: { readonly ttlMs: number; readonly uses: number },
     by: Principal,
   ): Promise<Outcome<{ readonly token: string }>> {
-    const token = newJoinToken(this.#parts.identity.clusterKey);
-    const outcome = await this.propose(
-      "token.create",
-      {
-        id: token.id,
-        hash: token.hash,
-        kind: "join",
-        name: `join token of ${by.name}`,
-        role: "operator",
-        expiresAt: Date.now() + options.ttlMs,
-        uses: options.uses,
-      },
-      by,
-    );
-    return outcome.ok ? accept({ token: token.text }) : outcome;
+    return this.#tokens.createJoinToken(options, by);
   }
 
   join(body: unknown): Promise<Outcome<unknown>> {
@@ -641,7 +639,7 @@ export class Node implements NodeApi {
       api: "",
       peer: "",
       joinToken,
-      token: { ...apiToken, name: `node ${rest.name}` },
+      token: { ...apiToken, name: `node ${rest.name}`.slice(0, limits.nameLength) },
     });
     if (!input.success)
       return refuse("invalid", "the join request is not complete: use the same version of skein on all hosts");
@@ -660,8 +658,11 @@ export class Node implements NodeApi {
     throw new Fault("peer-refused", message, code === "unavailable" || code === "busy" ? "safe" : "never");
   }
 
+  /** In pieces that an entry holds; what is lost of it is only shown late. */
   #started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void {
-    void this.#propose("task.start", { node: this.id, tasks: [...attempts] });
+    for (let at = 0; at < attempts.length; at += limits.assignmentsPerEntry) {
+      void this.#propose("task.start", { node: this.id, tasks: attempts.slice(at, at + limits.assignmentsPerEntry) });
+    }
   }
 
   get #logPorts(): LogPorts {
@@ -739,34 +740,19 @@ export class Node implements NodeApi {
 
   // ------------------------------------------------------------------------------------------------ leave
 
-  /** Drains, waits for the work, hands leadership over, takes the node out of the log's members and stops. */
   async leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>> {
-    if (this.#parts.view(listNodes).length === 1) {
-      return refuse(
-        "conflict",
-        "this is the cluster's last node: stop it with SIGTERM, and delete its data directory if the data is not wanted",
-      );
-    }
-    const drained = await this.propose("node.drain", { node: this.id }, this.#self);
-    if (!drained.ok) return drained;
-    const deadline = monotonicMs() + timeoutMs;
-    while (this.#executor.running() > 0 || this.#parts.view((tx) => assignmentsOf(tx, this.id)).length > 0) {
-      if (monotonicMs() > deadline) {
-        return refuse(
-          "conflict",
-          `${this.#executor.running()} tasks still run here: the node is draining, repeat 'skein leave' later or with a longer --timeout`,
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    if (this.isLeading && !(await this.#handOver())) {
-      return refuse("unavailable", "no other voter could take over the leadership: is a majority of the voters up?", {
-        retryAfterMs: 1000,
-      });
-    }
-    const removed = await this.propose("node.remove", { node: this.id }, this.#self);
-    if (!removed.ok) return removed;
-    this.#parts.onLeft();
-    return accept({ left: true });
+    const node = this.id;
+    const left = await leaveCluster(timeoutMs, {
+      members: () => this.#parts.view(listNodes).length,
+      drain: () => this.#propose("node.drain", { node }),
+      undrain: () => this.#propose("node.undrain", { node }),
+      held: () => Math.max(this.#executor.running(), this.#parts.view((tx) => assignmentsOf(tx, node)).length),
+      isLeading: () => this.isLeading,
+      handOver: () => this.#handOver(),
+      remove: () => this.#propose("node.remove", { node }),
+      isVoter: () => isVoter(this.#configuration, node),
+    });
+    if (left.ok) this.#parts.onLeft();
+    return left;
   }
 }

@@ -197,12 +197,19 @@ export class Proposer {
         flight.outstanding -= 1;
         if (!(error instanceof Fault) || error.retry === "unknown") flight.maybeLogged = true;
         // The leader will never take it: every other one says the same.
-        else if (error.retry === "never" && this.#isUndone(flight))
-          return this.#giveUp(flight, { code: "invalid", message: error.message });
+        else if (error.retry === "never" && this.#isUndone(flight)) return this.#refused(flight, error.message);
         if (flight.sentTo === leader) flight.sentTo = nobody; // the sweep tries again
         return undefined;
       },
     );
+  }
+
+  /** The leader will not have the batch for one of its commands: each is asked alone, so that only the guilty one is refused. */
+  #refused(flight: Flight, message: string): void {
+    if (flight.waiting.length === 1) return this.#giveUp(flight, { code: "invalid", message });
+    if (!this.#landed(flight)) return;
+    this.#pending += flight.waiting.length;
+    for (const one of flight.waiting) this.#launch([one]);
   }
 
   /** Certainly in no log: nobody took it, and nobody who was asked owes an answer. */

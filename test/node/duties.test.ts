@@ -27,6 +27,7 @@ function rig() {
     configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [] }),
     proposeConfiguration: () => {},
     lag: () => 0,
+    lastIndex: () => 0,
     log: () => {},
   };
   const duties = new Duties(ports);

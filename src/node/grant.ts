@@ -1,0 +1,29 @@
+import type { NodeId } from "../lib/ids.ts";
+import type { NodeState } from "../state/types.ts";
+import type { LeaseGrant } from "./lease.ts";
+
+/** What the leader asks before it grants a lease. */
+export interface GrantPorts {
+  /** An index confirmed by a round that begins after the call; undefined: this node does not lead. */
+  confirm(): Promise<number | undefined>;
+  isLeading(): boolean;
+  /** A node.lost of the node may be in the log, or on its way there. */
+  isLosing(node: NodeId): boolean;
+  /** What the applied state says of it; undefined: no member. */
+  stateOf(node: NodeId): NodeState | undefined;
+  /** Notes the grant; the leader's count begins here. */
+  granted(node: NodeId): void;
+}
+
+/**
+ * Leader: grants `node` its lease. Leadership is confirmed first, by a round that began after the request came, so a deposed
+ * leader grants nothing; what follows the confirmation is one step without awaits, so no node.lost comes between (J3).
+ */
+export async function grantLease(node: NodeId, ports: GrantPorts): Promise<LeaseGrant | undefined> {
+  const index = await ports.confirm();
+  if (index === undefined || !ports.isLeading() || ports.isLosing(node)) return undefined;
+  const state = ports.stateOf(node);
+  if (state === undefined || state === "lost") return { kind: "lost" };
+  ports.granted(node);
+  return { kind: "granted", index };
+}

@@ -1,0 +1,82 @@
+import { monotonicMs } from "../lib/clock.ts";
+import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+
+/** How a node takes itself out of its cluster. */
+export interface LeavePorts {
+  /** How many members there are, this one included. */
+  members(): number;
+  drain(): Promise<Outcome<unknown>>;
+  undrain(): Promise<Outcome<unknown>>;
+  /** Attempts that this node still holds. */
+  held(): number;
+  isLeading(): boolean;
+  /** Tries to hand the leadership to another voter; false: nobody could take it (yet). */
+  handOver(): Promise<boolean>;
+  remove(): Promise<Outcome<unknown>>;
+  /** This node still counts in a quorum, as far as it knows. */
+  isVoter(): boolean;
+}
+
+const pollMs = 100;
+/** For another voter to take over: the only learner of two nodes is promoted first. */
+const successorMs = 15_000;
+/** For the removal to be in the configuration: until then the others may count on this node's vote. */
+const settleMs = 5_000;
+
+/**
+ * Drains, waits for the work, hands the leadership over, and takes the node out of the members. A refusal leaves the node a member that
+ * takes work, but where its work has not ended in time: then it goes on draining.
+ */
+export async function leaveCluster(timeoutMs: number, ports: LeavePorts): Promise<Outcome<{ readonly left: true }>> {
+  if (ports.members() === 1) {
+    return refuse(
+      "conflict",
+      "this is the cluster's last node: stop it with SIGTERM, and delete its data directory if the data is not wanted",
+    );
+  }
+  const drained = await ports.drain();
+  if (!drained.ok) return drained;
+  if (!(await within(timeoutMs, () => ports.held() === 0))) {
+    return refuse(
+      "conflict",
+      `${ports.held()} tasks still run here: the node is draining, repeat 'skein leave' later or with a longer --timeout`,
+    );
+  }
+  if (!(await succeeded(ports))) {
+    await ports.undrain();
+    return refuse(
+      "unavailable",
+      "no other node could take over the leadership: is another one up and caught up ('skein nodes ls')? This node stays",
+      { retryAfterMs: 1000 },
+    );
+  }
+  const removed = await ports.remove();
+  if (!removed.ok) return removed;
+  // Bounded: whoever leads removes it in any case, with or without this node's help.
+  await within(settleMs, () => !ports.isVoter());
+  return accept({ left: true });
+}
+
+/** True once this node does not lead (any more). */
+async function succeeded(ports: LeavePorts): Promise<boolean> {
+  const deadline = monotonicMs() + successorMs;
+  while (ports.isLeading()) {
+    if (await ports.handOver()) return true;
+    if (monotonicMs() > deadline) return false;
+    await pause();
+  }
+  return true;
+}
+
+async function within(timeoutMs: number, isSo: () => boolean): Promise<boolean> {
+  const deadline = monotonicMs() + timeoutMs;
+  while (!isSo()) {
+    if (monotonicMs() > deadline) return false;
+    await pause();
+  }
+  return true;
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, pollMs));
+}
