@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test";
+import { type NodeId, nodeId } from "../../src/lib/ids.ts";
+import type { LeaseGrant } from "../../src/node/lease.ts";
+import { grantLease, type GrantPorts } from "../../src/node/grant.ts";
+
+/** A leader that may grant; each situation takes one thing away. */
+function leader(more: Partial<GrantPorts> = {}) {
+  const granted: NodeId[] = [];
+  const ports: GrantPorts = {
+    confirm: () => Promise.resolve(7),
+    isLeading: () => true,
+    isLosing: () => false,
+    stateOf: () => "up",
+    granted: (node) => granted.push(node),
+    ...more,
+  };
+  return { granted, ask: () => grantLease(nodeId(2), ports) };
+}
+
+describe("a lease is granted (J3)", () => {
+  test("to a member, naming the index that was confirmed", async () => {
+    const { granted, ask } = leader();
+    expect(await ask()).toEqual({ kind: "granted", index: 7 });
+    expect(granted).toEqual([nodeId(2)]);
+  });
+
+  test("also while it drains: what runs there goes on", async () => {
+    expect(await leader({ stateOf: () => "draining" }).ask()).toEqual({ kind: "granted", index: 7 });
+  });
+
+  const cases: [why: string, more: Partial<GrantPorts>, answer: LeaseGrant | undefined][] = [
+    ["its leadership was not confirmed", { confirm: () => Promise.resolve(undefined) }, undefined],
+    ["it was deposed while it confirmed", { isLeading: () => false }, undefined],
+    ["a node.lost of the node is on its way into the log", { isLosing: () => true }, undefined],
+    ["the state has declared the node lost", { stateOf: () => "lost" }, { kind: "lost" }],
+    ["the node is no member", { stateOf: () => undefined }, { kind: "lost" }],
+  ];
+  test.each(cases)("by no leader when %s", async (_why, more, answer) => {
+    const { granted, ask } = leader(more);
+    expect(await ask()).toEqual(answer);
+    expect(granted).toEqual([]);
+  });
+
+  test("only after the confirmation: what is known then decides, not what was known before", async () => {
+    const confirmed = Promise.withResolvers<number>();
+    let losing = false;
+    const { granted, ask } = leader({ confirm: () => confirmed.promise, isLosing: () => losing });
+    const asked = ask();
+    losing = true;
+    confirmed.resolve(7);
+    expect(await asked).toBeUndefined();
+    expect(granted).toEqual([]);
+  });
+});

@@ -1,0 +1,79 @@
+import { describe, expect, test } from "bun:test";
+import { accept } from "../../src/lib/outcome.ts";
+import { leaveCluster, type LeavePorts } from "../../src/node/leave.ts";
+
+/** A leader of several that may leave at once; each situation changes something. */
+function member(more: Partial<LeavePorts> = {}) {
+  const done: string[] = [];
+  let leading = true;
+  let voter = true;
+  const say = (what: string) => (): Promise<ReturnType<typeof accept<null>>> => {
+    done.push(what);
+    return Promise.resolve(accept(null));
+  };
+  const ports: LeavePorts = {
+    members: () => 3,
+    drain: say("drain"),
+    undrain: say("undrain"),
+    held: () => 0,
+    isLeading: () => leading,
+    handOver: () => {
+      done.push("hand over");
+      leading = false;
+      return Promise.resolve(true);
+    },
+    remove: async () => {
+      voter = false;
+      return say("remove")();
+    },
+    isVoter: () => voter,
+    ...more,
+  };
+  return { done, leave: (timeoutMs = 1000) => leaveCluster(timeoutMs, ports) };
+}
+
+describe("leaving", () => {
+  test("drains, hands over, removes", async () => {
+    const { done, leave } = member();
+    expect(await leave()).toEqual(accept({ left: true }));
+    expect(done).toEqual(["drain", "hand over", "remove"]);
+  });
+
+  test("waits until its work has ended", async () => {
+    let held = 2;
+    const { done, leave } = member({ held: () => (held > 0 ? held-- : 0) });
+    expect((await leave()).ok).toBe(true);
+    expect(held).toBe(0);
+    expect(done.at(-1)).toBe("remove");
+  });
+
+  test("with work that does not end in time is refused, and goes on draining", async () => {
+    const { done, leave } = member({ held: () => 1 });
+    const left = await leave(0);
+    expect(left.ok ? "" : left.why.message).toContain("1 tasks still run here");
+    expect(done).toEqual(["drain"]);
+  });
+
+  test("waits for a successor: of two nodes the learner is promoted first", async () => {
+    let asked = 0;
+    let leading = true;
+    const { done, leave } = member({
+      isLeading: () => leading,
+      handOver: () => {
+        asked += 1;
+        leading = asked < 3;
+        return Promise.resolve(!leading);
+      },
+    });
+    expect((await leave()).ok).toBe(true);
+    expect(asked).toBe(3);
+    expect(done).toEqual(["drain", "remove"]);
+  });
+
+  test("of the last node is refused before anything is done", async () => {
+    const { done, leave } = member({ members: () => 1 });
+    const left = await leave();
+    expect(left.ok ? "" : left.why.code).toBe("conflict");
+    expect(done).toEqual([]);
+  });
+});
