@@ -86,7 +86,7 @@ const faultOf = (name: string): Promise<unknown> => up(name).catch((error: unkno
 
 describe("a cluster's first node", () => {
   test("killed after its first entry and before its identity: the next start founds a cluster", async () => {
-    mkdirSync(directoryOf("a", { mode: 0o700 }));
+    mkdirSync(directoryOf("a"), { mode: 0o700 });
     const log = new SqliteLogStore({
       path: path.join(directoryOf("a"), "log.db"),
       onDurable: () => {},
@@ -149,7 +149,7 @@ describe("a node that joins", () => {
     const own = newApiToken();
     const question = { name: "b", incarnation: "0123456789abcdef" };
     // What such a crash leaves: the question on its disk, and a member that nobody has heard of.
-    mkdirSync(directoryOf("b", { mode: 0o700 }));
+    mkdirSync(directoryOf("b"), { mode: 0o700 });
     writeJoining(directoryOf("b"), { ...question, token: own.text });
     const joined = await first.node.propose(
       "node.join",
@@ -200,7 +200,7 @@ describe("a node that joins", () => {
     const removed = await first.node.propose("node.remove", { node: "b" }, first.node.principal);
     expect(removed.ok).toBe(true);
     rmSync(directoryOf("b"), { recursive: true });
-    mkdirSync(directoryOf("b", { mode: 0o700 }));
+    mkdirSync(directoryOf("b"), { mode: 0o700 });
     writeJoining(directoryOf("b"), { name: "b", incarnation: "0123456789abcdef", token: own });
     const again = await started("b", { at: first, token });
     expect(again.node.id).toBe(nodeId(second.node.id + 1));

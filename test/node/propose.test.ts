@@ -222,6 +222,24 @@ describe("proposing", () => {
     expect(w.proposer.pending()).toBe(0);
   });
 
+  test("one command that the leader will never take is refused alone: its neighbours are handed over again", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const [good, bad, other] = [w.submit("good"), w.submit("bad"), w.submit("other")];
+    await w.turn();
+    const refusal = new Fault("protocol", "bad is not a payload", "never");
+    w.forwarded[0]!.settle.reject(refusal);
+    await w.turn();
+    const alone = w.forwarded.slice(1).map(({ bytes }) => decodeBatch(bytes));
+    expect(alone.map((batch) => batch.commands.map((record) => record[4]))).toEqual([["good"], ["bad"], ["other"]]);
+    w.forwarded[2]!.settle.reject(refusal);
+    w.applied(alone[0]!.serial, 1);
+    w.applied(alone[2]!.serial, 1);
+    await w.turn();
+    expect([good, bad, other].map((one) => one.answer?.ok)).toEqual([true, false, true]);
+    expect(w.proposer.pending()).toBe(0);
+  });
+
   test("too many writes under way are refused as busy, and there is room again when some have ended (L1)", async () => {
     const w = world();
     w.leads(w.self);
