@@ -32,7 +32,11 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
 
-async function up(name: string, join?: { readonly at: Booted; readonly token: string }): Promise<Outcome<Booted>> {
+async function up(
+  name: string,
+  join?: { readonly at: Booted; readonly token: string },
+  onServe: () => void = () => {},
+): Promise<Outcome<Booted>> {
   const dataDir = path.join(root, name);
   const outcome = await boot({
     dataDir,
@@ -50,7 +54,10 @@ async function up(name: string, join?: { readonly at: Booted; readonly token: st
     version: "0",
     guardCommand: guardCommand(dataDir),
     environment: { XDG_CONFIG_HOME: path.join(root, "config") },
-    serve: (node, { host, port }) => Promise.resolve(serveHttp({ node, host, port })),
+    serve: (node, { host, port }) => {
+      onServe();
+      return Promise.resolve(serveHttp({ node, host, port }));
+    },
     log: (_level, message) => messages.push(message),
     onEnd: (code) => messages.push(`end ${code}`),
   });
@@ -58,8 +65,12 @@ async function up(name: string, join?: { readonly at: Booted; readonly token: st
   return outcome;
 }
 
-async function started(name: string, join?: { readonly at: Booted; readonly token: string }): Promise<Booted> {
-  const outcome = await up(name, join);
+async function started(
+  name: string,
+  join?: { readonly at: Booted; readonly token: string },
+  onServe?: () => void,
+): Promise<Booted> {
+  const outcome = await up(name, join, onServe);
   if (!outcome.ok) throw new Error(`${name} did not start: ${outcome.why.message}`);
   return outcome.value;
 }
@@ -83,6 +94,20 @@ function remove(name: string, ...files: string[]): void {
 
 const directoryOf = (name: string): string => path.join(root, name);
 const faultOf = (name: string): Promise<unknown> => up(name).catch((error: unknown) => error);
+
+describe("serials of batches", () => {
+  test("are of a start that is on disk before the node can propose, and of no earlier one (S3)", async () => {
+    const seen: number[] = [];
+    const look = (): void => void seen.push(readIdentity(directoryOf("a"))?.starts ?? 0);
+    for (let start = 0; start < 3; start++) {
+      const booted = await started("a", undefined, look);
+      look();
+      await stop(booted);
+    }
+    // At the moment when the API is bound: the first start's identity comes last of all, later ones' first.
+    expect(seen).toEqual([0, 1, 2, 2, 3, 3]);
+  });
+});
 
 describe("a cluster's first node", () => {
   test("killed after its first entry and before its identity: the next start founds a cluster", async () => {
