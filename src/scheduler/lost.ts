@@ -5,7 +5,7 @@ import type { NodeRow } from "../state/types.ts";
 /** What the leader knows of leases, all times on its monotonic clock. */
 export interface LostInput {
   readonly nodes: readonly NodeRow[];
-  /** Since when each node has been silent under this leader: its last grant or announcement. */
+  /** Since when each node has been silent under this leader: its last grant or announcement since the election. */
   readonly quietSince: ReadonlyMap<NodeId, number>;
   readonly electedAt: number;
   readonly now: number;
@@ -18,9 +18,6 @@ export interface LostInput {
 export function lostNodes(input: LostInput): { readonly node: NodeId; readonly incarnation: string }[] {
   return input.nodes
     .filter((row) => row.state !== "lost")
-    .filter((row) => {
-      const since = Math.max(input.quietSince.get(row.id) ?? input.electedAt, input.electedAt);
-      return input.now - since >= limits.lostAfterMs;
-    })
+    .filter((row) => input.now - (input.quietSince.get(row.id) ?? input.electedAt) >= limits.lostAfterMs)
     .map((row) => ({ node: row.id, incarnation: row.incarnation }));
 }

@@ -1,6 +1,7 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
 import type { WaitingTask } from "../state/planning.ts";
-import { type Candidate, chooseNode } from "./choose.ts";
+import { chooseNode, hasRoom, type Room } from "./choose.ts";
+import { holdNode, holdPins } from "./hold.ts";
 import type { Bucket, PlannedJob, Queues } from "./queues.ts";
 
 /**
@@ -23,8 +24,8 @@ export interface Placed {
 
 /** What the plan needs of the view. */
 export interface Assignable {
-  /** Nodes with room for a task of the bucket; their `free` is used up by the plan. */
-  candidates(bucket: Bucket): Candidate[];
+  /** Nodes that take work and match the bucket's selector, full ones too; what is free of them is used up by the plan. */
+  matching(bucket: Bucket): Room[];
   /** The task counts as running from now on. */
   placed(placed: Placed): void;
 }
@@ -32,36 +33,96 @@ export interface Assignable {
 /** Places at most `limit` tasks, by priority, then by the age of jobs. */
 export function place(queues: Queues, assignable: Assignable, limit: number): Unit[] {
   const units = new Map<string, Unit>();
+  const turns = new Turns(queues.inOrder());
+  const fitting = new Map<Bucket, Room[]>();
+  const blocked: PlannedJob[] = [];
   let left = limit;
-  for (const bucket of queues.inOrder()) {
-    if (left <= 0) break;
-    const candidates = assignable.candidates(bucket);
-    if (candidates.length === 0) continue;
-    const blocked: PlannedJob[] = [];
-    for (let job = bucket.first(); job !== undefined && left > 0; job = bucket.first()) {
-      left -= placeJob(job, candidates, left, assignable, units);
+  for (let bucket = turns.next(); bucket !== undefined && left > 0; bucket = turns.next()) {
+    // Room only shrinks while a plan is made, so a bucket's fitting nodes are looked for once.
+    const rooms = fitting.get(bucket) ?? assignable.matching(bucket).filter((room) => hasRoom(room, bucket));
+    fitting.set(bucket, rooms);
+    const until = turns.until(bucket);
+    for (let job = bucket.first(); job !== undefined && job.id < until && left > 0; job = bucket.first()) {
+      left -= placeJob(bucket, job, rooms, left, assignable, units);
       if (hasNothingLeft(job) || job.held.size >= job.parallel) bucket.takeFirst(job);
-      else if (left <= 0 || !hasRoom(candidates)) break;
-      else {
-        bucket.takeFirst(job); // what is left of it is pinned to nodes without room
+      else if (left <= 0) break;
+      else if (bucket.pinned) {
+        holdPins(bucket, job, assignable.matching(bucket));
+        bucket.takeFirst(job);
         blocked.push(job);
+      } else {
+        holdNode(bucket, assignable.matching(bucket));
+        turns.pass(bucket);
+        break;
       }
     }
-    for (const job of blocked.toReversed()) queues.giveBack(job);
+    turns.again(bucket);
   }
+  for (const job of blocked.toReversed()) queues.giveBack(job);
   return [...units.values()];
 }
 
+/**
+ * Whose turn it is: the bucket with the oldest first job of the highest priority, for as long as its first job is the oldest. So no
+ * job is placed before an older one has been placed or has had room held for it.
+ */
+class Turns {
+  readonly #order: Bucket[];
+  readonly #passed = new Set<Bucket>();
+  #at = 0;
+
+  constructor(order: Bucket[]) {
+    this.#order = order;
+  }
+
+  next(): Bucket | undefined {
+    return this.#order[this.#at++];
+  }
+
+  /** The id of the job that comes after this bucket's older ones. */
+  until(bucket: Bucket): number {
+    const following = this.#order[this.#at];
+    return following?.priority === bucket.priority ? ageOf(following) : Infinity;
+  }
+
+  /** Nothing more of it has room in this plan. */
+  pass(bucket: Bucket): void {
+    this.#passed.add(bucket);
+  }
+
+  /** It has had its turn; what is left of it waits for the next one. */
+  again(bucket: Bucket): void {
+    if (this.#passed.has(bucket) || bucket.first() === undefined) return;
+    let [low, high] = [this.#at, this.#order.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = this.#order[middle]!;
+      const isBefore =
+        other.priority > bucket.priority || (other.priority === bucket.priority && ageOf(other) < ageOf(bucket));
+      if (isBefore) low = middle + 1;
+      else high = middle;
+    }
+    this.#at -= 1; // in the place that its turn has left: what lies between moves up
+    this.#order.copyWithin(this.#at, this.#at + 1, low);
+    this.#order[low - 1] = bucket;
+  }
+}
+
+function ageOf(bucket: Bucket): number {
+  return bucket.first()?.id ?? Infinity;
+}
+
 function placeJob(
+  bucket: Bucket,
   job: PlannedJob,
-  candidates: readonly Candidate[],
+  rooms: readonly Room[],
   limit: number,
   assignable: Assignable,
   units: Map<string, Unit>,
 ): number {
   let count = 0;
   while (count < limit && job.held.size < job.parallel) {
-    const placed = nextOf(job, candidates);
+    const placed = nextOf(bucket, job, rooms);
     if (placed === undefined) break;
     assignable.placed(placed);
     addTo(units, placed);
@@ -71,9 +132,10 @@ function placeJob(
 }
 
 /** The job's next task that fits, and its node, whose room is taken. Retries come before tasks never started. */
-function nextOf(job: PlannedJob, candidates: readonly Candidate[]): Placed | undefined {
+function nextOf(bucket: Bucket, job: PlannedJob, rooms: readonly Room[]): Placed | undefined {
+  if (rooms.length === 0) return undefined;
   for (const [position, task] of job.waiting.entries()) {
-    const node = chooseNode(candidates, task);
+    const node = chooseNode(rooms, bucket, task);
     if (node === undefined) {
       if (task.pin === undefined) return undefined; // no room for it is no room for the others
       continue;
@@ -83,7 +145,7 @@ function nextOf(job: PlannedJob, candidates: readonly Candidate[]): Placed | und
   }
   if (job.next >= job.tasks) return undefined;
   const task: WaitingTask = { task: job.next, attempt: 0, notBefore: 0, pin: undefined, avoid: undefined };
-  const node = chooseNode(candidates, task);
+  const node = chooseNode(rooms, bucket, task);
   if (node === undefined) return undefined;
   job.next += 1;
   return { job, task, node };
@@ -98,8 +160,4 @@ function addTo(units: Map<string, Unit>, { job, task, node }: Placed): void {
 
 function hasNothingLeft(job: PlannedJob): boolean {
   return job.next >= job.tasks && job.waiting.length === 0;
-}
-
-function hasRoom(candidates: readonly Candidate[]): boolean {
-  return candidates.some((one) => one.free >= one.need);
 }

@@ -11,6 +11,7 @@ import {
 import { appliedIndex, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Change, NodeRow } from "../state/types.ts";
+import type { Room } from "./choose.ts";
 import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Unit } from "./place.ts";
 import { type Held, type PlannedJob, Queues } from "./queues.ts";
@@ -131,8 +132,10 @@ export class PlacementView {
   /** Places at most `limit` tasks on nodes of `eligible`; marks them as proposed. `now` is wall time, epoch ms. */
   plan(eligible: ReadonlySet<NodeId>, now: number, limit: number): Unit[] {
     for (const { job, task } of this.#delayed.due(now)) this.#wake(job, task);
+    const rooms = this.#rooms(eligible);
     const assignable: Assignable = {
-      candidates: (bucket) => this.#candidates(bucket.terms, bucket.io, bucket.need, eligible),
+      matching: ({ terms }) =>
+        terms.length === 0 ? rooms : rooms.filter((room) => matchesSelector(terms, room.labels)),
       placed: (placed) => this.#propose(placed),
     };
     return place(this.#queues, assignable, limit);
@@ -147,20 +150,15 @@ export class PlacementView {
     this.#queues.giveBack(job);
   }
 
-  /** Nodes where a task that needs so much may start now. */
-  #candidates(
-    terms: PlannedJob["terms"],
-    io: boolean,
-    need: number,
-    eligible: ReadonlySet<NodeId>,
-  ): { node: NodeId; free: number; need: number }[] {
-    const candidates: { node: NodeId; free: number; need: number }[] = [];
+  /** Nodes that may be given work, and what is free of them. */
+  #rooms(eligible: ReadonlySet<NodeId>): Room[] {
+    const rooms: Room[] = [];
     for (const { row, ioUsed, slotsUsed } of this.#loads.values()) {
-      if (row.state !== "up" || !eligible.has(row.id) || !matchesSelector(terms, row.labels)) continue;
-      const free = io ? row.ioTasks - ioUsed : row.slots - slotsUsed;
-      if (free >= need) candidates.push({ node: row.id, free, need });
+      if (row.state !== "up" || !eligible.has(row.id)) continue;
+      const { id: node, labels, slots, ioTasks } = row;
+      rooms.push({ node, labels, slots, freeSlots: slots - slotsUsed, freeIo: ioTasks - ioUsed, heldFor: undefined });
     }
-    return candidates;
+    return rooms;
   }
 
   #propose({ job, task, node }: Placed): void {
@@ -205,7 +203,8 @@ export class PlacementView {
     }
     const job = this.#jobs.get(change.job);
     if (job === undefined || index <= job.asOf) return;
-    if (change.kind === "state" && change.state === "running" && !change.cancelling) {
+    const isOpen = change.kind === "state" && (change.state === "queued" || change.state === "running");
+    if (isOpen && !change.cancelling) {
       // It began to run, which the task's own change says better; or nothing more of it is started (max_failures, a removed node).
       if (job.held.size > 0 && job.proposed === job.held.size) return;
       this.#stale.add(job.id);

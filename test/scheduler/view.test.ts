@@ -145,6 +145,111 @@ describe("a plan", () => {
   });
 });
 
+describe("a job that needs more slots than are free", () => {
+  test("has a node held for it: younger and lower ones fill the others", () => {
+    const leader = new Leader(Cluster.of(2));
+    leader.cluster.submit({ count: 8 });
+    leader.place();
+    leader.cluster.submit({ slots: 4 });
+    leader.cluster.submit({ count: 9 });
+    leader.cluster.submit({ count: 9, priority: 10 });
+    const onOne = [0, 1, 2, 3, 4, 5, 6, 7].filter((task) => leader.cluster.task(1, task).node === 1);
+    leader.finish(1, onOne[0]!, 1, 1); // n1 lacks the least from now on
+    expect(leader.place()).toEqual([]);
+    leader.finish(1, 7, 1, leader.cluster.task(1, 7).node!);
+    expect(perNode(leader.place())).toEqual([0, 1, 0]);
+    for (const task of onOne.slice(1)) {
+      leader.finish(1, task, 1, 1);
+      const placed = leader.place();
+      expect(placed).toEqual(task === onOne[3] ? ["2/0.1@1"] : []);
+    }
+  });
+
+  test("does not hold up tasks without slots, nor a higher priority", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit({ count: 2 });
+    leader.place();
+    leader.cluster.submit({ slots: 4 });
+    leader.cluster.submit({ driver: "noop", run: undefined });
+    leader.cluster.submit({ priority: 90 });
+    expect(leader.place()).toEqual(["3/0.1@1", "4/0.1@1"]);
+  });
+
+  test("empties one node only, however many kinds of such jobs wait", () => {
+    const leader = new Leader(Cluster.of(2));
+    leader.cluster.submit({ count: 6 });
+    leader.place();
+    leader.cluster.submit({ slots: 4 });
+    leader.cluster.submit({ slots: 3 });
+    leader.cluster.submit({ slots: 4, on: "number" });
+    leader.cluster.submit({ count: 9 });
+    expect(perNode(leader.place()).toSorted((a, b) => a - b)).toEqual([0, 0, 1]);
+  });
+
+  test("has its own node held when it is pinned, and no more of them than it may run at once", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ count: 9 });
+    leader.place();
+    leader.cluster.submit({ each_node: true, slots: 2, parallel: 2 });
+    leader.cluster.submit({ count: 9 });
+    expect(perNode(leader.place())).toEqual([0, 0, 1]);
+    const task = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((one) => leader.cluster.task(1, one).node === 2)!;
+    leader.finish(1, task, 1, 2);
+    expect(leader.place()).toEqual(["2/1.1@2"]);
+  });
+
+  test("is served before younger jobs of a bucket whose first job is older", () => {
+    const leader = new Leader(Cluster.of(1));
+    leader.cluster.submit({ parallel: 1, count: 9 });
+    leader.cluster.submit({ slots: 4 });
+    leader.cluster.submit({ count: 9 });
+    expect(leader.place()).toEqual(["1/0.1@1"]);
+  });
+
+  test("lets the younger ones have what it leaves, in the same plan", () => {
+    const leader = new Leader(Cluster.of(2));
+    for (const slots of [1, 2, 1, 2, 1, 4]) leader.cluster.submit({ slots });
+    expect(leader.place().map((name) => name.slice(0, 1))).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
+  test("starts after a bounded number of ends, whatever streams past it", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 3 }),
+        fc.array(fc.record({ ends: fc.integer({ min: 1, max: 3 }), lower: fc.boolean() }), {
+          minLength: 60,
+          maxLength: 60,
+        }),
+        fc.boolean(),
+        (nodes, steps, pinned) => {
+          const leader = new Leader(Cluster.of(nodes));
+          const { cluster } = leader;
+          const running: string[] = [];
+          const place = (): void => void running.push(...leader.place());
+          cluster.submit({ count: nodes * 4 });
+          place();
+          const big = cluster.submit({ slots: 4, each_node: pinned });
+          let ends = 0;
+          for (const { ends: count, lower } of steps) {
+            for (let small = 0; small < count; small++) cluster.submit({ priority: lower ? 10 : 50 });
+            place();
+            if (cluster.job(big).state === "running") return;
+            for (const name of running.splice(0, count)) {
+              const [job, task, attempt, node] = name.split(/[/.@]/).map(Number) as [number, number, number, number];
+              leader.finish(job, task, attempt, node);
+              ends += 1;
+            }
+            expect(ends).toBeLessThanOrEqual(4 * nodes * 4);
+          }
+          place();
+          expect(cluster.job(big).state).toBe("running");
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
 describe("retries", () => {
   test("wait for their time, then prefer another node", () => {
     const leader = new Leader(Cluster.of(2));
