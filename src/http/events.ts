@@ -100,7 +100,7 @@ async function* eventTexts(
     const past = begin === undefined ? [] : pastOf(node, begin);
     if (past === undefined) return;
     // Also the head of the response. Who resumes has a position already.
-    yield begin === undefined ? eventText("position", `${node.status().applied}`, {}) : ": events\n\n";
+    yield begin === undefined ? eventText("position", `${node.applied}`, {}) : ": events\n\n";
     for (const event of past) yield textOf(event, begin, wanted);
     let spokeAt = performance.now();
     while (!signal.aborted) {
@@ -109,7 +109,7 @@ async function* eventTexts(
         const silentMs = performance.now() - spokeAt;
         if (silentMs >= limits.streamKeepAliveMs) {
           spokeAt = performance.now();
-          yield eventText("position", `${node.status().applied}`, {});
+          yield eventText("position", `${node.applied}`, {});
           continue;
         }
         await new Promise<void>((resolve) => {

@@ -16,7 +16,7 @@ export class Reply {
   }
 
   /** `index`: the state that the value was read from, or the entry that the command became. Default: what is applied here. */
-  json(value: unknown, index: number = this.#node.status().applied, status = 200): Response {
+  json(value: unknown, index: number = this.#node.applied, status = 200): Response {
     return new Response(JSON.stringify(value), {
       status,
       headers: { "content-type": "application/json", "skein-index": String(index), "skein-node": this.#id },
@@ -24,11 +24,7 @@ export class Reply {
   }
 
   /** Text or a stream of it. Never cached, never transformed on the way. */
-  text(
-    body: string | ReadableStream<Uint8Array>,
-    contentType: string,
-    index: number = this.#node.status().applied,
-  ): Response {
+  text(body: string | ReadableStream<Uint8Array>, contentType: string, index: number = this.#node.applied): Response {
     return new Response(body, {
       headers: {
         "content-type": contentType,
@@ -51,7 +47,7 @@ export class Reply {
         ...errorHeaders(why),
         ...more.headers,
         "content-type": "application/json",
-        "skein-index": String(this.#node.status().applied),
+        "skein-index": String(this.#node.applied),
         "skein-node": this.#id,
       },
     });

@@ -94,6 +94,8 @@ export class FakeNode implements NodeApi {
   /** Attempts "JOB/TASK.ATTEMPT" whose node does not answer. */
   readonly unreachableLogs = new Set<string>();
   left = false;
+  /** How often status() was asked for: it reads the state. */
+  statusAsked = 0;
   #waited = Promise.withResolvers<void>();
 
   constructor(mesh: Mesh, id: NodeId) {
@@ -130,12 +132,17 @@ export class FakeNode implements NodeApi {
     return accept({ value: query(this.mesh.cluster.database), index });
   }
 
+  get applied(): number {
+    return this.mesh.cluster.database.applied;
+  }
+
   authenticate(token: string): Principal | undefined {
     return principals[token];
   }
 
   status(): NodeStatus {
-    const applied = this.mesh.cluster.database.applied;
+    this.statusAsked += 1;
+    const { applied } = this;
     return {
       id: this.id,
       cluster: this.cluster,

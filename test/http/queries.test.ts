@@ -1,4 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { Hono } from "hono";
+import { jobId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { anyone, type Environment } from "../../src/http/route.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import { createApp } from "../../src/http/app.ts";
 import { allRoutes } from "../../src/http/app.ts";
@@ -154,11 +158,9 @@ describe("waiting", () => {
     const watchers = async (): Promise<string | undefined> =>
       /skein_watchers (\d+)/.exec(await (await ask("GET", "/metrics")).text())?.[1];
     const answers = Array.from({ length: 2000 }, () => ask("GET", "/v1/jobs/1?wait=10m"));
-    for (;;) {
-      const next = node.nextWait();
-      if ((await watchers()) === "2000") break;
-      await next;
-    }
+    // Bounded by the number of requests: each begins to wait once.
+    for (let begun = 0; begun <= 2000 && (await watchers()) !== "2000"; begun++) await Bun.sleep(0);
+    expect(await watchers()).toBe("2000");
     mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
     mesh.change((cluster) => cluster.finish(1, 0, 1, 1));
     const states = await Promise.all(answers.map(async (answer) => (await jsonIn<JobView>(await answer)).state));
@@ -191,6 +193,61 @@ describe("waiting", () => {
     const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs/wait", body));
     expect([error.status, error.details.map((one) => one.path)]).toEqual([422, [path]]);
     expect((await asking(new Mesh().node())("GET", "/v1/jobs/1?wait=-5s")).status).toBe(422);
+  });
+
+  test("begins with a fresh read: an older state is never taken for an answer (R1)", async () => {
+    const mesh = new Mesh();
+    const id = mesh.change((cluster) => cluster.submit());
+    mesh.change((cluster) => cluster.propose("job.cancel", { id: jobId(id) }));
+    const node = mesh.node();
+    node.refusing = { code: "unavailable", message: "no leader answered", retryAfterMs: 1000 };
+    const ask = asking(node);
+    for (const ids of [[id], [99]]) {
+      expect((await ask("POST", "/v1/jobs/wait", { ids, timeout: "1ms" })).status).toBe(503);
+      expect((await ask("GET", `/v1/jobs/${ids[0]}?wait=1ms`)).status).toBe(503);
+    }
+    expect((await ask("GET", `/v1/jobs/${id}?wait=1ms&consistency=stale`)).status).toBe(200);
+    const early = { "skein-min-index": "1000" };
+    node.refusing = undefined;
+    expect((await ask("POST", "/v1/jobs/wait", { ids: [id] }, early)).status).toBe(503);
+  });
+
+  test.each([2, 3])("does not sleep through an end that comes right after read %i and before its wait", async (at) => {
+    const mesh = new Mesh();
+    const id = mesh.change((cluster) => cluster.submit());
+    const node = mesh.node();
+    let reads = 0;
+    const read = node.read.bind(node);
+    node.read = async (query, options) => {
+      const answer = await read(query, options);
+      reads += 1;
+      if (reads === at) mesh.change((cluster) => cluster.propose("job.cancel", { id: jobId(id) }));
+      return answer;
+    };
+    const response = await asking(node)("GET", `/v1/jobs/${id}?wait=10m`);
+    expect((await jsonIn<JobView>(response)).state).toBe("cancelled");
+  });
+
+  test("has a bounded number of places; past it 429, for streams too, and a place that is left is free again", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit());
+    const node = mesh.node();
+    const watchers = new Watchers(new AbortController().signal);
+    const parts = { node, reply: new Reply(node), watchers };
+    const nobody = new AbortController().signal;
+    const places = Array.from({ length: limits.watchersPerNode }, () => watchers.enter(nobody, () => {})!);
+    expect(watchers.enter(nobody, () => {})).toBeUndefined();
+    const app = new Hono<Environment>();
+    for (const route of allRoutes(parts)) app.on(route.method, route.path, (exchange) => route.serve(exchange, anyone));
+    const full = await Promise.all(["/v1/jobs/1?wait=1s", "/v1/events"].map(async (path) => app.request(path)));
+    for (const response of full) {
+      expect(response.headers.get("retry-after")).toBe("5");
+      expect(await errorIn(response)).toMatchObject({ status: 429, code: "busy" });
+    }
+    expect((await app.request("/v1/jobs/1")).status).toBe(200);
+    places.pop()!();
+    expect((await app.request("/v1/jobs/1?wait=1ms")).status).toBe(200);
+    expect(watchers.count).toBe(limits.watchersPerNode - 1);
   });
 
   test("ends with 503 when the node stops serving, so that clients go elsewhere", async () => {
@@ -340,6 +397,19 @@ describe("every route", () => {
     expect((await errorIn(unknown)).message).toContain("/v2/jobs");
     const wrong = await ask("DELETE", "/v1/jobs");
     expect([wrong.status, wrong.headers.get("allow")?.split(", ").toSorted()]).toEqual([405, ["GET", "POST"]]);
+  });
+
+  test("that is refused costs no look into the state: not a stranger's, not one too many, not an invalid one", async () => {
+    const node = new Mesh().node();
+    const ask = asking(node);
+    const stranger = { authorization: "Bearer skein_x_y" };
+    expect((await ask("GET", "/v1/jobs", undefined, stranger)).status).toBe(401);
+    expect((await ask("POST", "/v1/jobs", { run: "" })).status).toBe(422);
+    expect((await ask("GET", "/v2/jobs")).status).toBe(404);
+    node.refusing = { code: "busy", message: "too many writes wait", retryAfterMs: 1000 };
+    const busy = await ask("POST", "/v1/jobs", { run: "a" });
+    expect([busy.status, busy.headers.get("skein-index")]).toEqual([429, String(node.applied)]);
+    expect(node.statusAsked).toBe(0);
   });
 
   test("that fails unexpectedly is 500, says so to the node's log, and does not take the server down", async () => {
