@@ -1,6 +1,7 @@
 import { processIo } from "./cli/process-io.ts";
 import type { CliIo } from "./cli/io.ts";
 import { CliError, endingOf, exit, exitOfRefusal } from "./cli/exit.ts";
+import { greet, type Started } from "./cli/greet.ts";
 import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
@@ -32,7 +33,6 @@ async function main(argv: readonly string[]): Promise<number> {
 /** Runs a node in the foreground until a signal, a fault or its own leaving ends it. Gives the exit code. */
 async function up(options: UpOptions, io: CliIo): Promise<number> {
   const end = Promise.withResolvers<number>();
-  const say = (line: string): void => (options.output === "json" ? io.stderr : io.stdout).write(`${line}\n`);
   const log = (level: "info" | "warn" | "error", message: string): void => {
     io.stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
   };
@@ -55,7 +55,8 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   const booted = first;
   if (!booted.ok) throw new CliError(exitOfRefusal(booted.why.code), booted.why.message, booted.why.details);
   // A disk that fails now would leave the greeting without its token for ever.
-  await Promise.race([greet(booted.value, options, say), end.promise]);
+  const people = options.output === "json" ? io.stderr : io.stdout;
+  await Promise.race([greet(people, startedAs(booted.value, options)), end.promise]);
   const { node, api, peer } = booted.value;
   const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: `http://${api}`, peer });
   io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
@@ -101,23 +102,22 @@ function serveAll(
   };
 }
 
-/** What a person reads who has just started a node: what it is, and the two commands that come next. */
-async function greet({ node, api, kind }: Booted, options: UpOptions, say: (line: string) => void): Promise<void> {
-  const what = {
-    created: `cluster ${node.cluster} created, this is node ${node.id} (${node.name})`,
-    joined: `joined cluster ${node.cluster} as node ${node.id} (${node.name})`,
-    resumed: `back in cluster ${node.cluster} as node ${node.id} (${node.name})`,
-  }[kind];
-  say(`${what}   data ${options.dataDir}`);
-  for (const { exposed, host, port } of options.api ?? []) {
-    if (exposed)
-      say(`warning: the API is served in the clear on ${host}:${port}: tokens and jobs can be read on the way`);
-  }
-  const token =
-    kind === "created" ? await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, node.principal) : undefined;
-  const text = token?.ok === true ? `${token.value.token}   # valid 24h, 10 uses` : `"$(skein cluster token -o quiet)"`;
-  say(`  join another host:  skein up --join ${api} --token ${text}`);
-  say("  run something:      skein run --each-node -- hostname");
+/** What the greeting tells of a node that has started. */
+function startedAs({ node, api, kind }: Booted, options: UpOptions): Started {
+  const { id, name, cluster, principal } = node;
+  return {
+    kind,
+    cluster,
+    node: id,
+    name,
+    dataDir: options.dataDir,
+    api,
+    exposed: (options.api ?? []).filter((one) => one.exposed).map(({ host, port }) => `${host}:${port}`),
+    makeToken: async () => {
+      const token = await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, principal);
+      return token.ok ? token.value.token : undefined;
+    },
+  };
 }
 
 /** SIGTERM and Ctrl-C end the node in good order; a second one ends the process at once. */

@@ -1,0 +1,40 @@
+import type { Sink } from "./io.ts";
+
+/** What a node that has just started says about itself. */
+export interface Started {
+  readonly kind: "created" | "joined" | "resumed";
+  readonly cluster: string;
+  readonly node: number;
+  readonly name: string;
+  readonly dataDir: string;
+  /** HOST:PORT of its API. */
+  readonly api: string;
+  /** HOST:PORT of addresses that serve the API in the clear off loopback. */
+  readonly exposed: readonly string[];
+  /** Makes a join token, good for 24 h and 10 uses; undefined: none could be made. */
+  makeToken(): Promise<string | undefined>;
+}
+
+/**
+ * Tells a person who has started a node what it is, and the two commands that come next. A join token itself is shown on a
+ * terminal only: elsewhere the words end in a journal that others read. The command takes it from the environment, since
+ * every user of the host sees arguments in `ps`.
+ */
+export async function greet(sink: Sink, started: Started): Promise<void> {
+  const { kind, cluster, node, name, dataDir, api, exposed } = started;
+  const say = (line: string): void => sink.write(`${line}\n`);
+  const what = {
+    created: `cluster ${cluster} created, this is node ${node} (${name})`,
+    joined: `joined cluster ${cluster} as node ${node} (${name})`,
+    resumed: `back in cluster ${cluster} as node ${node} (${name})`,
+  }[kind];
+  say(`${what}   data ${dataDir}`);
+  for (const address of exposed) {
+    say(`warning: the API is served in the clear on ${address}: tokens and jobs can be read on the way`);
+  }
+  const token = kind === "created" && sink.isTty ? await started.makeToken() : undefined;
+  const value = token ?? "$(skein cluster token -o quiet)";
+  const note = token === undefined ? "" : "   # valid 24h, 10 uses";
+  say(`  join another host:  SKEIN_JOIN_TOKEN=${value} skein up --join ${api}${note}`);
+  say("  run something:      skein run --each-node -- hostname");
+}
