@@ -40,8 +40,9 @@ const promoteLagEntries = 100;
 /**
  * The next step towards the right voters, one at a time: everybody who is a member replicates, who is none any more goes, and
  * learners that are close are promoted while voters are wanted. The number of voters ends odd: a second voter is made
- * only when a third can follow at once, since two tolerate no more failures than one. A voter that is lost gives its place to a learner
- * that is ready. undefined: all is as it should be.
+ * only when a third can follow at once, since two tolerate no more failures than one. A voter that is lost or drains gives its place to a
+ * learner that is ready. A leader that drains keeps its vote until another one leads: it makes sure that there is a voter to hand over
+ * to, be it one more than wanted, and is demoted by that one. undefined: all is as it should be.
  */
 export function planVoters(input: VotersInput): VoterChange | undefined {
   const { configuration, members, self } = input;
@@ -58,16 +59,22 @@ export function planVoters(input: VotersInput): VoterChange | undefined {
   const others = voters.filter((node) => node !== self);
   const even = voters.length % 2 === 0;
   const ready = learners.filter((node) => isReady(present.get(node)));
-  const lost = others.find((node) => present.get(node)?.state === "lost");
-  if (lost !== undefined && ready.length > 0 && !even) return { kind: "demote", node: lost };
+  const leaving =
+    others.find((node) => present.get(node)?.state === "lost") ?? others.find((node) => isLeaving(present.get(node)));
+  if (leaving !== undefined && ready.length > 0 && !even) return { kind: "demote", node: leaving };
 
   if (voters.length < wanted && (ready.length >= 2 || (even && ready.length > 0)))
     return { kind: "promote", node: ready[0]! };
 
-  if (voters.length > wanted || (even && voters.length > 0)) {
-    // No learner can make it odd: a voter that is absent, or else the youngest that is not this node, stops counting.
-    const absent = others.find((node) => present.get(node)?.alive !== true);
-    const node = absent ?? others.toSorted((a, b) => b - a)[0];
+  const successors = others.filter((node) => isServing(present.get(node)));
+  const handsOver = isLeaving(present.get(self));
+  if (handsOver && successors.length === 0 && ready.length > 0) return { kind: "promote", node: ready[0]! };
+
+  if (voters.length > wanted || even) {
+    // No learner can make it odd: a voter that leaves or is absent, or else the youngest that is not this node, stops counting.
+    const absent = leaving ?? others.find((node) => present.get(node)?.alive !== true);
+    const youngest = handsOver && successors.length === 1 ? undefined : successors.toSorted((a, b) => b - a)[0];
+    const node = absent ?? youngest;
     if (node !== undefined) return { kind: "demote", node };
   }
   return undefined;
@@ -76,6 +83,16 @@ export function planVoters(input: VotersInput): VoterChange | undefined {
 /** An even number of voters tolerates no more failures than the odd one below it. */
 function oddOf(wanted: number): number {
   return wanted % 2 === 0 ? Math.max(1, wanted - 1) : wanted;
+}
+
+/** Lost or draining: it is to be no voter while another can. */
+function isLeaving(member: Member | undefined): boolean {
+  return member !== undefined && member.state !== "up";
+}
+
+/** A voter that may be relied on, and be handed the leadership. */
+function isServing(member: Member | undefined): boolean {
+  return member !== undefined && member.state === "up" && member.alive;
 }
 
 function isReady(member: Member | undefined): boolean {

@@ -101,34 +101,100 @@ describe("voters", () => {
     expect(plan([1, 2, 3], [], members.slice(0, 3))).toBe("nothing");
   });
 
-  test("whoever is there, the steps come to rest with an odd number, at most as many as wanted", () => {
+  test("a lost voter stays for as long as a learner can make the number odd", () => {
+    const lost = member(2, { state: "lost", alive: false, lag: undefined });
+    expect(plan([1, 2], [3], [member(1), lost, member(3)])).toBe("promote 3");
+    expect(plan([1, 2, 3, 4], [], [member(1), lost, member(3, { state: "draining" }), member(4)])).toBe("demote 2");
+  });
+
+  test("a draining voter gives its place to a learner that is ready, and keeps it when there is none", () => {
+    const members = [member(1), member(2), member(3, { state: "draining" }), member(4)];
+    expect(plan([1, 2, 3], [4], members)).toBe("demote 3");
+    expect(plan([1, 2], [4, 3], members)).toBe("promote 4");
+    expect(plan([1, 2, 4], [3], members)).toBe("nothing");
+    expect(plan([1, 2, 3], [], members.slice(0, 3))).toBe("nothing");
+  });
+
+  test("a leader that drains alone makes a voter to hand over to, waits, and is demoted by it", () => {
+    const members = [member(1, { state: "draining" }), member(2)];
+    for (const wanted of [1, 5]) {
+      expect(plan([1], [2], members, wanted)).toBe("promote 2");
+      expect(plan([1, 2], [], members, wanted)).toBe("nothing");
+      const change = planVoters({
+        configuration: { voters: [nodeId(1), nodeId(2)], learners: [] },
+        members,
+        wanted,
+        self: nodeId(2),
+      });
+      expect(change).toEqual({ kind: "demote", node: nodeId(1) });
+    }
+    expect(plan([1], [2], [member(1, { state: "draining" }), member(2, { state: "draining" })])).toBe("nothing");
+  });
+
+  test("a leader that drains among voters makes no further one: there is one to hand over to", () => {
+    const members = [member(1, { state: "draining" }), member(2), member(3), member(4)];
+    expect(plan([1, 2, 3], [4], members, 3)).toBe("nothing");
+    expect(
+      plan([1, 2, 3], [4], [members[0]!, member(2, { alive: false }), member(3, { alive: false }), member(4)], 3),
+    ).toBe("promote 4");
+  });
+
+  test("whoever is there, the steps come to rest, before and after a draining leader has handed over", () => {
+    const other = fc.record({
+      alive: fc.boolean(),
+      lag: fc.constantFrom(0, 100, 101, undefined),
+      state: fc.constantFrom("up" as const, "draining" as const, "lost" as const),
+      votes: fc.boolean(),
+    });
     fc.assert(
       fc.property(
-        fc.array(fc.record({ alive: fc.boolean(), lag: fc.constantFrom(0, 100, 101, undefined), lost: fc.boolean() }), {
-          maxLength: 7,
-        }),
+        fc.array(other, { maxLength: 7 }),
         fc.integer({ min: 1, max: 7 }),
-        (others, wanted) => {
+        fc.boolean(),
+        (others, wanted, draining) => {
           const members = [
-            member(1),
-            ...others.map(({ alive, lag, lost }, at) => member(at + 2, { alive, lag, state: lost ? "lost" : "up" })),
+            member(1, draining ? { state: "draining" } : {}),
+            ...others.map(({ alive, lag, state }, at) => member(at + 2, { alive, lag, state })),
           ];
-          let [voters, learners]: [NodeId[], NodeId[]] = [[nodeId(1)], []];
-          const input = (): VotersInput => ({ configuration: { voters, learners }, members, wanted, self: nodeId(1) });
+          const at = (node: NodeId): Member => members[node - 1]!;
+          const serves = (node: NodeId): boolean => at(node).state === "up" && at(node).alive;
+          const mayVote = (node: NodeId): boolean => serves(node) && (at(node).lag ?? Infinity) <= 100;
+          let voters = [nodeId(1), ...others.flatMap(({ votes }, place) => (votes ? [nodeId(place + 2)] : []))];
+          let learners: NodeId[] = [];
+          let self = nodeId(1);
           let steps = 0;
-          for (let change = planVoters(input()); change !== undefined; change = planVoters(input())) {
-            expect(++steps).toBeLessThan(50);
-            const { kind, node } = change;
-            voters = voters.filter((one) => one !== node);
-            learners = learners.filter((one) => one !== node);
-            if (kind === "promote") voters.push(node);
-            else if (kind !== "remove") learners.push(node);
+          const rest = (): void => {
+            const input = (): VotersInput => ({ configuration: { voters, learners }, members, wanted, self });
+            for (let change = planVoters(input()); change !== undefined; change = planVoters(input())) {
+              expect(++steps).toBeLessThan(50);
+              const before = voters.filter(serves).length;
+              const { kind, node } = change;
+              voters = voters.filter((one) => one !== node);
+              learners = learners.filter((one) => one !== node);
+              if (kind === "promote") voters.push(node);
+              else if (kind !== "remove") learners.push(node);
+              expect(voters).toContain(self);
+              if (before > 0) expect(voters.some(serves)).toBe(true);
+            }
+          };
+          rest();
+          expect(voters.length + learners.length).toBe(members.length);
+          if (at(self).state === "draining") {
+            const successor = voters.find(serves);
+            if (successor === undefined) {
+              expect(learners.some(mayVote)).toBe(false);
+              return;
+            }
+            self = successor;
+            rest();
           }
           expect(voters.length % 2).toBe(1);
           expect(voters.length).toBeLessThanOrEqual(wanted);
-          expect(voters.length + learners.length).toBe(members.length);
+          if (learners.some(mayVote))
+            expect(voters.every((node) => node === self || at(node).state === "up")).toBe(true);
         },
       ),
+      { numRuns: 500 },
     );
   });
 });
