@@ -68,6 +68,8 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   storage: { ours: { raft: "types", lib: "any" }, packages: ["node:", "bun:", "bun"] },
   transport: { ours: { raft: "types", lib: "any" }, packages: ["ws", "node:", "bun:", "bun"] },
   lib: { ours: {}, packages: ["msgpackr", "croner"] },
+  // Storage and executor share it; what runs in browsers does not import it.
+  "lib/files.ts": { ours: { lib: "any" }, packages: ["node:"] },
 };
 const pureFolders = ["src/raft/", "src/state/", "src/scheduler/"];
 

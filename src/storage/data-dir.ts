@@ -1,7 +1,19 @@
 import { Database } from "bun:sqlite";
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { Fault } from "../lib/fault.ts";
+import { makePrivateFile } from "../lib/files.ts";
 import { fileFault } from "./files.ts";
 import { asFault } from "./sqlite-errors.ts";
 
@@ -13,14 +25,15 @@ export interface DataDir {
 }
 
 /**
- * Creates the directory if it is missing (0700), proves that it can be written and synced, and locks it against other processes.
- * Throws Fault "data" that says what is wrong and what to do.
+ * Creates the directory if it is missing, proves that it can be written and synced, closes it to other users (0700: what is in it lets its
+ * reader into the mesh), and locks it against other processes. Throws Fault "data" that says what is wrong and what to do.
  */
 export function openDataDir(path: string): DataDir {
   const directory = resolve(path);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     probe(directory);
+    closeToOthers(directory);
   } catch (error) {
     throw fileFault(error, directory);
   }
@@ -35,6 +48,29 @@ export function openDataDir(path: string): DataDir {
   };
 }
 
+/**
+ * Ours are the directories that we made or used before, and empty ones. Any other that is open to others is left as it is: it may be
+ * somebody's home, or the system's.
+ */
+function closeToOthers(directory: string): void {
+  const mode = statSync(directory).mode & 0o7777;
+  if ((mode & 0o077) === 0) return;
+  const open = `${directory} is open to other users of this host (mode ${mode.toString(8)})`;
+  const names = readdirSync(directory).filter((name) => name !== "lost+found");
+  if (names.length > 0 && !names.includes(lockName)) {
+    const what = `choose an empty directory with --data, or close it with: chmod 700 ${directory}`;
+    throw new Fault("data", `${open} and holds files that are not Skein's: ${what}`, "never");
+  }
+  try {
+    chmodSync(directory, 0o700);
+  } catch (error) {
+    const what = "let its owner run: chmod 700, or choose another directory with --data";
+    throw new Fault("data", `${open}, and this user may not close it: ${what}`, "never", error);
+  }
+}
+
+const lockName = "lock";
+
 /** Keeps the locks reachable: a collected Database closes its file, and the lock would be gone with it. */
 const held = new Set<Database>();
 
@@ -44,7 +80,7 @@ function probe(directory: string): void {
   try {
     const handle = openSync(path, "w", 0o600);
     try {
-      writeSync(handle, new Uint8Array(16 * 1024));
+      writeFileSync(handle, new Uint8Array(16 * 1024)); // all of it: one write may stop short where the disk ends
       fsyncSync(handle);
     } finally {
       closeSync(handle);
@@ -59,10 +95,11 @@ function probe(directory: string): void {
  * children do not inherit. Nothing else may open this file here: closing any handle to it would drop the lock (POSIX).
  */
 function takeLock(directory: string): Database {
-  const path = join(directory, "lock");
+  const path = join(directory, lockName);
   const holder = join(directory, "lock.pid");
   let database: Database | undefined;
   try {
+    makePrivateFile(path);
     database = new Database(path, { create: true, readwrite: true });
     database.run("pragma busy_timeout = 0");
     database.run("begin exclusive");

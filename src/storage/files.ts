@@ -1,15 +1,9 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { Fault } from "../lib/fault.ts";
+import { makePrivateFile, syncDirectory } from "../lib/files.ts";
 
-/** Makes new and renamed names in a directory durable. */
-export function syncDirectory(path: string): void {
-  const handle = openSync(path, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-}
+/** See lib/files.ts. */
+export { syncDirectory };
 
 /**
  * Replaces a file (mode 0600) so that a crash at any moment leaves the old or the new one, never half of it. The name itself is
@@ -32,10 +26,21 @@ export function writeSynced(path: string, text: string): void {
   }
 }
 
+/** A database file, before SQLite opens it: see makePrivateFile. Throws Fault "disk". */
+export function makeDatabaseFile(path: string): void {
+  if (path === ":memory:") return; // SQLite's name for no file
+  try {
+    makePrivateFile(path);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Fault("disk", `${path} cannot be made, or kept for this user alone: ${why}`, "never", error);
+  }
+}
+
 /** An error of the file system as a Fault "data" (what the directory is) or "disk" (what the device did), for people. */
 export function fileFault(error: unknown, path: string): unknown {
   const code = errorCode(error);
-  if (code === undefined) return error;
+  if (code === undefined || error instanceof Fault) return error;
   const reason = reasons[code];
   if (reason !== undefined) return new Fault("data", `${path} ${reason}`, "never", error);
   return new Fault("disk", `${path}: ${(error as Error).message}`, "never", error);

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import { isId } from "../lib/ids.ts";
-import { errorCode, fileFault, syncDirectory, writeSynced } from "./files.ts";
+import { syncDirectory } from "../lib/files.ts";
+import { errorCode, fileFault, writeSynced } from "./files.ts";
 import type { Identity } from "./types.ts";
 
 const fileName = "identity.json";

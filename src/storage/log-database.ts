@@ -2,7 +2,8 @@ import { Database, type Statement } from "bun:sqlite";
 import { dirname } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import type { HardState } from "../raft/types.ts";
-import { syncDirectory } from "./files.ts";
+import { syncDirectory } from "../lib/files.ts";
+import { makeDatabaseFile } from "./files.ts";
 import { entryChecksum, logSchema, logVersion } from "./log-format.ts";
 import { checkSqliteVersion } from "./sqlite-errors.ts";
 
@@ -36,8 +37,9 @@ export class LogDatabase {
   #lastIndex: number;
   #sinceCheckpoint = 0;
 
-  /** Opens or creates. Throws SQLiteError, or Fault "data" for a file of another version. */
+  /** Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version. */
   constructor(path: string) {
+    makeDatabaseFile(path);
     this.#database = new Database(path, { create: true, readwrite: true });
     try {
       checkSqliteVersion(this.#database);

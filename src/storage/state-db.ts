@@ -1,6 +1,7 @@
 import { Database, type Statement as Prepared } from "bun:sqlite";
 import { assert } from "../lib/assert.ts";
 import { RollingHash } from "../lib/hash.ts";
+import { makeDatabaseFile } from "./files.ts";
 import { asFault, checkSqliteVersion } from "./sqlite-errors.ts";
 import { StatementCache, type SqlValue, type Statement } from "./statements.ts";
 
@@ -37,6 +38,7 @@ export class StateDatabase {
   constructor(options: StateDatabaseOptions) {
     this.#path = options.path;
     try {
+      makeDatabaseFile(options.path);
       this.#database = new Database(options.path, { create: true, readwrite: true });
       checkSqliteVersion(this.#database);
       this.#database.run("pragma busy_timeout = 2000");

@@ -441,9 +441,12 @@ test("a data directory with a path too long for a socket works the same", async 
   }
 });
 
-test("the socket is for this user alone", async () => {
+test("what the guard keeps is for this user alone", async () => {
   await rig.open();
-  expect(statSync(rig.path("guard.sock")).mode & 0o777).toBe(0o600);
+  const { job } = await rig.run({ run: "echo words" });
+  for (const name of ["guard.sock", "guard.lock", "guard.outbox", "guard.json", "guard.log", `logs/${job}/0.1.log`]) {
+    expect([name, statSync(rig.path(name)).mode & 0o777]).toEqual([name, 0o600]);
+  }
 });
 
 test("no zombie stays behind", async () => {

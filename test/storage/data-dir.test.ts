@@ -1,13 +1,14 @@
 import { expect, test } from "bun:test";
-import { chmodSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { Fault } from "../../src/lib/fault.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { openDataDir } from "../../src/storage/data-dir.ts";
+import { StateDatabase } from "../../src/storage/state-db.ts";
 import { readIdentity, writeIdentity } from "../../src/storage/identity.ts";
 import type { Identity } from "../../src/storage/types.ts";
-import { Directory } from "./support.ts";
+import { Directory, entry, Log } from "./support.ts";
 
 function fault(action: () => unknown): Fault {
   try {
@@ -35,6 +36,46 @@ test("a missing directory is made, for this user only", () => {
   expect(statSync(path).mode & 0o777).toBe(0o700);
   expect(readdirSync(path).filter((name) => name.startsWith("probe"))).toEqual([]);
   opened.close();
+});
+
+test("an empty directory that others may read is closed to them, and so is one that was used before", () => {
+  using directory = new Directory();
+  const path = directory.file("data");
+  mkdirSync(path);
+  for (const mode of [0o755, 0o777]) {
+    chmodSync(path, mode);
+    openDataDir(path).close();
+    expect(statSync(path).mode & 0o7777).toBe(0o700);
+  }
+});
+
+test("a directory of somebody else's things that others may read is refused and left as it is", () => {
+  using directory = new Directory();
+  writeFileSync(directory.file("letter"), "");
+  chmodSync(directory.path, 0o755);
+  expect(fault(() => openDataDir(directory.path)).message).toContain("(mode 755) and holds files that are not Skein's");
+  expect(statSync(directory.path).mode & 0o777).toBe(0o755);
+  expect(readdirSync(directory.path)).toEqual(["letter"]);
+});
+
+test("no file of the databases and locks can be read by others, made now or by an earlier release", async () => {
+  using directory = new Directory();
+  const path = directory.file("data");
+  mkdirSync(path);
+  writeFileSync(join(path, "lock"), "", { mode: 0o644 });
+  writeFileSync(join(path, "state.db"), "", { mode: 0o644 });
+  const opened = openDataDir(path);
+  const state = new StateDatabase({ path: join(path, "state.db"), schema: [] });
+  await using log = new Log(join(path, "log.db"));
+  await log.store.open();
+  await log.write([entry(1, 1)]);
+  const modes = readdirSync(path).map((name) => [name, statSync(join(path, name)).mode & 0o777]);
+  state.close();
+  opened.close();
+  const names = ["lock", "lock.pid", "log.db", "log.db-shm", "log.db-wal", "state.db", "state.db-shm", "state.db-wal"];
+  expect(new Map(modes as [string, number][])).toEqual(
+    new Map([...names, ...modes.map(([name]) => String(name))].map((name) => [name, 0o600])),
+  );
 });
 
 test("a directory that another process holds is refused with its pid, until that process is killed", async () => {

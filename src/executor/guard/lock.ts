@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { Fault } from "../../lib/fault.ts";
+import { makePrivateFile } from "../../lib/files.ts";
 
 /**
  * At most one guard owns a data directory. The lock is SQLite's on a file of its own: the kernel takes it back when the
@@ -15,6 +16,7 @@ export class Lock {
   /** undefined: another process holds it. Throws Fault "data" when the file cannot be opened. */
   static take(path: string): Lock | undefined {
     try {
+      makePrivateFile(path);
       const database = new Database(path, { create: true, readwrite: true });
       try {
         database.run("BEGIN EXCLUSIVE");

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { Fault } from "../../lib/fault.ts";
+import { syncDirectory } from "../../lib/files.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Report } from "../../state/types.ts";
 import { attemptKey, nameOf } from "../names.ts";
@@ -192,14 +193,4 @@ const pieceBytes = 4096;
 
 function writeAll(file: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
-}
-
-/** Makes a new name survive a crash of the machine. */
-function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }
