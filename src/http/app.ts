@@ -25,7 +25,10 @@ export interface AppOptions {
 
 export type App = Hono<Environment>;
 
-/** The HTTP API of a node. Every route is in a list, from which the app, the errors 404 and 405 and the documents are made. */
+/**
+ * The HTTP API of a node, step 3 of the walk: who asks, may they, then their route. Every route is in a list, from which the app, the
+ * errors 404 and 405 and the documents are made.
+ */
 export function createApp(node: NodeApi, options: AppOptions = {}): App {
   const reply = new Reply(node);
   const parts: HttpParts = { node, reply, watchers: new Watchers(options.closing ?? new AbortController().signal) };

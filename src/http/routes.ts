@@ -15,7 +15,7 @@ export const routedCommands: readonly RoutedCommand[] = (commands as unknown as 
 );
 
 /**
- * Step 3 of the walk: who, may they, well formed; then to the node. One route per command of the list that has one, and
+ * The commands among the routes of step 3: well formed, then to the node. One route per command of the list that has one, and
  * POST /v1/commands/:name for all of them, which is what the typed client calls.
  */
 export function commandRoutes(parts: HttpParts): readonly Route[] {
