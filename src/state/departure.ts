@@ -21,14 +21,20 @@ export function endAttemptsOf(tx: Tx, context: ApplyContext, node: NodeId, reaso
   return running.length;
 }
 
-/** The node will never come back: tasks that only it could run end as lost (J2). */
-export function endPinnedTo(tx: Tx, context: ApplyContext, node: NodeId, reason: string): void {
+/** Waiting tasks that only this node may run end as lost, those of jobs that do not wait for it (J2); all when it never comes back. */
+export function endPinnedTo(
+  tx: Tx,
+  context: ApplyContext,
+  node: NodeId,
+  reason: string,
+  isWanted: (job: OpenJob) => boolean = () => true,
+): void {
   const work = new Work(tx, context);
   const touched = new Set<OpenJob>();
   for (const row of waitingPinnedTo(tx, node)) {
     const job = work.jobs.get(row.job);
-    // An earlier one of this loop may have ended the rest of its job (max_failures).
-    if (job === undefined || job.row.rest !== "queued") continue;
+    // A job has one task a node, so the rest of it that one of these may end (max_failures) is not among the others.
+    if (job === undefined || !isWanted(job)) continue;
     work.endWaiting(job, row, "lost", reason);
     touched.add(job);
   }

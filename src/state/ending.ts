@@ -37,7 +37,7 @@ export class Work {
     const retry = planRetry(job.spec, row, report.state, this.#context.random);
     const tail = this.#boundTail(job, row, report.tail);
     const ended = endedOf(report, row);
-    if (retry !== undefined && job.row.rest === "queued" && job.row.cancelling === 0) {
+    if (retry !== undefined && job.row.rest === "queued") {
       const notBefore = retry.delayMs === 0 ? 0 : this.#context.at + retry.delayMs;
       requeueTask(this.tx, row, ended, { ...retry, notBefore, ...tail });
       this.#announce(job, row, node, "queued", notBefore);

@@ -32,6 +32,7 @@ export const schema: readonly string[] = [
   ) strict`,
   `insert into counter (id) values (1)`,
 
+  // "drained": a person drained it and has not taken that back, which a loss in between does not change.
   `create table node (
     id integer primary key,
     name text not null unique,
@@ -44,6 +45,7 @@ export const schema: readonly string[] = [
     level integer not null,
     version text not null,
     state text not null,
+    drained integer not null default 0,
     joined_at integer not null,
     seen_at integer not null
   ) strict`,

@@ -151,7 +151,7 @@ export interface NodeRow {
   readonly seenAt: number;
 }
 
-/** `lost`: declared by an entry, its attempts were given away; `node.seen` of the next start makes it `up` again. */
+/** `lost`: declared by an entry, its attempts were given away; `node.seen` of the next start makes it `up` again, or `draining` if it was. */
 export type NodeState = "up" | "draining" | "lost";
 
 /** What one applied entry changed, for watchers, waiters and the scheduler's view. Small; details are read from the state. */

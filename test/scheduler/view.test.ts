@@ -377,6 +377,28 @@ describe("plans and the log", () => {
   });
 });
 
+describe("jobs that change before they have begun", () => {
+  test("an each_node job of which a node goes away is still run by the others", () => {
+    for (const gone of ["node.remove", "node.lost"] as const) {
+      const leader = new Leader(Cluster.of(2));
+      leader.cluster.submit({ each_node: true, on_lost: "fail" });
+      leader.observe();
+      if (gone === "node.remove") leader.cluster.must(gone, { node: 2 }, admin);
+      else leader.cluster.must(gone, { node: nodeId(2), incarnation: "i2" });
+      expect(leader.place()).toEqual(["1/0.1@1"]);
+    }
+  });
+
+  test("a change that the state contained when it was read does not cost a job its turn", () => {
+    const cluster = Cluster.of(1);
+    for (let job = 1; job <= 2; job++) cluster.submit({ count: 5 });
+    cluster.assign(1, 1, [0, 1]);
+    const late = new Leader(cluster);
+    for (const event of cluster.events) late.view.observe(event, cluster.database);
+    expect(late.place()).toEqual(["1/1.1@1", "1/2.1@1", "1/3.1@1"]);
+  });
+});
+
 describe("whatever happens", () => {
   const spec = fc.record({
     count: fc.integer({ min: 1, max: 12 }),

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { Fault } from "../../src/lib/fault.ts";
 import { nodeId } from "../../src/lib/ids.ts";
-import { accept } from "../../src/lib/outcome.ts";
+import { accept, refuse } from "../../src/lib/outcome.ts";
 import { applyEntries, UnknownCommand } from "../../src/state/apply.ts";
 import { type AnyCommand, commandByTag } from "../../src/state/commands/index.ts";
 import { checkBatch } from "../../src/state/commands/check.ts";
+import { decodeBatch, decodeEntry, encodeBatch, encodeEntry } from "../../src/state/entry.ts";
 import { totals } from "../../src/state/queries.ts";
 import { sql } from "../../src/state/tx.ts";
 import { admin, Cluster, openDatabase, record, self, system, throughTheLog } from "./support.ts";
@@ -138,6 +140,94 @@ describe("a command with a bug (S4)", () => {
       return cluster.database.hash;
     });
     expect(new Set(hashes).size).toBe(1);
+  });
+});
+
+describe("what a command says beside its rows", () => {
+  const random: number[] = [];
+  let calls = 0;
+  const change = { topic: "token", kind: "changed" } as const;
+  const odd = (
+    tag: number,
+    apply: (context: { changed: (told: typeof change) => void; random: () => number }) => unknown,
+  ): AnyCommand =>
+    ({
+      ...commandByTag(8)!,
+      name: `odd-${tag}`,
+      tag,
+      apply: (_tx: unknown, _payload: unknown, context: never) => apply(context),
+    }) as unknown as AnyCommand;
+  const disk = (): Fault => new Fault("disk", "the disk failed", "never");
+  const commands: Record<number, AnyCommand> = {
+    901: odd(901, (context) => {
+      random.push(context.random());
+      context.changed(change);
+      return accept({});
+    }),
+    902: odd(902, (context) => {
+      context.changed(change);
+      return refuse("conflict", "no");
+    }),
+    903: odd(903, (context) => {
+      context.changed(change);
+      throw new Error("planted");
+    }),
+    904: odd(904, () => {
+      calls += 1;
+      throw disk();
+    }),
+    905: odd(905, () => {
+      calls += 1;
+      throw calls === 1 ? new Error("planted") : disk();
+    }),
+  };
+  const find = (tag: number): AnyCommand | undefined => commands[tag] ?? commandByTag(tag);
+  const clusterWith = (...tags: number[]): Cluster => {
+    [random.length, calls] = [0, 0];
+    const cluster = Cluster.of(1, { commandByTag: find });
+    cluster.entry(tags.map((tag) => [tag, "", "n1", "node", {}]));
+    return cluster;
+  };
+
+  test("only accepted commands tell of changes", () => {
+    for (const [tags, told] of [
+      [[902], 0],
+      [[901, 902, 901], 2],
+      [[901, 903, 902, 901], 2],
+    ] as const) {
+      const cluster = clusterWith(...tags);
+      cluster.apply();
+      expect(cluster.changes()).toEqual(Array.from({ length: told }, () => change));
+    }
+  });
+
+  test("two commands of one entry draw different random numbers, in one batch or in two", () => {
+    const cluster = clusterWith(901, 901);
+    cluster.apply();
+    const entry = decodeEntry(cluster.log.at(-1)!.data);
+    const again = encodeBatch({ origin: nodeId(2), serial: 1, floor: 0, commands: [[901, "", "n2", "node", {}]] });
+    const data = encodeEntry({
+      ...entry,
+      batches: [encodeBatch({ ...decodeBatch(entry.batches[0]!), serial: 99 }), again],
+    });
+    cluster.log.push({ index: cluster.log.length + 1, kind: "command", data });
+    cluster.apply();
+    expect(random).toHaveLength(5);
+    expect(new Set(random).size).toBe(3); // the second entry has the same bytes: its first two draw the same again
+    expect(random.slice(2, 4)).toEqual(random.slice(0, 2));
+  });
+
+  test("a fault of the disk is not taken for a command's bug: it stops apply at once, and nothing is applied", () => {
+    for (const [tag, expected] of [
+      [904, 1], // not tried again one by one
+      [905, 2], // a bug first, then the disk while the culprit is looked for
+    ] as const) {
+      const cluster = clusterWith(901, tag);
+      const { applied, hash } = cluster.database;
+      expect(() => cluster.apply()).toThrow(Fault);
+      expect(calls).toBe(expected);
+      expect(cluster.database).toMatchObject({ applied, hash });
+    }
   });
 });
 

@@ -120,6 +120,27 @@ describe("assigning", () => {
     expect(cluster.job(job)).toMatchObject({ state: "succeeded", counts: { succeeded: 3 } });
   });
 
+  test("a task takes the next attempt and no other (J1)", () => {
+    const cluster = Cluster.of(1);
+    const job = cluster.submit({ retries: { max: 3, ...noJitter } });
+    expect(cluster.assign(job, 1, [0, 2])).toBe(1);
+    expect(cluster.assign(job, 1, [0, 1])).toBe(0);
+    cluster.finish(job, 0, 1, 1, "failed");
+    expect([1, 3].map((attempt) => cluster.assign(job, 1, [0, attempt]))).toEqual([1, 1]);
+    expect(cluster.assign(job, 1, [0, 2])).toBe(0);
+    expect(cluster.task(job).attempt).toBe(2);
+  });
+
+  test("a plan that leaves a gap larger than any plan of ours is refused, and no rows are made for it", () => {
+    const cluster = Cluster.of(1);
+    const gap = 64 * limits.assignmentsPerEntry;
+    const job = cluster.submit({ count: gap + 10 });
+    expect(cluster.assign(job, 1, [gap + 1, 1])).toBe(1);
+    expect(cluster.database.all(sql("select task from task"))).toEqual([]);
+    expect(cluster.assign(job, 1, [gap, 1])).toBe(0);
+    expect(cluster.job(job).counts).toMatchObject({ running: 1, queued: gap + 9 });
+  });
+
   test("nothing goes to a node that drains, is lost or is unknown", () => {
     const cluster = Cluster.of(3);
     const job = cluster.submit({ count: 3 });
@@ -168,6 +189,22 @@ describe("reports", () => {
       tasksRunning: 0,
       tasksQueued: 0,
     });
+  });
+
+  test("a start of an old attempt, of another node or of a task that waits is passed over (J1)", () => {
+    const cluster = Cluster.of(2);
+    const job = cluster.submit({ count: 2, retries: { max: 1, ...noJitter } });
+    const start = (task: number, attempt: number, node: number): number =>
+      cluster.must("task.start", { node: nodeId(node), tasks: [{ job: jobId(job), task, attempt, startedAt: 77 }] })
+        .started;
+    cluster.assign(job, 1, [0, 1]);
+    expect([start(0, 2, 1), start(0, 1, 2), start(1, 1, 1), start(0, 1, 1)]).toEqual([0, 0, 0, 1]);
+    cluster.finish(job, 0, 1, 1, "failed", { startedAt: 0 });
+    expect(start(0, 1, 1)).toBe(0);
+    cluster.assign(job, 1, [0, 2]);
+    expect(start(0, 1, 1)).toBe(0);
+    expect(cluster.changes()).toEqual([]);
+    expect(cluster.task(job).started_at).toBeNull();
   });
 
   test("a report of an old attempt, of another node or said twice is refused (J1)", () => {
@@ -332,6 +369,27 @@ describe("a lost node", () => {
     expect(cluster.job(job)).toMatchObject({ state: "failed", counts: { lost: 1 } });
   });
 
+  test("a task that waits for a lost node waits on, or ends with on_lost: fail", () => {
+    const cluster = Cluster.of(3);
+    const waits = cluster.submit({ each_node: true });
+    const fails = cluster.submit({ each_node: true, on_lost: "fail" });
+    const late = cluster.submit({ each_node: true, on_lost: "fail" });
+    cluster.assign(fails, 2, [1, 1]);
+    cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+    expect(cluster.job(waits).counts).toMatchObject({ queued: 3, lost: 0 });
+    expect(cluster.job(fails).counts).toMatchObject({ queued: 2, lost: 1 });
+    expect(cluster.job(late).counts).toMatchObject({ queued: 2, lost: 1 });
+    expect(cluster.task(late, 1)).toMatchObject({ state: "lost", reason: "node n2 was lost" });
+    for (const [node, task] of [
+      [1, 0],
+      [3, 2],
+    ] as const) {
+      cluster.assign(late, node, [task, 1]);
+      cluster.finish(late, task, 1, node);
+    }
+    expect(cluster.job(late)).toMatchObject({ state: "failed", counts: { succeeded: 2, lost: 1 } });
+  });
+
   test("a removed node's own tasks end: nobody else may run them", () => {
     const cluster = Cluster.of(2);
     const job = cluster.submit({ each_node: true });
@@ -432,6 +490,27 @@ describe("max_failures", () => {
       state: "skipped",
       reason: "more than 1 tasks failed: the rest was not started",
     });
+  });
+
+  test("past it what runs is tried no more, though it has retries left", () => {
+    const cluster = Cluster.of(1);
+    const job = cluster.submit({ count: 3, max_failures: 0, retries: { max: 5, on: ["timeout"] } });
+    cluster.assign(job, 1, [0, 1], [1, 1]);
+    cluster.finish(job, 0, 1, 1, "failed");
+    cluster.finish(job, 1, 1, 1, "timeout");
+    expect(cluster.job(job)).toMatchObject({ state: "failed", counts: { failed: 1, timeout: 1, skipped: 1 } });
+  });
+
+  test("passed because a node was removed, it ends the other nodes' tasks, and their removal finds none", () => {
+    const cluster = Cluster.of(3);
+    const job = cluster.submit({ each_node: true, max_failures: 0 });
+    cluster.assign(job, 1, [0, 1]);
+    cluster.must("node.remove", { node: "n2" }, admin);
+    expect(cluster.job(job).counts).toMatchObject({ running: 1, lost: 1, skipped: 1 });
+    cluster.must("node.remove", { node: "n3" }, admin);
+    expect(cluster.job(job).counts).toMatchObject({ running: 1, lost: 1, skipped: 1 });
+    cluster.finish(job, 0, 1, 1);
+    expect(cluster.job(job).state).toBe("failed");
   });
 
   test("within it the job has succeeded in part", () => {

@@ -134,6 +134,20 @@ describe("a node's life", () => {
     expect(cluster.changes()).toEqual([{ topic: "node", kind: "changed", node: nodeId(2) }]);
   });
 
+  test("draining outlives a loss, unless a person takes it back meanwhile", () => {
+    const cluster = Cluster.of(2);
+    const node = nodeId(2);
+    cluster.must("node.drain", { node }, admin);
+    for (const undrained of [false, true]) {
+      cluster.must("node.lost", { node, incarnation: "i2" });
+      expect(findNode(cluster.database, 2)?.state).toBe("lost");
+      if (undrained) cluster.must("node.undrain", { node }, admin);
+      expect(findNode(cluster.database, 2)?.state).toBe("lost");
+      const state = undrained ? ("up" as const) : ("draining" as const);
+      expect(cluster.must("node.seen", { node, ...announcement(2) })).toEqual({ node, state });
+    }
+  });
+
   test("a node that holds work is not removed before that has ended or it is lost: nobody else may start it earlier (J1)", () => {
     const cluster = Cluster.of(2);
     const job = cluster.submit({ count: 2 });

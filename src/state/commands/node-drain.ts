@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { nodeByReference, setNodeState } from "../tables/node.ts";
+import { nodeByReference, setDrained, setNodeState } from "../tables/node.ts";
 import { nodeReference } from "./shapes.ts";
 
 interface NodeDrained {
@@ -28,6 +28,7 @@ export const nodeDrain = command<NodeDrained>()({
     }
     if (node.state === "up") {
       setNodeState(tx, node.id, "draining");
+      setDrained(tx, node.id, true);
       context.changed({ topic: "node", kind: "changed", node: node.id });
     }
     return accept({ node: node.id, state: "draining" as const });

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { endAttemptsOf } from "../departure.ts";
+import { endAttemptsOf, endPinnedTo } from "../departure.ts";
 import { nodeById, setNodeState } from "../tables/node.ts";
 import { nodeIdShape } from "./shapes.ts";
 
@@ -19,7 +19,7 @@ export const nodeLost = command<NodeLost>()({
   tag: 4,
   since: 1,
   right: "internal",
-  doc: "The leader declares a node lost whose lease has ended (J3); its attempts are given to others.",
+  doc: "The leader declares a node lost whose lease has ended (J3); its attempts are given to others; tasks that only it may run wait for it, or end with on_lost: fail.",
   input: shape,
   payload: shape,
   prepare: (input) => input,
@@ -29,7 +29,9 @@ export const nodeLost = command<NodeLost>()({
     if (node.state === "lost") return refuse("conflict", `node ${node.id} is lost already`);
     if (node.incarnation !== payload.incarnation) return refuse("conflict", `node ${node.id} has started again since`);
     setNodeState(tx, node.id, "lost");
-    const attempts = endAttemptsOf(tx, context, node.id, `node ${node.name} was lost`);
+    const reason = `node ${node.name} was lost`;
+    const attempts = endAttemptsOf(tx, context, node.id, reason);
+    endPinnedTo(tx, context, node.id, reason, ({ spec }) => spec.onLost === "fail");
     context.changed({ topic: "node", kind: "changed", node: node.id });
     return accept({ attempts });
   },

@@ -3,7 +3,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { readCounter } from "../tables/counter.ts";
-import { nodeById, updateNode, type Announcement } from "../tables/node.ts";
+import { nodeById, stateOnReturn, updateNode, type Announcement } from "../tables/node.ts";
 import { announcementFields, nodeIdShape } from "./shapes.ts";
 
 interface NodeSeen extends Announcement {
@@ -17,7 +17,7 @@ export const nodeSeen = command<NodeSeen>()({
   tag: 3,
   since: 1,
   right: "internal",
-  doc: "A node that has started tells where it is and what it can do; a lost one is up again.",
+  doc: "A node that has started tells where it is and what it can do; a lost one is up again, or draining if it was drained.",
   input: shape,
   payload: shape,
   prepare: (input) => input,
@@ -31,7 +31,7 @@ export const nodeSeen = command<NodeSeen>()({
         `node ${payload.node} ${text}: start it with an empty data directory and a join token`,
       );
     }
-    const state = node.state === "lost" ? "up" : node.state;
+    const state = stateOnReturn(tx, node.id);
     updateNode(tx, node.id, payload, state, context.at);
     context.changed({ topic: "node", kind: "changed", node: node.id });
     return accept({ node: node.id, state });

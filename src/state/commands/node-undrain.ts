@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { nodeByReference, setNodeState } from "../tables/node.ts";
+import { nodeByReference, setDrained, setNodeState } from "../tables/node.ts";
 import { nodeReference } from "./shapes.ts";
 
 interface NodeUndrained {
@@ -23,6 +23,7 @@ export const nodeUndrain = command<NodeUndrained>()({
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
     if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    setDrained(tx, node.id, false);
     if (node.state === "draining") {
       setNodeState(tx, node.id, "up");
       context.changed({ topic: "node", kind: "changed", node: node.id });

@@ -27,12 +27,13 @@ interface Stored {
   readonly level: number;
   readonly version: string;
   readonly state: NodeState;
+  readonly drained: number;
   readonly joined_at: number;
   readonly seen_at: number;
 }
 
 function restore(row: Stored): NodeRow {
-  const { id, labels, io_tasks: ioTasks, joined_at: joinedAt, seen_at: seenAt, ...rest } = row;
+  const { id, labels, io_tasks: ioTasks, joined_at: joinedAt, seen_at: seenAt, drained: _, ...rest } = row;
   return { ...rest, id: nodeId(id), labels: JSON.parse(labels) as Labels, ioTasks, joinedAt, seenAt };
 }
 
@@ -80,7 +81,7 @@ const update = sql(
    state = ?, seen_at = ? where id = ?`,
 );
 
-/** What a node says of itself replaces what it said before. */
+/** What a node says of itself replaces what it said before, and it is in `state` from `at` (epoch ms) on. */
 export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeState, at: number): void {
   const { incarnation, api, peer, labels, slots, ioTasks, level, version } = said;
   tx.run(update, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, state, at, id);
@@ -91,6 +92,19 @@ const setState = sql("update node set state = ? where id = ?");
 /** Nothing but the state changes. */
 export function setNodeState(tx: Tx, id: NodeId, state: NodeState): void {
   tx.run(setState, state, id);
+}
+
+const setDrainedTo = sql("update node set drained = ? where id = ?");
+const selectDrained = sql("select drained from node where id = ?");
+
+/** Remembers whether a person wants the node drained: the state alone forgets it when the node is lost. */
+export function setDrained(tx: Tx, id: NodeId, drained: boolean): void {
+  tx.run(setDrainedTo, drained ? 1 : 0, id);
+}
+
+/** The state of a node that is heard again: draining when a person drained it, lost in between or not. */
+export function stateOnReturn(tx: ReadTx, id: NodeId): NodeState {
+  return tx.get<{ drained: number }>(selectDrained, id)?.drained === 1 ? "draining" : "up";
 }
 
 const remove = sql("delete from node where id = ?");
