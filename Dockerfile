@@ -16,7 +16,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 7400 --create-home --home-dir /var/lib/skein skein
 COPY --from=build /src/dist/skein /usr/local/bin/skein
-# The node needs no root; jobs with `user:` do (docker run --user root).
+# The node needs no root. It serves loopback until certificates come: share the host's network (docker run --network host).
 USER skein
 ENV SKEIN_DATA=/var/lib/skein/data
 VOLUME /var/lib/skein

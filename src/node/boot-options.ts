@@ -1,3 +1,4 @@
+import type { HostPort } from "../lib/host-port.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { Node } from "./node.ts";
 
@@ -29,11 +30,6 @@ export interface BootOptions {
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   /** The process is to end with this code (of the contract's table); the message has been logged. */
   onEnd(code: number): void;
-}
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface Served extends HostPort {

@@ -13,7 +13,8 @@ import { SqliteLogStore } from "../storage/log-store.ts";
 import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
-import { type Booted, type BootOptions, defaultApi, defaultPeer, type HostPort, type Served } from "./boot-options.ts";
+import { formatHostPort, type HostPort, parseHostPort } from "../lib/host-port.ts";
+import { type Booted, type BootOptions, defaultApi, defaultPeer, type Served } from "./boot-options.ts";
 import { type Context, readContext, writeContext, writeContexts } from "./context.ts";
 import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
 import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
@@ -83,14 +84,16 @@ async function run(
     );
     identity = {
       ...identity,
-      api: joinHostPort(served, options.advertise),
-      peer: joinHostPort(peer, options.advertise),
+      api: toldAs(served, options.advertise),
+      peer: toldAs(peer, options.advertise),
     };
     await parts.found();
     writeIdentity(dataDir, identity); // a new cluster exists from here on
     const mustFound = node.mustFound();
     const token = member.token ?? readContext(dataDir)?.token ?? (mustFound ? newApiToken().text : undefined);
-    if (token !== undefined) writeContexts(dataDir, contextOf(identity, token), options.environment);
+    // A node that is new here knows no tokens yet, and takes the word of the one before it.
+    const isGood = (other: string): boolean => member.kind === "joined" || node.authenticate(other) !== undefined;
+    if (token !== undefined) writeContexts(dataDir, contextOf(identity, token), options.environment, isGood);
     else
       options.log(
         "warn",
@@ -223,7 +226,7 @@ function retire(dataDir: string, identity: Identity): void {
 
 /** Where to listen: what the flag says, else where it was last time. Port 0 means any: that of last time is as good as any. */
 function listenAt(flag: HostPort | undefined, before: string, otherwise: HostPort): HostPort {
-  const last = parseHostPort(before);
+  const last = parseHostPort(before, 0);
   if (flag === undefined) return last ?? otherwise;
   return flag.port === 0 && last !== undefined ? { host: flag.host, port: last.port } : flag;
 }
@@ -258,12 +261,7 @@ function contextOf(identity: Identity, token: string): Context {
   return { addrs: [`http://${identity.api}`], token, cluster: identity.cluster, node: identity.node };
 }
 
-function joinHostPort(address: HostPort, advertise: string | undefined): string {
-  const host = advertise ?? address.host;
-  return `${host.includes(":") ? `[${host}]` : host}:${address.port}`;
-}
-
-function parseHostPort(text: string): HostPort | undefined {
-  const match = /^\[?([^\]]+?)\]?:(\d+)$/.exec(text);
-  return match === null ? undefined : { host: match[1]!, port: Number(match[2]) };
+/** As others are told: under the advertised name, when there is one. */
+function toldAs({ host, port }: HostPort, advertise: string | undefined): string {
+  return formatHostPort({ host: advertise ?? host, port });
 }

@@ -17,17 +17,25 @@ export interface Context {
   readonly node: number;
 }
 
-/** Writes context.json to the data directory and, merged, to the user's configuration directory. */
+/**
+ * Writes context.json to the data directory and, merged, to the user's configuration directory: there another node's token of the same
+ * cluster stays as long as `isGood` says so, and this node's address is added to it.
+ */
 export function writeContexts(
   dataDir: string,
   context: Context,
   environment: Readonly<Record<string, string | undefined>>,
+  isGood: (token: string) => boolean,
 ): void {
   writeContext(dataDir, context);
   const base = environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
   const shared = join(base, "skein");
   const present = readContext(shared);
-  const keep = present !== undefined && present.cluster === context.cluster && present.node !== context.node;
+  const keep =
+    present !== undefined &&
+    present.cluster === context.cluster &&
+    present.node !== context.node &&
+    isGood(present.token);
   const merged = keep
     ? { ...present, addrs: [...new Set([...present.addrs, ...context.addrs])].slice(-maxAddresses) }
     : context;

@@ -60,6 +60,10 @@ export function parseJoinToken(text: string): JoinToken | string {
   const parts = text.trim().split(".");
   if (parts[0] !== "skein1")
     return "this is not a join token (they begin with skein1.): make one with 'skein cluster token'";
+  const wrong = parts.length === 4 && !/^skein1\.[0-9a-f]{32}\.[0-9a-f]{12}\.[A-Za-z0-9_-]{32}$/.test(text.trim());
+  if (wrong && parts.every((part) => part !== "")) {
+    return "the join token is damaged (a part of it has not the length or the letters that it should): copy it whole from 'skein cluster token'";
+  }
   if (parts.length !== 4 || parts.some((part) => part === "")) {
     return `the join token is not complete (has ${parts.filter((part) => part !== "").length} of 4 parts): copy it whole from 'skein cluster token'`;
   }

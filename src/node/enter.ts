@@ -116,6 +116,15 @@ async function ask(
   try {
     return await askToJoin(address, token, hashSecret(token.secret), request, timeoutMs);
   } catch (error) {
-    return refuse("unavailable", error instanceof Error ? error.message : String(error));
+    return refuse("unavailable", causeOf(error, timeoutMs));
   }
+}
+
+/** The runtime's errors in words for people. */
+function causeOf(error: unknown, timeoutMs: number): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `no answer within ${formatDuration(Math.round(timeoutMs))}`;
+  const { code } = error as { readonly code?: unknown };
+  if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "connection refused";
+  return error.message;
 }

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import type { Labels } from "../lib/selector.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../lib/outcome.ts";
@@ -115,7 +116,10 @@ export async function askToJoin(
     }),
     signal: AbortSignal.timeout(timeoutMs),
   });
-  const reply: unknown = await response.json();
+  const reply: unknown = await response.json().catch(() => undefined);
+  if (typeof reply !== "object" || reply === null) {
+    throw new Fault("protocol", "what listens there is no API of skein (its peer port?)", "safe");
+  }
   if (!response.ok) {
     const error = (reply as { error?: { code?: string; message?: string } }).error;
     const code = (error?.code ?? "unavailable") as Refusal["code"];

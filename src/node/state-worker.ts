@@ -17,8 +17,11 @@ declare const self: {
   postMessage(reply: StateReply): void;
 };
 
-/** After this many applied entries the WAL is written back, when nothing waits. */
-const checkpointEntries = 2000;
+/**
+ * After this many transactions the WAL is written back. Each writes the pages that it touched, some tens of KiB under load, so this bounds
+ * the WAL to some tens of MiB; its pages are used again afterwards.
+ */
+const checkpointCuts = 256;
 
 let database: StateDatabase | undefined;
 let node: NodeId = nobody;
@@ -63,11 +66,11 @@ function apply(entries: readonly Entry[]): void {
   while (from < entries.length) {
     const result = applyEntries(database, from === 0 ? entries : entries.slice(from), { self: node });
     from += result.count;
-    sinceCheckpoint += result.count;
+    sinceCheckpoint += 1;
     self.postMessage({ kind: "applied", applied: result.applied, outcomes: result.outcomes, events: result.events });
-  }
-  if (sinceCheckpoint >= checkpointEntries) {
-    sinceCheckpoint = 0;
-    database.checkpoint();
+    if (sinceCheckpoint >= checkpointCuts) {
+      sinceCheckpoint = 0;
+      database.checkpoint();
+    }
   }
 }

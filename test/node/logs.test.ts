@@ -1,0 +1,60 @@
+import { describe, expect, test } from "bun:test";
+import { Fault } from "../../src/lib/fault.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import type { LogRequest } from "../../src/node/api.ts";
+import { type LogPorts, readLog } from "../../src/node/logs.ts";
+import { Cluster } from "../state/support.ts";
+
+/** A task that ran on node 2 with this output; node 2 does not answer node 1 any more. */
+function away(output: Uint8Array, logBytes = output.length) {
+  const cluster = Cluster.of(2);
+  const job = cluster.submit();
+  cluster.assign(job, 2, [0, 1]);
+  const log = { bytes: logBytes, sha256: "x" };
+  cluster.finish(job, 0, 1, 2, "succeeded", { tail: output, log });
+  const ports: LogPorts = {
+    self: nodeId(1),
+    dataDir: "",
+    view: (query) => query(cluster.database),
+    ask: () => Promise.reject(new Fault("peer-unreachable", "no socket", "safe")),
+  };
+  const read = (more: Partial<LogRequest> = {}) =>
+    readLog({ job, task: 0, offset: 0, maxBytes: 1000, waitMs: 0, ...more }, ports);
+  return { read };
+}
+
+const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
+const bytes = (value: string): Uint8Array => new TextEncoder().encode(value);
+
+describe("the log of a task whose node is away", () => {
+  test("is served from the replicated tail when that is all of it", async () => {
+    const page = await away(bytes("7 squared is 49\n")).read();
+    if (!page.ok) throw new Error(page.why.message);
+    expect(page.value).toMatchObject({ attempt: 1, next: 16, end: true });
+    expect(text(page.value.chunks[0]?.bytes)).toBe("7 squared is 49\n");
+  });
+
+  test("from an offset, and from the end", async () => {
+    const { read } = away(bytes("0123456789"));
+    for (const [offset, rest] of [
+      [4, "456789"],
+      [-3, "789"],
+      [-99, "0123456789"],
+      [10, undefined],
+    ] as const) {
+      const page = await read({ offset });
+      expect(page.ok ? page.value.chunks.map((chunk) => text(chunk.bytes))[0] : page.why.message).toBe(rest as string);
+      expect(page.ok && page.value.next).toBe(10);
+    }
+  });
+
+  test.each([
+    ["longer than the tail", away(bytes("tail"), 5000), {}],
+    ["not UTF-8", away(new Uint8Array([0xff, 0xfe])), {}],
+    ["asked for by stream", away(bytes("both")), { stream: "stderr" as const }],
+  ])("is refused for now when it is %s: nothing is made up", async (_why, task, more) => {
+    const page = await task.read(more);
+    expect(page.ok ? "" : page.why).toMatchObject({ code: "unavailable" });
+    expect(page.ok ? "" : page.why.message).toContain("on node 2");
+  });
+});
