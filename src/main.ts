@@ -5,9 +5,10 @@ import { greet, type Started } from "./cli/greet.ts";
 import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
+import { formatHostPort, type HostPort } from "./lib/host-port.ts";
 import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
-import type { Booted, HostPort } from "./node/boot-options.ts";
+import type { Booted } from "./node/boot-options.ts";
 import type { Node } from "./node/node.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
 
@@ -112,7 +113,7 @@ function startedAs({ node, api, kind }: Booted, options: UpOptions): Started {
     name,
     dataDir: options.dataDir,
     api,
-    exposed: (options.api ?? []).filter((one) => one.exposed).map(({ host, port }) => `${host}:${port}`),
+    exposed: (options.api ?? []).filter((one) => one.exposed).map(formatHostPort),
     makeToken: async () => {
       const token = await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, principal);
       return token.ok ? token.value.token : undefined;

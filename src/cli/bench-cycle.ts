@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
+import { isTerminal } from "../lib/states.ts";
 import { type Conditions, conditionFields, conditionsOf, wholeFlag } from "./bench-conditions.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit } from "./exit.ts";
@@ -115,7 +116,7 @@ async function untilDone(
         if (performance.now() > deadline) return { finished: false, failed };
         if (ids.length === 1) progress.show(advanceOf((await client.job(ids[0]!, { signal })).counts));
         else {
-          const open = states.filter((state) => state === "queued" || state === "running");
+          const open = states.filter((state) => !isTerminal(state));
           const running = states.filter((state) => state === "running").length;
           progress.show({ done: at + some.length - open.length, total: ids.length, failed, running });
         }

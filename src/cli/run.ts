@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Command } from "commander";
-import { isTerminal } from "../client/client.ts";
 import { ApiError, Unreachable } from "../client/errors.ts";
+import { isTerminal } from "../lib/states.ts";
 import type { JobView, TaskView } from "../state/types.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit, Interrupted, OutputClosed } from "./exit.ts";

@@ -1,3 +1,4 @@
+import type { HostPort } from "../lib/host-port.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { OutputFormat } from "./output.ts";
 
@@ -27,12 +28,6 @@ export interface UpOptions {
   readonly output: OutputFormat;
   /** Colours may be used where a terminal is. */
   readonly colours: boolean;
-}
-
-export interface HostPort {
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
 }
 
 export interface ApiAddress extends HostPort {

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { formatHostPort, type HostPort, parseHostPort } from "../lib/host-port.ts";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { isLabel, type Labels } from "../lib/selector.ts";
@@ -8,7 +9,7 @@ import { addOutputFlags, type Cli } from "./cli.ts";
 import { defaultDataDir, type Environment, expandHome, isLoopback } from "./context.ts";
 import { CliError, exit } from "./exit.ts";
 import { collect } from "./flags.ts";
-import type { ApiAddress, HostPort, UpOptions } from "./up-options.ts";
+import type { ApiAddress, UpOptions } from "./up-options.ts";
 import { readUpConfig, type UpFlags } from "./up-config.ts";
 
 const defaultApiPort = 7400;
@@ -88,9 +89,9 @@ export function upOptions(
   }
   const join = (flags.join ?? []).flatMap((text) => text.split(",")).flatMap((text) => joinAddress(text, complain));
   // Without --api a node that comes back listens where it did last time, which only its data tells.
-  const own = new Set((api ?? []).map(addressKey));
+  const own = new Set((api ?? []).map(formatHostPort));
   for (const address of join) {
-    if (own.has(addressKey(parseHostPort(address, defaultApiPort)!))) {
+    if (own.has(formatHostPort(parseHostPort(address, defaultApiPort)!))) {
       complain("join", `${address} is this node's own API address: name another member`);
     }
   }
@@ -157,20 +158,7 @@ function joinAddress(text: string, complain: Complain): string[] {
     complain("join", `"${text}" is not HOST:PORT: give the API address of a member`);
     return [];
   }
-  return [addressKey(address)];
-}
-
-/** HOST, HOST:PORT, [IPV6]:PORT or :PORT (loopback); undefined: none of them. */
-export function parseHostPort(text: string, defaultPort: number): HostPort | undefined {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*))(?::(\d{1,5}))?$/.exec(text.trim());
-  if (match === null || match[0] === "") return undefined;
-  const port = match[3] === undefined ? defaultPort : Number(match[3]);
-  const host = match[1] ?? (match[2] === "" ? "127.0.0.1" : match[2]!);
-  return port > 65_535 ? undefined : { host, port };
-}
-
-function addressKey(address: HostPort): string {
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  return [formatHostPort(address)];
 }
 
 function nodeName(name: string, complain: Complain): string | undefined {

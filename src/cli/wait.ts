@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { isTerminal } from "../client/client.ts";
+import { isTerminal } from "../lib/states.ts";
 import { parseDuration } from "../lib/units.ts";
 import type { WaitView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";

@@ -1,3 +1,4 @@
+import { isTerminal } from "../lib/states.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import type { JobState, JobView, TaskState, TaskView } from "../state/types.ts";
@@ -221,11 +222,6 @@ export class SkeinClient {
     });
     return value;
   }
-}
-
-/** True for the states that a job does not leave. */
-export function isTerminal(state: JobState): boolean {
-  return state !== "queued" && state !== "running";
 }
 
 function queryText(query: object): string {

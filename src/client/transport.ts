@@ -1,3 +1,4 @@
+import { timerMsMax } from "../lib/clock.ts";
 import { type Address, Addresses } from "./addresses.ts";
 import { ApiError, errorOf, Unreachable } from "./errors.ts";
 
@@ -97,7 +98,7 @@ export class Transport {
     read: (response: Response) => Promise<Value>,
   ): Promise<Attempt<Value>> {
     call.signal?.throwIfAborted();
-    const timeoutMs = call.timeoutMs ?? 10_000;
+    const timeoutMs = Math.min(call.timeoutMs ?? 10_000, timerMsMax);
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(new Error(`no answer in ${timeoutMs / 1000} s`)), timeoutMs);
     const onAbort = (): void => abort.abort(call.signal?.reason);

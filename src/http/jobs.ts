@@ -2,6 +2,7 @@ import { z } from "zod";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
+import { isTerminal } from "../lib/states.ts";
 import { parseDuration } from "../lib/units.ts";
 import { findJob, findTask, jobStates, listJobs, listTasks } from "../state/queries.ts";
 import { taskStates } from "../state/types.ts";
@@ -9,7 +10,7 @@ import type { WaitView } from "../state/answers.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
 import { consistency, duration, instant, pageLimit } from "./shapes.ts";
-import { isTerminal, untilTerminal, whileWatching } from "./wait.ts";
+import { untilTerminal, whileWatching } from "./wait.ts";
 
 const jobStateShape = z.enum(["queued", "running", "succeeded", "failed", "cancelled", "skipped"], {
   error: "must be queued, running, succeeded, failed, cancelled or skipped",

@@ -1,5 +1,6 @@
 import { limits } from "../lib/limits.ts";
 import type { Outcome, Refusal } from "../lib/outcome.ts";
+import { isTerminal } from "../lib/states.ts";
 import type { LogPage, NodeApi } from "../node/api.ts";
 import { findTask } from "../state/queries.ts";
 import type { TaskView } from "../state/types.ts";
@@ -72,7 +73,7 @@ async function* taskSteps(
     if (now === undefined || signal.aborted) return;
     attempt = now.attempt;
     if (attempt > 0) break;
-    if (!follow || hasEnded(now)) return;
+    if (!follow || isTerminal(now.state)) return;
     yield { kind: "quiet" };
     await taskChanged(node, now, signal);
   }
@@ -108,7 +109,7 @@ async function* taskSteps(
       offset = 0;
       continue;
     }
-    if (hasEnded(now)) {
+    if (isTerminal(now.state)) {
       if (!page.ok) yield { kind: "problem", task, why: page.why };
       if (!page.ok || page.value.end) return;
       continue;
@@ -175,10 +176,6 @@ function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise
 async function taskNow(node: NodeApi, job: number, task: number): Promise<TaskView | undefined> {
   const read = await node.read((tx) => findTask(tx, job, task), { consistency: "stale" });
   return read.ok ? read.value.value : undefined;
-}
-
-function hasEnded(task: TaskView): boolean {
-  return task.state !== "queued" && task.state !== "running";
 }
 
 /**

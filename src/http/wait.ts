@@ -1,13 +1,8 @@
+import { isTerminal } from "../lib/states.ts";
 import type { NodeApi } from "../node/api.ts";
 import { jobStates } from "../state/queries.ts";
-import type { JobState } from "../state/types.ts";
 import { type Exchange, type HttpParts, mayStaySilent } from "./route.ts";
 import { stoppingToServe, tooManyWatchers } from "./watchers.ts";
-
-/** True for the states that a job does not leave. */
-export function isTerminal(state: JobState): boolean {
-  return state !== "queued" && state !== "running";
-}
 
 /**
  * Runs a request that may wait, in one of the node's bounded places. `signal` fires when the client goes away, when the

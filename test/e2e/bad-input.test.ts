@@ -212,6 +212,13 @@ describe("requests", () => {
     const none = await fetch(`${a.ready.api}/v1/jobs`);
     expect(none.status).toBe(401);
     expect((await a.api("GET", "/v1/jobs", undefined, { authorization: "Bearer skein_0_0" })).status).toBe(401);
+    // The id of a token that is known, with a secret of the right form that is not its own.
+    const [id, secret] = /^(skein_[^_]+_)(.{32})$/.exec(a.token)!.slice(1) as [string, string];
+    const other = [...secret].map((letter) => (letter === "0" ? "1" : "0")).join("");
+    for (const token of [`${id}${other}`, `${id}${secret.slice(0, -1)}`, id]) {
+      const answer = await a.api("GET", "/v1/jobs", undefined, { authorization: `Bearer ${token}` });
+      expect(answer).toMatchObject({ status: 401, body: { error: { code: "unauthorized" } } });
+    }
     const wrong = await a.skein(["jobs", "ls", "--token", "skein_000000000000_wrong"]);
     expect(wrong.code).toBe(4);
     expect(wrong.stderr).toContain("--token or SKEIN_TOKEN");
