@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { Mesh, until } from "../../scripts/mesh.ts";
+import { finished, submit } from "../../scripts/mesh-jobs.ts";
+
+test("the first of two nodes leaves: the other one votes first, then leads alone and goes on", async () => {
+  await using mesh = await Mesh.start({ nodes: 2 });
+  const [first, second] = [mesh.nodes[0]!, mesh.nodes[1]!];
+  const before = await submit(second, { run: "echo before" });
+  expect((await finished(mesh, before)).state).toBe("succeeded");
+  const left = await first.skein(["leave"]);
+  expect(left).toMatchObject({ code: 0 });
+  expect(await first.exited).toBe(0);
+  const leader = await mesh.leader();
+  expect(leader).toBe(second);
+  const after = await submit(second, { run: "echo after" });
+  expect((await finished(mesh, after)).state).toBe("succeeded");
+  const cluster = (await second.api("GET", "/v1/cluster")).body as { voters: number[]; nodes: { id: number }[] };
+  expect(cluster.voters).toEqual([second.ready.node]);
+  expect(cluster.nodes.map((node) => node.id)).toEqual([second.ready.node]);
+}, 60_000);
+
+test("the logs of a job go with the job, on every node that ran it", async () => {
+  await using mesh = await Mesh.start({ nodes: 2 });
+  const node = mesh.nodes[1]!;
+  const id = await submit(node, { run: "echo something", each_node: true, ttl: "1s" });
+  await finished(mesh, id);
+  const logs = mesh.nodes.map((each) => path.join(each.data, "logs", String(id)));
+  await until(
+    async () => {
+      const gone = (await node.api("GET", `/v1/jobs/${id}`)).status === 404;
+      return gone && logs.every((log) => !existsSync(log)) ? true : undefined;
+    },
+    30_000,
+    () => `job ${id} or its logs are still there: ${logs.filter((log) => existsSync(log)).join()}`,
+  );
+}, 60_000);
+
+/** HOST:PORT that is free now. */
+function freeAddress(): string {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const address = `127.0.0.1:${listener.port}`;
+  listener.stop(true);
+  return address;
+}
+
+test("a node that comes back at other addresses finds the leader and is found again", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  await mesh.leader({ voters: 3 });
+  const moving = mesh.nodes[2]!;
+  const { api, peer } = moving.ready;
+  await moving.stop();
+  const moved = await moving.start(["--api", freeAddress(), "--peer", freeAddress()]);
+  expect(moved.api).not.toBe(api);
+  expect(moved.peer).not.toBe(peer);
+  const id = await submit(moving, { run: "true", each_node: true });
+  expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
+}, 60_000);
