@@ -1,0 +1,55 @@
+import { writeFileSync } from "node:fs";
+import { encode } from "../../src/lib/codec.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { admin, announcement, Cluster, record } from "../state/support.ts";
+import { digestFile, logFile, readLog, replay } from "./replay.ts";
+
+/**
+ * Records the kept log and what it leads to, with every command of level 1 in it: `bun test/golden/record.ts` for both files,
+ * `bun test/golden/record.ts digest` for what the log that is kept leads to now. Nodes that disagree about a digest cannot
+ * be in one cluster, so after the first release a new one means a new level, beside the old one.
+ */
+if (process.argv[2] !== "digest") writeFileSync(logFile, encode(history().log.map(({ kind, data }) => [kind, data])));
+writeFileSync(digestFile, `${JSON.stringify(replay(readLog()), null, 2)}\n`);
+
+function history(): Cluster {
+  const cluster = Cluster.of(4);
+  cluster.log.push({ index: cluster.log.length + 1, kind: "noop", data: new Uint8Array() });
+  cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
+  cluster.now += 1234;
+  const submission = {
+    jobs: [
+      { run: "a", env: { NAME: "Grüße" }, ttlMs: 1000 },
+      { run: ["b", "c"], count: 3, priority: 90 },
+    ],
+    key: "k",
+    digest: "d",
+  };
+  cluster.must("job.submit", submission, admin);
+  cluster.must("job.submit", submission, admin);
+  const retried = cluster.submit({ count: 8, retries: { max: 2, jitter: 0.5 }, max_failures: "40%" });
+  const pinned = cluster.submit({ each_node: true, on_lost: "fail" });
+  cluster.assign(1, 1, [0, 1]);
+  cluster.assign(retried, 1, [0, 1], [1, 1], [4, 1], [9, 1]);
+  cluster.assign(pinned, 2, [1, 1]);
+  cluster.must("task.start", { node: nodeId(1), tasks: [{ job: jobId(1), task: 0, attempt: 1, startedAt: 77 }] });
+  cluster.finish(1, 0, 1, 1, "succeeded", { log: { bytes: 3, sha256: "s" } });
+  cluster.finish(retried, 0, 1, 1, "failed", { reason: "no such command: x", tail: new Uint8Array([0, 255]) });
+  cluster.finish(retried, 1, 1, 1, "timeout", { signal: "SIGKILL" });
+  cluster.finish(retried, 1, 1, 1);
+  cluster.must("node.drain", { node: 2 }, admin);
+  cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+  cluster.refused("node.lost", { node: nodeId(3), incarnation: "earlier" });
+  cluster.must("node.seen", { node: nodeId(2), ...announcement(2), slots: 6 });
+  cluster.must("node.undrain", { node: "n2" }, admin);
+  cluster.must("node.remove", { node: "n4" }, admin);
+  cluster.must("token.revoke", { id: "j" }, admin);
+  cluster.must("job.cancel", { id: jobId(2) }, admin);
+  cluster.now += 2000;
+  cluster.must("job.expire", { jobs: [jobId(1), jobId(2)] });
+  const batch = [record("job.submit", { jobs: [{ run: "d" }] }, admin), record("job.cancel", { id: jobId(99) }, admin)];
+  for (let again = 0; again < 2; again++)
+    cluster.entry(batch, { origin: nodeId(3), serial: 2 ** 32 + 1, floor: 2 ** 32 });
+  cluster.apply();
+  return cluster;
+}

@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import { decode } from "../../src/lib/codec.ts";
+import { RollingHash } from "../../src/lib/hash.ts";
+import { applyEntries, type CommittedEntry } from "../../src/state/apply.ts";
+import { schema } from "../../src/state/schema.ts";
+import { sql, type SqlValue } from "../../src/state/tx.ts";
+import { openDatabase, self } from "../state/support.ts";
+
+/** What a log leads to: the rolling hash of the state, and a digest of every table's rows. */
+export interface Digest {
+  readonly entries: number;
+  readonly hash: string;
+  readonly rows: Readonly<Record<string, string>>;
+}
+
+export const logFile = new URL("level-1.bin", import.meta.url);
+export const digestFile = new URL("level-1.json", import.meta.url);
+
+/** The kept log: MessagePack, [[kind, data], ...] from index 1 on. */
+export function readLog(): CommittedEntry[] {
+  const entries = decode(readFileSync(logFile)) as [CommittedEntry["kind"], Uint8Array][];
+  return entries.map(([kind, data], at) => ({ index: at + 1, kind, data }));
+}
+
+/** Applies a whole log to an empty state. */
+export function replay(log: readonly CommittedEntry[]): Digest {
+  const database = openDatabase();
+  while (database.applied < log.length) applyEntries(database, log.slice(database.applied), { self });
+  const tables = schema.flatMap((text) => /^create table (\w+)/.exec(text)?.[1] ?? []);
+  const rows = tables.map((table) => {
+    const all = database.all<Record<string, SqlValue>>(sql(`select * from ${table}`));
+    return [table, digestOf(all.map((row) => JSON.stringify(row, bytesAsHex)))] as const;
+  });
+  return { entries: log.length, hash: database.hash, rows: Object.fromEntries(rows) };
+}
+
+/** Whatever order the rows came in. */
+function digestOf(rows: string[]): string {
+  const digest = new RollingHash("");
+  for (const row of rows.toSorted((a, b) => (a < b ? -1 : 1))) digest.text(row);
+  return digest.digest();
+}
+
+function bytesAsHex(_: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? value.toHex() : value;
+}
