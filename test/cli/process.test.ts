@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { until } from "../../scripts/mesh.ts";
 import { ServedMesh } from "./support.ts";
 
 /** The command line as a process of its own, with real pipes and signals. */
@@ -28,10 +29,14 @@ test("a reader that goes away (| head) ends `logs -f` without noise", async () =
   const reader = child.stdout.getReader();
   await reader.read();
   await reader.cancel();
-  while (child.exitCode === null) {
-    log.write("more\n");
-    await Promise.race([child.exited, Bun.sleep(5)]);
-  }
+  await until(
+    () => {
+      log.write("more\n");
+      return Promise.resolve(child.exitCode ?? undefined);
+    },
+    10_000,
+    () => "the command goes on without a reader",
+  );
   expect([await child.exited, await new Response(child.stderr).text()]).toEqual([0, ""]);
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { until } from "../../scripts/mesh.ts";
 import { cli, ServedMesh, start, TestIo } from "./support.ts";
 
 /** A run under way: its job is submitted and its first task runs. */
@@ -151,7 +152,11 @@ describe("run", () => {
     await io.stdout.has("a\n");
     io.interrupt();
     await io.stderr.has("cancelling job 1");
-    while (served.mesh.cluster.job(id).cancelling !== true) await served.mesh.events.jobChanged([id], 1000);
+    await until(
+      () => Promise.resolve(served.mesh.cluster.job(id).cancelling === true ? true : undefined),
+      10_000,
+      () => "the job was not cancelled",
+    );
     served.finish(id, 0, "cancelled");
     expect(await code).toBe(1);
     expect(io.stderr.text).toContain("job 1 was cancelled");

@@ -6,6 +6,7 @@ import { CliError } from "../../src/cli/exit.ts";
 import type { CliIo, Sink } from "../../src/cli/io.ts";
 import { runCli } from "../../src/cli/program.ts";
 import type { UpOptions } from "../../src/cli/up-options.ts";
+import { until } from "../../scripts/mesh.ts";
 import { serveHttp } from "../../src/http/serve.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { adminToken, type FakeNode, Mesh } from "../http/fake-node.ts";
@@ -43,7 +44,6 @@ export class TestSink implements Sink {
   readonly #closed = new AbortController();
   readonly closed = this.#closed.signal;
   readonly bytes: Uint8Array[] = [];
-  #written = Promise.withResolvers<void>();
 
   constructor(isTty: boolean, columns: number) {
     this.isTty = isTty;
@@ -52,8 +52,6 @@ export class TestSink implements Sink {
 
   write(chunk: string | Uint8Array): void {
     this.bytes.push(typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk.slice());
-    this.#written.resolve();
-    this.#written = Promise.withResolvers<void>();
   }
 
   drained(): Promise<void> {
@@ -66,7 +64,11 @@ export class TestSink implements Sink {
 
   /** Resolves once the text has been written. */
   async has(text: string): Promise<void> {
-    while (!this.text.includes(text)) await this.#written.promise;
+    await until(
+      () => Promise.resolve(this.text.includes(text) ? true : undefined),
+      10_000,
+      () => `"${text}" was not written, but ${JSON.stringify(this.text.slice(-500))}`,
+    );
   }
 
   close(): void {
@@ -125,14 +127,11 @@ export class ServedMesh implements Disposable {
 
   /** Resolves with the newest job's id once so many have been submitted. */
   async submitted(count = 1): Promise<number> {
-    while (findJob(this.mesh.cluster.database, count) === undefined) {
-      await new Promise<void>((resolve) => {
-        const off = this.mesh.events.watch(() => {
-          off();
-          resolve();
-        });
-      });
-    }
+    await until(
+      () => Promise.resolve(findJob(this.mesh.cluster.database, count)),
+      10_000,
+      () => `job ${count} was not submitted`,
+    );
     return count;
   }
 

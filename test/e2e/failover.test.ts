@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
 import { finished, submit, tasksOf } from "../../scripts/mesh-jobs.ts";
-import { temporaryDirectory } from "./harness.ts";
+import { temporaryDirectory, untilTrue } from "./harness.ts";
 
 /** The real binary, real processes, SIGKILL. */
 
@@ -48,7 +48,11 @@ function expectNoOverlap(all: readonly Trace[]): void {
 
 /** Kills `victim` once about a third of the tasks has begun, while plenty of them run on it. */
 async function killInTheMiddle(victim: MeshNode, directory: string, tasks: number): Promise<void> {
-  while (readdirSync(directory).length < tasks / 3) await Bun.sleep(5);
+  const begun = (): number => readdirSync(directory).length;
+  await untilTrue(
+    () => begun() >= tasks / 3,
+    () => `only ${begun()} of ${tasks} tasks have begun`,
+  );
   await victim.kill();
 }
 
@@ -118,9 +122,16 @@ describe("a node's process dies and comes back before its lease is over", () => 
     const short = await submit(victim, { run: traced(scratch.path, "sleep 1"), each_node: true });
     mkdirSync(path.join(scratch.path, "long"));
     const long = await submit(victim, { run: traced(path.join(scratch.path, "long"), "sleep 4"), each_node: true });
-    while (readdirSync(path.join(scratch.path, "long")).length < 3) await Bun.sleep(5);
+    const begun = (): number => readdirSync(path.join(scratch.path, "long")).length;
+    await untilTrue(
+      () => begun() >= 3,
+      () => `only ${begun()} of 3 tasks have begun`,
+    );
     await victim.kill();
-    while (traces(scratch.path).some((trace) => trace.ended === undefined)) await Bun.sleep(5);
+    await untilTrue(
+      () => traces(scratch.path).every((trace) => trace.ended !== undefined),
+      () => `not all have ended: ${JSON.stringify(traces(scratch.path))}`,
+    );
     await victim.start();
     for (const id of [short, long]) {
       const job = await finished(mesh, id);
@@ -146,7 +157,10 @@ describe("all nodes die at once", () => {
         }
       }
     });
-    while (acknowledged.length < 200) await Bun.sleep(5);
+    await untilTrue(
+      () => acknowledged.length >= 200,
+      () => `only ${acknowledged.length} jobs were acknowledged`,
+    );
     await Promise.all(mesh.nodes.map((node) => node.kill()));
     await Promise.all(clients);
 

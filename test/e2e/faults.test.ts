@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { binary } from "../../scripts/build.ts";
 import { Mesh, MeshNode, until } from "../../scripts/mesh.ts";
 import { finished, type JobAnswer, submit, tasksOf } from "../../scripts/mesh-jobs.ts";
-import { temporaryDirectory } from "./harness.ts";
+import { temporaryDirectory, untilTrue } from "./harness.ts";
 
 /** One fault at a time, with the real binary: freezing, stopping in good order, dying at every moment of a node's beginning. */
 
@@ -76,7 +76,10 @@ describe("SIGTERM of the leader while clients write", () => {
         }
       }
     });
-    while (acknowledged.length < 300) await Bun.sleep(5);
+    await untilTrue(
+      () => acknowledged.length >= 300,
+      () => `only ${acknowledged.length} jobs were acknowledged, refused: ${JSON.stringify(refused.slice(0, 3))}`,
+    );
     expect(await leader.stop()).toBe(0);
     over.abort();
     await Promise.all(clients);

@@ -26,6 +26,11 @@ export async function skein(
   return await runSkein(binary, words, { ...options, env: { XDG_CONFIG_HOME: home, HOME: home, ...options.env } });
 }
 
+/** Waits until `condition` holds of what this process sees by itself (files, lists); fails after half a minute with `why()`. */
+export async function untilTrue(condition: () => boolean, why: () => string): Promise<void> {
+  await until(() => Promise.resolve(condition() ? true : undefined), 30_000, why);
+}
+
 /** A command of the binary while it runs, in the context of `node`: its bytes as they come. Kill it, or wait for `exited`. */
 export class Running implements AsyncDisposable {
   readonly child: Bun.Subprocess<"ignore" | Blob, "pipe", "pipe">;
@@ -58,9 +63,8 @@ export class Running implements AsyncDisposable {
 
   /** Waits until standard output contains `text`. */
   async said(text: string): Promise<void> {
-    await until(
-      () => Promise.resolve(this.bytes.includes(text) ? true : undefined),
-      20_000,
+    await untilTrue(
+      () => this.bytes.includes(text),
       () => `"${text}" was not said, but ${JSON.stringify(this.bytes.toString().slice(-500))}`,
     );
   }

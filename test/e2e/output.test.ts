@@ -72,6 +72,9 @@ describe("-o", () => {
     const { code, stdout, stderr } = await node.ended();
     expect([code, stdout.toString().trimEnd().split("\n").length]).toEqual([0, 1]);
     expect(stderr).toContain("skein run --each-node -- hostname");
+    // Both streams may end in a journal: no secret is in them.
+    expect(stderr).toContain("SKEIN_JOIN_TOKEN=$(skein cluster token -o quiet) skein up --join");
+    expect(stderr).not.toContain("skein1.");
   });
 
   test("no colours and no progress bar without a terminal", async () => {
