@@ -39,6 +39,7 @@ export interface DutyPorts {
 
 /** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
 const watchMs = 500;
+const expireEveryMs = 4000;
 /** A change of the members is given this long to be replicated before the next step is planned. */
 const settleMs = 50;
 /** Unit.assign proposals under way at once: enough to hide one commit, few enough that plans stay fresh. */
@@ -56,6 +57,8 @@ export class Duties {
   readonly #lagWindow = new LagWindow(limits.assignLagMs);
   #lostProposed = new Set<NodeId>();
   #expiring = false;
+  /** When old jobs are looked for next (monotonicMs): seldom, but at once again while there are many. */
+  #expireAt = 0;
   /** See #now. */
   #clockAhead = 0;
 
@@ -185,7 +188,7 @@ export class Duties {
     const { nodes, cluster, expired } = this.#ports.view((tx) => ({
       nodes: listNodes(tx),
       cluster: clusterRow(tx),
-      expired: this.#expiring ? [] : jobsToExpire(tx, Date.now()),
+      expired: this.#expiring || now < this.#expireAt ? [] : jobsToExpire(tx, Date.now()),
     }));
     if (cluster === undefined) return;
     for (const lost of lostNodes({
@@ -219,6 +222,7 @@ export class Duties {
       self: this.#ports.self,
     });
     if (change !== undefined) this.#ports.proposeConfiguration(change, configuration);
+    if (expired.length === 0 && now >= this.#expireAt) this.#expireAt = now + expireEveryMs;
     if (expired.length > 0) {
       this.#expiring = true;
       void this.#ports.propose("job.expire", { jobs: expired }).then(() => {
