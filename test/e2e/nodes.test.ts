@@ -155,8 +155,12 @@ describe("nodes rm", () => {
     expect(refused.stderr).toContain("holds 1 task");
     writeFileSync(gate, "");
     expect((await finished(mesh, running)).state).toBe("succeeded");
+    const withItsToken = async (): Promise<number> =>
+      (await leader.api("GET", "/v1/jobs", undefined, { authorization: `Bearer ${victim.token}` })).status;
+    expect(await withItsToken()).toBe(200);
     await victim.kill();
     expect(await leader.skein(["nodes", "rm", id])).toMatchObject({ code: 0, stdout: `node ${id} is removed\n` });
+    expect(await withItsToken()).toBe(401);
     expect((await leader.skein(["nodes", "show", id])).code).toBe(3);
     const back = await victim.start().then(
       () => victim.exited,
