@@ -54,6 +54,20 @@ test("rows, applied index and hash are there together after reopening", () => {
   second.close();
 });
 
+test("how many rows a write changed is in the hash: the same write on other rows differs (S1)", () => {
+  const hashes = [[], ["insert into thing values (1, 'a')"], ["insert into thing values (1, 'a'), (2, 'b')"]].map(
+    (rows) => {
+      using directory = new Directory();
+      const db = new StateDatabase({ path: directory.file("state.db"), schema: [...schema, ...rows] });
+      db.transaction(0, 1, () => db.run(update, "c", 1));
+      const { hash } = db;
+      db.close();
+      return hash;
+    },
+  );
+  expect(new Set(hashes).size).toBe(3);
+});
+
 test("an applied index that is not the expected one is a bug, and nothing changes (D2)", () => {
   using directory = new Directory();
   const db = open(directory);
