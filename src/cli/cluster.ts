@@ -36,7 +36,7 @@ export function addCluster(program: Command, cli: Cli): void {
       table: (out) => {
         out.line(secret);
         session.output.note(
-          `good for ${formatDuration(ttlMs)} and ${uses} hosts; on each: skein up --join ${address} --token TOKEN`,
+          `good for ${formatDuration(ttlMs)} and ${uses} hosts; on each: SKEIN_JOIN_TOKEN=TOKEN skein up --join ${address}`,
           "dim",
         );
       },
