@@ -1,6 +1,7 @@
 import { readLogFile, watchLogFile } from "../executor/log-file.ts";
 import { Fault } from "../lib/fault.ts";
 import { jobId, nodeId, type NodeId } from "../lib/ids.ts";
+import { isTerminal } from "../lib/states.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { findTask } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -99,8 +100,7 @@ function locate(request: LogRequest, ports: LogPorts): Outcome<Location> {
   if (task === undefined) return refuse("not-found", `there is no task ${request.task} of job ${request.job}`);
   const wanted = request.attempt ?? task.attempt;
   if (wanted === task.attempt) {
-    const ended = task.state !== "queued" && task.state !== "running";
-    return accept({ attempt: wanted, node: task.node, ended });
+    return accept({ attempt: wanted, node: task.node, ended: isTerminal(task.state) });
   }
   const earlier = task.attempts.find((one) => one.attempt === wanted);
   if (earlier === undefined)
