@@ -50,6 +50,8 @@ export class Rig {
   leasesWanted = 0;
   /** Set to make report() fail. */
   logDown = false;
+  /** Called with each message, in the turn that it is said. */
+  onMessage: (message: string) => void = () => {};
   executor: Executor;
   #nextFence = 1;
 
@@ -70,7 +72,10 @@ export class Rig {
         this.reports.push(...reports);
       },
       started: (attempts) => this.started.push(...attempts),
-      log: (_level, message) => this.messages.push(message),
+      log: (_level, message) => {
+        this.messages.push(message);
+        this.onMessage(message);
+      },
     });
     executor.onLeaseWanted(() => {
       this.leasesWanted += 1;
