@@ -43,6 +43,16 @@ export function groupHasLiveMember(group: number, since: number): boolean {
   return groupsSeen.has(group);
 }
 
+/** Milliseconds since the machine started, those of its sleep included, which monotonicMs() leaves out; undefined where that is unknown. */
+export function sinceBootMs(): number | undefined {
+  try {
+    const seconds = Number.parseFloat(readFileSync("/proc/uptime", "latin1"));
+    return Number.isFinite(seconds) ? 1000 * seconds : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Names this boot of the machine; "" when unknown. Start times of another boot say nothing. */
 export function bootId(): string {
   try {
