@@ -21,7 +21,9 @@ export interface DriverPorts {
 
 const tickMs = 10;
 /** While a leader is known nothing happens faster than a heartbeat: so many ticks are given at once, and an idle node sleeps. */
-const calmTicks = 5;
+const leaderTicks = 5;
+/** A follower only waits for the leader's silence, which may be noticed this much later. */
+const followerTicks = 10;
 
 /** The loop around one Raft machine. */
 export class Driver {
@@ -56,7 +58,7 @@ export class Driver {
    */
   #setTimer(): void {
     const { leader, role } = this.raft;
-    const ticks = leader !== nobody && (role === "leader" || role === "follower") ? calmTicks : 1;
+    const ticks = leader === nobody ? 1 : role === "leader" ? leaderTicks : role === "follower" ? followerTicks : 1;
     if (this.#stopped || this.#timerTicks === ticks) return;
     clearTimeout(this.#timer);
     this.#timerTicks = ticks;
@@ -76,7 +78,8 @@ export class Driver {
   /** Feeds a peer's message; the answer leaves at the end of this turn of the loop, together with others. */
   step(message: Message): void {
     this.raft.step(message);
-    this.schedule();
+    if (this.raft.hasReady()) this.schedule();
+    else this.#setTimer();
   }
 
   disconnected(peer: NodeId): void {

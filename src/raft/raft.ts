@@ -669,9 +669,11 @@ export class Raft {
       this.#dropped++;
       return;
     }
+    const wasPaused = peer.paused;
     peer.heartbeatAnswered(this.#log.lastIndex);
     if (message.round > peer.round) peer.round = message.round;
-    this.#dirty = true;
+    // At rest an answer leads to nothing, and costs no turn of the loop.
+    if (peer.nudge || wasPaused || peer.mode === "probe" || this.#reads.hasOpen) this.#dirty = true;
     this.#continueTransfer(peer);
   }
 

@@ -8,7 +8,8 @@ import { type Counters, Link } from "./link.ts";
 import { type Answer, decodeRequest, encodeAnswer, failedAnswer, type Request } from "./rpc.ts";
 import type { Transport, TransportOptions } from "./types.ts";
 
-const keepAliveMs = 1000;
+/** Raft sockets hear more often of each other; this finds the other channels, and a peer that neither leads nor follows. */
+const keepAliveMs = 2500;
 
 /** The members as this node reaches them: a {@link Link} of dialed sockets to each, and an {@link Acceptor} for theirs. */
 export class Peers implements Transport {

@@ -24,8 +24,8 @@ const longestPauseMs = 1000;
 const refusedPauseMs = 5000;
 /** A socket that closed sooner after it opened than this counts as a failed dial, so that two nodes cannot spin. */
 const steadyMs = 1000;
-/** Unanswered pings, one a second, until the other side counts as silently gone. */
-const pingsUnanswered = 5;
+/** Unanswered pings (peers.ts sends them) until the other side counts as silently gone. */
+const pingsUnanswered = 2;
 
 export interface SocketOptions {
   readonly identity: PeerIdentity;

@@ -9,7 +9,7 @@ import type { Message } from "../../src/raft/types.ts";
 import { decodeGreeting, makeHello } from "../../src/transport/handshake.ts";
 import { encodeMessages } from "../../src/transport/frames.ts";
 import { expectFree } from "../../src/transport/port.ts";
-import { heartbeat, identity, pair, Station } from "./support.ts";
+import { byHand, heartbeat, identity, pair, Station } from "./support.ts";
 import type { Channel } from "../../src/transport/types.ts";
 
 async function faultOf(promise: Promise<unknown>): Promise<Fault> {
@@ -33,23 +33,6 @@ async function spawnStation(peerPort: number, port = 0) {
     await child.exited;
   };
   return { child, port: Number(new TextDecoder().decode(first.value)), end, [Symbol.asyncDispose]: end };
-}
-
-/** A socket that speaks the handshake by hand as node 2 and gives what closed it. */
-async function byHand(station: Station, channel: Channel, who = identity(2), to = 1) {
-  const socket = new WebSocket(`ws://${station.address}/${channel}`);
-  const closed = new Promise<number>((resolve) => socket.on("close", (code: number) => resolve(code)));
-  const greetings: ReturnType<typeof decodeGreeting>[] = [];
-  await new Promise<void>((resolve) => {
-    socket.on("close", () => resolve());
-    socket.on("message", (frame: Buffer) => {
-      const greeting = decodeGreeting(frame);
-      greetings.push(greeting);
-      if (greeting.kind === "challenge") socket.send(makeHello(who, nodeId(to), channel, greeting.nonce).frame);
-      else resolve();
-    });
-  });
-  return { socket, closed, last: greetings.at(-1) };
 }
 
 test("messages of every kind arrive as they were sent, in order", async () => {

@@ -1,7 +1,9 @@
+import { WebSocket } from "ws";
 import { index, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
 import type { Message, MessageOf } from "../../src/raft/types.ts";
+import { decodeGreeting, makeHello } from "../../src/transport/handshake.ts";
 import { Peers } from "../../src/transport/peers.ts";
-import type { PeerIdentity } from "../../src/transport/types.ts";
+import type { Channel, PeerIdentity } from "../../src/transport/types.ts";
 
 /** The language of the transport tests: nodes with everything that happened to them, which can be awaited. */
 
@@ -85,4 +87,25 @@ export async function pair(one: Station, two: Station): Promise<void> {
   one.knows({ id: two.id, address: two.address });
   two.knows({ id: one.id, address: one.address });
   await Promise.all([one.next(`connected ${two.id}`), two.next(`connected ${one.id}`)]);
+}
+
+/** A socket that speaks the handshake by hand as node 2 and gives what closed it. */
+export async function byHand(station: Station, channel: Channel, who = identity(2), to = 1) {
+  const socket = new WebSocket(`ws://${station.address}/${channel}`);
+  const closed = new Promise<number>((resolve) => socket.on("close", (code: number) => resolve(code)));
+  const greetings: ReturnType<typeof decodeGreeting>[] = [];
+  await new Promise<void>((resolve) => {
+    socket.on("close", () => resolve());
+    const onGreeting = (frame: Buffer): void => {
+      const greeting = decodeGreeting(frame);
+      greetings.push(greeting);
+      if (greeting.kind === "challenge") socket.send(makeHello(who, nodeId(to), channel, greeting.nonce).frame);
+      else {
+        socket.off("message", onGreeting);
+        resolve();
+      }
+    };
+    socket.on("message", onGreeting);
+  });
+  return { socket, closed, last: greetings.at(-1) };
 }

@@ -62,4 +62,4 @@ export class GuardLease {
   }
 }
 
-const checkEveryMs = 200;
+const checkEveryMs = 1000;
