@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import type { Restored, Running } from "./outbox.ts";
 import type { Places } from "./places.ts";
-import { bootId, processStartTime } from "./processes.ts";
+import { bootId, processStartTime, waitOver } from "./processes.ts";
 import { killMarked } from "./sweep.ts";
 import { signalGroup } from "./terminate.ts";
 
@@ -11,12 +11,14 @@ import { signalGroup } from "./terminate.ts";
  * be another's by now. What a killed guard wrote of their output is kept, for people to see.
  */
 export async function clearLeftovers(restored: Restored, places: Places): Promise<void> {
-  if (restored.boot === bootId()) for (const running of restored.running) killGroupOf(running);
+  const heads = restored.boot === bootId() ? restored.running.filter(killGroupOf) : [];
   await killMarked(places.marker, () => true);
+  await waitOver(heads.map(({ pid, startTime }) => ({ pid, startTime: startTime! })));
   rmSync(places.scratch, { recursive: true, force: true });
 }
 
-function killGroupOf(running: Running): void {
-  if (running.startTime === undefined || processStartTime(running.pid) !== running.startTime) return;
+function killGroupOf(running: Running): boolean {
+  if (running.startTime === undefined || processStartTime(running.pid) !== running.startTime) return false;
   signalGroup(running.pid, "SIGKILL");
+  return true;
 }

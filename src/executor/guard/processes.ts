@@ -20,6 +20,27 @@ export function processStartTime(pid: number): number | undefined {
   return Number.isFinite(startTime) ? startTime : undefined;
 }
 
+/** A process by pid and start time, which together are nobody else's. */
+export interface ProcessName {
+  readonly pid: number;
+  readonly startTime: number;
+}
+
+/** True when it runs no more: gone, or a zombie that its parent has not asked for yet. */
+function isOver({ pid, startTime }: ProcessName): boolean {
+  const fields = statFields(pid);
+  return fields === undefined || Number(fields[19]) !== startTime || fields[0] === "Z" || fields[0] === "X";
+}
+
+/** A killed process still runs for a moment: its task has ended only when it is over (J1). */
+export async function waitOver(processes: readonly ProcessName[]): Promise<void> {
+  const deadline = monotonicMs() + overMs;
+  while (processes.some((one) => !isOver(one)) && monotonicMs() < deadline) await Bun.sleep(2);
+}
+
+/** One that hangs in the kernel, on a disk that is gone say, cannot be waited for. */
+const overMs = 5000;
+
 let groupsSeen: ReadonlySet<number> = new Set();
 let groupsSeenAt = -Infinity;
 const groupsFreshMs = 40;

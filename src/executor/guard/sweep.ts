@@ -1,6 +1,6 @@
 import { limits } from "../../lib/limits.ts";
 import { monotonicMs } from "../../lib/clock.ts";
-import { environmentValue, processIds } from "./processes.ts";
+import { environmentValue, processIds, type ProcessName, processStartTime, waitOver } from "./processes.ts";
 
 /** In the environment of every process of an attempt: `<marker of the data directory>:<attempt>`. */
 export const markerVariable = "SKEIN_GUARD";
@@ -51,15 +51,22 @@ export class Sweeper {
  * process may have forked between two reads. Yields between pieces of the list: the guard has output to read.
  */
 export async function killMarked(marker: string, isWanted: (attempt: string) => boolean): Promise<void> {
+  const all: ProcessName[] = [];
   for (let look = 0; look < looksMax; look++) {
     let killed = 0;
     const ids = processIds();
     for (let at = 0; at < ids.length; at += pieceLength) {
-      for (const pid of ids.slice(at, at + pieceLength)) killed += killIfMarked(pid, marker, isWanted) ? 1 : 0;
+      for (const pid of ids.slice(at, at + pieceLength)) {
+        const startTime = processStartTime(pid);
+        if (startTime === undefined || !killIfMarked(pid, marker, isWanted)) continue;
+        killed += 1;
+        all.push({ pid, startTime });
+      }
       await Bun.sleep(0);
     }
-    if (killed === 0) return;
+    if (killed === 0) break;
   }
+  await waitOver(all);
 }
 
 const looksMax = 10;
