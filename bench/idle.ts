@@ -2,7 +2,7 @@
  * What does a mesh cost that does nothing, and how soon is it there? Time from start to `ready`, to the first accepted job of a three-node mesh,
  * and to three voters; then memory and processor time of every node with its guard, at rest.
  *
- * `npm run bench -- idle [--rounds=5] [--rest=20]` (seconds at rest per round)
+ * `npm run bench -- idle [--rounds=3] [--settle=30] [--rest=20]` (seconds before and while it is measured)
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Mesh, type MeshNode } from "../scripts/mesh.ts";
@@ -10,11 +10,12 @@ import { submit } from "../scripts/mesh-jobs.ts";
 import { compare, option, printMachine } from "./harness.ts";
 
 const restSeconds = option("rest", 20);
+const settleSeconds = option("settle", 30);
 /** Linux counts processor time in these. */
 const ticksPerSecond = 100;
 
 await printMachine();
-await compare([{ name: "three nodes", measure: () => once() }], option("rounds", 5));
+await compare([{ name: "three nodes", measure: () => once() }], option("rounds", 3));
 
 async function once(): Promise<Record<string, number>> {
   const began = performance.now();
@@ -26,8 +27,8 @@ async function once(): Promise<Record<string, number>> {
   const firstJobMs = performance.now() - began;
   await mesh.leader({ voters: 3 });
   const threeVotersMs = performance.now() - began;
-  // What start-up compiled and allocated settles first.
-  await pause(5000);
+  // The runtime goes on compiling what start-up used; that is not rest.
+  await pause(settleSeconds * 1000);
   const before = mesh.nodes.map((node) => usage(node));
   await pause(restSeconds * 1000);
   const after = mesh.nodes.map((node) => usage(node));
