@@ -158,9 +158,12 @@ describe("output while a task runs", () => {
   });
 });
 
-test("output whose node is gone: the reader is told which task's, and the rest is shown", async () => {
-  const id = await submitToB({ run: "echo on b" });
+test("output whose node is gone: what is short is in the state, of the rest the reader is told which task's is missing", async () => {
+  const short = await submitToB({ run: "echo on b" });
+  const id = await submitToB({ run: "yes on b | head -c 5000" });
   await b.kill();
+  const whole = await c.skein(["logs", String(short)]);
+  expect([whole.code, whole.stdout]).toEqual([0, "on b\n"]);
   const said = await c.skein(["logs", String(id)]);
   expect([said.code, said.stdout]).toEqual([5, ""]);
   expect(said.stderr).toContain("output of task 0 is missing");
