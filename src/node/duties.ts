@@ -38,7 +38,7 @@ export interface DutyPorts {
 }
 
 /** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
-const watchMs = 500;
+const watchMs = 1000;
 const expireEveryMs = 4000;
 /** A change of the members is given this long to be replicated before the next step is planned. */
 const settleMs = 50;

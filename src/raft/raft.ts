@@ -45,6 +45,12 @@ const nobodyAbsent: ReadonlySet<NodeId> = new Set();
 /** Appends under way to one follower hold at most this many full messages, whatever their number. */
 const inflightFullMessages = 16;
 
+/**
+ * After so many heartbeats without anything to replicate every second one is left out: an idle mesh sleeps longer, and T is still many
+ * heartbeats long.
+ */
+const restAfterIntervals = 20;
+
 /** Disk reads for one follower in one drain: catching up must not hold up everybody else. */
 const evictedReadsPerDrain = 2;
 
@@ -88,6 +94,7 @@ export class Raft {
   #peers: Progress[] = [];
   readonly #reads = new ReadRounds();
   #heartbeatTicks = 0;
+  #restTicks = 0;
   #quorumTicks = 0;
   #transferee: NodeId = nobody;
   #transferTicks = 0;
@@ -566,6 +573,7 @@ export class Raft {
     this.#votes.clear();
     this.#peers = [];
     this.#heartbeatTicks = 0;
+    this.#restTicks = 0;
     this.#quorumTicks = 0;
     this.#transferee = nobody;
     this.#changeDone = false;
@@ -603,7 +611,15 @@ export class Raft {
       for (const peer of this.#peers) peer.active = false;
     }
     if (this.#transferee !== nobody && ++this.#transferTicks >= electionTicks) this.#transferee = nobody;
-    if (++this.#heartbeatTicks >= heartbeatTicks) this.#sendHeartbeats();
+    this.#restTicks = this.#isAtRest ? this.#restTicks + 1 : 0;
+    const every = this.#restTicks > restAfterIntervals * heartbeatTicks ? 2 * heartbeatTicks : heartbeatTicks;
+    if (++this.#heartbeatTicks >= every) this.#sendHeartbeats();
+  }
+
+  /** Everything is committed and everybody who is there has it. */
+  get #isAtRest(): boolean {
+    const last = this.#log.lastIndex;
+    return this.#commit === last && this.#peers.every((peer) => peer.match === last || this.#absent.has(peer.node));
   }
 
   get #hasCommittedOwnTerm(): boolean {

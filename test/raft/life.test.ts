@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { index, nobody, nodeId, term } from "../../src/lib/ids.ts";
 import { bootstrap } from "../../src/raft/configuration.ts";
 import { Raft } from "../../src/raft/raft.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, testOptions } from "./cluster.ts";
 import { ModelStore } from "./model-store.ts";
 
 /** Restart, hand-over, closed sockets, stalled disks. */
@@ -268,4 +268,29 @@ test("memory stays bounded while apply is behind: what is committed and durable 
   raft.step({ kind: "append-rejection", ...envelope, ...rejection });
   run();
   expect(reads).toBeGreaterThan(0);
+});
+
+test("an idle leader leaves out every second heartbeat, and none once there is something to replicate", () => {
+  const cluster = Cluster.of(3);
+  cluster.elect(1);
+  cluster.commit("a");
+  let heartbeats = 0;
+  cluster.drop((message) => {
+    if (message.kind === "heartbeat-request" && message.to === 2) heartbeats += 1;
+    return false;
+  });
+  const counted = (ticks: number): number => {
+    heartbeats = 0;
+    cluster.tick(ticks);
+    return heartbeats;
+  };
+  const every = testOptions.heartbeatTicks;
+  expect(counted(10 * every)).toBe(10); // not at rest for long enough
+  cluster.tick(30 * every);
+  expect(counted(20 * every)).toBe(10);
+  expect(cluster.leader()?.id).toBe(nodeId(1)); // followers still hear of it in time
+  const heal = cluster.drop((message) => message.kind === "append-request" && message.to === 3);
+  cluster.get(1).raft.propose(new Uint8Array([1]));
+  expect(counted(10 * every)).toBe(10); // node 3 lacks an entry
+  heal();
 });
