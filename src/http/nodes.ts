@@ -94,7 +94,8 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       leader: status.leader === row.id,
       state: row.state,
       api: row.api,
-      peer: row.peer,
+      // Where it is met, which may be news that the log does not have yet.
+      peer: (isSelf ? status.peerAddress : peer?.address) || row.peer,
       labels: row.labels,
       slots: row.slots,
       running: running.get(row.id) ?? 0,

@@ -86,8 +86,12 @@ export interface NodeStatus {
   /** This node could serve a write now: it leads with a quorum, or knows a leader that it has a socket to. */
   readonly ready: boolean;
   /** Peers as seen from here; lag in entries, known to the leader only. */
+  /** host:port of this node's peer port, as others are told. */
+  readonly peerAddress: string;
   readonly peers: readonly {
     readonly node: NodeId;
+    /** host:port that it is dialed at; "" when none is known. */
+    readonly address: string;
     readonly connected: boolean;
     readonly lag: number | null;
     readonly leaseMs: number | null;

@@ -15,12 +15,13 @@ import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
 import { formatHostPort, type HostPort, parseHostPort } from "../lib/host-port.ts";
 import { type Booted, type BootOptions, defaultApi, defaultPeer, type Served } from "./boot-options.ts";
-import { type Context, readContext, writeContext, writeContexts } from "./context.ts";
+import { addressesOnThisHost, type Context, readContext, writeContext, writeContexts } from "./context.ts";
 import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
 import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
 import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { Node } from "./node.ts";
+import { type SeenCluster, seekMembers } from "./seek.ts";
 import { StateWriter } from "./state-writer.ts";
 
 /**
@@ -57,7 +58,9 @@ async function run(
   let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
   const parts = await open(options, dataDir, identity, member.kind);
   const { node } = parts;
+  let stopped = false;
   const stop = async (): Promise<void> => {
+    stopped = true;
     // With a disk that failed, nothing that is under way will be answered.
     if (!parts.isFaulted()) {
       await node.yield();
@@ -100,6 +103,7 @@ async function run(
         `${dataDir}/context.json is gone, and with it this node's token: 'skein' needs another member's here, in --token or SKEIN_TOKEN`,
       );
     await node.start({ api: identity.api, peer: identity.peer });
+    if (member.kind === "resumed" && token !== undefined) void seek(options, node, identity, token, () => stopped);
     if (mustFound) await createCluster(options, node, identity, token!);
     // Also when it was killed before it had heard of itself: its own token would not be known here yet.
     await node.becomesMember();
@@ -255,6 +259,39 @@ async function createCluster(options: BootOptions, node: Node, identity: Identit
     token: { id: parsed.id, hash: hashSecret(parsed.secret), name: "admin" },
   });
   if (!outcome.ok && outcome.why.code !== "conflict") throw new Fault("data", outcome.why.message, "never");
+}
+
+/** How long a seeking node waits between rounds, and for one answer. */
+const seekPauseMs = 500;
+const seekAnswerMs = 1000;
+
+/** The members may all have moved meanwhile: asks at the addresses of `--join`, and at those of this cluster's nodes on this host. */
+function seek(
+  options: BootOptions,
+  node: Node,
+  identity: Identity,
+  token: string,
+  isStopped: () => boolean,
+): Promise<void> {
+  const own = `http://${identity.api}`;
+  const headers = { authorization: `Bearer ${token}` };
+  return seekMembers(identity.cluster, {
+    addresses: () =>
+      [...options.join, ...addressesOnThisHost(identity.cluster, options.environment)]
+        .map((address) => (address.includes("://") ? address : `http://${address}`))
+        .filter((address) => address !== own),
+    ask: async (address) => {
+      try {
+        const answer = await fetch(`${address}/v1/cluster`, { headers, signal: AbortSignal.timeout(seekAnswerMs) });
+        return answer.ok ? ((await answer.json()) as SeenCluster) : undefined;
+      } catch {
+        return undefined; // nobody is there (yet): the next round asks again
+      }
+    },
+    isOver: () => node.hasLeader || isStopped(),
+    found: (id, address) => node.hintAddress(id, address),
+    pause: () => new Promise((resolve) => setTimeout(resolve, seekPauseMs)),
+  });
 }
 
 function contextOf(identity: Identity, token: string): Context {

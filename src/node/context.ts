@@ -28,8 +28,7 @@ export function writeContexts(
   isGood: (token: string) => boolean,
 ): void {
   writeContext(dataDir, context);
-  const base = environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
-  const shared = join(base, "skein");
+  const shared = sharedDirectory(environment);
   const present = readContext(shared);
   const keep =
     present !== undefined &&
@@ -40,6 +39,19 @@ export function writeContexts(
     ? { ...present, addrs: [...new Set([...present.addrs, ...context.addrs])].slice(-maxAddresses) }
     : context;
   writeContext(shared, merged);
+}
+
+function sharedDirectory(environment: Readonly<Record<string, string | undefined>>): string {
+  return join(environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config"), "skein");
+}
+
+/** API addresses of this cluster's nodes that were started on this host, as the user's configuration directory has them. */
+export function addressesOnThisHost(
+  cluster: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const shared = readContext(sharedDirectory(environment));
+  return shared?.cluster === cluster ? shared.addrs : [];
 }
 
 const maxAddresses = 16;

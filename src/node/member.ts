@@ -34,7 +34,7 @@ export function resume(identity: Identity, options: BootOptions, dataDir: string
   if (options.join.length > 0) {
     options.log(
       "info",
-      `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}, --join is not needed`,
+      `${options.dataDir} is a member of cluster ${identity.cluster} already: going on as node ${identity.node}; --join only helps to find the others`,
     );
   }
   if (!existsSync(join(dataDir, "log.db"))) throw withoutLog(dataDir);

@@ -25,6 +25,7 @@ import type { Identity, LogStore } from "../storage/types.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, NodeApi, NodeStatus } from "./api.ts";
 import { fingerprint } from "./credentials.ts";
+import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Events } from "./events.ts";
@@ -120,6 +121,7 @@ export class Node implements NodeApi {
   #stopping = false;
   #unfinishedJobs = 0;
   #countedAt = -Infinity;
+  readonly #book = new AddressBook();
   #peers = new Map<NodeId, string>();
   readonly #departing = new Set<NodeId>();
 
@@ -152,7 +154,10 @@ export class Node implements NodeApi {
     this.#transport = parts.openTransport({
       onMessage: (message) => this.#driver.step(message),
       onDisconnected: (peer) => this.#driver.disconnected(peer),
-      onConnected: (peer) => this.#driver.connected(peer),
+      onConnected: (peer) => {
+        this.#driver.connected(peer);
+        void this.#exchangeAddresses(peer);
+      },
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
       onRefused: (peer, reason, removed) => this.#onRefused(peer, reason, removed),
       wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
@@ -428,10 +433,18 @@ export class Node implements NodeApi {
 
   #setPeers(): void {
     const rows = this.#parts.view(listNodes);
-    const known = new Map(this.#parts.identity.peers.map((peer) => [peer.node, peer.address]));
     // A member's row is newer than what identity.json remembers; before the first entry only the latter is known.
-    if (rows.length > 0) known.clear();
-    for (const row of rows) known.set(row.id, row.peer);
+    const members: KnownAddress[] =
+      rows.length > 0
+        ? rows.map((row) => ({ node: row.id, address: row.peer, starts: startsOf(row.incarnation) }))
+        : this.#parts.identity.peers.map((peer) => ({ ...peer, starts: 0 }));
+    const self = { node: this.id, address: this.#addresses.peer, starts: this.#parts.identity.starts };
+    this.#book.setMembers([...members.filter(({ node }) => node !== this.id), self]);
+    this.#dialPeers();
+  }
+
+  #dialPeers(): void {
+    const known = this.#book.addresses();
     for (const [node, address] of this.#peers) {
       if (known.has(node)) continue;
       // A node that has just been removed is still told so: it learns of the entry before its sockets close.
@@ -441,13 +454,41 @@ export class Node implements NodeApi {
         setTimeout(() => {
           this.#departing.delete(node);
           this.#peers.delete(node);
-          if (!this.#stopping) this.#setPeers();
+          if (!this.#stopping) this.#dialPeers();
         }, departMs);
       }
     }
     known.delete(this.id);
     this.#peers = known;
     this.#transport.setPeers([...known].map(([node, address]) => ({ node, address })));
+  }
+
+  /** Each tells the other where it knows the members to be: so one contact leads to all. */
+  async #exchangeAddresses(peer: NodeId): Promise<void> {
+    try {
+      const theirs = parseAddresses(await this.#transport.request(peer, "addresses", this.#book.list()));
+      if (theirs !== undefined) this.#learnAddresses(theirs);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error; // the next contact is the retry
+    }
+  }
+
+  #learnAddresses(theirs: readonly KnownAddress[]): void {
+    if (this.#stopping || !this.#book.learn(theirs)) return;
+    this.#dialPeers();
+    // What is news here may be news to those whom this node meets already.
+    for (const node of this.#peers.keys()) if (this.#transport.isConnected(node)) void this.#exchangeAddresses(node);
+  }
+
+  /** A member is said to be there now: tried, if it is not met already. */
+  hintAddress(node: NodeId, address: string): void {
+    if (node === this.id || this.#stopping || this.#transport.isConnected(node)) return;
+    if (this.#book.hint(node, address)) this.#dialPeers();
+  }
+
+  /** Somebody leads, as far as this node has heard. */
+  get hasLeader(): boolean {
+    return this.#leadership.leader !== nobody;
   }
 
   #onLeadership(leadership: Leadership): void {
@@ -496,6 +537,9 @@ export class Node implements NodeApi {
         return this.#proposer.onForwarded(peer, body as Uint8Array);
       case "leader":
         return this.#leadership.leader;
+      case "addresses":
+        this.#learnAddresses(parseAddresses(body) ?? []);
+        return this.#book.list();
       case "read-index":
         return this.#reader.confirm();
       case "lease":
@@ -725,10 +769,12 @@ export class Node implements NodeApi {
       voters,
       learners,
       ready: !this.#yielding && (leading || (leader !== nobody && this.#transport.isConnected(leader))),
+      peerAddress: this.#addresses.peer,
       peers: rows
         .filter((row) => row.id !== this.id)
         .map((row) => ({
           node: row.id,
+          address: this.#peers.get(row.id) ?? "",
           connected: this.#transport.isConnected(row.id),
           lag: leading ? (raft.lag(row.id) ?? null) : null,
           leaseMs: leading ? this.#leases.leftMs(row.id) : null,
@@ -755,4 +801,9 @@ export class Node implements NodeApi {
     if (left.ok) this.#parts.onLeft();
     return left;
   }
+}
+
+/** The number of starts that an incarnation begins with. */
+function startsOf(incarnation: string): number {
+  return Number.parseInt(incarnation, 10) || 0;
 }

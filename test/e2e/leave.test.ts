@@ -57,3 +57,21 @@ test("a node that comes back at other addresses finds the leader and is found ag
   const id = await submit(moving, { run: "true", each_node: true });
   expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
 }, 60_000);
+
+test("all nodes come back at once, each at other addresses, and find each other through one that was named", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  await mesh.leader({ voters: 3 });
+  const before = await submit(mesh.nodes[0]!, { run: "true" });
+  await finished(mesh, before);
+  await Promise.all(mesh.nodes.map((node) => node.kill()));
+  const named = freeAddress();
+  await Promise.all(
+    mesh.nodes.map((node, at) => {
+      const [api, words] = at === 0 ? [named, []] : [freeAddress(), ["--join", named]];
+      return node.start(["--api", api, "--peer", freeAddress(), ...words]);
+    }),
+  );
+  await mesh.leader({ voters: 3 });
+  const id = await submit(mesh.nodes[1]!, { run: "true", each_node: true });
+  expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
+}, 60_000);

@@ -156,6 +156,7 @@ export class FakeNode implements NodeApi {
       voters: [nodeId(1)],
       learners: [],
       ready: this.ready,
+      peerAddress: "",
       peers: [],
       tasksRunning: 0,
       transport: { sent: 1, received: 2, lost: 0 },

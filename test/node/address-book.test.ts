@@ -1,0 +1,48 @@
+import { describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
+import { AddressBook, type KnownAddress, parseAddresses } from "../../src/node/address-book.ts";
+
+const at = (node: number, address: string, starts = 1): KnownAddress => ({ node: nodeId(node), address, starts });
+
+function bookOf(...members: readonly KnownAddress[]): AddressBook {
+  const book = new AddressBook();
+  book.setMembers(members);
+  return book;
+}
+
+describe("where members are", () => {
+  test("a later start's word counts, an earlier one's does not, whoever tells it", () => {
+    const book = bookOf(at(1, "a:1", 2));
+    expect(book.learn([at(1, "old:1", 1), at(1, "same:1", 2)])).toBe(false);
+    expect(book.learn([at(1, "new:1", 3)])).toBe(true);
+    book.setMembers([at(1, "a:1", 2)]);
+    expect(book.addresses().get(nodeId(1))).toBe("new:1");
+  });
+
+  test("only members are known, and removed ones are forgotten", () => {
+    const book = bookOf(at(1, "a:1"), at(2, ""));
+    expect(book.learn([at(3, "c:1")])).toBe(false);
+    expect([...book.addresses()]).toEqual([
+      [nodeId(1), "a:1"],
+      [nodeId(2), ""],
+    ]);
+    book.setMembers([at(2, "")]);
+    expect(book.list()).toEqual([]);
+  });
+
+  test("a hint is tried at once and gives way to what the node says of itself later", () => {
+    const book = bookOf(at(1, "a:1", 4));
+    expect(book.hint(nodeId(1), "b:1")).toBe(true);
+    expect(book.hint(nodeId(1), "b:1")).toBe(false);
+    expect(book.hint(nodeId(9), "b:1")).toBe(false);
+    expect(book.learn([at(1, "c:1", 5)])).toBe(true);
+    expect(book.list()).toEqual([at(1, "c:1", 5)]);
+  });
+
+  test("what a peer sends is a book or nothing", () => {
+    expect(parseAddresses([at(1, "a:1")])).toEqual([at(1, "a:1")]);
+    for (const wrong of [undefined, {}, [null], [{ node: 1 }], [{ node: "1", address: "a", starts: 1 }]]) {
+      expect(parseAddresses(wrong)).toBeUndefined();
+    }
+  });
+});
