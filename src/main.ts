@@ -1,3 +1,4 @@
+import type { AskedToken, CliActions } from "./cli/cli.ts";
 import { processIo } from "./cli/process-io.ts";
 import type { CliIo } from "./cli/io.ts";
 import { CliError, endingOf, exit, exitOfRefusal } from "./cli/exit.ts";
@@ -10,7 +11,9 @@ import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
 import type { Booted } from "./node/boot-options.ts";
 import type { Node } from "./node/node.ts";
+import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
+import { readIdentity } from "./storage/identity.ts";
 
 /**
  * The one binary: reads the arguments and wires. `skein guard --data DIR` is the hidden verb of the process that owns a
@@ -28,7 +31,7 @@ async function main(argv: readonly string[]): Promise<number> {
     });
   }
   const io = processIo();
-  return runCli(argv, process.env, io, { version, up: (options) => up(options, io) });
+  return runCli(argv, process.env, io, { version, up: (options) => up(options, io), askForToken });
 }
 
 /** Runs a node in the foreground until a signal, a fault or its own leaving ends it. Gives the exit code. */
@@ -82,6 +85,15 @@ function onUnhandled(log: (level: "error", message: string) => void): void {
   };
   process.on("uncaughtException", onError);
   process.on("unhandledRejection", onError);
+}
+
+/** `skein token create --recover`: the proof is made from identity.json, which only the node's user and root can read. */
+function askForToken(dataDir: string, wanted: Parameters<CliActions["askForToken"]>[1]): AskedToken {
+  const identity = readIdentity(dataDir);
+  if (identity === undefined)
+    throw new CliError(exit.usage, `${dataDir} holds no identity.json: give --data the data directory of a member`);
+  const { token, request } = askForNewToken(identity, wanted);
+  return { addr: `http://${identity.api}`, id: request.id, token, request };
 }
 
 /** The same API on every address of --api; the first one is what others are told. */

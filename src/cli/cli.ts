@@ -4,6 +4,7 @@ import { type Environment, findTarget, type Target } from "./context.ts";
 import { CliError, exit, Interrupted, OutputClosed } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 import { Output, type OutputFormat, outputFormats } from "./output.ts";
+import type { Role } from "../state/types.ts";
 import type { UpOptions } from "./up-options.ts";
 
 /** What the command line cannot do by HTTP; src/main.ts brings it. */
@@ -11,6 +12,19 @@ export interface CliActions {
   readonly version: string;
   /** Runs a node in the foreground; gives the exit code, or throws CliError or Fault. */
   up(options: UpOptions): Promise<number>;
+  /** A request for a new token, proven by what the data directory holds. Throws CliError or Fault. */
+  askForToken(
+    dataDir: string,
+    wanted: { readonly name: string; readonly role: Role; readonly expiresAt: number | null },
+  ): AskedToken;
+}
+
+/** What `token create --recover` sends, where to, and the token that it is about. */
+export interface AskedToken {
+  readonly addr: string;
+  readonly id: string;
+  readonly token: string;
+  readonly request: object;
 }
 
 /** Flags of every verb that talks to a mesh. */

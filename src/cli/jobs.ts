@@ -118,18 +118,21 @@ function addTasks(parent: Command, cli: Cli): void {
   });
 }
 
-function noteNext(session: Session, next: string | undefined): void {
+/** Says how a list goes on, when it does. */
+export function noteNext(session: Session, next: string | undefined): void {
   if (next !== undefined) session.output.note(`there are more: repeat with --next ${next}`, "dim");
 }
 
-function limitFlag(text: string | undefined): number | undefined {
+/** The value of --limit. Throws CliError. */
+export function limitFlag(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const value = /^\d+$/.test(text) ? Number(text) : 0;
   if (value >= 1 && value <= limits.listMax) return value;
   throw new CliError(exit.usage, `--limit "${text}" is not a whole number from 1 to ${limits.listMax}`);
 }
 
-function oneOf<Value extends string>(
+/** The value of a flag that has few. Throws CliError. */
+export function oneOf<Value extends string>(
   flag: string,
   text: string | undefined,
   values: readonly Value[],

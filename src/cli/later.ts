@@ -19,8 +19,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "bundle" },
   { words: "load" },
   { words: "alert" },
-  { words: "token", meanwhile: "`skein cluster token` makes join tokens" },
-  { words: "audit" },
   { words: "backup" },
   { words: "restore" },
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addAudit } from "./audit.ts";
 import { addBench } from "./bench.ts";
 import { addCancel } from "./cancel.ts";
 import { addGlobalFlags, Cli, type CliActions } from "./cli.ts";
@@ -14,6 +15,7 @@ import { addLogs } from "./logs.ts";
 import { addNodes } from "./nodes.ts";
 import { addRun } from "./run.ts";
 import { addSubmit } from "./submit.ts";
+import { addToken } from "./token.ts";
 import { addUp } from "./up.ts";
 import { addVersion } from "./version.ts";
 import { addWait } from "./wait.ts";
@@ -30,6 +32,8 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addCancel,
   addNodes,
   addCluster,
+  addToken,
+  addAudit,
   addBench,
   addCompletion,
   addVersion,

@@ -47,6 +47,10 @@ const stateColours: Readonly<Record<string, Colour>> = {
   draining: "yellow",
   skipped: "yellow",
   queued: "dim",
+  active: "green",
+  revoked: "red",
+  expired: "dim",
+  used: "dim",
 };
 
 /** The colour of a job's, task's or node's state. */

@@ -1,8 +1,16 @@
 import { isTerminal } from "../lib/states.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
-import type { JobState, JobView, TaskState, TaskView } from "../state/types.ts";
-import type { ClusterView, EventView, NodeView, WaitView } from "../state/answers.ts";
+import type { JobState, JobView, Role, TaskState, TaskView } from "../state/types.ts";
+import type {
+  AuditView,
+  ClusterView,
+  EventView,
+  NewTokenView,
+  NodeView,
+  TokenView,
+  WaitView,
+} from "../state/answers.ts";
 import { followEvents, followLogs, type LogPiece } from "./follow.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
 
@@ -26,6 +34,25 @@ export interface JobQuery {
 export interface TaskQuery {
   readonly state?: TaskState | undefined;
   readonly target?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
+export interface TokenQuery {
+  readonly kind?: "api" | "join" | undefined;
+  /** Those that cannot be used any more as well. */
+  readonly all?: boolean | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
+export interface AuditQuery {
+  /** RFC 3339, or a duration back from now: "2h". */
+  readonly since?: string | undefined;
+  /** A token's id or name, or a node's name. */
+  readonly by?: string | undefined;
+  /** A command ("token.revoke"), or its first word. */
+  readonly what?: string | undefined;
   readonly limit?: number | undefined;
   readonly next?: string | undefined;
 }
@@ -186,6 +213,42 @@ export class SkeinClient {
   /** Asks for the end of a job; it stays "running" with `cancelling` until every attempt has ended. */
   async cancel(job: number): Promise<void> {
     await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/cancel`, body: "{}", repeat: "freely" });
+  }
+
+  /** One page of tokens, by id, without their secrets. */
+  tokens(query: TokenQuery = {}): Promise<{ readonly tokens: readonly TokenView[]; readonly next?: string }> {
+    return this.#get(`/v1/tokens${queryText(query)}`);
+  }
+
+  /** Makes an API token. It is shown once. */
+  async createToken(wanted: {
+    readonly name: string;
+    readonly role: Role;
+    readonly ttlMs?: number | undefined;
+  }): Promise<NewTokenView> {
+    const { name, role, ttlMs } = wanted;
+    const { value } = await this.#transport.json<NewTokenView>({
+      method: "POST",
+      path: "/v1/tokens",
+      body: JSON.stringify({ name, role, ttl: ttlMs === undefined ? undefined : formatDuration(ttlMs) }),
+      repeat: "unless-sent",
+    });
+    return value;
+  }
+
+  /** Has a token taken that was made on a member's host; doing it twice is doing it once. */
+  async recoverToken(request: object): Promise<void> {
+    await this.#transport.json({
+      method: "POST",
+      path: "/v1/tokens/recover",
+      body: JSON.stringify(request),
+      repeat: "unless-sent",
+    });
+  }
+
+  /** One page of what people and nodes asked for, newest first. */
+  audit(query: AuditQuery = {}): Promise<{ readonly audit: readonly AuditView[]; readonly next?: string }> {
+    return this.#get(`/v1/audit${queryText(query)}`);
   }
 
   /** Makes a join token. It is shown once. */

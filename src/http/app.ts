@@ -3,6 +3,7 @@ import { refuse } from "../lib/outcome.ts";
 import type { NodeApi } from "../node/api.ts";
 import { may } from "../state/rights.ts";
 import type { Principal } from "../state/types.ts";
+import { auditRoutes } from "./audit.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
@@ -14,6 +15,7 @@ import { openApiRoutes } from "./openapi.ts";
 import { Reply } from "./reply.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
+import { tokenRoutes } from "./tokens.ts";
 import { Watchers } from "./watchers.ts";
 
 export interface AppOptions {
@@ -60,6 +62,8 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...logRoutes(parts),
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),
+    ...tokenRoutes(parts),
+    ...auditRoutes(parts),
     ...eventRoutes(parts),
     ...healthRoutes(parts),
     ...metricsRoutes(parts),

@@ -3,9 +3,11 @@ import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { AppliedEvent, NodeApi } from "../node/api.ts";
+import { may } from "../state/rights.ts";
 import type { Change } from "../state/types.ts";
 import { invalid } from "./problems.ts";
 import { type HttpParts, type Route, route } from "./route.ts";
+import { forbidden } from "./routes.ts";
 import { eventText, streamed } from "./streams.ts";
 
 /** Topics of the contract. Those without a source in this version are simply silent. */
@@ -41,7 +43,7 @@ export function eventRoutes(parts: HttpParts): readonly Route[] {
       doc: "What changes, as an event stream: topic (several with commas), from (an index or an event id) or Last-Event-ID.",
       answers: "text/event-stream",
       query,
-      handle({ exchange, query }) {
+      handle({ exchange, query, by }) {
         const from = exchange.req.header("last-event-id") ?? query.from;
         const begin = from === undefined ? undefined : parsePosition(from);
         if (from !== undefined && begin === undefined) {
@@ -50,7 +52,11 @@ export function eventRoutes(parts: HttpParts): readonly Route[] {
         }
         if (begin !== undefined && pastOf(node, begin) === undefined)
           return reply.refusal(gone, { details: { oldest: node.oldestEvent() } });
-        return streamed(parts, exchange, "text/event-stream", (signal) => eventTexts(node, begin, query.topic, signal));
+        const mayAudit = may(by.role, "audit:read");
+        if (!mayAudit && query.topic?.has("audit") === true) return reply.refusal(forbidden(by, "audit:read"));
+        const wanted = new Set(query.topic ?? topics);
+        if (!mayAudit) wanted.delete("audit");
+        return streamed(parts, exchange, "text/event-stream", (signal) => eventTexts(node, begin, wanted, signal));
       },
     }),
   ];
@@ -82,7 +88,7 @@ function pastOf(node: NodeApi, begin: Position): readonly AppliedEvent[] | undef
 async function* eventTexts(
   node: NodeApi,
   begin: Position | undefined,
-  wanted: ReadonlySet<string> | undefined,
+  wanted: ReadonlySet<string>,
   signal: AbortSignal,
 ): AsyncGenerator<string, void, undefined> {
   let pending: AppliedEvent[] = [];
@@ -141,13 +147,13 @@ async function* eventTexts(
 }
 
 /** All wanted changes of an entry as events; "" when there are none. */
-function textOf(event: AppliedEvent, begin: Position | undefined, wanted: ReadonlySet<string> | undefined): string {
+function textOf(event: AppliedEvent, begin: Position | undefined, wanted: ReadonlySet<string>): string {
   if (begin !== undefined && event.index < begin.index) return "";
   let text = "";
   const at = formatInstant(event.at);
   for (const [n, change] of event.changes.entries()) {
     // Tokens are the audit's to show.
-    if (change.topic === "token" || (wanted !== undefined && !wanted.has(change.topic))) continue;
+    if (change.topic === "token" || !wanted.has(change.topic)) continue;
     if (begin !== undefined && event.index === begin.index && n <= begin.n) continue;
     text += eventText(change.topic, `${event.index}.${n}`, { at, ...viewOf(change) });
   }

@@ -3,37 +3,22 @@ import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
 import { isTerminal } from "../lib/states.ts";
-import { parseDuration } from "../lib/units.ts";
 import { findJob, findTask, jobStates, listJobs, listTasks } from "../state/queries.ts";
 import { taskStates } from "../state/types.ts";
 import type { WaitView } from "../state/answers.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
-import { consistency, duration, instant, pageLimit } from "./shapes.ts";
+import { consistency, duration, next, pageLimit, since } from "./shapes.ts";
 import { untilTerminal, whileWatching } from "./wait.ts";
 
 const jobStateShape = z.enum(["queued", "running", "succeeded", "failed", "cancelled", "skipped"], {
   error: "must be queued, running, succeeded, failed, cancelled or skipped",
 });
 
-const since = z.string().transform((text, context) => {
-  const backMs = parseDuration(text);
-  if (backMs !== undefined) return Date.now() - backMs;
-  const at = instant.safeParse(text);
-  if (at.success) return at.data;
-  context.addIssue({
-    code: "custom",
-    message: 'must be a time like "2026-12-01T02:00:00Z", or how long ago, like "2h"',
-  });
-  return z.NEVER;
-});
-
 const selector = z.string().superRefine((text, context) => {
   const terms = parseSelector(text);
   if (typeof terms === "string") context.addIssue({ code: "custom", message: terms });
 });
-
-const next = z.string().max(200).optional();
 
 const jobsQuery = z.strictObject({
   state: jobStateShape.optional(),

@@ -63,7 +63,9 @@ function operation(route: Route): Record<string, unknown> {
           "Skein-Index": { schema: { type: "integer" }, description: "The state that the answer saw." },
           "Skein-Node": { schema: { type: "integer" }, description: "The node that answered." },
         },
-        content: { [route.answers ?? "application/json"]: {} },
+        content: {
+          [route.answers ?? "application/json"]: route.answer === undefined ? {} : { schema: schemaOf(route.answer) },
+        },
       },
       default: {
         description: "Why not, and what to do.",

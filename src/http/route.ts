@@ -34,6 +34,8 @@ export interface Route {
   readonly status: 200 | 201 | 202;
   readonly query?: z.ZodType | undefined;
   readonly body?: z.ZodType | undefined;
+  /** Shape of the answer, for the documents. */
+  readonly answer?: z.ZodType | undefined;
   /** Other than JSON. */
   readonly answers?: string | undefined;
   serve(exchange: Exchange, by: Principal): Response | Promise<Response>;

@@ -40,6 +40,22 @@ export const instant: z.ZodType<number, string> = z.string().transform((text, co
   return z.NEVER;
 });
 
+/** An instant, or how long ago -> epoch ms. */
+export const since = z.string().transform((text, context) => {
+  const backMs = parseDuration(text);
+  if (backMs !== undefined) return Date.now() - backMs;
+  const at = instant.safeParse(text);
+  if (at.success) return at.data;
+  context.addIssue({
+    code: "custom",
+    message: 'must be a time like "2026-12-01T02:00:00Z", or how long ago, like "2h"',
+  });
+  return z.NEVER;
+});
+
+/** The opaque `next` of a page. */
+export const next = z.string().max(200).optional();
+
 export const pageLimit = whole(1, limits.listMax).optional();
 
 /** What every read takes. */

@@ -99,6 +99,13 @@ export const limits = {
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,
+
+  // Tokens and the audit
+  tokens: 10_000,
+  /** Kept of each class: what people do to jobs must not push out what they do to the cluster. */
+  auditRows: 50_000,
+  auditKeepMs: 365 * 86_400_000,
+  auditTextLength: 200,
 } as const;
 
 assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entry");

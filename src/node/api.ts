@@ -2,7 +2,7 @@ import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
 import type { ReadTx } from "../state/tx.ts";
-import type { Change, Principal } from "../state/types.ts";
+import type { Change, Principal, Role } from "../state/types.ts";
 
 /**
  * The node as its HTTP side sees it: the only interface between the two. Everything that can fail for the caller is an
@@ -57,11 +57,28 @@ export interface NodeApi {
   join(request: unknown): Promise<Outcome<unknown>>;
   /** Removes this node from the cluster and stops it when its work is done. */
   leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>>;
+  /** Makes an API token, shown once. `ttlMs` undefined: it has no end. */
+  createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>>;
+  /** A token for whoever proves that the cluster's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
+  recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
   /** Makes a join token, shown once. */
   createJoinToken(
     options: { readonly ttlMs: number; readonly uses: number },
     by: Principal,
   ): Promise<Outcome<{ readonly token: string }>>;
+}
+
+export interface NewTokenOptions {
+  readonly name: string;
+  readonly role: Role;
+  readonly ttlMs?: number | undefined;
+}
+
+export interface MadeToken {
+  readonly id: string;
+  readonly token: string;
+  /** Epoch ms; null: it has no end. */
+  readonly expiresAt: number | null;
 }
 
 export interface AppliedEvent {

@@ -7,6 +7,7 @@ import type { Labels } from "../lib/selector.ts";
 import { isVoter } from "../raft/configuration.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
+import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import { ownLevel } from "../state/levels.ts";
 import {
@@ -23,7 +24,7 @@ import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
-import type { AppliedEvent, LogPage, LogRequest, NodeApi, NodeStatus } from "./api.ts";
+import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
 import { fingerprint } from "./credentials.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
 import { Driver } from "./drive.ts";
@@ -39,6 +40,7 @@ import { monotonicMs } from "../lib/clock.ts";
 import { type ForwardReply, Proposer } from "./propose.ts";
 import { Reader } from "./read.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
+import { recoverToken } from "./recover-token.ts";
 import { Tokens } from "./tokens.ts";
 import { Work } from "./work.ts";
 
@@ -134,6 +136,7 @@ export class Node implements NodeApi {
     this.version = parts.version;
     this.#self = { token: "", name: identity.name, role: "node" };
     this.#applied = parts.applied;
+    this.#level = parts.view(clusterRow)?.level ?? ownLevel;
     this.#events = new Events(parts.applied);
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
       send: (message) => this.#transport.send(message),
@@ -572,6 +575,7 @@ export class Node implements NodeApi {
       return Promise.resolve(refuse("busy", message, { retryAfterMs: 1000, retry: "safe" }));
     }
     const definition = commandByName(name);
+    if (definition.since > this.#level) return Promise.resolve(tooEarly(definition, this.#level));
     const payload = definition.prepare(input as never, by);
     return this.#proposer.submit([definition.tag, by.token, by.name, by.role, payload]) as Promise<Committed<Name>>;
   }
@@ -643,6 +647,18 @@ export class Node implements NodeApi {
 
   authenticate(text: string): Principal | undefined {
     return this.#tokens.authenticate(text);
+  }
+
+  createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>> {
+    return this.#tokens.createToken(options, by);
+  }
+
+  recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
+    return recoverToken(request, {
+      cluster: this.cluster,
+      key: this.#parts.identity.clusterKey,
+      create: (input, by) => this.propose("token.create", input, by),
+    });
   }
 
   createJoinToken(

@@ -256,7 +256,7 @@ export class Proposer {
     const batch = decodeBatch(copy);
     if (batch.origin !== peer)
       throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
-    const checked = checkBatch(batch);
+    const checked = checkBatch(batch, this.#ports.level());
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
     return new Promise((resolve) => this.#gather(copy, resolve));
   }

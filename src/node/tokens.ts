@@ -3,7 +3,8 @@ import { accept, type Outcome } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import type { TokenRow } from "../state/queries.ts";
 import type { Principal } from "../state/types.ts";
-import { newJoinToken, parseApiToken, principalOf } from "./credentials.ts";
+import type { MadeToken, NewTokenOptions } from "./api.ts";
+import { newApiToken, newJoinToken, parseApiToken, principalOf } from "./credentials.ts";
 
 /** Who a bearer token is, and new join tokens. */
 export interface TokenPorts {
@@ -40,6 +41,17 @@ export class Tokens {
     // A token with an end is judged each time.
     if (principal !== undefined && row?.expiresAt === null) this.#known.set(text, principal);
     return principal;
+  }
+
+  /** Makes an API token; its text is given once and kept nowhere. */
+  async createToken({ name, role, ttlMs }: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>> {
+    const token = newApiToken();
+    const expiresAt = ttlMs === undefined ? null : this.#ports.now() + ttlMs;
+    const outcome = await this.#ports.create(
+      { id: token.id, hash: token.hash, kind: "api", name, role, expiresAt, uses: null },
+      by,
+    );
+    return outcome.ok ? accept({ id: token.id, token: token.text, expiresAt }) : outcome;
   }
 
   /** Makes a join token; its text is given once and kept nowhere. */

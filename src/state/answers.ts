@@ -1,4 +1,4 @@
-import type { JobState, NodeState } from "./types.ts";
+import type { JobState, NodeState, Role } from "./types.ts";
 import type { Labels } from "../lib/selector.ts";
 
 /** What the API shows beside jobs and tasks (those are in types.ts). Types only: http fills them, client reads them. */
@@ -48,7 +48,7 @@ export interface WaitView {
 export interface EventView {
   /** INDEX.N: resume after it. */
   readonly id: string;
-  readonly topic: "job" | "task" | "node" | "cluster";
+  readonly topic: "job" | "task" | "node" | "cluster" | "audit";
   readonly kind: string;
   readonly at: string;
   readonly [member: string]: unknown;
@@ -62,4 +62,46 @@ export interface LogPieceView {
   readonly at: string;
   readonly text?: string;
   readonly base64?: string;
+}
+
+/** A token as lists show it: never its secret, nor the hash. */
+export interface TokenView {
+  readonly id: string;
+  readonly kind: "api" | "join";
+  readonly name: string;
+  /** Of an API token. */
+  readonly role?: Role;
+  readonly state: "active" | "revoked" | "expired" | "used";
+  readonly expires_at: string | null;
+  /** Uses left of a join token; null: not counted. */
+  readonly uses: number | null;
+  /** The node that it belongs to and is revoked with; null: a person's. */
+  readonly node: number | null;
+}
+
+/** A token that was just made: the only time that its text is shown. */
+export interface NewTokenView {
+  readonly id: string;
+  readonly token: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly expires_at: string | null;
+}
+
+/** One change that somebody asked for. */
+export interface AuditView {
+  readonly id: number;
+  /** The entry of the log that carried it. */
+  readonly index: number;
+  readonly at: string;
+  /** `token` is "" where a node acted by itself. */
+  readonly by: { readonly token: string; readonly name: string; readonly role: Role | "node" };
+  /** The node that was asked. */
+  readonly node: number;
+  readonly command: string;
+  readonly what: string;
+  /** "ok", or the code of the refusal. */
+  readonly outcome: string;
+  /** How many alike, one after the other, this stands for. */
+  readonly times: number;
 }

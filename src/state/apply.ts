@@ -2,16 +2,19 @@ import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import type { Outcome } from "../lib/outcome.ts";
+import { type Outcome, refuse } from "../lib/outcome.ts";
 import { seededRandom, type Random } from "../lib/prng.ts";
+import { noteAudit } from "./audit.ts";
 import { canonical } from "./canonical.ts";
 import { commandByTag, type AnyCommand } from "./commands/index.ts";
 import { decodeBatch, decodeEntry, type Batch, type EntryBody } from "./entry.ts";
-import { ownLevel } from "./levels.ts";
+import { auditLevel, ownLevel } from "./levels.ts";
+import { writeAudit } from "./tables/audit.ts";
 import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
 import { advanceClock } from "./tables/counter.ts";
+import { type TokenRow, tokenById } from "./tables/token.ts";
 import type { SqlValue, Tx } from "./tx.ts";
-import type { Change } from "./types.ts";
+import type { AuditFacts, Change } from "./types.ts";
 
 /**
  * Step 7 of the walk: entries -> rows, one transaction per cut, together with the applied index and the rolling hash (D2, S1). Where
@@ -143,7 +146,7 @@ function readEntry(entry: CommittedEntry, options: ApplyOptions): ReadEntry {
   const batches = body.batches.map(decodeBatch);
   for (const batch of batches) {
     for (const [tag] of batch.commands) {
-      if (find(tag) === undefined) {
+      if ((find(tag)?.since ?? Infinity) > level) {
         throw new UnknownCommand(
           `entry ${index} holds command ${tag}, which this binary does not know: install a newer one`,
         );
@@ -162,6 +165,8 @@ class Application {
   readonly #careful: boolean;
   readonly #outcomes: AppliedBatch[] = [];
   readonly #events: AppliedEntry[] = [];
+  /** Tokens judged in this cut, until the log changes any. */
+  readonly #tokens = new Map<string, TokenRow | undefined>();
 
   constructor(database: ApplyDatabase, options: ApplyOptions, careful: boolean) {
     this.#database = database;
@@ -183,9 +188,16 @@ class Application {
     const at = advanceClock(this.#database, body.at);
     let position = 0;
     const changes: Change[] = [];
+    const { index } = entry;
+    const { level } = body;
+    const facts: AuditFacts[] = [];
     for (const batch of entry.batches) {
       const seed = (): Random => seededRandom(seedOf(body.random, position));
-      this.#batch(batch, { index: entry.index, at, changes, seed, next: () => (position += 1) });
+      this.#batch(batch, { index, at, level, changes, facts, seed, next: () => (position += 1) });
+    }
+    if (facts.length > 0) {
+      writeAudit(this.#database, { index, at }, facts);
+      for (const one of facts) changes.push({ topic: "audit", kind: "added", ...one });
     }
     this.#events.push({ index: entry.index, at, changes });
   }
@@ -227,15 +239,29 @@ class Application {
       command.apply(this.#database, payload as never, {
         index: entry.index,
         at: entry.at,
+        level: entry.level,
         by: { token, name, role },
         origin,
         random: () => (random ??= entry.seed())(),
         changed: (change) => changes.push(change),
       });
-    const outcome = this.#careful ? this.#contained(command, apply) : apply();
+    const isAudited = entry.level >= auditLevel;
+    const bad = isAudited && token !== "" ? this.#tokenProblem(token, entry.at) : undefined;
+    const outcome =
+      bad !== undefined ? refuse("unauthorized", bad) : this.#careful ? this.#contained(command, apply) : apply();
+    if (isAudited) noteAudit(entry.facts, command, payload, outcome, { token, by: name, role, node: origin });
     // A refusal or a bug changed no rows, so it tells of no changes either.
     if (outcome.ok) for (const change of changes) tell(entry.changes, change);
+    if (changes.some((change) => change.topic === "token")) this.#tokens.clear();
     return outcome;
+  }
+
+  /** The node that was asked may not have known yet that the token had ended: what counts is the log's order and time. */
+  #tokenProblem(id: string, at: number): string | undefined {
+    if (!this.#tokens.has(id)) this.#tokens.set(id, tokenById(this.#database, id));
+    const row = this.#tokens.get(id);
+    if (row === undefined || row.revoked) return `token ${id} was revoked: nothing was done`;
+    return row.expiresAt !== null && row.expiresAt <= at ? `token ${id} has expired: nothing was done` : undefined;
   }
 
   #contained(command: AnyCommand, apply: () => Outcome<unknown>): Outcome<unknown> {
@@ -267,6 +293,8 @@ function tell(changes: Change[], change: Change): void {
 interface EntryScope {
   readonly index: number;
   readonly at: number;
+  readonly level: number;
+  readonly facts: AuditFacts[];
   readonly changes: Change[];
   /** A generator for the present command. Before next() is called again: it depends on the command's place. */
   seed(): Random;

@@ -34,6 +34,8 @@ export interface CommandDefinition<
   readonly route?: Route | undefined;
   prepare(input: Input, by: Principal): Payload;
   apply(tx: Tx, payload: Payload, context: ApplyContext): Outcome<Value>;
+  /** What it is about, for the audit, secrets left out (K1); absent: not a change that anybody asked for. */
+  audit?(payload: Payload, outcome: Outcome<NoInfer<Value>>): string;
 }
 
 /** Where the command stands in the HTTP API of the contract. */
@@ -49,6 +51,8 @@ export interface Route {
 export interface ApplyContext {
   /** Index of the entry. */
   readonly index: number;
+  /** Cluster level that the entry states: what a later level does otherwise is done from there on, by every node alike (S2). */
+  readonly level: number;
   /** Leader's wall clock, epoch ms, made non-decreasing over the log. */
   readonly at: number;
   readonly by: Principal;

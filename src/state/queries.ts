@@ -6,7 +6,8 @@ import { readCounter } from "./tables/counter.ts";
 import { jobById, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
 import { runningOn, taskById, type StoredTask } from "./tables/task.ts";
-import { tokenById, type TokenRow } from "./tables/token.ts";
+import { auditBefore, type AuditRow } from "./tables/audit.ts";
+import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { sql, type ReadTx, type Statement } from "./tx.ts";
 import type { Assignment, JobState, JobView, NodeRow, Spec, TaskState, TaskView } from "./types.ts";
 import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
@@ -148,6 +149,73 @@ export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
       items.push(jobView(row));
     }
     if (rows.length < (plain ? limit + 1 : scanRows)) return { items };
+  }
+  return { items, next: writeCursor(before) };
+}
+
+export interface TokenFilter {
+  readonly kind?: "api" | "join" | undefined;
+  /** Revoked, expired and used-up ones too. */
+  readonly all: boolean;
+  /** Epoch ms: what has expired is judged by it. */
+  readonly now: number;
+  readonly limit: number;
+  readonly next?: string | undefined;
+}
+
+/** By id. A page may hold fewer than `limit` tokens and still have a `next`. */
+export function listTokens(tx: ReadTx, filter: TokenFilter): Page<TokenRow> {
+  const limit = Math.min(filter.limit, limits.listMax);
+  const items: TokenRow[] = [];
+  let after = filter.next ?? "";
+  for (;;) {
+    const rows = tokensAfter(tx, after, scanRows);
+    for (const row of rows) {
+      if (items.length === limit) return { items, next: after };
+      after = row.id;
+      if (filter.kind !== undefined && row.kind !== filter.kind) continue;
+      if (filter.all || tokenState(row, filter.now) === "active") items.push(row);
+    }
+    if (rows.length < scanRows) return { items };
+  }
+}
+
+/** Whether a token can still be used, and if not, why. */
+export function tokenState(row: TokenRow, now: number): "active" | "revoked" | "expired" | "used" {
+  if (row.revoked) return "revoked";
+  if (row.expiresAt !== null && row.expiresAt <= now) return "expired";
+  return row.uses === 0 ? "used" : "active";
+}
+
+export interface AuditFilter {
+  /** Epoch ms: at or after. */
+  readonly since?: number | undefined;
+  /** Id of a token, or a name: a token's, or the node's that acted by itself. */
+  readonly by?: string | undefined;
+  /** A command ("token.revoke"), or what it begins with ("token"). */
+  readonly what?: string | undefined;
+  readonly limit: number;
+  readonly next?: string | undefined;
+}
+
+/** Newest first. A page may hold fewer than `limit` rows and still have a `next`. */
+export function listAudit(tx: ReadTx, filter: AuditFilter): Page<AuditRow> {
+  const limit = Math.min(filter.limit, limits.listMax);
+  const items: AuditRow[] = [];
+  let before = readCursor(filter.next) ?? Number.MAX_SAFE_INTEGER;
+  for (let scanned = 0; scanned < scanMax; scanned += scanRows) {
+    const rows = auditBefore(tx, before, scanRows);
+    for (const row of rows) {
+      // The log's clock never goes back.
+      if (filter.since !== undefined && row.at < filter.since) return { items };
+      if (items.length === limit) return { items, next: writeCursor(before) };
+      before = row.seq;
+      if (filter.by !== undefined && row.token !== filter.by && row.name !== filter.by) continue;
+      if (filter.what !== undefined && row.command !== filter.what && !row.command.startsWith(`${filter.what}.`))
+        continue;
+      items.push(row);
+    }
+    if (rows.length < scanRows) return { items };
   }
   return { items, next: writeCursor(before) };
 }

@@ -4,7 +4,7 @@ import type { Principal, Right, Role } from "./types.ts";
 export const rightsOf: Readonly<Record<Role, readonly Right[]>> = {
   viewer: ["read"],
   operator: ["read", "jobs:write", "nodes:write"],
-  admin: ["read", "jobs:write", "nodes:write", "cluster:write", "tokens:write"],
+  admin: ["read", "jobs:write", "nodes:write", "cluster:write", "tokens:write", "audit:read"],
 };
 
 /** True when the role grants the right. Nodes may do everything. */

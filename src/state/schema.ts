@@ -156,4 +156,22 @@ export const schema: readonly string[] = [
     outcomes text not null,
     primary key (origin, serial)
   ) strict, without rowid`,
+
+  // Who asked for what: "class" bounds jobs and the rest apart, "number" counts within it.
+  `create table audit (
+    seq integer primary key,
+    class text not null,
+    number integer not null,
+    entry integer not null,
+    at integer not null,
+    token text not null,
+    name text not null,
+    role text not null,
+    origin integer not null,
+    command text not null,
+    what text not null,
+    outcome text not null,
+    times integer not null
+  ) strict`,
+  `create unique index audit_class on audit (class, number)`,
 ];

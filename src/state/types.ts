@@ -9,7 +9,14 @@ import type { Labels } from "../lib/selector.ts";
 export type Role = "viewer" | "operator" | "admin";
 
 /** What a command or a route needs; roles grant sets of rights (state/rights.ts). */
-export type Right = "read" | "jobs:write" | "nodes:write" | "cluster:write" | "tokens:write" | "internal";
+export type Right =
+  | "read"
+  | "jobs:write"
+  | "nodes:write"
+  | "cluster:write"
+  | "tokens:write"
+  | "audit:read"
+  | "internal";
 
 /** Who asks. `token` is the id of the API token; "local" principals are the node itself. */
 export interface Principal {
@@ -203,7 +210,24 @@ export type Change =
     }
   | { readonly topic: "node"; readonly kind: "changed" | "removed"; readonly node: NodeId }
   | { readonly topic: "cluster"; readonly kind: "changed" }
-  | { readonly topic: "token"; readonly kind: "changed" };
+  | { readonly topic: "token"; readonly kind: "changed" }
+  | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);
+
+/** Who asked for what, and what became of it; see tables/audit.ts. */
+export interface AuditFacts {
+  /** Id of the API token, "" for a node itself; its name and role. */
+  readonly token: string;
+  readonly by: string;
+  readonly role: Role | "node";
+  /** The node that was asked. */
+  readonly node: NodeId;
+  readonly command: string;
+  readonly what: string;
+  /** "ok", or the code of the refusal. */
+  readonly outcome: string;
+  /** How many alike, one after the other in the same entry, this stands for. */
+  readonly times: number;
+}
 
 /** An attempt as its executor needs it: self-contained, so that the guard needs nothing else. */
 export interface Assignment {

@@ -7,7 +7,7 @@ import { StatementCache, type SqlValue, type Statement } from "./statements.ts";
 
 export interface StateDatabaseOptions {
   readonly path: string;
-  /** SQL texts that make the tables of a new file, in one transaction. Not run on a file that has them. */
+  /** SQL texts that make tables and indexes, in one transaction. Of a file that has some of them only the others are made. */
   readonly schema: readonly string[];
 }
 
@@ -59,13 +59,28 @@ export class StateDatabase {
   }
 
   #create(schema: readonly string[]): void {
-    if (this.#database.query("select 1 from sqlite_schema where name = 'meta'").get() !== null) return;
+    if (this.#database.query("select 1 from sqlite_schema where name = 'meta'").get() !== null) {
+      this.#complete(schema);
+      return;
+    }
     this.#database.transaction(() => {
       for (const text of schema) this.#database.run(text);
       this.#database.run(
         "create table meta (id integer primary key check (id = 1), applied integer not null, hash text not null) strict",
       );
       this.#database.run("insert into meta values (1, 0, '')");
+    })();
+  }
+
+  /** A file of an earlier version lacks the tables that came since: they begin empty, as they would have been by replaying its log (S2). */
+  #complete(schema: readonly string[]): void {
+    const rows = this.#database.query("select name from sqlite_schema").all() as { name: string }[];
+    const present = new Set(rows.map((row) => row.name));
+    this.#database.transaction(() => {
+      for (const text of schema) {
+        const name = /^create (?:table|index|unique index) (\w+)/.exec(text)?.[1];
+        if (name !== undefined && !present.has(name)) this.#database.run(text);
+      }
     })();
   }
 

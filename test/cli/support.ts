@@ -94,7 +94,11 @@ export function start(argv: readonly string[], env: Environment, io: TestIo, ups
     ups.push(options);
     return Promise.resolve(0);
   };
-  return runCli(argv, { HOME: "/nonexistent", ...env }, io, { version: "0.1.0", up });
+  return runCli(argv, { HOME: "/nonexistent", ...env }, io, {
+    version: "0.1.0",
+    up,
+    askForToken: () => ({ addr: "http://127.0.0.1:1", id: "0", token: "skein_0_0", request: {} }),
+  });
 }
 
 /** The real HTTP app over the real state on a real port. */

@@ -63,10 +63,11 @@ describe("what the contract has and this version has not", () => {
         .split("|")
         .map((one) => `${verb} ${one}`);
     const named = [...commands.matchAll(/(?:^|; )skein ([a-z]+)/gm)].map((match) => match[1]!);
-    const groups = ["jobs", "nodes", "cluster", "bench"];
+    const groups = ["jobs", "nodes", "cluster", "bench", "token"];
     const all = [...named.filter((name) => !groups.includes(name)), ...groups.flatMap(listed)];
     expect(all).toContain("bench failover");
-    const program = buildProgram(new Cli({}, new TestIo(), { version: "0.1.0", up: () => Promise.resolve(0) }));
+    const actions = { version: "0.1.0", up: () => Promise.resolve(0), askForToken: () => expect.unreachable() };
+    const program = buildProgram(new Cli({}, new TestIo(), actions));
     for (const one of all) {
       const found = one
         .split(" ")

@@ -1,7 +1,9 @@
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../../src/lib/outcome.ts";
 import { createApp } from "../../src/http/app.ts";
-import type { LogPage, LogRequest, NodeApi, NodeStatus } from "../../src/node/api.ts";
+import type { LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "../../src/node/api.ts";
+import { newApiToken } from "../../src/node/credentials.ts";
+import { recoverToken } from "../../src/node/recover-token.ts";
 import { Events } from "../../src/node/events.ts";
 import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
 import { findTask } from "../../src/state/queries.ts";
@@ -76,6 +78,8 @@ const principals: Readonly<Record<string, Principal>> = {
   skein_o_operator: { token: "o", name: "otto", role: "operator" },
   skein_v_viewer: { token: "v", name: "vera", role: "viewer" },
 };
+/** Of the cluster that these nodes are in. */
+export const clusterKey = "the key of the cluster";
 export const adminToken = "skein_a_admin";
 export const operatorToken = "skein_o_operator";
 export const viewerToken = "skein_v_viewer";
@@ -218,6 +222,16 @@ export class FakeNode implements NodeApi {
     await Promise.resolve();
     this.left = true;
     return accept({ left: true });
+  }
+  async createToken({ name, role, ttlMs }: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>> {
+    const { id, text, hash } = newApiToken();
+    const expiresAt = ttlMs === undefined ? null : Date.now() + ttlMs;
+    const made = await this.propose("token.create", { id, hash, name, role, expiresAt, kind: "api", uses: null }, by);
+    return made.ok ? accept({ id, token: text, expiresAt }) : made;
+  }
+  recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
+    const create = (input: CommandInput<"token.create">, by: Principal) => this.propose("token.create", input, by);
+    return recoverToken(request, { cluster: this.cluster, key: clusterKey, create });
   }
   async createJoinToken(options: {
     readonly ttlMs: number;

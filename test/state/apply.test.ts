@@ -74,8 +74,8 @@ describe("what apply does not know", () => {
 
   test("an entry of a higher level stops apply", () => {
     const cluster = Cluster.of(1);
-    cluster.entry([record("job.submit", simple, admin)], { level: 2 });
-    expect(() => cluster.apply()).toThrow("needs level 2");
+    cluster.entry([record("job.submit", simple, admin)], { level: 3 });
+    expect(() => cluster.apply()).toThrow("needs level 3");
   });
 
   test("noop and configuration entries only move the index", () => {
@@ -284,13 +284,13 @@ describe("the leader's look at a forwarded batch (S3)", () => {
       ),
       record("task.finish", { node: nodeId(1), reports: [] as never[] }, system),
     ];
-    expect(checkBatch(batch(commands.slice(0, 1))).ok).toBe(true);
-    expect(checkBatch(batch(commands)).ok).toBe(false);
+    expect(checkBatch(batch(commands.slice(0, 1)), 1).ok).toBe(true);
+    expect(checkBatch(batch(commands), 1).ok).toBe(false);
   });
 
   test("a wrong shape, a missing right and an unknown command are refused", () => {
     const codeOf = (commands: Parameters<typeof batch>[0]): string => {
-      const checked = checkBatch(batch(commands));
+      const checked = checkBatch(batch(commands), 1);
       return checked.ok ? "ok" : checked.why.code;
     };
     expect(

@@ -56,6 +56,8 @@ export class Cluster {
   readonly events: AppliedEntry[] = [];
   readonly options: ApplyOptions;
   now = 1_000_000;
+  /** What entries state that are not told otherwise. */
+  level = 1;
   #serial = 0;
 
   constructor(options: Partial<ApplyOptions> = {}) {
@@ -83,7 +85,7 @@ export class Cluster {
 
   entry(records: readonly CommandRecord[], options: EntryOptions = {}): CommittedEntry {
     this.#serial += 1;
-    const { origin = self, serial = this.#serial, floor = 0, level = 1, at = this.now } = options;
+    const { origin = self, serial = this.#serial, floor = 0, level = this.level, at = this.now } = options;
     const batch = encodeBatch({ origin, serial, floor, commands: records });
     const index = this.log.length + 1;
     const random = new Uint8Array(16).fill(index);

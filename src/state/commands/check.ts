@@ -5,11 +5,12 @@ import { commandByTag } from "./index.ts";
 import { problemsOf } from "./problems.ts";
 
 /** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */
-export function checkBatch(batch: Batch): Outcome<undefined> {
+export function checkBatch(batch: Batch, level: number): Outcome<undefined> {
   for (const [tag, , name, role, payload] of batch.commands) {
     const command = commandByTag(tag);
     if (command === undefined)
       return refuse("invalid", `command ${tag} is not known here: the leader runs an older version`);
+    if (command.since > level) return tooEarly(command, level);
     if (!may(role, command.right)) return refuse("forbidden", `${command.name} is not for ${name} (${role})`);
     const checked = command.payload.safeParse(payload);
     if (!checked.success) {
@@ -19,4 +20,12 @@ export function checkBatch(batch: Batch): Outcome<undefined> {
     }
   }
   return accept(undefined);
+}
+
+/** The refusal of a command that some member may not understand yet (S2). */
+export function tooEarly(command: { readonly name: string; readonly since: number }, level: number) {
+  return refuse(
+    "conflict",
+    `${command.name} needs level ${command.since}, the cluster is at level ${level}: it rises when every member runs a version that understands it ('skein cluster upgrade' shows which do)`,
+  );
 }

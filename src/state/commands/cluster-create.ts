@@ -35,6 +35,7 @@ export const clusterCreate = command<ClusterCreated>()({
   input: shape,
   payload: shape,
   prepare: (input) => input,
+  audit: ({ cluster }) => `cluster ${cluster}`,
   apply(tx, { cluster, votersWanted, node, token }, context) {
     const present = tx.get<{ cluster: string }>(select);
     if (present !== undefined) return refuse("conflict", `the cluster ${present.cluster} exists already`);

@@ -23,6 +23,7 @@ export const jobCancel = command<JobCancelled>()({
   payload: z.strictObject({ id: jobIdShape, by: z.string() }),
   route: { method: "POST", path: "/v1/jobs/:id/cancel", status: 202 },
   prepare: ({ id }, by) => ({ id, by: by.name }),
+  audit: ({ id }) => `job ${id}`,
   apply(tx, { id, by }, context) {
     const work = new Work(tx, context);
     const job = work.jobs.get(id);

@@ -99,6 +99,11 @@ export const jobSubmit = command<JobSubmitted>()({
     context.changed({ topic: "job", kind: "added", first, count: jobs.length });
     return accept({ first, count: jobs.length, repeated: false });
   },
+  audit: ({ jobs }, outcome) => {
+    if (!outcome.ok) return jobs.length === 1 ? "1 job" : `${jobs.length} jobs`;
+    const { first, count } = outcome.value;
+    return count === 1 ? `job ${first}` : `jobs ${first}-${first + count - 1}`;
+  },
 });
 
 function payloadOf(spec: Spec): JobPayload {

@@ -20,6 +20,7 @@ export const nodeDrain = command<NodeDrained>()({
   payload: shape,
   route: { method: "POST", path: "/v1/nodes/:node/drain", status: 200 },
   prepare: (input) => input,
+  audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
     if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);

@@ -55,6 +55,8 @@ export const nodeJoin = command<NodeJoined>()({
     context.changed({ topic: "token", kind: "changed" });
     return accept({ node: id });
   },
+  audit: ({ name, joinToken }, outcome) =>
+    `node ${outcome.ok ? `${outcome.value.node} (${name})` : name} by join token ${joinToken}`,
 });
 
 function problemOf(token: TokenRow | undefined, at: number): string | undefined {

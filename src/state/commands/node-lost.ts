@@ -23,6 +23,7 @@ export const nodeLost = command<NodeLost>()({
   input: shape,
   payload: shape,
   prepare: (input) => input,
+  audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {
     const node = nodeById(tx, payload.node);
     if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);

@@ -23,6 +23,7 @@ export const nodeRemove = command<NodeRemoved>()({
   payload: shape,
   route: { method: "DELETE", path: "/v1/nodes/:node", status: 200 },
   prepare: (input) => input,
+  audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
     if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);

@@ -21,6 +21,7 @@ export const nodeSeen = command<NodeSeen>()({
   input: shape,
   payload: shape,
   prepare: (input) => input,
+  audit: ({ node, api, version, level }) => `node ${node} started: ${api}, version ${version}, level ${level}`,
   apply(tx, payload, context) {
     const node = nodeById(tx, payload.node);
     if (node === undefined) {

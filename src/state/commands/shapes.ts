@@ -83,5 +83,17 @@ export type NewToken = z.output<typeof newTokenShape>;
 
 export const roleShape = z.enum(["viewer", "operator", "admin"]);
 
+/** What asks for a token by the cluster's key; see node/recover-token.ts. */
+export const tokenRecoveryShape = z.strictObject({
+  id: z.string().regex(/^[0-9a-f]{12}$/),
+  hash: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  name: nameShape,
+  role: roleShape,
+  /** Epoch ms; null: it has no end. */
+  expiresAt: z.int().nonnegative().nullable(),
+  proof: z.string().max(100),
+});
+export type TokenRecovery = z.output<typeof tokenRecoveryShape>;
+
 /** [task, attempt] */
 export const taskAttempt = z.tuple([count, z.number().int().positive()]);

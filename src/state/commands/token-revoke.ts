@@ -17,7 +17,9 @@ export const tokenRevoke = command<TokenRevoked>()({
   doc: "Ends an API or join token at once.",
   input: shape,
   payload: shape,
+  route: { method: "DELETE", path: "/v1/tokens/:id", status: 200 },
   prepare: (input) => input,
+  audit: ({ id }) => `token ${id}`,
   apply(tx, { id }, context) {
     if (tokenById(tx, id) === undefined) return refuse("not-found", `there is no token ${id}`);
     revokeToken(tx, id);

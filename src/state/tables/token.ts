@@ -28,8 +28,10 @@ const select = sql("select * from token where id = ?");
 /** The row, whatever its state. */
 export function tokenById(tx: ReadTx, id: string): TokenRow | undefined {
   const row = tx.get<Stored>(select, id);
-  if (row === undefined) return undefined;
-  const { expires_at: expiresAt, revoked, ...rest } = row;
+  return row === undefined ? undefined : restore(row);
+}
+
+function restore({ expires_at: expiresAt, revoked, ...rest }: Stored): TokenRow {
   return { ...rest, expiresAt, revoked: revoked === 1 };
 }
 
@@ -61,4 +63,29 @@ export function revokeToken(tx: Tx, id: string): void {
 /** Ends the tokens that belong to a node. */
 export function revokeTokensOf(tx: Tx, node: NodeId): void {
   tx.run(revokeOfNode, node);
+}
+
+const selectAfter = sql("select * from token where id > ? order by id limit ?");
+
+/** By id, those after `after`. */
+export function tokensAfter(tx: ReadTx, after: string, rows: number): TokenRow[] {
+  return tx.all<Stored>(selectAfter, after, rows).map(restore);
+}
+
+const countAll = sql("select count(*) as tokens from token");
+
+/** Revoked and expired ones included. */
+export function countTokens(tx: ReadTx): number {
+  return tx.get<{ tokens: number }>(countAll)?.tokens ?? 0;
+}
+
+// Of nodes they stay: by its token a request to join is known that was answered before.
+const removeDead = sql(
+  `delete from token where id in (select id from token where node is null and (revoked = 1 or expires_at <= ? or uses = 0)
+   order by id limit 64)`,
+);
+
+/** Forgets some of the tokens that nobody can use any more, those of nodes excepted. */
+export function forgetDeadTokens(tx: Tx, at: number): void {
+  tx.run(removeDead, at);
 }

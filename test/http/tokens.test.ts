@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import { askForToken } from "../../src/node/recover-token.ts";
+import type { AuditView, NewTokenView, TokenView } from "../../src/state/answers.ts";
+import { findToken } from "../../src/state/queries.ts";
+import { asking, clusterKey, errorIn, jsonIn, Mesh } from "./fake-node.ts";
+
+describe("API tokens", () => {
+  test("are made, shown once, listed without their secret, and revoked", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    const made = await ask("POST", "/v1/tokens", { name: "ci", role: "operator", ttl: "1h" });
+    expect(made.status).toBe(201);
+    const { id, token, expires_at } = await jsonIn<NewTokenView & { expires_at: string }>(made);
+    expect(token).toStartWith(`skein_${id}_`);
+    expect(Date.parse(expires_at)).toBeGreaterThan(Date.now());
+    const list = async (query = "") => (await ask("GET", `/v1/tokens${query}`)).text();
+    const text = await list();
+    expect(text).not.toContain(token.slice(-32));
+    expect(text).not.toContain(findToken(mesh.cluster.database, id)!.hash);
+    const { tokens } = JSON.parse(text) as { tokens: TokenView[] };
+    expect(tokens.find((one) => one.id === id)).toMatchObject({ kind: "api", role: "operator", state: "active" });
+    expect(tokens.find((one) => one.kind === "join")?.role).toBeUndefined();
+    expect((await ask("DELETE", `/v1/tokens/${id}`)).status).toBe(200);
+    expect(await list()).not.toContain(id);
+    expect(await list("?all=true&kind=api")).toContain('"state":"revoked"');
+    expect((await ask("DELETE", "/v1/tokens/nothing")).status).toBe(404);
+  });
+
+  test.each([
+    [{ name: "x", role: "root" }, "role"],
+    [{ role: "admin" }, "name"],
+    [{ name: "x", role: "admin", ttl: "soon" }, "ttl"],
+    [{ name: "x", role: "admin", ttl: "100000d" }, "ttl"],
+    [{ name: "x", role: "admin", secret: "mine" }, "secret"],
+  ])("a wrong wish is 422 and named: %p", async (body, path) => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/tokens", body));
+    expect([error.status, error.details.map((one) => one.path)]).toEqual([422, [path]]);
+  });
+});
+
+describe("the way back when every admin token is lost", () => {
+  const wanted = { name: "back", role: "admin", expiresAt: null } as const;
+  const nobody = { authorization: undefined };
+
+  test("who can read the cluster's key gets a token, once for one request, and the audit says so", async () => {
+    const mesh = new Mesh();
+    mesh.cluster.level = 2;
+    const ask = asking(mesh.node());
+    const { token, request } = askForToken({ cluster: "c", clusterKey }, wanted);
+    expect(JSON.stringify(request)).not.toContain(token.slice(-32));
+    expect((await ask("POST", "/v1/tokens/recover", request, nobody)).status).toBe(201);
+    expect(findToken(mesh.cluster.database, request.id)).toMatchObject({ role: "admin", hash: request.hash });
+    expect((await ask("POST", "/v1/tokens/recover", request, nobody)).status).toBe(409);
+    const { audit } = await jsonIn<{ audit: AuditView[] }>(await ask("GET", "/v1/audit?what=token.create"));
+    expect(audit.map((row) => [row.by.name, row.outcome])).toEqual([
+      ["holder of the cluster's key", "conflict"],
+      ["holder of the cluster's key", "ok"],
+    ]);
+  });
+
+  test.each([
+    ["another cluster's key", () => askForToken({ cluster: "c", clusterKey: "another" }, wanted).request],
+    ["another cluster's name", () => askForToken({ cluster: "d", clusterKey }, wanted).request],
+    [
+      "a role that the proof is not about",
+      () => ({ ...askForToken({ cluster: "c", clusterKey }, { ...wanted, role: "viewer" }).request, role: "admin" }),
+    ],
+  ])("a proof by %s is refused, and nothing is made", async (_, request) => {
+    const mesh = new Mesh();
+    const before = mesh.cluster.database.applied;
+    const response = await asking(mesh.node())("POST", "/v1/tokens/recover", request(), nobody);
+    expect((await errorIn(response)).code).toBe("unauthorized");
+    expect(mesh.cluster.database.applied).toBe(before);
+  });
+
+  test("what is no such request is told so", async () => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/tokens/recover", { id: 1 }, nobody));
+    expect(error.code).toBe("invalid");
+  });
+});
