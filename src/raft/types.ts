@@ -43,13 +43,28 @@ export interface Configuration {
   readonly voters: readonly NodeId[];
   readonly outgoing: readonly NodeId[];
   readonly learners: readonly NodeId[];
+  /** Voters of the outgoing half that become learners when the joint configuration is left; empty otherwise. */
+  readonly learnersNext: readonly NodeId[];
 }
 
 export type ConfigurationChange =
+  /**
+   * Any members instead of the present ones, in one change: through a joint configuration when more than one voter differs, which whoever
+   * leads leaves again by itself. A present member that is in neither list is removed; one in both is refused.
+   */
+  | { readonly kind: "replace"; readonly voters: readonly NodeId[]; readonly learners: readonly NodeId[] }
   | { readonly kind: "add-learner"; readonly node: NodeId }
   | { readonly kind: "promote"; readonly node: NodeId }
   | { readonly kind: "demote"; readonly node: NodeId }
   | { readonly kind: "remove"; readonly node: NodeId };
+
+/** What a snapshot stands for: the state that has applied everything up to `index`. */
+export interface SnapshotMeta {
+  readonly index: Index;
+  readonly term: Term;
+  /** The configuration in force at `index`. */
+  readonly configuration: Configuration;
+}
 
 interface Envelope {
   readonly from: NodeId;
@@ -91,6 +106,11 @@ export type Message =
       readonly round: number;
     })
   | (Envelope & { readonly kind: "heartbeat-response"; readonly round: number })
+  /**
+   * The receiver holds a verified copy of that state (it travels beside raft, in chunks, and this message is fed once it is whole):
+   * answered with an append-response. `term` of the envelope is the sender's, as everywhere.
+   */
+  | (Envelope & { readonly kind: "snapshot-request"; readonly snapshot: SnapshotMeta })
   | (Envelope & { readonly kind: "timeout-now" });
 
 export type MessageKind = Message["kind"];
@@ -111,6 +131,8 @@ export interface Append {
   /** Grows by one per append; given back through appended(). */
   readonly token: number;
   readonly hardState: HardState | undefined;
+  /** Before `entries`: the whole log is replaced by nothing, with this as its base. Handed over only once the state of it is in place. */
+  readonly snapshot: SnapshotMeta | undefined;
   readonly entries: readonly Entry[];
 }
 
@@ -126,6 +148,11 @@ export interface Ready {
   readonly messages: readonly Message[];
   readonly messagesAfterAppend: readonly Message[];
   readonly committed: readonly Entry[];
+  /**
+   * Peers that need a snapshot from now on: what they lack is not in the log any more. The driver makes and sends one, and says through
+   * snapshotEnded() how that went. Nothing is sent to such a peer from the log meanwhile.
+   */
+  readonly snapshotsWanted: readonly NodeId[];
   readonly reads: readonly ReadReady[];
   readonly leadership: Leadership | undefined;
   /** The configuration, when it changed (also at start, and back again when an entry that carried one is overwritten). */
@@ -142,6 +169,7 @@ export type ProposeRefusal =
   | "stale-configuration" // computed on a configuration that is not the present one
   | "not-caught-up" // promote: the learner is further than limit behind
   | "last-voter" // the change would leave no voter
+  | "joint" // replace only: the present configuration is joint, or a node is in both lists
   | "no-change"; // the node is already there (or already gone)
 
 export type Proposed =
@@ -159,7 +187,7 @@ export type Transferred = { readonly ok: true } | { readonly ok: false; readonly
 
 /** How far another node is, as its leader sees it. */
 export interface PeerProgress {
-  readonly mode: "probe" | "replicate";
+  readonly mode: "probe" | "replicate" | "snapshot";
   /** Durable there and equal to the leader's log up to here. */
   readonly match: Index;
   /** Entries that the leader has and the node is not known to have. */
@@ -195,6 +223,12 @@ export interface Restored {
   readonly configurations: readonly { readonly index: Index; readonly configuration: Configuration }[];
   /** The newest entries, at most limits.logWindowBytes, ending at lastIndex; may be empty. */
   readonly window: readonly Entry[];
+  /**
+   * Entries up to `until` were stored and acknowledged here and then damaged on disk; the log above ends before the first of them (D3). The
+   * node follows and stores, but neither votes nor asks for votes before its durable log reaches `until` again, or ends in a term later than
+   * `term` (the hard state's when the damage was found): such a leader was elected without this node's vote and has all that it helped commit.
+   */
+  readonly repair: { readonly until: Index; readonly term: Term } | undefined;
 }
 
 export interface RaftOptions {

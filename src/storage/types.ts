@@ -1,4 +1,4 @@
-import type { Append, LogReader, Restored } from "../raft/types.ts";
+import type { Append, LogReader, Restored, SnapshotMeta } from "../raft/types.ts";
 import type { NodeId } from "../lib/ids.ts";
 
 /**
@@ -9,6 +9,11 @@ export interface LogStore extends LogReader {
   open(): Promise<Restored>;
   /** Queues a write; onDurable is called with its token once it is synced, in order. */
   append(append: Append): void;
+  /**
+   * Drops entries up to `base.index`, in small steps between appends, and makes `base` the entry before the first one kept. The caller sees to
+   * D3: base.index <= what is durable in state.db. Never read below it again.
+   */
+  compact(base: SnapshotMeta): void;
   /** Bytes handed over and not durable yet. */
   pendingBytes(): number;
   close(): Promise<void>;
