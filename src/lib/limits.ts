@@ -62,6 +62,13 @@ export const limits = {
   assignLagEntries: 1_000,
   assignLagMs: 250,
 
+  // Members (scheduler/voters.ts)
+  /** A learner this close may vote, once it has been so for promoteStableMs without a break. */
+  promoteLagEntries: 100,
+  promoteStableMs: 300,
+  /** A voter that was silent for this long gives its place to a learner that is ready. */
+  replaceVoterMs: 10_000,
+
   // Execution (executor/)
   graceDefaultMs: 10_000,
   /** Attempts that run for longer are announced, so that their start is known while they run. */
@@ -112,5 +119,6 @@ assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entr
 assert(limits.frameBytes > limits.entryBytes, "an entry must fit a frame");
 assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send buffer");
 assert(limits.lostAfterMs > limits.leaseMs, "a lease must have ended before its node is declared lost (J3)");
+assert(limits.replaceVoterMs > limits.lostAfterMs, "a voter is replaced after its work was given to others");
 assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");
 assert(limits.tailMaxBytes * 2 < limits.reportBytes, "a report holds at least one full tail");

@@ -5,11 +5,13 @@ import type { Configuration, ConfigurationChange } from "../raft/types.ts";
 import { jobsToExpire } from "../scheduler/expire.ts";
 import { lostNodes } from "../scheduler/lost.ts";
 import { PlacementView } from "../scheduler/view.ts";
-import { learnerLabel, planVoters } from "../scheduler/voters.ts";
+import { learnerLabel, type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import { clusterRow, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
+import type { NodeRow } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
+import { Closeness } from "./closeness.ts";
 import { LagWindow } from "./lag-window.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
@@ -54,7 +56,9 @@ export class Duties {
   #timer: ReturnType<typeof setInterval> | undefined;
   #wake: ReturnType<typeof setTimeout> | undefined;
   #watchScheduled = false;
+  #stableTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #lagWindow = new LagWindow(limits.assignLagMs);
+  readonly #closeness = new Closeness();
   #lostProposed = new Set<NodeId>();
   #expiring = false;
   /** When old jobs are looked for next (monotonicMs): seldom, but at once again while there are many. */
@@ -87,6 +91,7 @@ export class Duties {
     this.#inFlight = 0;
     this.#lostProposed.clear();
     this.#lagWindow.clear();
+    this.#closeness.clear();
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
@@ -211,13 +216,7 @@ export class Duties {
     const configuration = this.#ports.configuration();
     const change = planVoters({
       configuration,
-      members: nodes.map((node) => ({
-        node: node.id,
-        state: node.state,
-        lag: node.id === this.#ports.self ? 0 : this.#ports.lag(node.id),
-        staysLearner: node.labels[learnerLabel] === "true",
-        alive: node.id === this.#ports.self || this.#ports.leases.isFresh(node.id),
-      })),
+      members: nodes.map((node) => this.#memberOf(node, now)),
       wanted: cluster.votersWanted,
       self: this.#ports.self,
     });
@@ -229,5 +228,32 @@ export class Duties {
         this.#expiring = false;
       });
     }
+  }
+
+  #watchWhenStable(inMs: number): void {
+    this.#stableTimer ??= setTimeout(() => {
+      this.#stableTimer = undefined;
+      this.#watch();
+    }, inMs);
+  }
+
+  /** A member for the plan of voters. One that has just come close is looked at again once it has been so for long enough. */
+  #memberOf(node: NodeRow, now: number): Member {
+    const { self, leases } = this.#ports;
+    const isAlive = node.id === self || leases.isFresh(node.id);
+    const lag = node.id === self ? 0 : this.#ports.lag(node.id);
+    const isClose = isAlive && lag !== undefined && lag <= limits.promoteLagEntries;
+    const closeMs = this.#closeness.observe(node.id, isClose, now);
+    if (closeMs !== undefined && closeMs < limits.promoteStableMs)
+      this.#watchWhenStable(limits.promoteStableMs - closeMs);
+    return {
+      node: node.id,
+      state: node.state,
+      quietMs: isAlive ? 0 : now - Math.max(leases.electedAt, leases.quietSince.get(node.id) ?? 0),
+      closeMs,
+      staysLearner: node.labels[learnerLabel] === "true",
+      wish: undefined,
+      zone: node.labels[zoneLabel],
+    };
   }
 }

@@ -215,7 +215,7 @@ export class Node implements NodeApi {
       configuration: () => this.#configuration,
       proposeConfiguration: (change, basedOn) => {
         const proposed = raft.proposeConfiguration(change, basedOn);
-        if (proposed.ok) parts.log("info", `membership: ${change.kind} node ${change.node}`, { index: proposed.index });
+        if (proposed.ok) parts.log("info", "the members change", { ...change, index: proposed.index });
         this.#driver.schedule();
       },
       lag: (node) => (this.#transport.isConnected(node) ? raft.lag(node) : undefined),
@@ -238,7 +238,7 @@ export class Node implements NodeApi {
         inflightAppends: limits.inflightAppends,
         uncommittedBytes: limits.uncommittedBytes,
         logWindowBytes: limits.logWindowBytes,
-        promoteLagEntries: 100,
+        promoteLagEntries: limits.promoteLagEntries,
         applied: toIndex(applied),
       },
       restored,

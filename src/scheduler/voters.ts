@@ -1,107 +1,181 @@
 import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { NodeState } from "../state/types.ts";
 
-/** The part of raft's configuration that this plan looks at, and the changes it asks for (same shapes as raft/types.ts). */
+/** The part of raft's configuration that this plan looks at (same shape as in raft/types.ts). */
 export interface Voters {
   readonly voters: readonly NodeId[];
+  /** Not empty: a change is under way, and nothing is planned before it is over. */
+  readonly outgoing: readonly NodeId[];
   readonly learners: readonly NodeId[];
 }
+
+/** The members as they should be: one change of the configuration, joint where raft needs it (raft/types.ts, "replace"). */
 export interface VoterChange {
-  readonly kind: "add-learner" | "promote" | "demote" | "remove";
-  readonly node: NodeId;
+  readonly kind: "replace";
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
 }
 
 /** `up --learner` is this label with the value "true". */
 export const learnerLabel = "learner";
+/** Voters are spread over the values of this label. */
+export const zoneLabel = "zone";
 
 /** A member as the leader sees it. */
 export interface Member {
   readonly node: NodeId;
   readonly state: NodeState;
-  /** Entries it lacks; undefined: no connection. */
-  readonly lag: number | undefined;
-  /** It renews its lease. */
-  readonly alive: boolean;
+  /** Without a renewed lease for this long (ms); 0 for one that is alive, and for the leader itself. */
+  readonly quietMs: number;
+  /** A learner: close to the leader's log, and alive, without a break for this long (ms); undefined: not now. */
+  readonly closeMs: number | undefined;
   /** It was started with --learner: it is never promoted. */
   readonly staysLearner: boolean;
+  /** What a person asked for with promote or demote. */
+  readonly wish: "voter" | "learner" | undefined;
+  /** Where it stands; members without one count as of one place. */
+  readonly zone: string | undefined;
 }
 
 export interface VotersInput {
   readonly configuration: Voters;
   readonly members: readonly Member[];
-  /** The odd number of voters that is wished for. */
+  /** The number of voters that is wished for; an even one counts as the odd one below it. */
   readonly wanted: number;
   readonly self: NodeId;
 }
 
-/** A learner this close may vote. */
-const promoteLagEntries = 100;
-
 /**
- * The next step towards the right voters, one at a time: everybody who is a member replicates, who is none any more goes, and
- * learners that are close are promoted while voters are wanted. The number of voters ends odd: a second voter is made
- * only when a third can follow at once, since two tolerate no more failures than one. A voter that is lost or drains gives its place to a
- * learner that is ready. A leader that drains keeps its vote until another one leads: it makes sure that there is a voter to hand over
- * to, be it one more than wanted, and is demoted by that one. undefined: all is as it should be.
+ * The members as they should be, in one change, or undefined when they are. Everybody who is a member replicates, who is none any more
+ * goes. The number of voters is odd, since an even number tolerates no more failures than the odd one below it, and of the odd numbers
+ * that can be filled the one that bears most further failures:
+ *
+ *   failures borne = min(voters that live, n) - majority of n
+ *
+ * So a dead voter is replaced when a learner is ready, keeps its place when none is, and five voters of which two are dead become three.
+ * Those that serve and learners that are ready are chosen for a spread over zones first, then so that as little as possible changes; after
+ * them those that drain, which lose their place only to a better one, and last the dead.
+ *
+ * Dead is who has been quiet for limits.replaceVoterMs: never on one observation. Ready is a learner that has been close for
+ * limits.promoteStableMs. A leader that drains is replaced like others, and steps down once that is committed.
  */
 export function planVoters(input: VotersInput): VoterChange | undefined {
   const { configuration, members, self } = input;
-  const { voters, learners } = configuration;
-  const wanted = oddOf(input.wanted);
+  if (configuration.outgoing.length > 0) return undefined;
   const present = new Map(members.map((member) => [member.node, member]));
+  const voters = configuration.voters.map((node) => present.get(node)).filter(mayVote);
+  const [dead, living] = [voters.filter(isDead), voters.filter((member) => !isDead(member))];
+  const [draining, serving] = [living.filter(isDraining), living.filter((member) => !isDraining(member))];
+  const ready = configuration.learners.map((node) => present.get(node)).filter(isReady);
+  const size = bestSize(serving.length + ready.length + draining.length, dead.length, input.wanted);
+  // Nobody may vote instead: those that are asked to go stay until somebody can.
+  if (size === 0) return withVoters(configuration, configuration.voters, members);
 
-  const gone = [...learners, ...voters].find((node) => !present.has(node) && node !== self);
-  if (gone !== undefined) return { kind: "remove", node: gone };
+  const chosen = new Spread();
+  const leader = serving.find((member) => member.node === self);
+  if (leader !== undefined) chosen.take(leader);
+  const candidates = [
+    ...serving.filter((member) => member !== leader).map((member) => ({ member, rank: rankOf(member, 1) })),
+    ...ready.map((member) => ({ member, rank: rankOf(member, 2) })),
+  ];
+  while (chosen.nodes.length < size && candidates.length > 0) chosen.take(takeBest(candidates, chosen));
+  for (const member of [...draining, ...dead]) if (chosen.nodes.length < size) chosen.take(member);
+  return withVoters(configuration, chosen.nodes, members);
+}
 
-  const missing = members.find((member) => !voters.includes(member.node) && !learners.includes(member.node));
-  if (missing !== undefined) return { kind: "add-learner", node: missing.node };
-
-  const others = voters.filter((node) => node !== self);
-  const even = voters.length % 2 === 0;
-  const ready = learners.filter((node) => isReady(present.get(node)));
-  const leaving =
-    others.find((node) => present.get(node)?.state === "lost") ?? others.find((node) => isLeaving(present.get(node)));
-  if (leaving !== undefined && ready.length > 0 && !even) return { kind: "demote", node: leaving };
-
-  if (voters.length < wanted && (ready.length >= 2 || (even && ready.length > 0)))
-    return { kind: "promote", node: ready[0]! };
-
-  const successors = others.filter((node) => isServing(present.get(node)));
-  const handsOver = isLeaving(present.get(self));
-  if (handsOver && successors.length === 0 && ready.length > 0) return { kind: "promote", node: ready[0]! };
-
-  if (voters.length > wanted || even) {
-    // No learner can make it odd: a voter that leaves or is absent, or else the youngest that is not this node, stops counting.
-    const absent = leaving ?? others.find((node) => present.get(node)?.alive !== true);
-    const youngest = handsOver && successors.length === 1 ? undefined : successors.toSorted((a, b) => b - a)[0];
-    const node = absent ?? youngest;
-    if (node !== undefined) return { kind: "demote", node };
+/** The odd number, at most `wanted`, that bears most further failures; of several the largest. 0: nobody lives that may vote. */
+function bestSize(living: number, dead: number, wanted: number): number {
+  if (living === 0) return 0;
+  let best = 0;
+  let borneBest = -Infinity;
+  for (let size = 1; size <= Math.max(1, wanted) && size <= living + dead; size += 2) {
+    const borne = Math.min(living, size) - (Math.floor(size / 2) + 1);
+    if (borne >= borneBest) {
+      best = size;
+      borneBest = borne;
+    }
   }
-  return undefined;
+  return best;
 }
 
-/** An even number of voters tolerates no more failures than the odd one below it. */
-function oddOf(wanted: number): number {
-  return wanted % 2 === 0 ? Math.max(1, wanted - 1) : wanted;
+/** A member that a person wants to vote comes first, then those that vote, then those that could. */
+function rankOf(member: Member, otherwise: number): number {
+  return member.wish === "voter" ? 0 : otherwise;
 }
 
-/** Lost or draining: it is to be no voter while another can. */
-function isLeaving(member: Member | undefined): boolean {
-  return member !== undefined && member.state !== "up";
+interface Candidate {
+  readonly member: Member;
+  readonly rank: number;
 }
 
-/** A voter that may be relied on, and be handed the leadership. */
-function isServing(member: Member | undefined): boolean {
-  return member !== undefined && member.state === "up" && member.alive;
+function takeBest(candidates: Candidate[], chosen: Spread): Member {
+  let best = 0;
+  for (let at = 1; at < candidates.length; at++) if (isBetter(candidates[at]!, candidates[best]!, chosen)) best = at;
+  return candidates.splice(best, 1)[0]!.member;
 }
 
-function isReady(member: Member | undefined): boolean {
+function isBetter(a: Candidate, b: Candidate, chosen: Spread): boolean {
+  const [wishA, wishB] = [a.rank === 0, b.rank === 0];
+  if (wishA !== wishB) return wishA;
+  const [inZoneA, inZoneB] = [chosen.inZone(a.member), chosen.inZone(b.member)];
+  if (inZoneA !== inZoneB) return inZoneA < inZoneB;
+  return a.rank === b.rank ? a.member.node < b.member.node : a.rank < b.rank;
+}
+
+/** Members chosen so far, and how many of them stand where. */
+class Spread {
+  readonly nodes: NodeId[] = [];
+  readonly #zones = new Map<string, number>();
+
+  inZone(member: Member): number {
+    return this.#zones.get(member.zone ?? "") ?? 0;
+  }
+
+  take(member: Member): void {
+    this.#zones.set(member.zone ?? "", this.inZone(member) + 1);
+    this.nodes.push(member.node);
+  }
+}
+
+/** These voters, and every other member as a learner; undefined when that is the configuration already. */
+function withVoters(
+  configuration: Voters,
+  chosen: readonly NodeId[],
+  members: readonly Member[],
+): VoterChange | undefined {
+  const voters = chosen.toSorted(ascending);
+  const learners = members.map((member) => member.node).filter((node) => !voters.includes(node));
+  if (sameNodes(voters, configuration.voters) && sameNodes(learners, configuration.learners)) return undefined;
+  return { kind: "replace", voters, learners: learners.sort(ascending) };
+}
+
+const ascending = (a: number, b: number): number => a - b;
+
+function sameNodes(a: readonly NodeId[], b: readonly NodeId[]): boolean {
+  return a.length === b.length && a.every((node) => b.includes(node));
+}
+
+/** A member, and neither its own host nor a person wants it to be no voter. */
+function mayVote(member: Member | undefined): member is Member {
+  return member !== undefined && !member.staysLearner && member.wish !== "learner";
+}
+
+/** It may vote until another can in its place. */
+function isDraining(member: Member): boolean {
+  return member.state === "draining";
+}
+
+function isDead(member: Member): boolean {
+  return member.quietMs >= limits.replaceVoterMs;
+}
+
+function isReady(member: Member | undefined): member is Member {
   return (
-    member !== undefined &&
+    mayVote(member) &&
     member.state === "up" &&
-    member.alive &&
-    !member.staysLearner &&
-    member.lag !== undefined &&
-    member.lag <= promoteLagEntries
+    member.quietMs === 0 &&
+    member.closeMs !== undefined &&
+    member.closeMs >= limits.promoteStableMs
   );
 }
