@@ -87,6 +87,8 @@ export class Duties {
   stop(): void {
     clearInterval(this.#timer);
     clearTimeout(this.#wake);
+    clearTimeout(this.#stableTimer);
+    this.#stableTimer = undefined;
     this.#view = undefined;
     this.#inFlight = 0;
     this.#lostProposed.clear();

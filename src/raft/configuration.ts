@@ -1,11 +1,16 @@
 import { assert } from "../lib/assert.ts";
-import { decode, encode } from "../lib/codec.ts";
-import { index, isId, nobody, term, type NodeId } from "../lib/ids.ts";
-import type { Append, Configuration, ConfigurationChange, Entry, ProposeRefusal, Restored } from "./types.ts";
+import {
+  type Configuration,
+  decodeConfiguration,
+  emptyConfiguration,
+  encodeConfiguration,
+} from "../lib/configuration.ts";
+import { index, nobody, term, type NodeId } from "../lib/ids.ts";
+import type { Append, ConfigurationChange, Entry, ProposeRefusal, Restored, SnapshotMeta } from "./types.ts";
+
+export { decodeConfiguration, emptyConfiguration, encodeConfiguration };
 
 /** Membership as a value: configuration -> change -> configuration, and the history that a log carries. */
-
-export const emptyConfiguration: Configuration = { voters: [], outgoing: [], learners: [] };
 
 /** Counts in a quorum, of the new half or the old one. */
 export function isVoter(configuration: Configuration, node: NodeId): boolean {
@@ -17,20 +22,37 @@ export function isMember(configuration: Configuration, node: NodeId): boolean {
   return isVoter(configuration, node) || configuration.learners.includes(node);
 }
 
+/** Two halves decide until it is left. */
+export function isJoint(configuration: Configuration): boolean {
+  return configuration.outgoing.length > 0;
+}
+
 /** Equal as values: same nodes in the same roles, in any order. */
 export function sameConfiguration(a: Configuration, b: Configuration): boolean {
-  return sameNodes(a.voters, b.voters) && sameNodes(a.outgoing, b.outgoing) && sameNodes(a.learners, b.learners);
+  return (
+    sameNodes(a.voters, b.voters) &&
+    sameNodes(a.outgoing, b.outgoing) &&
+    sameNodes(a.learners, b.learners) &&
+    sameNodes(a.learnersNext, b.learnersNext)
+  );
 }
 
 function sameNodes(a: readonly NodeId[], b: readonly NodeId[]): boolean {
   return a.length === b.length && a.every((node) => b.includes(node));
 }
 
-/** The configuration after one change, or why there is none: "no-change", "last-voter". */
+type NoConfiguration = Extract<ProposeRefusal, "no-change" | "last-voter" | "joint">;
+
+/**
+ * The configuration after one change, or why there is none. One that replaces more than one voter is joint: it needs both majorities, and is
+ * left by leaveJoint() when it is committed (the Raft dissertation, section 4.3).
+ */
 export function changeConfiguration(
   configuration: Configuration,
   change: ConfigurationChange,
-): Configuration | Extract<ProposeRefusal, "no-change" | "last-voter"> {
+): Configuration | NoConfiguration {
+  if (isJoint(configuration)) return "joint";
+  if (change.kind === "replace") return replaceMembers(configuration, change);
   const { kind, node } = change;
   const voter = configuration.voters.includes(node);
   const learner = configuration.learners.includes(node);
@@ -47,42 +69,57 @@ export function changeConfiguration(
   const learners = configuration.learners.filter((other) => other !== node);
   if (kind === "promote") voters.push(node);
   if (kind === "add-learner" || kind === "demote") learners.push(node);
+  return voters.length === 0 ? "last-voter" : simple(voters, learners);
+}
+
+function replaceMembers(
+  configuration: Configuration,
+  change: Extract<ConfigurationChange, { kind: "replace" }>,
+): Configuration | NoConfiguration {
+  const voters = [...new Set(change.voters)];
+  const learners = [...new Set(change.learners)];
   if (voters.length === 0) return "last-voter";
-  return { voters: voters.sort(ascending), outgoing: configuration.outgoing, learners: learners.sort(ascending) };
+  if (learners.some((node) => voters.includes(node))) return "joint";
+  const target = simple(voters, learners);
+  if (sameConfiguration(configuration, target)) return "no-change";
+  const outgoing = configuration.voters;
+  const come = voters.filter((node) => !outgoing.includes(node)).length;
+  const go = outgoing.filter((node) => !voters.includes(node)).length;
+  if (come + go <= 1) return target;
+  const wasVoter = (node: NodeId): boolean => outgoing.includes(node);
+  return {
+    voters: target.voters,
+    outgoing,
+    learners: target.learners.filter((node) => !wasVoter(node)),
+    learnersNext: target.learners.filter(wasVoter),
+  };
+}
+
+/** What follows a joint configuration: the new half alone; voters of the old one that are to learn do so from now on. */
+export function leaveJoint(configuration: Configuration): Configuration {
+  assert(isJoint(configuration), "only a joint configuration is left");
+  return simple(configuration.voters, [...configuration.learners, ...configuration.learnersNext]);
+}
+
+function simple(voters: readonly NodeId[], learners: readonly NodeId[]): Configuration {
+  return { voters: voters.toSorted(ascending), outgoing: [], learners: learners.toSorted(ascending), learnersNext: [] };
 }
 
 const ascending = (a: number, b: number): number => a - b;
 
-/** Data of a "configuration" entry. */
-export function encodeConfiguration(configuration: Configuration): Uint8Array {
-  const { voters, outgoing, learners } = configuration;
-  return encode({ voters, outgoing, learners });
-}
-
-/** The configuration in an entry's data, or undefined when it is not one (data comes from peers). */
-export function decodeConfiguration(data: Uint8Array): Configuration | undefined {
-  let value: unknown;
-  try {
-    value = decode(data);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { voters, outgoing, learners } = value as { readonly [Field in keyof Configuration]?: unknown };
-  return isNodes(voters) && isNodes(outgoing) && isNodes(learners) ? { voters, outgoing, learners } : undefined;
-}
-
-function isNodes(value: unknown): value is readonly NodeId[] {
-  return Array.isArray(value) && value.every(isId);
+interface Kept {
+  readonly index: number;
+  readonly configuration: Configuration;
 }
 
 /**
- * The configurations along a log, of which the newest is in force: a configuration holds as soon as it is appended
+ * The configurations along a log from its base on, of which the newest is in force: a configuration holds as soon as it is appended
  * and no longer when its entry is overwritten.
  */
 export class ConfigurationHistory {
-  /** Oldest first; the first is committed (or the log's base), later ones may not be. Never empty. */
-  #items: { readonly index: number; readonly configuration: Configuration }[];
+  /** Oldest first; the first is the one at the log's base. Never empty. */
+  #items: Kept[];
+  #commit = 0;
 
   constructor(base: number, configuration: Configuration, later: Restored["configurations"]) {
     this.#items = [{ index: base, configuration }, ...later];
@@ -102,7 +139,19 @@ export class ConfigurationHistory {
    * entry which removes it may be the only one with a log that can win, and is needed until that entry is committed.
    */
   mayLead(node: NodeId): boolean {
-    return this.#items.some((item) => isVoter(item.configuration, node));
+    const committed = this.#placeAt(this.#commit);
+    return this.#items.some((item, place) => place >= committed && isVoter(item.configuration, node));
+  }
+
+  /** The one in force at that index, which must not lie before the log's base. */
+  at(index: number): Configuration {
+    return this.#items[this.#placeAt(index)]!.configuration;
+  }
+
+  #placeAt(index: number): number {
+    let place = this.#items.length - 1;
+    while (place > 0 && this.#items[place]!.index > index) place--;
+    return place;
   }
 
   append(at: number, configuration: Configuration): void {
@@ -112,14 +161,29 @@ export class ConfigurationHistory {
 
   truncateFrom(at: number): void {
     while (this.currentIndex >= at) {
-      assert(this.#items.length > 1, "a committed configuration is never overwritten");
+      assert(
+        this.#items.length > 1 && this.currentIndex > this.#commit,
+        "a committed configuration is never overwritten",
+      );
       this.#items.pop();
     }
   }
 
-  /** Forgets what can never come back. */
+  /** Everything up to there can never come back. */
   committed(commit: number): void {
-    while (this.#items.length > 1 && this.#items[1]!.index <= commit) this.#items.shift();
+    this.#commit = commit;
+  }
+
+  /** The log begins after `base` from now on. */
+  compactTo(base: number): void {
+    const place = this.#placeAt(base);
+    this.#items = [{ index: base, configuration: this.#items[place]!.configuration }, ...this.#items.slice(place + 1)];
+  }
+
+  /** The log is empty after this base. */
+  restore({ index: base, configuration }: SnapshotMeta): void {
+    this.#items = [{ index: base, configuration }];
+    this.#commit = base;
   }
 }
 
@@ -131,7 +195,7 @@ export const bootstrapToken = 1;
  * `append` to an empty log store and `restored` to the machine; storage keeps order, so it need not wait in between.
  */
 export function bootstrap(node: NodeId): { readonly append: Append; readonly restored: Restored } {
-  const configuration: Configuration = { voters: [node], outgoing: [], learners: [] };
+  const configuration = simple([node], []);
   const entry: Entry = {
     index: index(1),
     term: term(1),
@@ -140,7 +204,7 @@ export function bootstrap(node: NodeId): { readonly append: Append; readonly res
   };
   const hardState = { term: term(1), vote: nobody, commit: index(0) };
   return {
-    append: { token: bootstrapToken, hardState, entries: [entry] },
+    append: { token: bootstrapToken, hardState, snapshot: undefined, entries: [entry] },
     restored: {
       hardState,
       baseIndex: index(0),
@@ -150,6 +214,7 @@ export function bootstrap(node: NodeId): { readonly append: Append; readonly res
       baseConfiguration: emptyConfiguration,
       configurations: [{ index: index(1), configuration }],
       window: [entry],
+      repair: undefined,
     },
   };
 }

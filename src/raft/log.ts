@@ -10,8 +10,8 @@ import type { Entry, LogReader, Restored } from "./types.ts";
 export class Log {
   readonly #reader: LogReader;
   readonly #windowBytesMax: number;
-  readonly #baseIndex: number;
-  readonly #baseTerm: number;
+  #baseIndex: number;
+  #baseTerm: number;
   #runs: { readonly first: number; readonly term: number }[];
   #window: Entry[];
   #windowFirst: number;
@@ -138,6 +138,32 @@ export class Log {
   saved(upTo: number): void {
     assert(upTo <= this.#handedOver, "nothing is durable that was not handed over");
     if (upTo > this.#durable) this.#durable = upTo;
+  }
+
+  /** The log begins after `base` from now on; what was before it is in the state. */
+  compactTo(base: number): void {
+    assert(base > this.#baseIndex && base <= this.#durable, "what is compacted is durable");
+    this.#baseTerm = this.termAt(base)!;
+    const place = this.#runAt(base);
+    const run = { first: base + 1, term: this.#baseTerm };
+    const goesOn = base < this.#last && (this.#runs[place + 1]?.first ?? Infinity) > base + 1;
+    this.#runs = [...(goesOn ? [run] : []), ...this.#runs.slice(place + 1)];
+    this.#baseIndex = base;
+    let count = 0;
+    while (count < this.#window.length && this.#window[count]!.index <= base)
+      this.#windowBytes -= entryBytes(this.#window[count++]!);
+    this.#window.splice(0, count);
+    this.#windowFirst = Math.max(this.#windowFirst, base + 1);
+  }
+
+  /** The log is empty after this entry, which a snapshot stands for. */
+  restore(base: number, baseTerm: number): void {
+    this.#baseIndex = this.#last = this.#handedOver = this.#durable = base;
+    this.#baseTerm = this.#lastTerm = baseTerm;
+    this.#runs = [];
+    this.#window = [];
+    this.#windowFirst = base + 1;
+    this.#windowBytes = 0;
   }
 
   /** Entries of [from, to), fewer past maxBytes, but at least one. Throws the reader's Fault. */

@@ -1,6 +1,6 @@
 import { isId, type NodeId } from "../lib/ids.ts";
-import { decodeConfiguration } from "./configuration.ts";
-import type { Entry, Message } from "./types.ts";
+import { decodeConfiguration, toConfiguration } from "../lib/configuration.ts";
+import type { Entry, Message, SnapshotMeta } from "./types.ts";
 
 /**
  * Whether what a peer sent has the shape of a message and keeps what holds between its own fields. A newer or broken peer must
@@ -27,13 +27,20 @@ export function isWellFormed(message: Message, self: NodeId): boolean {
     case "append-response":
       return isCount(message.match);
     case "append-rejection":
-      return isCount(message.rejected) && isCount(message.hintIndex) && isCount(message.hintTerm);
+      return (
+        isCount(message.rejected) &&
+        isCount(message.hintIndex) &&
+        isCount(message.hintTerm) &&
+        typeof message.repairing === "boolean"
+      );
     case "heartbeat-request":
       return isCount(message.commit) && isCount(message.round);
     case "heartbeat-response":
       return isCount(message.round);
     case "timeout-now":
       return true;
+    case "snapshot-request":
+      return isSnapshot(message.snapshot, message.term);
     default:
       return false;
   }
@@ -41,6 +48,14 @@ export function isWellFormed(message: Message, self: NodeId): boolean {
 
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isSnapshot(value: unknown, termMax: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { index, term, configuration } = value as { readonly [Field in keyof SnapshotMeta]?: unknown };
+  return (
+    isCount(index) && index > 0 && isCount(term) && term <= termMax && toConfiguration(configuration) !== undefined
+  );
 }
 
 /** Consecutive, with terms that never fall and never pass the sender's. */

@@ -3,10 +3,10 @@ import type { NodeId } from "../lib/ids.ts";
 
 /**
  * How the leader sends to a follower. "probe": where the logs agree is a guess, one append at a time. "replicate": it
- * is known, appends are pipelined within a window. (A peer that needs a snapshot becomes the third mode: nothing is
- * sent from the log while one is under way.)
+ * is known, appends are pipelined within a window. "snapshot": what it lacks is not in the log any more; nothing is sent from the log while one
+ * is on its way.
  */
-export type ProgressMode = "probe" | "replicate";
+export type ProgressMode = "probe" | "replicate" | "snapshot";
 
 /** The leader's view of one other node. Always match < next. */
 export class Progress {
@@ -46,8 +46,8 @@ export class Progress {
     this.#window.add(last, bytes);
   }
 
-  /** The node has everything up to `match`. True when that is news. */
-  acknowledged(match: number): boolean {
+  /** The node has everything up to `match`; our log begins after `base`. True when that is news. */
+  acknowledged(match: number, base: number): boolean {
     this.active = true;
     const news = match > this.match;
     if (news) {
@@ -55,8 +55,10 @@ export class Progress {
       this.#window.freeUpTo(match);
       if (this.next <= match) this.next = match + 1;
     }
-    // An empty probe that fits is as good as one that brought something.
-    if (this.mode === "probe" && match === this.match) {
+    // An empty probe that fits is as good as one that brought something; and so is any snapshot from which the log goes on, be it the one
+    // that we sent or another.
+    const goesOn = this.mode === "probe" || (this.mode === "snapshot" && this.match >= base);
+    if (goesOn && match === this.match) {
       this.mode = "replicate";
       this.next = this.match + 1;
       this.paused = false;
@@ -65,9 +67,17 @@ export class Progress {
     return news;
   }
 
+  /** What it had acknowledged after `match` was lost there (D3). An old message of that kind costs a repetition at most. */
+  forgot(match: number): void {
+    if (match >= this.match) return;
+    this.match = match;
+    if (this.mode === "replicate") this.probe();
+  }
+
   /** The append after `rejected` did not fit; `candidate` is our best guess of where the logs agree. False: old news. */
   refused(rejected: number, candidate: number): boolean {
     this.active = true;
+    if (this.mode === "snapshot") return false;
     if (this.mode === "replicate") {
       if (rejected <= this.match) return false;
       this.probe();
@@ -82,8 +92,23 @@ export class Progress {
   /** A heartbeat came back: the way is open, so what waits or may have been lost is sent for. */
   heartbeatAnswered(last: number): void {
     this.active = true;
+    if (this.mode === "snapshot") return;
     this.paused = false;
     if (this.match < last) this.nudge = true;
+  }
+
+  /** What it lacks is compacted: nothing from the log before a snapshot has come to its end. */
+  awaitSnapshot(): void {
+    this.probe();
+    this.mode = "snapshot";
+  }
+
+  /** The snapshot up to `sent` is there, or (0) none is. What follows is probed for, after the next sign of life. */
+  snapshotEnded(sent: number): void {
+    if (this.mode !== "snapshot") return;
+    this.probe();
+    this.next = Math.max(this.next, sent + 1);
+    this.paused = true;
   }
 
   /** What was under way is not to be counted on. */

@@ -6,8 +6,10 @@ import {
   ConfigurationHistory,
   decodeConfiguration,
   encodeConfiguration,
+  isJoint,
   isMember,
   isVoter,
+  leaveJoint,
   bootstrapToken,
   sameConfiguration,
 } from "./configuration.ts";
@@ -36,6 +38,7 @@ import type {
   Ready,
   Restored,
   Role,
+  SnapshotMeta,
   Transferred,
 } from "./types.ts";
 
@@ -63,7 +66,9 @@ const evictedReadsPerDrain = 2;
  *   a term which is not synced yet. A leader sends entries while it writes them and counts itself when they are synced (D1).
  * - Pre-vote, check-quorum and stickiness together: who heard the leader less than T ago neither votes nor takes over
  *   a term, except for a planned hand-over.
- * - A configuration holds from its append on, one change at a time, and only after an entry of the leader's own term is committed.
+ * - A configuration holds from its append on, one change at a time, and only after an entry of the leader's own term is committed. One that
+ *   replaces several voters is joint; whoever leads when it is committed leaves it again.
+ * - A node that lost entries which it had acknowledged does not lead before it has as much again, and votes for nobody who has less (D3).
  * - Only entries that are durable here are handed to apply: state.db is never ahead of log.db (D2).
  */
 export class Raft {
@@ -111,7 +116,15 @@ export class Raft {
   #unapplied: { readonly last: number; readonly bytes: number }[] = [];
   #unappliedBytes = 0;
 
+  /** A snapshot took the place of the log, and storage was not told yet. */
+  #restored: SnapshotMeta | undefined;
+  /** The append that tells it; until it is durable the log's base is not. */
+  #restoreToken = 0;
+  /** Acknowledged entries were lost here, and are not back yet (D3). */
+  #repair: Restored["repair"];
+
   // Output of the next drain.
+  #snapshotsWanted: NodeId[] = [];
   #messages: Message[] = [];
   #messagesAfterAppend: Message[] = [];
   #answers: ReadReady[] = [];
@@ -156,6 +169,7 @@ export class Raft {
     this.#savedCommit = hardState.commit;
     this.#handedOut = this.#applied = options.applied;
     this.#configurations.committed(this.#commit);
+    this.#repair = restored.repair;
   }
 
   // --------------------------------------------------------------------------------------------- views
@@ -191,9 +205,23 @@ export class Raft {
     return this.#configurations.current;
   }
 
-  /** A configuration change waits for its commit. */
+  /** A configuration change waits for its commit, or a joint one for being left. */
   get isChangePending(): boolean {
-    return this.#configurations.currentIndex > this.#commit;
+    return !this.#isConfigurationCommitted || isJoint(this.#configurations.current);
+  }
+
+  get #isConfigurationCommitted(): boolean {
+    return this.#configurations.currentIndex <= this.#commit;
+  }
+
+  /** Entries that this node had acknowledged are damaged and not replaced yet: it does not lead, and votes for nobody who has less (D3). */
+  get isRepairing(): boolean {
+    return this.#repair !== undefined;
+  }
+
+  /** The entry before the first one that is kept. */
+  get baseIndex(): Index {
+    return index(this.#log.baseIndex);
   }
 
   /** Leader only: bytes appended and not committed. */
@@ -263,6 +291,8 @@ export class Raft {
         return this.#onHeartbeatResponse(message);
       case "timeout-now":
         return this.#onTimeoutNow();
+      case "snapshot-request":
+        return this.#onSnapshotRequest(message);
       default:
         return unreachable(message, "message");
     }
@@ -306,10 +336,19 @@ export class Raft {
     if (!this.#hasCommittedOwnTerm) return "no-own-term-commit";
     if (this.isChangePending) return "change-pending";
     if (!sameConfiguration(basedOn, present)) return "stale-configuration";
-    if (change.kind !== "promote" || !present.learners.includes(change.node)) return undefined;
-    const peer = this.#peer(change.node);
+    if (change.kind === "promote") {
+      return !present.learners.includes(change.node) || this.#isCaughtUp(change.node) ? undefined : "not-caught-up";
+    }
+    if (change.kind !== "replace") return undefined;
+    const isReady = (node: NodeId): boolean => present.voters.includes(node) || this.#isCaughtUp(node);
+    return change.voters.every(isReady) ? undefined : "not-caught-up";
+  }
+
+  /** A learner that would not hold up a quorum. */
+  #isCaughtUp(node: NodeId): boolean {
+    const peer = this.#peer(node);
     const near = peer !== undefined && peer.match + this.#options.promoteLagEntries >= this.#log.lastIndex;
-    return near && peer.mode === "replicate" ? undefined : "not-caught-up";
+    return near && peer.mode === "replicate";
   }
 
   /** Asks for an index that a linearizable read must have seen; answered in `reads`, with undefined when not leading. */
@@ -326,7 +365,7 @@ export class Raft {
   transfer(to: NodeId): Transferred {
     if (this.#role !== "leader") return { ok: false, why: "not-leader" };
     if (this.#transferee !== nobody) return { ok: false, why: "transferring" };
-    if (to === this.#id || !isVoter(this.#configurations.current, to)) return { ok: false, why: "not-voter" };
+    if (to === this.#id || !this.#configurations.current.voters.includes(to)) return { ok: false, why: "not-voter" };
     this.#transferee = to;
     this.#transferTicks = 0;
     const peer = this.#peer(to);
@@ -340,6 +379,7 @@ export class Raft {
     const upTo = this.#writes.finished(token);
     if (upTo === undefined) return;
     this.#log.saved(upTo);
+    if (this.#repair !== undefined && token >= this.#restoreToken) this.#checkRepair(this.#repair);
     if (this.#role === "leader") this.#advanceCommit();
     // Not only what is applied: memory must stay bounded while apply is behind (L1).
     this.#log.evict(Math.min(this.#commit, this.#log.durable));
@@ -358,6 +398,39 @@ export class Raft {
     while (this.#unapplied.length > 0 && this.#unapplied[0]!.last <= upTo)
       this.#unappliedBytes -= this.#unapplied.shift()!.bytes;
     this.#log.evict(this.#applied);
+  }
+
+  /** What was lost is there again, or the log of a leader whom this node did not help to become one (types.ts, Restored). */
+  #checkRepair({ until, term: brokenIn }: { readonly until: number; readonly term: number }): void {
+    const { durable } = this.#log;
+    const isPast = durable >= until || (this.#log.termAt(durable) ?? 0) > brokenIn;
+    if (isPast && this.#restored === undefined) this.#repair = undefined;
+  }
+
+  /**
+   * Forgets the entries up to `upTo`, which the state has durably (D3: the caller sees to it). Gives the log's new base for storage, or
+   * undefined when there is nothing to forget.
+   */
+  compact(upTo: Index): SnapshotMeta | undefined {
+    if (upTo <= this.#log.baseIndex) return undefined;
+    assert(upTo <= this.#applied, "what is compacted was applied");
+    // A snapshot or a write of these entries is under way: later.
+    if (upTo > this.#log.durable || this.#restored !== undefined) return undefined;
+    const meta = this.#metaAt(upTo);
+    this.#log.compactTo(upTo);
+    this.#configurations.compactTo(upTo);
+    return meta;
+  }
+
+  #metaAt(at: Index): SnapshotMeta {
+    const atTerm = this.#log.termAt(at);
+    assert(atTerm !== undefined, "the index lies inside the log");
+    return { index: at, term: atTerm, configuration: this.#configurations.at(at) };
+  }
+
+  /** Leader: a snapshot for `peer` has come to its end, up to `sent`; undefined: it did not arrive, and is wanted again if need be. */
+  snapshotEnded(peer: NodeId, sent: Index | undefined): void {
+    this.#peer(peer)?.snapshotEnded(sent ?? 0);
   }
 
   /** The raft socket of a peer closed: news of a crash, long before a timeout. */
@@ -400,7 +473,7 @@ export class Raft {
 
   /** By the configurations that it knows. (Votes are given without asking this: the candidate may know a newer one.) */
   get #mayLead(): boolean {
-    return this.#configurations.mayLead(this.#id);
+    return this.#repair === undefined && this.#configurations.mayLead(this.#id);
   }
 
   /** Sticky: there is a leader, so nobody else is helped to become one. */
@@ -466,7 +539,15 @@ export class Raft {
     }
   }
 
+  /**
+   * A node that lost entries judges by what it may have had, not by what is left: it helps nobody who could lack an entry that it had helped
+   * to commit (D3).
+   */
   #isUpToDate(lastIndex: number, lastTerm: number): boolean {
+    if (this.#repair !== undefined) {
+      const { until, term: brokenIn } = this.#repair;
+      return lastTerm > brokenIn || (lastTerm === brokenIn && lastIndex >= until);
+    }
     return lastTerm > this.#log.lastTerm || (lastTerm === this.#log.lastTerm && lastIndex >= this.#log.lastIndex);
   }
 
@@ -526,6 +607,7 @@ export class Raft {
         break;
       case "append-request":
       case "heartbeat-request":
+      case "snapshot-request":
         this.#becomeFollower(message.term, message.from);
         return true;
       default:
@@ -540,7 +622,7 @@ export class Raft {
     const { kind, from } = message;
     const envelope = { from: this.#id, to: from, term: term(this.#term) };
     if (kind === "pre-vote-response") return !message.granted;
-    if (kind === "append-request" || kind === "heartbeat-request") {
+    if (kind === "append-request" || kind === "heartbeat-request" || kind === "snapshot-request") {
       // A leader that cannot reach this node's term would never get it back: it must hear of the term and step down.
       this.#send({ kind: "heartbeat-response", ...envelope, round: 0 });
     } else if (kind === "vote-request") this.#send({ kind: "vote-response", ...envelope, granted: false });
@@ -594,7 +676,7 @@ export class Raft {
   #stepDown(handOver: boolean): void {
     let best: Progress | undefined;
     for (const peer of this.#peers) {
-      const able = isVoter(this.#configurations.current, peer.node) && !this.#absent.has(peer.node);
+      const able = this.#configurations.current.voters.includes(peer.node) && !this.#absent.has(peer.node);
       if (able && (best === undefined || peer.match > best.match)) best = peer;
     }
     if (handOver && best !== undefined) this.#sendTimeoutNow(best.node);
@@ -664,7 +746,7 @@ export class Raft {
       this.#dropped++;
       return;
     }
-    if (peer.acknowledged(message.match)) this.#advanceCommit();
+    if (peer.acknowledged(message.match, this.#log.baseIndex)) this.#advanceCommit();
     this.#dirty = true;
     this.#continueTransfer(peer);
   }
@@ -676,6 +758,7 @@ export class Raft {
       return;
     }
     const candidate = this.#log.lastIndexWithTermAtMost(message.hintIndex, message.hintTerm);
+    if (message.repairing) peer.forgot(message.hintIndex);
     if (peer.refused(message.rejected, candidate)) this.#dirty = true;
   }
 
@@ -705,16 +788,18 @@ export class Raft {
   #advanceCommit(): void {
     const reached = Math.min(quorumReached(this.#configurations.current, this.#matches), this.#log.lastIndex);
     if (reached <= this.#commit || this.#log.termAt(reached) !== this.#term) return;
-    const wasPending = this.isChangePending;
+    const wasPending = !this.#isConfigurationCommitted;
     this.#uncommittedBytes -= this.#log.bytesBetween(this.#commit + 1, reached);
     this.#commitTo(reached);
-    if (wasPending && !this.isChangePending) this.#changeDone = true;
+    if (wasPending && this.#isConfigurationCommitted) this.#changeDone = true;
     this.#dirty = true;
   }
 
   /** What a committed change means for the leader, after its followers were told. */
   #finishChange(): void {
     this.#changeDone = false;
+    // A joint one has consequences when it was left, not when the entry that leaves it was appended.
+    if (!this.#isConfigurationCommitted) return;
     const configuration = this.#configurations.current;
     this.#peers = this.#peers.filter((peer) => isMember(configuration, peer.node));
     if (this.#transferee !== nobody && !isVoter(configuration, this.#transferee)) this.#transferee = nobody;
@@ -736,8 +821,19 @@ export class Raft {
     }
   }
 
+  /**
+   * A committed joint configuration is left, by whoever leads then, once: the entry that leaves it is pending from its append on. Before
+   * that nobody steps down for being removed, or there might be nobody to lead the way out.
+   */
+  #leaveJointIfDue(): void {
+    const present = this.#configurations.current;
+    if (!isJoint(present) || !this.#isConfigurationCommitted || !this.#hasCommittedOwnTerm) return;
+    if (this.#transferee === nobody) this.#appendOwn("configuration", encodeConfiguration(leaveJoint(present)));
+  }
+
   /** Everything that a leader has to send since the last drain. */
   #lead(): void {
+    this.#leaveJointIfDue();
     this.#dirty = false;
     if (this.#reads.hasWaiting && this.#hasCommittedOwnTerm) {
       this.#reads.begin(this.#commit);
@@ -752,8 +848,11 @@ export class Raft {
 
   #replicateTo(peer: Progress): void {
     const last = this.#log.lastIndex;
+    if (peer.mode !== "snapshot" && peer.next <= this.#log.baseIndex) this.#wantSnapshot(peer);
+    if (peer.mode === "snapshot") return;
     if (peer.mode === "probe") {
-      if (!peer.paused) peer.paused = this.#sendAppend(peer, peer.next <= last ? this.#slice(peer.next) : noEntries);
+      if (!peer.paused) this.#sendAppend(peer, peer.next <= last ? this.#slice(peer.next) : noEntries);
+      peer.paused = true;
       peer.nudge = false;
       return;
     }
@@ -762,7 +861,7 @@ export class Raft {
     while (peer.next <= last && peer.hasRoom) {
       if (this.#log.isEvicted(peer.next) && ++evictedReads > evictedReadsPerDrain) break;
       const entries = this.#slice(peer.next);
-      if (!this.#sendAppend(peer, entries)) return;
+      this.#sendAppend(peer, entries);
       peer.sent(lastIndexOf(entries, peer.next), bytesOf(entries));
       sent = true;
     }
@@ -770,6 +869,13 @@ export class Raft {
     if (!sent && (peer.nudge || peer.announced < Math.min(this.#commit, peer.next - 1)))
       this.#sendAppend(peer, noEntries);
     peer.nudge = false;
+  }
+
+  /** The entry that the next one follows is compacted. A peer that is absent is not sent for. */
+  #wantSnapshot(peer: Progress): void {
+    if (peer.paused) return;
+    peer.awaitSnapshot();
+    this.#snapshotsWanted.push(peer.node);
   }
 
   /** The same array for every follower that gets the same entries in this drain: it is encoded once. */
@@ -782,11 +888,10 @@ export class Raft {
     return entries;
   }
 
-  /** False when the entry before is not in the log any more: what such a peer needs is a snapshot. */
-  #sendAppend(peer: Progress, entries: readonly Entry[]): boolean {
+  #sendAppend(peer: Progress, entries: readonly Entry[]): void {
     const previousIndex = peer.next - 1;
     const previousTerm = this.#log.termAt(previousIndex);
-    if (previousTerm === undefined) return false;
+    assert(previousTerm !== undefined, "whose place is compacted gets a snapshot");
     peer.announced = Math.min(this.#commit, previousIndex + entries.length);
     this.#send({
       kind: "append-request",
@@ -798,7 +903,6 @@ export class Raft {
       entries,
       commit: index(this.#commit),
     });
-    return true;
   }
 
   // ----------------------------------------------------------------------------------------- following
@@ -815,6 +919,8 @@ export class Raft {
     this.#hearLeader(message.from);
     this.#learnCommit(Math.min(message.commit, this.#log.lastIndex));
     const { from, round } = message;
+    // Its leader takes the lost entries for stored here, and would never send them.
+    if (this.isRepairing) this.#refuseAppend(from, index(this.#log.lastIndex), this.#log.lastTerm);
     this.#send({ kind: "heartbeat-response", from: this.#id, to: from, term: term(this.#term), round });
   }
 
@@ -862,6 +968,24 @@ export class Raft {
     this.#configurations.append(entry.index, configuration);
   }
 
+  /** A snapshot whose state this node holds, whole and verified. Refused when the log has as much already: state never goes back. */
+  #onSnapshotRequest({ from, snapshot }: MessageOf<"snapshot-request">): void {
+    this.#hearLeader(from);
+    if (snapshot.index <= this.#commit) return this.#acknowledge(from, this.#commit);
+    if (this.#log.termAt(snapshot.index) === snapshot.term) {
+      this.#learnCommit(snapshot.index);
+      return this.#acknowledge(from, snapshot.index);
+    }
+    this.#log.restore(snapshot.index, snapshot.term);
+    this.#writes.truncateFrom(snapshot.index + 1);
+    this.#configurations.restore(snapshot);
+    this.#commit = this.#handedOut = this.#applied = snapshot.index;
+    this.#unapplied = [];
+    this.#unappliedBytes = 0;
+    this.#restored = snapshot;
+    this.#acknowledge(from, snapshot.index);
+  }
+
   #acknowledge(to: NodeId, match: number): void {
     this.#send({ kind: "append-response", from: this.#id, to, term: term(this.#term), match: index(match) });
   }
@@ -871,7 +995,8 @@ export class Raft {
     const hintTerm = this.#log.termAt(hint);
     assert(hintTerm !== undefined, "a hint lies inside the log");
     const envelope = { from: this.#id, to, term: term(this.#term) };
-    this.#send({ kind: "append-rejection", ...envelope, rejected, hintIndex: index(hint), hintTerm });
+    const repairing = this.isRepairing;
+    this.#send({ kind: "append-rejection", ...envelope, rejected, hintIndex: index(hint), hintTerm, repairing });
   }
 
   #learnCommit(upTo: number): void {
@@ -894,6 +1019,7 @@ export class Raft {
       this.#messagesAfterAppend.length > 0 ||
       this.#answers.length > 0 ||
       this.#log.hasUnsaved ||
+      this.#restored !== undefined ||
       this.#isHardStateDue ||
       this.#committedEnd > this.#handedOut ||
       this.#isLeadershipDue ||
@@ -911,6 +1037,7 @@ export class Raft {
       messages: this.#messages,
       messagesAfterAppend: this.#messagesAfterAppend,
       committed,
+      snapshotsWanted: this.#snapshotsWanted,
       reads: this.#answers,
       leadership: this.#takeLeadership(),
       configuration: this.#takeConfiguration(),
@@ -918,6 +1045,7 @@ export class Raft {
     if (this.#messages.length > 0) this.#messages = [];
     if (this.#messagesAfterAppend.length > 0) this.#messagesAfterAppend = [];
     if (this.#answers.length > 0) this.#answers = [];
+    if (this.#snapshotsWanted.length > 0) this.#snapshotsWanted = [];
     return ready;
   }
 
@@ -936,7 +1064,8 @@ export class Raft {
   #takeAppend(): Append | undefined {
     const entries = this.#log.takeUnsaved();
     const promised = this.#isHardStateDue;
-    if (entries.length === 0 && !promised) {
+    const snapshot = this.#restored;
+    if (entries.length === 0 && !promised && snapshot === undefined) {
       // Nothing is being written that these could wait for.
       if (this.#writes.isIdle) for (const message of this.#messagesAfterAppend.splice(0)) this.#messages.push(message);
       return undefined;
@@ -950,7 +1079,9 @@ export class Raft {
     this.#savedVote = this.#vote;
     this.#savedCommit = this.#commit;
     const token = this.#writes.start(this.#term, this.#vote, this.#log.lastIndex);
-    return { token, hardState, entries };
+    if (snapshot !== undefined) this.#restoreToken = token;
+    this.#restored = undefined;
+    return { token, hardState, snapshot, entries };
   }
 
   /** Committed, durable here (D2: state.db never ahead of log.db), and not too far ahead of apply. */

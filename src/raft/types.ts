@@ -1,4 +1,7 @@
+import type { Configuration } from "../lib/configuration.ts";
 import type { Index, NodeId, Term } from "../lib/ids.ts";
+
+export type { Configuration };
 
 /**
  * The vocabulary of consensus: what is fed to the machine in raft.ts, what is drained from it, and the two ports it
@@ -33,18 +36,6 @@ export interface HardState {
   readonly term: Term;
   readonly vote: NodeId;
   readonly commit: Index;
-}
-
-/**
- * Who counts. Effective as soon as the entry that carries it is appended. `outgoing` is the old half of a joint
- * configuration and empty otherwise; a node is in at most one of voters/learners.
- */
-export interface Configuration {
-  readonly voters: readonly NodeId[];
-  readonly outgoing: readonly NodeId[];
-  readonly learners: readonly NodeId[];
-  /** Voters of the outgoing half that become learners when the joint configuration is left; empty otherwise. */
-  readonly learnersNext: readonly NodeId[];
 }
 
 export type ConfigurationChange =
@@ -98,6 +89,8 @@ export type Message =
       /** The follower's best guess of where the logs agree: its last index with term <= previousTerm, and that term. */
       readonly hintIndex: Index;
       readonly hintTerm: Term;
+      /** Entries that this node had acknowledged are gone (D3): its leader must not count on them. */
+      readonly repairing: boolean;
     })
   | (Envelope & {
       readonly kind: "heartbeat-request";
@@ -225,8 +218,9 @@ export interface Restored {
   readonly window: readonly Entry[];
   /**
    * Entries up to `until` were stored and acknowledged here and then damaged on disk; the log above ends before the first of them (D3). The
-   * node follows and stores, but neither votes nor asks for votes before its durable log reaches `until` again, or ends in a term later than
-   * `term` (the hard state's when the damage was found): such a leader was elected without this node's vote and has all that it helped commit.
+   * node follows and stores, but does not ask for votes, and gives its own only to a log that ends at or after (`term`, `until`), before its
+   * durable log reaches `until` again or ends in a term later than `term` (the hard state's when the damage was found): the leader of such a
+   * term has all that this node had helped to commit.
    */
   readonly repair: { readonly until: Index; readonly term: Term } | undefined;
 }

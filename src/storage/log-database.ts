@@ -1,7 +1,8 @@
 import { Database, type Statement } from "bun:sqlite";
 import { dirname } from "node:path";
 import { Fault } from "../lib/fault.ts";
-import type { HardState } from "../raft/types.ts";
+import { encodeConfiguration } from "../lib/configuration.ts";
+import type { HardState, SnapshotMeta } from "../raft/types.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { makeDatabaseFile } from "./files.ts";
 import { entryChecksum, logSchema, logVersion } from "./log-format.ts";
@@ -14,6 +15,7 @@ import { checkSqliteVersion } from "./sqlite-errors.ts";
 export interface PackedAppend {
   readonly token: number;
   readonly hardState: HardState | undefined;
+  readonly snapshot: SnapshotMeta | undefined;
   /** Index of the first entry; 0 without entries. */
   readonly first: number;
   readonly terms: readonly number[];
@@ -21,6 +23,9 @@ export interface PackedAppend {
   readonly lengths: readonly number[];
   readonly data: Uint8Array;
 }
+
+/** Compacted entries deleted in one transaction: some milliseconds, so that an append that comes meanwhile waits for no more. */
+const trimEntries = 2000;
 
 /** Written since the last checkpoint: then the next one. Larger means fewer syncs of log.db itself, and a longer WAL to replay. */
 const checkpointBytes = 16 * 1024 * 1024;
@@ -34,7 +39,12 @@ export class LogDatabase {
   readonly #insert: Statement;
   readonly #truncate: Statement;
   readonly #setHard: Statement;
+  readonly #setBase: Statement;
+  readonly #trim: Statement;
   #lastIndex: number;
+  /** Rows from #firstRow up to the base are of no use any more, and are deleted bit by bit. */
+  #baseIndex: number;
+  #firstRow: number;
   #sinceCheckpoint = 0;
 
   /** Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version. */
@@ -53,10 +63,18 @@ export class LogDatabase {
       this.#insert = this.#database.prepare("insert into entry values (?, ?, ?, ?, ?)");
       this.#truncate = this.#database.prepare("delete from entry where idx >= ?");
       this.#setHard = this.#database.prepare(`update hard set term = ?, vote = ?, "commit" = ?`);
+      this.#setBase = this.#database.prepare(
+        "update meta set base_index = ?, base_term = ?, base_configuration = ? where base_index < ?",
+      );
+      this.#trim = this.#database.prepare("delete from entry where idx < ?");
       const row = this.#database
-        .query("select max(base_index, ifnull((select max(idx) from entry), 0)) as last from meta")
-        .get() as { last: number };
+        .query(
+          "select base_index as base, ifnull((select min(idx) from entry), base_index + 1) as first, max(base_index, ifnull((select max(idx) from entry), 0)) as last from meta",
+        )
+        .get() as { base: number; first: number; last: number };
       this.#lastIndex = row.last;
+      this.#baseIndex = row.base;
+      this.#firstRow = row.first;
       // What the previous process left in the WAL: brought home before the first write has to wait for it.
       this.checkpoint();
     } catch (error) {
@@ -85,18 +103,21 @@ export class LogDatabase {
 
   /** One transaction, synced when this returns. On an error nothing of it is there; the caller decides by the error's code. */
   write(appends: readonly PackedAppend[]): void {
-    const lastIndex = this.#lastIndex;
+    const before = { last: this.#lastIndex, base: this.#baseIndex, first: this.#firstRow };
     try {
       this.#database.run("begin immediate");
       let hardState: HardState | undefined;
       for (const append of appends) {
+        if (append.snapshot !== undefined) this.#replaceBy(append.snapshot);
         this.#writeEntries(append);
         hardState = append.hardState ?? hardState;
       }
       if (hardState !== undefined) this.#setHard.run(hardState.term, hardState.vote, hardState.commit);
       this.#database.run("commit");
     } catch (error) {
-      this.#lastIndex = lastIndex;
+      this.#lastIndex = before.last;
+      this.#baseIndex = before.base;
+      this.#firstRow = before.first;
       if (this.#database.inTransaction) this.#database.run("rollback");
       throw error;
     }
@@ -116,6 +137,49 @@ export class LogDatabase {
       this.#insert.run(index, term, kind, entryChecksum(index, term, kind, data), data);
     }
     this.#lastIndex = append.first + count - 1;
+  }
+
+  /** The log is empty after this base. Rows before it are deleted later; what lay beyond was never committed. */
+  #replaceBy(snapshot: SnapshotMeta): void {
+    this.#truncate.run(snapshot.index + 1);
+    this.#moveBase(snapshot);
+    this.#lastIndex = snapshot.index;
+  }
+
+  #moveBase(base: SnapshotMeta): void {
+    this.#setBase.run(base.index, base.term, encodeConfiguration(base.configuration), base.index);
+    this.#baseIndex = Math.max(this.#baseIndex, base.index);
+  }
+
+  /** Entries up to `base` are not needed any more. Synced when this returns; their rows are deleted by trim(). */
+  compact(base: SnapshotMeta): void {
+    this.#transaction(() => this.#moveBase(base));
+  }
+
+  /** Compacted entries are still there. */
+  get trimIsDue(): boolean {
+    return this.#firstRow <= this.#baseIndex;
+  }
+
+  /** Deletes the oldest of them. The pages are used again; the file does not shrink. */
+  trim(): void {
+    const to = Math.min(this.#baseIndex + 1, this.#firstRow + trimEntries);
+    this.#transaction(() => this.#trim.run(to));
+    this.#firstRow = to;
+    this.#sinceCheckpoint += trimEntries * 64;
+  }
+
+  #transaction(change: () => void): void {
+    const base = this.#baseIndex;
+    try {
+      this.#database.run("begin immediate");
+      change();
+      this.#database.run("commit");
+    } catch (error) {
+      this.#baseIndex = base;
+      if (this.#database.inTransaction) this.#database.run("rollback");
+      throw error;
+    }
   }
 
   checkpointIsDue(): boolean {

@@ -1,7 +1,7 @@
-import { decode } from "../lib/codec.ts";
+import { type Configuration, decodeConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
-import { index, isId, term, type NodeId } from "../lib/ids.ts";
-import type { Configuration, Entry, EntryKind } from "../raft/types.ts";
+import { index, term } from "../lib/ids.ts";
+import type { Entry, EntryKind } from "../raft/types.ts";
 
 /** How log.db holds entries: shared by the worker that writes and the reader in the calling thread. */
 
@@ -67,22 +67,6 @@ export function configurationOf(entry: Entry, path: string): Configuration {
   const value = decodeConfiguration(entry.data);
   if (value === undefined) throw corrupt(entry.index, path, "its configuration cannot be read");
   return value;
-}
-
-function decodeConfiguration(bytes: Uint8Array): Configuration | undefined {
-  let value: unknown;
-  try {
-    value = decode(bytes);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { voters, outgoing, learners } = value as { readonly [Field in keyof Configuration]?: unknown };
-  return isNodes(voters) && isNodes(outgoing) && isNodes(learners) ? { voters, outgoing, learners } : undefined;
-}
-
-function isNodes(value: unknown): value is readonly NodeId[] {
-  return Array.isArray(value) && value.every(isId);
 }
 
 /** An entry is not what was written: names it, and says what to do (D3). */

@@ -2,8 +2,8 @@ import { Database, type Statement } from "bun:sqlite";
 import { Fault } from "../lib/fault.ts";
 import { index, nodeId, term, type Index } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import { decode } from "../lib/codec.ts";
-import type { Configuration, Entry, HardState, LogReader, Restored, TermRun } from "../raft/types.ts";
+import { type Configuration, decodeConfiguration, emptyConfiguration } from "../lib/configuration.ts";
+import type { Entry, HardState, LogReader, Restored, TermRun } from "../raft/types.ts";
 import { configurationOf, corrupt, entryOf, type EntryRow } from "./log-format.ts";
 import { asFault } from "./sqlite-errors.ts";
 
@@ -60,7 +60,7 @@ export class LogDatabaseReader implements LogReader {
     return this.#try(() => {
       const meta = this.#database.query("select * from meta").get() as MetaRow;
       const hard = this.#database.query("select * from hard").get() as { term: number; vote: number; commit: number };
-      const bounds = this.#database.query(boundsText).get() as Bounds;
+      const bounds = this.#database.query(boundsText).get(meta.base_index) as Bounds;
       const hardState: HardState = { term: term(hard.term), vote: nodeId(hard.vote), commit: index(hard.commit) };
       if (bounds.first !== null && bounds.first !== meta.base_index + 1) this.#missing(meta.base_index + 1);
       const lastIndex = bounds.last ?? meta.base_index;
@@ -70,16 +70,21 @@ export class LogDatabaseReader implements LogReader {
         baseTerm: term(meta.base_term),
         lastIndex: index(lastIndex),
         termRuns: this.#termRuns(meta.base_index + 1, lastIndex),
-        baseConfiguration:
-          meta.base_configuration === null ? nobodyYet : (decode(meta.base_configuration) as Configuration),
-        configurations: this.#configurations(),
+        baseConfiguration: this.#baseConfiguration(meta),
+        configurations: this.#configurations(meta.base_index),
         window: this.#window(meta.base_index + 1, lastIndex),
+        repair: undefined,
       };
     });
   }
 
   close(): void {
     this.#database.close();
+  }
+
+  #baseConfiguration(meta: MetaRow): Configuration {
+    if (meta.base_configuration === null) return emptyConfiguration;
+    return decodeConfiguration(meta.base_configuration) ?? this.#missing(meta.base_index);
   }
 
   /** Each term's first entry, found by halving: terms never fall along the log. */
@@ -101,10 +106,10 @@ export class LogDatabaseReader implements LogReader {
     return runs;
   }
 
-  #configurations(): Restored["configurations"] {
+  #configurations(base: number): Restored["configurations"] {
     const rows = this.#database
-      .query("select * from entry indexed by entry_configuration where kind = 2 order by idx")
-      .all() as EntryRow[];
+      .query("select * from entry indexed by entry_configuration where kind = 2 and idx > ? order by idx")
+      .all(base) as EntryRow[];
     return rows.map((row) => {
       const entry = entryOf(row, this.#path);
       return { index: entry.index, configuration: configurationOf(entry, this.#path) };
@@ -155,10 +160,9 @@ const sizesAtOnce = 1024;
 /** Counted per entry of the window beside its data, so that millions of empty entries do not pass for nothing. */
 const entryOverheadBytes = 64;
 
-/** Two lookups at the ends; min and max in one select would read the whole table. */
-const boundsText = "select (select min(idx) from entry) as first, (select max(idx) from entry) as last";
-
-const nobodyYet: Configuration = { voters: [], outgoing: [], learners: [] };
+/** Two lookups at the ends; min and max in one select would read the whole table. Rows up to the base are compacted, if not deleted yet. */
+const boundsText =
+  "select (select min(idx) from entry where idx > ?1) as first, (select max(idx) from entry where idx > ?1) as last";
 
 interface MetaRow {
   readonly base_index: number;

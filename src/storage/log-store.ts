@@ -1,7 +1,7 @@
 import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import type { Index } from "../lib/ids.ts";
-import type { Append, Entry, Restored } from "../raft/types.ts";
+import type { Append, Entry, Restored, SnapshotMeta } from "../raft/types.ts";
 import type { PackedAppend } from "./log-database.ts";
 import { kindNumber } from "./log-format.ts";
 import { LogDatabaseReader } from "./log-reader.ts";
@@ -63,6 +63,7 @@ export class SqliteLogStore implements LogStore {
     assert(append.token > this.#lastToken, `append token ${append.token} after ${this.#lastToken}`);
     this.#lastToken = append.token;
     const packed = pack(append);
+    if (append.snapshot !== undefined) this.#lastIndex = append.snapshot.index;
     if (packed.terms.length > 0) {
       assert(
         packed.first >= 1 && packed.first <= this.#lastIndex + 1,
@@ -75,6 +76,12 @@ export class SqliteLogStore implements LogStore {
     this.#pendingBytes += bytes;
     const message: ToLogWorker = { kind: "append", append: packed };
     this.#worker?.postMessage(message, bytes > 0 ? [packed.data.buffer as ArrayBuffer] : []);
+  }
+
+  compact(base: SnapshotMeta): void {
+    assert(this.#phase === "open", "compaction of a log that is not open");
+    const message: ToLogWorker = { kind: "compact", base };
+    this.#worker?.postMessage(message);
   }
 
   pendingBytes(): number {
@@ -189,5 +196,6 @@ function pack(append: Append): PackedAppend {
     data.set(entry.data, at);
     at += entry.data.length;
   }
-  return { token: append.token, hardState: append.hardState, first, terms, kinds, lengths, data };
+  const { token, hardState, snapshot } = append;
+  return { token, hardState, snapshot, first, terms, kinds, lengths, data };
 }

@@ -1,4 +1,5 @@
 import { Fault } from "../lib/fault.ts";
+import type { SnapshotMeta } from "../raft/types.ts";
 import { LogDatabase, type PackedAppend } from "./log-database.ts";
 import { asFault } from "./sqlite-errors.ts";
 
@@ -10,6 +11,7 @@ import { asFault } from "./sqlite-errors.ts";
 export type ToLogWorker =
   | { readonly kind: "open"; readonly path: string }
   | { readonly kind: "append"; readonly append: PackedAppend }
+  | { readonly kind: "compact"; readonly base: SnapshotMeta }
   | { readonly kind: "close" };
 
 export type FromLogWorker =
@@ -26,6 +28,8 @@ const fullRetryMs = 500;
 let path = "";
 let database: LogDatabase | undefined;
 let inbox: PackedAppend[] = [];
+/** The newest base that is not written yet. Appends that came before it are written before it. */
+let base: SnapshotMeta | undefined;
 let scheduled = false;
 let closing = false;
 /** In a full-disk episode: it has been told once. */
@@ -41,6 +45,10 @@ self.onmessage = (event: MessageEvent<ToLogWorker>): void => {
       break;
     case "append":
       inbox.push(message.append);
+      schedule();
+      break;
+    case "compact":
+      base = message.base;
       schedule();
       break;
     case "close":
@@ -84,12 +92,26 @@ function drain(): void {
       return;
     }
     inbox = [];
-    full = false;
     post({ kind: "durable", token: last.token });
-    // After the news, so that nobody waits for it.
-    if (!checkpointed(database)) return;
   }
+  // After the news, so that nobody waits for it.
+  if (!tidied(database)) return;
+  full = false;
   if (closing) finish();
+  else if (database.trimIsDue && !full) schedule();
+}
+
+/** One step of what can wait: a new base, compacted rows, the WAL. */
+function tidied(database: LogDatabase): boolean {
+  try {
+    if (base !== undefined) database.compact(base);
+    else if (database.trimIsDue) database.trim();
+    base = undefined;
+  } catch (error) {
+    refused(error);
+    return false;
+  }
+  return checkpointed(database);
 }
 
 function checkpointed(database: LogDatabase): boolean {

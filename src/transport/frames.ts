@@ -1,5 +1,6 @@
 import { unreachable } from "../lib/assert.ts";
 import { decode, encode } from "../lib/codec.ts";
+import { decodeConfiguration, encodeConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, nodeId, term } from "../lib/ids.ts";
 import type { Entry, EntryKind, Message } from "../raft/types.ts";
@@ -20,6 +21,7 @@ const kinds = {
   "heartbeat-request": 8,
   "heartbeat-response": 9,
   "timeout-now": 10,
+  "snapshot-request": 11,
 } as const satisfies { readonly [Kind in Message["kind"]]: number };
 
 const kindOf: ReadonlyMap<number, Message["kind"]> = new Map(
@@ -48,13 +50,15 @@ function fields(message: Message): unknown[] {
     case "append-response":
       return [message.match];
     case "append-rejection":
-      return [message.rejected, message.hintIndex, message.hintTerm];
+      return [message.rejected, message.hintIndex, message.hintTerm, message.repairing];
     case "heartbeat-request":
       return [message.commit, message.round];
     case "heartbeat-response":
       return [message.round];
     case "timeout-now":
       return [];
+    case "snapshot-request":
+      return [message.snapshot.index, message.snapshot.term, encodeConfiguration(message.snapshot.configuration)];
     default:
       return unreachable(message, "message to send");
   }
@@ -116,6 +120,7 @@ function decodeMessage(value: unknown): Message {
         rejected: index(whole(rest[0])),
         hintIndex: index(whole(rest[1])),
         hintTerm: term(whole(rest[2])),
+        repairing: rest[3] === true,
       };
     case "heartbeat-request":
       return { kind, ...envelope, commit: index(whole(rest[0])), round: whole(rest[1]) };
@@ -123,6 +128,15 @@ function decodeMessage(value: unknown): Message {
       return { kind, ...envelope, round: whole(rest[0]) };
     case "timeout-now":
       return { kind, ...envelope };
+    case "snapshot-request": {
+      const configuration = decodeConfiguration(binary(rest[2]));
+      if (configuration === undefined) throw malformed("configuration");
+      return {
+        kind,
+        ...envelope,
+        snapshot: { index: index(whole(rest[0])), term: term(whole(rest[1])), configuration },
+      };
+    }
     default:
       return unreachable(kind, "kind of message");
   }

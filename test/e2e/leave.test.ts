@@ -75,3 +75,26 @@ test("all nodes come back at once, each at other addresses, and find each other 
   const id = await submit(mesh.nodes[1]!, { run: "true", each_node: true });
   expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
 }, 60_000);
+
+test("a dead voter gives its place to a learner, in one change, and comes back as a learner itself", async () => {
+  await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });
+  const leader = await mesh.leader({ voters: 3 });
+  const voters = async (): Promise<number[]> =>
+    ((await leader.api("GET", "/v1/cluster")).body as { voters: number[] }).voters;
+  const before = await voters();
+  const dead = mesh.nodes.find((node) => node !== leader && before.includes(node.ready.node))!;
+  const spare = mesh.nodes.find((node) => !before.includes(node.ready.node))!;
+  await dead.kill();
+  await until(
+    async () => ((await voters()).includes(spare.ready.node) ? true : undefined),
+    30_000,
+    () => "the learner does not become a voter",
+  );
+  expect((await voters()).toSorted()).toEqual(
+    [...before.filter((node) => node !== dead.ready.node), spare.ready.node].toSorted(),
+  );
+  await dead.start();
+  const id = await submit(dead, { run: "true", each_node: true });
+  expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 4 });
+  expect(await voters()).not.toContain(dead.ready.node);
+}, 90_000);

@@ -38,6 +38,7 @@ function rig() {
       messages: [],
       messagesAfterAppend: [],
       committed: [],
+      snapshotsWanted: [],
       reads: [],
       leadership: undefined,
       configuration: undefined,
@@ -56,7 +57,7 @@ afterEach(() => {
 const envelope = { from: nodeId(1), to: nodeId(2), term: term(3) };
 const vote: Message = { ...envelope, kind: "vote-response", granted: true };
 const heartbeat: Message = { ...envelope, kind: "heartbeat-response", round: 1 };
-const append = (token: number): Append => ({ token, hardState: undefined, entries: [] });
+const append = (token: number): Append => ({ token, hardState: undefined, snapshot: undefined, entries: [] });
 const entry: Entry = { index: index(7), term: term(3), kind: "noop", data: new Uint8Array(0) };
 
 describe("the loop around consensus", () => {

@@ -24,7 +24,7 @@ function rig() {
       proposed.push({ name, input, settle: resolve });
       return promise as never;
     },
-    configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [] }),
+    configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
     proposeConfiguration: () => {},
     lag: () => 0,
     lastIndex: () => 0,

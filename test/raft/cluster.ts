@@ -1,5 +1,5 @@
 import { assert } from "../../src/lib/assert.ts";
-import { index, nobody, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
+import { index, type Index, nobody, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
 import { seededRandom } from "../../src/lib/prng.ts";
 import { bootstrap, encodeConfiguration } from "../../src/raft/configuration.ts";
 import { Raft } from "../../src/raft/raft.ts";
@@ -12,6 +12,7 @@ import type {
   Proposed,
   RaftOptions,
   ReadReady,
+  SnapshotMeta,
 } from "../../src/raft/types.ts";
 import { ModelStore } from "./model-store.ts";
 import { Referee } from "./referee.ts";
@@ -54,7 +55,12 @@ export class Member {
 
   /** The term of an entry in the log as the machine has it: what is durable, with the pending appends on top. */
   termAt(at: number): number | undefined {
-    return this.#logical(at)?.term;
+    for (let place = this.store.pending.length - 1; place >= 0; place--) {
+      const { snapshot, entries } = this.store.pending[place]!;
+      if (entries.length > 0 && at >= entries[0]!.index) return entries[at - entries[0]!.index]?.term;
+      if (snapshot !== undefined) return at === snapshot.index ? snapshot.term : undefined;
+    }
+    return this.store.termAt(at);
   }
 
   entryAt(at: number): Entry {
@@ -65,12 +71,11 @@ export class Member {
 
   #logical(at: number): Entry | undefined {
     for (let place = this.store.pending.length - 1; place >= 0; place--) {
-      const { entries } = this.store.pending[place]!;
-      if (entries.length === 0) continue;
-      const first = entries[0]!.index;
-      if (at >= first) return entries[at - first];
+      const { entries, snapshot } = this.store.pending[place]!;
+      if (entries.length > 0 && at >= entries[0]!.index) return entries[at - entries[0]!.index];
+      if (snapshot !== undefined) return undefined;
     }
-    return this.store.entriesDurable[at - 1];
+    return this.store.entryAt(at);
   }
 
   /** The data of applied commands, as text. */
@@ -89,6 +94,7 @@ export type Filter = (message: Message) => boolean;
 export class Cluster {
   readonly members: Member[] = [];
   readonly referee = new Referee();
+  snapshotsInstalled = 0;
   readonly overrides: Partial<RaftOptions>;
   network: Message[] = [];
   /** Every message that left a node, for tests that look at traffic. */
@@ -133,14 +139,14 @@ export class Cluster {
   addWithLog(id: NodeId, voters: readonly NodeId[], terms: readonly number[]): Member {
     const member = new Member(id);
     this.members.push(member);
-    const configuration = encodeConfiguration({ voters, outgoing: [], learners: [] });
+    const configuration = encodeConfiguration({ voters, outgoing: [], learners: [], learnersNext: [] });
     const entries = terms.map((entryTerm, at): Entry => {
       const kind = at === 0 ? "configuration" : "command";
       const data = at === 0 ? configuration : Buffer.from(`${at + 1}/${entryTerm}`);
       return { index: index(at + 1), term: term(entryTerm), kind, data };
     });
     const hardState = { term: term(terms.at(-1) ?? 0), vote: nobody, commit: index(0) };
-    const append: Append = { token: 1, hardState, entries };
+    const append: Append = { token: 1, hardState, snapshot: undefined, entries };
     member.store.append(append);
     this.referee.onAppend(member, append);
     member.store.sync();
@@ -177,6 +183,9 @@ export class Cluster {
   }
 
   restart(member: Member): void {
+    // A state ahead of its log, or of another history than it: a snapshot was installed and the log not told. The state is trusted.
+    const meta = this.referee.metaAt(member.applied);
+    if (member.applied > 0 && member.store.termAt(member.applied) !== meta.term) member.store.reset(meta);
     member.raft = new Raft(this.#options(member), member.store.restored(), member.store);
     member.alive = true;
     this.referee.onRestart(member);
@@ -230,6 +239,7 @@ export class Cluster {
     const ready = member.raft.drain();
     if (ready.append !== undefined) {
       assert(ready.append.token > member.handed, "tokens grow");
+      if (ready.append.snapshot !== undefined) this.#install(member, ready.append.snapshot);
       member.handed = ready.append.token;
       this.referee.onAppend(member, ready.append);
       member.store.append(ready.append);
@@ -248,7 +258,36 @@ export class Cluster {
     }
     if (ready.committed.length > 0) member.raft.applied(index(member.applied));
     member.reads.push(...ready.reads);
+    for (const to of ready.snapshotsWanted) {
+      const envelope = { from: member.id, to, term: member.raft.term };
+      this.network.push({ kind: "snapshot-request", ...envelope, snapshot: this.referee.metaAt(member.applied) });
+    }
     return true;
+  }
+
+  /** The state of the snapshot takes the place of the member's own, durably, before the log is told. */
+  #install(member: Member, { index: at }: SnapshotMeta): void {
+    assert(at > member.applied, "a state never goes back");
+    this.snapshotsInstalled++;
+    member.applied = member.appliedDurable = at;
+    member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, at));
+  }
+
+  /** Forgets what that node has applied durably, up to `upTo`. */
+  compact(id: number, upTo = this.get(id).appliedDurable): void {
+    const member = this.get(id);
+    const meta = member.raft.compact(index(upTo));
+    if (meta !== undefined) member.store.compact(meta);
+  }
+
+  /** The message does not arrive; who streams a snapshot notices. */
+  lose(message: Message): void {
+    if (message.kind === "snapshot-request") this.#snapshotEnded(message, undefined);
+  }
+
+  #snapshotEnded(message: Message, sent: Index | undefined): void {
+    const sender = this.members.find((other) => other.id === message.from);
+    if (sender?.alive === true) sender.raft.snapshotEnded(message.to, sent);
   }
 
   #leave(member: Member, message: Message): void {
@@ -273,8 +312,9 @@ export class Cluster {
 
   deliver(message: Message): void {
     const member = this.members.find((other) => other.id === message.to);
-    if (member === undefined || !member.alive || this.isLost(message)) return;
+    if (member === undefined || !member.alive || this.isLost(message)) return this.lose(message);
     member.raft.step(message);
+    if (message.kind === "snapshot-request") this.#snapshotEnded(message, message.snapshot.index);
     this.#watch(member);
   }
 
@@ -360,6 +400,16 @@ export class Cluster {
     const leader = this.leader();
     assert(leader !== undefined, "no leader");
     const proposed = leader.raft.proposeConfiguration({ kind, node: nodeId(node) }, leader.raft.configuration);
+    this.settle();
+    return proposed;
+  }
+
+  /** Proposes other members at the leader, in one change, and carries everything out, leaving a joint configuration included. */
+  replace(voters: readonly number[], learners: readonly number[] = []): Proposed {
+    const leader = this.leader();
+    assert(leader !== undefined, "no leader");
+    const change = { kind: "replace", voters: voters.map(nodeId), learners: learners.map(nodeId) } as const;
+    const proposed = leader.raft.proposeConfiguration(change, leader.raft.configuration);
     this.settle();
     return proposed;
   }

@@ -265,7 +265,7 @@ test("memory stays bounded while apply is behind: what is committed and durable 
   run();
   const envelope = { from: nodeId(2), to: self, term: raft.term };
   const rejection = { rejected: raft.lastIndex, hintIndex: index(0), hintTerm: term(0) };
-  raft.step({ kind: "append-rejection", ...envelope, ...rejection });
+  raft.step({ kind: "append-rejection", ...envelope, ...rejection, repairing: false });
   run();
   expect(reads).toBeGreaterThan(0);
 });

@@ -1,13 +1,25 @@
 import { assert } from "../../src/lib/assert.ts";
 import { index, nobody, term } from "../../src/lib/ids.ts";
 import { emptyConfiguration, decodeConfiguration } from "../../src/raft/configuration.ts";
-import type { Append, Configuration, Entry, HardState, LogReader, Restored, TermRun } from "../../src/raft/types.ts";
+import type {
+  Append,
+  Configuration,
+  Entry,
+  HardState,
+  LogReader,
+  Restored,
+  SnapshotMeta,
+  TermRun,
+} from "../../src/raft/types.ts";
 
 /** A disk with a cache: appends are pending until synced; a crash keeps any number of the oldest pending ones. */
 export class ModelStore implements LogReader {
   hardState: HardState = { term: term(0), vote: nobody, commit: index(0) };
+  /** The entry before the first one kept. */
+  base: SnapshotMeta = { index: index(0), term: term(0), configuration: emptyConfiguration };
   entriesDurable: Entry[] = [];
   pending: Append[] = [];
+  repair: Restored["repair"];
   /** The newest entries given back to a restarted machine; few, so that the reader is used. */
   windowEntries = 3;
   /** How often stored entries were replaced by others. */
@@ -15,6 +27,19 @@ export class ModelStore implements LogReader {
 
   append(append: Append): void {
     this.pending.push(append);
+  }
+
+  get lastIndex(): number {
+    return this.base.index + this.entriesDurable.length;
+  }
+
+  /** Undefined before the base and after the end. */
+  termAt(at: number): number | undefined {
+    return at === this.base.index ? this.base.term : this.entryAt(at)?.term;
+  }
+
+  entryAt(at: number): Entry | undefined {
+    return this.entriesDurable[at - this.base.index - 1];
   }
 
   /** Makes the oldest `count` pending appends durable; gives the newest token of them. */
@@ -34,29 +59,56 @@ export class ModelStore implements LogReader {
   }
 
   #write(append: Append): void {
-    const { hardState, entries } = append;
+    const { hardState, entries, snapshot } = append;
     if (hardState !== undefined) {
       assert(hardState.term >= this.hardState.term, "stored terms never fall");
       const revote = hardState.term === this.hardState.term && this.hardState.vote !== nobody;
       assert(!revote || hardState.vote === this.hardState.vote, "a stored vote never changes within a term");
       this.hardState = hardState;
     }
-    if (entries.length === 0) return;
-    const first = entries[0]!.index;
-    assert(first <= this.entriesDurable.length + 1, "no gap in the stored log");
-    if (first <= this.entriesDurable.length) this.overwrites++;
-    this.entriesDurable.length = first - 1;
-    this.entriesDurable.push(...entries);
+    if (snapshot !== undefined) this.reset(snapshot);
+    if (entries.length > 0) {
+      const first = entries[0]!.index;
+      assert(first > this.base.index && first <= this.lastIndex + 1, "no gap in the stored log");
+      if (first <= this.lastIndex) this.overwrites++;
+      this.entriesDurable.length = first - 1 - this.base.index;
+      this.entriesDurable.push(...entries);
+    }
+    const { repair } = this;
+    const isPast =
+      repair !== undefined && (this.lastIndex >= repair.until || this.termAt(this.lastIndex)! > repair.term);
+    if (isPast) this.repair = undefined;
   }
 
+  /** The log is empty after this base. */
+  reset(base: SnapshotMeta): void {
+    assert(base.index >= this.base.index, "a base never goes back");
+    this.base = base;
+    this.entriesDurable = [];
+  }
+
+  compact(base: SnapshotMeta): void {
+    this.entriesDurable = this.entriesDurable.slice(base.index - this.base.index);
+    this.base = base;
+  }
+
+  /** Bytes of this entry are lost on disk: it and what follows cannot be used, and what was promised is remembered (D3). */
+  damage(at: number): void {
+    const until = index(Math.max(this.lastIndex, this.repair?.until ?? 0));
+    this.repair = { until, term: this.hardState.term };
+    this.entriesDurable.length = at - 1 - this.base.index;
+  }
+
+  /** That entry, or what it led to in a state that is in its place. */
   holds(at: number, entryTerm: number): boolean {
-    return this.entriesDurable[at - 1]?.term === entryTerm;
+    return at <= this.base.index || this.termAt(at) === entryTerm;
   }
 
   entries(from: number, to: number, maxBytes: number): readonly Entry[] {
+    assert(from > this.base.index, "nothing is read that was compacted");
     const found: Entry[] = [];
     let bytes = 0;
-    for (const entry of this.entriesDurable.slice(from - 1, to - 1)) {
+    for (const entry of this.entriesDurable.slice(from - this.base.index - 1, to - this.base.index - 1)) {
       bytes += entry.data.length;
       if (found.length > 0 && bytes > maxBytes) break;
       found.push(entry);
@@ -75,13 +127,14 @@ export class ModelStore implements LogReader {
     }
     return {
       hardState: this.hardState,
-      baseIndex: index(0),
-      baseTerm: term(0),
-      lastIndex: index(this.entriesDurable.length),
+      baseIndex: this.base.index,
+      baseTerm: this.base.term,
+      lastIndex: index(this.lastIndex),
       termRuns,
-      baseConfiguration: emptyConfiguration,
+      baseConfiguration: this.base.configuration,
       configurations,
-      window: this.entriesDurable.slice(-this.windowEntries),
+      window: this.windowEntries === 0 ? [] : this.entriesDurable.slice(-this.windowEntries),
+      repair: this.repair,
     };
   }
 }

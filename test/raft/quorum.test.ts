@@ -32,7 +32,7 @@ test("what a quorum has reached, plain and joint, is what the definition says", 
       const at = (node: NodeId): number => values[node] ?? 0;
       const source = { reached: at };
       expect(majorityReached(voters, source)).toBe(naiveMajority(voters, at));
-      const joint = quorumReached({ voters, outgoing, learners: [] }, source);
+      const joint = quorumReached({ voters, outgoing, learners: [], learnersNext: [] }, source);
       expect(joint).toBe(Math.min(naiveMajority(voters, at), naiveMajority(outgoing, at)));
     }),
   );
@@ -44,13 +44,13 @@ test("a vote is won when it cannot be lost any more, lost when it cannot be won,
       const map = new Map(Object.entries(given).map(([node, vote]) => [nodeId(Number(node)), vote]));
       const halves = [naiveVote(voters, given), naiveVote(outgoing, given)];
       const expected = halves.includes("lost") ? "lost" : halves.includes("pending") ? "pending" : "won";
-      expect(quorumVote({ voters, outgoing, learners: [] }, map, new Set())).toBe(expected);
+      expect(quorumVote({ voters, outgoing, learners: [], learnersNext: [] }, map, new Set())).toBe(expected);
     }),
   );
 });
 
 test("nothing is expected of absent voters, but a vote that they gave counts", () => {
-  const configuration = { voters: [1, 2, 3].map(nodeId), outgoing: [], learners: [] };
+  const configuration = { voters: [1, 2, 3].map(nodeId), outgoing: [], learners: [], learnersNext: [] };
   const [one, two, three] = configuration.voters as [NodeId, NodeId, NodeId];
   const split = new Map([
     [one, true],

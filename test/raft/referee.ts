@@ -1,7 +1,9 @@
 import { assert } from "../../src/lib/assert.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
-import { majorityReached } from "../../src/raft/quorum.ts";
-import type { Append, Entry, Message } from "../../src/raft/types.ts";
+import { index, term } from "../../src/lib/ids.ts";
+import { decodeConfiguration, emptyConfiguration } from "../../src/raft/configuration.ts";
+import { quorumReached } from "../../src/raft/quorum.ts";
+import type { Append, Entry, Message, SnapshotMeta } from "../../src/raft/types.ts";
 import type { Member } from "./cluster.ts";
 
 /**
@@ -14,6 +16,8 @@ export class Referee {
   readonly #entries = new Map<string, { readonly data: string; readonly previousTerm: number }>();
   /** Terms of the committed entries, by index - 1, and in which term of its leader each was known to be committed first. */
   readonly #committed: { readonly term: number; readonly inTerm: number; readonly data: string }[] = [];
+  /** The committed entries themselves, index 1 first. */
+  readonly committedEntries: Entry[] = [];
   readonly #votes = new Map<string, NodeId>();
   readonly #seen = new Map<NodeId, { commit: number; term: number; leading: number }>();
 
@@ -21,10 +25,24 @@ export class Referee {
     return this.#committed.length;
   }
 
+  /** What a state that has applied everything up to `at` knows of itself. */
+  metaAt(at: number): SnapshotMeta {
+    const known = this.committedEntries.slice(0, at);
+    const changes = known.filter((entry) => entry.kind === "configuration");
+    const newest = changes.at(-1);
+    return {
+      index: index(at),
+      term: term(known.at(-1)?.term ?? 0),
+      configuration: newest === undefined ? emptyConfiguration : decodeConfiguration(newest.data)!,
+    };
+  }
+
   /** Log matching, by induction: equal (index, term) means equal data and an equal entry before. */
   onAppend(member: Member, append: Append): void {
     const first = append.entries[0]?.index ?? 0;
-    let previousTerm: number = first <= 1 ? 0 : member.entryAt(first - 1).term;
+    const { snapshot } = append;
+    const before = snapshot?.index === first - 1 ? snapshot.term : member.termAt(first - 1);
+    let previousTerm: number = first <= 1 ? 0 : before!;
     for (const entry of append.entries) {
       const known = this.#entries.get(`${entry.index}/${entry.term}`);
       const data = describe(entry);
@@ -47,10 +65,7 @@ export class Referee {
     );
     if (message.kind === "append-response") {
       // A later leader may have replaced the entries since: then the term has moved on.
-      assert(
-        store.entriesDurable.length >= message.match || member.raft.term > message.term,
-        "acknowledged what is not durable",
-      );
+      assert(store.lastIndex >= message.match || member.raft.term > message.term, "acknowledged what is not durable");
     }
     if (message.kind === "vote-response" && message.granted) {
       const { hardState } = store;
@@ -106,7 +121,7 @@ export class Referee {
   #checkCompleteness(member: Member): void {
     for (let at = 1; at <= this.#committed.length; at++) {
       const { term, inTerm } = this.#committed[at - 1]!;
-      if (inTerm < member.raft.term)
+      if (inTerm < member.raft.term && at >= member.raft.baseIndex)
         assert(member.termAt(at) === term, `leader ${member.id} lacks committed entry ${at}`);
     }
   }
@@ -115,15 +130,20 @@ export class Referee {
   #onCommit(member: Member, members: readonly Member[]): void {
     for (let at = this.#committed.length + 1; at <= member.raft.commit; at++) {
       const entry = member.entryAt(at);
+      this.committedEntries.push(entry);
       this.#committed.push({ term: entry.term, inTerm: member.raft.term, data: describe(entry) });
     }
     const last = this.#committed.length;
-    const { voters } = member.raft.configuration;
     const holds = (node: NodeId): number => {
       const store = members.find((other) => other.id === node)?.store;
+      // Acknowledged, and damaged since: it was there.
+      if (store?.repair !== undefined && last <= store.repair.until) return 1;
       return store?.holds(last, this.#committed[last - 1]!.term) === true ? 1 : 0;
     };
-    assert(majorityReached(voters, { reached: holds }) === 1, `entry ${last} is committed without a durable quorum`);
+    assert(
+      quorumReached(member.raft.configuration, { reached: holds }) >= 1,
+      `entry ${last} is committed without a durable quorum`,
+    );
   }
 
   /** A restarted node may know less as committed; what it applied durably it still knows. */

@@ -1,7 +1,9 @@
 import { assert } from "../../src/lib/assert.ts";
-import { index, nodeId } from "../../src/lib/ids.ts";
+import { index, nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
 import type { ConfigurationChange, Message } from "../../src/raft/types.ts";
+import { decodeConfiguration, isJoint } from "../../src/raft/configuration.ts";
+import { quorumReached } from "../../src/raft/quorum.ts";
 import { Cluster, type Member } from "./cluster.ts";
 
 /** What one run met, so that a test can tell that the rare paths were really walked. */
@@ -13,6 +15,13 @@ export interface Coverage {
   transfers: number;
   committed: number;
   overwrites: number;
+  compactions: number;
+  snapshots: number;
+  joint: number;
+  left: number;
+  repairs: number;
+  /** Runs that could not go on without a person, since a quorum needed a damaged node. */
+  excused: number;
 }
 
 /** How likely each fault is in this run; drawn per seed, so that runs differ in kind. */
@@ -23,6 +32,8 @@ interface Faults {
   readonly crash: number;
   readonly partition: number;
   readonly slowDisk: number;
+  readonly compact: number;
+  readonly damage: number;
 }
 
 /**
@@ -39,6 +50,12 @@ export class Simulation {
     transfers: 0,
     committed: 0,
     overwrites: 0,
+    compactions: 0,
+    snapshots: 0,
+    joint: 0,
+    left: 0,
+    repairs: 0,
+    excused: 0,
   };
   readonly #cluster: Cluster;
   readonly #random: Random;
@@ -57,6 +74,8 @@ export class Simulation {
       crash: random() < 0.2 ? 0 : random() * 0.004,
       partition: random() < 0.3 ? 0 : random() * 0.004,
       slowDisk: random() * 0.8,
+      compact: random() < 0.3 ? 0 : random() * 0.02,
+      damage: random() < 0.5 ? 0 : 0.3,
     };
     this.#cluster = Cluster.bootstrapped(
       {
@@ -77,11 +96,21 @@ export class Simulation {
     this.#cluster.raft(1).campaign();
     for (let step = 0; step < steps; step++) {
       this.#step();
-      if (this.#cluster.network.length > 400) this.#cluster.network.splice(0, 200);
+      if (this.#cluster.network.length > 400)
+        for (const message of this.#cluster.network.splice(0, 200)) this.#cluster.lose(message);
     }
     this.#heal();
     this.coverage.committed = this.#cluster.referee.committedLength;
+    this.coverage.snapshots = this.#cluster.snapshotsInstalled;
     for (const member of this.#cluster.members) this.coverage.overwrites += member.store.overwrites;
+    const changes = this.#cluster.referee.committedEntries.filter((entry) => entry.kind === "configuration");
+    const joint = changes.map((entry) => isJoint(decodeConfiguration(entry.data)!));
+    this.coverage.joint = joint.filter(Boolean).length;
+    for (const [at, is] of joint.entries()) {
+      if (joint[at - 1] !== true) continue;
+      assert(!is, "a joint configuration is followed by the one that leaves it");
+      this.coverage.left++;
+    }
   }
 
   #chance(probability: number): boolean {
@@ -107,7 +136,15 @@ export class Simulation {
     // One drain is not always followed by the next, and the disk takes its time.
     if (this.#chance(0.9)) this.#drain(member);
     if (!this.#chance(slowDisk)) this.#cluster.sync(member, randomInteger(this.#random, 1, 3));
+    if (this.#chance(this.#faults.compact)) this.#compact(member);
     if (this.#chance(0.01)) member.appliedDurable = randomInteger(this.#random, member.appliedDurable, member.applied);
+  }
+
+  #compact(member: Member): void {
+    const base = member.raft.baseIndex;
+    if (member.appliedDurable <= base) return;
+    this.#cluster.compact(member.id, randomInteger(this.#random, base + 1, member.appliedDurable));
+    this.coverage.compactions++;
   }
 
   #drain(member: Member): void {
@@ -125,7 +162,7 @@ export class Simulation {
     const at = this.#chance(this.#faults.reorder) ? Math.floor(this.#random() * network.length) : 0;
     const [message] = network.splice(at, 1) as [Message];
     if (this.#chance(this.#faults.duplicate)) network.push(message);
-    if (this.#chance(this.#faults.loss)) return;
+    if (this.#chance(this.#faults.loss)) return this.#cluster.lose(message);
     this.#cluster.deliver(message);
     const target = this.#cluster.get(message.to);
     if (this.#chance(0.9)) this.#drain(target);
@@ -166,14 +203,40 @@ export class Simulation {
     const up = learners.includes(id) ? "promote" : "add-learner";
     const down = voters.includes(id) && this.#chance(0.5) ? "demote" : "remove";
     const shrink = voters.includes(id) ? this.#chance(0.3) : this.#chance(0.1);
-    const change: ConfigurationChange = { kind: shrink ? down : up, node: id };
+    const change: ConfigurationChange = this.#chance(0.3)
+      ? this.#replacement()
+      : { kind: shrink ? down : up, node: id };
     if (raft.proposeConfiguration(change, raft.configuration).ok) this.coverage.changes++;
+  }
+
+  /** Any members in any roles. */
+  #replacement(): ConfigurationChange {
+    const roles = this.#cluster.members.map(({ id }) => ({ id, draw: this.#random() }));
+    const voters = roles.filter(({ draw }) => draw < 0.6).map(({ id }) => id);
+    const learners = roles.filter(({ draw }) => draw >= 0.6 && draw < 0.9).map(({ id }) => id);
+    return { kind: "replace", voters, learners };
+  }
+
+  /**
+   * A bit flips in the log of a node that is down. One node at a time, of at least three voters: what was committed has a good copy
+   * among those who can still elect somebody.
+   */
+  #damage(member: Member): void {
+    const { store } = member;
+    const first = Math.max(store.base.index, member.applied) + 1;
+    const others = this.#cluster.members.filter((other) => other.store.repair !== undefined && other !== member);
+    const known = this.#cluster.leader()?.raft.configuration;
+    if (known === undefined || known.voters.length < 3 || isJoint(known) || others.length > 0) return;
+    if (store.lastIndex < first) return;
+    store.damage(randomInteger(this.#random, first, store.lastIndex));
+    this.coverage.repairs++;
   }
 
   #crash(member: Member): void {
     if (!member.alive) return;
     this.coverage.crashes++;
     this.#cluster.crash(member.id, randomInteger(this.#random, 0, member.store.pending.length));
+    if (this.#chance(this.#faults.damage)) this.#damage(member);
     if (this.#chance(0.5)) this.#cluster.noticeClosed(member.id);
   }
 
@@ -198,12 +261,23 @@ export class Simulation {
     }
   }
 
+  /** Nobody can win without the vote of a node that may have lost what nobody else has: then people must decide (D3). */
+  #mayLackLeader(): boolean {
+    const whole = (node: NodeId): number => (this.#cluster.get(node).raft.isRepairing ? 0 : 1);
+    return this.#cluster.members.every(({ raft }) => quorumReached(raft.configuration, { reached: whole }) === 0);
+  }
+
   /** Everything works again: within a few timeouts there is a leader that commits, and every member has it all. */
   #heal(): void {
     const cluster = this.#cluster;
     cluster.heal();
     for (const member of cluster.members) if (!member.alive) this.#restart(member);
-    cluster.tickUntil("a leader after healing", () => cluster.leader() !== undefined, 400);
+    try {
+      cluster.tickUntil("a leader after healing", () => cluster.leader() !== undefined, 400);
+    } catch (error) {
+      if (this.#mayLackLeader()) return void this.coverage.excused++;
+      throw error;
+    }
     let done = 0;
     cluster.tickUntil(
       "a commit after healing",

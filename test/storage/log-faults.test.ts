@@ -7,7 +7,16 @@ import { Directory } from "./support.ts";
 
 function packed(token: number, bytes = 10): PackedAppend {
   const data = new Uint8Array(bytes);
-  return { token, hardState: undefined, first: token, terms: [1], kinds: [1], lengths: [bytes], data };
+  return {
+    token,
+    hardState: undefined,
+    snapshot: undefined,
+    first: token,
+    terms: [1],
+    kinds: [1],
+    lengths: [bytes],
+    data,
+  };
 }
 
 /** The log's worker on a disk that fails once, at one statement; what it says, in order. */

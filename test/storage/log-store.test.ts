@@ -24,16 +24,17 @@ test("an empty log is restored as nothing", async () => {
     baseTerm: term(0),
     lastIndex: index(0),
     termRuns: [],
-    baseConfiguration: { voters: [], outgoing: [], learners: [] },
+    baseConfiguration: { voters: [], outgoing: [], learners: [], learnersNext: [] },
     configurations: [],
     window: [],
+    repair: undefined,
   });
 });
 
 test("entries, hard state, term runs and configurations come back after reopening", async () => {
   using directory = new Directory();
-  const first = { voters: [nodeId(1)], outgoing: [], learners: [] };
-  const second = { voters: [nodeId(1)], outgoing: [], learners: [nodeId(2)] };
+  const first = { voters: [nodeId(1)], outgoing: [], learners: [], learnersNext: [] };
+  const second = { voters: [nodeId(1)], outgoing: [], learners: [nodeId(2)], learnersNext: [] };
   {
     await using log = new Log(directory.file("log.db"));
     await log.store.open();

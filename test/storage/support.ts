@@ -73,7 +73,7 @@ export class Log {
   }
 
   append(entries: readonly Entry[], hard?: HardState): number {
-    const append: Append = { token: ++this.#token, hardState: hard, entries };
+    const append: Append = { token: ++this.#token, hardState: hard, snapshot: undefined, entries };
     this.store.append(append);
     return append.token;
   }

@@ -51,7 +51,14 @@ test("messages of every kind arrive as they were sent, in order", async () => {
       commit: index(3),
       entries: [{ index: index(5), term: term(3), kind: "command", data: new Uint8Array([1, 2, 3]) }],
     },
-    { kind: "append-rejection", ...envelope, rejected: index(4), hintIndex: index(2), hintTerm: term(1) },
+    {
+      kind: "append-rejection",
+      ...envelope,
+      rejected: index(4),
+      hintIndex: index(2),
+      hintTerm: term(1),
+      repairing: false,
+    },
     { kind: "timeout-now", ...envelope },
   ];
   for (const message of sent) one.peers.send(message);
