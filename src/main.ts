@@ -10,6 +10,7 @@ import { formatHostPort, type HostPort } from "./lib/host-port.ts";
 import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
 import type { Booted } from "./node/boot-options.ts";
+import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
@@ -36,6 +37,8 @@ async function main(argv: readonly string[]): Promise<number> {
 
 /** Runs a node in the foreground until a signal, a fault or its own leaving ends it. Gives the exit code. */
 async function up(options: UpOptions, io: CliIo): Promise<number> {
+  const level = understoodLevel(process.env);
+  if (!level.ok) throw new CliError(exit.usage, level.why.message);
   const end = Promise.withResolvers<number>();
   const log = (level: "info" | "warn" | "error", message: string): void => {
     io.stderr.write(`${new Date().toISOString()} ${level} ${message}\n`);
@@ -44,6 +47,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   onUnhandled(log);
   const booting = boot({
     ...options,
+    level: level.value,
     labels: options.learner ? { ...options.labels, [learnerLabel]: "true" } : options.labels,
     api: options.api?.[0],
     version,

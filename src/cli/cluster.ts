@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { formatDuration } from "../lib/units.ts";
 import type { ClusterView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
+import { addClusterChanges, levelText } from "./cluster-change.ts";
 import { CliError, exit } from "./exit.ts";
 import { printNodes } from "./nodes.ts";
 import type { Output } from "./output.ts";
@@ -10,14 +11,17 @@ import { durationFlag } from "./wait.ts";
 const tokenTtlMs = 24 * 3_600_000;
 const tokenUses = 10;
 
-/** `skein cluster status|token` */
+/** `skein cluster status|token`, and what cluster-change.ts adds. */
 export function addCluster(program: Command, cli: Cli): void {
-  const cluster = program.command("cluster").description("the cluster as a whole: its state, and tokens to join it");
+  const cluster = program
+    .command("cluster")
+    .description("the cluster as a whole: its state, its settings, its leader, and tokens to join it");
   cli.verb(cluster.command("status").description("show leader, voters and nodes"), async (session) => {
     const view = await session.client.cluster();
     session.output.result({ value: view, ids: [view.cluster], table: (out) => printCluster(out, view) });
     return exit.done;
   });
+  addClusterChanges(cluster, cli);
   const token = cluster
     .command("token")
     .description("make a token that lets hosts join; it is shown once")
@@ -58,7 +62,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ["term", String(view.term)],
     ["index", `${view.index} committed, ${view.applied} applied here`],
     ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],
-    ["level", String(view.level)],
+    ["level", levelText(view)],
   ]);
   out.line("");
   printNodes(out, view.nodes);

@@ -2,13 +2,14 @@ import type { Command } from "commander";
 import type { NodeView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit } from "./exit.ts";
+import { addNodeChanges } from "./nodes-change.ts";
 import type { Output } from "./output.ts";
 import { stateColour } from "./text.ts";
 import { instantText, labelsText } from "./views.ts";
 
-/** `skein nodes ls|show|drain|undrain|rm` */
+/** `skein nodes ls|show|drain|undrain|rm`, and what nodes-change.ts adds. */
 export function addNodes(program: Command, cli: Cli): void {
-  const nodes = program.command("nodes").description("list, show, drain and remove nodes");
+  const nodes = program.command("nodes").description("list, show, drain, label, promote, demote and remove nodes");
   cli.verb(nodes.command("ls").description("list the nodes"), async (session) => {
     const all = await session.client.nodes();
     session.output.result({
@@ -44,6 +45,7 @@ export function addNodes(program: Command, cli: Cli): void {
     done: "is removed",
     change: (session, node) => session.client.call("node.remove", { node }),
   });
+  addNodeChanges(nodes, cli);
 }
 
 interface NodeChange {
@@ -100,6 +102,7 @@ function printNode(out: Output, node: NodeView): void {
     ["node", String(node.id), "bold"],
     ["name", node.name],
     ["role", node.leader ? "leader" : node.role],
+    ["wish", node.wish === null ? undefined : `to be a ${node.wish}`],
     ["state", node.state, stateColour(node.state)],
     ["api", node.api],
     ["peer", node.peer],

@@ -215,6 +215,18 @@ export class SkeinClient {
     await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/cancel`, body: "{}", repeat: "freely" });
   }
 
+  /** Hands the leadership over, to this node or the closest voter; gives who leads. */
+  async transfer(to: string | undefined): Promise<{ readonly from: number; readonly leader: number }> {
+    const { value } = await this.#transport.json<{ from: number; leader: number }>({
+      method: "POST",
+      path: "/v1/cluster/transfer",
+      body: JSON.stringify({ to }),
+      repeat: "unless-sent",
+      timeoutMs: 20_000,
+    });
+    return value;
+  }
+
   /** One page of tokens, by id, without their secrets. */
   tokens(query: TokenQuery = {}): Promise<{ readonly tokens: readonly TokenView[]; readonly next?: string }> {
     return this.#get(`/v1/tokens${queryText(query)}`);

@@ -1,10 +1,13 @@
 import { z } from "zod";
-import { clusterRow, listNodes } from "../state/queries.ts";
+import { clusterRow, levelHeld, listNodes } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
+import { nodeReference } from "../state/commands/shapes.ts";
 import { nodeViews } from "./nodes.ts";
 import { type HttpParts, readState, type Route, route } from "./route.ts";
 import { duration } from "./shapes.ts";
 
+/** Before the first member is known. */
+const maxLevel = 1_000_000;
 const tokenDefaultMs = 24 * 3_600_000;
 const tokenMaxMs = 365 * 86_400_000;
 const tokenUsesDefault = 1000;
@@ -22,19 +25,34 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
         const status = node.status();
         const read = await readState(parts, exchange, "stale", (tx): ClusterView => {
           const row = clusterRow(tx);
+          const members = listNodes(tx);
           return {
             cluster: status.cluster,
             level: row?.level ?? status.level,
+            level_understood: Math.min(...members.map((member) => member.level), maxLevel),
+            level_held: levelHeld(tx),
             term: status.term,
             leader: status.leader,
             index: status.commit,
             applied: status.applied,
             voters: status.voters,
             voters_wanted: row?.votersWanted ?? null,
-            nodes: nodeViews(tx, listNodes(tx), status),
+            nodes: nodeViews(tx, members, status),
           };
         });
         return read.ok ? reply.json(read.value.value, read.value.index) : reply.refusal(read.why);
+      },
+    }),
+    route(parts, {
+      method: "POST",
+      path: "/v1/cluster/transfer",
+      right: "cluster:write",
+      doc: "Hands the leadership over, to the voter named by `to` or the closest one, and answers when it leads.",
+      body: z.strictObject({ to: nodeReference.optional() }),
+      answer: z.object({ from: z.int(), leader: z.int() }),
+      async handle({ body, by }) {
+        const outcome = await node.transfer(body.to, by);
+        return outcome.ok ? reply.json(outcome.value) : reply.refusal(outcome.why);
       },
     }),
     route(parts, {

@@ -104,6 +104,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       version: row.version,
       level: row.level,
       seen_at: formatInstant(row.seenAt),
+      wish: row.wish ?? null,
     };
   });
 }

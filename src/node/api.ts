@@ -3,6 +3,7 @@ import type { Outcome } from "../lib/outcome.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
+import type { TransferValue } from "./transfer.ts";
 
 /**
  * The node as its HTTP side sees it: the only interface between the two. Everything that can fail for the caller is an
@@ -57,6 +58,8 @@ export interface NodeApi {
   join(request: unknown): Promise<Outcome<unknown>>;
   /** Removes this node from the cluster and stops it when its work is done. */
   leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>>;
+  /** Hands the leadership over, to the node that is named or the closest voter, and answers when it leads. */
+  transfer(to: string | number | undefined, by: Principal): Promise<Outcome<TransferValue>>;
   /** Makes an API token, shown once. `ttlMs` undefined: it has no end. */
   createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>>;
   /** A token for whoever proves that the cluster's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */

@@ -23,6 +23,8 @@ export interface BootOptions {
   readonly joinToken: string | undefined;
   readonly voters: number | undefined;
   readonly version: string;
+  /** The newest level to understand (S2); undefined: this binary's. */
+  readonly level?: number | undefined;
   readonly guardCommand: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Serves the API; given from outside because http imports the node, not the other way round. */

@@ -20,6 +20,8 @@ import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
 import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
 import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
+import { clusterRow } from "../state/queries.ts";
+import { tooNew } from "./level.ts";
 import { Node } from "./node.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
 import { StateWriter } from "./state-writer.ts";
@@ -141,11 +143,15 @@ async function open(
       else running.node?.onDiskFull(message);
     },
   });
+  const level = options.level ?? ownLevel;
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
     onApplied: (applied, outcomes, events) => running.node?.onApplied(applied, outcomes, events),
     onFault: (_code, message) => fatal(message),
   });
-  const [found, applied] = await Promise.all([logStore.open(), writer.open(join(dataDir, "state.db"), identity.node)]);
+  const [found, applied] = await Promise.all([
+    logStore.open(),
+    writer.open(join(dataDir, "state.db"), identity.node, level),
+  ]);
   if (applied > found.lastIndex) {
     throw new Fault(
       "data",
@@ -159,9 +165,12 @@ async function open(
   if (isForeign) throw withoutIdentity(dataDir);
   if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0) throw withoutLog(dataDir);
   const reader = new StateReader(join(dataDir, "state.db"));
+  const clusterLevel = reader.snapshot(() => clusterRow(reader))?.level ?? 0;
+  if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
   const node = new Node({
     identity,
     version: options.version,
+    level,
     dataDir,
     incarnation: `${identity.starts}.${randomBytes(6).toString("hex")}`,
     capacity: { slots: options.slots, ioTasks: options.ioTasks },
@@ -180,7 +189,7 @@ async function open(
           cluster: identity.cluster,
           node: identity.node,
           incarnation: String(identity.starts),
-          level: ownLevel,
+          level,
           clusterKey: Buffer.from(identity.clusterKey, "base64url"),
         },
         log: options.log,

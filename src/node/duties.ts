@@ -4,10 +4,11 @@ import type { Outcome } from "../lib/outcome.ts";
 import type { Configuration, ConfigurationChange } from "../raft/types.ts";
 import { jobsToExpire } from "../scheduler/expire.ts";
 import { lostNodes } from "../scheduler/lost.ts";
+import { type LevelWatch, planLevel } from "../scheduler/level.ts";
 import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel, type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
-import { clusterRow, listNodes, stateClock } from "../state/queries.ts";
+import { clusterRow, levelHeld, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
@@ -61,6 +62,8 @@ export class Duties {
   readonly #closeness = new Closeness();
   #lostProposed = new Set<NodeId>();
   #expiring = false;
+  #levelWatch: LevelWatch | undefined;
+  #raising = false;
   /** When old jobs are looked for next (monotonicMs): seldom, but at once again while there are many. */
   #expireAt = 0;
   /** See #now. */
@@ -91,6 +94,7 @@ export class Duties {
     this.#stableTimer = undefined;
     this.#view = undefined;
     this.#inFlight = 0;
+    this.#levelWatch = undefined;
     this.#lostProposed.clear();
     this.#lagWindow.clear();
     this.#closeness.clear();
@@ -192,12 +196,18 @@ export class Duties {
     if (view === undefined) return;
     const now = monotonicMs();
     this.#schedulePlan();
-    const { nodes, cluster, expired } = this.#ports.view((tx) => ({
+    const { nodes, cluster, held, expired } = this.#ports.view((tx) => ({
       nodes: listNodes(tx),
       cluster: clusterRow(tx),
+      held: levelHeld(tx),
       expired: this.#expiring || now < this.#expireAt ? [] : jobsToExpire(tx, Date.now()),
     }));
     if (cluster === undefined) return;
+    this.#watchLevel(
+      cluster.level,
+      nodes.map((node) => node.level),
+      held,
+    );
     for (const lost of lostNodes({
       nodes,
       quietSince: this.#ports.leases.quietSince,
@@ -253,9 +263,22 @@ export class Duties {
       state: node.state,
       quietMs: isAlive ? 0 : now - Math.max(leases.electedAt, leases.quietSince.get(node.id) ?? 0),
       closeMs,
-      staysLearner: node.labels[learnerLabel] === "true",
-      wish: undefined,
+      // A promote says more than the flag of a start.
+      staysLearner: node.labels[learnerLabel] === "true" && node.wish !== "voter",
+      wish: node.wish,
       zone: node.labels[zoneLabel],
     };
+  }
+
+  /** S2: the level rises when every member has understood the next one for long enough. */
+  #watchLevel(level: number, understood: readonly number[], held: boolean): void {
+    const plan = planLevel({ level, understood, held, before: this.#levelWatch, now: monotonicMs() });
+    this.#levelWatch = plan.watch;
+    if (plan.raiseTo === undefined || this.#raising) return;
+    this.#raising = true;
+    this.#ports.log("info", `every member understands level ${plan.raiseTo}: the cluster is raised to it`);
+    void this.#ports.propose("cluster.raise", { level: plan.raiseTo }).then(() => {
+      this.#raising = false;
+    });
   }
 }

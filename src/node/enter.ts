@@ -100,7 +100,7 @@ function requestOf({ name, incarnation, token }: Joining, options: BootOptions):
     labels: options.labels,
     slots: options.slots,
     ioTasks: options.ioTasks,
-    level: ownLevel,
+    level: options.level ?? ownLevel,
     version: options.version,
     votersWanted: options.voters,
     apiToken: { id: parsed.id, hash: hashSecret(parsed.secret) },

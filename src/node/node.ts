@@ -9,7 +9,6 @@ import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
-import { ownLevel } from "../state/levels.ts";
 import {
   appliedIndex,
   assignmentsOf,
@@ -42,6 +41,7 @@ import { Reader } from "./read.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
 import { recoverToken } from "./recover-token.ts";
 import { Tokens } from "./tokens.ts";
+import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
 import { Work } from "./work.ts";
 
 /**
@@ -61,6 +61,8 @@ export interface NodeParts {
   readonly version: string;
   readonly dataDir: string;
   readonly incarnation: string;
+  /** The newest level that it understands (S2). */
+  readonly level: number;
   readonly capacity: { readonly slots: number; readonly ioTasks: number };
   readonly labels: Labels;
   readonly restored: Restored;
@@ -112,7 +114,8 @@ export class Node implements NodeApi {
   #leadership: Leadership = { role: "follower", term: term(0), leader: nobody };
   #configuration: Configuration;
   #applied: number;
-  #level = ownLevel;
+  /** Of the cluster, as far as this node has applied. */
+  #level: number;
   /** Whom another member named as the leader, while this node has not heard of one itself. Only a place to send writes to. */
   #hintedLeader: NodeId = nobody;
   #announced = false;
@@ -136,7 +139,7 @@ export class Node implements NodeApi {
     this.version = parts.version;
     this.#self = { token: "", name: identity.name, role: "node" };
     this.#applied = parts.applied;
-    this.#level = parts.view(clusterRow)?.level ?? ownLevel;
+    this.#level = parts.view(clusterRow)?.level ?? parts.level;
     this.#events = new Events(parts.applied);
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
       send: (message) => this.#transport.send(message),
@@ -301,11 +304,12 @@ export class Node implements NodeApi {
     return this.#driver.raft.role === "leader";
   }
 
-  /** Steps down in favour of the voter that is closest, and waits a moment for it to lead. */
-  async #handOver(): Promise<boolean> {
+  /** Steps down in favour of the voter that is closest, or of this one, and waits a moment for it to lead. */
+  async #handOver(named?: NodeId): Promise<boolean> {
     const raft = this.#driver.raft;
     const candidates = this.#configuration.voters
       .filter((node) => node !== this.id && this.#transport.isConnected(node))
+      .filter((node) => named === undefined || node === named)
       .sort((a, b) => (raft.lag(a) ?? Infinity) - (raft.lag(b) ?? Infinity));
     const to = candidates[0];
     if (to === undefined) return false;
@@ -345,7 +349,7 @@ export class Node implements NodeApi {
       ...this.#addresses,
       labels: this.#parts.labels,
       ...this.#parts.capacity,
-      level: ownLevel,
+      level: this.#parts.level,
       version: this.version,
     };
   }
@@ -431,7 +435,7 @@ export class Node implements NodeApi {
     if (tokens || members) this.#tokens.forget();
     if (!members) return;
     this.#setPeers();
-    this.#level = this.#parts.view(clusterRow)?.level ?? ownLevel;
+    this.#level = this.#parts.view(clusterRow)?.level ?? this.#parts.level;
   }
 
   #setPeers(): void {
@@ -543,6 +547,8 @@ export class Node implements NodeApi {
       case "addresses":
         this.#learnAddresses(parseAddresses(body) ?? []);
         return this.#book.list();
+      case "transfer":
+        return this.#handOver(body === nobody ? undefined : (body as NodeId));
       case "read-index":
         return this.#reader.confirm();
       case "lease":
@@ -569,7 +575,19 @@ export class Node implements NodeApi {
 
   // ------------------------------------------------------------------------------------ commands and reads
 
-  propose<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Committed<Name>> {
+  async propose<Name extends CommandName>(
+    name: Name,
+    input: CommandInput<Name>,
+    by: Principal,
+  ): Promise<Committed<Name>> {
+    if (name === "node.remove") {
+      const prepared = await this.#prepareRemoval((input as CommandInput<"node.remove">).node);
+      if (!prepared.ok) return prepared;
+    }
+    return this.#submit(name, input, by);
+  }
+
+  #submit<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Committed<Name>> {
     if (name === "job.submit" && this.#hasTooManyJobs()) {
       const message = `${limits.unfinishedJobs} jobs are unfinished, and no more are taken: wait for some to finish`;
       return Promise.resolve(refuse("busy", message, { retryAfterMs: 1000, retry: "safe" }));
@@ -801,6 +819,41 @@ export class Node implements NodeApi {
   }
 
   // ------------------------------------------------------------------------------------------------ leave
+
+  transfer(to: string | number | undefined, by: Principal): Promise<Outcome<TransferValue>> {
+    return transferLeadership(to, {
+      ...this.#transferPorts,
+      find: (reference) => this.#parts.view((tx) => findNode(tx, reference)),
+      note: (from, named) =>
+        this.#level < commandByName("cluster.transfer").since
+          ? Promise.resolve(accept(undefined)) // not in the audit yet, and possible all the same
+          : this.propose("cluster.transfer", { from, to: named }, by),
+    });
+  }
+
+  #prepareRemoval(reference: string | number): Promise<Outcome<undefined>> {
+    const { row, members } = this.#parts.view((tx) => ({
+      row: findNode(tx, reference),
+      members: listNodes(tx).length,
+    }));
+    return prepareRemoval(row, { ...this.#transferPorts, members: () => members });
+  }
+
+  get #transferPorts(): Pick<TransferPorts, "leader" | "voters" | "handOver"> {
+    return {
+      leader: () => (this.#leadership.leader === nobody ? undefined : this.#leadership.leader),
+      voters: () => this.#configuration.voters,
+      handOver: async (leader, to) => {
+        if (leader === this.id) return this.#handOver(to);
+        try {
+          return (await this.#transport.request(leader, "transfer", to ?? nobody)) === true;
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error;
+          return this.#leadership.leader !== leader; // its answer may have been lost with its leadership
+        }
+      },
+    };
+  }
 
   async leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>> {
     const node = this.id;

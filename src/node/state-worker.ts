@@ -25,6 +25,7 @@ const checkpointCuts = 256;
 
 let database: StateDatabase | undefined;
 let node: NodeId = nobody;
+let level = 0;
 let sinceCheckpoint = 0;
 let failed = false;
 
@@ -45,6 +46,7 @@ function handle(request: StateRequest): void {
     case "open":
       database = new StateDatabase({ path: request.path, schema });
       node = request.self;
+      level = request.level;
       self.postMessage({ kind: "opened", applied: database.applied });
       return;
     case "apply":
@@ -64,7 +66,10 @@ function apply(entries: readonly Entry[]): void {
   if (database === undefined) throw new Error("entries before open");
   let from = 0;
   while (from < entries.length) {
-    const result = applyEntries(database, from === 0 ? entries : entries.slice(from), { self: node });
+    const result = applyEntries(database, from === 0 ? entries : entries.slice(from), {
+      self: node,
+      level,
+    });
     from += result.count;
     sinceCheckpoint += 1;
     self.postMessage({ kind: "applied", applied: result.applied, outcomes: result.outcomes, events: result.events });

@@ -13,6 +13,8 @@ export interface OpenState {
   readonly kind: "open";
   readonly path: string;
   readonly self: NodeId;
+  /** The newest level that this node understands (S2). */
+  readonly level: number;
 }
 export interface ApplyState {
   readonly kind: "apply";
@@ -63,7 +65,7 @@ export class StateWriter {
   }
 
   /** Opens or creates state.db and gives the index applied in it. Throws Fault "disk" or "data". */
-  open(path: string, self: NodeId): Promise<number> {
+  open(path: string, self: NodeId, level: number): Promise<number> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => reject(new Fault("data", "the state worker did not start within 10 s", "never")),
@@ -77,7 +79,7 @@ export class StateWriter {
         clearTimeout(timer);
         reject(error);
       };
-      this.#post({ kind: "open", path, self });
+      this.#post({ kind: "open", path, self, level });
     });
   }
 

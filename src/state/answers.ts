@@ -1,4 +1,4 @@
-import type { JobState, NodeState, Role } from "./types.ts";
+import type { JobState, NodeState, Role, Wish } from "./types.ts";
 import type { Labels } from "../lib/selector.ts";
 
 /** What the API shows beside jobs and tasks (those are in types.ts). Types only: http fills them, client reads them. */
@@ -23,11 +23,16 @@ export interface NodeView {
   readonly version: string;
   readonly level: number;
   readonly seen_at: string;
+  /** What a person asked for with promote or demote; null: it is left to the leader. */
+  readonly wish: Wish | null;
 }
 
 export interface ClusterView {
   readonly cluster: string;
   readonly level: number;
+  /** The newest level that every member says it understands: what the leader raises the cluster to, unless that is held. */
+  readonly level_understood: number;
+  readonly level_held: boolean;
   readonly term: number;
   readonly leader: number | null;
   /** Newest index known to be committed, and what the answering node has applied. */

@@ -8,6 +8,7 @@ import { allNodes, nodeByReference } from "./tables/node.ts";
 import { runningOn, taskById, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
+import { isLevelHeld } from "./tables/upgrade.ts";
 import { sql, type ReadTx, type Statement } from "./tx.ts";
 import type { Assignment, JobState, JobView, NodeRow, Spec, TaskState, TaskView } from "./types.ts";
 import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
@@ -81,6 +82,11 @@ const selectCluster = sql(
 /** undefined: the cluster.create entry has not been applied yet. */
 export function clusterRow(tx: ReadTx): ClusterRow | undefined {
   return tx.get<ClusterRow>(selectCluster);
+}
+
+/** A person keeps the leader from raising the level. */
+export function levelHeld(tx: ReadTx): boolean {
+  return isLevelHeld(tx);
 }
 
 /** Every member, by id. */

@@ -174,4 +174,12 @@ export const schema: readonly string[] = [
     times integer not null
   ) strict`,
   `create unique index audit_class on audit (class, number)`,
+
+  // What a person asked for beside what the node says of itself: labels that outlive its restarts, and whether it is to vote. In tables
+  // of their own, so that entries of level 1 lead to the rows that they always led to.
+  `create table node_label (node integer primary key, labels text not null) strict`,
+  `create table node_wish (node integer primary key, wish text not null) strict`,
+
+  // A row: a person keeps the leader from raising the level.
+  `create table level_hold (id integer primary key check (id = 1)) strict`,
 ];

@@ -156,7 +156,12 @@ export interface NodeRow {
   readonly state: NodeState;
   readonly joinedAt: number;
   readonly seenAt: number;
+  /** What a person asked for with promote or demote. */
+  readonly wish?: Wish | undefined;
 }
+
+/** Whether a node is to vote, where that is not left to the leader. */
+export type Wish = "voter" | "learner";
 
 /** `lost`: declared by an entry, its attempts were given away; `node.seen` of the next start makes it `up` again, or `draining` if it was. */
 export type NodeState = "up" | "draining" | "lost";

@@ -1,18 +1,23 @@
 import { writeFileSync } from "node:fs";
+import { assert } from "../../src/lib/assert.ts";
 import { encode } from "../../src/lib/codec.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { admin, announcement, Cluster, record } from "../state/support.ts";
-import { digestFile, logFile, readLog, replay } from "./replay.ts";
+import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
 
 /**
- * Records the kept log and what it leads to, with every command of level 1 in it: `bun test/golden/record.ts` for both files,
- * `bun test/golden/record.ts digest` for what the log that is kept leads to now. Nodes that disagree about a digest cannot
- * be in one cluster, so after the first release a new one means a new level, beside the old one.
+ * Records a kept log and what it leads to: `bun test/golden/record.ts LEVEL` for both files, `bun test/golden/record.ts LEVEL digest` for what
+ * the log that is kept leads to now. The log of a level holds every command that the level brought. Nodes that disagree about a
+ * digest cannot be in one cluster, so after the first release a new one means a new level, beside the old one.
  */
-if (process.argv[2] !== "digest") writeFileSync(logFile, encode(history().log.map(({ kind, data }) => [kind, data])));
-writeFileSync(digestFile, `${JSON.stringify(replay(readLog()), null, 2)}\n`);
+const level = levels.find((one) => String(one) === process.argv[2]);
+assert(level !== undefined, `name a level: ${levels.join(", ")}`);
+const histories = { 1: historyOfLevel1, 2: historyOfLevel2 } as const;
+if (process.argv[3] !== "digest")
+  writeFileSync(logFile(level), encode(histories[level]().log.map(({ kind, data }) => [kind, data])));
+writeFileSync(digestFile(level), `${JSON.stringify(replay(readLog(level)), null, 2)}\n`);
 
-function history(): Cluster {
+function historyOfLevel1(): Cluster {
   const cluster = Cluster.of(4);
   cluster.log.push({ index: cluster.log.length + 1, kind: "noop", data: new Uint8Array() });
   cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
@@ -51,5 +56,42 @@ function history(): Cluster {
   for (let again = 0; again < 2; again++)
     cluster.entry(batch, { origin: nodeId(3), serial: 2 ** 32 + 1, floor: 2 ** 32 });
   cluster.apply();
+  return cluster;
+}
+
+/** The level is raised, and what it brought is used: labels, wishes, settings, the audit, tokens judged at their use. */
+function historyOfLevel2(): Cluster {
+  const cluster = Cluster.of(3);
+  cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
+  cluster.must("cluster.hold", { hold: true }, admin);
+  cluster.refused("cluster.raise", { level: 2 }, admin);
+  for (let number = 1; number <= 3; number++)
+    cluster.must("node.seen", { node: nodeId(number), ...announcement(number), level: 2 });
+  cluster.must("cluster.hold", { hold: false }, admin);
+  cluster.must("cluster.raise", { level: 2 }, admin);
+  cluster.level = 2;
+  cluster.now += 1000;
+  cluster.must("node.label", { node: "n2", labels: { zone: "eu", number: null } }, admin);
+  cluster.must("node.seen", { node: nodeId(2), ...announcement(2), level: 2, labels: { zone: "us" } });
+  cluster.must("node.promote", { node: 2, forget: false }, admin);
+  cluster.must("node.demote", { node: "n3" }, admin);
+  cluster.must("node.demote", { node: "n1" }, admin);
+  cluster.refused("node.demote", { node: "n2" }, admin);
+  cluster.must("node.demote", { node: "n1", forget: true }, admin);
+  cluster.must("cluster.set", { voters: 4 }, admin);
+  cluster.must("cluster.transfer", { from: nodeId(1), to: nodeId(2) }, admin);
+  cluster.refused("cluster.raise", { level: 1 }, admin);
+  const token = { id: "short", hash: "h", name: "otto", kind: "api", role: "operator", uses: null } as const;
+  cluster.must("token.create", { ...token, expiresAt: cluster.now + 10 }, admin);
+  const otto = { token: "short", name: "otto", role: "operator" } as const;
+  const submit = record("job.submit", { jobs: [{ run: "a" }] }, otto);
+  cluster.entry([submit, submit, record("job.submit", { jobs: [{ run: "b" }] }, admin)]);
+  cluster.apply();
+  cluster.now += 10;
+  cluster.refused("job.cancel", { id: jobId(1) }, otto);
+  cluster.must("token.revoke", { id: "short" }, admin);
+  cluster.must("node.remove", { node: "n3" }, admin);
+  cluster.must("node.remove", { node: "n2" }, admin);
+  cluster.refused("node.remove", { node: "n1" }, admin);
   return cluster;
 }

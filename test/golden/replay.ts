@@ -13,12 +13,23 @@ export interface Digest {
   readonly rows: Readonly<Record<string, string>>;
 }
 
-export const logFile = new URL("level-1.bin", import.meta.url);
-export const digestFile = new URL("level-1.json", import.meta.url);
+/** The levels of which a log is kept. */
+export const levels = [1, 2] as const;
+export type Level = (typeof levels)[number];
 
-/** The kept log: MessagePack, [[kind, data], ...] from index 1 on. */
-export function readLog(): CommittedEntry[] {
-  const entries = decode(readFileSync(logFile)) as [CommittedEntry["kind"], Uint8Array][];
+/** MessagePack, [[kind, data], ...] from index 1 on. */
+export function logFile(level: Level): URL {
+  return new URL(`level-${level}.bin`, import.meta.url);
+}
+
+/** What it leads to, as JSON. */
+export function digestFile(level: Level): URL {
+  return new URL(`level-${level}.json`, import.meta.url);
+}
+
+/** The kept log of a level. */
+export function readLog(level: Level): CommittedEntry[] {
+  const entries = decode(readFileSync(logFile(level))) as [CommittedEntry["kind"], Uint8Array][];
   return entries.map(([kind, data], at) => ({ index: at + 1, kind, data }));
 }
 

@@ -3,6 +3,7 @@ import { accept, type Outcome, refuse, type Refusal } from "../../src/lib/outcom
 import { createApp } from "../../src/http/app.ts";
 import type { LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "../../src/node/api.ts";
 import { newApiToken } from "../../src/node/credentials.ts";
+import type { TransferValue } from "../../src/node/transfer.ts";
 import { recoverToken } from "../../src/node/recover-token.ts";
 import { Events } from "../../src/node/events.ts";
 import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
@@ -222,6 +223,10 @@ export class FakeNode implements NodeApi {
     await Promise.resolve();
     this.left = true;
     return accept({ left: true });
+  }
+  async transfer(to: string | number | undefined): Promise<Outcome<TransferValue>> {
+    await Promise.resolve();
+    return to === "nowhere" ? refuse("not-found", "there is no node nowhere") : accept({ from: 1, leader: 2 });
   }
   async createToken({ name, role, ttlMs }: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>> {
     const { id, text, hash } = newApiToken();

@@ -14,7 +14,7 @@ function writer(): StateWriter {
 
 test("a state that cannot be opened is a fault, and closing does not wait for it", async () => {
   const state = writer();
-  const opened = await state.open(join(import.meta.path, "state.db"), nodeId(1)).catch((error: unknown) => error);
+  const opened = await state.open(join(import.meta.path, "state.db"), nodeId(1), 1).catch((error: unknown) => error);
   expect(opened).toMatchObject({ name: "Fault", retry: "never" });
   await state.close();
 });
@@ -23,7 +23,7 @@ test("closing waits until all is written", async () => {
   const directory = mkdtempSync(join(tmpdir(), "skein-state-writer-"));
   try {
     const state = writer();
-    expect(await state.open(join(directory, "state.db"), nodeId(1))).toBe(0);
+    expect(await state.open(join(directory, "state.db"), nodeId(1), 1)).toBe(0);
     await state.close();
   } finally {
     rmSync(directory, { recursive: true });

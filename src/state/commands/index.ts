@@ -1,5 +1,12 @@
 import { assert } from "../../lib/assert.ts";
 import type { CommandDefinition } from "../command.ts";
+import { clusterHold } from "./cluster-hold.ts";
+import { clusterRaise } from "./cluster-raise.ts";
+import { clusterSet } from "./cluster-set.ts";
+import { clusterTransfer } from "./cluster-transfer.ts";
+import { nodeDemote } from "./node-demote.ts";
+import { nodeLabel } from "./node-label.ts";
+import { nodePromote } from "./node-promote.ts";
 import { clusterCreate } from "./cluster-create.ts";
 import { jobCancel } from "./job-cancel.ts";
 import { jobExpire } from "./job-expire.ts";
@@ -33,6 +40,13 @@ export const commands = [
   taskStart,
   taskFinish,
   jobExpire,
+  nodeLabel,
+  nodePromote,
+  nodeDemote,
+  clusterSet,
+  clusterTransfer,
+  clusterRaise,
+  clusterHold,
 ] as const;
 
 type Command = (typeof commands)[number];

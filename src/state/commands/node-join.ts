@@ -6,6 +6,7 @@ import { command } from "../command.ts";
 import { newNodeId } from "../tables/counter.ts";
 import { allNodes, insertNode, nodeByName } from "../tables/node.ts";
 import { insertToken, tokenById, useToken, type TokenRow } from "../tables/token.ts";
+import { sql } from "../tx.ts";
 import { newNodeShape, newTokenShape, type NewNode, type NewToken } from "./shapes.ts";
 
 interface NodeJoined extends NewNode {
@@ -16,6 +17,8 @@ interface NodeJoined extends NewNode {
 }
 
 const shape = newNodeShape.extend({ joinToken: z.string().min(1).max(64), token: newTokenShape });
+
+const selectLevel = sql("select level from cluster");
 
 export const nodeJoin = command<NodeJoined>()({
   name: "node.join",
@@ -38,6 +41,13 @@ export const nodeJoin = command<NodeJoined>()({
       return refuse(
         "conflict",
         `a node named ${name} is in the cluster already${where}: choose another --name, or remove it first`,
+      );
+    }
+    const clusterLevel = tx.get<{ level: number }>(selectLevel)?.level ?? 0;
+    if (payload.level < clusterLevel) {
+      return refuse(
+        "conflict",
+        `the cluster is at level ${clusterLevel}, and this version of skein (${payload.version}) understands ${payload.level}: install a newer one`,
       );
     }
     if (tokenById(tx, token.id) !== undefined)

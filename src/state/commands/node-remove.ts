@@ -2,7 +2,8 @@ import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { endPinnedTo } from "../departure.ts";
-import { deleteNode, nodeByReference } from "../tables/node.ts";
+import { auditLevel } from "../levels.ts";
+import { allNodes, deleteNode, nodeByReference } from "../tables/node.ts";
 import { runningOn } from "../tables/task.ts";
 import { revokeTokensOf } from "../tables/token.ts";
 import { nodeReference } from "./shapes.ts";
@@ -27,6 +28,8 @@ export const nodeRemove = command<NodeRemoved>()({
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
     if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    if (context.level >= auditLevel && allNodes(tx).length === 1)
+      return refuse("conflict", `node ${node.name} is the cluster's only one: stop it, and delete its data directory`);
     // Its lease may go on for seconds: what it runs must not start elsewhere before that is over (J1, J3), which node.lost sees to.
     const running = runningOn(tx, node.id).length;
     if (running > 0) {

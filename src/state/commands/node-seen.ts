@@ -3,7 +3,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { readCounter } from "../tables/counter.ts";
-import { nodeById, stateOnReturn, updateNode, type Announcement } from "../tables/node.ts";
+import { givenLabels, giveLabels, nodeById, stateOnReturn, updateNode, type Announcement } from "../tables/node.ts";
 import { announcementFields, nodeIdShape } from "./shapes.ts";
 
 interface NodeSeen extends Announcement {
@@ -33,7 +33,11 @@ export const nodeSeen = command<NodeSeen>()({
       );
     }
     const state = stateOnReturn(tx, node.id);
-    updateNode(tx, node.id, payload, state, context.at);
+    // What the flags of `up` say wins, from now on; what else a person gave stays.
+    const given = Object.entries(givenLabels(tx, node.id)).filter(([key]) => !(key in payload.labels));
+    giveLabels(tx, node.id, Object.fromEntries(given));
+    const labels = { ...Object.fromEntries(given), ...payload.labels };
+    updateNode(tx, node.id, { ...payload, labels }, state, context.at);
     context.changed({ topic: "node", kind: "changed", node: node.id });
     return accept({ node: node.id, state });
   },

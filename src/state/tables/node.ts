@@ -1,7 +1,7 @@
 import { nodeId, type NodeId } from "../../lib/ids.ts";
 import type { Labels } from "../../lib/selector.ts";
 import { sql, type ReadTx, type Tx } from "../tx.ts";
-import type { NodeRow, NodeState } from "../types.ts";
+import type { NodeRow, NodeState, Wish } from "../types.ts";
 
 /** What a node says of itself when it joins and at every start. */
 export interface Announcement {
@@ -30,16 +30,26 @@ interface Stored {
   readonly drained: number;
   readonly joined_at: number;
   readonly seen_at: number;
+  readonly wish: Wish | null;
 }
 
 function restore(row: Stored): NodeRow {
-  const { id, labels, io_tasks: ioTasks, joined_at: joinedAt, seen_at: seenAt, drained: _, ...rest } = row;
-  return { ...rest, id: nodeId(id), labels: JSON.parse(labels) as Labels, ioTasks, joinedAt, seenAt };
+  const { id, labels, io_tasks: ioTasks, joined_at: joinedAt, seen_at: seenAt, drained: _, wish, ...rest } = row;
+  return {
+    ...(wish === null ? {} : { wish }),
+    ...rest,
+    id: nodeId(id),
+    labels: JSON.parse(labels) as Labels,
+    ioTasks,
+    joinedAt,
+    seenAt,
+  };
 }
 
-const selectAll = sql("select * from node order by id");
-const selectById = sql("select * from node where id = ?");
-const selectByName = sql("select * from node where name = ?");
+const rows = "select node.*, node_wish.wish from node left join node_wish on node_wish.node = node.id";
+const selectAll = sql(`${rows} order by id`);
+const selectById = sql(`${rows} where id = ?`);
+const selectByName = sql(`${rows} where name = ?`);
 
 /** Every member, by id. */
 export function allNodes(tx: ReadTx): NodeRow[] {
@@ -107,10 +117,44 @@ export function stateOnReturn(tx: ReadTx, id: NodeId): NodeState {
   return tx.get<{ drained: number }>(selectDrained, id)?.drained === 1 ? "draining" : "up";
 }
 
+const selectLabels = sql("select labels from node_label where node = ?");
+const writeLabels = sql("insert or replace into node_label (node, labels) values (?, ?)");
+const removeLabels = sql("delete from node_label where node = ?");
+const showLabels = sql("update node set labels = ? where id = ?");
+
+/** Labels that a person gave to the node; they outlive its restarts. */
+export function givenLabels(tx: ReadTx, id: NodeId): Labels {
+  const row = tx.get<{ labels: string }>(selectLabels, id);
+  return row === undefined ? {} : (JSON.parse(row.labels) as Labels);
+}
+
+/** Replaces what a person gave; rows change only when there is, or was, something given. */
+export function giveLabels(tx: Tx, id: NodeId, labels: Labels): void {
+  if (Object.keys(labels).length > 0) tx.run(writeLabels, id, sortedJson(labels));
+  else if (tx.get(selectLabels, id) !== undefined) tx.run(removeLabels, id);
+}
+
+/** The labels that the node has now. */
+export function setNodeLabels(tx: Tx, id: NodeId, labels: Labels): void {
+  tx.run(showLabels, sortedJson(labels), id);
+}
+
+const selectWish = sql("select wish from node_wish where node = ?");
+const writeWish = sql("insert or replace into node_wish (node, wish) values (?, ?)");
+const removeWish = sql("delete from node_wish where node = ?");
+
+/** undefined: the leader decides whether the node votes. */
+export function setWish(tx: Tx, id: NodeId, wish: Wish | undefined): void {
+  if (wish !== undefined) tx.run(writeWish, id, wish);
+  else if (tx.get(selectWish, id) !== undefined) tx.run(removeWish, id);
+}
+
 const remove = sql("delete from node where id = ?");
 
 /** Its id stays used up: ids come from the counter. */
 export function deleteNode(tx: Tx, id: NodeId): void {
+  giveLabels(tx, id, {});
+  setWish(tx, id, undefined);
   tx.run(remove, id);
 }
 

@@ -1,0 +1,72 @@
+import type { Command } from "commander";
+import type { Problem } from "../lib/outcome.ts";
+import { isLabel } from "../lib/selector.ts";
+import type { Cli } from "./cli.ts";
+import { CliError, exit } from "./exit.ts";
+import { labelsText } from "./views.ts";
+
+/** `skein nodes label|promote|demote` */
+export function addNodeChanges(nodes: Command, cli: Cli): void {
+  const label = nodes
+    .command("label")
+    .description(
+      "set labels of a node (zone=eu) and take some away (gpu-); they outlive its restarts, but for those that `up --label` gives",
+    )
+    .argument("<node>", "id or name")
+    .argument("<labels...>", "name=value to set, name- to take away");
+  cli.verb<object, [string, string[]]>(label, async (session, _flags, node, texts) => {
+    const changed = await session.client.call("node.label", { node, labels: labelsOf(texts) }, { idempotent: true });
+    session.output.result({
+      value: changed,
+      ids: [changed.node],
+      table: (out) => out.line(`node ${changed.node} has the labels ${labelsText(changed.labels) || "(none)"}`),
+    });
+    return exit.done;
+  });
+  addWish(nodes, cli, "promote", "have nodes vote, before others", "is to be a voter");
+  addWish(
+    nodes,
+    cli,
+    "demote",
+    "have nodes vote no longer, once another one can take their place",
+    "is to be a learner",
+  );
+}
+
+function addWish(nodes: Command, cli: Cli, verb: "promote" | "demote", description: string, done: string): void {
+  const command = nodes
+    .command(verb)
+    .description(description)
+    .argument("<nodes...>", "ids or names")
+    .option("--forget", "take an earlier promote or demote back: the leader decides again");
+  cli.verb<{ readonly forget?: boolean }, [string[]]>(command, async (session, { forget = false }, names) => {
+    const changed: { readonly node: number }[] = [];
+    for (const node of names)
+      changed.push(await session.client.call(`node.${verb}`, { node, forget }, { idempotent: true }));
+    session.output.result({
+      value: changed.length === 1 ? changed[0] : { nodes: changed },
+      ids: changed.map((one) => one.node),
+      table: (out) =>
+        changed.forEach((one) => out.line(`node ${one.node} ${forget ? "is the leader's to decide on" : done}`)),
+    });
+    if (!forget)
+      session.output.note("the leader sees to it when the others allow it: `skein nodes ls` shows the roles", "dim");
+    return exit.done;
+  });
+}
+
+/** `zone=eu gpu-` as the API takes it: null takes a label away. Throws CliError with every problem. */
+function labelsOf(texts: readonly string[]): Record<string, string | null> {
+  const labels: Record<string, string | null> = {};
+  const problems: Problem[] = [];
+  for (const text of texts) {
+    const at = text.indexOf("=");
+    const [key, value] = at > 0 ? [text.slice(0, at), text.slice(at + 1)] : [text.replace(/-$/, ""), null];
+    const isRemoval = at < 0 && text.length > 1 && text.endsWith("-");
+    if (key in labels) problems.push({ path: key, message: "is given twice" });
+    else if ((value !== null || isRemoval) && isLabel(key, value ?? "x")) labels[key] = value;
+    else problems.push({ path: "", message: `"${text}" is neither name=value nor name-` });
+  }
+  if (problems.length > 0) throw new CliError(exit.usage, "a label is wrong", problems);
+  return labels;
+}
