@@ -192,11 +192,11 @@ export class MeshNode {
   }
 
   /** Starts a process and resolves with its `ready` line. On a data directory of a cluster it goes on as that member, at its old ports. */
-  async start(words: readonly string[] = []): Promise<Ready> {
+  async start(words: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<Ready> {
     if (this.running) throw new Error(`the node of ${this.data} is running already`);
     const ports = this.#ready === undefined ? ["--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"] : [];
     const child = spawn(this.#executable, ["up", "--data", this.data, ...ports, ...this.#flags, ...words], {
-      env: { ...cleanEnvironment(), ...this.#env },
+      env: { ...cleanEnvironment(), ...this.#env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own: an interrupt from the terminal is ours to translate, in order.
       detached: true,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
 import { temporaryDirectory } from "./harness.ts";
@@ -34,6 +34,20 @@ async function refused(
   const { code, stdout, stderr } = await node.skein(words, { env });
   expect(stdout).toBe("");
   return [code, stderr];
+}
+
+/** Waits until exactly so many vote. */
+async function untilVoters(count: number): Promise<void> {
+  let seen: unknown;
+  await until(
+    async () => {
+      const { body } = await nodes()[0].api("GET", "/v1/cluster");
+      seen = (body as { voters: number[] }).voters;
+      return (body as { voters: number[] }).voters.length === count ? true : undefined;
+    },
+    20_000,
+    () => `not ${count} voters, but ${JSON.stringify(seen)}`,
+  );
 }
 
 describe("API tokens", () => {
@@ -114,7 +128,9 @@ test("the audit says who did what, through which node, and holds no secret", asy
 
 test("with every admin token lost, the data directory of any node is the way back", async () => {
   const [a, b] = nodes();
-  rmSync(path.join(a.data, "context.json"));
+  const context = path.join(a.data, "context.json");
+  const kept = readFileSync(context);
+  rmSync(context);
   const bare = { SKEIN_DATA: "/nonexistent", XDG_CONFIG_HOME: "/nonexistent", HOME: "/nonexistent" };
   expect((await refused(a, ["token", "ls", "--addr", a.ready.api], bare))[0]).toBe(4);
   const recovered = await b.skein(
@@ -130,7 +146,174 @@ test("with every admin token lost, the data directory of any node is the way bac
   );
   const audit = await a.skein(["audit", "--what", "token", "--addr", a.ready.api], { env });
   expect(audit.stdout).toContain("holder of the cluster's key");
+  writeFileSync(context, kept);
   using nothing = temporaryDirectory();
   const [code, words] = await refused(a, ["token", "create", "--recover", "--data", nothing.path], bare);
   expect([code, words]).toEqual([2, expect.stringContaining("holds no identity.json")]);
+});
+
+describe("nodes", () => {
+  test("labels are set and taken away, take effect for placement, and outlive a restart but for what its flags say", async () => {
+    const [a, , c] = nodes();
+    expect(await said(a, "nodes", "label", "node-3", "disk=ssd", "rack=r1")).toContain("disk=ssd");
+    expect(await said(a, "run", "--on", "disk=ssd", "--", "echo $SKEIN_NODE")).toBe(String(c.ready.node));
+    expect(await said(a, "nodes", "label", "node-3", "rack-")).not.toContain("rack");
+    await c.stop();
+    await c.start(["--label", "zone=eu"]);
+    await until(
+      async () => ((await said(a, "nodes", "ls")).includes("disk=ssd,zone=eu") ? true : undefined),
+      10_000,
+      () => "the labels are not both there",
+    );
+    await c.stop();
+    await c.start(["--label", "disk=nvme"]);
+    await until(
+      async () => ((await said(a, "nodes", "ls")).includes("disk=nvme") ? true : undefined),
+      10_000,
+      () => "the flag did not win",
+    );
+    await untilVoters(3);
+  });
+
+  test("promote and demote change who votes", async () => {
+    const [a, b] = nodes();
+    await said(a, "nodes", "demote", "node-2");
+    await untilVoters(1);
+    expect(await said(a, "nodes", "show", "node-2")).toMatch(/wish +to be a learner/);
+    await said(b, "nodes", "demote", "node-2", "--forget");
+    await untilVoters(3);
+  });
+
+  test("what cannot be done is said", async () => {
+    const [a] = nodes();
+    for (const [words, code, why] of [
+      [["nodes", "label", "nowhere", "a=b"], 3, "there is no node nowhere"],
+      [["nodes", "label", "node-1", "a b"], 2, "neither name=value nor name-"],
+      [["nodes", "label", "node-1", "a=b", "a-"], 2, "is given twice"],
+      [["nodes", "promote", "nowhere"], 3, "there is no node nowhere"],
+      [["nodes", "rm", "nowhere"], 3, "there is no node nowhere"],
+      [["cluster", "set", "voters=0"], 2, "is not a whole number from 1 to 99"],
+      [["cluster", "set", "votes=3"], 2, 'there is no setting "votes"'],
+      [["cluster", "set", "voters"], 2, "name=value"],
+      [["cluster", "transfer", "--to", "nowhere"], 3, "there is no node nowhere"],
+      [["cluster", "upgrade", "--level", "99"], 6, "level 99 is not understood by"],
+      [["cluster", "upgrade", "--level", "1"], 6, "a level never falls"],
+      [["cluster", "upgrade", "--level", "two"], 2, "--level"],
+      [["cluster", "upgrade", "--hold", "--now"], 2, "give one of"],
+    ] as const)
+      expect([words, ...(await refused(a, [...words]))]).toEqual([[...words], code, expect.stringContaining(why)]);
+    // Nobody may be left who votes.
+    await said(a, "nodes", "demote", "node-2", "node-3");
+    expect(await refused(a, ["nodes", "demote", "node-1"])).toEqual([6, expect.stringContaining("promote another")]);
+    await untilVoters(1);
+    expect(await refused(a, ["nodes", "rm", "node-1"])).toEqual([6, expect.stringContaining("is the only voter")]);
+    await said(a, "nodes", "promote", "node-2", "node-3", "--forget");
+    await untilVoters(3);
+  });
+});
+
+describe("the cluster", () => {
+  test("hands its leadership to the node that is named, while writes go on", async () => {
+    const [a, b] = nodes();
+    await said(a, "cluster", "transfer", "--to", "node-1");
+    for (const name of ["node-2", "node-1"]) {
+      const to = name === "node-2" ? b : a;
+      expect(await said(a, "cluster", "transfer", "--to", name)).toBe(`node ${to.ready.node} leads now`);
+      expect(await said(a, "run", "--", "true")).toBe("");
+    }
+    expect(await said(a, "cluster", "transfer", "--to", "node-1")).toBe("node 1 leads already");
+    expect(await said(a, "cluster", "transfer")).toMatch(/^node [23] leads now$/);
+    expect(await said(a, "audit", "--what", "cluster.transfer")).toContain(`from node 1 to node ${b.ready.node}`);
+  });
+
+  test("has as many voters as are set, an odd number in effect", async () => {
+    const [a] = nodes();
+    expect(await said(a, "cluster", "set", "voters=2")).toBe("voters: 2, 1 in effect: an odd number");
+    await untilVoters(1);
+    await said(a, "cluster", "set", "voters=5");
+    await untilVoters(3);
+  });
+
+  test("shows its level and what is understood, and is told to hold it", async () => {
+    const [a] = nodes();
+    expect(await said(a, "cluster", "upgrade", "--hold")).toContain("2, held");
+    const view = JSON.parse(await said(a, "cluster", "upgrade", "--release", "-o", "json")) as Record<string, unknown>;
+    expect(view).toMatchObject({ level: 2, level_understood: 2, level_held: false });
+  });
+
+  test("lets its leader be removed: another one leads first, and the removed node is told so and ends", async () => {
+    const [a] = nodes();
+    const leader = await mesh.leader({ voters: 3 });
+    const other = mesh.nodes.find((node) => node !== leader)!;
+    const token = await said(a, "token", "create", "--role", "admin", "-o", "quiet");
+    const removed = await other.skein(["nodes", "rm", String(leader.ready.node)], { env: { SKEIN_TOKEN: token } });
+    expect([removed.code, removed.stdout]).toEqual([0, `node ${leader.ready.node} is removed\n`]);
+    expect(await leader.exited).toBe(6);
+    const after = await other.skein(["run", "--", "echo still"], { env: { SKEIN_TOKEN: token } });
+    expect([after.code, after.stdout]).toEqual([0, "still\n"]);
+  }, 30_000);
+});
+
+describe("a level that not every member understands yet (S2)", () => {
+  test("is not the cluster's; what needs it is refused with words; it rises when all do, and older versions are refused from then on", async () => {
+    await using old = await Mesh.start({ nodes: 1, env: { SKEIN_LEVEL_MAX: "1" } });
+    const [a] = old.nodes as [MeshNode];
+    const label = ["nodes", "label", "node-1", "disk=ssd"];
+    expect(await refused(a, label)).toEqual([
+      6,
+      expect.stringContaining("node.label needs level 2, the cluster is at level 1"),
+    ]);
+    expect(await said(a, "run", "--", "echo ran")).toBe("ran");
+    // The newer version, of which the way back is kept open.
+    await said(a, "cluster", "upgrade", "--hold");
+    await a.stop();
+    await a.start([], { SKEIN_LEVEL_MAX: "" });
+    await until(
+      async () =>
+        (await said(a, "cluster", "upgrade")).includes("every member understands 2, held") ? true : undefined,
+      10_000,
+      () => "the node did not say what it understands",
+    );
+    await a.stop();
+    await a.start([]);
+    expect(await said(a, "run", "--", "echo back")).toBe("back");
+    await a.stop();
+    await a.start([], { SKEIN_LEVEL_MAX: "" });
+    await until(
+      async () => ((await a.skein(["cluster", "upgrade", "--now", "-o", "quiet"])).stdout === "2\n" ? true : undefined),
+      10_000,
+      () => "the level did not rise",
+    );
+    expect(await said(a, ...label)).toContain("disk=ssd");
+    await a.stop();
+    const refusal = await a.skein(["up", "--data", a.data, "--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"], {
+      env: { SKEIN_LEVEL_MAX: "1" },
+    });
+    expect([refusal.code, refusal.stderr]).toEqual([7, expect.stringContaining("belongs to a cluster at level 2")]);
+    const wrong = await a.skein(["up", "--data", a.data], { env: { SKEIN_LEVEL_MAX: "3" } });
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("SKEIN_LEVEL_MAX")]);
+  }, 60_000);
+
+  test("an older version is not let in", async () => {
+    await using one = await Mesh.start({ nodes: 1 });
+    const [a] = one.nodes as [MeshNode];
+    using scratch = temporaryDirectory();
+    const said = await a.skein(
+      [
+        "up",
+        "--data",
+        path.join(scratch.path, "b"),
+        "--name",
+        "b",
+        "--api",
+        "127.0.0.1:0",
+        "--peer",
+        "127.0.0.1:0",
+        "--join",
+        one.addresses(),
+      ],
+      { env: { SKEIN_LEVEL_MAX: "1", SKEIN_JOIN_TOKEN: await one.joinToken() } },
+    );
+    expect([said.code, said.stderr]).toEqual([6, expect.stringContaining("the cluster is at level 2")]);
+  });
 });
