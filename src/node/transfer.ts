@@ -52,9 +52,8 @@ export async function transferLeadership(
   }
   const noted = await ports.note(from, to ?? null);
   if (!noted.ok) return noted;
-  const handed = await ports.handOver(from, to);
-  const deadline = monotonicMs() + heardMs;
-  while (handed && monotonicMs() < deadline) {
+  const deadline = (await ports.handOver(from, to)) ? monotonicMs() + heardMs : -Infinity;
+  while (monotonicMs() < deadline) {
     const leader = ports.leader();
     if (leader !== undefined && leader !== from) return accept({ from, leader });
     await new Promise((resolve) => setTimeout(resolve, pollMs));

@@ -15,6 +15,7 @@ import { readIdentity } from "../../src/storage/identity.ts";
 import { SqliteLogStore } from "../../src/storage/log-store.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { findNode, findToken, listNodes } from "../../src/state/queries.ts";
+import { ownLevel } from "../../src/state/levels.ts";
 import { guardCommand } from "../executor/rig.ts";
 
 /** Real nodes in this process, real directories; what a crash leaves behind is made by taking files away. */
@@ -185,7 +186,7 @@ describe("a node that joins", () => {
         labels: {},
         slots: 1,
         ioTasks: 1,
-        level: 1,
+        level: ownLevel,
         version: "0",
         joinToken: token.split(".")[2]!,
         token: { id: own.id, hash: own.hash, name: "node b" },
