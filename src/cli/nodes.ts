@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { limits } from "../lib/limits.ts";
 import type { NodeView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit } from "./exit.ts";
@@ -95,6 +96,14 @@ export function printNodes(out: Output, nodes: readonly NodeView[]): void {
       labelsText(node.labels),
     ]),
   );
+  for (const { id, name, clock_ms } of nodes) {
+    if (clock_ms !== null && Math.abs(clock_ms) > limits.clockToleranceMs)
+      out.line(`the clock of node ${id} (${name}) is ${clockText(clock_ms)} the others'`);
+  }
+}
+
+function clockText(differenceMs: number): string {
+  return `${(Math.abs(differenceMs) / 1000).toFixed(1)} s ${differenceMs < 0 ? "behind" : "ahead of"}`;
 }
 
 function printNode(out: Output, node: NodeView): void {
@@ -109,6 +118,7 @@ function printNode(out: Output, node: NodeView): void {
     ["running", `${node.running} of ${node.slots} slots`],
     ["lag", node.lag === null ? undefined : `${node.lag} entries`],
     ["lease", node.lease_ms === null ? undefined : `${node.lease_ms} ms left`],
+    ["clock", node.clock_ms === null ? undefined : `${clockText(node.clock_ms)} the median`],
     ["labels", labelsText(node.labels) || undefined],
     ["version", `${node.version}, level ${node.level}`],
     ["seen", instantText(node.seen_at)],

@@ -101,6 +101,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       running: running.get(row.id) ?? 0,
       lag: isSelf ? Math.max(0, status.commit - status.applied) : (peer?.lag ?? null),
       lease_ms: peer?.leaseMs ?? null,
+      clock_ms: status.clocks.get(row.id) ?? null,
       version: row.version,
       level: row.level,
       seen_at: formatInstant(row.seenAt),

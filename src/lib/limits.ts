@@ -58,6 +58,8 @@ export const limits = {
   leaseMs: 6_000,
   leaseRenewMs: 1_500,
   lostAfterMs: 8_000,
+  /** A wall clock that is further off the members' median is reported, and its node leads only while no other can (J4). */
+  clockToleranceMs: 5_000,
   /** The leader assigns nothing to a node that is further behind than this. */
   assignLagEntries: 1_000,
   assignLagMs: 250,

@@ -116,6 +116,8 @@ export interface NodeStatus {
     readonly lag: number | null;
     readonly leaseMs: number | null;
   }[];
+  /** Wall clocks less the median of all (ms): the leader's of everybody, the others' own and those that are off (J4). */
+  readonly clocks: ReadonlyMap<NodeId, number>;
   readonly tasksRunning: number;
   readonly transport: { readonly sent: number; readonly received: number; readonly lost: number };
 }

@@ -25,6 +25,8 @@ export interface BootOptions {
   readonly version: string;
   /** The newest level to understand (S2); undefined: this binary's. */
   readonly level?: number | undefined;
+  /** Epoch ms, for what the node says of its clock (J4); undefined: the system's. */
+  readonly wallClock?: (() => number) | undefined;
   readonly guardCommand: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Serves the API; given from outside because http imports the node, not the other way round. */

@@ -171,6 +171,7 @@ async function open(
     identity,
     version: options.version,
     level,
+    wallClock: options.wallClock,
     dataDir,
     incarnation: `${identity.starts}.${randomBytes(6).toString("hex")}`,
     capacity: { slots: options.slots, ioTasks: options.ioTasks },

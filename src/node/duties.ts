@@ -4,6 +4,7 @@ import type { Outcome } from "../lib/outcome.ts";
 import type { Configuration, ConfigurationChange } from "../raft/types.ts";
 import { jobsToExpire } from "../scheduler/expire.ts";
 import { lostNodes } from "../scheduler/lost.ts";
+import { isClockOff, shouldYield } from "../scheduler/clock.ts";
 import { type LevelWatch, planLevel } from "../scheduler/level.ts";
 import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel, type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
@@ -13,6 +14,7 @@ import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
 import { Closeness } from "./closeness.ts";
+import type { Clocks } from "./clocks.ts";
 import { LagWindow } from "./lag-window.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
@@ -25,6 +27,9 @@ import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 export interface DutyPorts {
   readonly self: NodeId;
   readonly leases: LeaseTable;
+  readonly clocks: Clocks;
+  /** Has another voter lead, if one can. */
+  handOver(): void;
   /** A consistent view of the local state. */
   view<Value>(query: (tx: ReadTx) => Value): Value;
   propose<Name extends CommandName>(
@@ -43,6 +48,8 @@ export interface DutyPorts {
 /** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
 const watchMs = 1000;
 const expireEveryMs = 4000;
+/** A hand-over stops writes for a moment: one that does not succeed is not tried all the time. */
+const yieldEveryMs = 30_000;
 /** A change of the members is given this long to be replicated before the next step is planned. */
 const settleMs = 50;
 /** Unit.assign proposals under way at once: enough to hide one commit, few enough that plans stay fresh. */
@@ -64,6 +71,10 @@ export class Duties {
   #expiring = false;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
+  /** Members whose clocks were reported as off. */
+  #clocksOff = new Set<NodeId>();
+  /** When (monotonicMs) a leader whose clock is off tries to hand over next. */
+  #yieldAt = 0;
   /** When old jobs are looked for next (monotonicMs): seldom, but at once again while there are many. */
   #expireAt = 0;
   /** See #now. */
@@ -95,6 +106,7 @@ export class Duties {
     this.#view = undefined;
     this.#inFlight = 0;
     this.#levelWatch = undefined;
+    this.#clocksOff.clear();
     this.#lostProposed.clear();
     this.#lagWindow.clear();
     this.#closeness.clear();
@@ -208,6 +220,7 @@ export class Duties {
       nodes.map((node) => node.level),
       held,
     );
+    this.#watchClocks();
     for (const lost of lostNodes({
       nodes,
       quietSince: this.#ports.leases.quietSince,
@@ -280,5 +293,27 @@ export class Duties {
     void this.#ports.propose("cluster.raise", { level: plan.raiseTo }).then(() => {
       this.#raising = false;
     });
+  }
+
+  /** J4: clocks that are off are told, and a leader whose clock is off lets another one lead. */
+  #watchClocks(): void {
+    const { self, leases, clocks } = this.#ports;
+    clocks.keepOnly((node) => leases.isFresh(node));
+    const differences = clocks.differences();
+    for (const [node, differenceMs] of differences) {
+      if (isClockOff(differenceMs) === this.#clocksOff.has(node)) continue;
+      const words = `the clock of node ${node} is ${differenceMs} ms from the median of all`;
+      if (this.#clocksOff.delete(node)) this.#ports.log("info", `${words} again, and no longer off`);
+      else {
+        this.#clocksOff.add(node);
+        this.#ports.log("warn", `${words}: set it, or let a time service do it`, { node });
+      }
+    }
+    const others = this.#ports.configuration().voters.filter((node) => node !== self && leases.isFresh(node));
+    const now = monotonicMs();
+    if (now < this.#yieldAt || !shouldYield(self, differences, others)) return;
+    this.#yieldAt = now + yieldEveryMs;
+    this.#ports.log("warn", "this node's clock is off: another voter is to lead");
+    this.#ports.handOver();
   }
 }

@@ -2,6 +2,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { nobody } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { monotonicMs } from "../lib/clock.ts";
+import type { ClockNews } from "./clocks.ts";
 
 /**
  * Leases (J3, J4). A node may run work only while it holds one. It asks the leader every leaseRenewMs, and at once when new
@@ -23,7 +24,9 @@ export interface LeasePorts {
   onDeclaredLost(): void;
 }
 
-export type LeaseGrant = { readonly kind: "granted"; readonly index: number } | { readonly kind: "lost" };
+export type LeaseGrant =
+  | { readonly kind: "granted"; readonly index: number; readonly clock?: ClockNews | undefined }
+  | { readonly kind: "lost" };
 
 /**
  * The asking side. Wishes that come while a request is under way are served by the next one; a renewal that is due and a new

@@ -7,6 +7,7 @@ import type { Labels } from "../lib/selector.ts";
 import { isVoter } from "../raft/configuration.ts";
 import { Raft } from "../raft/raft.ts";
 import type { Configuration, Leadership, Restored } from "../raft/types.ts";
+import { isClockOff } from "../scheduler/clock.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import {
@@ -26,6 +27,7 @@ import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
 import { fingerprint } from "./credentials.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
+import { Clocks } from "./clocks.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Events } from "./events.ts";
@@ -63,6 +65,8 @@ export interface NodeParts {
   readonly incarnation: string;
   /** The newest level that it understands (S2). */
   readonly level: number;
+  /** Epoch ms, for what it says of its clock (J4); absent: the system's. */
+  readonly wallClock?: (() => number) | undefined;
   readonly capacity: { readonly slots: number; readonly ioTasks: number };
   readonly labels: Labels;
   readonly restored: Restored;
@@ -106,6 +110,7 @@ export class Node implements NodeApi {
   readonly #proposer: Proposer;
   readonly #reader: Reader;
   readonly #leases = new LeaseTable();
+  readonly #clocks: Clocks;
   readonly #lease: LeaseHolder;
   readonly #duties: Duties;
   readonly #work: Work;
@@ -140,6 +145,7 @@ export class Node implements NodeApi {
     this.#self = { token: "", name: identity.name, role: "node" };
     this.#applied = parts.applied;
     this.#level = parts.view(clusterRow)?.level ?? parts.level;
+    this.#clocks = new Clocks(this.id);
     this.#events = new Events(parts.applied);
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
       send: (message) => this.#transport.send(message),
@@ -195,7 +201,11 @@ export class Node implements NodeApi {
     this.#lease = new LeaseHolder({
       leader,
       isLeading,
-      askLeader: async (to) => (await this.#transport.request(to, "lease", null)) as LeaseGrant | undefined,
+      askLeader: async (to) => {
+        const grant = (await this.#transport.request(to, "lease", this.#wallClock())) as LeaseGrant | undefined;
+        if (grant?.kind === "granted") this.#clocks.tell(grant.clock);
+        return grant;
+      },
       grantSelf: () => this.#grant(this.id),
       waitApplied: (index, deadline) => this.#reader.waitApplied(index, deadline),
       granted: (endsAt, index) => this.#executor.lease(endsAt, index),
@@ -213,6 +223,8 @@ export class Node implements NodeApi {
     this.#duties = new Duties({
       self: this.id,
       leases: this.#leases,
+      clocks: this.#clocks,
+      handOver: () => void this.#handOver(),
       view: (query) => parts.view(query),
       propose: (name, input) => this.#proposeAsLeader(name, input),
       configuration: () => this.#configuration,
@@ -300,6 +312,10 @@ export class Node implements NodeApi {
     return this.#self;
   }
 
+  #wallClock(): number {
+    return this.#parts.wallClock?.() ?? Date.now();
+  }
+
   get isLeading(): boolean {
     return this.#driver.raft.role === "leader";
   }
@@ -307,10 +323,12 @@ export class Node implements NodeApi {
   /** Steps down in favour of the voter that is closest, or of this one, and waits a moment for it to lead. */
   async #handOver(named?: NodeId): Promise<boolean> {
     const raft = this.#driver.raft;
+    const differences = this.#clocks.differences();
+    const isOff = (node: NodeId): number => Number(isClockOff(differences.get(node)));
     const candidates = this.#configuration.voters
       .filter((node) => node !== this.id && this.#transport.isConnected(node))
       .filter((node) => named === undefined || node === named)
-      .sort((a, b) => (raft.lag(a) ?? Infinity) - (raft.lag(b) ?? Infinity));
+      .sort((a, b) => isOff(a) - isOff(b) || (raft.lag(a) ?? Infinity) - (raft.lag(b) ?? Infinity));
     const to = candidates[0];
     if (to === undefined) return false;
     raft.transfer(to);
@@ -506,11 +524,13 @@ export class Node implements NodeApi {
       if (before.role !== "leader" || before.term !== leadership.term) {
         this.#parts.log("info", `leading in term ${leadership.term}`);
         this.#leases.elected();
+        this.#clocks.lead(true);
         void this.#startDuties(leadership.term);
       }
     } else if (before.role === "leader") {
       this.#parts.log("info", `leading no longer, term ${leadership.term}`);
       this.#duties.stop();
+      this.#clocks.lead(false);
     }
     this.#proposer.onLeadership(leadership.term);
     if (leadership.leader === before.leader && leadership.term === before.term) return;
@@ -551,8 +571,11 @@ export class Node implements NodeApi {
         return this.#handOver(body === nobody ? undefined : (body as NodeId));
       case "read-index":
         return this.#reader.confirm();
-      case "lease":
-        return this.#grant(peer);
+      case "lease": {
+        this.#clocks.heard(peer, body, this.#wallClock());
+        const grant = await this.#grant(peer);
+        return grant?.kind === "granted" ? { ...grant, clock: this.#clocks.newsFor(peer) } : grant;
+      }
       case "log.read":
         return readLocalLog(body as LogRequest & { attempt: number }, this.#logPorts);
       default:
@@ -813,6 +836,7 @@ export class Node implements NodeApi {
           lag: leading ? (raft.lag(row.id) ?? null) : null,
           leaseMs: leading ? this.#leases.leftMs(row.id) : null,
         })),
+      clocks: this.#clocks.differences(),
       tasksRunning: this.#executor.running(),
       transport: this.#transport.stats(),
     };

@@ -20,6 +20,8 @@ export interface NodeView {
   readonly lag: number | null;
   /** What is left of the node's lease, in milliseconds; known to the leader only. */
   readonly lease_ms: number | null;
+  /** How far its wall clock is from the median of all, in milliseconds; null where it is not known. The leader knows it of all. */
+  readonly clock_ms: number | null;
   readonly version: string;
   readonly level: number;
   readonly seen_at: string;

@@ -163,6 +163,7 @@ export class FakeNode implements NodeApi {
       ready: this.ready,
       peerAddress: "",
       peers: [],
+      clocks: new Map(),
       tasksRunning: 0,
       transport: { sent: 1, received: 2, lost: 0 },
     };

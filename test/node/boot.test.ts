@@ -37,6 +37,7 @@ async function up(
   name: string,
   join?: { readonly at: Booted; readonly token: string },
   onServe: () => void = () => {},
+  wallClock?: () => number,
 ): Promise<Outcome<Booted>> {
   const dataDir = path.join(root, name);
   const outcome = await boot({
@@ -53,6 +54,7 @@ async function up(
     joinToken: join?.token,
     voters: undefined,
     version: "0",
+    wallClock,
     guardCommand: guardCommand(dataDir),
     environment: { XDG_CONFIG_HOME: path.join(root, "config") },
     serve: (node, { host, port }) => {
@@ -70,8 +72,9 @@ async function started(
   name: string,
   join?: { readonly at: Booted; readonly token: string },
   onServe?: () => void,
+  wallClock?: () => number,
 ): Promise<Booted> {
-  const outcome = await up(name, join, onServe);
+  const outcome = await up(name, join, onServe, wallClock);
   if (!outcome.ok) throw new Error(`${name} did not start: ${outcome.why.message}`);
   return outcome.value;
 }
@@ -268,3 +271,14 @@ describe("a node that joins", () => {
     expect(self.ok && self.value.value?.state).toBe("up");
   });
 });
+
+test("a leader whose clock is off is told so and lets a voter lead whose clock is right (J4)", async () => {
+  const first = await started("a", undefined, undefined, () => Date.now() + 60_000);
+  const token = await joinToken(first);
+  const others = [await started("b", { at: first, token }), await started("c", { at: first, token })];
+  const right: readonly number[] = others.map(({ node }) => node.id);
+  while (!right.includes(first.node.status().leader ?? 0)) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(messages.find((message) => message.startsWith(`the clock of node ${first.node.id} is`))).toBeDefined();
+  const told = (): number => others[0]!.node.status().clocks.get(first.node.id) ?? 0;
+  while (told() < 50_000) await new Promise((resolve) => setTimeout(resolve, 20));
+}, 30_000);

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, type Outcome, type Refusal } from "../../src/lib/outcome.ts";
+import { Clocks } from "../../src/node/clocks.ts";
 import { Duties, type DutyPorts } from "../../src/node/duties.ts";
 import { LeaseTable } from "../../src/node/lease.ts";
 import { Cluster } from "../state/support.ts";
@@ -18,6 +19,8 @@ function rig() {
   const ports: DutyPorts = {
     self: nodeId(1),
     leases: new Silent(),
+    clocks: new Clocks(nodeId(1)),
+    handOver: () => {},
     view: (query) => query(cluster.database),
     propose: (name, input) => {
       const { promise, resolve } = Promise.withResolvers<Outcome<unknown>>();
