@@ -53,12 +53,12 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
       right: "nodes:write",
       doc: "Drains the node that is asked, hands its leadership over, removes it from the cluster and stops it.",
       body: z.strictObject({ timeout: duration(leaveMaxMs).optional() }),
-      handle: ({ exchange, body }) =>
+      handle: ({ exchange, body, by }) =>
         whileWatching(
           parts,
           exchange,
           async () => {
-            const outcome = await node.leave(body.timeout ?? leaveDefaultMs);
+            const outcome = await node.leave(body.timeout ?? leaveDefaultMs, by);
             return outcome.ok ? reply.json(outcome.value) : reply.refusal(outcome.why);
             // That it stops serving is what was asked for.
           },

@@ -26,6 +26,7 @@ export function commandRoutes(parts: HttpParts): readonly Route[] {
       right: command.right,
       doc: command.doc,
       body: command.input,
+      answer: command.answer,
       serve: (exchange: Exchange, by: Principal) =>
         command.name === "job.submit" ? serveSubmit(parts, exchange, by) : serveCommand(parts, command, exchange, by),
     })),

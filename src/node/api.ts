@@ -57,7 +57,7 @@ export interface NodeApi {
   /** Join: see node/join.ts. `request` is the untrusted body of POST /v1/join. */
   join(request: unknown): Promise<Outcome<unknown>>;
   /** Removes this node from the cluster and stops it when its work is done. */
-  leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>>;
+  leave(timeoutMs: number, by: Principal): Promise<Outcome<{ readonly left: true }>>;
   /** Hands the leadership over, to the node that is named or the closest voter, and answers when it leads. */
   transfer(to: string | number | undefined, by: Principal): Promise<Outcome<TransferValue>>;
   /** Makes an API token, shown once. `ttlMs` undefined: it has no end. */

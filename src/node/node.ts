@@ -879,16 +879,16 @@ export class Node implements NodeApi {
     };
   }
 
-  async leave(timeoutMs: number): Promise<Outcome<{ readonly left: true }>> {
+  async leave(timeoutMs: number, by: Principal): Promise<Outcome<{ readonly left: true }>> {
     const node = this.id;
     const left = await leaveCluster(timeoutMs, {
       members: () => this.#parts.view(listNodes).length,
-      drain: () => this.#propose("node.drain", { node }),
-      undrain: () => this.#propose("node.undrain", { node }),
+      drain: () => this.propose("node.drain", { node }, by),
+      undrain: () => this.propose("node.undrain", { node }, by),
       held: () => Math.max(this.#executor.running(), this.#parts.view((tx) => assignmentsOf(tx, node)).length),
       isLeading: () => this.isLeading,
       handOver: () => this.#handOver(),
-      remove: () => this.#propose("node.remove", { node }),
+      remove: () => this.propose("node.remove", { node }, by),
       isVoter: () => isVoter(this.#configuration, node),
     });
     if (left.ok) this.#parts.onLeft();

@@ -30,6 +30,8 @@ export interface CommandDefinition<
   readonly doc: string;
   readonly input: z.ZodType<Input, unknown>;
   readonly payload: z.ZodType<Payload, unknown>;
+  /** Shape of what an accepted command gives, for the documents of the API. */
+  readonly answer?: z.ZodType | undefined;
   /** Absent: not for people (only nodes propose it). */
   readonly route?: Route | undefined;
   prepare(input: Input, by: Principal): Payload;

@@ -78,3 +78,23 @@ describe("the way back when every admin token is lost", () => {
     expect(error.code).toBe("invalid");
   });
 });
+
+test("the API document has the shapes of these answers", async () => {
+  const document = await jsonIn<{ paths: Record<string, Record<string, { responses: Record<string, unknown> }>> }>(
+    await asking(new Mesh().node())("GET", "/v1/openapi.json"),
+  );
+  for (const [method, path, status, key] of [
+    ["get", "/v1/tokens", 200, "tokens"],
+    ["post", "/v1/tokens", 201, "token"],
+    ["delete", "/v1/tokens/{id}", 200, "id"],
+    ["get", "/v1/audit", 200, "audit"],
+    ["patch", "/v1/nodes/{node}/labels", 200, "labels"],
+    ["post", "/v1/nodes/{node}/demote", 200, "wish"],
+    ["patch", "/v1/cluster", 200, "in_effect"],
+    ["post", "/v1/cluster/transfer", 200, "leader"],
+  ] as const) {
+    expect(document.paths[path]![method]!.responses[status]).toMatchObject({
+      content: { "application/json": { schema: { properties: { [key]: expect.anything() as unknown } } } },
+    });
+  }
+});

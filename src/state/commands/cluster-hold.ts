@@ -18,6 +18,7 @@ export const clusterHold = command<ClusterHeld>()({
   input: shape,
   payload: shape,
   route: { method: "POST", path: "/v1/cluster/hold", status: 200 },
+  answer: z.object({ hold: z.boolean() }),
   prepare: (input) => input,
   audit: ({ hold }) => (hold ? "hold" : "release"),
   apply(tx, { hold }, context) {

@@ -28,6 +28,7 @@ export const clusterRaise = command<ClusterRaised>()({
   input: shape,
   payload: shape,
   route: { method: "POST", path: "/v1/cluster/raise", status: 200 },
+  answer: z.object({ level: z.int() }),
   prepare: (input) => input,
   audit: ({ level }) => `level ${level}`,
   apply(tx, { level }, context) {

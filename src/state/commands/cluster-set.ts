@@ -25,6 +25,7 @@ export const clusterSet = command<ClusterSet>()({
   input: shape,
   payload: shape,
   route: { method: "PATCH", path: "/v1/cluster", status: 200 },
+  answer: z.object({ voters: z.int(), in_effect: z.int() }),
   prepare: (input) => input,
   audit: ({ voters }) => `voters=${voters}`,
   apply(tx, { voters }, context) {

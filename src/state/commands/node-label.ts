@@ -42,6 +42,7 @@ export const nodeLabel = command<NodeLabelled>()({
   input: shape,
   payload: shape,
   route: { method: "PATCH", path: "/v1/nodes/:node/labels", status: 200 },
+  answer: z.object({ node: z.int(), labels: z.record(z.string(), z.string()) }),
   prepare: (input) => input,
   audit: ({ node, labels }) =>
     `node ${node}: ${Object.entries(labels)

@@ -19,6 +19,7 @@ export const nodePromote = command<NodePromoted>()({
   input: payload.partial({ forget: true }),
   payload,
   route: { method: "POST", path: "/v1/nodes/:node/promote", status: 200 },
+  answer: z.object({ node: z.int(), wish: z.enum(["voter", "learner"]).nullable() }),
   prepare: ({ node, forget }) => ({ node, forget: forget ?? false }),
   audit: ({ node, forget }) => (forget ? `node ${node}: left to the leader` : `node ${node}`),
   apply: (tx, { node, forget }, context) => wishFor(tx, context, node, forget ? undefined : "voter"),

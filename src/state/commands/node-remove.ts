@@ -23,6 +23,7 @@ export const nodeRemove = command<NodeRemoved>()({
   input: shape,
   payload: shape,
   route: { method: "DELETE", path: "/v1/nodes/:node", status: 200 },
+  answer: z.object({ node: z.int() }),
   prepare: (input) => input,
   audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {

@@ -19,6 +19,7 @@ export const nodeUndrain = command<NodeUndrained>()({
   input: shape,
   payload: shape,
   route: { method: "POST", path: "/v1/nodes/:node/undrain", status: 200 },
+  answer: z.object({ node: z.int(), state: z.enum(["up", "draining", "lost"]) }),
   prepare: (input) => input,
   audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {

@@ -18,6 +18,7 @@ export const tokenRevoke = command<TokenRevoked>()({
   input: shape,
   payload: shape,
   route: { method: "DELETE", path: "/v1/tokens/:id", status: 200 },
+  answer: z.object({ id: z.string() }),
   prepare: (input) => input,
   audit: ({ id }) => `token ${id}`,
   apply(tx, { id }, context) {
