@@ -1,0 +1,36 @@
+import { expect, test } from "bun:test";
+import { Mesh } from "../../scripts/mesh.ts";
+import { refuted } from "../../scripts/soak-history.ts";
+import { Load } from "../../scripts/soak-load.ts";
+import { rollingRestart } from "../../scripts/soak-nemesis.ts";
+import { lostOf, notSucceeded, statesOf } from "../../scripts/soak-verdict.ts";
+import { soak } from "../../scripts/soak.ts";
+
+const seed = Number(process.env["SKEIN_TEST_SEED"] ?? 1 + Math.floor(Math.random() * 2 ** 31));
+
+test("a rolling restart of three nodes fails no request of clients that know all three, and loses nothing", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  await mesh.leader({ voters: 3 });
+  const load = new Load(mesh, { writers: 4, readers: 2, pauseMs: 5 });
+  await rollingRestart(mesh);
+  await load.stop();
+  expect(load.failures).toEqual([]);
+  expect(refuted(load.history)).toEqual([]);
+  expect(await lostOf(mesh, load.acknowledged)).toEqual([]);
+  expect(await notSucceeded(mesh, load.acknowledged)).toEqual([]);
+  expect(await statesOf(mesh)).toHaveLength(1);
+}, 120_000);
+
+test(`histories stay linearizable and nothing acknowledged is lost while nodes die, freeze and restart (SKEIN_TEST_SEED=${seed})`, async () => {
+  console.log(`soak with SKEIN_TEST_SEED=${seed}`);
+  const mesh = await Mesh.start({ nodes: 3 });
+  try {
+    const result = await soak(mesh, { forMs: 12_000, seed });
+    if (result.problems.length > 0) console.log([`seed ${seed}`, ...result.story].join("\n"));
+    expect(result.problems).toEqual([]);
+    expect(result.submits).toBeGreaterThan(0);
+    expect(result.reads).toBeGreaterThan(0);
+  } finally {
+    await mesh.stop();
+  }
+}, 240_000);
