@@ -104,6 +104,18 @@ export const limits = {
   logWindowBytes: 32 * 1024 * 1024,
   /** Of the newest entries, read back into memory at start: what a slow follower may still need, not what a busy hour leaves. */
   logRestoreBytes: 4 * 1024 * 1024,
+  /** Entries kept behind what is applied and durable, for followers that are a little behind: so many, or so many bytes of them. */
+  logTrailingEntries: 20_000,
+  logTrailingBytes: 64 * 1024 * 1024,
+  /** A follower that is slower or away is waited for up to here; past it, it gets a snapshot. */
+  logHeldEntries: 200_000,
+  logHeldBytes: 256 * 1024 * 1024,
+  /** A state that was applied to is synced at least this often, so that the log before it can go. */
+  checkpointEveryMs: 10_000,
+  snapshotChunkBytes: 1024 * 1024,
+  snapshotChunksInFlight: 4,
+  /** A receiver that asks for no chunk for this long is taken for gone. */
+  snapshotIdleMs: 15_000,
   applyBatchCommands: 256,
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
@@ -120,6 +132,8 @@ export const limits = {
 assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entry");
 assert(limits.frameBytes > limits.entryBytes, "an entry must fit a frame");
 assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send buffer");
+assert(limits.logHeldEntries >= limits.logTrailingEntries, "what is kept in any case is kept for followers too");
+assert(limits.snapshotChunkBytes * 2 < limits.frameBytes, "a chunk must fit a frame");
 assert(limits.lostAfterMs > limits.leaseMs, "a lease must have ended before its node is declared lost (J3)");
 assert(limits.replaceVoterMs > limits.lostAfterMs, "a voter is replaced after its work was given to others");
 assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");

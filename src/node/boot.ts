@@ -6,10 +6,14 @@ import { Fault } from "../lib/fault.ts";
 import { accept, type Outcome } from "../lib/outcome.ts";
 import { seededRandom } from "../lib/prng.ts";
 import { openExecutor } from "../executor/run.ts";
+import type { NodeId } from "../lib/ids.ts";
 import { bootstrap, bootstrapToken } from "../raft/configuration.ts";
+import type { Restored } from "../raft/types.ts";
 import { openDataDir } from "../storage/data-dir.ts";
 import { readIdentity, writeIdentity } from "../storage/identity.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
+import { metaOf } from "../storage/snapshot-file.ts";
+import { runSnapshotTask } from "../storage/snapshot-task.ts";
 import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
@@ -22,8 +26,10 @@ import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { clusterRow } from "../state/queries.ts";
 import { tooNew } from "./level.ts";
+import { type LogBudget, logBudget } from "./compaction.ts";
 import { Node } from "./node.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
+import { isInstalling, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
 
 /**
@@ -137,6 +143,7 @@ async function open(
   const logStore = new SqliteLogStore({
     path: join(dataDir, "log.db"),
     onDurable: (token) => (token === bootstrapToken ? founded.resolve() : running.node?.onDurable(token)),
+    onDamage: (message) => options.log("warn", message),
     onFault: (code, message) => {
       founded.reject(new Fault("data", message, "never")); // of no effect when it has been founded
       if (code !== "disk-full") fatal(message);
@@ -146,12 +153,13 @@ async function open(
   const level = options.level ?? ownLevel;
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
     onApplied: (applied, outcomes, events) => running.node?.onApplied(applied, outcomes, events),
+    onDurable: (applied) => running.node?.onStateDurable(applied),
     onFault: (_code, message) => fatal(message),
   });
-  const [found, applied] = await Promise.all([
-    logStore.open(),
-    writer.open(join(dataDir, "state.db"), identity.node, level),
-  ]);
+  const statePath = join(dataDir, "state.db");
+  const place = await writer.open(statePath, identity.node, level);
+  const { applied } = place;
+  const found = await logStore.open({ applied, meta: metaOf(place), isInstalling: isInstalling(dataDir) });
   if (applied > found.lastIndex) {
     throw new Fault(
       "data",
@@ -164,7 +172,16 @@ async function open(
   const isForeign = kind !== "resumed" && (applied > 0 || found.lastIndex > (beginning === undefined ? 0 : 1));
   if (isForeign) throw withoutIdentity(dataDir);
   if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0) throw withoutLog(dataDir);
-  const reader = new StateReader(join(dataDir, "state.db"));
+  if (found.repair !== undefined && isAlone(found, identity.node)) {
+    throw new Fault(
+      "data",
+      `${dataDir}/log.db lost entries that no other member has: restore it from a backup`,
+      "never",
+    );
+  }
+  tidySnapshots(dataDir);
+  const reader = new StateReader(statePath);
+  let copies = 0;
   const clusterLevel = reader.snapshot(() => clusterRow(reader))?.level ?? 0;
   if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
   const node = new Node({
@@ -180,6 +197,15 @@ async function open(
     applied,
     logStore,
     writer,
+    copyState: async () => {
+      const path = newSnapshotPath(dataDir, ++copies);
+      const { place: copied, bytes, sha256 } = await runSnapshotTask({ kind: "copy", from: statePath, to: path });
+      const snapshot = metaOf(copied);
+      if (snapshot === undefined) throw new Fault("data", "the state does not say where in the log it stands", "safe");
+      return { path, snapshot, bytes, sha256 };
+    },
+    viewState: (path) => reader.switchTo(path ?? statePath),
+    logBudget: budgetOf(options.environment),
     view: (query) => reader.snapshot(() => query(reader)),
     random: seededRandom(randomBytes(4).readUInt32LE()),
     log: options.log,
@@ -226,6 +252,19 @@ async function open(
       if (left) retire(dataDir, identity);
     },
   };
+}
+
+/** SKEIN_LOG_ENTRIES lowers what is kept of the log, to rehearse on a small mesh how a node comes back by a snapshot. */
+function budgetOf(environment: BootOptions["environment"]): LogBudget {
+  const entries = Number(environment["SKEIN_LOG_ENTRIES"]);
+  if (!Number.isSafeInteger(entries) || entries < 1) return logBudget;
+  return { ...logBudget, trailingEntries: entries, heldEntries: 2 * entries };
+}
+
+/** Nobody else could give back what is lost. */
+function isAlone({ configurations, baseConfiguration }: Restored, node: NodeId): boolean {
+  const { voters, outgoing } = configurations.at(-1)?.configuration ?? baseConfiguration;
+  return outgoing.length === 0 && voters.every((voter) => voter === node);
 }
 
 /** The node is no member any more: its data is put aside, so that the next `up` here starts from nothing and nothing is lost. */

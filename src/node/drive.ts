@@ -1,6 +1,15 @@
 import { type Index, nobody, type NodeId } from "../lib/ids.ts";
 import type { Raft } from "../raft/raft.ts";
-import type { Configuration, Entry, Leadership, Message, ReadReady, Ready } from "../raft/types.ts";
+import type {
+  Append,
+  Configuration,
+  Entry,
+  Leadership,
+  Message,
+  ReadReady,
+  Ready,
+  SnapshotMeta,
+} from "../raft/types.ts";
 import type { LogStore } from "../storage/types.ts";
 
 /**
@@ -13,6 +22,12 @@ export interface DriverPorts {
   send(message: Message): void;
   apply(entries: readonly Entry[]): void;
   onReads(reads: readonly ReadReady[]): void;
+  /** Puts the state of that snapshot, which was received before, in the place of the present one. */
+  install(snapshot: SnapshotMeta): Promise<void>;
+  /** The log begins after the installed snapshot, durably. */
+  installed(): void;
+  /** These peers need a snapshot (leader only). */
+  onSnapshotsWanted(peers: readonly NodeId[]): void;
   onLeadership(leadership: Leadership): void;
   onConfiguration(configuration: Configuration): void;
   /** Called before each drain: the proposer puts what has gathered into the machine (one entry per drain). */
@@ -36,6 +51,10 @@ export class Driver {
   #durable = 0;
   #scheduled = false;
   #draining = false;
+  /** Nothing is drained while a snapshot takes the state's place: what the machine says meanwhile waits in it. */
+  #installing = false;
+  /** The append that begins the log anew after it. */
+  #installToken = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** How many ticks the timer that is set stands for. */
   #timerTicks = 0;
@@ -96,6 +115,10 @@ export class Driver {
   durable(token: number): void {
     this.#durable = token;
     this.raft.appended(token);
+    if (this.#installToken > 0 && token >= this.#installToken && !this.#installing) {
+      this.#installToken = 0;
+      this.#ports.installed();
+    }
     this.#release();
     this.drain();
   }
@@ -116,11 +139,11 @@ export class Driver {
   }
 
   drain(): void {
-    if (this.#stopped || this.#draining) return;
+    if (this.#stopped || this.#draining || this.#installing) return;
     this.#draining = true;
     try {
       this.#ports.beforeDrain();
-      while (this.raft.hasReady()) this.#carryOut(this.raft.drain());
+      while (!this.#installing && this.raft.hasReady()) this.#carryOut(this.raft.drain());
     } finally {
       this.#draining = false;
     }
@@ -130,7 +153,8 @@ export class Driver {
   #carryOut(ready: Ready): void {
     if (ready.append !== undefined) {
       this.#handed = ready.append.token;
-      this.#log.append(ready.append);
+      if (ready.append.snapshot === undefined) this.#log.append(ready.append);
+      else this.#install(ready.append, ready.append.snapshot);
     }
     for (const message of ready.messages) this.#ports.send(message);
     if (ready.messagesAfterAppend.length > 0) {
@@ -141,6 +165,19 @@ export class Driver {
     if (ready.leadership !== undefined) this.#ports.onLeadership(ready.leadership);
     if (ready.committed.length > 0) this.#ports.apply(ready.committed);
     if (ready.reads.length > 0) this.#ports.onReads(ready.reads);
+    if (ready.snapshotsWanted.length > 0) this.#ports.onSnapshotsWanted(ready.snapshotsWanted);
+  }
+
+  /** State first, then log: ended in between, the node finds a state that is ahead of its log and begins the log anew after it. */
+  #install(append: Append, snapshot: SnapshotMeta): void {
+    this.#installing = true;
+    this.#installToken = append.token;
+    void this.#ports.install(snapshot).then(() => {
+      this.#installing = false;
+      if (this.#stopped) return;
+      this.#log.append(append);
+      this.drain();
+    });
   }
 
   #release(): void {

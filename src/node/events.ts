@@ -35,6 +35,15 @@ export class Events {
     return () => this.#listeners.delete(listener);
   }
 
+  /** The state jumped to `applied`: what happened in between is not known here, and whoever resumes from before must list again. */
+  reset(applied: number): void {
+    this.#kept = [];
+    this.#start = 0;
+    this.#keptBytes = 0;
+    this.#floor = applied;
+    for (const waiters of Array.from(this.#waiters.values())) for (const wake of Array.from(waiters)) wake();
+  }
+
   /** Events after `from`, or undefined when some of them are gone. */
   after(from: number): readonly AppliedEvent[] | undefined {
     if (from < this.#floor) return undefined;

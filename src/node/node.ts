@@ -1,12 +1,14 @@
 import type { AttemptName, Executor, ExecutorOptions } from "../executor/types.ts";
+import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import { index as toIndex, nobody, type NodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { Labels } from "../lib/selector.ts";
 import { isVoter } from "../raft/configuration.ts";
+import { bytesOf } from "../raft/log.ts";
 import { Raft } from "../raft/raft.ts";
-import type { Configuration, Leadership, Restored } from "../raft/types.ts";
+import type { Configuration, Leadership, Restored, SnapshotMeta } from "../raft/types.ts";
 import { isClockOff } from "../scheduler/clock.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
@@ -30,6 +32,7 @@ import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.t
 import { Clocks } from "./clocks.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
+import { Compaction, type LogBudget } from "./compaction.ts";
 import { Events } from "./events.ts";
 import { grantLease } from "./grant.ts";
 import { admitJoiner, type JoinRequest } from "./join.ts";
@@ -42,6 +45,8 @@ import { type ForwardReply, Proposer } from "./propose.ts";
 import { Reader } from "./read.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
 import { recoverToken } from "./recover-token.ts";
+import { SnapshotReceiver } from "./snapshot-receive.ts";
+import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSender } from "./snapshot-send.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
 import { Work } from "./work.ts";
@@ -75,7 +80,13 @@ export interface NodeParts {
   readonly logStore: LogStore;
   /** Runs a query in one read transaction of a read-only connection. */
   view<Value>(query: (tx: ReadTx) => Value): Value;
-  readonly writer: Pick<StateWriter, "apply">;
+  readonly writer: Pick<StateWriter, "apply" | "install">;
+  /** A copy of the state as it is now, in a file for sending. Throws Fault. */
+  copyState(): Promise<MadeSnapshot>;
+  /** Views are of that file from now on; undefined: of state.db. */
+  viewState(path: string | undefined): void;
+  /** How much of the log is kept. */
+  readonly logBudget: LogBudget;
   openTransport(hooks: TransportHooks): Transport;
   openExecutor(hooks: ExecutorHooks): Executor;
   /** Numbers in [0, 1) for elections. */
@@ -116,6 +127,10 @@ export class Node implements NodeApi {
   readonly #work: Work;
   readonly #tokens: Tokens;
   readonly #retention: LogRetention;
+  readonly #compaction: Compaction;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+  #takesPart = false;
   #leadership: Leadership = { role: "follower", term: term(0), leader: nobody };
   #configuration: Configuration;
   #applied: number;
@@ -147,10 +162,19 @@ export class Node implements NodeApi {
     this.#level = parts.view(clusterRow)?.level ?? parts.level;
     this.#clocks = new Clocks(this.id);
     this.#events = new Events(parts.applied);
+    this.#compaction = new Compaction(parts.logBudget);
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
       send: (message) => this.#transport.send(message),
-      apply: (entries) => parts.writer.apply(entries),
+      apply: (entries) => {
+        parts.writer.apply(entries);
+        this.#compaction.committed(entries.at(-1)!.index, bytesOf(entries));
+      },
       onReads: (reads) => this.#reader.onReads(reads),
+      install: (snapshot) => this.#install(snapshot),
+      installed: () => this.#receiver.installed(),
+      onSnapshotsWanted: (peers) => {
+        for (const peer of peers) this.#sender.want(peer);
+      },
       onLeadership: (leadership) => this.#onLeadership(leadership),
       onConfiguration: (configuration) => {
         this.#configuration = configuration;
@@ -218,6 +242,28 @@ export class Node implements NodeApi {
       clusterKey: () => identity.clusterKey,
       create: (input, by) => this.propose("token.create", input, by),
       now: () => Date.now(),
+    });
+    this.#sender = new SnapshotSender({
+      cluster: identity.cluster,
+      make: () => parts.copyState(),
+      baseIndex: () => raft.baseIndex,
+      isLeading,
+      offer: async (peer, offer) => void (await this.#transport.request(peer, "snapshot.offer", offer)),
+      ended: (peer, sent) => {
+        raft.snapshotEnded(peer, sent);
+        schedule();
+      },
+      log: parts.log,
+    });
+    this.#receiver = new SnapshotReceiver({
+      dataDir: parts.dataDir,
+      cluster: identity.cluster,
+      commit: () => raft.commit,
+      chunk: async (peer, id, number) =>
+        (await this.#transport.request(peer, "snapshot.chunk", { id, number }, { channel: "bulk" })) as SnapshotChunk,
+      done: async (peer, id, ok) => void (await this.#transport.request(peer, "snapshot.done", { id, ok })),
+      offerToRaft: (snapshot) => this.#offerToRaft(snapshot),
+      log: parts.log,
     });
     this.#retention = new LogRetention(parts.dataDir, (query) => parts.view(query), parts.log);
     this.#duties = new Duties({
@@ -296,6 +342,8 @@ export class Node implements NodeApi {
     this.#stopping = true;
     this.#lease.stop();
     this.#duties.stop();
+    this.#sender.close();
+    this.#receiver.close();
     this.#proposer.close();
     this.#driver.stop();
     await this.#executor.close();
@@ -355,6 +403,7 @@ export class Node implements NodeApi {
       if (current.ok) break;
     }
     if (this.#stopping) return;
+    this.#takesPart = true;
     this.#work.reconcile();
     this.#retention.sweep();
     this.#lease.start();
@@ -426,6 +475,56 @@ export class Node implements NodeApi {
     this.#parts.log("error", message);
     this.#driver.raft.resign();
     this.#driver.drain();
+  }
+
+  /** state: entries up to `applied` are synced in state.db, and not needed in the log for this node's sake (D3). */
+  onStateDurable(applied: number): void {
+    const { raft } = this.#driver;
+    this.#compaction.durable(applied);
+    const target = this.#compaction.target(raft.baseIndex, applied, Math.min(this.#slowestPeer(), this.#sender.needed));
+    const base = target === undefined ? undefined : raft.compact(toIndex(target));
+    if (base !== undefined) this.#parts.logStore.compact(base);
+  }
+
+  /** What the slowest member that is there has of this leader's log; one that gets a snapshot needs what follows that. */
+  #slowestPeer(): number {
+    const { raft } = this.#driver;
+    let slowest = Infinity;
+    for (const node of this.#peers.keys()) {
+      const progress = this.#transport.isConnected(node) ? raft.progress(node) : undefined;
+      if (progress !== undefined && progress.mode !== "snapshot") slowest = Math.min(slowest, progress.match);
+    }
+    return slowest;
+  }
+
+  /** A whole state that was received: consensus decides, once there is a leader to hear it from. */
+  async #offerToRaft(snapshot: SnapshotMeta): Promise<void> {
+    const { raft } = this.#driver;
+    while (raft.leader === nobody && !this.#stopping) await new Promise((resolve) => setTimeout(resolve, 50));
+    const { leader } = raft;
+    if (!this.#stopping && leader !== this.id)
+      this.#driver.step({ kind: "snapshot-request", from: leader, to: this.id, term: raft.term, snapshot });
+    if (raft.baseIndex !== snapshot.index) this.#receiver.installed(); // the log had come as far meanwhile
+  }
+
+  /** The received state takes the present one's place; everything that was derived from that is derived anew. */
+  async #install(snapshot: SnapshotMeta): Promise<void> {
+    const { path } = this.#receiver;
+    this.#parts.viewState(path);
+    const place = await this.#parts.writer.install(path);
+    assert(place.applied === snapshot.index, "the state that was installed is the one that consensus took");
+    this.#parts.viewState(undefined);
+    this.#applied = place.applied;
+    this.#parts.log("info", `goes on from a snapshot of entry ${place.applied}`);
+    this.#events.reset(place.applied);
+    this.#tokens.forget();
+    this.#setPeers();
+    this.#level = this.#parts.view(clusterRow)?.level ?? ownLevel;
+    this.#reader.onApplied(place.applied);
+    this.#proposer.onJumped();
+    if (!this.#takesPart) return;
+    this.#work.reconcile();
+    this.#retention.sweep();
   }
 
   /** state: entries up to `applied` are in state.db. */
@@ -575,6 +674,17 @@ export class Node implements NodeApi {
         this.#clocks.heard(peer, body, this.#wallClock());
         const grant = await this.#grant(peer);
         return grant?.kind === "granted" ? { ...grant, clock: this.#clocks.newsFor(peer) } : grant;
+      }
+      case "snapshot.offer":
+        this.#receiver.offered(peer, body as SnapshotOffer);
+        return null;
+      case "snapshot.chunk": {
+        const { id, number } = body as { readonly id: string; readonly number: number };
+        return this.#sender.chunk(peer, id, number);
+      }
+      case "snapshot.done": {
+        const { id, ok } = body as { readonly id: string; readonly ok: boolean };
+        return this.#sender.done(peer, id, ok) ?? null;
       }
       case "log.read":
         return readLocalLog(body as LogRequest & { attempt: number }, this.#logPorts);

@@ -275,6 +275,14 @@ export class Proposer {
     for (const flight of this.#flights.values()) this.#hand(flight);
   }
 
+  /** The state jumped over entries, outcomes of ours perhaps among them: everything is handed over again, and answered as it was (S3). */
+  onJumped(): void {
+    for (const flight of this.#flights.values()) {
+      flight.sentTo = nobody;
+      this.#hand(flight);
+    }
+  }
+
   /** The state applied batches of ours. */
   onOutcomes(outcomes: readonly BatchOutcome[]): void {
     for (const batch of outcomes) {

@@ -2,6 +2,7 @@ import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Entry } from "../raft/types.ts";
+import type { StatePlace } from "../storage/state-db.ts";
 import type { AppliedEvent } from "./api.ts";
 
 /**
@@ -20,7 +21,14 @@ export interface ApplyState {
   readonly kind: "apply";
   readonly entries: readonly Entry[];
 }
-export type StateRequest = OpenState | ApplyState | { readonly kind: "close" };
+/** A verified copy of a state takes the place of state.db. */
+export interface InstallState {
+  readonly kind: "install";
+  readonly from: string;
+  /** Where the present file is kept; undefined: it goes. */
+  readonly asideAs: string | undefined;
+}
+export type StateRequest = OpenState | ApplyState | InstallState | { readonly kind: "close" };
 
 /** Outcomes of one batch that this node proposed. */
 export interface BatchOutcome {
@@ -30,7 +38,10 @@ export interface BatchOutcome {
 }
 
 export type StateReply =
-  | { readonly kind: "opened"; readonly applied: number }
+  | { readonly kind: "opened"; readonly place: StatePlace }
+  | { readonly kind: "installed"; readonly place: StatePlace }
+  /** Entries up to `applied` are synced in state.db. */
+  | { readonly kind: "durable"; readonly applied: number }
   | {
       readonly kind: "applied";
       readonly applied: number;
@@ -43,6 +54,8 @@ export type StateReply =
 
 export interface StateWriterHooks {
   onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void;
+  /** Entries up to `applied` are synced in state.db: the log before need not be kept for this node (D3). */
+  onDurable(applied: number): void;
   onFault(code: "disk" | "unknown-command" | "bug", message: string): void;
 }
 
@@ -52,7 +65,8 @@ const startTimeoutMs = 10_000;
 export class StateWriter {
   readonly #worker: Worker;
   readonly #hooks: StateWriterHooks;
-  #opened: ((applied: number) => void) | undefined;
+  #opened: ((place: StatePlace) => void) | undefined;
+  #installed: ((place: StatePlace) => void) | undefined;
   #failed: ((error: Error) => void) | undefined;
   #closed: (() => void) | undefined;
   #faulted = false;
@@ -64,22 +78,30 @@ export class StateWriter {
     worker.addEventListener("error", (event) => this.#onFault("bug", `the state worker failed: ${event.message}`));
   }
 
-  /** Opens or creates state.db and gives the index applied in it. Throws Fault "disk" or "data". */
-  open(path: string, self: NodeId, level: number): Promise<number> {
+  /** Opens or creates state.db and says where it stands. Throws Fault "disk" or "data". */
+  open(path: string, self: NodeId, level: number): Promise<StatePlace> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => reject(new Fault("data", "the state worker did not start within 10 s", "never")),
         startTimeoutMs,
       );
-      this.#opened = (applied) => {
+      this.#opened = (place) => {
         clearTimeout(timer);
-        resolve(applied);
+        resolve(place);
       };
       this.#failed = (error) => {
         clearTimeout(timer);
         reject(error);
       };
       this.#post({ kind: "open", path, self, level });
+    });
+  }
+
+  /** Puts the state of a snapshot in the place of the present one, after everything that was handed over before. A fault is told by onFault. */
+  install(from: string, asideAs?: string): Promise<StatePlace> {
+    return new Promise((resolve) => {
+      this.#installed = resolve;
+      this.#post({ kind: "install", from, asideAs });
     });
   }
 
@@ -105,7 +127,13 @@ export class StateWriter {
     switch (reply.kind) {
       case "opened":
         this.#failed = undefined;
-        this.#opened?.(reply.applied);
+        this.#opened?.(reply.place);
+        break;
+      case "installed":
+        this.#installed?.(reply.place);
+        break;
+      case "durable":
+        this.#hooks.onDurable(reply.applied);
         break;
       case "applied":
         this.#hooks.onApplied(reply.applied, reply.outcomes, reply.events);

@@ -26,7 +26,12 @@ export interface ApplyDatabase extends Tx {
   /** Index of the last entry that is contained. */
   readonly applied: number;
   /** Runs `apply` and moves the applied index, all or nothing; throws when the file is not at `expectedApplied`. */
-  transaction<Value>(expectedApplied: number, newApplied: number, apply: () => Value): Value;
+  transaction<Value>(
+    expectedApplied: number,
+    newApplied: number,
+    apply: () => Value,
+    newest?: { readonly term?: number; readonly configuration?: Uint8Array | undefined },
+  ): Value;
   /** Undoes the changes of `apply` alone, rows and hash, when it throws. */
   savepoint<Value>(apply: () => Value): Value;
   /** Adds what is not a row to the rolling hash. */
@@ -36,6 +41,8 @@ export interface ApplyDatabase extends Tx {
 /** An entry as raft hands it out. */
 export interface CommittedEntry {
   readonly index: number;
+  /** Kept beside the applied index, so that a copy of the state says where in the log it stands; it is not hashed. */
+  readonly term?: number;
   readonly kind: "noop" | "command" | "configuration";
   readonly data: Uint8Array;
 }
@@ -92,8 +99,9 @@ export function applyEntries(
   const before = database.applied;
   assert(cut[0]!.index === before + 1, `entry ${cut[0]!.index} does not follow the applied index ${before}`);
   const last = cut.at(-1)!.index;
+  const newest = newestOf(entries.slice(0, cut.length));
   const run = (careful: boolean): ApplyResult =>
-    database.transaction(before, last, () => new Application(database, options, careful).run(cut));
+    database.transaction(before, last, () => new Application(database, options, careful).run(cut), newest);
   try {
     return run(false);
   } catch (error) {
@@ -101,6 +109,13 @@ export function applyEntries(
     // A command has a bug, most likely. One by one, the culprit is found and its changes alone are undone (S4).
     return run(true);
   }
+}
+
+/** Where the state stands after these entries: the last one's term, the last configuration. */
+function newestOf(entries: readonly CommittedEntry[]): { term?: number; configuration: Uint8Array | undefined } {
+  const configuration = entries.findLast((entry) => entry.kind === "configuration")?.data;
+  const term = entries.at(-1)?.term;
+  return term === undefined ? { configuration } : { term, configuration };
 }
 
 interface ReadEntry {

@@ -5,7 +5,8 @@ import { encodeConfiguration } from "../lib/configuration.ts";
 import type { HardState, SnapshotMeta } from "../raft/types.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { makeDatabaseFile } from "./files.ts";
-import { entryChecksum, logSchema, logVersion } from "./log-format.ts";
+import { type EntryRow, entryChecksum, isIntact, logSchema, logVersion, repairSchema } from "./log-format.ts";
+import type { StateBeside } from "./types.ts";
 import { checkSqliteVersion } from "./sqlite-errors.ts";
 
 /**
@@ -30,6 +31,11 @@ const trimEntries = 2000;
 /** Written since the last checkpoint: then the next one. Larger means fewer syncs of log.db itself, and a longer WAL to replay. */
 const checkpointBytes = 16 * 1024 * 1024;
 
+interface RepairRow {
+  readonly until: number;
+  readonly term: number;
+}
+
 /**
  * The one connection that writes log.db. Every write is one FULL-sync transaction; checkpoints are explicit, because SQLite
  * swallows the errors of its automatic ones and a failed sync must never be retried (D4).
@@ -45,6 +51,8 @@ export class LogDatabase {
   /** Rows from #firstRow up to the base are of no use any more, and are deleted bit by bit. */
   #baseIndex: number;
   #firstRow: number;
+  /** What a log must reach before this node has a full voice again (D3). */
+  #repair: RepairRow | undefined;
   #sinceCheckpoint = 0;
 
   /** Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version. */
@@ -75,6 +83,8 @@ export class LogDatabase {
       this.#lastIndex = row.last;
       this.#baseIndex = row.base;
       this.#firstRow = row.first;
+      const repair = this.#database.query("select until, term from repair").get() as RepairRow | null;
+      this.#repair = repair ?? undefined;
       // What the previous process left in the WAL: brought home before the first write has to wait for it.
       this.checkpoint();
     } catch (error) {
@@ -91,6 +101,8 @@ export class LogDatabase {
       })();
       syncDirectory(dirname(path));
     }
+    const hasRepair = this.#database.query("select 1 from sqlite_schema where name = 'repair'").get() !== null;
+    if (!hasRepair) this.#database.run(repairSchema);
     const { version } = this.#database.query("select version from meta").get() as { version: number };
     if (version !== logVersion) {
       throw new Fault(
@@ -101,9 +113,72 @@ export class LogDatabase {
     }
   }
 
+  /** Makes the log agree with the state beside it, before anything is read from it (D3; see LogStore.open). Gives words for people. */
+  reconcile({ applied, meta, isInstalling }: StateBeside): string | undefined {
+    if (isInstalling && meta !== undefined && this.#termAt(applied) !== meta.term) {
+      this.#transaction(() => this.#replaceBy(meta));
+      return `the log begins anew after entry ${applied}, which a snapshot brought`;
+    }
+    const { contained, first } = this.#damaged(applied);
+    if (contained > 0 && meta === undefined) {
+      const what = "remove this node's data directory and join again as a new node; the other members have it";
+      throw new Fault("data", `entry ${contained} of the log is damaged: ${what}`, "never");
+    }
+    const told: string[] = [];
+    if (contained > 0) {
+      this.#transaction(() => this.#moveBase(meta!));
+      told.push(`entries up to ${contained} are damaged; the state has them all`);
+    }
+    if (first !== undefined) {
+      this.#cut(first);
+      told.push(`entries from ${first} on are damaged, and are repaired from the other members`);
+    }
+    return told.length === 0 ? undefined : told.join("; ");
+  }
+
+  #termAt(at: number): number | undefined {
+    const base = this.#database.query("select base_index, base_term from meta").get() as {
+      base_index: number;
+      base_term: number;
+    };
+    if (at === base.base_index) return base.base_term;
+    const row = this.#database.query("select term from entry where idx = ?").get(at) as { term: number } | null;
+    return row?.term;
+  }
+
+  /** The highest damaged entry that the state contains (0: none), and the first one that it does not. A gap is as bad as a wrong checksum. */
+  #damaged(applied: number): { readonly contained: number; readonly first: number | undefined } {
+    let contained = 0;
+    let expected = this.#baseIndex + 1;
+    const rows = this.#database.query("select * from entry where idx > ? order by idx").iterate(this.#baseIndex);
+    for (const row of rows as Iterable<EntryRow>) {
+      if (row.idx === expected && isIntact(row)) {
+        expected++;
+        continue;
+      }
+      const bad = Math.min(row.idx, expected);
+      if (row.idx > applied + 1 || bad > applied) return { contained, first: Math.max(bad, applied + 1) };
+      contained = isIntact(row) ? row.idx - 1 : row.idx;
+      expected = row.idx + 1;
+    }
+    return { contained, first: undefined };
+  }
+
+  /** Drops what cannot be trusted, and remembers how far this node's word went. */
+  #cut(first: number): void {
+    const hard = this.#database.query("select term from hard").get() as { term: number };
+    const repair = { until: Math.max(this.#lastIndex, this.#repair?.until ?? 0), term: hard.term };
+    this.#transaction(() => {
+      this.#truncate.run(first);
+      this.#database.query("insert or replace into repair values (1, ?, ?)").run(repair.until, repair.term);
+    });
+    this.#repair = repair;
+    this.#lastIndex = Math.max(this.#baseIndex, first - 1);
+  }
+
   /** One transaction, synced when this returns. On an error nothing of it is there; the caller decides by the error's code. */
   write(appends: readonly PackedAppend[]): void {
-    const before = { last: this.#lastIndex, base: this.#baseIndex, first: this.#firstRow };
+    const before = { last: this.#lastIndex, base: this.#baseIndex, first: this.#firstRow, repair: this.#repair };
     try {
       this.#database.run("begin immediate");
       let hardState: HardState | undefined;
@@ -112,16 +187,27 @@ export class LogDatabase {
         this.#writeEntries(append);
         hardState = append.hardState ?? hardState;
       }
+      this.#endRepair();
       if (hardState !== undefined) this.#setHard.run(hardState.term, hardState.vote, hardState.commit);
       this.#database.run("commit");
     } catch (error) {
       this.#lastIndex = before.last;
       this.#baseIndex = before.base;
       this.#firstRow = before.first;
+      this.#repair = before.repair;
       if (this.#database.inTransaction) this.#database.run("rollback");
       throw error;
     }
     for (const append of appends) this.#sinceCheckpoint += append.data.length + 64 * append.terms.length + 4096;
+  }
+
+  /** What had been lost is there again, or the log of a leader that was elected since (types.ts of raft, Restored). */
+  #endRepair(): void {
+    if (this.#repair === undefined) return;
+    const { until, term } = this.#repair;
+    if (this.#lastIndex < until && (this.#termAt(this.#lastIndex) ?? 0) <= term) return;
+    this.#database.run("delete from repair");
+    this.#repair = undefined;
   }
 
   #writeEntries(append: PackedAppend): void {

@@ -25,7 +25,13 @@ export const logSchema: readonly string[] = [
   `create index entry_configuration on entry (idx) where kind = 2`,
   `insert into meta values (1, ${logVersion}, 0, 0, null)`,
   `insert into hard values (1, 0, 0, 0)`,
+  `create table repair (
+     id integer primary key check (id = 1), until integer not null, term integer not null
+   ) strict`,
 ];
+
+/** For a file that was made before entries were repaired. Its row is there while entries that had been acknowledged are missing (D3). */
+export const repairSchema = logSchema.at(-1)!;
 
 export interface EntryRow {
   readonly idx: number;
@@ -53,10 +59,15 @@ export function entryChecksum(entryIndex: number, entryTerm: number, kind: numbe
   return Bun.hash.crc32(data, Bun.hash.crc32(headerBytes));
 }
 
+/** The row is what was written. */
+export function isIntact(row: EntryRow): boolean {
+  return kinds[row.kind] !== undefined && entryChecksum(row.idx, row.term, row.kind, row.data) === row.crc;
+}
+
 /** A row as an entry. Throws Fault "data" naming the index when it is not what was written (D3). */
 export function entryOf(row: EntryRow, path: string): Entry {
   const kind = kinds[row.kind];
-  if (kind === undefined || entryChecksum(row.idx, row.term, row.kind, row.data) !== row.crc) {
+  if (kind === undefined || !isIntact(row)) {
     throw corrupt(row.idx, path, "its checksum is wrong");
   }
   return { index: index(row.idx), term: term(row.term), kind, data: row.data };

@@ -73,13 +73,18 @@ export class LogDatabaseReader implements LogReader {
         baseConfiguration: this.#baseConfiguration(meta),
         configurations: this.#configurations(meta.base_index),
         window: this.#window(meta.base_index + 1, lastIndex),
-        repair: undefined,
+        repair: this.#repair(),
       };
     });
   }
 
   close(): void {
     this.#database.close();
+  }
+
+  #repair(): Restored["repair"] {
+    const row = this.#database.query("select until, term from repair").get() as { until: number; term: number } | null;
+    return row === null ? undefined : { until: index(row.until), term: term(row.term) };
   }
 
   #baseConfiguration(meta: MetaRow): Configuration {

@@ -6,7 +6,7 @@ import type { PackedAppend } from "./log-database.ts";
 import { kindNumber } from "./log-format.ts";
 import { LogDatabaseReader } from "./log-reader.ts";
 import type { FromLogWorker, ToLogWorker } from "./log-worker.ts";
-import type { LogStore, LogStoreOptions } from "./types.ts";
+import type { LogStore, LogStoreOptions, StateBeside } from "./types.ts";
 
 /** A worker that cannot start says nothing at all in some failures: then the program must not hang. */
 const startTimeoutMs = 15_000;
@@ -33,10 +33,10 @@ export class SqliteLogStore implements LogStore {
     this.#options = options;
   }
 
-  async open(): Promise<Restored> {
+  async open(state?: StateBeside): Promise<Restored> {
     assert(this.#phase === "new", "a log store is opened once");
     this.#phase = "opening";
-    const answer = await this.#ask({ kind: "open", path: this.#options.path }, startTimeoutMs);
+    const answer = await this.#ask({ kind: "open", path: this.#options.path, state }, startTimeoutMs);
     if (answer.kind !== "opened") {
       this.#stop();
       if (answer.kind === "fault") throw new Fault(answer.code, answer.message, "never");
@@ -46,6 +46,7 @@ export class SqliteLogStore implements LogStore {
         "never",
       );
     }
+    if (answer.told !== undefined) this.#options.onDamage?.(answer.told);
     try {
       this.#reader = new LogDatabaseReader(this.#options.path);
       const restored = this.#reader.restore();

@@ -1,6 +1,7 @@
 import { Fault } from "../lib/fault.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { LogDatabase, type PackedAppend } from "./log-database.ts";
+import type { StateBeside } from "./types.ts";
 import { asFault } from "./sqlite-errors.ts";
 
 /**
@@ -9,13 +10,14 @@ import { asFault } from "./sqlite-errors.ts";
  */
 
 export type ToLogWorker =
-  | { readonly kind: "open"; readonly path: string }
+  | { readonly kind: "open"; readonly path: string; readonly state: StateBeside | undefined }
   | { readonly kind: "append"; readonly append: PackedAppend }
   | { readonly kind: "compact"; readonly base: SnapshotMeta }
   | { readonly kind: "close" };
 
 export type FromLogWorker =
-  | { readonly kind: "opened" }
+  /** `told`: what was found damaged, in words for people. */
+  | { readonly kind: "opened"; readonly told: string | undefined }
   | { readonly kind: "durable"; readonly token: number }
   | { readonly kind: "fault"; readonly code: "data" | "disk" | "disk-full"; readonly message: string }
   | { readonly kind: "closed" };
@@ -41,7 +43,7 @@ self.onmessage = (event: MessageEvent<ToLogWorker>): void => {
   const message = event.data;
   switch (message.kind) {
     case "open":
-      open(message.path);
+      open(message.path, message.state);
       break;
     case "append":
       inbox.push(message.append);
@@ -59,11 +61,11 @@ self.onmessage = (event: MessageEvent<ToLogWorker>): void => {
   }
 };
 
-function open(file: string): void {
+function open(file: string, state: StateBeside | undefined): void {
   path = file;
   try {
     database = new LogDatabase(file);
-    post({ kind: "opened" });
+    post({ kind: "opened", told: state === undefined ? undefined : database.reconcile(state) });
   } catch (error) {
     broken = true;
     postFault(error);

@@ -11,6 +11,18 @@ export interface StateDatabaseOptions {
   readonly schema: readonly string[];
 }
 
+/** Where in the log a state stands, as the state itself says: so that a copy of the file needs no label. */
+export interface StatePlace {
+  /** Index of the last entry that is contained. */
+  readonly applied: number;
+  /** Of that entry; 0 when the file was written by a version that did not note it. */
+  readonly term: number;
+  /** Data of the newest configuration entry that is contained. */
+  readonly configuration: Uint8Array | undefined;
+  /** The rolling hash; "" before the first entry. */
+  readonly hash: string;
+}
+
 /** What a checkpoint found: pages in the WAL and how many of them are home. */
 export interface Checkpoint {
   readonly walPages: number;
@@ -31,6 +43,8 @@ export class StateDatabase {
   /** By statement id: what stands for its text in the hash. Ids differ between builds, texts do not. */
   readonly #textHashes: number[] = [];
   #applied: number;
+  #term: number;
+  #configuration: Uint8Array | undefined;
   #hash: RollingHash;
   #inTransaction = false;
 
@@ -49,10 +63,14 @@ export class StateDatabase {
       this.#database.run("pragma foreign_keys = off");
       this.#create(options.schema);
       this.#statements = new StatementCache(this.#database);
-      this.#advance = this.#database.prepare("update meta set applied = ?, hash = ? where applied = ?");
-      const meta = this.#database.query("select applied, hash from meta").get() as { applied: number; hash: string };
-      this.#applied = meta.applied;
-      this.#hash = new RollingHash(meta.hash);
+      this.#advance = this.#database.prepare(
+        "update meta set applied = ?, term = ?, configuration = ?, hash = ? where applied = ?",
+      );
+      const place = readPlace(this.#database);
+      this.#applied = place.applied;
+      this.#term = place.term;
+      this.#configuration = place.configuration;
+      this.#hash = new RollingHash(place.hash);
     } catch (error) {
       throw asFault(error, options.path);
     }
@@ -61,15 +79,31 @@ export class StateDatabase {
   #create(schema: readonly string[]): void {
     if (this.#database.query("select 1 from sqlite_schema where name = 'meta'").get() !== null) {
       this.#complete(schema);
+      this.#completeMeta();
       return;
     }
     this.#database.transaction(() => {
       for (const text of schema) this.#database.run(text);
       this.#database.run(
-        "create table meta (id integer primary key check (id = 1), applied integer not null, hash text not null) strict",
+        "create table meta (id integer primary key check (id = 1), applied integer not null, hash text not null, term integer not null default 0, configuration blob) strict",
       );
-      this.#database.run("insert into meta values (1, 0, '')");
+      this.#database.run("insert into meta (id, applied, hash) values (1, 0, '')");
     })();
+  }
+
+  /** A file of the first version did not say which entry of which term it ends with. */
+  #completeMeta(): void {
+    const columns = this.#database.query("select name from pragma_table_info('meta')").all() as { name: string }[];
+    if (columns.some(({ name }) => name === "term")) return;
+    this.#database.transaction(() => {
+      this.#database.run("alter table meta add column term integer not null default 0");
+      this.#database.run("alter table meta add column configuration blob");
+    })();
+  }
+
+  /** Where the committed state stands. */
+  get place(): StatePlace {
+    return { applied: this.#applied, term: this.#term, configuration: this.#configuration, hash: this.hash };
   }
 
   /** A file of an earlier version lacks the tables that came since: they begin empty, as they would have been by replaying its log (S2). */
@@ -120,9 +154,15 @@ export class StateDatabase {
 
   /**
    * Runs `apply` and moves the applied index in one transaction. Rolls back, hash included, and rethrows when it throws. Asserts
-   * (Bug) that the file's applied index is `expectedApplied`: a skipped or doubled entry is a crash, not a divergence (D2).
+   * (Bug) that the file's applied index is `expectedApplied`: a skipped or doubled entry is a crash, not a divergence (D2). `newest`: term of
+   * the last entry, and data of the newest configuration among them, where there is one.
    */
-  transaction<Value>(expectedApplied: number, newApplied: number, apply: () => Value): Value {
+  transaction<Value>(
+    expectedApplied: number,
+    newApplied: number,
+    apply: () => Value,
+    newest: { readonly term?: number; readonly configuration?: Uint8Array | undefined } = {},
+  ): Value {
     assert(!this.#inTransaction, "transactions do not nest");
     assert(newApplied > expectedApplied, `applied index ${newApplied} after ${expectedApplied}`);
     const before = this.#hash.digest();
@@ -130,10 +170,15 @@ export class StateDatabase {
     try {
       this.#execute("begin immediate");
       const value = apply();
-      const { changes } = this.#call(() => this.#advance.run(newApplied, this.#hash.digest(), expectedApplied));
+      const { term = this.#term, configuration = this.#configuration } = newest;
+      const { changes } = this.#call(() =>
+        this.#advance.run(newApplied, term, configuration ?? null, this.#hash.digest(), expectedApplied),
+      );
       assert(changes === 1, `state.db is not at index ${expectedApplied} (D2)`);
       this.#execute("commit");
       this.#applied = newApplied;
+      this.#term = term;
+      this.#configuration = configuration;
       return value;
     } catch (error) {
       this.#hash = new RollingHash(before);
@@ -193,4 +238,15 @@ export class StateDatabase {
       throw asFault(error, this.#path);
     }
   }
+}
+
+/** Reads where a state stands from its own file. Throws SQLiteError for a file that is no state. */
+export function readPlace(database: Database): StatePlace {
+  const row = database.query("select applied, term, configuration, hash from meta").get() as {
+    readonly applied: number;
+    readonly term: number;
+    readonly configuration: Uint8Array | null;
+    readonly hash: string;
+  };
+  return { ...row, configuration: row.configuration ?? undefined };
 }

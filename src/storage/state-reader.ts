@@ -9,14 +9,29 @@ import { StatementCache, type SqlValue, type Statement } from "./statements.ts";
  * snapshots short: an open one keeps the WAL from being reused.
  */
 export class StateReader {
-  readonly #path: string;
-  readonly #database: Database;
-  readonly #statements: StatementCache;
+  #path: string;
+  #database: Database;
+  #statements: StatementCache;
   #inSnapshot = false;
 
   /** Its writer must have made the file: before that, Fault "data" or "disk". */
   constructor(path: string) {
     this.#path = path;
+    this.#database = this.#open();
+    this.#statements = new StatementCache(this.#database);
+  }
+
+  /** Reads that file from now on. The old one must not have been replaced under its name yet: SQLite tidies up by name when it closes. */
+  switchTo(path: string): void {
+    assert(!this.#inSnapshot, "a snapshot is open");
+    this.#database.close();
+    this.#path = path;
+    this.#database = this.#open();
+    this.#statements = new StatementCache(this.#database);
+  }
+
+  #open(): Database {
+    const path = this.#path;
     let database: Database | undefined;
     try {
       database = new Database(path, { readonly: true });
@@ -28,8 +43,7 @@ export class StateReader {
       database?.close();
       throw asFault(error, path);
     }
-    this.#database = database;
-    this.#statements = new StatementCache(database);
+    return database;
   }
 
   get<Row>(statement: Statement, ...values: readonly SqlValue[]): Row | undefined {

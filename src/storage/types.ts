@@ -5,8 +5,12 @@ import type { NodeId } from "../lib/ids.ts";
  * log.db behind its Worker (D1, D4). The worker drains its inbox into one FULL-sync transaction: the group commit.
  */
 export interface LogStore extends LogReader {
-  /** Opens or creates log.db and reads what raft needs. Throws Fault "data" or "disk". */
-  open(): Promise<Restored>;
+  /**
+   * Opens or creates log.db, makes it agree with the state, and reads what raft needs. Every entry is checked against its checksum: damaged
+   * ones that the state contains are not needed any more; from the first other one on the log is cut, and Restored.repair remembers what
+   * had been promised (D3). Throws Fault "data" or "disk".
+   */
+  open(state?: StateBeside): Promise<Restored>;
   /** Queues a write; onDurable is called with its token once it is synced, in order. */
   append(append: Append): void;
   /**
@@ -28,6 +32,17 @@ export interface LogStoreOptions {
    * reports durable when it succeeds. "disk": the process must end.
    */
   onFault(code: "disk" | "disk-full", message: string): void;
+  /** What was found damaged, or begun anew, when the log was opened; in words for people. */
+  onDamage?(message: string): void;
+}
+
+/** The state that the log belongs to, as its own file says. */
+export interface StateBeside {
+  readonly applied: number;
+  /** Where a log may begin after; undefined: not known (nothing applied, or written by the first version). */
+  readonly meta: SnapshotMeta | undefined;
+  /** A snapshot was taking the state's place when the node ended: where log and state differ, the state is right. */
+  readonly isInstalling: boolean;
 }
 
 /** identity.json: who this data directory is. Written once at creation or join, `starts` at every start; synced with its directory. */

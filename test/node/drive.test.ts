@@ -26,6 +26,12 @@ function rig() {
   const driver = new Driver(raft, log, {
     send: (message) => done.push(`send ${message.kind}`),
     apply: (entries) => done.push(`apply ${entries.map((entry) => entry.index).join()}`),
+    install: (snapshot) => {
+      done.push(`install ${snapshot.index}`);
+      return Promise.resolve();
+    },
+    installed: () => done.push("installed"),
+    onSnapshotsWanted: (peers) => done.push(`snapshots ${peers.join()}`),
     onReads: (reads) => done.push(`reads ${reads.length}`),
     onLeadership: (leadership) => done.push(`leadership ${leadership.role}`),
     onConfiguration: () => done.push("configuration"),

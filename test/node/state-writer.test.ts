@@ -8,6 +8,7 @@ import { StateWriter } from "../../src/node/state-writer.ts";
 function writer(): StateWriter {
   return new StateWriter(new Worker(new URL("../../src/node/state-worker.ts", import.meta.url)), {
     onApplied: () => {},
+    onDurable: () => {},
     onFault: () => {},
   });
 }
@@ -23,7 +24,7 @@ test("closing waits until all is written", async () => {
   const directory = mkdtempSync(join(tmpdir(), "skein-state-writer-"));
   try {
     const state = writer();
-    expect(await state.open(join(directory, "state.db"), nodeId(1), 1)).toBe(0);
+    expect(await state.open(join(directory, "state.db"), nodeId(1), 1)).toMatchObject({ applied: 0 });
     await state.close();
   } finally {
     rmSync(directory, { recursive: true });

@@ -1,0 +1,170 @@
+import { closeSync, openSync, readSync, rmSync } from "node:fs";
+import { monotonicMs } from "../lib/clock.ts";
+import { Fault } from "../lib/fault.ts";
+import type { Index, NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { SnapshotMeta } from "../raft/types.ts";
+
+/** What is offered to a peer: a whole state of that index, to be asked for in chunks. */
+export interface SnapshotOffer {
+  readonly id: string;
+  readonly cluster: string;
+  readonly snapshot: SnapshotMeta;
+  readonly bytes: number;
+  readonly chunkBytes: number;
+  readonly sha256: string;
+}
+
+/** A copy of the state that was made for sending. */
+export interface MadeSnapshot {
+  readonly path: string;
+  readonly snapshot: SnapshotMeta;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface SnapshotSendPorts {
+  readonly cluster: string;
+  /** Copies the state as it is now into a file. Throws Fault. */
+  make(): Promise<MadeSnapshot>;
+  /** A log that goes back to this index follows on from a snapshot of it. */
+  baseIndex(): number;
+  isLeading(): boolean;
+  /** Throws Fault. */
+  offer(peer: NodeId, offer: SnapshotOffer): Promise<void>;
+  /** Tells consensus: it arrived up to that index, or did not. */
+  ended(peer: NodeId, sent: Index | undefined): void;
+  readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** A chunk as it travels. */
+export interface SnapshotChunk {
+  readonly data: Uint8Array;
+  readonly crc: number;
+}
+
+/** Between a failure and the next offer, which costs a copy of the state at worst. */
+const retryMs = 1000;
+/** A file that nobody asks for is kept this long for the next one. */
+const keepMs = 30_000;
+
+/**
+ * The side that has the state. A peer that consensus cannot serve from the log is offered a file and asks for its chunks on the bulk socket, at
+ * its own pace; what is said on the raft socket waits for none of it. One file serves all that ask, as long as the log follows on from it.
+ */
+export class SnapshotSender {
+  readonly #ports: SnapshotSendPorts;
+  #file: Promise<MadeSnapshot> | undefined;
+  #made: MadeSnapshot | undefined;
+  /** Receivers under way: when each last asked. */
+  readonly #receivers = new Map<NodeId, { askedAt: number }>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #unusedSince = 0;
+  #closed = false;
+
+  constructor(ports: SnapshotSendPorts) {
+    this.#ports = ports;
+  }
+
+  /** Consensus wants one for that peer. */
+  want(peer: NodeId): void {
+    if (this.#closed) return;
+    this.#receivers.set(peer, { askedAt: monotonicMs() });
+    this.#timer ??= setInterval(() => this.#watch(), retryMs);
+    void this.#offer(peer);
+  }
+
+  /** The lowest index that the log must still follow on from, for those under way. */
+  get needed(): number {
+    return this.#receivers.size > 0 && this.#made !== undefined ? this.#made.snapshot.index : Infinity;
+  }
+
+  async #offer(peer: NodeId): Promise<void> {
+    try {
+      const made = await this.#current();
+      const { snapshot, bytes, sha256 } = made;
+      const { chunkBytes, cluster } = { chunkBytes: limits.snapshotChunkBytes, cluster: this.#ports.cluster };
+      await this.#ports.offer(peer, { id: idOf(made), cluster, snapshot, bytes, chunkBytes, sha256 });
+      this.#ports.log("info", `node ${peer} gets a snapshot`, { index: snapshot.index, bytes });
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#ports.log("warn", `node ${peer} cannot be given a snapshot yet: ${error.message}`);
+      setTimeout(() => this.#end(peer, undefined), retryMs);
+    }
+  }
+
+  #current(): Promise<MadeSnapshot> {
+    if (this.#made !== undefined && this.#made.snapshot.index < this.#ports.baseIndex()) this.#forget();
+    this.#file ??= this.#ports.make().then(
+      (made) => {
+        this.#made = made;
+        return made;
+      },
+      (error: unknown) => {
+        this.#file = undefined;
+        throw error;
+      },
+    );
+    return this.#file;
+  }
+
+  /** Throws Fault "peer-refused" for a file that is not there any more: the receiver begins anew with the next offer. */
+  chunk(peer: NodeId, id: string, number: number): SnapshotChunk {
+    const made = this.#made;
+    const receiver = this.#receivers.get(peer);
+    if (made === undefined || idOf(made) !== id || receiver === undefined) {
+      throw new Fault("peer-refused", `snapshot ${id} is not offered any more`, "never");
+    }
+    receiver.askedAt = monotonicMs();
+    const at = number * limits.snapshotChunkBytes;
+    const data = new Uint8Array(Math.max(0, Math.min(limits.snapshotChunkBytes, made.bytes - at)));
+    const handle = openSync(made.path, "r");
+    try {
+      readSync(handle, data, 0, data.length, at);
+    } finally {
+      closeSync(handle);
+    }
+    return { data, crc: Bun.hash.crc32(data) };
+  }
+
+  /** The receiver has it all, or gave up. */
+  done(peer: NodeId, id: string, ok: boolean): void {
+    const made = this.#made;
+    this.#end(peer, ok && made !== undefined && idOf(made) === id ? made.snapshot.index : undefined);
+  }
+
+  #end(peer: NodeId, sent: Index | undefined): void {
+    if (!this.#receivers.delete(peer) || this.#closed) return;
+    this.#unusedSince = monotonicMs();
+    this.#ports.ended(peer, sent);
+  }
+
+  #watch(): void {
+    const now = monotonicMs();
+    for (const [peer, { askedAt }] of this.#receivers) {
+      if (!this.#ports.isLeading()) this.#receivers.delete(peer);
+      else if (now - askedAt > limits.snapshotIdleMs) this.#end(peer, undefined);
+    }
+    if (this.#receivers.size > 0 || now - this.#unusedSince < keepMs) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#forget();
+  }
+
+  #forget(): void {
+    if (this.#made !== undefined) rmSync(this.#made.path, { force: true });
+    this.#made = undefined;
+    this.#file = undefined;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#receivers.clear();
+    this.#forget();
+  }
+}
+
+function idOf(made: MadeSnapshot): string {
+  return `${made.snapshot.index}-${made.sha256.slice(0, 16)}`;
+}
