@@ -519,7 +519,7 @@ export class Node implements NodeApi {
     this.#events.reset(place.applied);
     this.#tokens.forget();
     this.#setPeers();
-    this.#level = this.#parts.view(clusterRow)?.level ?? ownLevel;
+    this.#level = this.#parts.view(clusterRow)?.level ?? this.#parts.level;
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
     if (!this.#takesPart) return;
