@@ -204,6 +204,8 @@ async function open(
       if (snapshot === undefined) throw new Fault("data", "the state does not say where in the log it stands", "safe");
       return { path, snapshot, bytes, sha256 };
     },
+    checkState: (path) => runSnapshotTask({ kind: "check", path }),
+    randomBytes: (count) => randomBytes(count),
     viewState: (path) => reader.switchTo(path ?? statePath),
     logBudget: budgetOf(options.environment),
     view: (query) => reader.snapshot(() => query(reader)),

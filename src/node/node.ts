@@ -24,6 +24,7 @@ import {
 } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
+import type { JudgedState } from "../storage/snapshot-task.ts";
 import type { Identity, LogStore } from "../storage/types.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
@@ -89,8 +90,11 @@ export interface NodeParts {
   readonly logBudget: LogBudget;
   openTransport(hooks: TransportHooks): Transport;
   openExecutor(hooks: ExecutorHooks): Executor;
+  /** Reads a state file whole and says what it is. Throws Fault. */
+  checkState(path: string): Promise<JudgedState>;
   /** Numbers in [0, 1) for elections. */
   random(): number;
+  randomBytes(count: number): Uint8Array;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   /** The node has left the cluster and is to stop. */
   onLeft(): void;
@@ -206,6 +210,7 @@ export class Node implements NodeApi {
         isLeading,
         schedule,
         propose: (data) => raft.propose(data),
+        randomBytes: (count) => parts.randomBytes(count),
         forward: async (to, batch) => (await this.#transport.request(to, "propose", batch)) as ForwardReply,
       },
       identity.starts,
@@ -259,6 +264,7 @@ export class Node implements NodeApi {
       dataDir: parts.dataDir,
       cluster: identity.cluster,
       commit: () => raft.commit,
+      check: (path) => parts.checkState(path),
       chunk: async (peer, id, number) =>
         (await this.#transport.request(peer, "snapshot.chunk", { id, number }, { channel: "bulk" })) as SnapshotChunk,
       done: async (peer, id, ok) => void (await this.#transport.request(peer, "snapshot.done", { id, ok })),

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { nobody, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
@@ -29,6 +28,8 @@ export interface ProposerPorts {
   /** Step 5: into the machine. */
   propose(data: Uint8Array): Proposed;
   /** Bytes to the leader by rpc; resolves when it logged or refused them, throws a Fault otherwise. */
+  /** For the entry: apply has no other source of chance (S1). */
+  randomBytes(count: number): Uint8Array;
   forward(leader: NodeId, batch: Uint8Array): Promise<ForwardReply>;
   /** Asks for a drain at the end of this turn. */
   schedule(): void;
@@ -241,7 +242,7 @@ export class Proposer {
     this.#gatheredReplies = [];
     this.#gatheredBytes = 0;
     const proposed = this.#ports.propose(
-      encodeEntry({ at: Date.now(), random: randomBytes(16), level: this.#ports.level(), batches }),
+      encodeEntry({ at: Date.now(), random: this.#ports.randomBytes(16), level: this.#ports.level(), batches }),
     );
     for (const reply of replies) reply(proposed);
   }

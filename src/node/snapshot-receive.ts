@@ -19,7 +19,7 @@ import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { syncDirectory, writeSynced } from "../storage/files.ts";
 import { metaOf } from "../storage/snapshot-file.ts";
-import { runSnapshotTask } from "../storage/snapshot-task.ts";
+import type { JudgedState } from "../storage/snapshot-task.ts";
 import type { SnapshotChunk, SnapshotOffer } from "./snapshot-send.ts";
 
 /**
@@ -35,6 +35,8 @@ export interface SnapshotReceivePorts {
   readonly dataDir: string;
   readonly cluster: string;
   commit(): number;
+  /** Reads the file whole, which takes its time. Throws Fault. */
+  check(path: string): Promise<JudgedState>;
   chunk(peer: NodeId, id: string, number: number): Promise<SnapshotChunk>;
   done(peer: NodeId, id: string, ok: boolean): Promise<void>;
   /** Gives the verified state to consensus, which may refuse it; resolves with whether it was taken. */
@@ -149,7 +151,7 @@ export class SnapshotReceiver {
   }
 
   async #verify({ sha256, snapshot }: SnapshotOffer): Promise<void> {
-    const judged = await runSnapshotTask({ kind: "check", path: this.path });
+    const judged = await this.#ports.check(this.path);
     const meta = metaOf(judged.place);
     const isSame = judged.sha256 === sha256 && meta?.index === snapshot.index && meta.term === snapshot.term;
     if (isSame) return;

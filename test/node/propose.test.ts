@@ -40,6 +40,7 @@ class World {
           this.forwarded.push({ to, bytes, settle });
           return settle.promise;
         },
+        randomBytes: (count) => new Uint8Array(count),
         schedule: () => {},
       },
       starts,
