@@ -17,6 +17,38 @@ export interface LeavePorts {
   isVoter(): boolean;
 }
 
+/**
+ * The removal that a node asks for itself. The others shut their doors as soon as they have applied it, perhaps before its outcome is heard
+ * here: that they do is an answer too, and not the news that somebody else has thrown this node out.
+ */
+export class OwnRemoval {
+  #asked = false;
+  readonly #told = Promise.withResolvers<Outcome<undefined>>();
+  #heard = false;
+
+  /** The others hold this node for no member any more. */
+  get isHeard(): boolean {
+    return this.#heard;
+  }
+
+  /** Settles with the outcome of `propose`, or as accepted when the others tell of it first. */
+  async ask(propose: () => Promise<Outcome<unknown>>): Promise<Outcome<unknown>> {
+    this.#asked = true;
+    const removed = await Promise.race([propose(), this.#told.promise]);
+    if (this.#heard) return accept(undefined);
+    this.#asked = removed.ok;
+    return removed;
+  }
+
+  /** The others say that this node was removed. False: this node has not asked for it. */
+  heard(): boolean {
+    if (!this.#asked) return false;
+    this.#heard = true;
+    this.#told.resolve(accept(undefined));
+    return true;
+  }
+}
+
 const pollMs = 100;
 /** For another voter to take over: the only learner of two nodes is promoted first. */
 const successorMs = 15_000;

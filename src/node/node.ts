@@ -37,7 +37,7 @@ import { Compaction, type LogBudget } from "./compaction.ts";
 import { Events } from "./events.ts";
 import { grantLease } from "./grant.ts";
 import { admitJoiner, type JoinRequest } from "./join.ts";
-import { leaveCluster } from "./leave.ts";
+import { leaveCluster, OwnRemoval } from "./leave.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "./lease.ts";
 import { LogRetention } from "./log-retention.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
@@ -146,6 +146,7 @@ export class Node implements NodeApi {
   #announcing = false;
   /** Where this node can be reached, once it listens. */
   #addresses = { api: "", peer: "" };
+  readonly #ownRemoval = new OwnRemoval();
   #yielding = false;
   #stopping = false;
   #unfinishedJobs = 0;
@@ -444,7 +445,7 @@ export class Node implements NodeApi {
       });
       if (outcome.ok) this.#announced = true;
       else if (outcome.why.code === "not-found" && this.#parts.view(clusterRow) !== undefined) {
-        this.#parts.onRemoved(outcome.why.message);
+        this.#onRemoved(outcome.why.message);
         break;
       } else await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -657,8 +658,13 @@ export class Node implements NodeApi {
   }
 
   #onRefused(peer: NodeId, reason: string, removed: boolean): void {
-    if (removed && !this.#stopping) return this.#parts.onRemoved(reason);
+    if (removed && !this.#stopping) return this.#onRemoved(reason);
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
+  }
+
+  /** Others say that this node is no member any more: news, unless it has asked for that itself. */
+  #onRemoved(reason: string): void {
+    if (!this.#ownRemoval.heard()) this.#parts.onRemoved(reason);
   }
 
   // ---------------------------------------------------------------------------------------------- peers
@@ -1004,8 +1010,8 @@ export class Node implements NodeApi {
       held: () => Math.max(this.#executor.running(), this.#parts.view((tx) => assignmentsOf(tx, node)).length),
       isLeading: () => this.isLeading,
       handOver: () => this.#handOver(),
-      remove: () => this.propose("node.remove", { node }, by),
-      isVoter: () => isVoter(this.#configuration, node),
+      remove: () => this.#ownRemoval.ask(() => this.propose("node.remove", { node }, by)),
+      isVoter: () => !this.#ownRemoval.isHeard && isVoter(this.#configuration, node),
     });
     if (left.ok) this.#parts.onLeft();
     return left;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { accept } from "../../src/lib/outcome.ts";
-import { leaveCluster, type LeavePorts } from "../../src/node/leave.ts";
+import { accept, type Outcome, refuse } from "../../src/lib/outcome.ts";
+import { leaveCluster, type LeavePorts, OwnRemoval } from "../../src/node/leave.ts";
 
 /** A leader of several that may leave at once; each situation changes something. */
 function member(more: Partial<LeavePorts> = {}) {
@@ -75,5 +75,31 @@ describe("leaving", () => {
     const left = await leave();
     expect(left.ok ? "" : left.why.code).toBe("conflict");
     expect(done).toEqual([]);
+  });
+});
+
+describe("the removal that a node asks for itself", () => {
+  const never = (): Promise<Outcome<unknown>> => new Promise(() => {});
+
+  test("the others shut their doors before its outcome is heard: it was accepted", async () => {
+    const removal = new OwnRemoval();
+    const asked = removal.ask(never);
+    expect(removal.heard()).toBe(true);
+    expect(await asked).toEqual(accept(undefined));
+    expect(removal.isHeard).toBe(true);
+  });
+
+  test("the doors are shut after its outcome: still no news", async () => {
+    const removal = new OwnRemoval();
+    expect(await removal.ask(() => Promise.resolve(accept(null)))).toEqual(accept(null));
+    expect(removal.heard()).toBe(true);
+  });
+
+  test("removed by somebody else: news, also after a removal of its own was refused", async () => {
+    const removal = new OwnRemoval();
+    expect(removal.heard()).toBe(false);
+    expect((await removal.ask(() => Promise.resolve(refuse("conflict", "it holds work")))).ok).toBe(false);
+    expect(removal.heard()).toBe(false);
+    expect(removal.isHeard).toBe(false);
   });
 });
