@@ -1,5 +1,5 @@
 /** The newest cluster level whose commands this binary understands (S2). */
-export const ownLevel = 2;
+export const ownLevel = 3;
 
 /** From this level on changes are written into the audit, a token is judged again where its command is applied, and the only node is not removed. */
 export const auditLevel = 2;

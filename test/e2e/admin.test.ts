@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { ownLevel } from "../../src/state/levels.ts";
 import { temporaryDirectory } from "./harness.ts";
 
 /** What an operator does with a cluster, by the binary alone. The tests build on each other: one mesh, in this order. */
@@ -236,9 +237,9 @@ describe("the cluster", () => {
 
   test("shows its level and what is understood, and is told to hold it", async () => {
     const [a] = nodes();
-    expect(await said(a, "cluster", "upgrade", "--hold")).toContain("2, held");
+    expect(await said(a, "cluster", "upgrade", "--hold")).toContain(`${ownLevel}, held`);
     const view = JSON.parse(await said(a, "cluster", "upgrade", "--release", "-o", "json")) as Record<string, unknown>;
-    expect(view).toMatchObject({ level: 2, level_understood: 2, level_held: false });
+    expect(view).toMatchObject({ level: ownLevel, level_understood: ownLevel, level_held: false });
   });
 
   test("lets its leader be removed: another one leads first, and the removed node is told so and ends", async () => {
@@ -270,7 +271,7 @@ describe("a level that not every member understands yet (S2)", () => {
     await a.start([], { SKEIN_LEVEL_MAX: "" });
     await until(
       async () =>
-        (await said(a, "cluster", "upgrade")).includes("every member understands 2, held") ? true : undefined,
+        (await said(a, "cluster", "upgrade")).includes(`every member understands ${ownLevel}, held`) ? true : undefined,
       10_000,
       () => "the node did not say what it understands",
     );
@@ -280,7 +281,8 @@ describe("a level that not every member understands yet (S2)", () => {
     await a.stop();
     await a.start([], { SKEIN_LEVEL_MAX: "" });
     await until(
-      async () => ((await a.skein(["cluster", "upgrade", "--now", "-o", "quiet"])).stdout === "2\n" ? true : undefined),
+      async () =>
+        (await a.skein(["cluster", "upgrade", "--now", "-o", "quiet"])).stdout === `${ownLevel}\n` ? true : undefined,
       10_000,
       () => "the level did not rise",
     );
@@ -289,8 +291,11 @@ describe("a level that not every member understands yet (S2)", () => {
     const refusal = await a.skein(["up", "--data", a.data, "--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"], {
       env: { SKEIN_LEVEL_MAX: "1" },
     });
-    expect([refusal.code, refusal.stderr]).toEqual([7, expect.stringContaining("belongs to a cluster at level 2")]);
-    const wrong = await a.skein(["up", "--data", a.data], { env: { SKEIN_LEVEL_MAX: "3" } });
+    expect([refusal.code, refusal.stderr]).toEqual([
+      7,
+      expect.stringContaining(`belongs to a cluster at level ${ownLevel}`),
+    ]);
+    const wrong = await a.skein(["up", "--data", a.data], { env: { SKEIN_LEVEL_MAX: String(ownLevel + 1) } });
     expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("SKEIN_LEVEL_MAX")]);
   }, 60_000);
 
@@ -314,6 +319,6 @@ describe("a level that not every member understands yet (S2)", () => {
       ],
       { env: { SKEIN_LEVEL_MAX: "1", SKEIN_JOIN_TOKEN: await one.joinToken() } },
     );
-    expect([said.code, said.stderr]).toEqual([6, expect.stringContaining("the cluster is at level 2")]);
+    expect([said.code, said.stderr]).toEqual([6, expect.stringContaining(`the cluster is at level ${ownLevel}`)]);
   });
 });

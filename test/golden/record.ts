@@ -12,7 +12,7 @@ import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
  */
 const level = levels.find((one) => String(one) === process.argv[2]);
 assert(level !== undefined, `name a level: ${levels.join(", ")}`);
-const histories = { 1: historyOfLevel1, 2: historyOfLevel2 } as const;
+const histories = { 1: historyOfLevel1, 2: historyOfLevel2, 3: historyOfLevel3 } as const;
 if (process.argv[3] !== "digest")
   writeFileSync(logFile(level), encode(histories[level]().log.map(({ kind, data }) => [kind, data])));
 writeFileSync(digestFile(level), `${JSON.stringify(replay(readLog(level)), null, 2)}\n`);
@@ -93,5 +93,23 @@ function historyOfLevel2(): Cluster {
   cluster.must("node.remove", { node: "n3" }, admin);
   cluster.must("node.remove", { node: "n2" }, admin);
   cluster.refused("node.remove", { node: "n1" }, admin);
+  return cluster;
+}
+
+/** The level is raised once more, and what it brought is used. */
+function historyOfLevel3(): Cluster {
+  const cluster = Cluster.of(3);
+  cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
+  for (let number = 1; number <= 3; number++)
+    cluster.must("node.seen", { node: nodeId(number), ...announcement(number), level: 3 });
+  cluster.must("cluster.raise", { level: 2 }, admin);
+  cluster.level = 2;
+  cluster.submit({ count: 3 });
+  cluster.must("cluster.raise", { level: 3 }, admin);
+  cluster.level = 3;
+  cluster.now += 1000;
+  const job = cluster.submit({ count: 2 });
+  cluster.assign(job, 1, [0, 1]);
+  cluster.finish(job, 0, 1, 1);
   return cluster;
 }

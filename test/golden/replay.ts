@@ -14,7 +14,7 @@ export interface Digest {
 }
 
 /** The levels of which a log is kept. */
-export const levels = [1, 2] as const;
+export const levels = [1, 2, 3] as const;
 export type Level = (typeof levels)[number];
 
 /** MessagePack, [[kind, data], ...] from index 1 on. */
