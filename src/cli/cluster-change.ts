@@ -3,26 +3,12 @@ import type { ClusterView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
 import type { Output } from "./output.ts";
+import { addSet } from "./cluster-set.ts";
 import { stateColour } from "./text.ts";
 
 /** `skein cluster set|transfer|upgrade` */
 export function addClusterChanges(cluster: Command, cli: Cli): void {
-  const set = cluster
-    .command("set")
-    .description(
-      "settings of the cluster: voters=N, how many nodes vote (an even number counts as the odd one below it)",
-    )
-    .argument("<settings...>", "voters=5");
-  cli.verb<object, [string[]]>(set, async (session, _flags, texts) => {
-    const changed = await session.client.call("cluster.set", settingsOf(texts), { idempotent: true });
-    const effect = changed.in_effect === changed.voters ? "" : `, ${changed.in_effect} in effect: an odd number`;
-    session.output.result({
-      value: changed,
-      ids: [changed.voters],
-      table: (out) => out.line(`voters: ${changed.voters}${effect}`),
-    });
-    return exit.done;
-  });
+  addSet(cluster, cli);
   const transfer = cluster
     .command("transfer")
     .description("hand the leadership over, and wait until the other node leads")
@@ -101,24 +87,4 @@ export function levelText({ level, level_understood, level_held }: ClusterView):
   const held = level_held ? ", held: 'skein cluster upgrade --release' lets it rise" : "";
   if (level_understood <= level) return `${level}${held}`;
   return `${level}, every member understands ${level_understood}${held === "" ? ": rises a minute after they all do" : held}`;
-}
-
-function settingsOf(texts: readonly string[]): { readonly voters: number } {
-  const known = new Map<string, string>();
-  for (const text of texts) {
-    const at = text.indexOf("=");
-    const name = at < 0 ? text : text.slice(0, at);
-    if (at < 0 || name !== "voters") {
-      throw new CliError(
-        exit.usage,
-        at < 0 ? `"${text}" is not of the form name=value` : `there is no setting "${name}": voters`,
-      );
-    }
-    if (known.has(name)) throw new CliError(exit.usage, `${name} is given twice`);
-    known.set(name, text.slice(at + 1));
-  }
-  const voters = known.get("voters") ?? "";
-  if (!/^[1-9]\d?$/.test(voters))
-    throw new CliError(exit.usage, `voters "${voters}" is not a whole number from 1 to 99`);
-  return { voters: Number(voters) };
 }

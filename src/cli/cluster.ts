@@ -63,6 +63,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ["index", `${view.index} committed, ${view.applied} applied here`],
     ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],
     ["level", levelText(view)],
+    ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
   ]);
   out.line("");
   printNodes(out, view.nodes);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { clusterRow, levelHeld, listNodes } from "../state/queries.ts";
+import { clusterRow, levelHeld, listNodes, timingOf } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
 import { nodeReference } from "../state/commands/shapes.ts";
 import { nodeViews } from "./nodes.ts";
@@ -26,6 +26,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
         const read = await readState(parts, exchange, "stale", (tx): ClusterView => {
           const row = clusterRow(tx);
           const members = listNodes(tx);
+          const timing = timingOf(tx);
           return {
             cluster: status.cluster,
             level: row?.level ?? status.level,
@@ -37,6 +38,8 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             applied: status.applied,
             voters: status.voters,
             voters_wanted: row?.votersWanted ?? null,
+            heartbeat_ms: timing.heartbeatMs,
+            election_timeout_ms: timing.electionTimeoutMs,
             nodes: nodeViews(tx, members, status),
           };
         });

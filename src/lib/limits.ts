@@ -64,6 +64,17 @@ export const limits = {
   assignLagEntries: 1_000,
   assignLagMs: 250,
 
+  // Elections (raft/)
+  /** The unit of consensus' time: its intervals are whole numbers of it. */
+  tickMs: 10,
+  heartbeatMs: 50,
+  heartbeatMaxMs: 250,
+  /** T: without a word of the leader for T to 2T a follower asks for votes. */
+  electionTimeoutMs: 600,
+  electionTimeoutMaxMs: 2_000,
+  /** T is at least so many heartbeats. At rest every second one is left out. */
+  heartbeatsPerTimeout: 8,
+
   // Members (scheduler/voters.ts)
   /** A learner this close may vote, once it has been so for promoteStableMs without a break. */
   promoteLagEntries: 100,
@@ -135,6 +146,12 @@ assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send bu
 assert(limits.logHeldEntries >= limits.logTrailingEntries, "what is kept in any case is kept for followers too");
 assert(limits.snapshotChunkBytes * 2 < limits.frameBytes, "a chunk must fit a frame");
 assert(limits.lostAfterMs > limits.leaseMs, "a lease must have ended before its node is declared lost (J3)");
+assert(limits.leaseMs - limits.leaseRenewMs >= 2 * limits.electionTimeoutMaxMs, "a lease outlives an election (J3)");
+assert(
+  limits.electionTimeoutMs >= limits.heartbeatsPerTimeout * limits.heartbeatMs &&
+    limits.electionTimeoutMaxMs >= limits.heartbeatsPerTimeout * limits.heartbeatMaxMs,
+  "a follower hears several heartbeats within T",
+);
 assert(limits.replaceVoterMs > limits.lostAfterMs, "a voter is replaced after its work was given to others");
 assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");
 assert(limits.tailMaxBytes * 2 < limits.reportBytes, "a report holds at least one full tail");

@@ -1,4 +1,5 @@
 import { type Index, nobody, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { Raft } from "../raft/raft.ts";
 import type {
   Append,
@@ -34,7 +35,7 @@ export interface DriverPorts {
   beforeDrain(): void;
 }
 
-const tickMs = 10;
+const { tickMs } = limits;
 /** While a leader is known nothing happens faster than a heartbeat: so many ticks are given at once, and an idle node sleeps. */
 const leaderTicks = 5;
 /** A follower only waits for the leader's silence, which may be noticed this much later. */

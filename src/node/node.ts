@@ -19,6 +19,8 @@ import {
   findNode,
   findToken,
   listNodes,
+  type Timing,
+  timingOf,
   totals,
   wasRemoved,
 } from "../state/queries.ts";
@@ -140,6 +142,7 @@ export class Node implements NodeApi {
   #applied: number;
   /** Of the cluster, as far as this node has applied. */
   #level: number;
+  #timing: Timing;
   /** Whom another member named as the leader, while this node has not heard of one itself. Only a place to send writes to. */
   #hintedLeader: NodeId = nobody;
   #announced = false;
@@ -165,6 +168,7 @@ export class Node implements NodeApi {
     this.#self = { token: "", name: identity.name, role: "node" };
     this.#applied = parts.applied;
     this.#level = parts.view(clusterRow)?.level ?? parts.level;
+    this.#timing = parts.view(timingOf);
     this.#clocks = new Clocks(this.id);
     this.#events = new Events(parts.applied);
     this.#compaction = new Compaction(parts.logBudget);
@@ -298,8 +302,7 @@ export class Node implements NodeApi {
       {
         id: this.id,
         random: () => this.#parts.random(),
-        heartbeatTicks: 5,
-        electionTicks: 60,
+        ...ticksOf(this.#timing),
         disconnectTicks: 2,
         retryTicks: 5,
         appendMessageBytes: limits.appendMessageBytes,
@@ -526,7 +529,7 @@ export class Node implements NodeApi {
     this.#events.reset(place.applied);
     this.#tokens.forget();
     this.#setPeers();
-    this.#level = this.#parts.view(clusterRow)?.level ?? this.#parts.level;
+    this.#readSettings();
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
     if (!this.#takesPart) return;
@@ -559,7 +562,17 @@ export class Node implements NodeApi {
     if (tokens || members) this.#tokens.forget();
     if (!members) return;
     this.#setPeers();
+    this.#readSettings();
+  }
+
+  /** Of the cluster, as far as this node has applied. */
+  #readSettings(): void {
     this.#level = this.#parts.view(clusterRow)?.level ?? this.#parts.level;
+    const timing = this.#parts.view(timingOf);
+    if (timing.heartbeatMs === this.#timing.heartbeatMs && timing.electionTimeoutMs === this.#timing.electionTimeoutMs)
+      return;
+    this.#timing = timing;
+    this.#driver.raft.retime(ticksOf(timing));
   }
 
   #setPeers(): void {
@@ -1021,4 +1034,9 @@ export class Node implements NodeApi {
 /** The number of starts that an incarnation begins with. */
 function startsOf(incarnation: string): number {
   return Number.parseInt(incarnation, 10) || 0;
+}
+
+/** In the unit that the machine of consensus counts. */
+function ticksOf({ heartbeatMs, electionTimeoutMs }: Timing) {
+  return { heartbeatTicks: heartbeatMs / limits.tickMs, electionTicks: electionTimeoutMs / limits.tickMs };
 }

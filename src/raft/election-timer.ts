@@ -8,7 +8,7 @@ import type { RaftOptions } from "./types.ts";
  */
 export class ElectionTimer {
   readonly #random: Random;
-  readonly #electionTicks: number;
+  #electionTicks: number;
   readonly #disconnectTicks: number;
   readonly #retryTicks: number;
   #elapsed = 0;
@@ -21,6 +21,15 @@ export class ElectionTimer {
     this.#disconnectTicks = options.disconnectTicks;
     this.#retryTicks = options.retryTicks;
     this.restart();
+  }
+
+  /** Another T, in force at once: a time that was drawn from the old one is drawn anew. */
+  retime(electionTicks: number): void {
+    this.#electionTicks = electionTicks;
+    if (this.#hasty > 0) return;
+    const elapsed = this.#elapsed;
+    this.restart();
+    this.#elapsed = elapsed;
   }
 
   /** Less than T since the leader was last heard (as long as one is known). */

@@ -72,7 +72,7 @@ const evictedReadsPerDrain = 2;
  * - Only entries that are durable here are handed to apply: state.db is never ahead of log.db (D2).
  */
 export class Raft {
-  readonly #options: RaftOptions;
+  #options: RaftOptions;
   readonly #id: NodeId;
   readonly #log: Log;
   readonly #configurations: ConfigurationHistory;
@@ -247,6 +247,12 @@ export class Raft {
   }
 
   // ------------------------------------------------------------------------------------------- feeding
+
+  /** Other intervals from now on, in ticks. Safety does not rest on them. */
+  retime(intervals: Pick<RaftOptions, "heartbeatTicks" | "electionTicks">): void {
+    this.#options = { ...this.#options, ...intervals };
+    this.#timer.retime(intervals.electionTicks);
+  }
 
   /** One unit of time passed. */
   tick(): void {

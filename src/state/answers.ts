@@ -42,6 +42,8 @@ export interface ClusterView {
   readonly applied: number;
   readonly voters: readonly number[];
   readonly voters_wanted: number | null;
+  readonly heartbeat_ms: number;
+  readonly election_timeout_ms: number;
   readonly nodes: readonly NodeView[];
 }
 

@@ -25,6 +25,7 @@ export interface ClusterRow {
   readonly createdAt: number;
 }
 
+export { type Timing, timingOf } from "./tables/timing.ts";
 export type { TokenRow } from "./tables/token.ts";
 
 export interface JobFilter {

@@ -182,4 +182,7 @@ export const schema: readonly string[] = [
 
   // A row: a person keeps the leader from raising the level.
   `create table level_hold (id integer primary key check (id = 1)) strict`,
+
+  // A row: heartbeat and election timeout are not what a new cluster begins with.
+  `create table timing (id integer primary key check (id = 1), heartbeat_ms integer not null, election_timeout_ms integer not null) strict`,
 ];

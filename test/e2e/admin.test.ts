@@ -196,6 +196,8 @@ describe("nodes", () => {
       [["cluster", "set", "voters=0"], 2, "is not a whole number from 1 to 99"],
       [["cluster", "set", "votes=3"], 2, 'there is no setting "votes"'],
       [["cluster", "set", "voters"], 2, "name=value"],
+      [["cluster", "set", "heartbeat=soon"], 2, "is not a duration"],
+      [["cluster", "set", "heartbeat=200ms"], 2, "at least 8 heartbeats"],
       [["cluster", "transfer", "--to", "nowhere"], 3, "there is no node nowhere"],
       [["cluster", "upgrade", "--level", "99"], 6, "level 99 is not understood by"],
       [["cluster", "upgrade", "--level", "1"], 6, "a level never falls"],
@@ -233,6 +235,18 @@ describe("the cluster", () => {
     await untilVoters(1);
     await said(a, "cluster", "set", "voters=5");
     await untilVoters(3);
+  });
+
+  test("has the heartbeat and the election timeout that are set, on every node", async () => {
+    const [a, , c] = nodes();
+    expect((await refused(a, ["cluster", "set", "heartbeat=100ms"]))[1]).toContain("at least 8 heartbeats");
+    expect(await said(a, "cluster", "set", "election-timeout=800ms", "heartbeat=100ms")).toBe(
+      "heartbeat: 100ms\nelection timeout: 800ms",
+    );
+    expect(await said(a, "cluster", "set", "election-timeout=1s")).toBe("heartbeat: 100ms\nelection timeout: 1s");
+    expect(await said(c, "run", "--", "true")).toBe("");
+    expect(await said(c, "cluster", "status")).toMatch(/timing +heartbeat 100ms, election timeout 1000ms/);
+    await said(a, "cluster", "set", "heartbeat=50ms", "election-timeout=600ms");
   });
 
   test("shows its level and what is understood, and is told to hold it", async () => {

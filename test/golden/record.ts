@@ -108,6 +108,7 @@ function historyOfLevel3(): Cluster {
   cluster.must("cluster.raise", { level: 3 }, admin);
   cluster.level = 3;
   cluster.now += 1000;
+  cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1000 }, admin);
   const job = cluster.submit({ count: 2 });
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1);

@@ -20,6 +20,7 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "patch /v1/cluster": "admin",
   "post /v1/cluster/raise": "admin",
   "post /v1/cluster/hold": "admin",
+  "patch /v1/cluster/timing": "admin",
   "post /v1/cluster/transfer": "admin",
   "post /v1/nodes/self/leave": "operator",
   "post /v1/cluster/tokens": "admin",

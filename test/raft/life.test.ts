@@ -294,3 +294,27 @@ test("an idle leader leaves out every second heartbeat, and none once there is s
   expect(counted(10 * every)).toBe(10); // node 3 lacks an entry
   heal();
 });
+
+test("other intervals hold from the moment they are told: heartbeats come as often, and a follower waits as long", () => {
+  const cluster = Cluster.of(3);
+  cluster.elect(1);
+  const { heartbeatTicks, electionTicks } = testOptions;
+  let heartbeats = 0;
+  const heal = cluster.drop((message) => {
+    if (message.kind === "heartbeat-request" && message.to === 2) heartbeats += 1;
+    return false;
+  });
+  for (const { raft } of cluster.members)
+    raft.retime({ heartbeatTicks: 3 * heartbeatTicks, electionTicks: 3 * electionTicks });
+  cluster.tick(12 * heartbeatTicks);
+  expect(heartbeats).toBe(4);
+  heal();
+  // The leader falls silent: nobody asks for votes before the new T is over, and somebody does before twice as long.
+  cluster.isolate(1);
+  cluster.tick(3 * electionTicks - 6 * heartbeatTicks); // at rest the last heartbeat may be two intervals old
+  expect(cluster.raft(2).role).toBe("follower");
+  expect(cluster.raft(3).role).toBe("follower");
+  const { term } = cluster.raft(2);
+  cluster.tick(6 * electionTicks);
+  expect(cluster.raft(2).term).toBeGreaterThan(term);
+});

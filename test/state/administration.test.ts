@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
-import { clusterRow, findNode, levelHeld } from "../../src/state/queries.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
+import { clusterRow, findNode, levelHeld, timingOf } from "../../src/state/queries.ts";
 import { admin, announcement, Cluster } from "./support.ts";
 
 function clusterOf(nodes: number): Cluster {
@@ -121,4 +122,30 @@ test("the number of voters is set, and said as it takes effect", () => {
   const cluster = clusterOf(1);
   expect(cluster.must("cluster.set", { voters: 4 }, admin)).toEqual({ voters: 4, in_effect: 3 });
   expect(clusterRow(cluster.database)?.votersWanted).toBe(4);
+});
+
+describe("heartbeat and election timeout", () => {
+  test("are set together, and are what they always were until then", () => {
+    const cluster = clusterOf(1);
+    cluster.level = 3;
+    expect(timingOf(cluster.database)).toEqual({ heartbeatMs: 50, electionTimeoutMs: 600 });
+    cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1200 }, admin);
+    cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1000 }, admin);
+    expect(timingOf(cluster.database)).toEqual({ heartbeatMs: 100, electionTimeoutMs: 1000 });
+    expect(cluster.changes()).toContainEqual({ topic: "cluster", kind: "changed" });
+  });
+
+  test("that would not leave a mesh at peace, or leases alive over an election, have no right shape", () => {
+    const { input } = commandByName("cluster.timing");
+    const problems = (heartbeat_ms: number, election_timeout_ms: number) =>
+      input.safeParse({ heartbeat_ms, election_timeout_ms }).error?.issues.map((one) => one.message) ?? [];
+    expect(problems(50, 600)).toEqual([]);
+    expect(problems(50, 399)).toEqual([
+      "must be a multiple of 10 ms",
+      expect.stringContaining("at least 8 heartbeats"),
+    ]);
+    expect(problems(50, 390)).toEqual([expect.stringContaining("at least 8 heartbeats")]);
+    expect(problems(5, 600)).toEqual(["must be at least 10 ms", "must be a multiple of 10 ms"]);
+    expect(problems(250, 2010)).toEqual([expect.stringContaining("leases must outlive an election")]);
+  });
 });

@@ -3,6 +3,7 @@ import type { CommandDefinition } from "../command.ts";
 import { clusterHold } from "./cluster-hold.ts";
 import { clusterRaise } from "./cluster-raise.ts";
 import { clusterSet } from "./cluster-set.ts";
+import { clusterTiming } from "./cluster-timing.ts";
 import { clusterTransfer } from "./cluster-transfer.ts";
 import { nodeDemote } from "./node-demote.ts";
 import { nodeLabel } from "./node-label.ts";
@@ -47,6 +48,7 @@ export const commands = [
   clusterTransfer,
   clusterRaise,
   clusterHold,
+  clusterTiming,
 ] as const;
 
 type Command = (typeof commands)[number];
