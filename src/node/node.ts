@@ -383,10 +383,13 @@ export class Node implements NodeApi {
     const raft = this.#driver.raft;
     const differences = this.#clocks.differences();
     const isOff = (node: NodeId): number => Number(isClockOff(differences.get(node)));
+    const isSlow = (node: NodeId): number => Number(raft.progress(node)?.slowDisk ?? false);
     const candidates = this.#configuration.voters
       .filter((node) => node !== this.id && this.#transport.isConnected(node))
       .filter((node) => named === undefined || node === named)
-      .sort((a, b) => isOff(a) - isOff(b) || (raft.lag(a) ?? Infinity) - (raft.lag(b) ?? Infinity));
+      .sort(
+        (a, b) => isOff(a) - isOff(b) || isSlow(a) - isSlow(b) || (raft.lag(a) ?? Infinity) - (raft.lag(b) ?? Infinity),
+      );
     const to = candidates[0];
     if (to === undefined) return false;
     raft.transfer(to);

@@ -361,7 +361,7 @@ const stopping: Refusal = {
 
 const tooMuchUnsynced = refuse(
   "busy",
-  "the log has too much that is not on a majority's disks yet: repeat the request",
+  "the log has too much that is not on a majority's disks, or not in the leader's state yet: repeat the request",
   { retryAfterMs: 1000 },
 ).why;
 

@@ -36,7 +36,7 @@ export function isWellFormed(message: Message, self: NodeId): boolean {
     case "heartbeat-request":
       return isCount(message.commit) && isCount(message.round);
     case "heartbeat-response":
-      return isCount(message.round);
+      return isCount(message.round) && typeof message.slowDisk === "boolean";
     case "timeout-now":
       return true;
     case "snapshot-request":

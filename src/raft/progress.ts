@@ -26,6 +26,8 @@ export class Progress {
   round = 0;
   /** Heard from since the last quorum check. */
   active = false;
+  /** As it says itself. */
+  slowDisk = false;
   readonly #window: Inflight;
 
   constructor(node: NodeId, next: number, inflightAppends: number, inflightBytes: number) {
@@ -90,8 +92,9 @@ export class Progress {
   }
 
   /** A heartbeat came back: the way is open, so what waits or may have been lost is sent for. */
-  heartbeatAnswered(last: number): void {
+  heartbeatAnswered(last: number, slowDisk: boolean): void {
     this.active = true;
+    this.slowDisk = slowDisk;
     if (this.mode === "snapshot") return;
     this.paused = false;
     if (this.match < last) this.nudge = true;

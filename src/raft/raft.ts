@@ -238,7 +238,8 @@ export class Raft {
   progress(node: NodeId): PeerProgress | undefined {
     const peer = this.#role === "leader" ? this.#peer(node) : undefined;
     if (peer === undefined) return undefined;
-    return { mode: peer.mode, match: index(peer.match), lag: Math.max(0, this.#log.lastIndex - peer.match) };
+    const { mode, match, slowDisk } = peer;
+    return { mode, match: index(match), lag: Math.max(0, this.#log.lastIndex - match), slowDisk };
   }
 
   /** Leader only: entries that this node is not known to have; undefined as for progress(). */
@@ -256,8 +257,8 @@ export class Raft {
 
   /** One unit of time passed. */
   tick(): void {
-    const stalledTicks = this.#writes.tick();
-    if (this.#role === "leader") this.#tickLeader(stalledTicks);
+    this.#writes.tick();
+    if (this.#role === "leader") this.#tickLeader();
     else if (this.#timer.tick()) {
       if (this.#mayLead) this.#startPreVote();
       else {
@@ -308,10 +309,7 @@ export class Raft {
   propose(data: Uint8Array): Proposed {
     const why = this.#refuseProposal();
     if (why !== undefined) return { ok: false, why };
-    // One entry is always taken when nothing is under way, whatever its size.
-    if (this.#uncommittedBytes > 0 && this.#uncommittedBytes + data.length > this.#options.uncommittedBytes) {
-      return { ok: false, why: "busy" };
-    }
+    if (this.#isBusy(data.length)) return { ok: false, why: "busy" };
     return { ok: true, ...this.#appendOwn("command", data) };
   }
 
@@ -326,6 +324,16 @@ export class Raft {
     const next = changeConfiguration(present, change);
     if (typeof next === "string") return { ok: false, why: next };
     return { ok: true, ...this.#appendOwn("configuration", encodeConfiguration(next)) };
+  }
+
+  /**
+   * Too much is under way, be it to others, to this node's own disk (which may be slower than all the others) or to its state. One entry is
+   * always taken when nothing is, whatever its size.
+   */
+  #isBusy(bytes: number): boolean {
+    if (this.#unappliedBytes >= limits.unappliedBytes) return true;
+    const underWay = Math.max(this.#uncommittedBytes, this.#writes.bytes);
+    return underWay > 0 && underWay + bytes > this.#options.uncommittedBytes;
   }
 
   #refuseProposal(): ProposeRefusal | undefined {
@@ -477,9 +485,21 @@ export class Raft {
 
   // --------------------------------------------------------------------------------------------- votes
 
-  /** By the configurations that it knows. (Votes are given without asking this: the candidate may know a newer one.) */
+  /**
+   * By the configurations that it knows, with a disk that could keep its promises. (Votes are given without asking this: the candidate may know
+   * a newer configuration.)
+   */
   get #mayLead(): boolean {
-    return this.#repair === undefined && this.#configurations.mayLead(this.#id);
+    return this.#repair === undefined && !this.#isDiskStalled && this.#configurations.mayLead(this.#id);
+  }
+
+  /** Nothing was synced for an election timeout although there is something to sync. */
+  get #isDiskStalled(): boolean {
+    return this.#writes.age >= this.#options.electionTicks;
+  }
+
+  get #isDiskSlow(): boolean {
+    return this.#writes.slowness * 2 >= this.#options.electionTicks;
   }
 
   /** Sticky: there is a leader, so nobody else is helped to become one. */
@@ -630,7 +650,7 @@ export class Raft {
     if (kind === "pre-vote-response") return !message.granted;
     if (kind === "append-request" || kind === "heartbeat-request" || kind === "snapshot-request") {
       // A leader that cannot reach this node's term would never get it back: it must hear of the term and step down.
-      this.#send({ kind: "heartbeat-response", ...envelope, round: 0 });
+      this.#send({ kind: "heartbeat-response", ...envelope, round: 0, slowDisk: this.#isDiskSlow });
     } else if (kind === "vote-request") this.#send({ kind: "vote-response", ...envelope, granted: false });
     else if (kind === "pre-vote-request") this.#send({ kind: "pre-vote-response", ...envelope, granted: false });
     return false;
@@ -678,21 +698,22 @@ export class Raft {
     this.#uncommittedBytes = 0;
   }
 
-  /** `handOver`: the voter that is closest is asked to take over, so that nobody waits for a timeout. */
+  /** `handOver`: the voter that is closest, one with a fast disk if possible, is asked to take over, so that nobody waits for a timeout. */
   #stepDown(handOver: boolean): void {
     let best: Progress | undefined;
     for (const peer of this.#peers) {
       const able = this.#configurations.current.voters.includes(peer.node) && !this.#absent.has(peer.node);
-      if (able && (best === undefined || peer.match > best.match)) best = peer;
+      if (!able) continue;
+      if (best === undefined || isBetterLeader(peer, best)) best = peer;
     }
     if (handOver && best !== undefined) this.#sendTimeoutNow(best.node);
     this.#becomeFollower(this.#term, nobody);
   }
 
-  #tickLeader(stalledTicks: number): void {
+  #tickLeader(): void {
     const { electionTicks, heartbeatTicks } = this.#options;
     // Leadership is tied to the disk: with a hanging one others must be able to go on.
-    if (stalledTicks >= electionTicks) return this.#stepDown(true);
+    if (this.#isDiskStalled) return this.#stepDown(true);
     if (++this.#quorumTicks >= electionTicks) {
       this.#quorumTicks = 0;
       if (quorumReached(this.#configurations.current, this.#heard) < 1) return this.#stepDown(false);
@@ -775,7 +796,7 @@ export class Raft {
       return;
     }
     const wasPaused = peer.paused;
-    peer.heartbeatAnswered(this.#log.lastIndex);
+    peer.heartbeatAnswered(this.#log.lastIndex, message.slowDisk);
     if (message.round > peer.round) peer.round = message.round;
     // At rest an answer leads to nothing, and costs no turn of the loop.
     if (peer.nudge || wasPaused || peer.mode === "probe" || this.#reads.hasOpen) this.#dirty = true;
@@ -927,7 +948,8 @@ export class Raft {
     const { from, round } = message;
     // Its leader takes the lost entries for stored here, and would never send them.
     if (this.isRepairing) this.#refuseAppend(from, index(this.#log.lastIndex), this.#log.lastTerm);
-    this.#send({ kind: "heartbeat-response", from: this.#id, to: from, term: term(this.#term), round });
+    const slowDisk = this.#isDiskSlow;
+    this.#send({ kind: "heartbeat-response", from: this.#id, to: from, term: term(this.#term), round, slowDisk });
   }
 
   #onAppendRequest(message: MessageOf<"append-request">): void {
@@ -1084,7 +1106,7 @@ export class Raft {
     this.#savedTerm = this.#term;
     this.#savedVote = this.#vote;
     this.#savedCommit = this.#commit;
-    const token = this.#writes.start(this.#term, this.#vote, this.#log.lastIndex);
+    const token = this.#writes.start(this.#term, this.#vote, this.#log.lastIndex, bytesOf(entries));
     if (snapshot !== undefined) this.#restoreToken = token;
     this.#restored = undefined;
     return { token, hardState, snapshot, entries };
@@ -1124,4 +1146,9 @@ export class Raft {
     this.#drainedConfiguration = this.#configurations.current;
     return this.#drainedConfiguration;
   }
+}
+
+/** To hand over to: a disk that keeps up first, then what it has of the log. */
+function isBetterLeader(peer: Progress, than: Progress): boolean {
+  return peer.slowDisk === than.slowDisk ? peer.match > than.match : than.slowDisk;
 }

@@ -98,7 +98,12 @@ export type Message =
       /** Number of the newest read round; grows within a term and is never used twice (ReadIndex). */
       readonly round: number;
     })
-  | (Envelope & { readonly kind: "heartbeat-response"; readonly round: number })
+  | (Envelope & {
+      readonly kind: "heartbeat-response";
+      readonly round: number;
+      /** Writes take long there: not the one to hand the leadership to. */
+      readonly slowDisk: boolean;
+    })
   /**
    * The receiver holds a verified copy of that state (it travels beside raft, in chunks, and this message is fed once it is whole):
    * answered with an append-response. `term` of the envelope is the sender's, as everywhere.
@@ -156,7 +161,7 @@ export interface Ready {
 export type ProposeRefusal =
   | "not-leader" // forward to `leader`, or wait for one
   | "transferring" // leadership is being handed over
-  | "busy" // too many uncommitted bytes
+  | "busy" // too many bytes that are not committed, not on this node's disk, or not in its state: again later
   | "no-own-term-commit" // configuration changes only: the leader has not committed in its term yet
   | "change-pending" // configuration changes only
   | "stale-configuration" // computed on a configuration that is not the present one
@@ -185,6 +190,8 @@ export interface PeerProgress {
   readonly match: Index;
   /** Entries that the leader has and the node is not known to have. */
   readonly lag: number;
+  /** Its disk is slow, as it says itself: it should lead only while nobody else can. */
+  readonly slowDisk: boolean;
 }
 
 /**

@@ -7,6 +7,9 @@ interface Write {
   readonly vote: NodeId;
   /** Storage holds the log up to here once this write is synced; lowered when later entries replace some of it. */
   upTo: number;
+  readonly bytes: number;
+  /** When it was handed over. */
+  readonly since: number;
 }
 
 /**
@@ -17,7 +20,10 @@ interface Write {
 export class Writes {
   #pending: Write[] = [];
   #token: number;
-  #ticks = 0;
+  #now = 0;
+  #bytes = 0;
+  /** How many ticks the newest finished one took. */
+  #took = 0;
   /** Term and vote that are synced: what may be promised to others (D4). */
   durableTerm: number;
   durableVote: NodeId = nobody;
@@ -32,11 +38,26 @@ export class Writes {
     return this.#pending.length === 0;
   }
 
-  /** Starts a write; gives its token. */
-  start(term: number, vote: NodeId, upTo: number): number {
-    if (this.isIdle) this.#ticks = 0;
+  /** What is under way weighs so much. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** For how many ticks the oldest write has been under way. */
+  get age(): number {
+    return this.isIdle ? 0 : this.#now - this.#pending[0]!.since;
+  }
+
+  /** How long this disk takes, in ticks: by the write under way, or the last one. */
+  get slowness(): number {
+    return Math.max(this.age, this.#took);
+  }
+
+  /** Starts a write of so many bytes of entries; gives its token. */
+  start(term: number, vote: NodeId, upTo: number, bytes: number): number {
     this.#token += 1;
-    this.#pending.push({ token: this.#token, term, vote, upTo });
+    this.#bytes += bytes;
+    this.#pending.push({ token: this.#token, term, vote, upTo, bytes, since: this.#now });
     return this.#token;
   }
 
@@ -48,20 +69,20 @@ export class Writes {
   finished(token: number): number | undefined {
     assert(Number.isSafeInteger(token) && token <= this.#token, "a token that was never given out came back");
     let done = 0;
-    while (done < this.#pending.length && this.#pending[done]!.token <= token) done++;
+    while (done < this.#pending.length && this.#pending[done]!.token <= token)
+      this.#bytes -= this.#pending[done++]!.bytes;
     if (done === 0) return undefined;
     const newest = this.#pending[done - 1]!;
     this.durableTerm = newest.term;
     this.durableVote = newest.vote;
     // Of several, an older one may prove more only where a newer one was handed over shorter: that is a truncation, which lowered both.
+    this.#took = this.#now - newest.since;
     this.#pending.splice(0, done);
-    this.#ticks = 0;
     return newest.upTo;
   }
 
-  /** Counts time on the oldest write; gives for how many ticks storage has reported nothing although it has work. */
-  tick(): number {
-    this.#ticks = this.isIdle ? 0 : this.#ticks + 1;
-    return this.#ticks;
+  /** Time passes for the writes under way. */
+  tick(): void {
+    this.#now += 1;
   }
 }

@@ -54,7 +54,7 @@ function fields(message: Message): unknown[] {
     case "heartbeat-request":
       return [message.commit, message.round];
     case "heartbeat-response":
-      return [message.round];
+      return [message.round, message.slowDisk];
     case "timeout-now":
       return [];
     case "snapshot-request":
@@ -125,7 +125,7 @@ function decodeMessage(value: unknown): Message {
     case "heartbeat-request":
       return { kind, ...envelope, commit: index(whole(rest[0])), round: whole(rest[1]) };
     case "heartbeat-response":
-      return { kind, ...envelope, round: whole(rest[0]) };
+      return { kind, ...envelope, round: whole(rest[0]), slowDisk: rest[1] === true };
     case "timeout-now":
       return { kind, ...envelope };
     case "snapshot-request": {

@@ -62,7 +62,7 @@ afterEach(() => {
 
 const envelope = { from: nodeId(1), to: nodeId(2), term: term(3) };
 const vote: Message = { ...envelope, kind: "vote-response", granted: true };
-const heartbeat: Message = { ...envelope, kind: "heartbeat-response", round: 1 };
+const heartbeat: Message = { ...envelope, kind: "heartbeat-response", round: 1, slowDisk: false };
 const append = (token: number): Append => ({ token, hardState: undefined, snapshot: undefined, entries: [] });
 const entry: Entry = { index: index(7), term: term(3), kind: "noop", data: new Uint8Array(0) };
 

@@ -138,7 +138,7 @@ test("a follower whose socket came back is probed and replicates again", () => {
   cluster.heal();
   cluster.raft(1).connected(nodeId(3));
   cluster.settle();
-  expect(cluster.raft(1).progress(nodeId(3))).toEqual({ mode: "replicate", match: cluster.raft(1).lastIndex, lag: 0 });
+  expect(cluster.raft(1).progress(nodeId(3))).toMatchObject({ mode: "replicate", match: cluster.raft(1).lastIndex });
   expect(cluster.get(3).commands()).toEqual(["a"]);
 });
 
@@ -353,7 +353,8 @@ test("nonsense from a peer is dropped and counted, and changes nothing", () => {
   const { commit } = leader;
   leader.step({ kind: "append-response", from: nodeId(2), to: nodeId(1), term: leader.term, match: index(1000) });
   leader.step({ kind: "append-response", from: nodeId(9), to: nodeId(1), term: leader.term, match: leader.lastIndex });
-  leader.step({ kind: "heartbeat-response", from: nodeId(2), to: nodeId(1), term: leader.term, round: 1000 });
+  const answer = { kind: "heartbeat-response", from: nodeId(2), to: nodeId(1), term: leader.term } as const;
+  leader.step({ ...answer, round: 1000, slowDisk: false });
   expect(leader.dropped).toBe(3);
   expect(leader.commit).toBe(commit);
 });

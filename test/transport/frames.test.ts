@@ -51,7 +51,7 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     repairing: fc.boolean(),
   }),
   fc.record({ kind: kind("heartbeat-request"), ...envelope, commit: anIndex, round: fc.maxSafeNat() }),
-  fc.record({ kind: kind("heartbeat-response"), ...envelope, round: fc.maxSafeNat() }),
+  fc.record({ kind: kind("heartbeat-response"), ...envelope, round: fc.maxSafeNat(), slowDisk: fc.boolean() }),
   fc.record({ kind: kind("timeout-now"), ...envelope }),
 );
 
