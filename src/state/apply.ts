@@ -25,6 +25,8 @@ import type { AuditFacts, Change } from "./types.ts";
 export interface ApplyDatabase extends Tx {
   /** Index of the last entry that is contained. */
   readonly applied: number;
+  /** The rolling hash of that state. */
+  readonly hash: string;
   /** Runs `apply` and moves the applied index, all or nothing; throws when the file is not at `expectedApplied`. */
   transaction<Value>(
     expectedApplied: number,
@@ -36,6 +38,8 @@ export interface ApplyDatabase extends Tx {
   savepoint<Value>(apply: () => Value): Value;
   /** Adds what is not a row to the rolling hash. */
   mix(value: SqlValue): void;
+  /** The rolling hash as it was at the beginning of history. */
+  restartHash(): void;
 }
 
 /** An entry as raft hands it out. */
@@ -70,6 +74,17 @@ export interface ApplyResult {
   readonly outcomes: readonly AppliedBatch[];
   /** One per "command" entry, in order. */
   readonly events: readonly AppliedEntry[];
+  /** The rolling hash at `applied`. */
+  readonly hash: string;
+  /** Commands whose apply threw: what the outcome does not say, because it must be the same on every node (S4). */
+  readonly bugs: readonly AppliedBug[];
+}
+
+/** A command that failed with a bug and was undone. */
+export interface AppliedBug {
+  readonly index: number;
+  readonly command: string;
+  readonly message: string;
 }
 
 export interface ApplyOptions {
@@ -100,8 +115,15 @@ export function applyEntries(
   assert(cut[0]!.index === before + 1, `entry ${cut[0]!.index} does not follow the applied index ${before}`);
   const last = cut.at(-1)!.index;
   const newest = newestOf(entries.slice(0, cut.length));
-  const run = (careful: boolean): ApplyResult =>
-    database.transaction(before, last, () => new Application(database, options, careful).run(cut), newest);
+  const run = (careful: boolean): ApplyResult => {
+    const result = database.transaction(
+      before,
+      last,
+      () => new Application(database, options, careful).run(cut),
+      newest,
+    );
+    return { ...result, hash: database.hash };
+  };
   try {
     return run(false);
   } catch (error) {
@@ -180,6 +202,9 @@ class Application {
   readonly #careful: boolean;
   readonly #outcomes: AppliedBatch[] = [];
   readonly #events: AppliedEntry[] = [];
+  readonly #bugs: AppliedBug[] = [];
+  /** A command of the present entry asked for it. */
+  #restartsHash = false;
   /** Tokens judged in this cut, until the log changes any. */
   readonly #tokens = new Map<string, TokenRow | undefined>();
 
@@ -190,9 +215,15 @@ class Application {
     this.#careful = careful;
   }
 
-  run(cut: readonly ReadEntry[]): ApplyResult {
+  run(cut: readonly ReadEntry[]): Omit<ApplyResult, "hash"> {
     for (const entry of cut) this.#entry(entry);
-    return { count: cut.length, applied: cut.at(-1)!.index, outcomes: this.#outcomes, events: this.#events };
+    return {
+      count: cut.length,
+      applied: cut.at(-1)!.index,
+      outcomes: this.#outcomes,
+      events: this.#events,
+      bugs: this.#bugs,
+    };
   }
 
   #entry(entry: ReadEntry): void {
@@ -215,6 +246,11 @@ class Application {
       for (const one of facts) changes.push({ topic: "audit", kind: "added", ...one });
     }
     this.#events.push({ index: entry.index, at, changes });
+    if (this.#restartsHash) {
+      this.#restartsHash = false;
+      this.#database.restartHash();
+      this.#database.mix(entry.index);
+    }
   }
 
   /** Once per (origin, serial): a batch that comes again is answered with what it was answered before (S3). */
@@ -233,7 +269,8 @@ class Application {
       return this.#command(record, nodeId(origin), entry);
     });
     const text = canonical(outcomes);
-    writeOutcomes(this.#database, origin, serial, entry.index, text);
+    const hashed = outcomes.every((outcome) => outcome.ok) ? text : canonical(outcomes.map(withoutWords));
+    writeOutcomes(this.#database, { origin, serial }, entry.index, text, hashed);
     if (batch.floor > floor) {
       writeFloor(this.#database, origin, batch.floor);
       pruneOutcomes(this.#database, origin, batch.floor);
@@ -250,6 +287,7 @@ class Application {
     assert(command !== undefined, "unknown tags end the cut before");
     let random: Random | undefined;
     const changes: Change[] = [];
+    let restartsHash = false;
     const apply = (): Outcome<unknown> =>
       command.apply(this.#database, payload as never, {
         index: entry.index,
@@ -259,12 +297,19 @@ class Application {
         origin,
         random: () => (random ??= entry.seed())(),
         changed: (change) => changes.push(change),
+        restartHash: () => (restartsHash = true),
       });
     const isAudited = entry.level >= auditLevel;
     const bad = isAudited && token !== "" ? this.#tokenProblem(token, entry.at) : undefined;
-    const outcome =
-      bad !== undefined ? refuse("unauthorized", bad) : this.#careful ? this.#contained(command, apply) : apply();
-    if (isAudited) noteAudit(entry.facts, command, payload, outcome, { token, by: name, role, node: origin });
+    const told = (outcome: Outcome<unknown>): Judged => ({
+      outcome,
+      about: isAudited ? command.audit?.(payload as never, outcome) : undefined,
+    });
+    const judge = (): Judged => told(bad === undefined ? apply() : refuse("unauthorized", bad));
+    const { outcome, about } = this.#careful ? this.#contained(command, entry.index, judge, told) : judge();
+    if (about !== undefined)
+      noteAudit(entry.facts, command.name, about, outcome, { token, by: name, role, node: origin });
+    if (outcome.ok && restartsHash) this.#restartsHash = true;
     // A refusal or a bug changed no rows, so it tells of no changes either.
     if (outcome.ok) for (const change of changes) tell(entry.changes, change);
     if (changes.some((change) => change.topic === "token")) this.#tokens.clear();
@@ -279,21 +324,43 @@ class Application {
     return row.expiresAt !== null && row.expiresAt <= at ? `token ${id} has expired: nothing was done` : undefined;
   }
 
-  #contained(command: AnyCommand, apply: () => Outcome<unknown>): Outcome<unknown> {
+  #contained(
+    command: AnyCommand,
+    index: number,
+    judge: () => Judged,
+    told: (outcome: Outcome<unknown>) => Judged,
+  ): Judged {
     try {
-      return this.#database.savepoint(apply);
+      return this.#database.savepoint(judge);
     } catch (error) {
       if (error instanceof Fault) throw error;
-      const message = error instanceof Error ? error.message : String(error);
-      return {
-        ok: false,
-        why: {
-          code: "bug",
-          message: `${command.name} failed inside the cluster and was undone; please report it: ${message}`,
-        },
-      };
+      this.#bugs.push({ index, command: command.name, message: messageOf(error) });
+      const outcome = refuse(
+        "bug",
+        `${command.name} failed inside the cluster and was undone; please report it with what the logs of the nodes say of entry ${index}`,
+      );
+      try {
+        return told(outcome);
+      } catch {
+        return { outcome, about: "" }; // it was the audit's words that failed
+      }
     }
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What a command came to, and what the audit says that it was about; undefined: it is not audited. */
+interface Judged {
+  readonly outcome: Outcome<unknown>;
+  readonly about: string | undefined;
+}
+
+/** What two releases agree about: the words of a refusal may be others in the next one. */
+function withoutWords(outcome: Outcome<unknown>): unknown {
+  return outcome.ok ? outcome : { ok: false, code: outcome.why.code };
 }
 
 /** Jobs added one after the other are one change: whoever reads them reads a range. */

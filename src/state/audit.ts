@@ -1,6 +1,5 @@
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import type { AnyCommand } from "./commands/index.ts";
 import type { AuditFacts } from "./types.ts";
 
 /**
@@ -9,22 +8,21 @@ import type { AuditFacts } from "./types.ts";
  */
 export function noteAudit(
   facts: AuditFacts[],
-  command: AnyCommand,
-  payload: unknown,
+  command: string,
+  about: string,
   outcome: Outcome<unknown>,
   who: Pick<AuditFacts, "token" | "by" | "role" | "node">,
 ): void {
-  if (command.audit === undefined) return;
-  const what = command.audit(payload as never, outcome).slice(0, limits.auditTextLength);
+  const what = about.slice(0, limits.auditTextLength);
   const fact: AuditFacts = {
     ...who,
-    command: command.name,
+    command,
     what,
     outcome: outcome.ok ? "ok" : outcome.why.code,
     times: 1,
   };
   const last = facts.at(-1);
-  if (last !== undefined && command.name.startsWith("job.") && isAlike(last, fact)) {
+  if (last !== undefined && command.startsWith("job.") && isAlike(last, fact)) {
     const from = last.what.split(" … ", 1)[0]!;
     facts[facts.length - 1] = { ...fact, what: from === what ? from : `${from} … ${what}`, times: last.times + 1 };
   } else facts.push(fact);

@@ -64,6 +64,8 @@ export interface ApplyContext {
   readonly random: () => number;
   /** Tells watchers and the scheduler. */
   changed(change: Change): void;
+  /** The rolling hash begins anew after this entry: releases before hashed otherwise, and from here on all do alike (S2). */
+  restartHash(): void;
 }
 
 /**

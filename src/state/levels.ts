@@ -3,3 +3,6 @@ export const ownLevel = 3;
 
 /** From this level on changes are written into the audit, a token is judged again where its command is applied, and the only node is not removed. */
 export const auditLevel = 2;
+
+/** From this level on nodes compare their rolling hashes: every release that understands it hashes alike (S1). */
+export const hashLevel = 3;

@@ -3,7 +3,7 @@ import { assert } from "../lib/assert.ts";
 import { RollingHash } from "../lib/hash.ts";
 import { makeDatabaseFile } from "./files.ts";
 import { asFault, checkSqliteVersion } from "./sqlite-errors.ts";
-import { StatementCache, type SqlValue, type Statement } from "./statements.ts";
+import { StatementCache, type ChangeStatement, type SqlValue, type Statement } from "./statements.ts";
 
 export interface StateDatabaseOptions {
   readonly path: string;
@@ -40,8 +40,8 @@ export class StateDatabase {
   readonly #database: Database;
   readonly #statements: StatementCache;
   readonly #advance: Prepared;
-  /** By statement id: what stands for its text in the hash. Ids differ between builds, texts do not. */
-  readonly #textHashes: number[] = [];
+  /** By statement id: what stands for its name in the hash. Ids differ between builds and texts between releases, names do not. */
+  readonly #nameHashes: number[] = [];
   #applied: number;
   #term: number;
   #configuration: Uint8Array | undefined;
@@ -137,11 +137,16 @@ export class StateDatabase {
   }
 
   /** Changes rows, inside a transaction only; gives how many. */
-  run(statement: Statement, ...values: readonly SqlValue[]): number {
+  run(statement: ChangeStatement, ...values: readonly SqlValue[]): number {
+    return this.runAs(statement, values, values);
+  }
+
+  /** The same, where `hashed` stands for the values in the hash. */
+  runAs(statement: ChangeStatement, hashed: readonly SqlValue[], values: readonly SqlValue[]): number {
     assert(this.#inTransaction, "rows change inside a transaction only (D2)");
     const { changes } = this.#call(() => this.#statements.prepared(statement).run(...values));
-    this.#hash.number(this.#textHash(statement));
-    for (const value of values) this.#hash.value(value);
+    this.#hash.number(this.#nameHash(statement));
+    for (const value of hashed) this.#hash.value(value);
     this.#hash.number(changes);
     return changes;
   }
@@ -150,6 +155,12 @@ export class StateDatabase {
   mix(value: SqlValue): void {
     assert(this.#inTransaction, "the hash changes inside a transaction only (D2)");
     this.#hash.value(value);
+  }
+
+  /** The hash of all that was before is left out from here on: nodes whose releases hashed that differently agree again (S2). */
+  restartHash(): void {
+    assert(this.#inTransaction, "the hash changes inside a transaction only (D2)");
+    this.#hash = new RollingHash("");
   }
 
   /**
@@ -223,8 +234,8 @@ export class StateDatabase {
     this.#database.close();
   }
 
-  #textHash(statement: Statement): number {
-    return (this.#textHashes[statement.id] ??= Bun.hash.crc32(statement.text) | 0);
+  #nameHash(statement: ChangeStatement): number {
+    return (this.#nameHashes[statement.id] ??= Bun.hash.crc32(statement.name) | 0);
   }
 
   #execute(text: string): void {

@@ -9,6 +9,11 @@ export interface Statement {
   readonly text: string;
 }
 
+/** What stands for the statement in the rolling hash is its name. */
+export interface ChangeStatement extends Statement {
+  readonly name: string;
+}
+
 /** Prepared statements of one connection, by statement id: a lookup in an array on the hot path. */
 export class StatementCache {
   readonly #database: Database;

@@ -107,6 +107,7 @@ function historyOfLevel3(): Cluster {
   cluster.submit({ count: 3 });
   cluster.must("cluster.raise", { level: 3 }, admin);
   cluster.level = 3;
+  cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
   cluster.now += 1000;
   cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1000 }, admin);
   const job = cluster.submit({ count: 2 });

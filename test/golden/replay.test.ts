@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { nodeId } from "../../src/lib/ids.ts";
 import { commandByTag } from "../../src/state/commands/index.ts";
 import { decodeBatch, decodeEntry } from "../../src/state/entry.ts";
+import { hashLevel } from "../../src/state/levels.ts";
 import { Cluster } from "../state/support.ts";
 import { type Digest, digestFile, levels, readLog, replay } from "./replay.ts";
 
@@ -14,12 +15,21 @@ describe.each(levels)("the kept log of level %d (S1)", (level) => {
   test("a byte of an entry that changes nothing changes the hash all the same, and the rows of no table", () => {
     const log = readLog(level);
     const before = replay(log);
-    const at = log.findIndex((entry) => entry.kind === "configuration");
+    const at = log.findLastIndex((entry) => entry.kind === "configuration");
     log[at] = { ...log[at]!, data: new Uint8Array([1, 2, 4]) };
     const { hash, rows } = replay(log);
     expect(hash).not.toBe(before.hash);
     expect(rows).toEqual(before.rows);
   });
+});
+
+test("what was before the level that nodes compare hashes from does not count after it: earlier releases hashed otherwise (S2)", () => {
+  const log = readLog(3);
+  const at = log.findIndex((entry) => entry.kind === "configuration");
+  const other = log.with(at, { ...log[at]!, data: new Uint8Array([1, 2, 4]) });
+  const raised = log.findLastIndex((entry) => entry.kind === "command" && decodeEntry(entry.data).level < hashLevel);
+  expect(replay(other.slice(0, raised)).hash).not.toBe(replay(log.slice(0, raised)).hash);
+  expect(replay(other)).toEqual(replay(log));
 });
 
 test("every command is in a kept log", () => {

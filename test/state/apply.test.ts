@@ -8,7 +8,7 @@ import { checkBatch } from "../../src/state/commands/check.ts";
 import { decodeBatch, decodeEntry, encodeBatch, encodeEntry } from "../../src/state/entry.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import { totals } from "../../src/state/queries.ts";
-import { sql } from "../../src/state/tx.ts";
+import { change, sql } from "../../src/state/tx.ts";
 import { admin, Cluster, openDatabase, record, self, system, throughTheLog } from "./support.ts";
 
 const simple = { jobs: [{ run: "true" }] };
@@ -90,13 +90,16 @@ describe("what apply does not know", () => {
       ],
       { self },
     );
-    expect(result).toEqual({ count: 2, applied: 2, outcomes: [], events: [] });
+    expect(result).toEqual({ count: 2, applied: 2, outcomes: [], events: [], bugs: [], hash: database.hash });
     expect(database.applied).toBe(2);
   });
 });
 
 describe("a command with a bug (S4)", () => {
-  const mark = sql("insert into token (id, kind, hash, name, role) values (?, 'api', '', '', 'viewer')");
+  const mark = change(
+    "token.mark",
+    "insert into token (id, kind, hash, name, role) values (?, 'api', '', '', 'viewer')",
+  );
   const faulty = {
     ...commandByTag(8)!,
     name: "faulty",
@@ -126,6 +129,42 @@ describe("a command with a bug (S4)", () => {
       sql("select id from token where length(id) = 1 and id != 'j' order by id"),
     );
     expect(ids.map((row) => row.id)).toEqual(["a", "c", "d"]);
+  });
+
+  test("what was thrown is told to this node's log alone: the outcome is the same wherever the text of an error differs", () => {
+    const texts = ["undefined is not an object", "cannot read properties of undefined"];
+    const results = texts.map((text) => {
+      const thrower = {
+        ...faulty,
+        apply: () => {
+          throw new Error(text);
+        },
+      } as unknown as AnyCommand;
+      const cluster = Cluster.of(1, { commandByTag: (tag) => (tag === 900 ? thrower : commandByTag(tag)) });
+      const { index } = cluster.entry([command("a", false)]);
+      const { hash, outcomes, bugs } = applyEntries(cluster.database, cluster.log.slice(-1), cluster.options);
+      expect(bugs).toEqual([{ index, command: "faulty", message: text }]);
+      return { hash, outcomes };
+    });
+    expect(results[0]).toEqual(results[1]);
+  });
+
+  test("the words for the audit may have the bug too", () => {
+    const speechless = {
+      ...faulty,
+      audit: () => {
+        throw new Error("planted");
+      },
+    } as AnyCommand;
+    const cluster = Cluster.of(1, { commandByTag: (tag) => (tag === 900 ? speechless : commandByTag(tag)) });
+    cluster.level = 2;
+    cluster.entry([command("a", false)]);
+    cluster.entry([record("job.submit", simple, admin)]);
+    const [first, second] = cluster.apply();
+    expect([first!.outcomes[0], second!.outcomes[0]!.ok]).toEqual([refuse("bug", expect.any(String)), true]);
+    const rows = cluster.database.all<{ outcome: string }>(sql("select outcome from audit where command = 'faulty'"));
+    expect(rows).toEqual([{ outcome: "bug" }]);
+    expect(cluster.database.all(sql("select id from token where id = 'a'"))).toEqual([]);
   });
 
   test("the same bug everywhere gives the same hash, whatever the cuts", () => {
@@ -266,6 +305,18 @@ describe("determinism (S1)", () => {
     one.submit({ name: "y" });
     expect(other.database.hash).not.toBe(one.database.hash);
   });
+});
+
+test("the words of a refusal may be others in the next release, and the hash is the same (S1)", () => {
+  const [one, other] = ["no such thing", "there is no such thing"].map((words) => {
+    const refuser = { ...commandByTag(8)!, tag: 900, apply: () => refuse("not-found", words) } as unknown as AnyCommand;
+    const cluster = Cluster.of(1, { commandByTag: (tag) => (tag === 900 ? refuser : commandByTag(tag)) });
+    cluster.entry([[900, "", "n1", "node", {}]]);
+    const outcomes = cluster.apply();
+    return { hash: cluster.database.hash, outcomes };
+  });
+  expect(one!.outcomes).not.toEqual(other!.outcomes);
+  expect(one!.hash).toBe(other!.hash);
 });
 
 describe("the leader's look at a forwarded batch (S3)", () => {

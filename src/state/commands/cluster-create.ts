@@ -5,7 +5,7 @@ import { command } from "../command.ts";
 import { newNodeId } from "../tables/counter.ts";
 import { insertNode } from "../tables/node.ts";
 import { insertToken } from "../tables/token.ts";
-import { sql } from "../tx.ts";
+import { change, sql } from "../tx.ts";
 import { newNodeShape, newTokenShape, type NewNode, type NewToken } from "./shapes.ts";
 
 interface ClusterCreated {
@@ -24,7 +24,10 @@ const shape = z.strictObject({
 });
 
 const select = sql("select cluster from cluster");
-const insert = sql("insert into cluster (id, cluster, level, voters_wanted, created_at) values (1, ?, ?, ?, ?)");
+const insert = change(
+  "cluster.add",
+  "insert into cluster (id, cluster, level, voters_wanted, created_at) values (1, ?, ?, ?, ?)",
+);
 
 export const clusterCreate = command<ClusterCreated>()({
   name: "cluster.create",

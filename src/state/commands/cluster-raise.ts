@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
+import { hashLevel } from "../levels.ts";
 import { allNodes } from "../tables/node.ts";
-import { sql } from "../tx.ts";
+import { change, sql } from "../tx.ts";
 
 interface ClusterRaised {
   readonly level: number;
@@ -13,7 +14,7 @@ const shape = z.strictObject({
 });
 
 const select = sql("select level from cluster");
-const update = sql("update cluster set level = ?");
+const update = change("cluster.set-level", "update cluster set level = ?");
 
 /**
  * Belongs to the first level, since it is what leads to the next: whoever is a member has said that it understands the level that it
@@ -45,6 +46,7 @@ export const clusterRaise = command<ClusterRaised>()({
     }
     if (level > present) {
       tx.run(update, level);
+      if (present < hashLevel && level >= hashLevel) context.restartHash();
       context.changed({ topic: "cluster", kind: "changed" });
     }
     return accept({ level });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { sql } from "../tx.ts";
+import { change } from "../tx.ts";
 
 interface ClusterSet {
   readonly voters: number;
@@ -14,7 +14,7 @@ const shape = z.strictObject({
     .max(99, "must be at most 99: more voters make every write slower and nothing safer"),
 });
 
-const update = sql("update cluster set voters_wanted = ?");
+const update = change("cluster.set-voters", "update cluster set voters_wanted = ?");
 
 export const clusterSet = command<ClusterSet>()({
   name: "cluster.set",

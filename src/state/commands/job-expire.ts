@@ -6,7 +6,7 @@ import { command } from "../command.ts";
 import { countExpired, readCounter } from "../tables/counter.ts";
 import { releaseIdempotency, sweepIdempotency } from "../tables/idempotency.ts";
 import { jobById } from "../tables/job.ts";
-import { sql } from "../tx.ts";
+import { change } from "../tx.ts";
 import { jobIdShape } from "./shapes.ts";
 
 interface JobsExpired {
@@ -15,9 +15,9 @@ interface JobsExpired {
 
 const shape = z.strictObject({ jobs: z.array(jobIdShape).min(1).max(limits.expirePerEntry) });
 
-const deleteJob = sql("delete from job where id = ?");
-const deleteTasks = sql("delete from task where job = ?");
-const deleteAttempts = sql("delete from attempt where job = ?");
+const deleteJob = change("job.remove", "delete from job where id = ?");
+const deleteTasks = change("task.remove-of-job", "delete from task where job = ?");
+const deleteAttempts = change("attempt.remove-of-job", "delete from attempt where job = ?");
 
 export const jobExpire = command<JobsExpired>()({
   name: "job.expire",

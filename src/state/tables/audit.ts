@@ -1,5 +1,5 @@
 import { limits } from "../../lib/limits.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { AuditFacts, Role } from "../types.ts";
 
 /**
@@ -24,12 +24,14 @@ export interface AuditRow {
 
 const lastSeq = sql("select max(seq) as last from audit");
 const lastNumber = sql("select max(number) as last from audit where class = ?");
-const insert = sql(
+const insert = change(
+  "audit.add",
   `insert into audit (seq, class, number, entry, at, token, name, role, origin, command, what, outcome, times)
    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
-const dropNumbers = sql("delete from audit where class = ? and number <= ?");
-const dropOld = sql(
+const dropNumbers = change("audit.drop-numbers", "delete from audit where class = ? and number <= ?");
+const dropOld = change(
+  "audit.drop-old",
   "delete from audit where at < ? and seq in (select seq from audit where seq < ? order by seq limit 8)",
 );
 

@@ -1,10 +1,11 @@
 import type { Outcome } from "../../lib/outcome.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /** Which batches were applied, per origin (S3): outcomes from the origin's floor on, and the floor. */
 
 const selectFloor = sql("select floor from batch_floor where origin = ?");
-const upsertFloor = sql(
+const upsertFloor = change(
+  "batch_floor.set",
   "insert into batch_floor (origin, floor) values (?, ?) on conflict (origin) do update set floor = excluded.floor",
 );
 
@@ -30,12 +31,21 @@ export function readOutcomes(
   return row === undefined ? undefined : { entry: row.entry, outcomes: JSON.parse(row.outcomes) as Outcome<unknown>[] };
 }
 
-const insert = sql("insert into batch_outcome (origin, serial, entry, outcomes) values (?, ?, ?, ?)");
-const prune = sql("delete from batch_outcome where origin = ? and serial < ?");
+const insert = change(
+  "batch_outcome.add",
+  "insert into batch_outcome (origin, serial, entry, outcomes) values (?, ?, ?, ?)",
+);
+const prune = change("batch_outcome.prune", "delete from batch_outcome where origin = ? and serial < ?");
 
-/** `outcomes` is canonical text: going through `run`, it enters the rolling hash. */
-export function writeOutcomes(tx: Tx, origin: number, serial: number, entry: number, outcomes: string): void {
-  tx.run(insert, origin, serial, entry, outcomes);
+/** `outcomes` is canonical text; `hashed` stands for it in the rolling hash. */
+export function writeOutcomes(
+  tx: Tx,
+  batch: { readonly origin: number; readonly serial: number },
+  entry: number,
+  outcomes: string,
+  hashed: string,
+): void {
+  tx.runAs(insert, [batch.origin, batch.serial, entry, hashed], [batch.origin, batch.serial, entry, outcomes]);
 }
 
 /** Forgets what the origin will not ask for any more. */

@@ -1,5 +1,5 @@
 import { assert } from "../../lib/assert.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /** The one row of ids and totals. */
 export interface Counter {
@@ -26,7 +26,7 @@ export function readCounter(tx: ReadTx): Counter {
   return counter;
 }
 
-const takeNode = sql("update counter set next_node = next_node + 1 where id = 1");
+const takeNode = change("counter.take-node", "update counter set next_node = next_node + 1 where id = 1");
 
 /** A node id that was never used. */
 export function newNodeId(tx: Tx): number {
@@ -35,7 +35,8 @@ export function newNodeId(tx: Tx): number {
   return id;
 }
 
-const addJobs = sql(
+const addJobs = change(
+  "counter.add-jobs",
   `update counter set next_job = next_job + ?1, submitted = submitted + ?1, jobs_unfinished = jobs_unfinished + ?1,
    tasks_queued = tasks_queued + ?2 where id = 1`,
 );
@@ -45,7 +46,7 @@ export function countSubmitted(tx: Tx, jobs: number, tasks: number): void {
   tx.run(addJobs, jobs, tasks);
 }
 
-const expire = sql("update counter set jobs_finished = jobs_finished - ? where id = 1");
+const expire = change("counter.expire-jobs", "update counter set jobs_finished = jobs_finished - ? where id = 1");
 
 /** Counts out jobs whose rows were removed. */
 export function countExpired(tx: Tx, jobs: number): void {
@@ -67,7 +68,8 @@ export function newTally(): Tally {
   return { running: 0, queued: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 };
 }
 
-const add = sql(
+const add = change(
+  "counter.add-tasks",
   `update counter set tasks_running = tasks_running + ?1, tasks_queued = tasks_queued + ?2, succeeded = succeeded + ?3,
    failed = failed + ?4, cancelled = cancelled + ?5, skipped = skipped + ?6,
    jobs_finished = jobs_finished + ?3 + ?4 + ?5 + ?6, jobs_unfinished = jobs_unfinished - ?3 - ?4 - ?5 - ?6 where id = 1`,
@@ -78,7 +80,7 @@ export function writeTally(tx: Tx, tally: Tally): void {
   tx.run(add, tally.running, tally.queued, tally.succeeded, tally.failed, tally.cancelled, tally.skipped);
 }
 
-const moveClock = sql("update counter set at = ? where id = 1");
+const moveClock = change("counter.move-clock", "update counter set at = ? where id = 1");
 
 /** The leader's clock of an entry, made non-decreasing over the log. */
 export function advanceClock(tx: Tx, stamped: number): number {

@@ -1,5 +1,5 @@
 import { limits } from "../../lib/limits.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /** A request's key, per token: kept for 24 h, and as long as one of its jobs is there. */
 export interface IdempotencyRow {
@@ -15,7 +15,8 @@ export function idempotencyOf(tx: ReadTx, token: string, key: string): Idempoten
   return tx.get<IdempotencyRow>(select, token, key);
 }
 
-const insert = sql(
+const insert = change(
+  "idempotency.add",
   "insert into idempotency (token, key, digest, first, count, unexpired, keep_until) values (?, ?, ?, ?, ?, ?, ?)",
 );
 
@@ -33,7 +34,7 @@ export function insertIdempotency(
 }
 
 const selectOf = sql("select first, count from idempotency where first <= ? order by first desc limit 1");
-const release = sql("update idempotency set unexpired = unexpired - 1 where first = ?");
+const release = change("idempotency.release", "update idempotency set unexpired = unexpired - 1 where first = ?");
 
 /** One of the key's jobs is gone. */
 export function releaseIdempotency(tx: Tx, job: number): void {
@@ -41,7 +42,8 @@ export function releaseIdempotency(tx: Tx, job: number): void {
   if (row !== undefined && job < row.first + row.count) tx.run(release, row.first);
 }
 
-const sweep = sql(
+const sweep = change(
+  "idempotency.sweep",
   `delete from idempotency where (token, key) in
    (select token, key from idempotency where unexpired = 0 and keep_until <= ? order by keep_until, token, key limit 1000)`,
 );

@@ -1,6 +1,6 @@
 import { jobId, type JobId } from "../../lib/ids.ts";
 import { specDefaults } from "../spec.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { JobState, Spec, TaskCounts } from "../types.ts";
 import type { Tally } from "./counter.ts";
 
@@ -57,8 +57,12 @@ export function jobById(tx: ReadTx, id: number): StoredJob | undefined {
   return tx.get<StoredJob>(select, id);
 }
 
-const insert = sql("insert into job (id, name, tasks, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?)");
-const insertPinned = sql(
+const insert = change(
+  "job.add",
+  "insert into job (id, name, tasks, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?)",
+);
+const insertPinned = change(
+  "job.add-pinned",
   "insert into job (id, name, tasks, next_task, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?, ?)",
 );
 
@@ -80,7 +84,8 @@ export function insertPinnedJob(
   tx.run(insertPinned, id, name, tasks, tasks, at, by, spec);
 }
 
-const update = sql(
+const update = change(
+  "job.update",
   `update job set state = ?, next_task = ?, rest = ?, cancelling = ?, partial = ?, reason = ?, running = ?, succeeded = ?, failed = ?,
    timeout = ?, lost = ?, cancelled = ?, skipped = ?, started_at = ?, finished_at = ?, expires_at = ?, tail_bytes = ? where id = ?`,
 );

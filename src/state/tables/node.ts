@@ -1,6 +1,6 @@
 import { nodeId, type NodeId } from "../../lib/ids.ts";
 import type { Labels } from "../../lib/selector.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { NodeRow, NodeState, Wish } from "../types.ts";
 
 /** What a node says of itself when it joins and at every start. */
@@ -75,7 +75,8 @@ export function nodeByReference(tx: ReadTx, reference: string | number): NodeRow
   return byId ?? nodeByName(tx, reference);
 }
 
-const insert = sql(
+const insert = change(
+  "node.add",
   `insert into node (id, name, incarnation, api, peer, labels, slots, io_tasks, level, version, state, joined_at, seen_at)
    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'up', ?, ?)`,
 );
@@ -86,7 +87,8 @@ export function insertNode(tx: Tx, id: number, name: string, said: Announcement,
   tx.run(insert, id, name, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, at, at);
 }
 
-const update = sql(
+const update = change(
+  "node.update",
   `update node set incarnation = ?, api = ?, peer = ?, labels = ?, slots = ?, io_tasks = ?, level = ?, version = ?,
    state = ?, seen_at = ? where id = ?`,
 );
@@ -97,14 +99,14 @@ export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeSt
   tx.run(update, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, state, at, id);
 }
 
-const setState = sql("update node set state = ? where id = ?");
+const setState = change("node.set-state", "update node set state = ? where id = ?");
 
 /** Nothing but the state changes. */
 export function setNodeState(tx: Tx, id: NodeId, state: NodeState): void {
   tx.run(setState, state, id);
 }
 
-const setDrainedTo = sql("update node set drained = ? where id = ?");
+const setDrainedTo = change("node.set-drained", "update node set drained = ? where id = ?");
 const selectDrained = sql("select drained from node where id = ?");
 
 /** Remembers whether a person wants the node drained: the state alone forgets it when the node is lost. */
@@ -118,9 +120,9 @@ export function stateOnReturn(tx: ReadTx, id: NodeId): NodeState {
 }
 
 const selectLabels = sql("select labels from node_label where node = ?");
-const writeLabels = sql("insert or replace into node_label (node, labels) values (?, ?)");
-const removeLabels = sql("delete from node_label where node = ?");
-const showLabels = sql("update node set labels = ? where id = ?");
+const writeLabels = change("node_label.set", "insert or replace into node_label (node, labels) values (?, ?)");
+const removeLabels = change("node_label.remove", "delete from node_label where node = ?");
+const showLabels = change("node.set-labels", "update node set labels = ? where id = ?");
 
 /** Labels that a person gave to the node; they outlive its restarts. */
 export function givenLabels(tx: ReadTx, id: NodeId): Labels {
@@ -140,8 +142,8 @@ export function setNodeLabels(tx: Tx, id: NodeId, labels: Labels): void {
 }
 
 const selectWish = sql("select wish from node_wish where node = ?");
-const writeWish = sql("insert or replace into node_wish (node, wish) values (?, ?)");
-const removeWish = sql("delete from node_wish where node = ?");
+const writeWish = change("node_wish.set", "insert or replace into node_wish (node, wish) values (?, ?)");
+const removeWish = change("node_wish.remove", "delete from node_wish where node = ?");
 
 /** undefined: the leader decides whether the node votes. */
 export function setWish(tx: Tx, id: NodeId, wish: Wish | undefined): void {
@@ -149,7 +151,7 @@ export function setWish(tx: Tx, id: NodeId, wish: Wish | undefined): void {
   else if (tx.get(selectWish, id) !== undefined) tx.run(removeWish, id);
 }
 
-const remove = sql("delete from node where id = ?");
+const remove = change("node.remove", "delete from node where id = ?");
 
 /** Its id stays used up: ids come from the counter. */
 export function deleteNode(tx: Tx, id: NodeId): void {

@@ -1,5 +1,5 @@
 import type { NodeId } from "../../lib/ids.ts";
-import { sql, type ReadTx, type SqlValue, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type SqlValue, type Tx } from "../tx.ts";
 import type { TaskState } from "../types.ts";
 
 /** A task's row: it stands for the newest attempt. While it waits for the next one, `node` is where the last one ran. */
@@ -67,11 +67,16 @@ export function waitingPinnedTo(tx: ReadTx, node: NodeId): StoredTask[] {
   return tx.all<StoredTask>(selectPinnedTo, node);
 }
 
-const insertRunning = sql(
+const insertRunning = change(
+  "task.add-running",
   "insert into task (job, task, state, attempt, node, fence) values (?, ?, 'running', 1, ?, ?)",
 );
-const insertWaiting = sql("insert into task (job, task, state, attempt, pin, target) values (?, ?, 'queued', 0, ?, ?)");
-const assign = sql(
+const insertWaiting = change(
+  "task.add-waiting",
+  "insert into task (job, task, state, attempt, pin, target) values (?, ?, 'queued', 0, ?, ?)",
+);
+const assign = change(
+  "task.assign",
   `update task set state = 'running', attempt = ?, node = ?, fence = ?, not_before = 0, started_at = null, finished_at = null,
    exit_code = null, signal = null, reason = null, log_bytes = null, log_sha256 = null where job = ? and task = ?`,
 );
@@ -91,7 +96,7 @@ export function assignTask(tx: Tx, job: number, task: number, attempt: number, n
   tx.run(assign, attempt, node, fence, job, task);
 }
 
-const start = sql("update task set started_at = ? where job = ? and task = ?");
+const start = change("task.start", "update task set started_at = ? where job = ? and task = ?");
 
 /** The attempt began to run at `at`, by its executor's clock, epoch ms. */
 export function startTask(tx: Tx, job: number, task: number, at: number): void {
@@ -110,11 +115,13 @@ export interface Ended {
   readonly logSha256: string | null;
 }
 
-const finish = sql(
+const finish = change(
+  "task.finish",
   `update task set state = ?, exit_code = ?, signal = ?, reason = ?, started_at = ?, finished_at = ?, log_bytes = ?, log_sha256 = ?,
    tail_dropped = ?, tail = ? where job = ? and task = ?`,
 );
-const endWaiting = sql(
+const endWaiting = change(
+  "task.end-waiting",
   "update task set state = ?, reason = ?, finished_at = ?, not_before = 0 where job = ? and task = ?",
 );
 
@@ -157,11 +164,13 @@ export function endWaitingTask(
   tx.run(endWaiting, state, reason, at, job, task);
 }
 
-const requeue = sql(
+const requeue = change(
+  "task.requeue",
   `update task set state = 'queued', tries = ?, losses = ?, not_before = ?, started_at = null, tail_dropped = ?, tail = ?
    where job = ? and task = ?`,
 );
-const insertAttempt = sql(
+const insertAttempt = change(
+  "attempt.add",
   `insert into attempt (job, task, attempt, node, state, started_at, finished_at, exit_code, signal, reason, log_bytes, log_sha256)
    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );

@@ -1,5 +1,5 @@
 import { limits } from "../../lib/limits.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /** How often the leader is heard, and the T of its followers. */
 export interface Timing {
@@ -13,7 +13,8 @@ const defaultTiming: Timing = {
 };
 
 const select = sql("select heartbeat_ms as heartbeatMs, election_timeout_ms as electionTimeoutMs from timing");
-const upsert = sql(
+const upsert = change(
+  "timing.set",
   "insert into timing (id, heartbeat_ms, election_timeout_ms) values (1, ?, ?) on conflict (id) do update set heartbeat_ms = excluded.heartbeat_ms, election_timeout_ms = excluded.election_timeout_ms",
 );
 

@@ -1,5 +1,5 @@
 import type { NodeId } from "../../lib/ids.ts";
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { Role } from "../types.ts";
 
 export interface TokenRow {
@@ -35,7 +35,8 @@ function restore({ expires_at: expiresAt, revoked, ...rest }: Stored): TokenRow 
   return { ...rest, expiresAt, revoked: revoked === 1 };
 }
 
-const insert = sql(
+const insert = change(
+  "token.add",
   "insert into token (id, kind, hash, name, role, expires_at, uses, node) values (?, ?, ?, ?, ?, ?, ?, ?)",
 );
 
@@ -45,15 +46,15 @@ export function insertToken(tx: Tx, token: Omit<TokenRow, "revoked">): void {
   tx.run(insert, id, kind, hash, name, role, expiresAt, uses, node);
 }
 
-const use = sql("update token set uses = uses - 1 where id = ? and uses is not null");
+const use = change("token.use", "update token set uses = uses - 1 where id = ? and uses is not null");
 
 /** One use less, where uses are counted. */
 export function useToken(tx: Tx, id: string): void {
   tx.run(use, id);
 }
 
-const revoke = sql("update token set revoked = 1 where id = ?");
-const revokeOfNode = sql("update token set revoked = 1 where node = ?");
+const revoke = change("token.revoke", "update token set revoked = 1 where id = ?");
+const revokeOfNode = change("token.revoke-of-node", "update token set revoked = 1 where node = ?");
 
 /** For good. */
 export function revokeToken(tx: Tx, id: string): void {
@@ -80,7 +81,8 @@ export function countTokens(tx: ReadTx): number {
 }
 
 // Of nodes they stay: by its token a request to join is known that was answered before.
-const removeDead = sql(
+const removeDead = change(
+  "token.remove-dead",
   `delete from token where id in (select id from token where node is null and (revoked = 1 or expires_at <= ? or uses = 0)
    order by id limit 64)`,
 );

@@ -1,8 +1,8 @@
-import { sql, type ReadTx, type Tx } from "../tx.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 const select = sql("select 1 as held from level_hold");
-const insert = sql("insert into level_hold (id) values (1)");
-const remove = sql("delete from level_hold");
+const insert = change("level_hold.set", "insert into level_hold (id) values (1)");
+const remove = change("level_hold.remove", "delete from level_hold");
 
 /** A person keeps the leader from raising the level. */
 export function isLevelHeld(tx: ReadTx): boolean {
