@@ -116,7 +116,10 @@ export class LogDatabase {
   /** Makes the log agree with the state beside it, before anything is read from it (D3; see LogStore.open). Gives words for people. */
   reconcile({ applied, meta, isInstalling }: StateBeside): string | undefined {
     if (isInstalling && meta !== undefined && this.#termAt(applied) !== meta.term) {
-      this.#transaction(() => this.#replaceBy(meta));
+      this.#transaction(() => {
+        this.#replaceBy(meta);
+        this.#meetTerm(meta.term);
+      });
       return `the log begins anew after entry ${applied}, which a snapshot brought`;
     }
     const { contained, first } = this.#damaged(applied);
@@ -134,6 +137,14 @@ export class LogDatabase {
       told.push(`entries from ${first} on are damaged, and are repaired from the other members`);
     }
     return told.length === 0 ? undefined : told.join("; ");
+  }
+
+  /**
+   * The snapshot may be the first that this node heard of its term, and its state was in place before term and vote were synced. No vote of that
+   * term can have left (D4).
+   */
+  #meetTerm(term: number): void {
+    this.#database.query("update hard set term = ?1, vote = 0 where term < ?1").run(term);
   }
 
   #termAt(at: number): number | undefined {

@@ -16,6 +16,7 @@ import type {
 } from "../../src/raft/types.ts";
 import { ModelStore } from "./model-store.ts";
 import { Referee } from "./referee.ts";
+import { check, Violation } from "./violation.ts";
 
 /** Small numbers, so that limits are met: T is 10 ticks, a heartbeat every 2. */
 export const testOptions: Omit<RaftOptions, "id" | "random" | "applied"> = {
@@ -185,7 +186,7 @@ export class Cluster {
   restart(member: Member): void {
     // A state ahead of its log, or of another history than it: a snapshot was installed and the log not told. The state is trusted.
     const meta = this.referee.metaAt(member.applied);
-    if (member.applied > 0 && member.store.termAt(member.applied) !== meta.term) member.store.reset(meta);
+    if (member.applied > 0 && member.store.termAt(member.applied) !== meta.term) member.store.beginAnew(meta);
     member.raft = new Raft(this.#options(member), member.store.restored(), member.store);
     member.alive = true;
     this.referee.onRestart(member);
@@ -208,6 +209,11 @@ export class Cluster {
   cut(a: number, b: number): void {
     this.cutOneWay(a, b);
     this.cutOneWay(b, a);
+  }
+
+  mend(a: number, b: number): void {
+    this.#cuts.delete(`${a}>${b}`);
+    this.#cuts.delete(`${b}>${a}`);
   }
 
   isolate(id: number): void {
@@ -267,7 +273,7 @@ export class Cluster {
 
   /** The state of the snapshot takes the place of the member's own, durably, before the log is told. */
   #install(member: Member, { index: at }: SnapshotMeta): void {
-    assert(at > member.applied, "a state never goes back");
+    check("nothing-goes-back", at > member.applied, "a state never goes back");
     this.snapshotsInstalled++;
     member.applied = member.appliedDurable = at;
     member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, at));
@@ -335,7 +341,7 @@ export class Cluster {
       for (const message of batch) this.deliver(message);
       if (!busy && batch.length === 0) return;
     }
-    throw new Error("the cluster does not come to rest");
+    throw new Violation("progress", "the cluster does not come to rest");
   }
 
   /** Time passes for everybody alive (or for one node), and everything that follows happens at once. */
@@ -357,7 +363,7 @@ export class Cluster {
       if (holds()) return ticks;
       this.tick();
     }
-    throw new Error(`not after ${ticksMax} ticks: ${what}`);
+    throw new Violation("progress", `not after ${ticksMax} ticks: ${what}`);
   }
 
   // ---------------------------------------------------------------------------------------------- shortcuts

@@ -11,6 +11,7 @@ import type {
   SnapshotMeta,
   TermRun,
 } from "../../src/raft/types.ts";
+import { check } from "./violation.ts";
 
 /** A disk with a cache: appends are pending until synced; a crash keeps any number of the oldest pending ones. */
 export class ModelStore implements LogReader {
@@ -61,15 +62,19 @@ export class ModelStore implements LogReader {
   #write(append: Append): void {
     const { hardState, entries, snapshot } = append;
     if (hardState !== undefined) {
-      assert(hardState.term >= this.hardState.term, "stored terms never fall");
+      check("nothing-goes-back", hardState.term >= this.hardState.term, "stored terms never fall");
       const revote = hardState.term === this.hardState.term && this.hardState.vote !== nobody;
-      assert(!revote || hardState.vote === this.hardState.vote, "a stored vote never changes within a term");
+      check(
+        "one-vote-per-term",
+        !revote || hardState.vote === this.hardState.vote,
+        "a stored vote never changes within a term",
+      );
       this.hardState = hardState;
     }
     if (snapshot !== undefined) this.reset(snapshot);
     if (entries.length > 0) {
       const first = entries[0]!.index;
-      assert(first > this.base.index && first <= this.lastIndex + 1, "no gap in the stored log");
+      check("storage-model", first > this.base.index && first <= this.lastIndex + 1, "no gap in the stored log");
       if (first <= this.lastIndex) this.overwrites++;
       this.entriesDurable.length = first - 1 - this.base.index;
       this.entriesDurable.push(...entries);
@@ -80,9 +85,15 @@ export class ModelStore implements LogReader {
     if (isPast) this.repair = undefined;
   }
 
+  /** The node ended between the new state and the new log: the log begins anew, in the state's term if none later was heard of. */
+  beginAnew(base: SnapshotMeta): void {
+    this.reset(base);
+    if (this.hardState.term < base.term) this.hardState = { ...this.hardState, term: base.term, vote: nobody };
+  }
+
   /** The log is empty after this base. */
   reset(base: SnapshotMeta): void {
-    assert(base.index >= this.base.index, "a base never goes back");
+    check("nothing-goes-back", base.index >= this.base.index, "a base never goes back");
     this.base = base;
     this.entriesDurable = [];
   }

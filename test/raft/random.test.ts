@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { type Coverage, Simulation } from "./simulation.ts";
+import { type Coverage, noCoverage } from "./coverage.ts";
+import { Simulation } from "./simulation.ts";
 
 /** SEED=n runs that seed alone; SEEDS=n runs more of them. */
 const only = process.env["SEED"];
@@ -8,25 +9,11 @@ const count = only === undefined ? Number(process.env["SEEDS"] ?? 100) : 1;
 const steps = 15_000;
 
 test(`${count} random clusters keep every promise, and come back when healed`, () => {
-  const total: Coverage = {
-    elections: 0,
-    crashes: 0,
-    changes: 0,
-    reads: 0,
-    transfers: 0,
-    committed: 0,
-    overwrites: 0,
-    compactions: 0,
-    snapshots: 0,
-    joint: 0,
-    left: 0,
-    repairs: 0,
-    excused: 0,
-  };
+  const total = noCoverage();
   for (let seed = first; seed < first + count; seed++) {
-    const simulation = new Simulation(seed);
+    const simulation = new Simulation(seed, { steps });
     try {
-      simulation.run(steps);
+      simulation.run();
     } catch (error) {
       const why = error instanceof Error ? error.stack : String(error);
       throw new Error(`seed ${seed} (replay: SEED=${seed} bun test test/raft/random.test.ts): ${why}`);

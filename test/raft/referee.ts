@@ -1,10 +1,10 @@
-import { assert } from "../../src/lib/assert.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { index, term } from "../../src/lib/ids.ts";
 import { decodeConfiguration, emptyConfiguration } from "../../src/raft/configuration.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Append, Entry, Message, SnapshotMeta } from "../../src/raft/types.ts";
 import type { Member } from "./cluster.ts";
+import { check } from "./violation.ts";
 
 /**
  * Watches a whole cluster and throws at the first broken promise: election safety, log matching, leader completeness,
@@ -48,7 +48,8 @@ export class Referee {
       const data = describe(entry);
       if (known === undefined) this.#entries.set(`${entry.index}/${entry.term}`, { data, previousTerm });
       else
-        assert(
+        check(
+          "log-matching",
           known.data === data && known.previousTerm === previousTerm,
           `log matching broken at ${entry.index}/${entry.term}`,
         );
@@ -59,17 +60,26 @@ export class Referee {
   /** D4, when a message leaves the node. */
   onSend(member: Member, message: Message): void {
     const { store } = member;
-    assert(
+    check(
+      "durable-before-sent",
       message.term <= store.hardState.term || message.kind.startsWith("pre-vote"),
       `${message.kind} shows a term that is not durable`,
     );
     if (message.kind === "append-response") {
       // A later leader may have replaced the entries since: then the term has moved on.
-      assert(store.lastIndex >= message.match || member.raft.term > message.term, "acknowledged what is not durable");
+      check(
+        "durable-before-sent",
+        store.lastIndex >= message.match || member.raft.term > message.term,
+        "acknowledged what is not durable",
+      );
     }
     if (message.kind === "vote-response" && message.granted) {
       const { hardState } = store;
-      assert(hardState.term > message.term || hardState.vote === message.to, "a vote left before it was durable");
+      check(
+        "durable-before-sent",
+        hardState.term > message.term || hardState.vote === message.to,
+        "a vote left before it was durable",
+      );
       this.#oneVote(member.id, message.term, message.to);
     }
     if (message.kind === "vote-request") this.#oneVote(member.id, message.term, member.id);
@@ -77,20 +87,33 @@ export class Referee {
 
   #oneVote(voter: NodeId, inTerm: number, candidate: NodeId): void {
     const before = this.#votes.get(`${voter}/${inTerm}`) ?? candidate;
-    assert(before === candidate, `node ${voter} voted for ${before} and ${candidate} in term ${inTerm}`);
+    check(
+      "one-vote-per-term",
+      before === candidate,
+      `node ${voter} voted for ${before} and ${candidate} in term ${inTerm}`,
+    );
     this.#votes.set(`${voter}/${inTerm}`, candidate);
   }
 
   /** State machine safety, when a node applies. */
   onApply(member: Member, entry: Entry): void {
-    assert(entry.index === member.applied + 1, `node ${member.id} applied ${entry.index} after ${member.applied}`);
+    check(
+      "state-machine-safety",
+      entry.index === member.applied + 1,
+      `node ${member.id} applied ${entry.index} after ${member.applied}`,
+    );
     const committed = this.#committed[entry.index - 1];
-    assert(committed !== undefined, "applied an entry that nobody committed");
-    assert(
+    check("state-machine-safety", committed !== undefined, "applied an entry that nobody committed");
+    check(
+      "state-machine-safety",
       committed.term === entry.term && committed.data === describe(entry),
       `two entries applied at ${entry.index}`,
     );
-    assert(member.store.holds(entry.index, entry.term), "applied an entry that is not durable here (D2)");
+    check(
+      "durable-before-applied",
+      member.store.holds(entry.index, entry.term),
+      "applied an entry that is not durable here (D2)",
+    );
   }
 
   /** After every step of a node. */
@@ -98,10 +121,11 @@ export class Referee {
     const { raft, id } = member;
     let seen = this.#seen.get(id);
     if (seen === undefined) this.#seen.set(id, (seen = { commit: 0, term: 0, leading: 0 }));
-    assert(raft.term >= seen.term, `term of node ${id} fell`);
-    assert(raft.commit >= seen.commit, `commit of node ${id} fell`);
+    check("nothing-goes-back", raft.term >= seen.term, `term of node ${id} fell`);
+    check("nothing-goes-back", raft.commit >= seen.commit, `commit of node ${id} fell`);
     if (raft.role === "leader" && seen.leading === raft.term && raft.commit > seen.commit) {
-      assert(
+      check(
+        "own-term-commit",
         member.termAt(raft.commit) === raft.term,
         `leader ${id} committed an entry of an earlier term by counting`,
       );
@@ -111,7 +135,7 @@ export class Referee {
     if (raft.role === "leader" && seen.leading !== raft.term) {
       seen.leading = raft.term;
       const other = this.#leaders.get(raft.term) ?? id;
-      assert(other === id, `term ${raft.term} has leaders ${other} and ${id}`);
+      check("one-leader-per-term", other === id, `term ${raft.term} has leaders ${other} and ${id}`);
       this.#leaders.set(raft.term, id);
       this.#checkCompleteness(member);
     }
@@ -122,7 +146,7 @@ export class Referee {
     for (let at = 1; at <= this.#committed.length; at++) {
       const { term, inTerm } = this.#committed[at - 1]!;
       if (inTerm < member.raft.term && at >= member.raft.baseIndex)
-        assert(member.termAt(at) === term, `leader ${member.id} lacks committed entry ${at}`);
+        check("leader-completeness", member.termAt(at) === term, `leader ${member.id} lacks committed entry ${at}`);
     }
   }
 
@@ -140,7 +164,8 @@ export class Referee {
       if (store?.repair !== undefined && last <= store.repair.until) return 1;
       return store?.holds(last, this.#committed[last - 1]!.term) === true ? 1 : 0;
     };
-    assert(
+    check(
+      "committed-on-quorum",
       quorumReached(member.raft.configuration, { reached: holds }) >= 1,
       `entry ${last} is committed without a durable quorum`,
     );

@@ -1,28 +1,11 @@
-import { assert } from "../../src/lib/assert.ts";
-import { index, nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
+import type { Raft } from "../../src/raft/raft.ts";
 import type { ConfigurationChange, Message } from "../../src/raft/types.ts";
 import { decodeConfiguration, isJoint } from "../../src/raft/configuration.ts";
-import { quorumReached } from "../../src/raft/quorum.ts";
 import { Cluster, type Member } from "./cluster.ts";
-
-/** What one run met, so that a test can tell that the rare paths were really walked. */
-export interface Coverage {
-  elections: number;
-  crashes: number;
-  changes: number;
-  reads: number;
-  transfers: number;
-  committed: number;
-  overwrites: number;
-  compactions: number;
-  snapshots: number;
-  joint: number;
-  left: number;
-  repairs: number;
-  /** Runs that could not go on without a person, since a quorum needed a damaged node. */
-  excused: number;
-}
+import { type Coverage, noCoverage } from "./coverage.ts";
+import { Ending } from "./ending.ts";
+import { check } from "./violation.ts";
 
 /** How likely each fault is in this run; drawn per seed, so that runs differ in kind. */
 interface Faults {
@@ -34,49 +17,85 @@ interface Faults {
   readonly slowDisk: number;
   readonly compact: number;
   readonly damage: number;
+  readonly stall: number;
+  readonly freeze: number;
+  readonly replay: number;
+  readonly reset: number;
+  /** A leader changes the membership as soon as it leads. */
+  readonly hasty: number;
 }
 
+const noFaults: Faults = {
+  loss: 0,
+  duplicate: 0,
+  reorder: 0,
+  crash: 0,
+  partition: 0,
+  slowDisk: 0.3,
+  compact: 0,
+  damage: 0,
+  stall: 0,
+  freeze: 0,
+  replay: 0,
+  reset: 0,
+  hasty: 0,
+};
+
+function drawFaults(random: Random): Faults {
+  const draw = (absent: number, most: number): number => (random() < absent ? 0 : random() * most);
+  return {
+    loss: draw(0.3, 0.3),
+    duplicate: draw(0.5, 0.3),
+    reorder: draw(0.3, 0.5),
+    crash: draw(0.2, 0.004),
+    partition: draw(0.2, 0.006),
+    slowDisk: random() * 0.8,
+    compact: draw(0.3, 0.02),
+    damage: random() < 0.5 ? 0 : 0.3,
+    stall: draw(0.5, 0.004),
+    freeze: draw(0.5, 0.003),
+    replay: draw(0.5, 0.02),
+    reset: draw(0.5, 0.004),
+    hasty: draw(0.4, 1),
+  };
+}
+
+export interface SimulationOptions {
+  /** Nothing goes wrong: what fails then is broken without a fault. */
+  readonly calm?: boolean;
+  /** Steps of the storm; each is one event at one node. */
+  readonly steps: number;
+}
+
+/** Messages that were delivered and may come once more, long after. */
+const rememberedMessages = 200;
+
 /**
- * One cluster that grows from a single node by membership changes, under loss, duplication, reordering, partitions, crashes that
- * lose un-synced writes, hand-overs and reads; the referee looks at every step. Then everything is healed, and the
- * cluster must elect, commit and bring every member up to date.
+ * One cluster that grows from a single node by membership changes, under loss, duplication, reordering, late repetitions, partitions of
+ * every shape, closed sockets, stalled disks, frozen nodes, crashes that lose un-synced writes, hand-overs and reads; the referee looks at
+ * every step. What must become of the cluster then is in ending.ts.
  */
 export class Simulation {
-  readonly coverage: Coverage = {
-    elections: 0,
-    crashes: 0,
-    changes: 0,
-    reads: 0,
-    transfers: 0,
-    committed: 0,
-    overwrites: 0,
-    compactions: 0,
-    snapshots: 0,
-    joint: 0,
-    left: 0,
-    repairs: 0,
-    excused: 0,
-  };
+  readonly coverage: Coverage = noCoverage();
   readonly #cluster: Cluster;
   readonly #random: Random;
   readonly #faults: Faults;
+  readonly #options: SimulationOptions;
   /** Reads under way: what must be seen, by node and ticket. */
   readonly #reads = new Map<string, number>();
+  /** Nodes that run no code for a while; their sockets stay open. */
+  readonly #frozen = new Set<Member>();
+  /** Fewer voters are not asked for, or most runs would be of one. */
+  readonly #leastVoters: number;
+  #remembered: Message[] = [];
   #counter = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, options: SimulationOptions) {
     const random = seededRandom(seed);
     this.#random = random;
-    this.#faults = {
-      loss: random() < 0.3 ? 0 : random() * 0.3,
-      duplicate: random() < 0.5 ? 0 : random() * 0.3,
-      reorder: random() < 0.3 ? 0 : random() * 0.5,
-      crash: random() < 0.2 ? 0 : random() * 0.004,
-      partition: random() < 0.3 ? 0 : random() * 0.004,
-      slowDisk: random() * 0.8,
-      compact: random() < 0.3 ? 0 : random() * 0.02,
-      damage: random() < 0.5 ? 0 : 0.3,
-    };
+    this.#options = options;
+    this.#leastVoters = random() < 0.2 ? 1 : randomInteger(random, 2, 3);
+    this.#faults = options.calm === true ? noFaults : drawFaults(random);
     this.#cluster = Cluster.bootstrapped(
       {
         random,
@@ -86,20 +105,21 @@ export class Simulation {
       },
       seed,
     );
-    const nodes = randomInteger(random, 3, 5);
+    const nodes = random() < 0.8 ? randomInteger(random, 3, 5) : randomInteger(random, 6, 7);
     for (let id = 2; id <= nodes; id++) this.#cluster.addBlank(id);
     // The node waits for its first entry before it takes part.
     this.#cluster.sync(this.#cluster.get(1));
   }
 
-  run(steps: number): void {
+  run(): void {
     this.#cluster.raft(1).campaign();
-    for (let step = 0; step < steps; step++) {
+    for (let step = 0; step < this.#options.steps; step++) {
       this.#step();
       if (this.#cluster.network.length > 400)
         for (const message of this.#cluster.network.splice(0, 200)) this.#cluster.lose(message);
     }
-    this.#heal();
+    this.#frozen.clear();
+    this.#end();
     this.coverage.committed = this.#cluster.referee.committedLength;
     this.coverage.snapshots = this.#cluster.snapshotsInstalled;
     for (const member of this.#cluster.members) this.coverage.overwrites += member.store.overwrites;
@@ -108,9 +128,21 @@ export class Simulation {
     this.coverage.joint = joint.filter(Boolean).length;
     for (const [at, is] of joint.entries()) {
       if (joint[at - 1] !== true) continue;
-      assert(!is, "a joint configuration is followed by the one that leaves it");
+      check("joint-is-left", !is, "a joint configuration is followed by the one that leaves it");
       this.coverage.left++;
     }
+  }
+
+  #end(): void {
+    const ending = new Ending(this.#cluster, this.#random, this.coverage, (member) => this.#restart(member));
+    const isCalm = this.#options.calm === true;
+    // What stays broken for good meets the storm's debris, or a cluster in good order.
+    if (!isCalm && (this.#chance(0.5) || ending.healed())) ending.core();
+    if (ending.healed()) {
+      ending.quiet();
+      if (!isCalm) ending.hangingDisk();
+    }
+    for (const member of this.#cluster.members) this.#checkReads(member);
   }
 
   #chance(probability: number): boolean {
@@ -122,22 +154,63 @@ export class Simulation {
   }
 
   #step(): void {
-    const { crash, partition, slowDisk } = this.#faults;
     const member = this.#pick(this.#cluster.members)!;
-    if (this.#chance(crash)) this.#crash(member);
-    if (this.#chance(partition)) this.#partition();
+    this.#disturb(member);
     if (!member.alive) {
       if (this.#chance(0.02)) this.#restart(member);
       return;
     }
+    if (this.#frozen.has(member)) return;
     if (this.#chance(0.2)) member.raft.tick();
     else if (this.#chance(0.15)) this.#feed(this.#chance(0.5) ? member : (this.#cluster.leader() ?? member));
     else this.#deliverOne();
     // One drain is not always followed by the next, and the disk takes its time.
     if (this.#chance(0.9)) this.#drain(member);
-    if (!this.#chance(slowDisk)) this.#cluster.sync(member, randomInteger(this.#random, 1, 3));
+    if (!member.diskStalled && !this.#chance(this.#faults.slowDisk))
+      this.#cluster.sync(member, randomInteger(this.#random, 1, 3));
     if (this.#chance(this.#faults.compact)) this.#compact(member);
     if (this.#chance(0.01)) member.appliedDurable = randomInteger(this.#random, member.appliedDurable, member.applied);
+  }
+
+  #disturb(member: Member): void {
+    const { crash, partition, stall, freeze, replay, reset } = this.#faults;
+    if (this.#chance(crash)) this.#crash(member);
+    if (this.#chance(partition)) this.#partition();
+    if (this.#chance(member.diskStalled ? 0.01 : stall)) this.#stall(member);
+    if (this.#chance(this.#frozen.has(member) ? 0.02 : freeze)) this.#freeze(member);
+    if (this.#chance(replay)) this.#replay();
+    if (this.#chance(reset)) this.#reset(member, this.#pick(this.#cluster.members)!);
+  }
+
+  #stall(member: Member): void {
+    member.diskStalled = !member.diskStalled;
+    this.coverage.stalls++;
+  }
+
+  #freeze(member: Member): void {
+    if (!this.#frozen.delete(member)) this.#frozen.add(member);
+    this.coverage.freezes++;
+  }
+
+  /** Something that was delivered long ago comes once more. */
+  #replay(): void {
+    const message = this.#pick(this.#remembered);
+    if (message === undefined) return;
+    this.#cluster.network.push(message);
+    this.coverage.replays++;
+  }
+
+  /** A socket closes and is there again at once. */
+  #reset(a: Member, b: Member): void {
+    if (a === b || !a.alive || !b.alive) return;
+    this.coverage.resets++;
+    for (const [one, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      one.raft.disconnected(other.id);
+      one.raft.connected(other.id);
+    }
   }
 
   #compact(member: Member): void {
@@ -152,7 +225,10 @@ export class Simulation {
     const before = member.leadership?.role;
     this.#cluster.drain(member);
     this.#cluster.referee.onStep(member, this.#cluster.members);
-    if (role === "leader" && before !== "leader") this.coverage.elections++;
+    if (role === "leader" && before !== "leader") {
+      this.coverage.elections++;
+      if (this.#chance(this.#faults.hasty)) this.#change(member);
+    }
     this.#checkReads(member);
   }
 
@@ -161,11 +237,19 @@ export class Simulation {
     if (network.length === 0) return;
     const at = this.#chance(this.#faults.reorder) ? Math.floor(this.#random() * network.length) : 0;
     const [message] = network.splice(at, 1) as [Message];
+    if ([...this.#frozen].some(({ id }) => id === message.to)) return void network.push(message);
+    this.#remember(message);
     if (this.#chance(this.#faults.duplicate)) network.push(message);
     if (this.#chance(this.#faults.loss)) return this.#cluster.lose(message);
     this.#cluster.deliver(message);
     const target = this.#cluster.get(message.to);
     if (this.#chance(0.9)) this.#drain(target);
+  }
+
+  #remember(message: Message): void {
+    if (this.#faults.replay === 0) return;
+    if (this.#remembered.length < rememberedMessages) this.#remembered.push(message);
+    else if (this.#chance(0.1)) this.#remembered[Math.floor(this.#random() * rememberedMessages)] = message;
   }
 
   /** Something that a user or a duty asks of this node. */
@@ -176,6 +260,7 @@ export class Simulation {
       raft.propose(Buffer.from(`${member.id}.${this.#counter++}`.padEnd(randomInteger(this.#random, 1, 60), "x")));
     else if (draw < 0.8) this.#read(member);
     else if (draw < 0.95) this.#change(member);
+    else if (this.#options.calm === true) return;
     else if (draw < 0.98) {
       if (raft.transfer(this.#pick(this.#cluster.members)!.id).ok) this.coverage.transfers++;
     } else raft.resign();
@@ -192,28 +277,48 @@ export class Simulation {
   #checkReads(member: Member): void {
     for (const { ticket, index: seen } of member.reads.splice(0)) {
       const least = this.#reads.get(`${member.id}/${ticket}`)!;
-      assert(seen === undefined || seen >= least, `a read saw ${seen}, but ${least} had been committed before it`);
+      check(
+        "linearizable-reads",
+        seen === undefined || seen >= least,
+        `a read saw ${seen}, but ${least} had been committed before it`,
+      );
     }
   }
 
   #change(member: Member): void {
     const { raft } = member;
+    if (this.#options.calm === true) return this.#grow(raft);
     const { voters, learners } = raft.configuration;
     const { id } = this.#pick(this.#cluster.members)!;
     const up = learners.includes(id) ? "promote" : "add-learner";
     const down = voters.includes(id) && this.#chance(0.5) ? "demote" : "remove";
-    const shrink = voters.includes(id) ? this.#chance(0.3) : this.#chance(0.1);
+    const isFew = voters.length <= this.#leastVoters;
+    const shrink = voters.includes(id) ? !isFew && this.#chance(0.3) : this.#chance(0.1);
     const change: ConfigurationChange = this.#chance(0.3)
       ? this.#replacement()
       : { kind: shrink ? down : up, node: id };
+    if (change.kind === "replace" && change.voters.length < this.#leastVoters) return;
     if (raft.proposeConfiguration(change, raft.configuration).ok) this.coverage.changes++;
+  }
+
+  /** A calm cluster takes in everybody, and promotes up to three. */
+  #grow(raft: Raft): void {
+    const { voters, learners } = raft.configuration;
+    const newcomer = this.#cluster.members.find(({ id }) => !voters.includes(id) && !learners.includes(id));
+    const change: ConfigurationChange | undefined =
+      newcomer !== undefined
+        ? { kind: "add-learner", node: newcomer.id }
+        : voters.length < 3
+          ? { kind: "promote", node: learners[0]! }
+          : undefined;
+    if (change !== undefined && raft.proposeConfiguration(change, raft.configuration).ok) this.coverage.changes++;
   }
 
   /** Any members in any roles. */
   #replacement(): ConfigurationChange {
     const roles = this.#cluster.members.map(({ id }) => ({ id, draw: this.#random() }));
-    const voters = roles.filter(({ draw }) => draw < 0.6).map(({ id }) => id);
-    const learners = roles.filter(({ draw }) => draw >= 0.6 && draw < 0.9).map(({ id }) => id);
+    const voters = roles.filter(({ draw }) => draw < 0.7).map(({ id }) => id);
+    const learners = roles.filter(({ draw }) => draw >= 0.7 && draw < 0.95).map(({ id }) => id);
     return { kind: "replace", voters, learners };
   }
 
@@ -247,58 +352,34 @@ export class Simulation {
   }
 
   #partition(): void {
-    this.#cluster.heal();
     const { members } = this.#cluster;
-    const kind = randomInteger(this.#random, 0, 3);
+    const kind = randomInteger(this.#random, 0, 8);
+    // Links one by one are cut and mended in any order; every other shape begins anew.
+    if (kind >= 7) return this.#swizzle(kind === 7);
+    this.#cluster.heal();
     if (kind === 0) return;
     if (kind === 1) return this.#cluster.isolate(this.#pick(members)!.id);
+    if (kind === 2) return this.#cluster.isolate((this.#cluster.leader() ?? this.#pick(members)!).id);
+    const side = new Map(members.map((member) => [member, this.#random() < 0.5]));
+    // Of two halves one node may belong to both: a bridge.
+    const bridge = kind === 4 ? this.#pick(members) : undefined;
     for (const a of members) {
       for (const b of members) {
-        if (a.id >= b.id || !this.#chance(0.4)) continue;
-        if (kind === 2) this.#cluster.cut(a.id, b.id);
-        else this.#cluster.cutOneWay(a.id, b.id);
+        if (a === b) continue;
+        const isApart = side.get(a) !== side.get(b) && a !== bridge && b !== bridge;
+        if (kind === 3 || kind === 4) {
+          if (isApart) this.#cluster.cutOneWay(a.id, b.id);
+        } else if (a.id < b.id && this.#chance(0.4)) {
+          if (kind === 5) this.#cluster.cut(a.id, b.id);
+          else this.#cluster.cutOneWay(a.id, b.id);
+        }
       }
     }
   }
 
-  /** Nobody can win without the vote of a node that may have lost what nobody else has: then people must decide (D3). */
-  #mayLackLeader(): boolean {
-    const whole = (node: NodeId): number => (this.#cluster.get(node).raft.isRepairing ? 0 : 1);
-    return this.#cluster.members.every(({ raft }) => quorumReached(raft.configuration, { reached: whole }) === 0);
-  }
-
-  /** Everything works again: within a few timeouts there is a leader that commits, and every member has it all. */
-  #heal(): void {
-    const cluster = this.#cluster;
-    cluster.heal();
-    for (const member of cluster.members) if (!member.alive) this.#restart(member);
-    try {
-      cluster.tickUntil("a leader after healing", () => cluster.leader() !== undefined, 400);
-    } catch (error) {
-      if (this.#mayLackLeader()) return void this.coverage.excused++;
-      throw error;
-    }
-    let done = 0;
-    cluster.tickUntil(
-      "a commit after healing",
-      () => {
-        const leader = cluster.leader();
-        if (leader === undefined) return false;
-        if (done > 0 && leader.raft.commit >= done && leader.entryAt(done).term === leader.raft.term) return true;
-        const proposed = leader.raft.propose(Buffer.from("the last one"));
-        if (proposed.ok) done = proposed.index;
-        return false;
-      },
-      400,
-    );
-    const leader = cluster.leader()!;
-    const { voters, learners } = leader.raft.configuration;
-    cluster.tickUntil(
-      "every member up to date",
-      () => [...voters, ...learners].every((node) => cluster.get(node).applied >= done),
-      400,
-    );
-    for (const member of cluster.members) this.#checkReads(member);
-    assert(leader.raft.commit >= index(done) && voters.includes(nodeId(leader.id)), "the leader is a voter");
+  #swizzle(cut: boolean): void {
+    const [a, b] = [this.#pick(this.#cluster.members)!.id, this.#pick(this.#cluster.members)!.id];
+    if (cut) this.#cluster.cut(a, b);
+    else this.#cluster.mend(a, b);
   }
 }

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { index, nodeId, term } from "../../src/lib/ids.ts";
+import { index, nobody, nodeId, term } from "../../src/lib/ids.ts";
 import type { Restored, SnapshotMeta } from "../../src/raft/types.ts";
 import type { StateBeside } from "../../src/storage/types.ts";
 import { Directory, entry, hardState, Log, run } from "./support.ts";
@@ -88,6 +88,14 @@ describe("a state beside it that a snapshot brought", () => {
     await logOf100(directory);
     const restored = await reopened(directory, stateAt(150, 3, true));
     expect(restored).toMatchObject({ baseIndex: 150, baseTerm: 3, lastIndex: 150, hardState: { term: 3 } });
+  });
+
+  test("of a term that this node had not heard of durably: term and state go together, and no vote is left over", async () => {
+    using directory = new Directory();
+    await logOf100(directory, (database) => void database.run("update hard set vote = 2"));
+    const restored = await reopened(directory, stateAt(150, 7, true));
+    expect(restored.hardState).toMatchObject({ term: 7, vote: nobody });
+    expect((await reopened(directory)).hardState).toMatchObject({ term: 7, vote: nobody });
   });
 
   test("of another history than the log at the same index: the state is right", async () => {
