@@ -29,6 +29,17 @@ export interface MeshOptions {
   readonly flags?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly executable?: string | undefined;
+  /** What is special about the node of that number; `directory` is its own, its data lies in `directory`/data. */
+  readonly place?: ((number: number, directory: string) => NodePlace) | undefined;
+}
+
+/** Where and how one node runs, where it does not run as all others do. */
+export interface NodePlace {
+  readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs the binary: its own words come first. */
+  readonly through?: readonly string[];
+  /** What it listens on; default 127.0.0.1. */
+  readonly host?: string;
 }
 
 /** What a command of the binary left: exit code (null after a signal) and all it wrote. */
@@ -82,11 +93,15 @@ export class Mesh {
     const first = this.nodes[0];
     const join = first === undefined ? [] : ["--join", this.addresses(), "--token", await this.joinToken()];
     const number = this.nodes.length + 1;
+    const directory = path.join(this.directory, `node-${number}`);
+    const place = this.#options.place?.(number, directory);
     const node = new MeshNode({
       executable: this.#options.executable ?? binary,
-      directory: path.join(this.directory, `node-${number}`),
+      directory,
       flags: [...(this.#options.flags ?? []), ...flags],
-      env: { ...this.#options.env, SKEIN_TEST_MESH: this.#mark },
+      env: { ...this.#options.env, ...place?.env, SKEIN_TEST_MESH: this.#mark },
+      through: place?.through,
+      host: place?.host,
     });
     this.nodes.push(node);
     await node.start(["--name", `node-${number}`, ...join]);
@@ -173,6 +188,8 @@ export class MeshNode {
   readonly #executable: string;
   readonly #flags: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
+  readonly #through: readonly string[];
+  readonly #host: string;
   readonly #lines: string[] = [];
   #child: ChildProcess | undefined;
   #exited: Promise<number | null> = Promise.resolve(null);
@@ -183,8 +200,12 @@ export class MeshNode {
     readonly directory: string;
     readonly flags: readonly string[];
     readonly env: Readonly<Record<string, string>>;
+    readonly through?: readonly string[] | undefined;
+    readonly host?: string | undefined;
   }) {
     this.#executable = options.executable;
+    this.#through = options.through ?? [];
+    this.#host = options.host ?? "127.0.0.1";
     this.data = path.join(options.directory, "data");
     this.#flags = options.flags;
     this.#env = { ...options.env, XDG_CONFIG_HOME: path.join(options.directory, "config"), SKEIN_DATA: this.data };
@@ -194,8 +215,9 @@ export class MeshNode {
   /** Starts a process and resolves with its `ready` line. On a data directory of a cluster it goes on as that member, at its old ports. */
   async start(words: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<Ready> {
     if (this.running) throw new Error(`the node of ${this.data} is running already`);
-    const ports = this.#ready === undefined ? ["--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"] : [];
-    const child = spawn(this.#executable, ["up", "--data", this.data, ...ports, ...this.#flags, ...words], {
+    const ports = this.#ready === undefined ? ["--api", `${this.#host}:0`, "--peer", `${this.#host}:0`] : [];
+    const [command, ...before] = [...this.#through, this.#executable];
+    const child = spawn(command, [...before, "up", "--data", this.data, ...ports, ...this.#flags, ...words], {
       env: { ...cleanEnvironment(), ...this.#env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own: an interrupt from the terminal is ours to translate, in order.

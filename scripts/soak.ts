@@ -10,7 +10,7 @@ import { type Operation, refuted } from "./soak-history.ts";
 import { Load } from "./soak-load.ts";
 import { disturb } from "./soak-nemesis.ts";
 import { lostOf, notSucceeded, statesOf } from "./soak-verdict.ts";
-import { onInterrupt } from "./steps.ts";
+import { numberOption, onInterrupt } from "./steps.ts";
 
 export interface SoakResult {
   readonly troubles: Readonly<Record<string, number>>;
@@ -53,22 +53,11 @@ export async function soak(
   return { troubles, submits: count("submit"), reads: count("read"), problems, story };
 }
 
-function numberOf(name: string, otherwise: number): number {
-  const at = process.argv.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
-  if (at < 0) return otherwise;
-  const value = Number(process.argv[at]!.split("=")[1] ?? process.argv[at + 1]);
-  if (!Number.isFinite(value) || value <= 0) {
-    console.error(`soak: --${name} needs a number above 0`);
-    process.exit(2);
-  }
-  return value;
-}
-
 if (process.argv[1] === import.meta.filename) {
   onInterrupt(() => Mesh.stopAll());
-  const forMs = numberOf("minutes", 1) * 60_000;
-  const seed = numberOf("seed", 1 + Math.floor(Math.random() * 2 ** 31));
-  const nodes = numberOf("nodes", 3);
+  const forMs = numberOption("minutes", 1) * 60_000;
+  const seed = numberOption("seed", 1 + Math.floor(Math.random() * 2 ** 31));
+  const nodes = numberOption("nodes", 3);
   await buildIfChanged();
   console.log(`soak of ${nodes} nodes for ${forMs / 60_000} min, --seed=${seed}`);
   const mesh = await Mesh.start({ nodes });
