@@ -147,13 +147,14 @@ async function open(
     onFault: (code, message) => {
       founded.reject(new Fault("data", message, "never")); // of no effect when it has been founded
       if (code !== "disk-full") fatal(message);
-      else running.node?.onDiskFull(message);
+      else running.node?.onDiskFull("log.db", message);
     },
   });
   const level = options.level ?? ownLevel;
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
     onApplied: (applied, outcomes, events) => running.node?.onApplied(applied, outcomes, events),
     onDurable: (applied) => running.node?.onStateDurable(applied),
+    onFull: (message) => running.node?.onDiskFull("state.db", message),
     onFault: (_code, message) => fatal(message),
   });
   const statePath = join(dataDir, "state.db");

@@ -33,6 +33,7 @@ import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, Nod
 import { fingerprint } from "./credentials.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
 import { Clocks } from "./clocks.ts";
+import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Compaction, type LogBudget } from "./compaction.ts";
@@ -155,6 +156,7 @@ export class Node implements NodeApi {
   #unfinishedJobs = 0;
   #countedAt = -Infinity;
   readonly #book = new AddressBook();
+  readonly #room = new DiskRoom();
   #peers = new Map<NodeId, string>();
   readonly #departing = new Set<NodeId>();
 
@@ -481,13 +483,21 @@ export class Node implements NodeApi {
   /** storage: everything up to `token` is synced. */
   onDurable(token: number): void {
     this.#driver.durable(token);
+    this.#wrote("log.db");
   }
 
   /** The disk is full and nothing was written: lead no longer, refuse until there is room (D4). */
-  onDiskFull(message: string): void {
-    this.#parts.log("error", message);
+  onDiskFull(file: CrampedFile, message: string): void {
+    if (this.#room.full(file)) this.#parts.log("error", message);
+    this.#proposer.standStill(noRoom);
     this.#driver.raft.resign();
     this.#driver.drain();
+  }
+
+  #wrote(file: CrampedFile): void {
+    if (!this.#room.written(file)) return;
+    this.#parts.log("info", "there is room on the disk again");
+    this.#proposer.resume();
   }
 
   /** state: entries up to `applied` are synced in state.db, and not needed in the log for this node's sake (D3). */
@@ -543,6 +553,7 @@ export class Node implements NodeApi {
   /** state: entries up to `applied` are in state.db. */
   onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void {
     this.#applied = applied;
+    this.#wrote("state.db");
     this.#driver.applied(toIndex(applied));
     this.#onChanges(events);
     this.#reader.onApplied(applied);
@@ -818,6 +829,7 @@ export class Node implements NodeApi {
       }
     }
     if (options.consistency === "linearizable") {
+      if (this.#room.isFull) return { ok: false, why: noRoom };
       const reached = await this.#reader.linearizable();
       if (!reached.ok) return reached;
     }
@@ -963,7 +975,10 @@ export class Node implements NodeApi {
       lastIndex: raft.lastIndex,
       voters,
       learners,
-      ready: !this.#yielding && (leading || (leader !== nobody && this.#transport.isConnected(leader))),
+      ready:
+        !this.#yielding &&
+        !this.#room.isFull &&
+        (leading || (leader !== nobody && this.#transport.isConnected(leader))),
       peerAddress: this.#addresses.peer,
       peers: rows
         .filter((row) => row.id !== this.id)

@@ -80,6 +80,8 @@ export class Proposer {
   #pending = 0;
   #pendingBytes = 0;
   #closed = false;
+  /** Why nothing is taken at present. */
+  #standstill: Refusal | undefined;
   /** Runs while something is in flight. */
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
@@ -95,6 +97,7 @@ export class Proposer {
 
   submit(record: CommandRecord): Promise<Outcome<{ value: unknown; index: number }>> {
     if (this.#closed) return Promise.resolve({ ok: false, why: stopping });
+    if (this.#standstill !== undefined) return Promise.resolve({ ok: false, why: this.#standstill });
     if (this.#pending >= limits.pendingWrites || this.#pendingBytes >= limits.pendingWriteBytes)
       return Promise.resolve({ ok: false, why: tooManyPending });
     this.#pending += 1;
@@ -338,15 +341,30 @@ export class Proposer {
     return true;
   }
 
-  /** Answers everybody: of what was handed over the outcome is not known, of the rest nothing was done. */
   close(): void {
     this.#closed = true;
     clearInterval(this.#sweeper);
-    for (const one of this.#queue.splice(0)) one.resolve({ ok: false, why: stopping });
-    for (const flight of this.#flights.values()) {
-      const { retry: _, ...unknown } = stopping;
-      this.#giveUp(flight, this.#isUndone(flight) ? stopping : unknown);
+    this.#answerAll(stopping);
+  }
+
+  /** This node's state stands still, and with it every outcome: nobody waits for it, and nothing is taken until `resume`. */
+  standStill(why: Refusal): void {
+    this.#standstill = why;
+    this.#answerAll(why);
+  }
+
+  resume(): void {
+    this.#standstill = undefined;
+  }
+
+  /** Answers everybody: of what was handed over the outcome is not known, of the rest nothing was done. */
+  #answerAll(why: Refusal): void {
+    const { retry: _, ...unknown } = why;
+    for (const one of this.#queue.splice(0)) {
+      this.#pending -= 1;
+      one.resolve({ ok: false, why });
     }
+    for (const flight of this.#flights.values()) this.#giveUp(flight, this.#isUndone(flight) ? why : unknown);
   }
 }
 

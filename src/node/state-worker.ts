@@ -33,8 +33,38 @@ let sinceCheckpoint = 0;
 /** Set while something is applied that no checkpoint has synced. */
 let timer: ReturnType<typeof setTimeout> | undefined;
 let failed = false;
+/** What is worked at and what waits behind it, in order; for long only when the disk has no room. */
+const waiting: StateRequest[] = [];
+/** How many entries of the first one of these are applied. */
+let taken = 0;
+/** How long a full disk is left alone before the same is tried again. */
+const fullRetryMs = 500;
+let retry: ReturnType<typeof setTimeout> | undefined;
 
-self.onmessage = (event) => attempt(() => handle(event.data));
+self.onmessage = (event) =>
+  attempt(() => {
+    if (event.data.kind === "close") return close();
+    waiting.push(event.data);
+    if (retry === undefined) work();
+  });
+
+/** A cut that finds no room is rolled back, and tried again with all that follows it: nothing is lost, the state only stands still (D4). */
+function work(): void {
+  retry = undefined;
+  for (let request = waiting[0]; request !== undefined; request = waiting[0]) {
+    try {
+      handle(request);
+    } catch (error) {
+      // Without room for the very file, or for the state of a snapshot, a start is better than a node that does nothing.
+      const isFull = error instanceof Fault && error.code === "disk-full" && request.kind === "apply";
+      if (!isFull) throw error;
+      retry = setTimeout(() => attempt(work), fullRetryMs);
+      self.postMessage({ kind: "full", message: error.message });
+      return;
+    }
+    waiting.shift();
+  }
+}
 
 function attempt(action: () => void): void {
   if (failed) return; // after a fault nothing is applied any more: the process is about to end
@@ -67,29 +97,35 @@ function handle(request: StateRequest): void {
       apply(request.entries);
       return;
     case "close":
-      clearTimeout(timer);
-      database?.checkpoint();
-      database?.close();
-      self.postMessage({ kind: "closed" });
+      close();
       return;
     default:
       unreachable(request, "request to the state writer");
   }
 }
 
+/** What waits for room is not waited for: the log replays it (D2). */
+function close(): void {
+  clearTimeout(timer);
+  clearTimeout(retry);
+  if (database !== undefined) checkpointed(database);
+  database?.close();
+  self.postMessage({ kind: "closed" });
+}
+
 function apply(entries: readonly Entry[]): void {
   if (database === undefined) throw new Error("entries before open");
-  let from = 0;
-  while (from < entries.length) {
-    const result = applyEntries(database, from === 0 ? entries : entries.slice(from), {
+  while (taken < entries.length) {
+    const result = applyEntries(database, taken === 0 ? entries : entries.slice(taken), {
       self: node,
       level,
     });
-    from += result.count;
+    taken += result.count;
     sinceCheckpoint += 1;
     self.postMessage({ kind: "applied", applied: result.applied, outcomes: result.outcomes, events: result.events });
     if (sinceCheckpoint >= checkpointCuts) checkpoint();
   }
+  taken = 0;
   if (sinceCheckpoint > 0) timer ??= setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs);
 }
 
@@ -98,8 +134,20 @@ function checkpoint(): void {
   clearTimeout(timer);
   timer = undefined;
   if (database === undefined || sinceCheckpoint === 0) return;
-  sinceCheckpoint = 0;
   const { applied } = database;
-  database.checkpoint();
-  self.postMessage({ kind: "durable", applied });
+  if (checkpointed(database)) {
+    sinceCheckpoint = 0;
+    self.postMessage({ kind: "durable", applied });
+  } else timer = setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs);
+}
+
+/** False on a full disk: the WAL has everything, and is written back when there is room. */
+function checkpointed(database: StateDatabase): boolean {
+  try {
+    database.checkpoint();
+    return true;
+  } catch (error) {
+    if (error instanceof Fault && error.code === "disk-full") return false;
+    throw error;
+  }
 }

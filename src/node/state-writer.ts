@@ -48,6 +48,8 @@ export type StateReply =
       readonly outcomes: readonly BatchOutcome[];
       readonly events: readonly AppliedEvent[];
     }
+  /** There is no room for the next entries: they are rolled back, and tried again until there is (D4). Told at every failed attempt. */
+  | { readonly kind: "full"; readonly message: string }
   | { readonly kind: "closed" }
   /** `unknown-command`: this binary is too old for the log (S2); `disk`: the process must end. */
   | { readonly kind: "fault"; readonly code: "disk" | "unknown-command" | "bug"; readonly message: string };
@@ -56,6 +58,8 @@ export interface StateWriterHooks {
   onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void;
   /** Entries up to `applied` are synced in state.db: the log before need not be kept for this node (D3). */
   onDurable(applied: number): void;
+  /** Nothing can be applied for want of room; told again until it can. */
+  onFull(message: string): void;
   onFault(code: "disk" | "unknown-command" | "bug", message: string): void;
 }
 
@@ -137,6 +141,9 @@ export class StateWriter {
         break;
       case "applied":
         this.#hooks.onApplied(reply.applied, reply.outcomes, reply.events);
+        break;
+      case "full":
+        this.#hooks.onFull(reply.message);
         break;
       case "closed":
         this.#closed?.();

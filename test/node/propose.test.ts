@@ -276,6 +276,32 @@ describe("proposing", () => {
     ]);
   });
 
+  test("while the state stands still everybody is answered at once, the same way; afterwards writes go on", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const handed = w.submit();
+    await w.turn();
+    w.forwarded[0]!.settle.resolve({ ok: true });
+    await w.turn();
+    const queued = w.submit();
+    w.proposer.standStill({ code: "unavailable", message: "no room", retry: "safe" });
+    const late = w.submit();
+    await w.turn();
+    const retries = [handed, queued, late].map((one) => (one.answer?.ok === false ? one.answer.why : undefined));
+    expect(retries.map((why) => [why?.message, why?.retry])).toEqual([
+      ["no room", undefined],
+      ["no room", "safe"],
+      ["no room", "safe"],
+    ]);
+    expect(w.proposer.pending()).toBe(0);
+    w.proposer.resume();
+    const next = w.submit();
+    await w.turn();
+    w.applied(decodeBatch(w.forwarded.at(-1)!.bytes).serial, 1);
+    await w.turn();
+    expect(next.answer).toMatchObject({ ok: true });
+  });
+
   test("serials of two starts never meet, and the floor never passes what is still open", async () => {
     const first = world(1);
     const second = world(2);

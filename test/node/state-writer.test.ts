@@ -9,6 +9,7 @@ function writer(): StateWriter {
   return new StateWriter(new Worker(new URL("../../src/node/state-worker.ts", import.meta.url)), {
     onApplied: () => {},
     onDurable: () => {},
+    onFull: () => {},
     onFault: () => {},
   });
 }
