@@ -5,7 +5,7 @@ import {
   emptyConfiguration,
   encodeConfiguration,
 } from "../lib/configuration.ts";
-import { index, nobody, term, type NodeId } from "../lib/ids.ts";
+import { index, isId, nobody, term, type NodeId } from "../lib/ids.ts";
 import type { Append, ConfigurationChange, Entry, ProposeRefusal, Restored, SnapshotMeta } from "./types.ts";
 
 export { decodeConfiguration, emptyConfiguration, encodeConfiguration };
@@ -52,6 +52,8 @@ export function changeConfiguration(
   change: ConfigurationChange,
 ): Configuration | NoConfiguration {
   if (isJoint(configuration)) return "joint";
+  const named = change.kind === "replace" ? [...change.voters, ...change.learners] : [change.node];
+  if (!named.every(isId)) return "no-change"; // 0 is nobody
   if (change.kind === "replace") return replaceMembers(configuration, change);
   const { kind, node } = change;
   const voter = configuration.voters.includes(node);

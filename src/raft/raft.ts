@@ -784,9 +784,12 @@ export class Raft {
       this.#dropped++;
       return;
     }
-    const candidate = this.#log.lastIndexWithTermAtMost(message.hintIndex, message.hintTerm);
-    if (message.repairing) peer.forgot(message.hintIndex);
-    if (peer.refused(message.rejected, candidate)) this.#dirty = true;
+    const { hintIndex, hintTerm, rejected, repairing } = message;
+    // Before our log begins there is nothing to compare: a snapshot must come, and no further probe.
+    const isCompacted = hintIndex < this.#log.baseIndex;
+    const candidate = isCompacted ? hintIndex : this.#log.lastIndexWithTermAtMost(hintIndex, hintTerm);
+    if (repairing) peer.forgot(hintIndex);
+    if (peer.refused(rejected, candidate)) this.#dirty = true;
   }
 
   #onHeartbeatResponse(message: MessageOf<"heartbeat-response">): void {

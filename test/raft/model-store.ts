@@ -91,6 +91,15 @@ export class ModelStore implements LogReader {
     if (this.hardState.term < base.term) this.hardState = { ...this.hardState, term: base.term, vote: nobody };
   }
 
+  /** A new, empty disk. */
+  wipe(): void {
+    this.hardState = { term: term(0), vote: nobody, commit: index(0) };
+    this.base = { index: index(0), term: term(0), configuration: emptyConfiguration };
+    this.entriesDurable = [];
+    this.pending = [];
+    this.repair = undefined;
+  }
+
   /** The log is empty after this base. */
   reset(base: SnapshotMeta): void {
     check("nothing-goes-back", base.index >= this.base.index, "a base never goes back");

@@ -49,6 +49,19 @@ test("a vote is won when it cannot be lost any more, lost when it cannot be won,
   );
 });
 
+test("a voter that is absent and has not answered is one that said no, in either half", () => {
+  fc.assert(
+    fc.property(nodes, nodes, votes, nodes, (voters, outgoing, given, absent) => {
+      const map = new Map(Object.entries(given).map(([node, vote]) => [nodeId(Number(node)), vote]));
+      const all = { ...Object.fromEntries(absent.map((node) => [node, false])), ...given };
+      const halves = [naiveVote(voters, all), naiveVote(outgoing, all)];
+      const expected = halves.includes("lost") ? "lost" : halves.includes("pending") ? "pending" : "won";
+      const configuration = { voters, outgoing, learners: [], learnersNext: [] };
+      expect(quorumVote(configuration, map, new Set(absent))).toBe(expected);
+    }),
+  );
+});
+
 test("nothing is expected of absent voters, but a vote that they gave counts", () => {
   const configuration = { voters: [1, 2, 3].map(nodeId), outgoing: [], learners: [], learnersNext: [] };
   const [one, two, three] = configuration.voters as [NodeId, NodeId, NodeId];
