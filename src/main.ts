@@ -14,6 +14,7 @@ import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
+import { readCertificate } from "./storage/certificate-file.ts";
 import { readIdentity } from "./storage/identity.ts";
 
 /**
@@ -91,12 +92,15 @@ function onUnhandled(log: (level: "error", message: string) => void): void {
   process.on("unhandledRejection", onError);
 }
 
-/** `skein token create --recover`: the proof is made from identity.json, which only the node's user and root can read. */
+/** `skein token create --recover`: the proof is made with the key in certificate.json, which only the node's user and root can read. */
 function askForToken(dataDir: string, wanted: Parameters<CliActions["askForToken"]>[1]): AskedToken {
   const identity = readIdentity(dataDir);
   if (identity === undefined)
     throw new CliError(exit.usage, `${dataDir} holds no identity.json: give --data the data directory of a member`);
-  const { token, request } = askForNewToken(identity, wanted);
+  const certificate = readCertificate(dataDir);
+  if (certificate === undefined)
+    throw new CliError(exit.usage, `${dataDir} holds no certificate.json: give --data the data directory of a member`);
+  const { token, request } = askForNewToken({ ...certificate, cluster: identity.cluster }, wanted);
   return { addr: `http://${identity.api}`, id: request.id, token, request };
 }
 

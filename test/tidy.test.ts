@@ -56,6 +56,10 @@ const importTable: Readonly<Record<string, ImportRule>> = {
     },
     packages: ["node:", "bun:", "bun"],
   },
+  "node/certificates.ts": {
+    ours: { transport: "any", lib: "any" },
+    packages: ["node:", "@peculiar/x509", "reflect-metadata"],
+  },
   raft: { ours: { lib: "any" }, packages: [] },
   state: { ours: { lib: "any" }, packages: [] },
   "state/commands": { ours: { lib: "any" }, packages: ["zod"] },

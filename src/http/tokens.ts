@@ -80,7 +80,7 @@ export function tokenRoutes(parts: HttpParts): readonly Route[] {
       method: "POST",
       path: "/v1/tokens/recover",
       right: undefined,
-      doc: "What `skein token create --recover` sends: a token for who can read a member's identity.json, proven by the cluster's key.",
+      doc: "What `skein token create --recover` sends: a token for who can read a member's certificate.json, proven with the key in it.",
       status: 201,
       answer: z.object({ id: z.string() }),
       async serve(exchange) {

@@ -26,6 +26,10 @@ export const limits = {
   /** Silence on an event or log stream after which a comment is sent, so that both ends notice a dead connection. */
   streamKeepAliveMs: 15_000,
   joinBodyBytes: 64 * 1024,
+  /** Of a certificate, or a request for one, as text. */
+  certificateBytes: 8 * 1024,
+  /** Names of hosts in one certificate. */
+  certificateHosts: 32,
   /** `tail` of a log looks this far back for its lines. */
   logTailBytes: 8 * 1024 * 1024,
   logPageBytes: 256 * 1024,

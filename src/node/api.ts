@@ -62,7 +62,7 @@ export interface NodeApi {
   transfer(to: string | number | undefined, by: Principal): Promise<Outcome<TransferValue>>;
   /** Makes an API token, shown once. `ttlMs` undefined: it has no end. */
   createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>>;
-  /** A token for whoever proves that the cluster's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
+  /** A token for whoever proves that a member's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
   /** Makes a join token, shown once. */
   createJoinToken(

@@ -10,6 +10,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { bootstrap, bootstrapToken } from "../raft/configuration.ts";
 import type { Restored } from "../raft/types.ts";
 import { openDataDir } from "../storage/data-dir.ts";
+import { removeAuthorityKeys, writeAuthorityKeys, writeCertificate } from "../storage/certificate-file.ts";
 import { readIdentity, writeIdentity } from "../storage/identity.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
 import { metaOf } from "../storage/snapshot-file.ts";
@@ -20,12 +21,14 @@ import { Peers } from "../transport/peers.ts";
 import { formatHostPort, type HostPort, parseHostPort } from "../lib/host-port.ts";
 import { type Booted, type BootOptions, defaultApi, defaultPeer, type Served } from "./boot-options.ts";
 import { addressesOnThisHost, type Context, readContext, writeContext, writeContexts } from "./context.ts";
+import { lifetimesOf } from "./certificates.ts";
 import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
 import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
 import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { clusterRow } from "../state/queries.ts";
 import { tooNew } from "./level.ts";
+import { hostsOf } from "./requests.ts";
 import { type LogBudget, logBudget } from "./compaction.ts";
 import { Node } from "./node.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
@@ -64,7 +67,7 @@ async function run(
 ): Promise<Booted> {
   const dataDir = directory.path;
   let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
-  const parts = await open(options, dataDir, identity, member.kind);
+  const parts = await open(options, dataDir, identity, member);
   const { node } = parts;
   let stopped = false;
   const stop = async (): Promise<void> => {
@@ -83,6 +86,10 @@ async function run(
   try {
     // After log.db exists, so that a member without one has lost it; and before anything is proposed under it: a number of starts is
     // never used twice, so (node, serial) is not either.
+    if (member.kind !== "resumed") {
+      writeCertificate(dataDir, member.certificate);
+      if (member.authority !== undefined) writeAuthorityKeys(dataDir, member.authority);
+    }
     if (member.kind !== "created") writeIdentity(dataDir, identity);
     // The token of a node that has just joined exists nowhere else. Its addresses are known, and told to others, further below.
     if (member.token !== undefined) writeContext(dataDir, { ...contextOf(identity, member.token), addrs: [] });
@@ -127,7 +134,7 @@ async function open(
   options: BootOptions,
   dataDir: string,
   identity: Identity,
-  kind: Booted["kind"],
+  { kind, certificate, authority }: Member,
 ): Promise<{ readonly node: Node; found(): Promise<void>; isFaulted(): boolean; close(): Promise<void> }> {
   /** Filled last: what storage and state tell before is told to nobody. */
   const running: { node?: Node } = {};
@@ -187,6 +194,12 @@ async function open(
   if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
   const node = new Node({
     identity,
+    certificate,
+    authority,
+    lifetimes: lifetimesOf(options.environment),
+    storeCertificate: (next) => writeCertificate(dataDir, next),
+    storeAuthority: (keys) => (keys === undefined ? removeAuthorityKeys(dataDir) : writeAuthorityKeys(dataDir, keys)),
+    hosts: () => hostsOf([options.advertise, options.api?.host, options.peer?.host]),
     version: options.version,
     level,
     wallClock: options.wallClock,
@@ -220,7 +233,7 @@ async function open(
           node: identity.node,
           incarnation: String(identity.starts),
           level,
-          clusterKey: Buffer.from(identity.clusterKey, "base64url"),
+          credentials: () => hooks.credentials(),
         },
         log: options.log,
       }),
@@ -272,10 +285,11 @@ function isAlone({ configurations, baseConfiguration }: Restored, node: NodeId):
 
 /** The node is no member any more: its data is put aside, so that the next `up` here starts from nothing and nothing is lost. */
 function retire(dataDir: string, identity: Identity): void {
+  removeAuthorityKeys(dataDir); // it votes no more
   const aside = join(dataDir, `left-${identity.cluster}-${identity.node}`);
   mkdirSync(aside, { recursive: true, mode: 0o700 });
   // The identity last: killed in between, the rest is never taken for another node's. Results in the guard's outbox are of this cluster's jobs.
-  const parts = /^(context\.json|log\.db.*|state\.db.*|logs|guard\.outbox)$/;
+  const parts = /^(context\.json|certificate\.json|log\.db.*|state\.db.*|logs|guard\.outbox)$/;
   for (const name of [...readdirSync(dataDir).filter((name) => parts.test(name)), "identity.json"])
     renameSync(join(dataDir, name), join(aside, name));
 }

@@ -6,7 +6,7 @@ import type { TokenRow } from "../state/queries.ts";
  * Tokens and what is derived from them. Secrets are made here, before the log; entries and rows hold SHA-256 alone (K1).
  *
  *   API token   skein_<id>_<secret>
- *   join token  skein1.<fingerprint>.<id>.<secret>   the fingerprint pins the cluster that the joiner expects
+ *   join token  skein1.<fingerprint>.<id>.<secret>   the fingerprint pins the authority that the joiner expects
  */
 export interface NewToken {
   readonly id: string;
@@ -22,11 +22,11 @@ export function newApiToken(): NewToken {
   return { id, text: `skein_${id}_${secret}`, hash: hashSecret(secret) };
 }
 
-/** A new join token of the cluster with this key. */
-export function newJoinToken(clusterKey: string): NewToken {
+/** A new join token of the cluster whose authority has this fingerprint. */
+export function newJoinToken(fingerprint: string): NewToken {
   const id = randomId();
   const secret = randomBytes(24).toString("base64url");
-  return { id, text: `skein1.${fingerprint(clusterKey)}.${id}.${secret}`, hash: hashSecret(secret) };
+  return { id, text: `skein1.${fingerprint}.${id}.${secret}`, hash: hashSecret(secret) };
 }
 
 function randomId(): string {
@@ -36,11 +36,6 @@ function randomId(): string {
 /** SHA-256 of a token's secret, base64url: all that the cluster keeps of it. */
 export function hashSecret(secret: string): string {
   return createHash("sha256").update(secret).digest("base64url");
-}
-
-/** Names the cluster's key without showing it. */
-export function fingerprint(clusterKey: string): string {
-  return createHash("sha256").update("skein cluster key\0").update(clusterKey).digest("hex").slice(0, 32);
 }
 
 /** The parts of an API token, undefined when it is none. */

@@ -7,10 +7,12 @@ import { formatDuration } from "../lib/units.ts";
 import { ownLevel } from "../state/levels.ts";
 import { expectFree } from "../transport/port.ts";
 import { type BootOptions, defaultApi, defaultPeer } from "./boot-options.ts";
+import { makeKey, makeRequest } from "./certificates.ts";
 import { hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
 import { askToJoin, type JoinRequest } from "./join.ts";
 import { type Joining, readJoining, writeJoining } from "./joining.ts";
 import type { Member } from "./member.ts";
+import { type CertificateRequest, hostsOf } from "./requests.ts";
 
 /** A joining node asks members until one admits or refuses it. What it asks with is kept, so that a crash repeats the same question. */
 
@@ -34,26 +36,24 @@ export async function enterByToken(options: BootOptions, dataDir: string): Promi
   let joining = isKept ? kept! : newJoining(options.name ?? hostname());
   let isRenamed = false;
   writeJoining(dataDir, joining);
+  const key = await makeKey();
+  const hosts = hostsOf([options.advertise, options.api?.host, options.peer?.host]);
+  const certified = { csr: await makeRequest(key), hosts };
   const deadline = monotonicMs() + options.joinTimeoutMs;
   for (let round = 1; ; round++) {
     const causes: string[] = [];
     for (const address of options.join) {
       const timeoutMs = Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs()));
-      const asked = await ask(address, token, requestOf(joining, options), timeoutMs);
+      const asked = await ask(address, token, requestOf(joining, certified, options), timeoutMs);
       if (asked.ok) {
-        const { node, cluster, clusterKey, peers } = asked.value;
-        const identity = {
-          version: 1,
-          cluster,
-          node,
-          name: joining.name,
-          clusterKey,
-          starts: 0,
-          api: "",
-          peer: "",
-          peers,
-        } as const;
-        return accept({ kind: "joined", identity, token: joining.token });
+        const { node, cluster, certificate, trusted, peers } = asked.value;
+        return accept({
+          kind: "joined",
+          identity: { version: 2, cluster, node, name: joining.name, starts: 0, api: "", peer: "", peers },
+          certificate: { version: 1, key, certificate, trusted },
+          authority: undefined,
+          token: joining.token,
+        });
       }
       const { code, message } = asked.why;
       if (code === "conflict" && (isKept || (options.name === undefined && !isRenamed))) {
@@ -91,7 +91,11 @@ function newJoining(name: string): Joining {
   return { name, incarnation: randomBytes(8).toString("hex"), token: newApiToken().text };
 }
 
-function requestOf({ name, incarnation, token }: Joining, options: BootOptions): JoinRequest {
+function requestOf(
+  { name, incarnation, token }: Joining,
+  certificate: CertificateRequest,
+  options: BootOptions,
+): JoinRequest {
   const parsed = parseApiToken(token);
   assert(parsed !== undefined, "joining.json holds a token of this form");
   return {
@@ -103,6 +107,7 @@ function requestOf({ name, incarnation, token }: Joining, options: BootOptions):
     level: options.level ?? ownLevel,
     version: options.version,
     votersWanted: options.voters,
+    certificate,
     apiToken: { id: parsed.id, hash: hashSecret(parsed.secret) },
   };
 }

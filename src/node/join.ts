@@ -3,13 +3,15 @@ import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import type { Labels } from "../lib/selector.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../lib/outcome.ts";
-import { fingerprint, type JoinToken, macOf, sameText } from "./credentials.ts";
+import { fingerprintOf, judgeCertificate } from "../transport/certificate.ts";
+import { type JoinToken, macOf, sameText } from "./credentials.ts";
+import { type CertificateRequest, parseRequest as parseCertificateRequest } from "./requests.ts";
 import type { TokenRow } from "../state/queries.ts";
 
 /**
- * Joining over plain HTTP on loopback. The joiner shows that it holds a token's secret without sending it (a MAC keyed by
- * the secret's hash, which is all that the cluster keeps) and learns the cluster key sealed under the same hash; it
- * accepts the key only if its fingerprint is the one in the token. So neither side can be played by a stranger.
+ * The first contact, which needs no secure channel. The joiner shows that it holds a token's secret without sending it (a MAC keyed by
+ * the secret's hash, which is all that the cluster keeps) and asks for a certificate; it accepts only an answer that is sealed under the same
+ * hash and whose authority is the one that the token names. So neither side can be played by a stranger.
  *
  *   joiner -> member   {token, fingerprint, nonce, request, mac}   mac = HMAC(hash, "join" | nonce | request)
  *   member -> joiner   {nonce, sealed}                             sealed = AES-256-GCM(HKDF(hash, both nonces), answer)
@@ -24,6 +26,7 @@ export interface JoinRequest {
   readonly level: number;
   readonly version: string;
   readonly votersWanted: number | undefined;
+  readonly certificate: CertificateRequest;
   /** The API token that the node's own context will hold: only its hash travels. */
   readonly apiToken: { readonly id: string; readonly hash: string };
 }
@@ -31,7 +34,10 @@ export interface JoinRequest {
 export interface JoinAnswer {
   readonly cluster: string;
   readonly node: NodeId;
-  readonly clusterKey: string;
+  /** The node's, PEM. */
+  readonly certificate: string;
+  /** Of the authorities that the cluster believes, PEM. */
+  readonly trusted: readonly string[];
   readonly peers: readonly { readonly node: NodeId; readonly address: string }[];
 }
 
@@ -48,13 +54,14 @@ const nonceBytes = 32;
 
 /** What a member does with the body of POST /v1/join. */
 export interface JoinPorts {
-  /** Of this cluster's key. */
-  fingerprint(): string;
+  /** Of the authorities that the cluster believes. */
+  fingerprints(): readonly string[];
   findToken(id: string): Promise<Outcome<TokenRow | undefined>>;
   votersWanted(): number;
   /** Logs node.join; gives the node's id. */
   admit(token: string, request: JoinRequest): Promise<Outcome<NodeId>>;
-  answer(node: NodeId): JoinAnswer;
+  issue(request: CertificateRequest, node: NodeId): Promise<Outcome<string>>;
+  answer(node: NodeId, certificate: string): JoinAnswer;
 }
 
 /** The member's side: checks the proof, logs the join, seals the answer. Refusals are for the joiner's user. */
@@ -64,10 +71,10 @@ export async function admitJoiner(
 ): Promise<Outcome<{ nonce: string; sealed: string }>> {
   const envelope = parseEnvelope(body);
   if (envelope === undefined) return refuse("invalid", "this is not a join request");
-  if (envelope.fingerprint !== ports.fingerprint()) {
+  if (!ports.fingerprints().includes(envelope.fingerprint)) {
     return refuse(
       "unauthorized",
-      "the join token is for another cluster than this one: check the address, or make a token here with 'skein cluster token'",
+      "the join token is for another cluster than this one, or for the authority that it had before: check the address, or make a token here with 'skein cluster token'",
     );
   }
   const found = await ports.findToken(envelope.token);
@@ -88,8 +95,10 @@ export async function admitJoiner(
   }
   const admitted = await ports.admit(envelope.token, request);
   if (!admitted.ok) return admitted;
+  const issued = await ports.issue(request.certificate, admitted.value);
+  if (!issued.ok) return issued;
   const nonce = randomBytes(nonceBytes).toString("base64url");
-  const sealed = seal(row.hash, envelope.nonce, nonce, JSON.stringify(ports.answer(admitted.value)));
+  const sealed = seal(row.hash, envelope.nonce, nonce, JSON.stringify(ports.answer(admitted.value, issued.value)));
   return accept({ nonce, sealed });
 }
 
@@ -131,9 +140,14 @@ export async function askToJoin(
     return refuse("unauthorized", `${address} could not prove that it knows the token: check the address`);
   }
   const answer = JSON.parse(opened) as JoinAnswer;
-  if (fingerprint(answer.clusterKey) !== token.fingerprint) {
+  const { cluster, node, certificate, trusted } = answer;
+  if (!trusted.some((one) => fingerprintOf(one) === token.fingerprint)) {
     return refuse("unauthorized", `${address} belongs to another cluster than the token: check the address`);
   }
+  const judged = judgeCertificate(certificate, cluster, trusted, Date.now());
+  if (typeof judged === "string")
+    return refuse("unauthorized", `${address} sent a certificate that is of no use: ${judged}`);
+  if (judged.node !== node) return refuse("unauthorized", `${address} sent the certificate of another node`);
   return accept({ ...answer, node: nodeId(answer.node) });
 }
 
@@ -171,11 +185,12 @@ function parseEnvelope(body: unknown): Envelope | undefined {
   return { token, fingerprint: expected, nonce, request, mac };
 }
 
-/** The request as text was authenticated; its shape is checked by node.join's own schema afterwards. */
+/** The request as text was authenticated; what is logged of it is checked by node.join's own schema afterwards. */
 function parseRequest(text: string): JoinRequest | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as JoinRequest) : undefined;
+    const value = JSON.parse(text) as JoinRequest | null;
+    const certificate = parseCertificateRequest(value?.certificate);
+    return value === null || certificate === undefined ? undefined : { ...value, certificate };
   } catch {
     return undefined;
   }

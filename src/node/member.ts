@@ -2,14 +2,19 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import { nodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
-import type { Identity } from "../storage/types.ts";
+import { readAuthorityKeys, readCertificate } from "../storage/certificate-file.ts";
+import type { AuthorityKeys, Certificate, Identity } from "../storage/types.ts";
+import { fingerprintOf } from "../transport/certificate.ts";
 import type { Booted, BootOptions } from "./boot-options.ts";
 import { readContext } from "./context.ts";
-import { fingerprint, parseJoinToken } from "./credentials.ts";
+import { issueCertificate, lifetimesOf, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
+import { parseJoinToken } from "./credentials.ts";
 import { enterByToken } from "./enter.ts";
+import { hostsOf } from "./requests.ts";
 import { readJoining } from "./joining.ts";
 
 /** The three ways to become the node of a data directory. */
@@ -18,17 +23,23 @@ import { readJoining } from "./joining.ts";
 export interface Member {
   readonly kind: Booted["kind"];
   readonly identity: Identity;
+  readonly certificate: Certificate;
+  /** What it holds of the authority's keys; only voters do (K1). */
+  readonly authority: AuthorityKeys | undefined;
   /** The API token of this node's context, when it was made just now. */
   readonly token: string | undefined;
 }
 
 /** Data of a cluster: goes on as that member, unless the token names another cluster. */
 export function resume(identity: Identity, options: BootOptions, dataDir: string): Outcome<Member> {
+  const certificate = readCertificate(dataDir);
+  if (certificate === undefined) throw withoutCertificate(dataDir);
   const joins = options.joinToken === undefined ? undefined : parseJoinToken(options.joinToken);
-  if (joins !== undefined && typeof joins !== "string" && joins.fingerprint !== fingerprint(identity.clusterKey)) {
+  const isOurs = (fingerprint: string): boolean => certificate.trusted.map(fingerprintOf).includes(fingerprint);
+  if (joins !== undefined && typeof joins !== "string" && !isOurs(joins.fingerprint)) {
     return refuse(
       "conflict",
-      `${options.dataDir} belongs to cluster ${identity.cluster}, the token to another one: use another --data, or 'skein leave' there first`,
+      `${options.dataDir} belongs to cluster ${identity.cluster}, the token to another one, or to the authority that the cluster had before: leave the token out, or use another --data`,
     );
   }
   if (options.join.length > 0) {
@@ -40,31 +51,50 @@ export function resume(identity: Identity, options: BootOptions, dataDir: string
   if (!existsSync(join(dataDir, "log.db"))) throw withoutLog(dataDir);
   // Killed after it became a member and before its context was written.
   const token = readContext(dataDir) === undefined ? readJoining(dataDir)?.token : undefined;
-  return accept({ kind: "resumed", identity, token });
+  return accept({ kind: "resumed", identity, certificate, authority: readAuthorityKeys(dataDir), token });
 }
 
 /** An empty data directory: a new cluster, or with --join a member of one. Refusals are for people. */
-export function enter(options: BootOptions, dataDir: string): Promise<Outcome<Member>> | Outcome<Member> {
+export function enter(options: BootOptions, dataDir: string): Promise<Outcome<Member>> {
   return options.join.length === 0 ? found(options) : enterByToken(options, dataDir);
 }
 
-/** A cluster of one. What makes it exist for others is its first entry, cluster.create. */
-function found(options: BootOptions): Outcome<Member> {
+/** A cluster of one, with an authority of its own. What makes it exist for others is its first entry, cluster.create. */
+async function found(options: BootOptions): Promise<Outcome<Member>> {
+  const cluster = randomBytes(4).toString("hex");
+  const node = nodeId(1);
+  const now = Date.now();
+  const lifetimes = lifetimesOf(options.environment);
+  const authority = await makeAuthority(cluster, now, lifetimes.authorityMs);
+  const key = await makeKey();
+  const hosts = hostsOf([options.advertise, options.api?.host, options.peer?.host]);
+  const request = await makeRequest(key);
+  const certificate = await issueCertificate({
+    authority,
+    request,
+    cluster,
+    node,
+    hosts,
+    now,
+    lifetimeMs: lifetimes.nodeMs,
+  });
+  assert(certificate !== undefined, "a request of our own is signed by its key");
   return accept({
     kind: "created",
     token: undefined,
-    identity: {
-      version: 1,
-      cluster: randomBytes(4).toString("hex"),
-      node: nodeId(1),
-      name: options.name ?? hostname(),
-      clusterKey: randomBytes(32).toString("base64url"),
-      starts: 0,
-      api: "",
-      peer: "",
-      peers: [],
-    },
+    identity: { version: 2, cluster, node, name: options.name ?? hostname(), starts: 0, api: "", peer: "", peers: [] },
+    certificate: { version: 1, key, certificate, trusted: [authority.certificate] },
+    authority: { version: 1, keys: { [fingerprintOf(authority.certificate)]: authority } },
   });
+}
+
+/** It cannot prove who it is. */
+function withoutCertificate(dataDir: string): Fault {
+  return new Fault(
+    "data",
+    `${dataDir} is a member's, but its certificate.json is gone: restore it, or remove the whole data directory and the node from the cluster ('skein nodes rm'), and join again as a new one`,
+    "never",
+  );
 }
 
 /** Its log must never be gone on with as another node's. */

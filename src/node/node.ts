@@ -27,11 +27,14 @@ import {
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { JudgedState } from "../storage/snapshot-task.ts";
-import type { Identity, LogStore } from "../storage/types.ts";
+import type { AuthorityKeys, Certificate, Identity, LogStore } from "../storage/types.ts";
+import { fingerprintOf, type NodeCredentials } from "../transport/certificate.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
-import { fingerprint } from "./credentials.ts";
+import { askVoters } from "./ask-voters.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
+import { Certification } from "./certification.ts";
+import type { Lifetimes } from "./certificates.ts";
 import { Clocks } from "./clocks.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
 import { Driver } from "./drive.ts";
@@ -69,6 +72,13 @@ const countEveryMs = 200;
 
 export interface NodeParts {
   readonly identity: Identity;
+  readonly certificate: Certificate;
+  readonly authority: AuthorityKeys | undefined;
+  readonly lifetimes: Lifetimes;
+  storeCertificate(certificate: Certificate): void;
+  storeAuthority(keys: AuthorityKeys | undefined): void;
+  /** The names that a certificate of this node is to hold. */
+  hosts(): readonly string[];
   readonly version: string;
   readonly dataDir: string;
   readonly incarnation: string;
@@ -108,7 +118,9 @@ export interface NodeParts {
 export type TransportHooks = Pick<
   TransportOptions,
   "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved"
->;
+> & {
+  credentials(): NodeCredentials;
+};
 export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started">;
 
 type Committed<Name extends CommandName> = Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>;
@@ -133,6 +145,9 @@ export class Node implements NodeApi {
   readonly #duties: Duties;
   readonly #work: Work;
   readonly #tokens: Tokens;
+  readonly #certification: Certification;
+  /** Told when the credentials change: the listener of the API. */
+  readonly #onRenewed = new Set<() => void>();
   readonly #retention: LogRetention;
   readonly #compaction: Compaction;
   readonly #sender: SnapshotSender;
@@ -190,6 +205,7 @@ export class Node implements NodeApi {
       onConfiguration: (configuration) => {
         this.#configuration = configuration;
         this.#duties.onConfiguration();
+        this.#certification.changed();
       },
       beforeDrain: () => this.#proposer.logGathered(),
     });
@@ -208,6 +224,7 @@ export class Node implements NodeApi {
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
       onRefused: (peer, reason, removed) => this.#onRefused(peer, reason, removed),
       wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
+      credentials: () => this.#certification.credentials(),
     });
     this.#proposer = new Proposer(
       {
@@ -251,10 +268,37 @@ export class Node implements NodeApi {
     this.#work = new Work(this.id, this.#executor, (query) => parts.view(query));
     this.#tokens = new Tokens({
       findToken: (id) => parts.view((tx) => findToken(tx, id)),
-      clusterKey: () => identity.clusterKey,
+      authority: () => this.#certification.issuing,
       create: (input, by) => this.propose("token.create", input, by),
       now: () => Date.now(),
     });
+    this.#certification = new Certification(
+      {
+        cluster: identity.cluster,
+        self: this.id,
+        principal: this.#self,
+        lifetimes: parts.lifetimes,
+        view: (query) => parts.view(query),
+        propose: (name, input, by) => this.propose(name, input, by),
+        isLogged: () => this.#level >= commandByName("authority.begin").since && this.#takesPart,
+        isVoter: (node) => isVoter(this.#configuration, node),
+        voters: () => this.#configuration.voters,
+        isConnected: (node) => this.#transport.isConnected(node),
+        isLeading,
+        ask: (peer, method, body) => this.#transport.request(peer, method, body),
+        hosts: () => parts.hosts(),
+        renewed: () => {
+          this.#transport.renewed();
+          for (const tell of this.#onRenewed) tell();
+        },
+        storeCertificate: (certificate) => parts.storeCertificate(certificate),
+        storeKeys: (keys) => parts.storeAuthority(keys),
+        now: () => Date.now(),
+        log: parts.log,
+      },
+      parts.certificate,
+      parts.authority,
+    );
     this.#sender = new SnapshotSender({
       cluster: identity.cluster,
       make: () => parts.copyState(),
@@ -334,6 +378,7 @@ export class Node implements NodeApi {
     this.#addresses = addresses;
     this.#setPeers();
     this.#driver.start();
+    this.#certification.start();
     if (this.#isOnlyVoter()) this.#driver.raft.campaign();
     this.#driver.drain();
     if (!this.mustFound()) void this.#takePart();
@@ -354,6 +399,7 @@ export class Node implements NodeApi {
     this.#stopping = true;
     this.#lease.stop();
     this.#duties.stop();
+    this.#certification.stop();
     this.#sender.close();
     this.#receiver.close();
     this.#proposer.close();
@@ -419,6 +465,7 @@ export class Node implements NodeApi {
     }
     if (this.#stopping) return;
     this.#takesPart = true;
+    this.#certification.changed();
     this.#work.reconcile();
     this.#retention.sweep();
     this.#lease.start();
@@ -725,10 +772,15 @@ export class Node implements NodeApi {
         const { id, ok } = body as { readonly id: string; readonly ok: boolean };
         return this.#sender.done(peer, id, ok) ?? null;
       }
+      case "join":
+        return this.join(body);
       case "log.read":
         return readLocalLog(body as LogRequest & { attempt: number }, this.#logPorts);
-      default:
+      default: {
+        const answer = this.#certification.onRequest(peer, method, body);
+        if (answer !== undefined) return answer;
         throw new Fault("protocol", `this version does not know the request "${method}"`, "never");
+      }
     }
   }
 
@@ -847,7 +899,9 @@ export class Node implements NodeApi {
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
     return recoverToken(request, {
       cluster: this.cluster,
-      key: this.#parts.identity.clusterKey,
+      trusted: this.#certification.credentials().trusted,
+      isMember: (node) => this.#parts.view((tx) => findNode(tx, node)) !== undefined,
+      now: () => Date.now(),
       create: (input, by) => this.propose("token.create", input, by),
     });
   }
@@ -859,19 +913,24 @@ export class Node implements NodeApi {
     return this.#tokens.createJoinToken(options, by);
   }
 
+  /** A node that cannot issue certificates passes the request on to a voter, which checks it as if it had come there. */
   join(body: unknown): Promise<Outcome<unknown>> {
+    if (this.#certification.authority.signer === undefined) return this.#joinElsewhere(body);
+    const trusted = (): readonly string[] => this.#certification.credentials().trusted;
     return admitJoiner(body, {
-      fingerprint: () => fingerprint(this.#parts.identity.clusterKey),
+      fingerprints: () => trusted().map(fingerprintOf),
       findToken: async (id) => {
         const found = await this.read((tx) => findToken(tx, id), { consistency: "linearizable" });
         return found.ok ? accept(found.value.value) : found;
       },
       votersWanted: () => this.#parts.view(clusterRow)?.votersWanted ?? 0,
       admit: (joinToken, request) => this.#admit(joinToken, request),
-      answer: (node) => ({
+      issue: (request, node) => this.#certification.authority.issue(request, node),
+      answer: (node, certificate) => ({
         cluster: this.cluster,
         node,
-        clusterKey: this.#parts.identity.clusterKey,
+        certificate,
+        trusted: trusted(),
         peers: [
           { node: this.id, address: this.#addresses.peer },
           ...this.#parts
@@ -883,8 +942,17 @@ export class Node implements NodeApi {
     });
   }
 
+  async #joinElsewhere(body: unknown): Promise<Outcome<unknown>> {
+    if (isVoter(this.#configuration, this.id))
+      return refuse("unavailable", "this node has only just begun to vote: try again", {
+        retryAfterMs: 500,
+        retry: "safe",
+      });
+    return askVoters(this.#configuration.voters, (voter) => this.#transport.request(voter, "join", body));
+  }
+
   async #admit(joinToken: string, request: JoinRequest): Promise<Outcome<NodeId>> {
-    const { apiToken, votersWanted: _, ...rest } = request;
+    const { apiToken, votersWanted: _, certificate: __, ...rest } = request;
     const input = commandByName("node.join").input.safeParse({
       ...rest,
       api: "",

@@ -2,23 +2,26 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import { type TokenRecovery, tokenRecoveryShape } from "../state/commands/shapes.ts";
 import type { Principal } from "../state/types.ts";
-import { macOf, newApiToken, sameText } from "./credentials.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { isSignedBy, judgeCertificate, signWith } from "../transport/certificate.ts";
+import { newApiToken } from "./credentials.ts";
 
 /**
- * The way back when every admin token is lost. Who can read identity.json (0600) holds the cluster's key, with which a node speaks for
- * itself among its peers, so a new token gives nobody a right that they had not. The secret is made by the asker and does not travel:
- * the request holds its hash and a proof over all of it, and a request that is sent a second time finds its token there already.
+ * The way back when every admin token is lost. Who can read certificate.json (0600) holds the key with which a member speaks for itself among
+ * its peers, so a new token gives nobody a right that they had not. The secret is made by the asker and does not travel: the request
+ * holds its hash and a proof over all of it, and a request that is sent a second time finds its token there already.
  */
-type Recovery = Omit<TokenRecovery, "proof">;
+type Recovery = Omit<TokenRecovery, "proof" | "certificate">;
 
 /** A request for a token with its proof, and the token's text, which stays with the asker. */
 export function askForToken(
-  identity: { readonly cluster: string; readonly clusterKey: string },
+  asker: { readonly cluster: string; readonly key: string; readonly certificate: string },
   wanted: Omit<Recovery, "id" | "hash">,
-): { readonly token: string; readonly request: Recovery & { readonly proof: string } } {
+): { readonly token: string; readonly request: TokenRecovery } {
   const { id, hash, text } = newApiToken();
   const recovery = { ...wanted, id, hash };
-  return { token: text, request: { ...recovery, proof: proofOf(identity.cluster, identity.clusterKey, recovery) } };
+  const proof = Buffer.from(signWith(asker.key, proven(asker.cluster, recovery))).toString("base64url");
+  return { token: text, request: { ...recovery, certificate: asker.certificate, proof } };
 }
 
 /** The answering side: logs the token when the proof holds. */
@@ -26,7 +29,10 @@ export async function recoverToken(
   body: unknown,
   ports: {
     readonly cluster: string;
-    readonly key: string;
+    /** Of the authorities that the cluster believes, PEM. */
+    readonly trusted: readonly string[];
+    isMember(node: NodeId): boolean;
+    now(): number;
     create(input: CommandInput<"token.create">, by: Principal): Promise<Outcome<unknown>>;
   },
 ): Promise<Outcome<{ readonly id: string }>> {
@@ -36,18 +42,23 @@ export async function recoverToken(
       "invalid",
       "this is not a request for a token: use 'skein token create --recover' of the same version",
     );
-  const { proof, ...recovery } = read.data;
-  if (!sameText(proof, proofOf(ports.cluster, ports.key, recovery))) {
+  const { proof, certificate, ...recovery } = read.data;
+  const judged = judgeCertificate(certificate, ports.cluster, ports.trusted, ports.now());
+  const isProven =
+    typeof judged !== "string" &&
+    ports.isMember(judged.node) &&
+    isSignedBy(judged.certificate, proven(ports.cluster, recovery), Buffer.from(proof, "base64url"));
+  if (!isProven) {
     return refuse(
       "unauthorized",
-      "the proof does not hold: use the data directory of a node of this very cluster, as the user that runs it",
+      "the proof does not hold: use the data directory of a member of this very cluster, as the user that runs it",
     );
   }
-  const by: Principal = { token: "", name: "holder of the cluster's key", role: "admin" };
+  const by: Principal = { token: "", name: `holder of node ${judged.node}'s key`, role: "admin" };
   const outcome = await ports.create({ ...recovery, kind: "api", uses: null }, by);
   return outcome.ok ? accept({ id: recovery.id }) : outcome;
 }
 
-function proofOf(cluster: string, key: string, { id, hash, name, role, expiresAt }: Recovery): string {
-  return macOf(key, JSON.stringify(["skein token recovery 1", cluster, id, hash, name, role, expiresAt]));
+function proven(cluster: string, { id, hash, name, role, expiresAt }: Recovery): Uint8Array {
+  return Buffer.from(JSON.stringify(["skein token recovery 2", cluster, id, hash, name, role, expiresAt]));
 }

@@ -9,7 +9,8 @@ import { newApiToken, newJoinToken, parseApiToken, principalOf } from "./credent
 /** Who a bearer token is, and new join tokens. */
 export interface TokenPorts {
   findToken(id: string): TokenRow | undefined;
-  clusterKey(): string;
+  /** Fingerprint of the authority that issues certificates now. */
+  authority(): string;
   /** Logs token.create. */
   create(input: CommandInput<"token.create">, by: Principal): Promise<Outcome<unknown>>;
   /** Wall time, epoch ms. */
@@ -59,7 +60,7 @@ export class Tokens {
     options: { readonly ttlMs: number; readonly uses: number },
     by: Principal,
   ): Promise<Outcome<{ readonly token: string }>> {
-    const token = newJoinToken(this.#ports.clusterKey());
+    const token = newJoinToken(this.#ports.authority());
     const outcome = await this.#ports.create(
       {
         id: token.id,

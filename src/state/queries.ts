@@ -2,6 +2,13 @@ import { assert } from "../lib/assert.ts";
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { matchesSelector, parseSelector } from "../lib/selector.ts";
+import {
+  authorities,
+  authorityHolders,
+  type AuthorityRow,
+  type CertificateRow,
+  certificates,
+} from "./tables/authority.ts";
 import { readCounter } from "./tables/counter.ts";
 import { jobById, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
@@ -88,6 +95,17 @@ export function clusterRow(tx: ReadTx): ClusterRow | undefined {
 /** A person keeps the leader from raising the level. */
 export function levelHeld(tx: ReadTx): boolean {
   return isLevelHeld(tx);
+}
+
+export interface AuthorityState {
+  readonly authorities: readonly AuthorityRow[];
+  readonly certificates: readonly CertificateRow[];
+  readonly holders: readonly { readonly authority: string; readonly node: NodeId }[];
+}
+
+/** Who is believed, what the members show, and who knows which key. */
+export function authorityState(tx: ReadTx): AuthorityState {
+  return { authorities: authorities(tx), certificates: certificates(tx), holders: authorityHolders(tx) };
 }
 
 /** Every member, by id. */

@@ -185,4 +185,24 @@ export const schema: readonly string[] = [
 
   // A row: heartbeat and election timeout are not what a new cluster begins with.
   `create table timing (id integer primary key check (id = 1), heartbeat_ms integer not null, election_timeout_ms integer not null) strict`,
+
+  // Public certificates alone (K1): of the authorities that are believed, and what each member shows. Holders know an authority's key.
+  `create table authority (
+    fingerprint text primary key,
+    certificate text not null,
+    crossed text,
+    phase text not null
+  ) strict, without rowid`,
+  `create table node_certificate (
+    node integer primary key,
+    fingerprint text not null,
+    authority text not null,
+    expires_at integer not null,
+    trusted text not null
+  ) strict`,
+  `create table authority_holder (
+    authority text not null,
+    node integer not null,
+    primary key (authority, node)
+  ) strict, without rowid`,
 ];

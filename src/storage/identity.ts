@@ -25,7 +25,14 @@ export function readIdentity(directory: string): Identity | undefined {
     throw damaged(path, "it is not JSON", error);
   }
   const version = (value as { version?: unknown } | null)?.version;
-  if (typeof version === "number" && version > 1) {
+  if (version === 1) {
+    throw new Fault(
+      "data",
+      `${path} is of a skein before certificates, whose clusters cannot be gone on with: start new ones, in empty data directories`,
+      "never",
+    );
+  }
+  if (typeof version === "number" && version > 2) {
     throw new Fault("data", `${path} was written by a newer skein (version ${version}): run that one`, "never");
   }
   if (!isIdentity(value)) throw damaged(path, "a field is missing or has the wrong type");
@@ -34,7 +41,7 @@ export function readIdentity(directory: string): Identity | undefined {
 
 /**
  * Replaces the file so that a crash at any moment leaves the old or the new one: temporary file, sync, rename, sync of the
- * directory. Mode 0600, since it holds the cluster key.
+ * directory.
  */
 export function writeIdentity(directory: string, identity: Identity): void {
   const path = join(directory, fileName);
@@ -50,11 +57,10 @@ function isIdentity(value: unknown): value is Identity {
   if (typeof value !== "object" || value === null) return false;
   const identity = value as { readonly [Field in keyof Identity]?: unknown };
   return (
-    identity.version === 1 &&
+    identity.version === 2 &&
     isText(identity.cluster) &&
     isId(identity.node) &&
     typeof identity.name === "string" &&
-    isText(identity.clusterKey) &&
     Number.isSafeInteger(identity.starts) &&
     typeof identity.api === "string" &&
     typeof identity.peer === "string" &&

@@ -47,12 +47,10 @@ export interface StateBeside {
 
 /** identity.json: who this data directory is. Written once at creation or join, `starts` at every start; synced with its directory. */
 export interface Identity {
-  readonly version: 1;
+  readonly version: 2;
   readonly cluster: string;
   readonly node: NodeId;
   readonly name: string;
-  /** base64url, 32 bytes. */
-  readonly clusterKey: string;
   /** How often this node was started: incarnation and block of serials. */
   readonly starts: number;
   /** host:port really used last time, taken again unless flags say otherwise. */
@@ -60,4 +58,21 @@ export interface Identity {
   readonly peer: string;
   /** Peers known at last write, to find the cluster again. */
   readonly peers: readonly { readonly node: NodeId; readonly address: string }[];
+}
+
+/** certificate.json: with what a node shows who it is, and whom it believes. Beside identity.json; neither is of use without the other. */
+export interface Certificate {
+  readonly version: 1;
+  /** Private key, PEM. */
+  readonly key: string;
+  /** PEM; behind it, in a cluster whose authority was replaced, the new authority as the one before vouches for it. */
+  readonly certificate: string;
+  /** Certificates of the authorities that are believed, PEM. */
+  readonly trusted: readonly string[];
+}
+
+/** authority.json, on voters only (K1): the keys of the authorities that the cluster has, by the fingerprints of their certificates. */
+export interface AuthorityKeys {
+  readonly version: 1;
+  readonly keys: Readonly<Record<string, { readonly certificate: string; readonly key: string }>>;
 }

@@ -8,7 +8,6 @@ import {
   handshakeFrameBytes,
   handshakeTimeoutMs,
   makeNonce,
-  makeWelcome,
   type Rejection,
 } from "./handshake.ts";
 import { portFault } from "./port.ts";
@@ -46,11 +45,13 @@ const channels: ReadonlySet<string> = new Set<Channel>(["raft", "rpc", "bulk"]);
 /** Closed when nothing, not even a ping, came for this long. */
 const idleSeconds = 10;
 
-/** The peer port: lets in members that prove the cluster key, one socket per peer and channel, the newest one. */
+/** The peer port, over mutual TLS: lets in members that prove who they are, one socket per peer and channel, the newest one. */
 export class Acceptor {
   readonly #options: AcceptorOptions;
   readonly #sockets = new Map<string, IncomingSocket>();
   #server: Server<Incoming> | undefined;
+  /** Listeners that credentials of before belonged to, with the sockets that they had accepted. */
+  readonly #former: Server<Incoming>[] = [];
   /** Sockets whose handshake is not done. */
   #strangers = 0;
   #closed = false;
@@ -64,25 +65,44 @@ export class Acceptor {
     assert(this.#server === undefined, "the peer port is open already");
     const { host, port } = at;
     try {
-      this.#server = Bun.serve<Incoming>({
-        hostname: host,
-        port,
-        fetch: (request, server) => this.#upgrade(request, server),
-        websocket: {
-          maxPayloadLength: limits.frameBytes,
-          backpressureLimit: limits.sendBufferBytes,
-          closeOnBackpressureLimit: false,
-          idleTimeout: idleSeconds,
-          perMessageDeflate: false,
-          open: (socket) => this.#onOpen(socket),
-          message: (socket, frame) => this.#onMessage(socket, frame),
-          close: (socket) => this.#onClose(socket),
-        },
-      });
+      this.#server = this.#serve(host, port);
     } catch (error) {
       throw portFault(error, host, port, "--peer");
     }
     return { host, port: this.#server.port ?? port };
+  }
+
+  /**
+   * Listens with the credentials as they are now. The runtime knows no other way to change them: the listener is replaced within this
+   * turn, and the sockets that the former one accepted stay open.
+   */
+  renewed(): void {
+    const former = this.#server;
+    if (former === undefined || this.#closed) return;
+    const { hostname, port } = former;
+    void former.stop(false);
+    this.#former.push(former);
+    this.#server = this.#serve(hostname!, port!);
+  }
+
+  #serve(hostname: string, port: number): Server<Incoming> {
+    const { key, certificate, trusted } = this.#options.identity.credentials();
+    return Bun.serve<Incoming>({
+      hostname,
+      port,
+      tls: { key, cert: certificate, ca: [...trusted], requestCert: true, rejectUnauthorized: true },
+      fetch: (request, server) => this.#upgrade(request, server),
+      websocket: {
+        maxPayloadLength: limits.frameBytes,
+        backpressureLimit: limits.sendBufferBytes,
+        closeOnBackpressureLimit: false,
+        idleTimeout: idleSeconds,
+        perMessageDeflate: false,
+        open: (socket) => this.#onOpen(socket),
+        message: (socket, frame) => this.#onMessage(socket, frame),
+        close: (socket) => this.#onClose(socket),
+      },
+    });
   }
 
   /** Closes the sockets of a peer that is no member any more. */
@@ -95,7 +115,7 @@ export class Acceptor {
   async close(): Promise<void> {
     this.#closed = true;
     for (const [key, socket] of this.#sockets) this.#retire(key, socket, "this node stops");
-    await this.#server?.stop(true);
+    for (const server of [this.#server, ...this.#former]) await server?.stop(true);
   }
 
   #upgrade(request: globalThis.Request, server: Server<Incoming>): Response | undefined {
@@ -139,7 +159,7 @@ export class Acceptor {
     let checked: ReturnType<typeof checkHello>;
     try {
       if (frame.length > handshakeFrameBytes) return this.#malformed(socket);
-      checked = checkHello(frame, identity, channel, challenge);
+      checked = checkHello(frame, identity, channel, challenge, Date.now());
     } catch {
       return this.#malformed(socket);
     }
@@ -169,7 +189,8 @@ export class Acceptor {
       // Another process of the same node: the one we knew is dead, which may be news.
       if (former.data.incarnation !== hello.incarnation) this.#options.onClosed(hello.node, channel);
     }
-    socket.sendBinary(encodeGreeting(makeWelcome(identity, hello)));
+    const { node, incarnation, level } = identity;
+    socket.sendBinary(encodeGreeting({ kind: "welcome", node, incarnation, level }));
     this.#options.onAccepted(hello.node, channel);
   }
 

@@ -1,21 +1,24 @@
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { unreachable } from "../lib/assert.ts";
 import { encode } from "../lib/codec.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
+import { isSignedBy, judgeCertificate, parseCertificate, signWith } from "./certificate.ts";
 import { binary, decodeFrame, list, malformed, text, whole } from "./frames.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
 /**
- * Who is there, proven both ways with the cluster key before anything else is said:
+ * Who is there, over mutual TLS. Without a certificate of the cluster's authority nobody comes as far as here; which node it is, the
+ * two learn in ways of their own, since the server's side of TLS is not told whose certificate it has accepted:
  *
+ *   TLS                  the acceptor's certificate names the node that was dialed, or the dialer hangs up
  *   acceptor -> dialer   challenge: a nonce
- *   dialer -> acceptor   hello: who I am, whom I want, my own nonce, MAC over all of it and the challenge
- *   acceptor -> dialer   welcome: who I am, MAC over all of it and the dialer's nonce; or refused, with a reason
+ *   dialer -> acceptor   hello: who I am, whom I want, my certificate, and a signature with its key over all of it and the challenge
+ *   acceptor -> dialer   welcome: who I am; or refused, with a reason
  *
- * The two MACs cover different labels, so that none can be sent back as the other.
+ * The hello names its receiver: a member that is dialed cannot pass it on to another one.
  */
 
-const protocolVersion = 1;
+const protocolVersion = 2;
 const nonceBytes = 32;
 /** Longest frame of a handshake: somebody who has proven nothing yet gets no room. */
 export const handshakeFrameBytes = 4096;
@@ -29,7 +32,6 @@ export interface Hello {
   readonly level: number;
   readonly to: NodeId;
   readonly channel: Channel;
-  readonly nonce: Uint8Array;
 }
 
 export type Greeting =
@@ -39,7 +41,6 @@ export type Greeting =
       readonly node: NodeId;
       readonly incarnation: string;
       readonly level: number;
-      readonly mac: Uint8Array;
     }
   | ({ readonly kind: "refused" } & Rejection);
 
@@ -50,7 +51,7 @@ export interface Rejection {
   readonly removed?: boolean;
 }
 
-/** Random bytes that the other side must answer for, so that no proof can be used twice. */
+/** Random bytes that the dialer must answer for, so that no proof can be used twice. */
 export function makeNonce(): Uint8Array {
   return randomBytes(nonceBytes);
 }
@@ -61,7 +62,7 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
     case "challenge":
       return encode([1, greeting.nonce]);
     case "welcome":
-      return encode([2, greeting.node, greeting.incarnation, greeting.level, greeting.mac]);
+      return encode([2, greeting.node, greeting.incarnation, greeting.level]);
     case "refused":
       return encode([3, greeting.reason, greeting.final, greeting.removed === true]);
     default:
@@ -81,7 +82,6 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
         node: nodeId(whole(rest[0])),
         incarnation: text(rest[1]),
         level: whole(rest[2]),
-        mac: binary(rest[3]),
       };
     case 3:
       return { kind: "refused", reason: text(rest[0]), final: rest[1] === true, removed: rest[2] === true };
@@ -90,48 +90,49 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
   }
 }
 
-/** What the dialer says, and the nonce that the acceptor must prove itself over. */
-export function makeHello(
-  identity: PeerIdentity,
-  to: NodeId,
-  channel: Channel,
-  challenge: Uint8Array,
-): { readonly hello: Hello; readonly frame: Uint8Array } {
+/** What the dialer says. */
+export function makeHello(identity: PeerIdentity, to: NodeId, channel: Channel, challenge: Uint8Array): Uint8Array {
   const { cluster, node, incarnation, level } = identity;
-  const hello: Hello = { version: protocolVersion, cluster, node, incarnation, level, to, channel, nonce: makeNonce() };
-  const mac = helloMac(identity.clusterKey, hello, challenge);
-  return { hello, frame: encode([...helloFields(hello), mac]) };
+  const { key, certificate } = identity.credentials();
+  const hello: Hello = { version: protocolVersion, cluster, node, incarnation, level, to, channel };
+  const der = parseCertificate(certificate)?.raw ?? new Uint8Array();
+  return encode([...helloFields(hello), der, signWith(key, proven(hello, challenge))]);
 }
 
-/** The dialer, if it has proven who it is; or why not. Throws Fault "protocol". */
+/** The dialer, if it has proven who it is at `now` (epoch ms); or why not. Throws Fault "protocol". */
 export function checkHello(
   frame: Uint8Array,
   identity: PeerIdentity,
   channel: Channel,
   challenge: Uint8Array,
+  now: number,
 ): { readonly hello: Hello } | Rejection {
-  const [version, cluster, node, incarnation, level, to, , nonce, mac] = list(decodeFrame(frame), "hello");
+  const [version, cluster, node, incarnation, level, to, , certificate, signature] = list(decodeFrame(frame), "hello");
+  if (whole(version) !== protocolVersion) {
+    return {
+      reason: `it speaks peer protocol ${protocolVersion}, this node ${whole(version)}: run matching versions`,
+      final: true,
+    };
+  }
   const hello: Hello = {
-    version: whole(version),
+    version: protocolVersion,
     cluster: text(cluster),
     node: nodeId(whole(node)),
     incarnation: text(incarnation),
     level: whole(level),
     to: nodeId(whole(to)),
     channel,
-    nonce: nonceOf(nonce),
   };
-  if (hello.version !== protocolVersion) {
-    return {
-      reason: `it speaks peer protocol ${protocolVersion}, this node ${hello.version}: run matching versions`,
-      final: true,
-    };
-  }
   if (hello.cluster !== identity.cluster) {
     return { reason: "it belongs to another cluster", final: true };
   }
-  if (!same(binary(mac), helloMac(identity.clusterKey, hello, challenge))) {
-    return { reason: "it does not have the same cluster key", final: true };
+  const judged = judgeCertificate(binary(certificate), identity.cluster, identity.credentials().trusted, now);
+  if (typeof judged === "string") return { reason: `this node is not believed: ${judged}`, final: true };
+  if (judged.node !== hello.node) {
+    return { reason: `this node's certificate is node ${judged.node}'s, not node ${hello.node}'s`, final: true };
+  }
+  if (!isSignedBy(judged.certificate, proven(hello, challenge), binary(signature))) {
+    return { reason: "this node does not have the key of its certificate", final: true };
   }
   if (hello.to !== identity.node) {
     return { reason: `it is node ${identity.node}, not node ${hello.to}`, final: false };
@@ -139,56 +140,13 @@ export function checkHello(
   return { hello };
 }
 
-/** The acceptor's answer to a good hello, with its own proof. */
-export function makeWelcome(identity: PeerIdentity, hello: Hello): Greeting {
-  const { node, incarnation, level } = identity;
-  return {
-    kind: "welcome",
-    node,
-    incarnation,
-    level,
-    mac: welcomeMac(identity.clusterKey, node, incarnation, level, hello),
-  };
-}
-
-/** True when the acceptor is the node that was dialed and has the cluster key. */
-export function checkWelcome(
-  welcome: Extract<Greeting, { kind: "welcome" }>,
-  identity: PeerIdentity,
-  hello: Hello,
-): boolean {
-  const { node, incarnation, level, mac } = welcome;
-  return node === hello.to && same(mac, welcomeMac(identity.clusterKey, node, incarnation, level, hello));
-}
-
 function helloFields(hello: Hello): readonly unknown[] {
-  const { version, cluster, node, incarnation, level, to, channel, nonce } = hello;
-  return [version, cluster, node, incarnation, level, to, channel, nonce];
+  const { version, cluster, node, incarnation, level, to, channel } = hello;
+  return [version, cluster, node, incarnation, level, to, channel];
 }
 
-function helloMac(key: Uint8Array, hello: Hello, challenge: Uint8Array): Uint8Array {
-  return macOver(key, ["skein hello", ...helloFields(hello), challenge]);
-}
-
-function welcomeMac(key: Uint8Array, node: NodeId, incarnation: string, level: number, hello: Hello): Uint8Array {
-  return macOver(key, [
-    "skein welcome",
-    hello.cluster,
-    node,
-    incarnation,
-    level,
-    hello.node,
-    hello.channel,
-    hello.nonce,
-  ]);
-}
-
-function macOver(key: Uint8Array, fields: readonly unknown[]): Uint8Array {
-  return createHmac("sha256", key).update(encode(fields)).digest();
-}
-
-function same(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && timingSafeEqual(left, right);
+function proven(hello: Hello, challenge: Uint8Array): Uint8Array {
+  return encode(["skein hello", ...helloFields(hello), challenge]);
 }
 
 function nonceOf(value: unknown): Uint8Array {

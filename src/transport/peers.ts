@@ -96,6 +96,10 @@ export class Peers implements Transport {
     return this.#links.get(peer)?.isConnected ?? false;
   }
 
+  renewed(): void {
+    this.#acceptor.renewed();
+  }
+
   stats(): Readonly<Counters> {
     return { ...this.#counters };
   }

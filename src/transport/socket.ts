@@ -3,14 +3,8 @@ import { monotonicMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import {
-  checkWelcome,
-  decodeGreeting,
-  handshakeTimeoutMs,
-  makeHello,
-  type Hello,
-  type Rejection,
-} from "./handshake.ts";
+import { namedIn } from "./certificate.ts";
+import { decodeGreeting, handshakeTimeoutMs, makeHello, type Rejection } from "./handshake.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
 /**
@@ -24,6 +18,14 @@ const longestPauseMs = 1000;
 const refusedPauseMs = 5000;
 /** A socket that closed sooner after it opened than this counts as a failed dial, so that two nodes cannot spin. */
 const steadyMs = 1000;
+/** TLS's words for a certificate that none of the believed authorities has issued. */
+const unknownAuthority: ReadonlySet<string> = new Set([
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
 /** Unanswered pings (peers.ts sends them) until the other side counts as silently gone. */
 const pingsUnanswered = 2;
 
@@ -46,7 +48,7 @@ export class PeerSocket {
   readonly #options: SocketOptions;
   #phase: "pausing" | "dialing" | "open" | "closed" = "pausing";
   #socket: WebSocket | undefined;
-  #hello: Hello | undefined;
+  #isGreeted = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pauseMs = firstPauseMs;
   #refused = false;
@@ -72,10 +74,18 @@ export class PeerSocket {
     this.#phase = "dialing";
     this.#refused = false;
     clearTimeout(this.#timer);
-    const { address, channel } = this.#options;
+    const { address, channel, identity } = this.#options;
+    const { key, certificate, trusted } = identity.credentials();
     let socket: WebSocket;
     try {
-      socket = new WebSocket(`ws://${address}/${channel}`, { perMessageDeflate: false });
+      socket = new WebSocket(`wss://${address}/${channel}`, {
+        perMessageDeflate: false,
+        key,
+        cert: certificate,
+        ca: [...trusted],
+        checkServerIdentity: (_host: string, { subjectaltname }: { readonly subjectaltname?: string }) =>
+          this.#judge(subjectaltname),
+      } as object); // its types do not have what the runtime calls
     } catch {
       this.#lost();
       return;
@@ -88,7 +98,11 @@ export class PeerSocket {
     socket.on("pong", () => {
       this.#pingsOut = 0;
     });
-    socket.on("error", () => this.#drop(socket));
+    socket.on("error", (error: Error) => {
+      if (this.#socket !== socket) return;
+      this.#onError(error);
+      this.#drop(socket);
+    });
     socket.on("close", () => this.#drop(socket));
   }
 
@@ -147,27 +161,51 @@ export class PeerSocket {
     const { identity, peer, channel } = this.#options;
     const greeting = decodeGreeting(frame);
     switch (greeting.kind) {
-      case "challenge": {
-        const made = makeHello(identity, peer, channel, greeting.nonce);
-        this.#hello = made.hello;
-        socket.send(made.frame);
+      case "challenge":
+        this.#isGreeted = true;
+        socket.send(makeHello(identity, peer, channel, greeting.nonce));
         break;
-      }
       case "refused":
-        this.#refused = greeting.final;
-        this.#options.onRefused(greeting);
+        this.#refuse(greeting);
         this.#drop(socket);
         break;
       case "welcome":
-        if (this.#hello === undefined || !checkWelcome(greeting, identity, this.#hello)) {
-          this.#refused = true;
-          this.#options.onRefused({ reason: "it cannot prove that it has the cluster key", final: true });
-          this.#drop(socket);
-          break;
-        }
+        if (!this.#isGreeted || greeting.node !== peer) return this.#malformed(socket);
         this.#opened();
         break;
     }
+  }
+
+  /** The acceptor's certificate must be the node's that is dialed: whatever listens at an address is no peer by that. */
+  #judge(subjectAltName: string | undefined): Error | undefined {
+    const { identity, peer } = this.#options;
+    const named = namedIn(subjectAltName);
+    const reason =
+      named === undefined
+        ? "its certificate names no node"
+        : named.cluster !== identity.cluster
+          ? "it belongs to another cluster"
+          : named.node !== peer
+            ? `it is node ${named.node}, not node ${peer}`
+            : undefined;
+    if (reason === undefined) return undefined;
+    this.#refuse({ reason, final: named?.cluster !== identity.cluster });
+    return new Error(reason);
+  }
+
+  /** What TLS found wrong with the acceptor; every other error is a dial that failed. */
+  #onError(error: Error): void {
+    const { code } = error as { readonly code?: unknown };
+    if (code === "CERT_HAS_EXPIRED") this.#refuse({ reason: "its certificate has expired", final: false });
+    else if (code === "CERT_NOT_YET_VALID")
+      this.#refuse({ reason: "its certificate is not valid yet: compare the clocks of the two hosts", final: false });
+    else if (typeof code === "string" && unknownAuthority.has(code))
+      this.#refuse({ reason: "its certificate is of an authority that is not this cluster's", final: true });
+  }
+
+  #refuse(rejection: Rejection): void {
+    this.#refused = rejection.final;
+    this.#options.onRefused(rejection);
   }
 
   #opened(): void {
@@ -195,7 +233,7 @@ export class PeerSocket {
     clearTimeout(this.#timer);
     const wasOpen = this.#phase === "open";
     this.#phase = "pausing";
-    this.#hello = undefined;
+    this.#isGreeted = false;
     const wasSteady = wasOpen && monotonicMs() - this.#openedAt >= steadyMs;
     if (wasSteady) this.#pauseMs = firstPauseMs;
     const pauseMs = wasSteady ? 0 : this.#refused ? refusedPauseMs : this.#pauseMs * (0.5 + Math.random());

@@ -1,5 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import type { Message } from "../raft/types.ts";
+import type { NodeCredentials } from "./certificate.ts";
 
 /**
  * Peers as the node sees them. Every node dials every other one: what A says to B travels on sockets that A opened, one per
@@ -7,14 +8,14 @@ import type { Message } from "../raft/types.ts";
  */
 export type Channel = "raft" | "rpc" | "bulk";
 
-/** Who this process is; stated in every handshake and proven with the cluster key. */
+/** Who this process is; stated in every handshake and proven with the key of the node's certificate. */
 export interface PeerIdentity {
   readonly cluster: string;
   readonly node: NodeId;
   readonly incarnation: string;
   readonly level: number;
-  /** 32 secret bytes shared by the members. Mutual TLS replaces it with certificates. */
-  readonly clusterKey: Uint8Array;
+  /** As they are now: certificates are renewed while the node runs, and the authorities that are believed change. */
+  credentials(): NodeCredentials;
 }
 
 export interface TransportOptions {
@@ -57,6 +58,8 @@ export interface Transport {
     options?: { channel?: "rpc" | "bulk"; timeoutMs?: number },
   ): Promise<unknown>;
   isConnected(peer: NodeId): boolean;
+  /** The credentials changed: whoever dials from now on is shown, and judged by, the new ones. Sockets that are open stay. */
+  renewed(): void;
   /** Raft messages; `rejected`: what peers sent that made no sense, claimed another sender, or was not let in. */
   stats(): { readonly sent: number; readonly received: number; readonly lost: number; readonly rejected: number };
   close(): Promise<void>;

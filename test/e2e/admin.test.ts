@@ -146,7 +146,7 @@ test("with every admin token lost, the data directory of any node is the way bac
     () => "the new token is not good",
   );
   const audit = await a.skein(["audit", "--what", "token", "--addr", a.ready.api], { env });
-  expect(audit.stdout).toContain("holder of the cluster's key");
+  expect(audit.stdout).toContain("holder of node");
   writeFileSync(context, kept);
   using nothing = temporaryDirectory();
   const [code, words] = await refused(a, ["token", "create", "--recover", "--data", nothing.path], bare);

@@ -110,8 +110,37 @@ function historyOfLevel3(): Cluster {
   cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
   cluster.now += 1000;
   cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1000 }, admin);
+  replaceAuthority(cluster);
   const job = cluster.submit({ count: 2 });
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1);
   return cluster;
+}
+
+/** The first authority, and another one in its place; a member whose certificate is known is removed meanwhile. */
+function replaceAuthority(cluster: Cluster): void {
+  const pem = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
+  const [first, second] = ["a".repeat(32), "b".repeat(32)] as const;
+  const system = { token: "", name: "n1", role: "node" } as const;
+  const seen = (node: number, authority: string, trusted: readonly string[]): void => {
+    const input = { node: nodeId(node), fingerprint: "c".repeat(32), authority, expiresAt: 99, trusted: [...trusted] };
+    cluster.entry([record("certificate.seen", input, system)], { origin: nodeId(node) });
+    cluster.apply();
+  };
+  cluster.must("authority.begin", { fingerprint: first, certificate: pem("AAAA"), crossed: null, reason: "first" });
+  for (const node of [1, 2, 3]) seen(node, first, [first]);
+  cluster.must("authority.held", { node: nodeId(2), authorities: [first] });
+  cluster.must("authority.begin", {
+    fingerprint: second,
+    certificate: pem("BBBB"),
+    crossed: pem("CCCC"),
+    reason: "new",
+  });
+  for (const node of [1, 2]) seen(node, first, [second, first]);
+  cluster.refused("authority.issue", { fingerprint: second });
+  cluster.must("node.remove", { node: "n3" }, admin);
+  cluster.must("authority.issue", { fingerprint: second });
+  cluster.refused("authority.drop", { fingerprint: first });
+  for (const node of [1, 2]) seen(node, second, [first, second]);
+  cluster.must("authority.drop", { fingerprint: first });
 }

@@ -11,6 +11,7 @@ import { findTask } from "../../src/state/queries.ts";
 import type { ReadTx } from "../../src/state/tx.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { Cluster } from "../state/support.ts";
+import { authority } from "../transport/credentials.ts";
 
 /**
  * Nodes as http sees them, over the real state: commands are applied at once, events and waiting are the node's own code.
@@ -80,7 +81,6 @@ const principals: Readonly<Record<string, Principal>> = {
   skein_v_viewer: { token: "v", name: "vera", role: "viewer" },
 };
 /** Of the cluster that these nodes are in. */
-export const clusterKey = "the key of the cluster";
 export const adminToken = "skein_a_admin";
 export const operatorToken = "skein_o_operator";
 export const viewerToken = "skein_v_viewer";
@@ -237,7 +237,9 @@ export class FakeNode implements NodeApi {
   }
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
     const create = (input: CommandInput<"token.create">, by: Principal) => this.propose("token.create", input, by);
-    return recoverToken(request, { cluster: this.cluster, key: clusterKey, create });
+    const trusted = [authority.certificate];
+    const isMember = (node: NodeId): boolean => node === 1;
+    return recoverToken(request, { cluster: this.cluster, trusted, isMember, now: () => Date.now(), create });
   }
   async createJoinToken(options: {
     readonly ttlMs: number;

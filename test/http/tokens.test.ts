@@ -2,7 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { askForToken } from "../../src/node/recover-token.ts";
 import type { AuditView, NewTokenView, TokenView } from "../../src/state/answers.ts";
 import { findToken } from "../../src/state/queries.ts";
-import { asking, clusterKey, errorIn, jsonIn, Mesh } from "./fake-node.ts";
+import { credentials, stranger } from "../transport/credentials.ts";
+import { asking, errorIn, jsonIn, Mesh } from "./fake-node.ts";
+
+const node1 = await credentials({ cluster: "c" });
+const node2 = await credentials({ cluster: "c", node: 2 });
+const foreign = await credentials({ cluster: "c", by: stranger });
 
 describe("API tokens", () => {
   test("are made, shown once, listed without their secret, and revoked", async () => {
@@ -41,29 +46,35 @@ describe("API tokens", () => {
 describe("the way back when every admin token is lost", () => {
   const wanted = { name: "back", role: "admin", expiresAt: null } as const;
   const nobody = { authorization: undefined };
+  const member = { cluster: "c", ...node1 };
 
-  test("who can read the cluster's key gets a token, once for one request, and the audit says so", async () => {
+  test("who can read a member's key gets a token, once for one request, and the audit says so", async () => {
     const mesh = new Mesh();
     mesh.cluster.level = 2;
     const ask = asking(mesh.node());
-    const { token, request } = askForToken({ cluster: "c", clusterKey }, wanted);
+    const { token, request } = askForToken(member, wanted);
     expect(JSON.stringify(request)).not.toContain(token.slice(-32));
     expect((await ask("POST", "/v1/tokens/recover", request, nobody)).status).toBe(201);
     expect(findToken(mesh.cluster.database, request.id)).toMatchObject({ role: "admin", hash: request.hash });
     expect((await ask("POST", "/v1/tokens/recover", request, nobody)).status).toBe(409);
     const { audit } = await jsonIn<{ audit: AuditView[] }>(await ask("GET", "/v1/audit?what=token.create"));
     expect(audit.map((row) => [row.by.name, row.outcome])).toEqual([
-      ["holder of the cluster's key", "conflict"],
-      ["holder of the cluster's key", "ok"],
+      ["holder of node 1's key", "conflict"],
+      ["holder of node 1's key", "ok"],
     ]);
   });
 
   test.each([
-    ["another cluster's key", () => askForToken({ cluster: "c", clusterKey: "another" }, wanted).request],
-    ["another cluster's name", () => askForToken({ cluster: "d", clusterKey }, wanted).request],
+    ["a stranger's certificate", () => askForToken({ cluster: "c", ...foreign }, wanted).request],
+    ["a node that is no member", () => askForToken({ cluster: "c", ...node2 }, wanted).request],
+    ["another cluster's name", () => askForToken({ ...member, cluster: "d" }, wanted).request],
+    [
+      "a certificate without its key",
+      () => ({ ...askForToken({ cluster: "c", ...node2 }, wanted).request, certificate: node1.certificate }),
+    ],
     [
       "a role that the proof is not about",
-      () => ({ ...askForToken({ cluster: "c", clusterKey }, { ...wanted, role: "viewer" }).request, role: "admin" }),
+      () => ({ ...askForToken(member, { ...wanted, role: "viewer" }).request, role: "admin" }),
     ],
   ])("a proof by %s is refused, and nothing is made", async (_, request) => {
     const mesh = new Mesh();

@@ -1,18 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
-import {
-  fingerprint,
-  hashSecret,
-  type JoinToken,
-  macOf,
-  newJoinToken,
-  parseJoinToken,
-} from "../../src/node/credentials.ts";
+import { hashSecret, type JoinToken, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
 import { admitJoiner, askToJoin, type JoinPorts, type JoinRequest } from "../../src/node/join.ts";
+import { issueCertificate, makeKey, makeRequest } from "../../src/node/certificates.ts";
 import type { TokenRow } from "../../src/state/queries.ts";
+import {
+  fingerprintOf,
+  isSignedBy,
+  judgeCertificate,
+  parseCertificate,
+  signWith,
+} from "../../src/transport/certificate.ts";
+import { authority, credentials, stranger } from "../transport/credentials.ts";
 
-const clusterKey = "k".repeat(43);
+const pin = fingerprintOf(authority.certificate);
+const key = await makeKey();
 
 const request: JoinRequest = {
   name: "b",
@@ -23,6 +26,7 @@ const request: JoinRequest = {
   level: 1,
   version: "0",
   votersWanted: undefined,
+  certificate: { csr: await makeRequest(key), hosts: ["localhost"] },
   apiToken: { id: "000000000000", hash: "h" },
 };
 
@@ -40,7 +44,7 @@ function rowOf(token: { id: string; hash: string }): TokenRow {
 }
 
 /** A member that answers joins over a real socket, and records whom it admitted. */
-function member(row: TokenRow | undefined, key = clusterKey, more: Partial<JoinPorts> = {}) {
+function member(row: TokenRow | undefined, by = authority, more: Partial<JoinPorts> = {}) {
   const admitted: JoinRequest[] = [];
   const bodies: string[] = [];
   const server = Bun.serve({
@@ -50,17 +54,31 @@ function member(row: TokenRow | undefined, key = clusterKey, more: Partial<JoinP
       const text = await incoming.text();
       bodies.push(text);
       const outcome = await admitJoiner(JSON.parse(text), {
-        fingerprint: () => fingerprint(key),
+        fingerprints: () => [fingerprintOf(by.certificate)],
         findToken: (id) => Promise.resolve(accept(row?.id === id ? row : undefined)),
         votersWanted: () => 5,
         admit: (_token, asked) => {
           admitted.push(asked);
           return Promise.resolve(accept(nodeId(2)));
         },
-        answer: (node) => ({
+        issue: async ({ csr, hosts }, node) => {
+          const issue = {
+            authority: by,
+            request: csr,
+            hosts,
+            cluster: "c1",
+            node,
+            now: Date.now(),
+            lifetimeMs: 60_000,
+          };
+          const issued = await issueCertificate(issue);
+          return issued === undefined ? refuse("invalid", "no request") : accept(issued);
+        },
+        answer: (node, certificate) => ({
           cluster: "c1",
           node,
-          clusterKey: key,
+          certificate,
+          trusted: [by.certificate],
           peers: [{ node: nodeId(1), address: "127.0.0.1:1" }],
         }),
         ...more,
@@ -85,22 +103,27 @@ function parsed(text: string): JoinToken {
   return token;
 }
 
+const text = new TextEncoder().encode("said by the holder of the key");
+
 describe("joining over plain HTTP", () => {
-  test("a joiner with the token becomes a member, and neither secret nor key is seen on the way", async () => {
-    const token = newJoinToken(clusterKey);
+  test("a joiner with the token becomes a member, and neither the secret nor its hash is seen on the way", async () => {
+    const token = newJoinToken(pin);
     await using host = member(rowOf(token));
     const { secret } = parsed(token.text);
     const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request, 5_000);
-    expect(asked).toEqual(
-      accept({ cluster: "c1", node: nodeId(2), clusterKey, peers: [{ node: nodeId(1), address: "127.0.0.1:1" }] }),
-    );
+    if (!asked.ok) throw new Error(asked.why.message);
+    const { certificate, ...rest } = asked.value;
+    const peers = [{ node: nodeId(1), address: "127.0.0.1:1" }];
+    expect(rest).toEqual({ cluster: "c1", node: nodeId(2), trusted: [authority.certificate], peers });
+    expect(judgeCertificate(certificate, "c1", [authority.certificate], Date.now())).toMatchObject({ node: nodeId(2) });
+    expect(isSignedBy(parseCertificate(certificate)!, text, signWith(key, text))).toBe(true);
     expect(host.admitted).toEqual([JSON.parse(JSON.stringify(request)) as JoinRequest]);
     expect(host.bodies.join()).not.toContain(secret);
     expect(host.bodies.join()).not.toContain(token.hash);
   });
 
   test("a wrong secret is refused and nobody is admitted", async () => {
-    const token = newJoinToken(clusterKey);
+    const token = newJoinToken(pin);
     await using host = member(rowOf(token));
     const asked = await askToJoin(host.address, parsed(token.text), hashSecret("guess"), request, 5_000);
     expect(asked.ok ? "" : asked.why.code).toBe("unauthorized");
@@ -108,7 +131,7 @@ describe("joining over plain HTTP", () => {
   });
 
   test("a request that was changed on the way is refused", async () => {
-    const token = newJoinToken(clusterKey);
+    const token = newJoinToken(pin);
     const hash = hashSecret(parsed(token.text).secret);
     await using host = member(rowOf(token));
     await askToJoin(host.address, parsed(token.text), hash, request, 5_000);
@@ -120,9 +143,9 @@ describe("joining over plain HTTP", () => {
   });
 
   test("a stranger that does not know the token cannot play the member", async () => {
-    const token = parsed(newJoinToken(clusterKey).text);
+    const token = parsed(newJoinToken(pin).text);
     // It admits everybody, and seals its answer under a hash of its own.
-    const own = newJoinToken(clusterKey);
+    const own = newJoinToken(pin);
     const ownHash = hashSecret(parsed(own.text).secret);
     await using host = member(rowOf(own));
     const server = Bun.serve({
@@ -144,8 +167,8 @@ describe("joining over plain HTTP", () => {
   });
 
   test("a member of another cluster than the token's admits nobody", async () => {
-    const token = newJoinToken(clusterKey);
-    await using host = member(rowOf(token), "x".repeat(43));
+    const token = newJoinToken(pin);
+    await using host = member(rowOf(token), stranger);
     const asked = await askToJoin(
       host.address,
       parsed(token.text),
@@ -157,9 +180,9 @@ describe("joining over plain HTTP", () => {
     expect(host.admitted).toEqual([]);
   });
 
-  test("a member that answers with the key of another cluster is refused by the joiner", async () => {
-    const token = newJoinToken(clusterKey);
-    await using host = member(rowOf(token), "x".repeat(43), { fingerprint: () => fingerprint(clusterKey) });
+  test("a member that answers with another authority is refused by the joiner", async () => {
+    const token = newJoinToken(pin);
+    await using host = member(rowOf(token), stranger, { fingerprints: () => [pin] });
     const asked = await askToJoin(
       host.address,
       parsed(token.text),
@@ -170,8 +193,27 @@ describe("joining over plain HTTP", () => {
     expect(asked.ok ? "" : asked.why.message).toContain("another cluster");
   });
 
+  test("a certificate for another node than the one that was admitted is not taken", async () => {
+    const token = newJoinToken(pin);
+    const other = (await credentials({ node: 7 })).certificate;
+    await using host = member(rowOf(token), authority, { issue: () => Promise.resolve(accept(other)) });
+    const { secret } = parsed(token.text);
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request, 5_000);
+    expect(asked.ok ? "" : asked.why.message).toContain("the certificate of another node");
+  });
+
+  test("a request without a request for a certificate is none, and admits nobody", async () => {
+    const token = newJoinToken(pin);
+    await using host = member(rowOf(token));
+    const { secret } = parsed(token.text);
+    const without = { ...request, certificate: { csr: "", hosts: ["not a host!"] } };
+    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), without, 5_000);
+    expect(asked.ok ? "" : asked.why.code).toBe("invalid");
+    expect(host.admitted).toEqual([]);
+  });
+
   test("a differing --voters is refused with the cluster's number", async () => {
-    const token = newJoinToken(clusterKey);
+    const token = newJoinToken(pin);
     await using host = member(rowOf(token));
     const asked = await askToJoin(
       host.address,
@@ -187,8 +229,8 @@ describe("joining over plain HTTP", () => {
   });
 
   test("what the log says of the token reaches the joiner in its own words", async () => {
-    const token = newJoinToken(clusterKey);
-    await using host = member(rowOf(token), clusterKey, {
+    const token = newJoinToken(pin);
+    await using host = member(rowOf(token), authority, {
       admit: () => Promise.resolve(refuse("unauthorized", "the join token expired")),
     });
     const asked = await askToJoin(

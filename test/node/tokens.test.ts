@@ -16,7 +16,7 @@ function rig(row: TokenRow) {
       state.looked += 1;
       return id === state.row.id ? state.row : undefined;
     },
-    clusterKey: () => "k".repeat(43),
+    authority: () => "a".repeat(32),
     create: (input) => {
       created.push(input);
       return Promise.resolve(accept({ id: input.id }));
@@ -100,6 +100,7 @@ describe("a new join token", () => {
     });
     expect(JSON.stringify(created[0])).not.toContain(parsed.secret);
     expect(created[0]!.name.length).toBe(200);
-    expect(newJoinToken("other").text.split(".")[1]).not.toBe(parsed.fingerprint);
+    expect(parsed.fingerprint).toBe("a".repeat(32));
+    expect(newJoinToken("b".repeat(32)).text.split(".")[1]).toBe("b".repeat(32));
   });
 });

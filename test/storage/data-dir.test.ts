@@ -141,11 +141,10 @@ test("a directory on a full disk is said to be so", () => {
 });
 
 const identity: Identity = {
-  version: 1,
+  version: 2,
   cluster: "c-1",
   node: nodeId(3),
   name: "goose",
-  clusterKey: "a2V5",
   starts: 4,
   api: "127.0.0.1:7400",
   peer: "127.0.0.1:7401",
@@ -164,10 +163,15 @@ test("an identity is read back as it was written, is private, and leaves no temp
 
 test.each([
   ["no JSON", "{", /damaged/],
-  ["a missing field", JSON.stringify({ ...identity, clusterKey: undefined }), /damaged/],
+  ["a missing field", JSON.stringify({ ...identity, name: undefined }), /damaged/],
   ["a wrong node", JSON.stringify({ ...identity, node: 0 }), /damaged/],
   ["a peer that is none", JSON.stringify({ ...identity, peers: [null] }), /damaged/],
-  ["a later version", JSON.stringify({ ...identity, version: 2 }), /newer skein/],
+  ["a later version", JSON.stringify({ ...identity, version: 3 }), /newer skein/],
+  [
+    "the version before certificates",
+    JSON.stringify({ ...identity, version: 1 }),
+    /before certificates.*start new ones/,
+  ],
 ])("an identity with %s is refused with what to do", (_what, text, message) => {
   using directory = new Directory();
   writeFileSync(directory.file("identity.json"), text);

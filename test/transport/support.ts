@@ -1,16 +1,30 @@
-import { WebSocket } from "ws";
+import { type ClientOptions, WebSocket } from "ws";
 import { index, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
 import type { Message, MessageOf } from "../../src/raft/types.ts";
+import type { NodeCredentials } from "../../src/transport/certificate.ts";
 import { decodeGreeting, makeHello } from "../../src/transport/handshake.ts";
 import { Peers } from "../../src/transport/peers.ts";
 import type { Channel, PeerIdentity } from "../../src/transport/types.ts";
+import { credentials } from "./credentials.ts";
 
 /** The language of the transport tests: nodes with everything that happened to them, which can be awaited. */
 
-export const clusterKey = new Uint8Array(32).fill(7);
+const known = new Map(await Promise.all([1, 2, 3].map(async (node) => [node, await credentials({ node })] as const)));
 
 export function identity(node: number, more: Partial<PeerIdentity> = {}): PeerIdentity {
-  return { cluster: "c1", node: nodeId(node), incarnation: "1", level: 1, clusterKey, ...more };
+  return {
+    cluster: "c1",
+    node: nodeId(node),
+    incarnation: "1",
+    level: 1,
+    credentials: () => known.get(node)!,
+    ...more,
+  };
+}
+
+/** The options of a client's socket that shows these credentials. */
+export function shown({ key, certificate, trusted }: NodeCredentials): ClientOptions {
+  return { key, cert: certificate, ca: [...trusted] };
 }
 
 export function heartbeat(from: number, to: number, round = 0): MessageOf<"heartbeat-request"> {
@@ -91,7 +105,7 @@ export async function pair(one: Station, two: Station): Promise<void> {
 
 /** A socket that speaks the handshake by hand as node 2 and gives what closed it. */
 export async function byHand(station: Station, channel: Channel, who = identity(2), to = 1) {
-  const socket = new WebSocket(`ws://${station.address}/${channel}`);
+  const socket = new WebSocket(`wss://${station.address}/${channel}`, shown(who.credentials()));
   const closed = new Promise<number>((resolve) => socket.on("close", (code: number) => resolve(code)));
   const greetings: ReturnType<typeof decodeGreeting>[] = [];
   await new Promise<void>((resolve) => {
@@ -99,7 +113,7 @@ export async function byHand(station: Station, channel: Channel, who = identity(
     const onGreeting = (frame: Buffer): void => {
       const greeting = decodeGreeting(frame);
       greetings.push(greeting);
-      if (greeting.kind === "challenge") socket.send(makeHello(who, nodeId(to), channel, greeting.nonce).frame);
+      if (greeting.kind === "challenge") socket.send(makeHello(who, nodeId(to), channel, greeting.nonce));
       else {
         socket.off("message", onGreeting);
         resolve();

@@ -1,5 +1,10 @@
 import { assert } from "../../lib/assert.ts";
 import type { CommandDefinition } from "../command.ts";
+import { authorityBegin } from "./authority-begin.ts";
+import { authorityDrop } from "./authority-drop.ts";
+import { authorityHeld } from "./authority-held.ts";
+import { authorityIssue } from "./authority-issue.ts";
+import { certificateSeen } from "./certificate-seen.ts";
 import { clusterHold } from "./cluster-hold.ts";
 import { clusterRaise } from "./cluster-raise.ts";
 import { clusterSet } from "./cluster-set.ts";
@@ -49,6 +54,11 @@ export const commands = [
   clusterRaise,
   clusterHold,
   clusterTiming,
+  authorityBegin,
+  certificateSeen,
+  authorityIssue,
+  authorityDrop,
+  authorityHeld,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -83,7 +83,18 @@ export type NewToken = z.output<typeof newTokenShape>;
 
 export const roleShape = z.enum(["viewer", "operator", "admin"]);
 
-/** What asks for a token by the cluster's key; see node/recover-token.ts. */
+/** How certificates are named: the first half of their SHA-256. */
+export const fingerprintShape = z.string().regex(/^[0-9a-f]{32}$/, "must be 32 hexadecimal digits");
+/** PEM, public. */
+export const certificateShape = z
+  .string()
+  .max(limits.certificateBytes)
+  .regex(
+    /^-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n?$/,
+    "must be one certificate in PEM",
+  );
+
+/** What asks for a token by the key of a member's certificate; see node/recover-token.ts. */
 export const tokenRecoveryShape = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{12}$/),
   hash: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
@@ -91,6 +102,8 @@ export const tokenRecoveryShape = z.strictObject({
   role: roleShape,
   /** Epoch ms; null: it has no end. */
   expiresAt: z.int().nonnegative().nullable(),
+  certificate: certificateShape,
+  /** Made with the certificate's key over all of it, base64url. */
   proof: z.string().max(100),
 });
 export type TokenRecovery = z.output<typeof tokenRecoveryShape>;

@@ -1,6 +1,7 @@
 import { nodeId, type NodeId } from "../../lib/ids.ts";
 import type { Labels } from "../../lib/selector.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
+import { forgetCertificate } from "./authority.ts";
 import type { NodeRow, NodeState, Wish } from "../types.ts";
 
 /** What a node says of itself when it joins and at every start. */
@@ -156,6 +157,7 @@ const remove = change("node.remove", "delete from node where id = ?");
 /** Its id stays used up: ids come from the counter. */
 export function deleteNode(tx: Tx, id: NodeId): void {
   giveLabels(tx, id, {});
+  forgetCertificate(tx, id);
   setWish(tx, id, undefined);
   tx.run(remove, id);
 }

@@ -1,0 +1,356 @@
+import type { NodeId } from "../lib/ids.ts";
+import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import type { CommandInput, CommandName } from "../state/commands/index.ts";
+import { type AuthorityState, authorityState, listNodes } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { Principal } from "../state/types.ts";
+import type { AuthorityKeys, Certificate } from "../storage/types.ts";
+import {
+  expiryOf,
+  fingerprintOf,
+  issuerOf,
+  judgeCertificate,
+  type NodeCredentials,
+  parseCertificate,
+} from "../transport/certificate.ts";
+import { Authority } from "./authority.ts";
+import { crossSign, type Lifetimes, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
+import { isDue, missingHosts } from "./renewal.ts";
+import { type CertificateRequest, parseRequest } from "./requests.ts";
+import { rekeyReason, rotationStep } from "./rotation.ts";
+
+/**
+ * All that a running node has to do with certificates: shows its own and renews it, believes the authorities that the log names, issues for others
+ * where it holds the key (authority.ts), and, while it leads, has the authority replaced step by step (rotation.ts).
+ */
+export interface CertificationPorts {
+  readonly cluster: string;
+  readonly self: NodeId;
+  readonly principal: Principal;
+  readonly lifetimes: Lifetimes;
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  propose<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Outcome<unknown>>;
+  /** Whether the log may hold certificates yet. */
+  isLogged(): boolean;
+  isVoter(node: NodeId): boolean;
+  voters(): readonly NodeId[];
+  isConnected(node: NodeId): boolean;
+  isLeading(): boolean;
+  ask(peer: NodeId, method: string, body: unknown): Promise<unknown>;
+  /** Names that clients know this node by. */
+  hosts(): readonly string[];
+  /** The credentials changed: whoever shows them is to show the new ones. */
+  renewed(): void;
+  storeCertificate(certificate: Certificate): void;
+  storeKeys(keys: AuthorityKeys | undefined): void;
+  now(): number;
+  readonly log: (level: "info" | "warn", message: string) => void;
+}
+
+/** How often everything is looked at, whatever has happened. */
+const lookEveryMs = 1000;
+/** A voter's place may be taken for a moment only; and several changes are answered by one new authority. */
+const rekeyAfterMs = 3000;
+const retryMs = 500;
+
+/** See above. */
+export class Certification {
+  readonly #ports: CertificationPorts;
+  readonly authority: Authority;
+  #own: Certificate;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #saying = false;
+  #renewing = false;
+  #stepping = false;
+  #closed = false;
+  /** Monotonic enough: since when there is a reason to replace the authority, as wall time of this process. */
+  #rekeySince: number | undefined;
+  #nextRenewal = 0;
+  #complained = "";
+
+  constructor(ports: CertificationPorts, own: Certificate, keys: AuthorityKeys | undefined) {
+    this.#ports = ports;
+    this.#own = own;
+    this.authority = new Authority(
+      {
+        cluster: ports.cluster,
+        self: ports.self,
+        isVoter: (node) => ports.isVoter(node),
+        voters: () => this.#otherVoters(),
+        signing: () => this.#signing(),
+        current: () => new Set(this.#believed().map(fingerprintOf)),
+        ask: (peer, method, body) => ports.ask(peer, method, body),
+        note: async (node, authorities) => {
+          const noted = await ports.propose("authority.held", { node, authorities: [...authorities] }, ports.principal);
+          return noted.ok;
+        },
+        store: (kept) => ports.storeKeys(kept),
+        lifetimeMs: () => ports.lifetimes.nodeMs,
+        now: () => ports.now(),
+        log: ports.log,
+      },
+      keys,
+    );
+  }
+
+  /** What is shown, and whom this node believes. */
+  credentials(): NodeCredentials {
+    return this.#own;
+  }
+
+  /** The certificate with what leads from authorities of before to the present one, for clients that believe those only. PEM. */
+  chain(): string {
+    const crossed = this.#state().authorities.flatMap((row) => row.crossed ?? []);
+    return [this.#own.certificate, ...crossed].map((pem) => pem.trim()).join("\n");
+  }
+
+  /** The authorities that clients are to believe, PEM. */
+  bundle(): string {
+    return this.#own.trusted.map((pem) => pem.trim()).join("\n");
+  }
+
+  /** Fingerprint of the authority that issues now: what join tokens name. */
+  get issuing(): string {
+    return fingerprintOf(this.#signing());
+  }
+
+  start(): void {
+    this.#timer = setInterval(
+      () => this.#look(),
+      Math.min(lookEveryMs, Math.max(100, this.#ports.lifetimes.nodeMs / 50)),
+    );
+    this.changed();
+  }
+
+  stop(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.authority.close();
+  }
+
+  /** The members, their certificates or the authorities changed. */
+  changed(): void {
+    if (this.#closed) return;
+    this.#believe();
+    this.authority.changed();
+    this.#look();
+  }
+
+  /** Requests of peers; undefined: none of these. */
+  onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown> | undefined {
+    switch (method) {
+      case "authority.keys":
+        return this.authority.handOver(peer).then((keys) => keys ?? null);
+      case "authority.held":
+        return Promise.resolve(this.authority.held);
+      case "authority.rotate": {
+        const { reason, by } = body as { readonly reason: string; readonly by: Principal };
+        return this.#begin(reason, by);
+      }
+      case "certificate.issue": {
+        const request = parseRequest(body);
+        return request === undefined
+          ? Promise.resolve(refuse("invalid", "this is not a request for a certificate"))
+          : this.authority.issue(request, peer);
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** Replaces the authority, on whichever voter holds its key. */
+  async rotate(reason: string, by: Principal): Promise<Outcome<{ readonly authority: string }>> {
+    if (this.#ports.isVoter(this.#ports.self)) return this.#begin(reason, by);
+    for (const voter of this.#otherVoters()) {
+      try {
+        return (await this.#ports.ask(voter, "authority.rotate", { reason, by })) as Outcome<{ authority: string }>;
+      } catch {
+        continue; // it may have begun there: another one then says so
+      }
+    }
+    return refuse("unavailable", "no voter can be reached that could make a new authority: repeat in a moment", {
+      retryAfterMs: 1000,
+    });
+  }
+
+  /** What the founder made, as the log is to have it. */
+  async #found(): Promise<void> {
+    const certificate = this.#signing();
+    const fingerprint = fingerprintOf(certificate);
+    const input = { fingerprint, certificate, crossed: null, reason: "the first one" };
+    await this.#ports.propose("authority.begin", input, this.#ports.principal);
+  }
+
+  async #begin(reason: string, by: Principal): Promise<Outcome<{ readonly authority: string }>> {
+    const { cluster, lifetimes, now } = this.#ports;
+    const made = await makeAuthority(cluster, now(), lifetimes.authorityMs);
+    const former = this.authority.signer;
+    const crossed = former === undefined ? null : await crossSign(former, made.certificate);
+    this.authority.keep(made);
+    const fingerprint = fingerprintOf(made.certificate);
+    const begun = await this.#ports.propose(
+      "authority.begin",
+      { fingerprint, certificate: made.certificate, crossed, reason },
+      by,
+    );
+    return begun.ok ? accept({ authority: fingerprint }) : begun;
+  }
+
+  #state(): AuthorityState {
+    return this.#ports.view(authorityState);
+  }
+
+  /** As the log has them, else as this node was told when it joined. */
+  #believed(): readonly string[] {
+    const { authorities } = this.#state();
+    return authorities.length > 0 ? authorities.map((row) => row.certificate) : this.#own.trusted;
+  }
+
+  #signing(): string {
+    return this.#state().authorities.find((row) => row.phase === "issuing")?.certificate ?? this.#own.trusted[0]!;
+  }
+
+  #otherVoters(): NodeId[] {
+    const { self } = this.#ports;
+    return this.#ports.voters().filter((node) => node !== self && this.#ports.isConnected(node));
+  }
+
+  #look(): void {
+    if (this.#closed) return;
+    if (!this.#saying) void this.#say();
+    if (!this.#renewing) void this.#renew();
+    if (!this.#stepping && this.#ports.isLeading()) void this.#step();
+  }
+
+  #believe(): void {
+    const believed = this.#believed();
+    const same =
+      believed.length === this.#own.trusted.length && believed.every((one) => this.#own.trusted.includes(one));
+    if (!same) this.#become({ ...this.#own, trusted: believed });
+  }
+
+  #become(own: Certificate): void {
+    this.#ports.storeCertificate(own);
+    this.#own = own;
+    this.#ports.renewed();
+  }
+
+  /** Lets the log say what this node shows and believes, whenever it does not say so. */
+  async #say(): Promise<void> {
+    if (!this.#ports.isLogged()) return;
+    const { certificate, trusted } = this.#own;
+    const parsed = parseCertificate(certificate);
+    const issuer = parsed === undefined ? undefined : issuerOf(parsed, trusted);
+    if (issuer === undefined) return; // of an authority that is gone: renewed first
+    const row = {
+      node: this.#ports.self,
+      fingerprint: fingerprintOf(certificate),
+      authority: fingerprintOf(issuer),
+      expiresAt: expiryOf(certificate),
+      trusted: trusted.map(fingerprintOf).toSorted(),
+    };
+    const { authorities, certificates } = this.#state();
+    const said = certificates.find((one) => one.node === row.node);
+    if (authorities.length === 0 || JSON.stringify(said) === JSON.stringify(inOrder(row))) return;
+    this.#saying = true;
+    const outcome = await this.#ports.propose("certificate.seen", row, this.#ports.principal);
+    if (!outcome.ok) await new Promise((resolve) => setTimeout(resolve, retryMs));
+    this.#saying = false;
+    if (outcome.ok) this.#look();
+  }
+
+  /** A new key and certificate, when the present one is old, of another authority than the one that issues, or lacks a name. */
+  async #renew(): Promise<void> {
+    const now = this.#ports.now();
+    const hosts = this.#ports.hosts();
+    const { certificate } = this.#own;
+    const isOfIssuing = issuerOf(parseCertificate(certificate)!, [this.#signing()]) !== undefined;
+    const due = !isOfIssuing || isDue(certificate, now) || missingHosts(certificate, hosts).length > 0;
+    if (!due || now < this.#nextRenewal) return;
+    this.#renewing = true;
+    try {
+      const key = await makeKey();
+      const issued = await this.#ask({ csr: await makeRequest(key), hosts });
+      const judged = issued.ok
+        ? judgeCertificate(issued.value, this.#ports.cluster, this.#own.trusted, now)
+        : issued.why.message;
+      if (this.#closed) return;
+      if (issued.ok && typeof judged !== "string" && judged.node === this.#ports.self) {
+        this.#complained = "";
+        this.#nextRenewal = 0;
+        this.#become({ ...this.#own, key, certificate: issued.value });
+        this.#ports.log("info", `has a new certificate, good until ${new Date(expiryOf(issued.value)).toISOString()}`);
+      } else this.#complain(typeof judged === "string" ? judged : "the certificate is another node's", now);
+    } finally {
+      this.#renewing = false;
+    }
+    this.#look();
+  }
+
+  #complain(why: string, now: number): void {
+    this.#nextRenewal = now + retryMs * (1 + Math.random());
+    const until = new Date(expiryOf(this.#own.certificate)).toISOString();
+    const message = `cannot renew its certificate, which is good until ${until}, and tries on: ${why}`;
+    if (message !== this.#complained) this.#ports.log("warn", message);
+    this.#complained = message;
+  }
+
+  /** From itself, else from any voter. */
+  async #ask(request: CertificateRequest): Promise<Outcome<string>> {
+    let last: Outcome<string> = await this.authority.issue(request, this.#ports.self);
+    if (last.ok) return last;
+    for (const voter of shuffled(this.#otherVoters())) {
+      try {
+        last = (await this.#ports.ask(voter, "certificate.issue", request)) as Outcome<string>;
+      } catch (error) {
+        last = refuse("unavailable", (error as Error).message);
+      }
+      if (last.ok) return last;
+    }
+    return last;
+  }
+
+  /** The leader's part in a replacement of the authority. */
+  async #step(): Promise<void> {
+    if (!this.#ports.isLogged()) return;
+    this.#stepping = true;
+    try {
+      await this.#advance();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  async #advance(): Promise<void> {
+    const nodes = this.#ports.view(listNodes);
+    const members = nodes.map((row) => row.id);
+    const state = this.#state();
+    if (state.authorities.length === 0) return this.#found();
+    const next = rotationStep(state, members);
+    const lost = new Set(nodes.filter((row) => row.state === "lost").map((row) => row.id));
+    const reason = rekeyReason(state, { members, voters: this.#ports.voters(), lost });
+    if (reason === undefined) this.#rekeySince = undefined;
+    else this.#rekeySince ??= this.#ports.now();
+    const by = this.#ports.principal;
+    if (reason !== undefined && this.#ports.now() - this.#rekeySince! >= rekeyAfterMs) {
+      this.#rekeySince = undefined;
+      const begun = await this.#begin(reason, by);
+      if (begun.ok) this.#ports.log("info", `replaces the cluster's authority, because ${reason}`);
+    } else if (next !== undefined && next.waitsFor.length === 0) {
+      await this.#ports.propose(`authority.${next.kind}`, { fingerprint: next.fingerprint }, by);
+    }
+  }
+}
+
+/** The order of a row as the state gives it. */
+function inOrder(row: CommandInput<"certificate.seen">): unknown {
+  const { fingerprint, authority, node, expiresAt, trusted } = row;
+  return { fingerprint, authority, node, expiresAt, trusted };
+}
+
+function shuffled(nodes: readonly NodeId[]): NodeId[] {
+  return nodes
+    .map((node) => ({ node, at: Math.random() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ node }) => node);
+}

@@ -1,0 +1,85 @@
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../lib/fault.ts";
+import { syncDirectory } from "../lib/files.ts";
+import { errorCode, fileFault, writeSynced } from "./files.ts";
+import type { AuthorityKeys, Certificate } from "./types.ts";
+
+/**
+ * The two files with private keys (mode 0600), beside the log and the state and never in them (K1): what a node proves itself with, and
+ * on voters the keys of the cluster's authority. Replaced so that a crash leaves the old or the new one.
+ */
+const certificateName = "certificate.json";
+const authorityName = "authority.json";
+
+/** undefined: there is none. Throws Fault "data" for one that cannot be read. */
+export function readCertificate(directory: string): Certificate | undefined {
+  const value = readVersioned(join(directory, certificateName)) as Certificate | undefined;
+  if (value === undefined) return undefined;
+  const { key, certificate, trusted } = value as { readonly [Field in keyof Certificate]?: unknown };
+  const isWhole = typeof key === "string" && typeof certificate === "string" && Array.isArray(trusted);
+  if (!isWhole || !trusted.every((one) => typeof one === "string")) throw damaged(join(directory, certificateName));
+  return value;
+}
+
+/** On disk when it returns. Throws Fault. */
+export function writeCertificate(directory: string, certificate: Certificate): void {
+  write(directory, certificateName, certificate);
+}
+
+/** undefined: this node holds no authority's key. Throws Fault "data" for a file that cannot be read. */
+export function readAuthorityKeys(directory: string): AuthorityKeys | undefined {
+  const value = readVersioned(join(directory, authorityName)) as AuthorityKeys | undefined;
+  if (value !== undefined && (typeof value.keys !== "object" || value.keys === null))
+    throw damaged(join(directory, authorityName));
+  return value;
+}
+
+/** On disk when it returns. Throws Fault. */
+export function writeAuthorityKeys(directory: string, keys: AuthorityKeys): void {
+  write(directory, authorityName, keys);
+}
+
+/** This node is to sign no more. */
+export function removeAuthorityKeys(directory: string): void {
+  rmSync(join(directory, authorityName), { force: true });
+}
+
+function write(directory: string, name: string, value: unknown): void {
+  const path = join(directory, name);
+  try {
+    writeSynced(path, `${JSON.stringify(value, undefined, 2)}\n`);
+    syncDirectory(directory);
+  } catch (error) {
+    throw fileFault(error, path);
+  }
+}
+
+function readVersioned(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw fileFault(error, path);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw damaged(path);
+  }
+  const version = (value as { version?: unknown } | null)?.version;
+  if (typeof version === "number" && version > 1)
+    throw new Fault("data", `${path} was written by a newer skein (version ${version}): run that one`, "never");
+  if (version !== 1) throw damaged(path);
+  return value;
+}
+
+function damaged(path: string): Fault {
+  return new Fault(
+    "data",
+    `${path} is damaged: restore it from a backup, or remove the whole data directory and join again as a new node`,
+    "never",
+  );
+}
