@@ -182,8 +182,8 @@ export class Certification {
   }
 
   async #begin(reason: string, by: Principal): Promise<Outcome<{ readonly authority: string }>> {
-    const { cluster, lifetimes, now } = this.#ports;
-    const made = await makeAuthority(cluster, now(), lifetimes.authorityMs);
+    const { cluster, lifetimes } = this.#ports;
+    const made = await makeAuthority(cluster, this.#ports.now(), lifetimes.authorityMs);
     const former = this.authority.signer;
     const crossed = former === undefined ? null : await crossSign(former, made.certificate);
     this.authority.keep(made);
