@@ -133,18 +133,22 @@ export class SnapshotReceiver {
         const count = Math.min(limits.snapshotChunksInFlight, Math.ceil((bytes - at) / chunkBytes));
         try {
           const asked = Array.from({ length: count }, (_, place) => this.#ports.chunk(peer, id, first + place));
-          for (const chunk of await Promise.all(asked)) {
-            if (Bun.hash.crc32(chunk.data) !== chunk.crc) throw new Fault("protocol", "a chunk was damaged", "safe");
-            writeSync(handle, chunk.data, 0, chunk.data.length, at);
-            at += chunk.data.length;
+          for (const answer of await Promise.allSettled(asked)) {
+            if (answer.status === "rejected") throw answer.reason;
+            const { data, crc } = answer.value;
+            if (Bun.hash.crc32(data) !== crc) throw new Fault("protocol", "a chunk was damaged", "safe");
+            writeSync(handle, data, 0, data.length, at);
+            at += data.length;
+            heardAt = monotonicMs();
           }
-          heardAt = monotonicMs();
         } catch (error) {
           const gone = error instanceof Fault && error.code === "peer-refused";
           if (!(error instanceof Fault) || gone || monotonicMs() - heardAt > limits.snapshotIdleMs) throw error;
           await new Promise((resolve) => setTimeout(resolve, retryMs));
         }
       }
+      // What has come is gone on with after the next start, and is not judged before it is whole.
+      if (at < bytes) throw new Fault("peer-unreachable", "this node is stopping", "safe");
     } finally {
       closeSync(handle);
     }

@@ -63,7 +63,7 @@ export class SqliteLogStore implements LogStore {
     assert(this.#phase === "open", "append to a log that is not open");
     assert(append.token > this.#lastToken, `append token ${append.token} after ${this.#lastToken}`);
     this.#lastToken = append.token;
-    const packed = pack(append);
+    const packed = packAppend(append);
     if (append.snapshot !== undefined) this.#lastIndex = append.snapshot.index;
     if (packed.terms.length > 0) {
       assert(
@@ -177,8 +177,8 @@ export class SqliteLogStore implements LogStore {
   }
 }
 
-/** Entries of one append must follow each other: a gap is a bug of the machine, and must not reach the disk. */
-function pack(append: Append): PackedAppend {
+/** An append as it travels to the worker. Entries of one append must follow each other: a gap is a bug of the machine, and must not reach the disk. */
+export function packAppend(append: Append): PackedAppend {
   const first = append.entries[0]?.index ?? 0;
   const terms: number[] = [];
   const kinds: number[] = [];

@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { FailingDiskStage, SnapshotStage, StateStage } from "./around-stage.ts";
 import { ConfigurationStage, QuorumStage } from "./arithmetic-stage.ts";
 import { CoreStage } from "./core-stage.ts";
 import { parse, parseCommand, play, type Stage } from "./script.ts";
@@ -16,6 +17,9 @@ const stages: Readonly<Record<string, () => Stage>> = {
   core: () => new CoreStage(),
   configuration: () => new ConfigurationStage(),
   quorum: () => new QuorumStage(),
+  disk: () => new FailingDiskStage(),
+  snapshots: () => new SnapshotStage(),
+  state: () => new StateStage(),
 };
 
 const scripts = readdirSync(folder, { recursive: true, encoding: "utf8" })
