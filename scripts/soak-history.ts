@@ -15,7 +15,10 @@ export interface Operation {
   readonly value: number | undefined;
 }
 
-/** Why the history cannot be explained by any order of its operations; empty when it can. At most `most` of all reasons. */
+/**
+ * Why the history cannot be explained by any order of its operations; empty when it can. At most `most` of all reasons. It must hold all
+ * submits that there ever were.
+ */
 export function refuted(history: readonly Operation[], most = 10): string[] {
   const answered = history.filter((one): one is Operation & { readonly value: number } => one.value !== undefined);
   const problems: string[] = [];
@@ -29,14 +32,17 @@ export function refuted(history: readonly Operation[], most = 10): string[] {
 
   // A value that no answer explains is that of a submit whose answer was lost; it began before the value was seen.
   const lost = history.filter((one) => one.kind === "submit" && one.value === undefined);
+  // So is one that was passed over: there is no 3 without a 2.
   const unexplained = new Map<number, number>();
-  for (const one of answered) {
-    if (one.value === 0 || given.has(one.value)) continue;
-    unexplained.set(one.value, Math.min(unexplained.get(one.value) ?? Infinity, one.endedMs));
+  let seenMs = Infinity;
+  const down = answered.toSorted((a, b) => b.value - a.value);
+  for (let value = down[0]?.value ?? 0, at = 0; value > 0; value--) {
+    for (; at < down.length && down[at]!.value >= value; at++) seenMs = Math.min(seenMs, down[at]!.endedMs);
+    if (!given.has(value)) unexplained.set(value, seenMs);
   }
   const begins = lost.map((one) => one.beganMs).toSorted((a, b) => a - b);
   [...unexplained]
-    .toSorted(([, a], [, b]) => a - b)
+    .toSorted(([a], [b]) => a - b)
     .forEach(([value, seenMs], at) => {
       if (begins[at] === undefined || begins[at] > seenMs)
         problems.push(`id ${value} was seen, and nobody had asked for it`);
