@@ -5,7 +5,8 @@ import { encodeEntries, encodeMessages } from "./frames.ts";
 import { Caller } from "./rpc.ts";
 import { PeerSocket } from "./socket.ts";
 import type { Rejection } from "./handshake.ts";
-import type { Channel, PeerIdentity } from "./types.ts";
+import { monotonicMs } from "../lib/clock.ts";
+import type { Channel, Kept, PeerIdentity } from "./types.ts";
 
 /** Counted over all peers; see Transport.stats. */
 export interface Counters {
@@ -21,23 +22,32 @@ export interface LinkEvents {
   refused(channel: Channel, rejection: Rejection): void;
 }
 
+/** A socket that is not kept is closed when nothing was asked on it for so long. */
+const idleMs = 60_000;
+
 /** What this node says to one peer: three dialed sockets, the raft messages of this turn, and the requests under way. */
 export class Link {
   readonly address: string;
   readonly #counters: Counters;
   readonly #raft: PeerSocket;
   readonly #callers: { readonly rpc: Caller; readonly bulk: Caller };
+  readonly #channels: { readonly rpc: PeerSocket; readonly bulk: PeerSocket };
   readonly #sockets: readonly PeerSocket[];
   #outbox: Message[] = [];
   #outboxBytes = 0;
+  #kept: Kept;
+  /** When something was asked last (monotonicMs). */
+  readonly #askedAt = { rpc: -Infinity, bulk: -Infinity };
 
-  constructor(identity: PeerIdentity, peer: NodeId, address: string, counters: Counters, events: LinkEvents) {
+  constructor(identity: PeerIdentity, peer: NodeId, address: string, kept: Kept, counters: Counters, events: LinkEvents) {
     this.address = address;
+    this.#kept = kept;
     this.#counters = counters;
     const common = { identity, peer, address, onMalformed: () => void counters.rejected++ };
     this.#raft = new PeerSocket({
       ...common,
       channel: "raft",
+      isWanted: () => this.#kept !== "none",
       onOpen: () => events.connected(),
       onClosed: (wasOpen) => {
         if (wasOpen) events.disconnected();
@@ -50,6 +60,7 @@ export class Link {
       const socket: PeerSocket = new PeerSocket({
         ...common,
         channel,
+        isWanted: () => this.#kept === "all" || monotonicMs() - this.#askedAt[channel] < idleMs,
         onOpen: () => caller.opened(),
         onClosed: () => caller.closed(),
         onFrame: (frame) => this.#onAnswer(socket, caller, frame),
@@ -61,6 +72,7 @@ export class Link {
     const rpc = asking("rpc");
     const bulk = asking("bulk");
     this.#callers = { rpc: rpc.caller, bulk: bulk.caller };
+    this.#channels = { rpc: rpc.socket, bulk: bulk.socket };
     this.#sockets = [this.#raft, rpc.socket, bulk.socket];
   }
 
@@ -68,9 +80,16 @@ export class Link {
     return this.#raft.isOpen;
   }
 
-  /** Dials what is not open: at start, and when the peer has just dialed us and so is there. */
+  /** Dials what is kept and not open: at start, and when the peer has just dialed us and so is there. */
   wake(): void {
-    for (const socket of this.#sockets) socket.dial();
+    for (const socket of this.#sockets) socket.wake();
+  }
+
+  /** Opens what is to be kept from now on; what is not is closed when it is idle. */
+  keep(kept: Kept): void {
+    if (kept === this.#kept) return;
+    this.#kept = kept;
+    this.wake();
   }
 
   keepAlive(): void {
@@ -90,6 +109,8 @@ export class Link {
   }
 
   request(channel: "rpc" | "bulk", method: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    this.#askedAt[channel] = monotonicMs();
+    this.#channels[channel].ask();
     return this.#callers[channel].request(method, body, timeoutMs);
   }
 

@@ -6,7 +6,7 @@ import { Acceptor, type IncomingSocket } from "./acceptor.ts";
 import { decodeMessages } from "./frames.ts";
 import { type Counters, Link } from "./link.ts";
 import { type Answer, decodeRequest, encodeAnswer, failedAnswer, type Request } from "./rpc.ts";
-import type { Transport, TransportOptions } from "./types.ts";
+import type { Kept, Peer, Transport, TransportOptions } from "./types.ts";
 
 /** Raft sockets hear more often of each other; this finds the other channels, and a peer that neither leads nor follows. */
 const keepAliveMs = 2500;
@@ -52,20 +52,21 @@ export class Peers implements Transport {
     });
   }
 
-  setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void {
+  setPeers(peers: readonly Peer[]): void {
     if (this.#closed) return;
     this.#members = new Set(peers.map(({ node }) => node));
-    const wanted = new Map(peers.filter(({ address }) => address !== "").map(({ node, address }) => [node, address]));
+    const wanted = new Map(peers.filter(({ address }) => address !== "").map((peer) => [peer.node, peer]));
     wanted.delete(this.#options.identity.node);
     for (const [node, link] of this.#links) {
-      if (wanted.get(node) === link.address) continue;
+      if (wanted.get(node)?.address === link.address) continue;
       this.#links.delete(node);
       link.close();
       if (!this.#members.has(node)) this.#acceptor.expel(node);
     }
-    for (const [node, address] of wanted) {
+    for (const { node, address, kept = "all" } of wanted.values()) {
+      this.#links.get(node)?.keep(kept);
       if (this.#links.has(node)) continue;
-      const link = this.#link(node, address);
+      const link = this.#link(node, address, kept);
       this.#links.set(node, link);
       link.wake();
     }
@@ -112,8 +113,8 @@ export class Peers implements Transport {
     await this.#acceptor.close();
   }
 
-  #link(peer: NodeId, address: string): Link {
-    return new Link(this.#options.identity, peer, address, this.#counters, {
+  #link(peer: NodeId, address: string, kept: Kept): Link {
+    return new Link(this.#options.identity, peer, address, kept, this.#counters, {
       connected: () => {
         this.#told.delete(`${peer}/raft`);
         this.#options.onConnected(peer);

@@ -35,6 +35,8 @@ export interface SocketOptions {
   /** host:port */
   readonly address: string;
   readonly channel: Channel;
+  /** False: it is not dialed (again) by itself, and closed when that is found. */
+  readonly isWanted: () => boolean;
   readonly onOpen: () => void;
   readonly onFrame: (frame: Uint8Array) => void;
   /** Also after a dial that failed; `wasOpen` tells them apart. Not called for close(). */
@@ -66,6 +68,16 @@ export class PeerSocket {
   /** True while a dial is under way: what is to be sent may wait for it. */
   get isDialing(): boolean {
     return this.#phase === "dialing";
+  }
+
+  /** Dials now if it is wanted. */
+  wake(): void {
+    if (this.#options.isWanted()) this.dial();
+  }
+
+  /** Dials for a question, unless it has failed just now and a pause is kept. */
+  ask(): void {
+    if (this.#timer === undefined) this.dial();
   }
 
   /** Dials now if it is pausing: at start, and when there is a sign that the peer is back. */
@@ -118,6 +130,10 @@ export class PeerSocket {
   /** Once a second: finds a peer that is gone without a word. Counts turns of our own loop, so that a slow node blames no other. */
   keepAlive(): void {
     if (this.#phase !== "open" || this.#socket === undefined) return;
+    if (!this.#options.isWanted()) {
+      this.#drop(this.#socket);
+      return;
+    }
     if (this.#pingsOut >= pingsUnanswered) {
       this.#drop(this.#socket);
       return;
@@ -209,7 +225,7 @@ export class PeerSocket {
   }
 
   #opened(): void {
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     this.#phase = "open";
     this.#openedAt = monotonicMs();
     this.#pingsOut = 0;
@@ -229,8 +245,13 @@ export class PeerSocket {
     this.#lost();
   }
 
-  #lost(): void {
+  #stopTimer(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #lost(): void {
+    this.#stopTimer();
     const wasOpen = this.#phase === "open";
     this.#phase = "pausing";
     this.#isGreeted = false;
@@ -238,7 +259,12 @@ export class PeerSocket {
     if (wasSteady) this.#pauseMs = firstPauseMs;
     const pauseMs = wasSteady ? 0 : this.#refused ? refusedPauseMs : this.#pauseMs * (0.5 + Math.random());
     if (!wasSteady) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
-    this.#timer = setTimeout(() => this.dial(), pauseMs);
+    if (this.#options.isWanted()) {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        if (this.#options.isWanted()) this.dial();
+      }, pauseMs);
+    }
     this.#options.onClosed(wasOpen);
   }
 }

@@ -3,10 +3,24 @@ import type { Message } from "../raft/types.ts";
 import type { NodeCredentials } from "./certificate.ts";
 
 /**
- * Peers as the node sees them. Every node dials every other one: what A says to B travels on sockets that A opened, one per
- * channel; answers to an rpc come back on the socket that asked. So a dead process is noticed by all of its sockets.
+ * Peers as the node sees them. What A says to B travels on sockets that A opened, one per channel; answers to an rpc come back on the socket
+ * that asked. So a dead process is noticed by all of its sockets.
  */
 export type Channel = "raft" | "rpc" | "bulk";
+
+/**
+ * Which of its sockets to a peer a node keeps open: all of them, only raft's, or none. The others are dialed when there is something to ask and
+ * closed when nothing was asked for a while. A full mesh of three sockets each way would be 30,000 for a hundred nodes.
+ */
+export type Kept = "all" | "raft" | "none";
+
+/** A member and how it is reached. `address` "": not known yet, the member is let in when it dials. */
+export interface Peer {
+  readonly node: NodeId;
+  readonly address: string;
+  /** "all" when absent. */
+  readonly kept?: Kept | undefined;
+}
 
 /** Who this process is; stated in every handshake and proven with the key of the node's certificate. */
 export interface PeerIdentity {
@@ -40,11 +54,8 @@ export interface Transport {
     readonly host: string;
     readonly port: number;
   }): Promise<{ readonly host: string; readonly port: number }>;
-  /**
-   * The members to keep sockets to (without this node); called again on every change. Others are closed. Address "": not known yet, the
-   * member is let in when it dials.
-   */
-  setPeers(peers: readonly { readonly node: NodeId; readonly address: string }[]): void;
+  /** The members (without this node); called again on every change. The sockets of others are closed. */
+  setPeers(peers: readonly Peer[]): void;
   /** Fire and forget. Past the backpressure limit, or without a socket, the message is lost, and that is counted. */
   send(message: Message): void;
   /**
@@ -57,6 +68,7 @@ export interface Transport {
     body: unknown,
     options?: { channel?: "rpc" | "bulk"; timeoutMs?: number },
   ): Promise<unknown>;
+  /** The raft socket to that peer is open. */
   isConnected(peer: NodeId): boolean;
   /** The credentials changed: whoever dials from now on is shown, and judged by, the new ones. Sockets that are open stay. */
   renewed(): void;
