@@ -118,7 +118,7 @@ export class Mesh {
   /** A join token, made once by the first running node. */
   joinToken(): Promise<string> {
     this.#joinToken ??= (async () => {
-      const said = await this.#someNode().skein(["cluster", "token", "-o", "quiet"]);
+      const said = await this.#someNode().skein(["cluster", "token", "--uses", "1000", "-o", "quiet"]);
       if (said.code !== 0) throw new Error(`skein cluster token failed (${said.code}): ${said.stderr}`);
       return said.stdout.trim();
     })();

@@ -38,6 +38,8 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             applied: status.applied,
             voters: status.voters,
             voters_wanted: row?.votersWanted ?? null,
+            fed_by: status.fedBy,
+            feeds: status.feeds,
             heartbeat_ms: timing.heartbeatMs,
             election_timeout_ms: timing.electionTimeoutMs,
             nodes: nodeViews(tx, members, status),

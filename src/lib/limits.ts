@@ -86,6 +86,36 @@ export const limits = {
   /** A voter that was silent for this long gives its place to a learner that is ready. */
   replaceVoterMs: 10_000,
 
+  // Learners fed by other members (node/relay*.ts)
+  /** So many learners are fed by the leader itself; when there are more, all are fed through a tree. */
+  relayDirectLearners: 8,
+  /** Learners that one member feeds. */
+  relayFanOut: 8,
+  /** Entries of one stretch of the hash chain, which begins anew after each. */
+  relayChainEntries: 256,
+  /** Positions whose chain value is remembered, so that what is passed on is what was checked. */
+  relayChainKept: 16_384,
+  /** What has gathered for so long is sent down together. */
+  relayFlushMs: 10,
+  /** A learner with nothing new is answered after this, so that silence means something. */
+  relayIdleMs: 250,
+  /** No answer for this long: another feeder is asked. */
+  relaySilenceMs: 1_000,
+  /** The leader's word is older than this when it comes: another feeder is asked. Each hop from the root on allows as much more. */
+  relayStaleMs: 2_000,
+  relayStalePerHopMs: 500,
+  /** A change of positions is told upward after this, together with others; what has not changed, every relayReportMs. */
+  relayReportSoonMs: 50,
+  relayReportMs: 1_000,
+  /** A learner of which nothing was reported for this long is fed by the leader itself. */
+  relayUnheardMs: 3_000,
+  /** A learner that a feeder sends to reads no more before what it got is durable, past this. */
+  relayBacklogBytes: 8 * 1024 * 1024,
+  /** Read from the log's file in one go for a learner that is far behind. */
+  relayDiskReadBytes: 256 * 1024,
+  /** How often a learner tries the feeder that it should have by the plan. */
+  relayImproveMs: 30_000,
+
   // Execution (executor/)
   graceDefaultMs: 10_000,
   /** Attempts that run for longer are announced, so that their start is known while they run. */
@@ -157,5 +187,7 @@ assert(
   "a follower hears several heartbeats within T",
 );
 assert(limits.replaceVoterMs > limits.lostAfterMs, "a voter is replaced after its work was given to others");
+assert(limits.relaySilenceMs > 2 * limits.relayIdleMs, "one late answer is not silence");
+assert(limits.relayUnheardMs > 2 * limits.relayReportMs, "one lost report is not the end of a relay");
 assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");
 assert(limits.tailMaxBytes * 2 < limits.reportBytes, "a report holds at least one full tail");

@@ -103,6 +103,10 @@ export interface NodeStatus {
   readonly lastIndex: number;
   readonly voters: readonly NodeId[];
   readonly learners: readonly NodeId[];
+  /** The member that feeds this learner with the log; null: the leader itself, or nobody yet. */
+  readonly fedBy: NodeId | null;
+  /** The learners that this node feeds. */
+  readonly feeds: readonly NodeId[];
   /** This node could serve a write now: it leads with a quorum, or knows a leader that it has a socket to. */
   readonly ready: boolean;
   /** Peers as seen from here; lag in entries, known to the leader only. */

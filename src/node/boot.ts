@@ -31,6 +31,7 @@ import { tooNew } from "./level.ts";
 import { hostsOf } from "./requests.ts";
 import { type LogBudget, logBudget } from "./compaction.ts";
 import { Node } from "./node.ts";
+import { type RelayLimits, relayLimits } from "./relay-tree.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
 import { isInstalling, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
@@ -222,6 +223,7 @@ async function open(
     randomBytes: (count) => randomBytes(count),
     viewState: (path) => reader.switchTo(path ?? statePath),
     logBudget: budgetOf(options.environment),
+    relay: relayLimitsOf(options.environment),
     view: (query) => reader.snapshot(() => query(reader)),
     random: seededRandom(randomBytes(4).readUInt32LE()),
     log: options.log,
@@ -275,6 +277,13 @@ function budgetOf(environment: BootOptions["environment"]): LogBudget {
   const entries = Number(environment["SKEIN_LOG_ENTRIES"]);
   if (!Number.isSafeInteger(entries) || entries < 1) return logBudget;
   return { ...logBudget, trailingEntries: entries, heldEntries: 2 * entries };
+}
+
+/** SKEIN_RELAY=ABOVE,FANOUT has more than ABOVE learners feed each other, FANOUT each, to rehearse on a small mesh what a large one does. */
+function relayLimitsOf(environment: BootOptions["environment"]): RelayLimits {
+  const [above, fanOut] = (environment["SKEIN_RELAY"] ?? "").split(",").map(Number);
+  const isGood = Number.isSafeInteger(above) && above! >= 0 && Number.isSafeInteger(fanOut) && fanOut! >= 1;
+  return isGood ? { directLearners: above!, fanOut: fanOut! } : relayLimits;
 }
 
 /** Nobody else could give back what is lost. */

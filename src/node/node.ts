@@ -50,6 +50,8 @@ import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { type ForwardReply, Proposer } from "./propose.ts";
 import { Reader } from "./read.ts";
+import { Relay } from "./relay.ts";
+import type { RelayLimits } from "./relay-tree.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
 import { recoverToken } from "./recover-token.ts";
 import { SnapshotReceiver } from "./snapshot-receive.ts";
@@ -101,6 +103,8 @@ export interface NodeParts {
   viewState(path: string | undefined): void;
   /** How much of the log is kept. */
   readonly logBudget: LogBudget;
+  /** From when on, and how wide, learners feed each other. */
+  readonly relay: RelayLimits;
   openTransport(hooks: TransportHooks): Transport;
   openExecutor(hooks: ExecutorHooks): Executor;
   /** Reads a state file whole and says what it is. Throws Fault. */
@@ -152,6 +156,7 @@ export class Node implements NodeApi {
   readonly #compaction: Compaction;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
+  readonly #relay: Relay;
   #takesPart = false;
   #leadership: Leadership = { role: "follower", term: term(0), leader: nobody };
   #configuration: Configuration;
@@ -193,6 +198,7 @@ export class Node implements NodeApi {
       send: (message) => this.#transport.send(message),
       apply: (entries) => {
         parts.writer.apply(entries);
+        this.#relay.onCommitted(entries);
         this.#compaction.committed(entries.at(-1)!.index, bytesOf(entries));
       },
       onReads: (reads) => this.#reader.onReads(reads),
@@ -204,6 +210,8 @@ export class Node implements NodeApi {
       onLeadership: (leadership) => this.#onLeadership(leadership),
       onConfiguration: (configuration) => {
         this.#configuration = configuration;
+        this.#relay.onConfiguration();
+        this.#dialPeers();
         this.#duties.onConfiguration();
         this.#certification.changed();
       },
@@ -225,6 +233,19 @@ export class Node implements NodeApi {
       onRefused: (peer, reason, removed) => this.#onRefused(peer, reason, removed),
       wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
       credentials: () => this.#certification.credentials(),
+    });
+    this.#relay = new Relay({
+      self: this.id,
+      limits: parts.relay,
+      raft,
+      reader: parts.logStore,
+      applied: parts.applied,
+      leadership: () => this.#leadership,
+      told: () => [...this.#peers.keys()],
+      request: (peer, method, body, timeoutMs) => this.#transport.request(peer, method, body, { timeoutMs }),
+      wantSnapshot: (child) => this.#sender.wantStill(child),
+      schedule,
+      log: parts.log,
     });
     this.#proposer = new Proposer(
       {
@@ -303,7 +324,7 @@ export class Node implements NodeApi {
       cluster: identity.cluster,
       make: () => parts.copyState(),
       baseIndex: () => raft.baseIndex,
-      isLeading,
+      serves: (peer) => isLeading() || this.#relay.isChild(peer),
       offer: async (peer, offer) => void (await this.#transport.request(peer, "snapshot.offer", offer)),
       ended: (peer, sent) => {
         raft.snapshotEnded(peer, sent);
@@ -332,11 +353,12 @@ export class Node implements NodeApi {
       propose: (name, input) => this.#proposeAsLeader(name, input),
       configuration: () => this.#configuration,
       proposeConfiguration: (change, basedOn) => {
+        if (change.kind === "replace") this.#relay.wantDirect(change.voters);
         const proposed = raft.proposeConfiguration(change, basedOn);
         if (proposed.ok) parts.log("info", "the members change", { ...change, index: proposed.index });
         this.#driver.schedule();
       },
-      lag: (node) => (this.#transport.isConnected(node) ? raft.lag(node) : undefined),
+      lag: (node) => this.#lag(node),
       lastIndex: () => raft.lastIndex,
       log: parts.log,
     });
@@ -356,6 +378,7 @@ export class Node implements NodeApi {
         uncommittedBytes: limits.uncommittedBytes,
         logWindowBytes: limits.logWindowBytes,
         promoteLagEntries: limits.promoteLagEntries,
+        directLearners: this.#parts.relay.directLearners,
         applied: toIndex(applied),
       },
       restored,
@@ -379,6 +402,7 @@ export class Node implements NodeApi {
     this.#setPeers();
     this.#driver.start();
     this.#certification.start();
+    this.#relay.start();
     if (this.#isOnlyVoter()) this.#driver.raft.campaign();
     this.#driver.drain();
     if (!this.mustFound()) void this.#takePart();
@@ -400,6 +424,7 @@ export class Node implements NodeApi {
     this.#lease.stop();
     this.#duties.stop();
     this.#certification.stop();
+    this.#relay.stop();
     this.#sender.close();
     this.#receiver.close();
     this.#proposer.close();
@@ -531,6 +556,7 @@ export class Node implements NodeApi {
   onDurable(token: number): void {
     this.#driver.durable(token);
     this.#wrote("log.db");
+    this.#relay.onDurable();
   }
 
   /** The disk is full and nothing was written: lead no longer, refuse until there is room (D4). */
@@ -551,18 +577,29 @@ export class Node implements NodeApi {
   onStateDurable(applied: number): void {
     const { raft } = this.#driver;
     this.#compaction.durable(applied);
-    const target = this.#compaction.target(raft.baseIndex, applied, Math.min(this.#slowestPeer(), this.#sender.needed));
+    const needed = Math.min(this.#slowestPeer(), this.#sender.needed, this.#relay.needed);
+    const target = this.#compaction.target(raft.baseIndex, applied, needed);
     const base = target === undefined ? undefined : raft.compact(toIndex(target));
     if (base !== undefined) this.#parts.logStore.compact(base);
   }
 
-  /** What the slowest member that is there has of this leader's log; one that gets a snapshot needs what follows that. */
+  /** Leader: entries that the node is not known to have; undefined: it is not there. */
+  #lag(node: NodeId): number | undefined {
+    const { raft } = this.#driver;
+    if (raft.progress(node)?.mode === "relay") return this.#relay.lag(node);
+    return this.#transport.isConnected(node) ? raft.lag(node) : undefined;
+  }
+
+  /**
+   * What the slowest member that is there has of this leader's log; one that gets a snapshot needs what follows that, and one that others feed is
+   * waited for by them.
+   */
   #slowestPeer(): number {
     const { raft } = this.#driver;
     let slowest = Infinity;
     for (const node of this.#peers.keys()) {
       const progress = this.#transport.isConnected(node) ? raft.progress(node) : undefined;
-      if (progress !== undefined && progress.mode !== "snapshot") slowest = Math.min(slowest, progress.match);
+      if (progress?.mode === "probe" || progress?.mode === "replicate") slowest = Math.min(slowest, progress.match);
     }
     return slowest;
   }
@@ -585,6 +622,7 @@ export class Node implements NodeApi {
     assert(place.applied === snapshot.index, "the state that was installed is the one that consensus took");
     this.#parts.viewState(undefined);
     this.#applied = place.applied;
+    this.#relay.onInstalled(snapshot.index);
     this.#parts.log("info", `goes on from a snapshot of entry ${place.applied}`);
     this.#events.reset(place.applied);
     this.#tokens.forget();
@@ -665,7 +703,7 @@ export class Node implements NodeApi {
     }
     known.delete(this.id);
     this.#peers = known;
-    this.#transport.setPeers([...known].map(([node, address]) => ({ node, address })));
+    this.#transport.setPeers([...known].map(([node, address]) => ({ node, address, kept: this.#relay.kept(node) })));
   }
 
   /** Each tells the other where it knows the members to be: so one contact leads to all. */
@@ -705,13 +743,16 @@ export class Node implements NodeApi {
         this.#parts.log("info", `leading in term ${leadership.term}`);
         this.#leases.elected();
         this.#clocks.lead(true);
+        this.#relay.lead(true);
         void this.#startDuties(leadership.term);
       }
     } else if (before.role === "leader") {
       this.#parts.log("info", `leading no longer, term ${leadership.term}`);
       this.#duties.stop();
       this.#clocks.lead(false);
+      this.#relay.lead(false);
     }
+    this.#relay.onLeadership();
     this.#proposer.onLeadership(leadership.term);
     if (leadership.leader === before.leader && leadership.term === before.term) return;
     this.#reader.onLeadership();
@@ -761,6 +802,10 @@ export class Node implements NodeApi {
         const grant = await this.#grant(peer);
         return grant?.kind === "granted" ? { ...grant, clock: this.#clocks.newsFor(peer) } : grant;
       }
+      case "relay.pull":
+        return this.#relay.onPull(peer, body);
+      case "relay.report":
+        return this.#relay.onReport(body);
       case "snapshot.offer":
         this.#receiver.offered(peer, body as SnapshotOffer);
         return null;
@@ -1025,6 +1070,7 @@ export class Node implements NodeApi {
     const { voters, learners } = this.#configuration;
     const leading = this.isLeading;
     const rows = this.#parts.view(listNodes);
+    const { feeder, children } = this.#relay.status;
     return {
       id: this.id,
       cluster: this.cluster,
@@ -1043,6 +1089,8 @@ export class Node implements NodeApi {
       lastIndex: raft.lastIndex,
       voters,
       learners,
+      fedBy: feeder === nobody ? null : feeder,
+      feeds: children,
       ready:
         !this.#yielding &&
         !this.#room.isFull &&
@@ -1054,7 +1102,7 @@ export class Node implements NodeApi {
           node: row.id,
           address: this.#peers.get(row.id) ?? "",
           connected: this.#transport.isConnected(row.id),
-          lag: leading ? (raft.lag(row.id) ?? null) : null,
+          lag: leading ? (this.#lag(row.id) ?? raft.lag(row.id) ?? null) : null,
           leaseMs: leading ? this.#leases.leftMs(row.id) : null,
         })),
       clocks: this.#clocks.differences(),

@@ -29,7 +29,8 @@ export interface SnapshotSendPorts {
   make(): Promise<MadeSnapshot>;
   /** A log that goes back to this index follows on from a snapshot of it. */
   baseIndex(): number;
-  isLeading(): boolean;
+  /** This node leads, or feeds that one: a snapshot of its is worth while. */
+  serves(peer: NodeId): boolean;
   /** Throws Fault. */
   offer(peer: NodeId, offer: SnapshotOffer): Promise<void>;
   /** Tells consensus: it arrived up to that index, or did not. */
@@ -45,6 +46,8 @@ export interface SnapshotChunk {
 
 /** Between a failure and the next offer, which costs a copy of the state at worst. */
 const retryMs = 1000;
+/** A receiver that asked for no chunk for so long may have been started anew, and be in need of the offer. */
+const quietMs = 2000;
 /** A file that nobody asks for is kept this long for the next one. */
 const keepMs = 30_000;
 
@@ -64,6 +67,12 @@ export class SnapshotSender {
 
   constructor(ports: SnapshotSendPorts) {
     this.#ports = ports;
+  }
+
+  /** A learner that this node feeds, and that says again and again that it needs one. */
+  wantStill(peer: NodeId): void {
+    const askedAt = this.#receivers.get(peer)?.askedAt ?? -Infinity;
+    if (monotonicMs() - askedAt > quietMs) this.want(peer);
   }
 
   /** Consensus wants one for that peer. */
@@ -142,7 +151,7 @@ export class SnapshotSender {
   #watch(): void {
     const now = monotonicMs();
     for (const [peer, { askedAt }] of this.#receivers) {
-      if (!this.#ports.isLeading()) this.#receivers.delete(peer);
+      if (!this.#ports.serves(peer)) this.#receivers.delete(peer);
       else if (now - askedAt > limits.snapshotIdleMs) this.#end(peer, undefined);
     }
     if (this.#receivers.size > 0 || now - this.#unusedSince < keepMs) return;

@@ -4,9 +4,10 @@ import type { NodeId } from "../lib/ids.ts";
 /**
  * How the leader sends to a follower. "probe": where the logs agree is a guess, one append at a time. "replicate": it
  * is known, appends are pipelined within a window. "snapshot": what it lacks is not in the log any more; nothing is sent from the log while one
- * is on its way.
+ * is on its way. "relay": another member feeds it with what is committed (a learner only, so it counts in no quorum); the leader sends it nothing and
+ * knows how far it is by hearsay.
  */
-export type ProgressMode = "probe" | "replicate" | "snapshot";
+export type ProgressMode = "probe" | "replicate" | "snapshot" | "relay";
 
 /** The leader's view of one other node. Always match < next. */
 export class Progress {
@@ -79,7 +80,7 @@ export class Progress {
   /** The append after `rejected` did not fit; `candidate` is our best guess of where the logs agree. False: old news. */
   refused(rejected: number, candidate: number): boolean {
     this.active = true;
-    if (this.mode === "snapshot") return false;
+    if (this.mode === "snapshot" || this.mode === "relay") return false;
     if (this.mode === "replicate") {
       if (rejected <= this.match) return false;
       this.probe();
@@ -98,6 +99,23 @@ export class Progress {
     if (this.mode === "snapshot") return;
     this.paused = false;
     if (this.match < last) this.nudge = true;
+  }
+
+  /** Others feed it, and say that it is as far as `match`. */
+  relayed(match: number): void {
+    if (this.mode !== "relay") this.probe();
+    this.mode = "relay";
+    this.match = match;
+    this.next = match + 1;
+  }
+
+  /** From now on it is sent to again. What was said of it is where the search begins, and no acknowledgement. */
+  direct(): void {
+    if (this.mode !== "relay") return;
+    const { next } = this;
+    this.match = 0;
+    this.probe();
+    this.next = next;
   }
 
   /** What it lacks is compacted: nothing from the log before a snapshot has come to its end. */

@@ -1,5 +1,5 @@
 import { assert, unreachable } from "../lib/assert.ts";
-import { index, nobody, term, type Index, type NodeId, type Term } from "../lib/ids.ts";
+import { index, nobody, nodeId, term, type Index, type NodeId, type Term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import {
   changeConfiguration,
@@ -26,6 +26,8 @@ import type {
   ConfigurationChange,
   Entry,
   EntryKind,
+  Fed,
+  FedOutcome,
   LogReader,
   Leadership,
   Message,
@@ -44,6 +46,9 @@ import type {
 
 const noData = new Uint8Array(0);
 const nobodyAbsent: ReadonlySet<NodeId> = new Set();
+
+/** Stands for the sender of what is fed while nobody is known to lead: any member that is not this node. */
+const fedBy = nodeId(Number.MAX_SAFE_INTEGER);
 
 /** Appends under way to one follower hold at most this many full messages, whatever their number. */
 const inflightFullMessages = 16;
@@ -88,6 +93,8 @@ export class Raft {
   #commit: number;
   #role: Role = "follower";
   #leader: NodeId = nobody;
+  /** Who leads was told by a member that feeds this node, and not by the leader itself. */
+  #isHearsay = false;
   /** Peers whose socket closed and did not come back: nothing is to be expected of them in a vote. */
   readonly #absent = new Set<NodeId>();
 
@@ -447,13 +454,25 @@ export class Raft {
     this.#peer(peer)?.snapshotEnded(sent ?? 0);
   }
 
+  /** Leader: another member feeds that learner, which is said to be as far as `match`. */
+  relayed(learner: NodeId, match: Index): void {
+    if (!this.#configurations.current.learners.includes(learner)) return;
+    this.#peer(learner)?.relayed(match);
+  }
+
+  /** Leader: sends to that learner itself from now on, since nobody else does or it is to be promoted. */
+  feedDirectly(learner: NodeId): void {
+    this.#peer(learner)?.direct();
+    this.#dirty = true;
+  }
+
   /** The raft socket of a peer closed: news of a crash, long before a timeout. */
   disconnected(peer: NodeId): void {
     this.#absent.add(peer);
     if (this.#role === "leader") {
       const progress = this.#peer(peer);
       if (progress !== undefined) {
-        progress.probe();
+        if (progress.mode !== "relay") progress.probe();
         progress.paused = true;
       }
       if (this.#transferee === peer) this.#transferee = nobody;
@@ -728,7 +747,9 @@ export class Raft {
   /** Everything is committed and everybody who is there has it. */
   get #isAtRest(): boolean {
     const last = this.#log.lastIndex;
-    return this.#commit === last && this.#peers.every((peer) => peer.match === last || this.#absent.has(peer.node));
+    const isDone = (peer: Progress): boolean =>
+      peer.match === last || peer.mode === "relay" || this.#absent.has(peer.node);
+    return this.#commit === last && this.#peers.every(isDone);
   }
 
   get #hasCommittedOwnTerm(): boolean {
@@ -745,7 +766,12 @@ export class Raft {
     const { voters, outgoing, learners } = this.#configurations.current;
     for (const nodes of [voters, outgoing, learners]) {
       for (const node of nodes) {
-        if (node === this.#id || this.#peer(node) !== undefined) continue;
+        if (node === this.#id) continue;
+        const isRelayed = nodes === learners && learners.length > this.#options.directLearners;
+        const known = this.#peer(node);
+        // Who votes is counted by what it says itself.
+        if (nodes !== learners) known?.direct();
+        if (known !== undefined) continue;
         const { appendMessageBytes, inflightAppends } = this.#options;
         const peer = new Progress(
           node,
@@ -753,6 +779,7 @@ export class Raft {
           inflightAppends,
           inflightFullMessages * appendMessageBytes,
         );
+        if (isRelayed) peer.relayed(0);
         this.#peers.push(peer);
       }
     }
@@ -839,6 +866,7 @@ export class Raft {
   #sendHeartbeats(): void {
     this.#heartbeatTicks = 0;
     for (const peer of this.#peers) {
+      if (peer.mode === "relay") continue;
       this.#send({
         kind: "heartbeat-request",
         from: this.#id,
@@ -878,6 +906,7 @@ export class Raft {
 
   #replicateTo(peer: Progress): void {
     const last = this.#log.lastIndex;
+    if (peer.mode === "relay") return;
     if (peer.mode !== "snapshot" && peer.next <= this.#log.baseIndex) this.#wantSnapshot(peer);
     if (peer.mode === "snapshot") return;
     if (peer.mode === "probe") {
@@ -940,7 +969,9 @@ export class Raft {
   /** A message that only the leader of this term sends. */
   #hearLeader(from: NodeId): void {
     assert(this.#role !== "leader", "a term has one leader");
-    assert(this.#leader === nobody || this.#leader === from, "a term has one leader");
+    assert(this.#leader === nobody || this.#leader === from || this.#isHearsay, "a term has one leader");
+    if (this.#isHearsay && this.#leader !== from) this.#leader = nobody;
+    this.#isHearsay = false;
     if (this.#role === "follower" && this.#leader === from) this.#timer.heardLeader();
     else this.#becomeFollower(this.#term, from);
   }
@@ -1038,6 +1069,54 @@ export class Raft {
     assert(upTo > this.#commit && upTo <= this.#log.lastIndex, "the commit index grows, inside the log");
     this.#commit = upTo;
     this.#configurations.committed(upTo);
+  }
+
+  /**
+   * Committed entries of [from, to), for a learner that this node feeds, with the term of the one before; undefined: they are compacted here.
+   * Throws the log reader's Fault.
+   */
+  committedFrom(
+    from: Index,
+    to: Index,
+    maxBytes: number,
+  ): { readonly previousTerm: Term; readonly entries: readonly Entry[] } | undefined {
+    assert(from <= to && to <= this.#commit + 1, "only committed entries are passed on");
+    const previousTerm = this.#log.termAt(from - 1);
+    if (previousTerm === undefined) return undefined;
+    const entries = from === to ? noEntries : this.#log.slice(from, to, maxBytes);
+    return { previousTerm, entries };
+  }
+
+  /** A slice from here is read from disk. */
+  isEvicted(at: Index): boolean {
+    return this.#log.isEvicted(at);
+  }
+
+  /**
+   * Takes what another member feeds (types.ts, Fed). Whoever feeds may be wrong, so nothing here is asserted of it. An own tail that
+   * differs goes: what is committed instead shows that it never will be.
+   */
+  feed(fed: Fed): FedOutcome {
+    const { leader, previousIndex, previousTerm, entries } = fed;
+    if (this.#role !== "follower" || isVoter(this.#configurations.current, this.#id)) return "not-learner";
+    const message = { kind: "append-request", ...fed, from: leader === nobody ? fedBy : leader, to: this.#id } as const;
+    if (!isWellFormed({ ...message, commit: index(previousIndex) }, this.#id)) return "conflict";
+    if (fed.term > this.#term) this.#becomeFollower(fed.term, leader);
+    else if (fed.term === this.#term && (this.#leader === nobody || this.#leader === leader || leader === nobody)) {
+      this.#leader = leader;
+      if (leader !== nobody) this.#timer.heardLeader();
+    }
+    this.#isHearsay = true;
+    if (entries.length === 0) return "taken";
+    const known = this.#commit - previousIndex;
+    if (known < 0) return "gap";
+    if (known <= entries.length) {
+      const agrees = known === 0 ? previousTerm : entries[known - 1]!.term;
+      if (this.#log.termAt(this.#commit) !== agrees) return "conflict";
+      this.#store(entries, known);
+    }
+    this.#learnCommit(previousIndex + entries.length);
+    return "taken";
   }
 
   // ------------------------------------------------------------------------------------------ draining

@@ -183,9 +183,26 @@ export type TransferRefusal =
 /** ok: begun. It ends with a change of leadership, or is given up after an election timeout. */
 export type Transferred = { readonly ok: true } | { readonly ok: false; readonly why: TransferRefusal };
 
+/**
+ * Committed entries that a learner gets from another member than the leader (node/relay-follow.ts), with what that member knows: its term, and who
+ * leads in it. Nothing is answered to consensus: who is fed this way counts nowhere.
+ */
+export interface Fed {
+  readonly term: Term;
+  /** {@link nobody}: not known there. */
+  readonly leader: NodeId;
+  readonly previousIndex: Index;
+  readonly previousTerm: Term;
+  /** Committed, all of them. */
+  readonly entries: readonly Entry[];
+}
+
+/** What became of it. "gap": they do not follow on from the log; "conflict": they differ from what is committed here, or make no sense. */
+export type FedOutcome = "taken" | "not-learner" | "gap" | "conflict";
+
 /** How far another node is, as its leader sees it. */
 export interface PeerProgress {
-  readonly mode: "probe" | "replicate" | "snapshot";
+  readonly mode: "probe" | "replicate" | "snapshot" | "relay";
   /** Durable there and equal to the leader's log up to here. */
   readonly match: Index;
   /** Entries that the leader has and the node is not known to have. */
@@ -250,6 +267,8 @@ export interface RaftOptions {
   readonly logWindowBytes: number;
   /** A learner may be promoted when it is at most this many entries behind. Default 100. */
   readonly promoteLagEntries: number;
+  /** A configuration with more learners than this has them fed by other members: the leader sends them nothing, unless it is told to. */
+  readonly directLearners: number;
   /** What had been applied before the restart; committed entries after it are handed out again. */
   readonly applied: Index;
 }

@@ -42,6 +42,9 @@ export interface ClusterView {
   readonly applied: number;
   readonly voters: readonly number[];
   readonly voters_wanted: number | null;
+  /** Of the answering node: the member that feeds it (null: the leader itself), and the learners that it feeds. */
+  readonly fed_by: number | null;
+  readonly feeds: readonly number[];
   readonly heartbeat_ms: number;
   readonly election_timeout_ms: number;
   readonly nodes: readonly NodeView[];

@@ -143,7 +143,7 @@ function decodeMessage(value: unknown): Message {
 }
 
 /** They must follow each other from `first` on: a gap would be a hole in the log. */
-function decodeEntries(block: unknown, first: number): Entry[] {
+export function decodeEntries(block: unknown, first: number): Entry[] {
   return list(decodeFrame(binary(block)), "entries").map((value, offset) => {
     const [entryIndex, entryTerm, kindNumber, data] = list(value, "entry");
     const kind = entryKinds[kindNumber as number];

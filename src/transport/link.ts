@@ -39,7 +39,14 @@ export class Link {
   /** When something was asked last (monotonicMs). */
   readonly #askedAt = { rpc: -Infinity, bulk: -Infinity };
 
-  constructor(identity: PeerIdentity, peer: NodeId, address: string, kept: Kept, counters: Counters, events: LinkEvents) {
+  constructor(
+    identity: PeerIdentity,
+    peer: NodeId,
+    address: string,
+    kept: Kept,
+    counters: Counters,
+    events: LinkEvents,
+  ) {
     this.address = address;
     this.#kept = kept;
     this.#counters = counters;

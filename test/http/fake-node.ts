@@ -160,6 +160,8 @@ export class FakeNode implements NodeApi {
       lastIndex: applied,
       voters: [nodeId(1)],
       learners: [],
+      fedBy: null,
+      feeds: [],
       ready: this.ready,
       peerAddress: "",
       peers: [],

@@ -29,6 +29,7 @@ export const testOptions: Omit<RaftOptions, "id" | "random" | "applied"> = {
   uncommittedBytes: 64 * 1024,
   logWindowBytes: 1024,
   promoteLagEntries: 10,
+  directLearners: 8,
 };
 
 /** One node: the machine, its disk, and what its driver keeps. */

@@ -233,6 +233,7 @@ test("memory stays bounded while apply is behind: what is committed and durable 
     uncommittedBytes: 100_000,
     logWindowBytes: 10_000,
     promoteLagEntries: 100,
+    directLearners: 8,
     applied: index(0),
   };
   const raft = new Raft(options, restored, {

@@ -140,7 +140,7 @@ export class SnapshotStage implements Stage {
       return Promise.resolve({ path, snapshot: this.#meta, bytes: this.#bytes, sha256: digestOf(path) });
     },
     baseIndex: () => 0,
-    isLeading: () => true,
+    serves: () => true,
     offer: (_peer, offer) => this.#offered(offer),
     ended: (_peer, sent) =>
       void this.#lines.push(sent === undefined ? "ended: not there" : `ended: sent up to ${sent}`),

@@ -1,0 +1,69 @@
+import type { Configuration } from "../lib/configuration.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Kept } from "../transport/types.ts";
+
+/**
+ * Who feeds whom: a forest of fan-out 8 below the voters, in which no two members need to agree on anything.
+ *
+ * All members stand in one order: the voters that do not lead, then the learners by id, and the k-th learner is fed by the member at place
+ * k / 8 (rounded down). So each has at most 8, the depth is the logarithm, and one learner more or less at the end moves nobody. A feeder is a
+ * voter or has the smaller id, whatever else happens: following feeders ends at a voter, so there are no loops. Who cannot be fed by the one
+ * it should have asks others before it in the order, the nearest to the root first; who is full sends away the largest id for a smaller one,
+ * if that one
+ * insists (it belongs there by the order, or has found no room anywhere): a small id has the fewest to choose from. The leader feeds only when there is no other voter.
+ */
+export interface RelayLimits {
+  readonly directLearners: number;
+  readonly fanOut: number;
+}
+
+export const relayLimits: RelayLimits = { directLearners: limits.relayDirectLearners, fanOut: limits.relayFanOut };
+
+/** Enough learners for a tree. */
+export function isRelaying(configuration: Configuration, { directLearners }: RelayLimits): boolean {
+  return configuration.learners.length > directLearners;
+}
+
+/** What `self` may ask to feed it, best first. Without a known configuration: those that it was told of, as they were told. */
+export function feedersOf(
+  self: NodeId,
+  configuration: Configuration,
+  leader: NodeId,
+  told: readonly NodeId[],
+  { fanOut }: RelayLimits,
+): NodeId[] {
+  if (configuration.voters.length === 0) return told.filter((node) => node !== self);
+  const others = configuration.voters.filter((node) => node !== leader);
+  const roots = others.length > 0 ? others : configuration.voters;
+  const learners = configuration.learners.toSorted((a, b) => a - b);
+  const place = learners.findIndex((node) => node >= self);
+  const order = [...roots, ...(place < 0 ? learners : learners.slice(0, place))];
+  const ideal = order[Math.floor((place < 0 ? learners.length : place) / fanOut)]!;
+  return [...new Set([ideal, ...order, ...configuration.voters])].filter((node) => node !== self);
+}
+
+/** Whether that member may feed `child` at all. */
+export function mayFeed(feeder: NodeId, child: NodeId, { voters, outgoing }: Configuration): boolean {
+  return voters.includes(feeder) || outgoing.includes(feeder) || feeder < child;
+}
+
+/** Room for `child` beside the present children: there is, or one is sent away for it, or there is none. */
+export function makeRoom(
+  children: readonly NodeId[],
+  child: NodeId,
+  insists: boolean,
+  { fanOut }: RelayLimits,
+): { readonly ok: boolean; readonly away?: NodeId } {
+  if (children.includes(child) || children.length < fanOut) return { ok: true };
+  const last = children.reduce((largest, node) => (node > largest ? node : largest));
+  return insists && last > child ? { ok: true, away: last } : { ok: false };
+}
+
+/** The sockets that `self` keeps to another member: learners need none among themselves, and of a voter only what tells that it is there. */
+export function keptTo(node: NodeId, self: NodeId, configuration: Configuration, relay: RelayLimits): Kept {
+  const votes = (one: NodeId): boolean => configuration.voters.includes(one) || configuration.outgoing.includes(one);
+  if (!isRelaying(configuration, relay)) return "all";
+  if (votes(node) && votes(self)) return "all";
+  return votes(node) || votes(self) ? "raft" : "none";
+}

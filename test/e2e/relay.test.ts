@@ -1,0 +1,123 @@
+import { expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import path from "node:path";
+import { finished, submit } from "../../scripts/mesh-jobs.ts";
+import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+
+/** More than two learners feed each other, two each: a small mesh with a deep tree. */
+const env = { SKEIN_RELAY: "2,2" };
+
+interface Cluster {
+  readonly leader: number | null;
+  readonly index: number;
+  readonly applied: number;
+  readonly voters: readonly number[];
+  readonly fed_by: number | null;
+  readonly feeds: readonly number[];
+  readonly nodes: readonly { readonly id: number; readonly lag: number | null }[];
+}
+
+async function clusterOf(node: MeshNode): Promise<Cluster> {
+  return (await node.api("GET", "/v1/cluster")).body as Cluster;
+}
+
+function logsOf(mesh: Mesh): string {
+  return mesh.nodes.map((node) => `--- ${node.data}\n${node.log.slice(-1500)}`).join("\n");
+}
+
+async function inStep(mesh: Mesh): Promise<void> {
+  const running = mesh.nodes.filter((node) => node.running);
+  const goal = Math.max(...(await Promise.all(running.map(async (node) => (await clusterOf(node)).index))));
+  for (const node of running) {
+    await until(
+      async () => ((await clusterOf(node)).applied >= goal ? true : undefined),
+      60_000,
+      () => `node ${node.ready.node} does not reach entry ${goal}:\n${logsOf(mesh)}`,
+    );
+  }
+}
+
+/** Every running learner has a feeder that runs, none feeds more than two, and following feeders ends at a voter. */
+async function inTree(mesh: Mesh): Promise<Map<number, number>> {
+  let seen = "";
+  return await until(
+    async () => {
+      const running = mesh.nodes.filter((node) => node.running);
+      const views = new Map<number, Cluster>();
+      for (const node of running) views.set(node.ready.node, await clusterOf(node));
+      const leader = [...views].find(([id, view]) => view.leader === id)?.[1];
+      const feeders = new Map<number, number>();
+      seen = JSON.stringify([...views].map(([id, { fed_by, feeds }]) => ({ id, fed_by, feeds })));
+      for (const [id, { fed_by }] of views) {
+        if (leader === undefined || leader.voters.includes(id)) continue;
+        if (fed_by === null || !views.has(fed_by)) return undefined;
+        feeders.set(id, fed_by);
+      }
+      for (const start of feeders.keys()) {
+        let at: number | undefined = start;
+        for (let hops = 0; hops <= views.size && at !== undefined; hops++) at = feeders.get(at);
+        if (at !== undefined) return undefined;
+      }
+      for (const { feeds } of views.values()) if (feeds.length > 2) return undefined;
+      return feeders.size === views.size - leader!.voters.length ? feeders : undefined;
+    },
+    60_000,
+    () => `no tree: ${seen}\n${logsOf(mesh)}`,
+  );
+}
+
+async function meshOf(learners: number): Promise<Mesh> {
+  const mesh = await Mesh.start({ nodes: 3, env });
+  try {
+    await mesh.leader({ voters: 3 });
+    await Promise.all(Array.from({ length: learners }, () => mesh.add(["--label", "learner=true"])));
+    return mesh;
+  } catch (error) {
+    await mesh.stop();
+    throw error;
+  }
+}
+
+function hashOf(node: MeshNode): { applied: number; hash: string } {
+  const database = new Database(path.join(node.data, "state.db"), { readonly: true });
+  try {
+    return database.query("select applied, hash from meta").get() as { applied: number; hash: string };
+  } finally {
+    database.close();
+  }
+}
+
+async function expectEqualStates(mesh: Mesh): Promise<void> {
+  await Promise.all(mesh.nodes.map((node) => node.stop()));
+  const states = mesh.nodes.map(hashOf);
+  const equal = new Map(states.map(({ applied, hash }) => [applied, hash]));
+  for (const { applied, hash } of states) expect(hash).toBe(equal.get(applied)!);
+}
+
+test("ten learners feed each other, go on when relays and the leader are killed, and run work all the while", async () => {
+  await using mesh = await meshOf(10);
+  const feeders = await inTree(mesh);
+  const leader = await mesh.leader({ voters: 3 });
+  expect([...feeders.values()]).not.toContain(leader.ready.node);
+  expect((await finished(mesh, await submit(leader, { run: "true", each_node: true }))).counts).toMatchObject({
+    succeeded: 13,
+  });
+  await inStep(mesh);
+  // Two that feed others.
+  const relays = mesh.nodes.filter((node) => [...feeders.values()].includes(node.ready.node)).slice(-2);
+  for (const relay of relays) await relay.kill();
+  for (let written = 0; written < 20; written++) await submit(leader, { driver: "noop" });
+  await inStep(mesh);
+  await inTree(mesh);
+  await leader.kill();
+  const next = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  for (let written = 0; written < 20; written++) await submit(next, { driver: "noop" });
+  await inStep(mesh);
+  for (const node of [leader, ...relays]) await node.start();
+  await inTree(mesh);
+  expect((await finished(mesh, await submit(next, { run: "true", each_node: true }))).counts).toMatchObject({
+    succeeded: 13,
+  });
+  await inStep(mesh);
+  await expectEqualStates(mesh);
+}, 300_000);
