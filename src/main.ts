@@ -6,12 +6,14 @@ import { greet, type Started } from "./cli/greet.ts";
 import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
+import { nodeId } from "./lib/ids.ts";
 import { formatHostPort, type HostPort } from "./lib/host-port.ts";
 import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
 import type { Booted } from "./node/boot-options.ts";
 import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
+import { StoppedNode } from "./node/recover.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
 import { readCertificate } from "./storage/certificate-file.ts";
@@ -33,7 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
     });
   }
   const io = processIo();
-  return runCli(argv, process.env, io, { version, up: (options) => up(options, io), askForToken });
+  return runCli(argv, process.env, io, { version, up: (options) => up(options, io), askForToken, openStopped });
 }
 
 /** Runs a node in the foreground until a signal, a fault or its own leaving ends it. Gives the exit code. */
@@ -102,6 +104,20 @@ function askForToken(dataDir: string, wanted: Parameters<CliActions["askForToken
     throw new CliError(exit.usage, `${dataDir} holds no certificate.json: give --data the data directory of a member`);
   const { token, request } = askForNewToken({ ...certificate, cluster: identity.cluster }, wanted);
   return { addr: `http://${identity.api}`, id: request.id, token, request };
+}
+
+/** `skein cluster recover`: works on the data of nodes that are stopped. */
+function openStopped(dataDir: string): ReturnType<CliActions["openStopped"]> {
+  const node = StoppedNode.open(dataDir);
+  return {
+    dataDir: node.dataDir,
+    survivor: node.survivor,
+    peer: node.peer,
+    hasGoneOn: node.hasGoneOn,
+    recover: (others, what) => node.recover(others, what),
+    rejoin: (epoch, of) => node.rejoin(epoch, { ...of, node: nodeId(of.node) }),
+    close: () => node.close(),
+  };
 }
 
 /** The same API on every address of --api; the first one is what others are told. */

@@ -4,6 +4,8 @@ import { type Environment, findTarget, type Target } from "./context.ts";
 import { CliError, exit, Interrupted, OutputClosed } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 import { Output, type OutputFormat, outputFormats } from "./output.ts";
+import type { Epoch } from "../lib/epoch.ts";
+import type { Survivor } from "../lib/survivors.ts";
 import type { Role } from "../state/types.ts";
 import type { UpOptions } from "./up-options.ts";
 
@@ -12,11 +14,28 @@ export interface CliActions {
   readonly version: string;
   /** Runs a node in the foreground; gives the exit code, or throws CliError or Fault. */
   up(options: UpOptions): Promise<number>;
+  /** A node that is stopped, by its data directory, locked until it is closed. Throws CliError or Fault. */
+  openStopped(dataDir: string): StoppedNode;
   /** A request for a new token, proven by what the data directory holds. Throws CliError or Fault. */
   askForToken(
     dataDir: string,
     wanted: { readonly name: string; readonly role: Role; readonly expiresAt: number | null },
   ): AskedToken;
+}
+
+/** What `cluster recover` does with the data of a node that is stopped; node/recover.ts is it. */
+export interface StoppedNode {
+  readonly dataDir: string;
+  readonly survivor: Survivor;
+  /** host:port of its peer port. */
+  readonly peer: string;
+  /** A change of epoch that was decided earlier and broke off has just been carried out. */
+  readonly hasGoneOn: boolean;
+  /** Makes a new epoch of what it has; on disk when it returns. */
+  recover(others: readonly Survivor[], what: string): Epoch;
+  /** Goes on in the epoch that was made of another node's data. */
+  rejoin(epoch: Epoch, of: { readonly node: number; readonly peer: string }): void;
+  close(): void;
 }
 
 /** What `token create --recover` sends, where to, and the token that it is about. */

@@ -3,6 +3,7 @@ import { formatDuration } from "../lib/units.ts";
 import type { ClusterView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
 import { addClusterChanges, levelText } from "./cluster-change.ts";
+import { addClusterRecover } from "./cluster-recover.ts";
 import { CliError, exit } from "./exit.ts";
 import { printNodes } from "./nodes.ts";
 import type { Output } from "./output.ts";
@@ -22,6 +23,7 @@ export function addCluster(program: Command, cli: Cli): void {
     return exit.done;
   });
   addClusterChanges(cluster, cli);
+  addClusterRecover(cluster, cli);
   const token = cluster
     .command("token")
     .description("make a token that lets hosts join; it is shown once")
@@ -59,6 +61,7 @@ function printCluster(out: Output, view: ClusterView): void {
       view.leader === null ? "unknown" : `${view.leader} (${leader?.name ?? "?"})`,
       view.leader === null ? "red" : "green",
     ],
+    ["epoch", view.epoch === "0" ? undefined : view.epoch],
     ["term", String(view.term)],
     ["index", `${view.index} committed, ${view.applied} applied here`],
     ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],

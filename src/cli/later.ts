@@ -29,7 +29,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "jobs extend" },
   { words: "jobs rm", meanwhile: "finished jobs go by themselves after their ttl" },
   { words: "jobs template" },
-  { words: "cluster recover" },
   { words: "bench failover" },
   { words: "bench fanout" },
   { words: "bench cron" },

@@ -1,3 +1,4 @@
+import { createInterface } from "node:readline/promises";
 import { isatty } from "node:tty";
 import type { CliIo, Sink } from "./io.ts";
 import { CliError } from "./exit.ts";
@@ -9,6 +10,7 @@ export function processIo(): CliIo {
     stdout: sinkOf(process.stdout, 1),
     stderr: sinkOf(process.stderr, 2),
     readStdin,
+    ask,
     onInterrupt(listener) {
       process.on("SIGINT", listener);
       process.on("SIGTERM", listener);
@@ -42,6 +44,20 @@ function sinkOf(stream: NodeJS.WriteStream, descriptor: number): Sink {
     },
     drained: () => written,
   };
+}
+
+async function ask(question: string): Promise<string | undefined> {
+  if (!isatty(0) || !isatty(2)) return undefined;
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    // Ctrl-D at the question is no answer.
+    return await Promise.race([
+      lines.question(question),
+      new Promise<string>((resolve) => lines.once("close", () => resolve(""))),
+    ]);
+  } finally {
+    lines.close();
+  }
 }
 
 async function readStdin(bytesMax: number): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 import { isTerminal } from "../lib/states.ts";
 import { formatDuration } from "../lib/units.ts";
+import type { SurvivorView } from "../lib/survivors.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import type { JobState, JobView, Role, TaskState, TaskView } from "../state/types.ts";
 import type {
@@ -204,6 +205,11 @@ export class SkeinClient {
 
   node(idOrName: string | number): Promise<NodeView> {
     return this.#get(`/v1/nodes/${encodeURIComponent(String(idOrName))}`);
+  }
+
+  /** What the node at the first address has, as it knows by itself. */
+  survivor(): Promise<SurvivorView> {
+    return this.#get("/v1/survivor");
   }
 
   cluster(): Promise<ClusterView> {

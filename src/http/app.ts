@@ -12,6 +12,7 @@ import { logRoutes } from "./logs.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { openApiRoutes } from "./openapi.ts";
+import { recoveryRoutes } from "./recovery.ts";
 import { Reply } from "./reply.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
@@ -65,6 +66,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...tokenRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),
+    ...recoveryRoutes(parts),
     ...healthRoutes(parts),
     ...metricsRoutes(parts),
   ];

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { formatEpoch } from "../lib/epoch.ts";
 import { clusterRow, levelHeld, listNodes, timingOf } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
 import { nodeReference } from "../state/commands/shapes.ts";
@@ -29,6 +30,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
           const timing = timingOf(tx);
           return {
             cluster: status.cluster,
+            epoch: formatEpoch(status.epoch),
             level: row?.level ?? status.level,
             level_understood: Math.min(...members.map((member) => member.level), maxLevel),
             level_held: levelHeld(tx),

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { formatInstant } from "../lib/calendar.ts";
+import { epochOfIndex } from "../lib/epoch.ts";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { AppliedEvent, NodeApi } from "../node/api.ts";
@@ -50,6 +51,8 @@ export function eventRoutes(parts: HttpParts): readonly Route[] {
           const message = `"${from}" is not a position: write INDEX or INDEX.N, as ids of events have it`;
           return reply.refusal(invalid([{ path: "from", message }], "the query").why);
         }
+        if (begin !== undefined && epochOfIndex(begin.index) !== epochOfIndex(node.applied))
+          return reply.refusal(otherEpoch);
         if (begin !== undefined && pastOf(node, begin) === undefined)
           return reply.refusal(gone, { details: { oldest: node.oldestEvent() } });
         const mayAudit = may(by.role, "audit:read");
@@ -68,6 +71,11 @@ const pieceLength = 64 * 1024;
 const gone = refuse(
   "gone",
   "events so old are no longer kept: list again and resume from that answer's Skein-Index",
+).why;
+
+const otherEpoch = refuse(
+  "conflict",
+  "this position is of another epoch: the cluster was recovered or restored since, and may have lost what came before. List again and resume from that answer's Skein-Index",
 ).why;
 
 function parsePosition(text: string): Position | undefined {

@@ -166,6 +166,11 @@ export const limits = {
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,
 
+  // A new epoch after a lost quorum (lib/epoch.ts)
+  /** Ids left out: entries that are lost may have given them to somebody. */
+  epochSkipsNodes: 1_000,
+  epochSkipsJobs: 1_000_000,
+
   // Tokens and the audit
   tokens: 10_000,
   /** Kept of each class: what people do to jobs must not push out what they do to the cluster. */

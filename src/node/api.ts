@@ -1,5 +1,7 @@
+import type { Epoch } from "../lib/epoch.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
+import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
@@ -42,6 +44,8 @@ export interface NodeApi {
 
   /** Local knowledge, never blocks. */
   status(): NodeStatus;
+  /** What this node has, for a decision about a lost quorum; from its own disk and state alone. */
+  survivor(): Survivor;
 
   /** Events of applied entries, in order. `from`: replay what is kept after that index first. */
   watch(listener: (event: AppliedEvent) => void): () => void;
@@ -93,6 +97,7 @@ export interface AppliedEvent {
 export interface NodeStatus {
   readonly id: NodeId;
   readonly cluster: string;
+  readonly epoch: Epoch;
   readonly level: number;
   readonly term: number;
   readonly leader: NodeId | null;

@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
-import { accept, type Outcome } from "../lib/outcome.ts";
+import { type Epoch, firstEpoch } from "../lib/epoch.ts";
+import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { seededRandom } from "../lib/prng.ts";
 import { openExecutor } from "../executor/run.ts";
 import type { NodeId } from "../lib/ids.ts";
@@ -30,6 +31,8 @@ import { clusterRow } from "../state/queries.ts";
 import { tooNew } from "./level.ts";
 import { hostsOf } from "./requests.ts";
 import { type LogBudget, logBudget } from "./compaction.ts";
+import { finishEpochChange } from "./epoch-change.ts";
+import { fencedWords, readFence, writeFence } from "./fence.ts";
 import { Node } from "./node.ts";
 import { type RelayLimits, relayLimits } from "./relay-tree.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
@@ -46,7 +49,14 @@ import { StateWriter } from "./state-writer.ts";
 export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
   const directory = openDataDir(options.dataDir);
   try {
+    if (finishEpochChange(directory.path))
+      options.log("warn", "a change of epoch that was decided earlier and broke off has been carried out");
     const found = readIdentity(directory.path);
+    const newer = found === undefined ? undefined : readFence(directory.path, epochOf(found));
+    if (newer !== undefined) {
+      directory.close();
+      return refuse("conflict", fencedWords(directory.path, epochOf(found!), newer));
+    }
     if (found === undefined && readContext(directory.path) !== undefined) throw withoutIdentity(directory.path);
     const member = found === undefined ? await enter(options, directory.path) : resume(found, options, directory.path);
     if (!member.ok) {
@@ -180,7 +190,9 @@ async function open(
   // Founding may have come as far as its first entry before; everything else in a log without an identity is a member's.
   const isForeign = kind !== "resumed" && (applied > 0 || found.lastIndex > (beginning === undefined ? 0 : 1));
   if (isForeign) throw withoutIdentity(dataDir);
-  if (kind === "resumed" && identity.node === 1 && found.lastIndex === 0) throw withoutLog(dataDir);
+  // Whoever comes to a later epoch begins with nothing, node 1 too.
+  const isFounder = identity.node === 1 && epochOf(identity).number === 0;
+  if (kind === "resumed" && isFounder && found.lastIndex === 0) throw withoutLog(dataDir);
   if (found.repair !== undefined && isAlone(found, identity.node)) {
     throw new Fault(
       "data",
@@ -232,6 +244,7 @@ async function open(
         ...hooks,
         identity: {
           cluster: identity.cluster,
+          epoch: epochOf(identity),
           node: identity.node,
           incarnation: String(identity.starts),
           level,
@@ -244,6 +257,11 @@ async function open(
     onLeft: () => {
       left = true;
       options.onEnd(0);
+    },
+    onFenced: (newer) => {
+      writeFence(dataDir, newer);
+      options.log("error", fencedWords(dataDir, epochOf(identity), newer));
+      options.onEnd(6);
     },
     onRemoved: (reason) => {
       options.log(
@@ -270,6 +288,10 @@ async function open(
       if (left) retire(dataDir, identity);
     },
   };
+}
+
+function epochOf(identity: Identity): Epoch {
+  return identity.epoch ?? firstEpoch;
 }
 
 /** SKEIN_LOG_ENTRIES lowers what is kept of the log, to rehearse on a small mesh how a node comes back by a snapshot. */

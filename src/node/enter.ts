@@ -46,10 +46,10 @@ export async function enterByToken(options: BootOptions, dataDir: string): Promi
       const timeoutMs = Math.min(askMsMax, Math.max(askMsMin, deadline - monotonicMs()));
       const asked = await ask(address, token, requestOf(joining, certified, options), timeoutMs);
       if (asked.ok) {
-        const { node, cluster, certificate, trusted, peers } = asked.value;
+        const { node, cluster, epoch, certificate, trusted, peers } = asked.value;
         return accept({
           kind: "joined",
-          identity: { version: 2, cluster, node, name: joining.name, starts: 0, api: "", peer: "", peers },
+          identity: { version: 2, cluster, epoch, node, name: joining.name, starts: 0, api: "", peer: "", peers },
           certificate: { version: 1, key, certificate, trusted },
           authority: undefined,
           token: joining.token,

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import type { Epoch } from "../lib/epoch.ts";
 import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import type { Labels } from "../lib/selector.ts";
@@ -33,6 +34,8 @@ export interface JoinRequest {
 
 export interface JoinAnswer {
   readonly cluster: string;
+  /** Absent: the first one. */
+  readonly epoch?: Epoch | undefined;
   readonly node: NodeId;
   /** The node's, PEM. */
   readonly certificate: string;

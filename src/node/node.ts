@@ -1,10 +1,12 @@
 import type { AttemptName, Executor, ExecutorOptions } from "../executor/types.ts";
 import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
+import { type Epoch, firstEpoch } from "../lib/epoch.ts";
 import { index as toIndex, nobody, type NodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { Labels } from "../lib/selector.ts";
+import type { Survivor } from "../lib/survivors.ts";
 import { isVoter } from "../raft/configuration.ts";
 import { bytesOf } from "../raft/log.ts";
 import { Raft } from "../raft/raft.ts";
@@ -56,6 +58,7 @@ import type { BatchOutcome, StateWriter } from "./state-writer.ts";
 import { recoverToken } from "./recover-token.ts";
 import { SnapshotReceiver } from "./snapshot-receive.ts";
 import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSender } from "./snapshot-send.ts";
+import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
 import { Work } from "./work.ts";
@@ -117,6 +120,8 @@ export interface NodeParts {
   onLeft(): void;
   /** This node was removed by others. */
   onRemoved(reason: string): void;
+  /** The cluster goes on in this newer epoch, without this node. */
+  onFenced(newer: Epoch): void;
 }
 
 export type TransportHooks = Pick<
@@ -230,7 +235,7 @@ export class Node implements NodeApi {
         void this.#exchangeAddresses(peer);
       },
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
-      onRefused: (peer, reason, removed) => this.#onRefused(peer, reason, removed),
+      onRefused: (peer, reason, removed, newer) => this.#onRefused(peer, reason, removed, newer),
       wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
       credentials: () => this.#certification.credentials(),
     });
@@ -617,7 +622,7 @@ export class Node implements NodeApi {
   /** The received state takes the present one's place; everything that was derived from that is derived anew. */
   async #install(snapshot: SnapshotMeta): Promise<void> {
     const { path } = this.#receiver;
-    this.#parts.viewState(path);
+    // Views stay on the old file, under its open handles, until the new one is whole: what is read meanwhile is the state of before.
     const place = await this.#parts.writer.install(path);
     assert(place.applied === snapshot.index, "the state that was installed is the one that consensus took");
     this.#parts.viewState(undefined);
@@ -772,7 +777,8 @@ export class Node implements NodeApi {
     }
   }
 
-  #onRefused(peer: NodeId, reason: string, removed: boolean): void {
+  #onRefused(peer: NodeId, reason: string, removed: boolean, newer: Epoch | undefined): void {
+    if (newer !== undefined && !this.#stopping) return this.#parts.onFenced(newer);
     if (removed && !this.#stopping) return this.#onRemoved(reason);
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
   }
@@ -973,6 +979,7 @@ export class Node implements NodeApi {
       issue: (request, node) => this.#certification.authority.issue(request, node),
       answer: (node, certificate) => ({
         cluster: this.cluster,
+        epoch: this.#parts.identity.epoch,
         node,
         certificate,
         trusted: trusted(),
@@ -1064,6 +1071,31 @@ export class Node implements NodeApi {
     return this.#events.jobChanged(jobs, timeoutMs, signal);
   }
 
+  survivor(): Survivor {
+    const { raft } = this.#driver;
+    const { voters, outgoing, learners } = raft.configuration;
+    return {
+      cluster: this.cluster,
+      epoch: this.#epoch,
+      node: this.id,
+      name: this.name,
+      lastIndex: raft.durableIndex,
+      lastTerm: raft.durableTerm,
+      term: raft.term,
+      commit: raft.commit,
+      voters,
+      outgoing,
+      learners,
+      damagedFrom: raft.isRepairing ? raft.durableIndex + 1 : null,
+      leader: raft.leader === nobody ? null : raft.leader,
+      ...this.#parts.view((tx) => surveyState(tx, 0)),
+    };
+  }
+
+  get #epoch(): Epoch {
+    return this.#parts.identity.epoch ?? firstEpoch;
+  }
+
   status(): NodeStatus {
     const raft = this.#driver.raft;
     const { leader, role } = this.#leadership;
@@ -1074,6 +1106,7 @@ export class Node implements NodeApi {
     return {
       id: this.id,
       cluster: this.cluster,
+      epoch: this.#epoch,
       level: this.#level,
       term: this.#leadership.term,
       leader: leader === nobody ? null : leader,

@@ -208,6 +208,11 @@ export class Raft {
   }
 
   /** The one in force: the newest in the log, committed or not. */
+  /** Term of the entry at {@link durableIndex}. */
+  get durableTerm(): Term {
+    return term(this.#log.termAt(this.#log.durable) ?? 0);
+  }
+
   get configuration(): Configuration {
     return this.#configurations.current;
   }

@@ -31,6 +31,8 @@ export interface NodeView {
 
 export interface ClusterView {
   readonly cluster: string;
+  /** "0" from the foundation on; another one after every `cluster recover` and `restore`. */
+  readonly epoch: string;
   readonly level: number;
   /** The newest level that every member says it understands: what the leader raises the cluster to, unless that is held. */
   readonly level_understood: number;

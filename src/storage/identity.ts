@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
+import { isEpoch } from "../lib/epoch.ts";
 import { isId } from "../lib/ids.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { errorCode, fileFault, writeSynced } from "./files.ts";
@@ -59,6 +60,7 @@ function isIdentity(value: unknown): value is Identity {
   return (
     identity.version === 2 &&
     isText(identity.cluster) &&
+    (identity.epoch === undefined || isEpoch(identity.epoch)) &&
     isId(identity.node) &&
     typeof identity.name === "string" &&
     Number.isSafeInteger(identity.starts) &&

@@ -96,7 +96,8 @@ export function sizeOf(path: string): number {
   return statSync(path).size;
 }
 
-function syncFile(path: string): void {
+/** Makes what was written to the file durable. Throws what the file system throws. */
+export function syncFile(path: string): void {
   const handle = openSync(path, "r+");
   try {
     fsyncSync(handle);

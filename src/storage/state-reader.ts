@@ -21,13 +21,17 @@ export class StateReader {
     this.#statements = new StatementCache(this.#database);
   }
 
-  /** Reads that file from now on. The old one must not have been replaced under its name yet: SQLite tidies up by name when it closes. */
+  /**
+   * Reads the file that has that name now. The old one may have been replaced under its name meanwhile: it is read on through its open handles, and
+   * a read-only connection tidies nothing up, by name or otherwise, when it closes.
+   */
   switchTo(path: string): void {
     assert(!this.#inSnapshot, "a snapshot is open");
-    this.#database.close();
+    const old = this.#database;
     this.#path = path;
     this.#database = this.#open();
     this.#statements = new StatementCache(this.#database);
+    old.close();
   }
 
   #open(): Database {

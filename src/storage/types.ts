@@ -1,4 +1,5 @@
 import type { Append, LogReader, Restored, SnapshotMeta } from "../raft/types.ts";
+import type { Epoch } from "../lib/epoch.ts";
 import type { NodeId } from "../lib/ids.ts";
 
 /**
@@ -51,6 +52,8 @@ export interface Identity {
   readonly cluster: string;
   readonly node: NodeId;
   readonly name: string;
+  /** Absent: the first one (lib/epoch.ts). */
+  readonly epoch?: Epoch | undefined;
   /** How often this node was started: incarnation and block of serials. */
   readonly starts: number;
   /** host:port really used last time, taken again unless flags say otherwise. */

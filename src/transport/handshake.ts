@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { unreachable } from "../lib/assert.ts";
 import { encode } from "../lib/codec.ts";
+import { type Epoch, formatEpoch, parseEpoch } from "../lib/epoch.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import { isSignedBy, judgeCertificate, parseCertificate, signWith } from "./certificate.ts";
+import { rejectEpoch } from "./epoch-gate.ts";
 import { binary, decodeFrame, list, malformed, text, whole } from "./frames.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
@@ -27,6 +29,7 @@ export const handshakeTimeoutMs = 3000;
 export interface Hello {
   readonly version: number;
   readonly cluster: string;
+  readonly epoch: Epoch;
   readonly node: NodeId;
   readonly incarnation: string;
   readonly level: number;
@@ -44,11 +47,15 @@ export type Greeting =
     }
   | ({ readonly kind: "refused" } & Rejection);
 
-/** Why a peer is not let in; `final`: trying again will not help; `removed`: it was a member, and never will be again. */
+/**
+ * Why a peer is not let in; `final`: trying again will not help; `removed`: it was a member, and never will be again; `epoch`: the one that refuses
+ * is of that epoch, and the peer is of another.
+ */
 export interface Rejection {
   readonly reason: string;
   readonly final: boolean;
   readonly removed?: boolean;
+  readonly epoch?: Epoch | undefined;
 }
 
 /** Random bytes that the dialer must answer for, so that no proof can be used twice. */
@@ -64,7 +71,13 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
     case "welcome":
       return encode([2, greeting.node, greeting.incarnation, greeting.level]);
     case "refused":
-      return encode([3, greeting.reason, greeting.final, greeting.removed === true]);
+      return encode([
+        3,
+        greeting.reason,
+        greeting.final,
+        greeting.removed === true,
+        greeting.epoch === undefined ? "" : formatEpoch(greeting.epoch),
+      ]);
     default:
       return unreachable(greeting, "greeting to send");
   }
@@ -84,7 +97,13 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
         level: whole(rest[2]),
       };
     case 3:
-      return { kind: "refused", reason: text(rest[0]), final: rest[1] === true, removed: rest[2] === true };
+      return {
+        kind: "refused",
+        reason: text(rest[0]),
+        final: rest[1] === true,
+        removed: rest[2] === true,
+        epoch: parseEpoch(text(rest[3])),
+      };
     default:
       throw malformed("kind of greeting");
   }
@@ -92,9 +111,9 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
 
 /** What the dialer says. */
 export function makeHello(identity: PeerIdentity, to: NodeId, channel: Channel, challenge: Uint8Array): Uint8Array {
-  const { cluster, node, incarnation, level } = identity;
+  const { cluster, epoch, node, incarnation, level } = identity;
   const { key, certificate } = identity.credentials();
-  const hello: Hello = { version: protocolVersion, cluster, node, incarnation, level, to, channel };
+  const hello: Hello = { version: protocolVersion, cluster, epoch, node, incarnation, level, to, channel };
   const der = parseCertificate(certificate)?.raw ?? new Uint8Array();
   return encode([...helloFields(hello), der, signWith(key, proven(hello, challenge))]);
 }
@@ -107,7 +126,10 @@ export function checkHello(
   challenge: Uint8Array,
   now: number,
 ): { readonly hello: Hello } | Rejection {
-  const [version, cluster, node, incarnation, level, to, , certificate, signature] = list(decodeFrame(frame), "hello");
+  const [version, cluster, node, incarnation, level, to, , epoch, certificate, signature] = list(
+    decodeFrame(frame),
+    "hello",
+  );
   if (whole(version) !== protocolVersion) {
     return {
       reason: `it speaks peer protocol ${protocolVersion}, this node ${whole(version)}: run matching versions`,
@@ -117,6 +139,7 @@ export function checkHello(
   const hello: Hello = {
     version: protocolVersion,
     cluster: text(cluster),
+    epoch: epochOf(epoch),
     node: nodeId(whole(node)),
     incarnation: text(incarnation),
     level: whole(level),
@@ -126,6 +149,8 @@ export function checkHello(
   if (hello.cluster !== identity.cluster) {
     return { reason: "it belongs to another cluster", final: true };
   }
+  const otherEpoch = rejectEpoch(identity.epoch, hello.epoch);
+  if (otherEpoch !== undefined) return otherEpoch;
   const judged = judgeCertificate(binary(certificate), identity.cluster, identity.credentials().trusted, now);
   if (typeof judged === "string") return { reason: `this node is not believed: ${judged}`, final: true };
   if (judged.node !== hello.node) {
@@ -141,12 +166,18 @@ export function checkHello(
 }
 
 function helloFields(hello: Hello): readonly unknown[] {
-  const { version, cluster, node, incarnation, level, to, channel } = hello;
-  return [version, cluster, node, incarnation, level, to, channel];
+  const { version, cluster, node, incarnation, level, to, channel, epoch } = hello;
+  return [version, cluster, node, incarnation, level, to, channel, formatEpoch(epoch)];
 }
 
 function proven(hello: Hello, challenge: Uint8Array): Uint8Array {
   return encode(["skein hello", ...helloFields(hello), challenge]);
+}
+
+function epochOf(value: unknown): Epoch {
+  const epoch = parseEpoch(text(value));
+  if (epoch === undefined) throw malformed("epoch");
+  return epoch;
 }
 
 function nonceOf(value: unknown): Uint8Array {

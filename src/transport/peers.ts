@@ -3,6 +3,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Message } from "../raft/types.ts";
 import { Acceptor, type IncomingSocket } from "./acceptor.ts";
+import { newerThan } from "./epoch-gate.ts";
 import { decodeMessages } from "./frames.ts";
 import { type Counters, Link } from "./link.ts";
 import { type Answer, decodeRequest, encodeAnswer, failedAnswer, type Request } from "./rpc.ts";
@@ -120,12 +121,12 @@ export class Peers implements Transport {
         this.#options.onConnected(peer);
       },
       disconnected: () => this.#disconnected(peer),
-      refused: (channel, { reason, final, removed = false }) => {
+      refused: (channel, { reason, final, removed = false, epoch }) => {
         // The three channels are refused for the same reason: the raft one speaks for all.
         const key = `${peer}/raft`;
         if (channel !== "raft" || this.#told.get(key) === reason) return;
         this.#told.set(key, reason);
-        if (final) this.#options.onRefused(peer, reason, removed);
+        if (final) this.#options.onRefused(peer, reason, removed, newerThan(epoch, this.#options.identity.epoch));
         else this.#options.log("info", `node ${peer} at ${address} does not let this node in yet: ${reason}`);
       },
     });

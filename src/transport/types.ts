@@ -1,3 +1,4 @@
+import type { Epoch } from "../lib/epoch.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Message } from "../raft/types.ts";
 import type { NodeCredentials } from "./certificate.ts";
@@ -25,6 +26,8 @@ export interface Peer {
 /** Who this process is; stated in every handshake and proven with the key of the node's certificate. */
 export interface PeerIdentity {
   readonly cluster: string;
+  /** Those of another epoch have another history: they are let in neither here nor there. */
+  readonly epoch: Epoch;
   readonly node: NodeId;
   readonly incarnation: string;
   readonly level: number;
@@ -41,8 +44,11 @@ export interface TransportOptions {
   onConnected(peer: NodeId): void;
   /** Answers an rpc of `peer` (channels rpc and bulk). A thrown Fault or Error travels back as peer-refused with its message. */
   onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown>;
-  /** A handshake was refused for good (other cluster, removed node, level too high). `removed`: this node is no member any more. */
-  onRefused(peer: NodeId, reason: string, removed: boolean): void;
+  /**
+   * A handshake was refused for good (other cluster, removed node, level too high). `removed`: this node is no member any more. `newer`: the
+   * cluster goes on in this epoch, which is newer than this node's.
+   */
+  onRefused(peer: NodeId, reason: string, removed: boolean, newer: Epoch | undefined): void;
   /** This node was a member once and is none any more, as the log has it; ids are never given twice. */
   wasRemoved(node: NodeId): boolean;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;

@@ -16,16 +16,30 @@ export class TestIo implements CliIo {
   readonly stdout: TestSink;
   readonly stderr: TestSink;
   readonly #stdin: string;
+  readonly #answer: string;
   readonly #listeners = new Set<() => void>();
 
-  constructor(options: { readonly tty?: boolean; readonly columns?: number; readonly stdin?: string } = {}) {
+  constructor(
+    options: {
+      readonly tty?: boolean;
+      readonly columns?: number;
+      readonly stdin?: string;
+      readonly answer?: string;
+    } = {},
+  ) {
     this.stdout = new TestSink(options.tty ?? false, options.columns ?? 80);
     this.stderr = new TestSink(options.tty ?? false, options.columns ?? 80);
     this.#stdin = options.stdin ?? "";
+    this.#answer = options.answer ?? "";
   }
 
   readStdin(): Promise<Uint8Array> {
     return Promise.resolve(new TextEncoder().encode(this.#stdin));
+  }
+
+  ask(question: string): Promise<string | undefined> {
+    this.stderr.write(question);
+    return Promise.resolve(this.stderr.isTty ? this.#answer : undefined);
   }
 
   onInterrupt(listener: () => void): () => void {
@@ -97,6 +111,9 @@ export function start(argv: readonly string[], env: Environment, io: TestIo, ups
   return runCli(argv, { HOME: "/nonexistent", ...env }, io, {
     version: "0.1.0",
     up,
+    openStopped: () => {
+      throw new Error("no node is stopped here");
+    },
     askForToken: () => ({ addr: "http://127.0.0.1:1", id: "0", token: "skein_0_0", request: {} }),
   });
 }

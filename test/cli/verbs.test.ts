@@ -66,7 +66,8 @@ describe("what the contract has and this version has not", () => {
     const groups = ["jobs", "nodes", "cluster", "bench", "token"];
     const all = [...named.filter((name) => !groups.includes(name)), ...groups.flatMap(listed)];
     expect(all).toContain("bench failover");
-    const actions = { version: "0.1.0", up: () => Promise.resolve(0), askForToken: () => expect.unreachable() };
+    const unused = (): never => expect.unreachable();
+    const actions = { version: "0.1.0", up: () => Promise.resolve(0), askForToken: unused, openStopped: unused };
     const program = buildProgram(new Cli({}, new TestIo(), actions));
     for (const one of all) {
       const found = one
@@ -89,7 +90,7 @@ describe("what the contract has and this version has not", () => {
     expect((await cli(["--help"])).out).not.toMatch(/^ +(cron|plan|console)/m);
     const { out } = await cli(["completion", "bash"]);
     expect(out).toContain("jobs ls");
-    for (const verb of ["cron", "jobs retry", "cluster recover"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
+    for (const verb of ["cron", "jobs retry", "jobs explain"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
   });
 });
 

@@ -1,5 +1,7 @@
+import { firstEpoch } from "../../src/lib/epoch.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../../src/lib/outcome.ts";
+import type { Survivor } from "../../src/lib/survivors.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "../../src/node/api.ts";
 import { newApiToken } from "../../src/node/credentials.ts";
@@ -145,12 +147,20 @@ export class FakeNode implements NodeApi {
     return principals[token];
   }
 
+  survivor(): Survivor {
+    const { cluster, epoch, term, commit, applied, lastIndex, voters, learners } = this.status();
+    const log = { lastIndex, lastTerm: term, term, commit, applied, lastAt: 0, damagedFrom: null };
+    const who = { cluster, epoch, node: this.id, name: this.name, level: 1, hash: "", members: [] };
+    return { ...who, ...log, voters, outgoing: [], learners, leader: this.ready ? 1 : null };
+  }
+
   status(): NodeStatus {
     this.statusAsked += 1;
     const { applied } = this;
     return {
       id: this.id,
       cluster: this.cluster,
+      epoch: firstEpoch,
       level: 1,
       term: 3,
       leader: this.ready ? nodeId(1) : null,

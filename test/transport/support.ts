@@ -1,4 +1,5 @@
 import { type ClientOptions, WebSocket } from "ws";
+import { firstEpoch } from "../../src/lib/epoch.ts";
 import { index, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
 import type { Message, MessageOf } from "../../src/raft/types.ts";
 import type { NodeCredentials } from "../../src/transport/certificate.ts";
@@ -14,6 +15,7 @@ const known = new Map(await Promise.all([1, 2, 3].map(async (node) => [node, awa
 export function identity(node: number, more: Partial<PeerIdentity> = {}): PeerIdentity {
   return {
     cluster: "c1",
+    epoch: firstEpoch,
     node: nodeId(node),
     incarnation: "1",
     level: 1,
@@ -51,8 +53,10 @@ export class Station {
       onMessage: (message) => this.#happened(() => this.messages.push(message)),
       onConnected: (peer) => this.#happened(() => this.events.push(`connected ${peer}`)),
       onDisconnected: (peer) => this.#happened(() => this.events.push(`disconnected ${peer}`)),
-      onRefused: (peer, reason, removed) =>
-        this.#happened(() => this.events.push(`${removed ? "removed by" : "refused"} ${peer}: ${reason}`)),
+      onRefused: (peer, reason, removed, newer) => {
+        const how = newer !== undefined ? "fenced by" : removed ? "removed by" : "refused";
+        this.#happened(() => this.events.push(`${how} ${peer}: ${reason}`));
+      },
       wasRemoved: (node) => this.removed.has(node),
       onRequest: (peer, method, body) => this.answer(peer, method, body),
       log: (_level, message) => this.#happened(() => this.logs.push(message)),

@@ -1,0 +1,374 @@
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import { SkeinClient } from "../client/client.ts";
+import { type Epoch, formatEpoch, parseEpoch } from "../lib/epoch.ts";
+import { limits } from "../lib/limits.ts";
+import {
+  type Judgement,
+  judgeSurvivors,
+  parseSurvivor,
+  type Survivor,
+  type SurvivorMember,
+  unfinishedRecovery,
+  viewSurvivor,
+} from "../lib/survivors.ts";
+import type { Cli, GlobalFlags, StoppedNode } from "./cli.ts";
+import { addOutputFlags } from "./cli.ts";
+import { defaultDataDir, expandHome, findTarget } from "./context.ts";
+import { CliError, exit } from "./exit.ts";
+import { collect } from "./flags.ts";
+import type { Output } from "./output.ts";
+
+interface RecoverFlags {
+  readonly data?: string | readonly string[];
+  readonly survivor?: readonly string[];
+  readonly report?: boolean;
+  readonly rejoin?: string;
+  readonly yes?: boolean;
+}
+
+/** `skein cluster recover`: the one verb of the cluster that needs no cluster. It works on data directories of nodes that are stopped. */
+export function addClusterRecover(cluster: Command, cli: Cli): void {
+  const command = cluster
+    .command("recover")
+    .description("the quorum is lost for good: show what is left, and go on from it in a new epoch")
+    .option("--data <dir>", "data directory of a stopped survivor on this host (repeatable)", collect)
+    .option("--survivor <where>", "another one: the file that --report made there, or the address of its API", collect)
+    .option("--report", "only print what the survivors on this host have, to be carried to another one (-o json)")
+    .option("--rejoin <epoch>", "go on as a member of the epoch that was made on another host, as it was printed there")
+    .option("--token <token>", "API token for addresses (default: that of the data directory)")
+    .option("--yes", "do not ask");
+  addOutputFlags(command);
+  cli.local<RecoverFlags>(command, async (flags, global) => {
+    const startedAt = performance.now();
+    const nodes = openAll(cli, flags);
+    try {
+      const output = cli.output(global);
+      if (flags.report === true) return report(output, nodes);
+      if (flags.rejoin !== undefined) return rejoin(output, nodes, flags.rejoin);
+      const others = await Promise.all((flags.survivor ?? []).map((where) => readSurvivor(cli, global, where, nodes)));
+      return await recover({ cli, output, nodes, others, flags, startedAt });
+    } finally {
+      for (const node of nodes) node.close();
+    }
+  });
+}
+
+function openAll(cli: Cli, { data }: RecoverFlags): StoppedNode[] {
+  const given = data === undefined ? [defaultDataDir(cli.env)] : [data].flat();
+  const nodes: StoppedNode[] = [];
+  try {
+    for (const path of given) nodes.push(cli.actions.openStopped(expandHome(path, cli.env)));
+  } catch (error) {
+    for (const node of nodes) node.close();
+    throw error;
+  }
+  return nodes;
+}
+
+function report(output: Output, nodes: readonly StoppedNode[]): number {
+  const views = nodes.map(({ survivor }) => viewSurvivor(survivor));
+  output.result({
+    value: views.length === 1 ? views[0] : views,
+    ids: views.map(({ node }) => node),
+    table: (out) =>
+      showSurvivors(
+        out,
+        nodes.map(({ survivor }) => survivor),
+        undefined,
+      ),
+  });
+  return exit.done;
+}
+
+/** A file with one or several reports, or an address. */
+async function readSurvivor(
+  cli: Cli,
+  global: GlobalFlags,
+  where: string,
+  nodes: readonly StoppedNode[],
+): Promise<Survivor> {
+  const isAddress = /^https?:\/\//.test(where) || /^[^/]+:\d+$/.test(where);
+  const value: unknown = isAddress ? await askSurvivor(cli, global, where, nodes) : readReport(where);
+  const survivor = parseSurvivor(value);
+  if (survivor !== undefined) return survivor;
+  throw new CliError(
+    exit.usage,
+    `${where} is no report of a survivor: make one there with 'skein cluster recover --report --data DIR -o json'`,
+  );
+}
+
+function askSurvivor(cli: Cli, global: GlobalFlags, addr: string, nodes: readonly StoppedNode[]): Promise<unknown> {
+  const data = nodes[0]?.dataDir;
+  const own = data === undefined ? undefined : contextToken(data);
+  const { addrs, token } = findTarget({ addr, token: global.token ?? own }, cli.env);
+  return new SkeinClient({ addrs, token }).survivor();
+}
+
+function readReport(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new CliError(exit.usage, `${path} cannot be read: ${(error as Error).message}`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+interface Recovery {
+  readonly cli: Cli;
+  readonly output: Output;
+  readonly nodes: readonly StoppedNode[];
+  readonly others: readonly Survivor[];
+  readonly flags: RecoverFlags;
+  /** performance.now() */
+  readonly startedAt: number;
+}
+
+async function recover(recovery: Recovery): Promise<number> {
+  const { cli, output, nodes, others, flags, startedAt } = recovery;
+  const survivors = [...nodes.map(({ survivor }) => survivor), ...others];
+  if (hasFinished(output, nodes, survivors)) return exit.done;
+  const judged = judgeSurvivors(survivors);
+  const people = { line: (text: string) => output.note(text) };
+  if ("problem" in judged) throw new CliError(exit.refused, judged.problem);
+  showSurvivors(output.forMachines ? undefined : output, survivors, judged.best);
+  for (const words of judged.words) people.line(`- ${words}.`);
+  const best = nodes.find(({ survivor }) => survivor.node === judged.best.node);
+  if (best === undefined) {
+    throw new CliError(
+      exit.refused,
+      `node ${judged.best.node} (${judged.best.name}) is the most advanced, and its data directory is not on this host: run the command there, with this one as --survivor`,
+    );
+  }
+  await expectSilence(best, judged);
+  await confirm(cli, flags, judged);
+  await outlastLeases(output, startedAt);
+  const going = survivors.filter(
+    ({ node }) => node !== best.survivor.node && judged.best.members.some((member) => member.node === node),
+  );
+  const epoch = best.recover(going, auditText(judged));
+  rejoinHere(nodes, best, epoch, going);
+  tell(output, nodes, best, epoch, going, judged);
+  return exit.done;
+}
+
+/** Those whose data is on this host go on in the new epoch at once. */
+function rejoinHere(nodes: readonly StoppedNode[], best: StoppedNode, epoch: Epoch, going: readonly Survivor[]): void {
+  for (const node of nodes) {
+    if (going.some((one) => one.node === node.survivor.node))
+      node.rejoin(epoch, { node: best.survivor.node, peer: best.peer });
+  }
+}
+
+/** The command was run before and broke off after the decision: what is left to do is done, and nothing is decided again. */
+function hasFinished(output: Output, nodes: readonly StoppedNode[], survivors: readonly Survivor[]): boolean {
+  const unfinished = unfinishedRecovery(survivors);
+  const goneOn = nodes.find((node) => node.hasGoneOn);
+  const head = nodes.find(({ survivor }) => survivor.node === (unfinished?.head.node ?? goneOn?.survivor.node));
+  if (head === undefined || head.survivor.epoch.number === 0) return false;
+  output.note(`epoch ${formatEpoch(head.survivor.epoch)} had been decided already: going on with it`);
+  const { members, learners, epoch } = head.survivor;
+  rejoinHere(nodes, head, epoch, unfinished?.behind ?? []);
+  const going = members.filter(({ node }) => learners.includes(node));
+  tell(output, nodes, head, epoch, going, undefined);
+  return true;
+}
+
+function tell(
+  output: Output,
+  nodes: readonly StoppedNode[],
+  best: StoppedNode,
+  epoch: Epoch,
+  going: readonly { readonly node: number; readonly name: string }[],
+  judged: Judgement | undefined,
+): void {
+  const { cluster, node } = best.survivor;
+  const left = going.filter((one) => !nodes.some(({ survivor }) => survivor.node === one.node));
+  const gone = judged?.gone ?? [];
+  const text = rejoinText(best, epoch);
+  output.result({
+    value: {
+      cluster,
+      epoch: formatEpoch(epoch),
+      node,
+      survivors: [node, ...going.map((one) => one.node)],
+      gone: gone.map((one) => one.node),
+      words: judged?.words ?? [],
+      rejoin: text,
+      rejoin_on: left.map((one) => one.node),
+    },
+    ids: [formatEpoch(epoch)],
+    table: (out) => {
+      out.line(
+        `epoch ${formatEpoch(epoch)} is made of what node ${node} has; what was there before is kept in ${best.dataDir}`,
+      );
+      printNext(out, best, text, left, gone);
+    },
+  });
+}
+
+function printNext(
+  out: Output,
+  best: StoppedNode,
+  text: string,
+  left: readonly { readonly node: number; readonly name: string }[],
+  gone: readonly SurvivorMember[],
+): void {
+  out.line("");
+  out.line("next:");
+  out.line(`  skein up --data ${best.dataDir}      # node ${best.survivor.node} leads alone, and runs work`);
+  for (const { node, name } of left) {
+    out.line(`  on the host of node ${node} (${name}), while it is stopped:`);
+    out.line(`    skein cluster recover --data DIR --rejoin ${text}`);
+    out.line(`    skein up --data DIR`);
+  }
+  if (gone.length > 0) {
+    const names = gone.map(({ node, name }) => `${node} (${name})`).join(", ");
+    out.line(`  gone are ${names}: should one come back it is told so and stops; it joins again as a new node,`);
+    out.line(`    with a token of 'skein cluster token' and an empty data directory`);
+  }
+}
+
+/** A member that still answers is not gone: what it has may be more. */
+async function expectSilence(best: StoppedNode, { gone, best: { cluster, epoch } }: Judgement): Promise<void> {
+  const token = contextToken(best.dataDir);
+  const found = await Promise.all(
+    gone.map(async ({ node, name, api }) => {
+      if (api === "" || token === undefined) return undefined;
+      try {
+        const { addrs } = findTarget({ addr: api }, {});
+        const survivor = parseSurvivor(await new SkeinClient({ addrs, token }).survivor());
+        const isIt =
+          survivor?.cluster === cluster && survivor.node === node && formatEpoch(survivor.epoch) === formatEpoch(epoch);
+        return isIt ? `node ${node} (${name}) at ${addrs[0]}` : undefined;
+      } catch {
+        return undefined; // silent, or somebody else by now
+      }
+    }),
+  );
+  const alive = found.filter((one) => one !== undefined);
+  if (alive.length === 0) return;
+  throw new CliError(
+    exit.refused,
+    `${alive.join(" and ")} answers, so it is not gone: name it with --survivor ADDRESS, or stop it and name its report`,
+  );
+}
+
+async function confirm(cli: Cli, { yes }: RecoverFlags, { best }: Judgement): Promise<void> {
+  if (yes === true) return;
+  const answer = await cli.io.ask(
+    `go on from node ${best.node} in a new epoch, without the members that are gone, for good? Type yes: `,
+  );
+  if (answer === undefined)
+    throw new CliError(exit.usage, "this changes who the cluster is, and nobody can be asked here: add --yes");
+  if (answer.trim().toLowerCase() !== "yes") throw new CliError(exit.refused, "nothing was changed");
+}
+
+/** Work of those who are gone starts elsewhere at once: no lease of theirs may be good any more (J1). They were gone when the command began. */
+async function outlastLeases(output: Output, startedAt: number): Promise<void> {
+  const leftMs = limits.lostAfterMs - (performance.now() - startedAt);
+  if (leftMs <= 0) return;
+  output.note(
+    `waiting ${Math.ceil(leftMs / 1000)} s, until no lease of those who are gone can be good any more`,
+    "dim",
+  );
+  await new Promise((resolve) => setTimeout(resolve, leftMs));
+}
+
+function auditText({ best, gone, words }: Judgement): string {
+  const names = gone.map(({ node }) => node).join(", ") || "nobody";
+  return `from entry ${best.lastIndex} of term ${best.lastTerm} of node ${best.node}; gone: ${names}; ${words[1]}`;
+}
+
+function rejoinText({ survivor: { cluster, node }, peer }: StoppedNode, epoch: Epoch): string {
+  return `${cluster}/${formatEpoch(epoch)}@${node}@${peer}`;
+}
+
+function rejoin(output: Output, nodes: readonly StoppedNode[], text: string): number {
+  const match = /^([^/@]+)\/([^@]+)@(\d{1,15})@([^@]+)$/.exec(text);
+  const epoch = match === null ? undefined : parseEpoch(match[2]!);
+  if (match === null || epoch === undefined) {
+    throw new CliError(
+      exit.usage,
+      `--rejoin "${text}" is not what 'skein cluster recover' prints: CLUSTER/EPOCH@NODE@HOST:PORT`,
+    );
+  }
+  const [cluster, node, peer] = [match[1]!, Number(match[3]), match[4]!];
+  for (const { survivor, dataDir } of nodes) {
+    if (survivor.cluster !== cluster)
+      throw new CliError(exit.refused, `${dataDir} is of cluster ${survivor.cluster}, not of ${cluster}`);
+    if (survivor.node === node)
+      throw new CliError(exit.refused, `${dataDir} is node ${node}'s, of which epoch ${match[2]} was made: start it`);
+    if (formatEpoch(survivor.epoch) === match[2]) continue;
+    if (survivor.epoch.number >= epoch.number) {
+      throw new CliError(
+        exit.refused,
+        `${dataDir} is of epoch ${formatEpoch(survivor.epoch)}, which is not before ${match[2]}: it can only join again as a new node`,
+      );
+    }
+  }
+  for (const one of nodes) if (formatEpoch(one.survivor.epoch) !== match[2]) one.rejoin(epoch, { node, peer });
+  output.result({
+    value: { cluster, epoch: match[2], nodes: nodes.map(({ survivor }) => survivor.node) },
+    ids: nodes.map(({ survivor }) => survivor.node),
+    table: (out) => {
+      for (const { survivor, dataDir } of nodes)
+        out.line(
+          `node ${survivor.node} goes on in epoch ${match[2]} with what node ${node} has: skein up --data ${dataDir}`,
+        );
+    },
+  });
+  return exit.done;
+}
+
+function showSurvivors(out: Output | undefined, survivors: readonly Survivor[], best: Survivor | undefined): void {
+  out?.rows(
+    [
+      { title: "NODE", align: "right" },
+      { title: "NAME", shrinks: true },
+      { title: "ROLE" },
+      { title: "EPOCH" },
+      { title: "LAST", align: "right" },
+      { title: "TERM", align: "right" },
+      { title: "COMMITTED", align: "right" },
+      { title: "APPLIED", align: "right" },
+      { title: "HASH" },
+      { title: "LEADER'S CLOCK" },
+      { title: "" },
+    ],
+    survivors.map((one) => {
+      const { node, name, voters, outgoing, epoch, lastIndex, lastTerm, commit, applied, hash, damagedFrom } = one;
+      const marks = [
+        ...(one === best ? ["most advanced"] : []),
+        ...(damagedFrom === null ? [] : [`damaged from ${damagedFrom}`]),
+      ];
+      return [
+        String(node),
+        name,
+        voters.includes(node) || outgoing.includes(node) ? "voter" : "learner",
+        formatEpoch(epoch),
+        String(lastIndex),
+        String(lastTerm),
+        String(commit),
+        String(applied),
+        hash,
+        viewSurvivor(one).last_at ?? "-",
+        marks.join(", "),
+      ];
+    }),
+  );
+}
+
+/** The token in a node's own context. */
+function contextToken(dataDir: string): string | undefined {
+  try {
+    return findTarget({ data: dataDir }, {}).token;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,265 @@
+import { formatInstant, parseInstant } from "./calendar.ts";
+import { type Epoch, formatEpoch, parseEpoch, sameEpoch } from "./epoch.ts";
+import { isId } from "./ids.ts";
+
+/**
+ * What a node has that is left of a cluster whose quorum is lost, and the judgement over all that are left: which one is the most advanced, and
+ * what may be lost with the others. Pure: nodes and the command line share it.
+ */
+export interface Survivor {
+  readonly cluster: string;
+  readonly epoch: Epoch;
+  readonly node: number;
+  readonly name: string;
+  /** Of the cluster, as this node's state has it. */
+  readonly level: number;
+  /** The last entry on its disk. */
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+  /** The highest term that it has heard of. */
+  readonly term: number;
+  /** Known here to be committed, and applied to the state here. */
+  readonly commit: number;
+  readonly applied: number;
+  /** Rolling hash of the state at `applied`. */
+  readonly hash: string;
+  /** Epoch ms: the leader's clock in the last entry; 0: there is none. */
+  readonly lastAt: number;
+  readonly voters: readonly number[];
+  /** The old half of a joint configuration, else empty. */
+  readonly outgoing: readonly number[];
+  readonly learners: readonly number[];
+  /** Entries from here on were on its disk and are damaged; null: none are. */
+  readonly damagedFrom: number | null;
+  /** A leader that it knows now; null: none, or the node is stopped. */
+  readonly leader: number | null;
+  /** All members, as its state has them. */
+  readonly members: readonly SurvivorMember[];
+}
+
+export interface SurvivorMember {
+  readonly node: number;
+  readonly name: string;
+  /** host:port, "" when unknown. */
+  readonly api: string;
+  readonly peer: string;
+}
+
+export interface Judgement {
+  /** Whose state and log the new epoch is made of. */
+  readonly best: Survivor;
+  /** Members of which there is no survivor. */
+  readonly gone: readonly SurvivorMember[];
+  /** In words, most important first: what the new epoch has, and what may be missing from it. */
+  readonly words: readonly string[];
+}
+
+/** Why there is nothing to judge. */
+export type Unjudged = { readonly problem: string };
+
+/** The most advanced survivor by Raft's own order (term, then index): it has every entry that any of them knows to be committed. */
+export function judgeSurvivors(survivors: readonly Survivor[]): Judgement | Unjudged {
+  const problem = problemOf(survivors);
+  if (problem !== undefined) return { problem };
+  const best = survivors.reduce((a, b) => (isAhead(b, a) ? b : a));
+  const ids = new Set(survivors.map(({ node }) => node));
+  const gone = best.members.filter(({ node }) => !ids.has(node));
+  return { best, gone, words: wordsOf(best, survivors, gone) };
+}
+
+/**
+ * A recovery that broke off half way: one of them is of a newer epoch already, and the others were named as survivors when it was made. undefined:
+ * they are all of the same epoch, or strangers to it.
+ */
+export function unfinishedRecovery(
+  survivors: readonly Survivor[],
+): { readonly head: Survivor; readonly behind: readonly Survivor[] } | undefined {
+  const [first, ...others] = survivors;
+  if (first === undefined) return undefined;
+  const head = others.reduce((a, b) => (b.epoch.number > a.epoch.number ? b : a), first);
+  const behind = survivors.filter(({ epoch }) => epoch.number < head.epoch.number);
+  const areNamed = behind.every(({ cluster, node }) => cluster === head.cluster && head.learners.includes(node));
+  const areOthersThere = survivors.every((one) => behind.includes(one) || sameEpoch(one.epoch, head.epoch));
+  return behind.length > 0 && areNamed && areOthersThere ? { head, behind } : undefined;
+}
+
+/** Later term, or longer in the same one; of equals the voter, then the one that has applied more. */
+function isAhead(a: Survivor, b: Survivor): boolean {
+  if (a.lastTerm !== b.lastTerm) return a.lastTerm > b.lastTerm;
+  if (a.lastIndex !== b.lastIndex) return a.lastIndex > b.lastIndex;
+  const votes = Number(isVoter(a)) - Number(isVoter(b));
+  return votes !== 0 ? votes > 0 : a.applied > b.applied;
+}
+
+function isVoter({ node, voters, outgoing }: Survivor): boolean {
+  return voters.includes(node) || outgoing.includes(node);
+}
+
+function problemOf(survivors: readonly Survivor[]): string | undefined {
+  const [first, ...others] = survivors;
+  if (first === undefined) return "no survivor is given";
+  for (const other of others) {
+    if (other.cluster !== first.cluster)
+      return `node ${first.node} is of cluster ${first.cluster}, node ${other.node} of cluster ${other.cluster}`;
+    if (!sameEpoch(other.epoch, first.epoch))
+      return `node ${first.node} is of epoch ${formatEpoch(first.epoch)}, node ${other.node} of epoch ${formatEpoch(other.epoch)}: leave out the one of the lower epoch, it can only join again as a new node`;
+  }
+  const ids = survivors.map(({ node }) => node);
+  const twice = ids.find((node, at) => ids.indexOf(node) !== at);
+  if (twice !== undefined) return `node ${twice} is given twice`;
+  const led = survivors.find(({ leader }) => leader !== null);
+  if (led !== undefined)
+    return `node ${led.node} has a leader (node ${led.leader}): the cluster has its quorum, and there is nothing to recover`;
+  const best = survivors.reduce((a, b) => (isAhead(b, a) ? b : a));
+  if (!best.members.some(({ node }) => node === best.node))
+    return `node ${best.node} does not know of itself as a member yet: it has nothing that a cluster could go on with`;
+  const sound = new Set(survivors.filter(({ damagedFrom }) => damagedFrom === null).map(({ node }) => node));
+  if (halvesOf(best).every((half) => half.filter((node) => sound.has(node)).length >= majorityOf(half))) {
+    const { voters } = best;
+    return `${[...sound].filter((node) => voters.includes(node)).length} of ${voters.length} voters are here, which is a quorum: start them, and nothing is lost`;
+  }
+  return undefined;
+}
+
+function halvesOf({ voters, outgoing }: Survivor): (readonly number[])[] {
+  return [voters, outgoing].filter((half) => half.length > 0);
+}
+
+function majorityOf(half: readonly number[]): number {
+  return Math.floor(half.length / 2) + 1;
+}
+
+function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly SurvivorMember[]): string[] {
+  const words: string[] = [];
+  const committed = Math.max(...survivors.map(({ commit }) => commit));
+  const open = best.lastIndex - committed;
+  words.push(
+    `kept: entries up to ${best.lastIndex}, all that node ${best.node} has. ${committed} are known to be committed` +
+      (open === 0 ? "" : `; the ${open} after them may or may not have been acknowledged, and are kept as well`),
+  );
+  words.push(lossOf(best, survivors, gone));
+  for (const other of survivors) {
+    if (other === best) continue;
+    const tail = other.lastIndex - best.lastIndex;
+    const longer =
+      tail > 0
+        ? `: its last ${tail} are of term ${other.lastTerm}, which no quorum confirmed, and were acknowledged to nobody`
+        : "";
+    words.push(`discarded: what node ${other.node} has and node ${best.node} has not${longer}`);
+  }
+  const known = new Set(best.members.map(({ node }) => node));
+  for (const { node } of survivors) {
+    if (!known.has(node))
+      words.push(
+        `not kept: node ${node}, of whose joining node ${best.node} knows nothing: it joins again as a new node`,
+      );
+  }
+  for (const { node, damagedFrom, lastIndex } of survivors) {
+    if (damagedFrom !== null)
+      words.push(
+        `damaged: node ${node} had entries after ${lastIndex} that can not be read any more; some of them may have been acknowledged`,
+      );
+  }
+  const states = new Map<number, Survivor>();
+  for (const one of survivors) {
+    const same = states.get(one.applied);
+    if (same !== undefined && same.hash !== one.hash)
+      words.push(
+        `different: nodes ${same.node} and ${one.node} have different states after the same entry ${one.applied}; one of them is wrong, and nobody is left to say which`,
+      );
+    states.set(one.applied, same ?? one);
+  }
+  return words;
+}
+
+/** Entries that only dead voters have cannot be seen from here; whether there can be any is a matter of counting. */
+function lossOf(best: Survivor, survivors: readonly Survivor[], gone: readonly SurvivorMember[]): string {
+  const here = new Set(survivors.map(({ node }) => node));
+  const counts = halvesOf(best).map((half) => ({
+    all: half.length,
+    dead: half.filter((node) => !here.has(node)).length,
+    quorum: majorityOf(half),
+  }));
+  const { all = 0, dead = 0, quorum = 0 } = counts[0] ?? {};
+  const since = best.lastAt === 0 ? "" : `, whose leader's clock showed ${formatInstant(best.lastAt)}`;
+  const isPossible = counts.every((half) => half.dead >= half.quorum);
+  if (!isPossible)
+    return `lost: nothing that was acknowledged. An acknowledged entry is on ${quorum} of ${all} voters, and only ${dead} are missing, so one that is here has it`;
+  const names = gone.map(({ node }) => node).join(", ");
+  return (
+    `may be lost: what was acknowledged after entry ${best.lastIndex}${since}. An entry is acknowledged when ${quorum} of ${all} voters have it; ` +
+    `${dead} are missing (members that are gone: ${names}), and ${quorum} of them are enough to have acknowledged entries that nobody here has. ` +
+    `How many cannot be known from here, and that there are none cannot be shown`
+  );
+}
+
+/** As JSON has it: in the API, and in the file that is carried from host to host. */
+export interface SurvivorView {
+  readonly cluster: string;
+  readonly epoch: string;
+  readonly node: number;
+  readonly name: string;
+  readonly level: number;
+  readonly last_index: number;
+  readonly last_term: number;
+  readonly term: number;
+  readonly commit: number;
+  readonly applied: number;
+  readonly hash: string;
+  readonly last_at: string | null;
+  readonly voters: readonly number[];
+  readonly outgoing: readonly number[];
+  readonly learners: readonly number[];
+  readonly damaged_from: number | null;
+  readonly leader: number | null;
+  readonly members: readonly SurvivorMember[];
+}
+
+/** For people and programs. */
+export function viewSurvivor(survivor: Survivor): SurvivorView {
+  const { epoch, lastIndex, lastTerm, lastAt, damagedFrom, ...same } = survivor;
+  return {
+    ...same,
+    epoch: formatEpoch(epoch),
+    last_index: lastIndex,
+    last_term: lastTerm,
+    last_at: lastAt === 0 ? null : formatInstant(lastAt),
+    damaged_from: damagedFrom,
+  };
+}
+
+/** What a file or another node said of itself; undefined: it is no such thing. */
+export function parseSurvivor(value: unknown): Survivor | undefined {
+  const view = (value ?? {}) as { readonly [Field in keyof SurvivorView]?: unknown };
+  const { cluster, name, node, level, term, commit, applied, hash, voters, outgoing, learners, members } = view;
+  const { last_index: lastIndex, last_term: lastTerm, damaged_from: damagedFrom, leader } = view;
+  const epoch = typeof view.epoch === "string" ? parseEpoch(view.epoch) : undefined;
+  const lastAt = view.last_at === null ? 0 : typeof view.last_at === "string" ? parseInstant(view.last_at) : undefined;
+  if (typeof cluster !== "string" || typeof name !== "string" || typeof hash !== "string") return undefined;
+  if (epoch === undefined || lastAt === undefined || !isId(node) || !areIds(voters) || !areIds(outgoing))
+    return undefined;
+  if (!isCount(level) || !isCount(term) || !isCount(commit) || !isCount(applied)) return undefined;
+  if (!isCount(lastIndex) || !isCount(lastTerm) || !areIds(learners) || !areMembers(members)) return undefined;
+  if (damagedFrom !== null && !isId(damagedFrom)) return undefined;
+  if (leader !== null && !isId(leader)) return undefined;
+  const log = { lastIndex, lastTerm, term, commit, applied, hash, lastAt, damagedFrom, leader };
+  return { cluster, epoch, node, name, level, ...log, voters, outgoing, learners, members };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function areIds(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every(isId);
+}
+
+function areMembers(value: unknown): value is readonly SurvivorMember[] {
+  return (
+    Array.isArray(value) &&
+    value.every((one: { readonly [Field in keyof SurvivorMember]?: unknown } | null) => {
+      const { node, name, api, peer } = one ?? {};
+      return isId(node) && typeof name === "string" && typeof api === "string" && typeof peer === "string";
+    })
+  );
+}

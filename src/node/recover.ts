@@ -1,0 +1,159 @@
+import { randomBytes } from "node:crypto";
+import { statfsSync, statSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import type { Configuration } from "../lib/configuration.ts";
+import { type Epoch, firstEpoch, formatEpoch } from "../lib/epoch.ts";
+import { Fault } from "../lib/fault.ts";
+import { nodeId, type NodeId } from "../lib/ids.ts";
+import type { Survivor } from "../lib/survivors.ts";
+import type { Entry } from "../raft/types.ts";
+import { UnknownCommand } from "../state/apply.ts";
+import { beginRecovered } from "../state/generation.ts";
+import { ownLevel } from "../state/levels.ts";
+import { openDataDir } from "../storage/data-dir.ts";
+import { readIdentity } from "../storage/identity.ts";
+import { surveyLog } from "../storage/log-survey.ts";
+import { copyState } from "../storage/snapshot-file.ts";
+import type { Identity } from "../storage/types.ts";
+import {
+  beginEmpty,
+  beginEpoch,
+  type Beginning,
+  decideEpoch,
+  finishEpochChange,
+  makeNextEpoch,
+  type Step,
+} from "./epoch-change.ts";
+import { tooNew } from "./level.ts";
+import { surveyData } from "./survey.ts";
+
+/**
+ * The quorum is lost for good: a new epoch is made of what one survivor has. It becomes the only voter; the others that are named go on as
+ * learners under their ids, with nothing else, and get its state as a snapshot. Everybody who is not named is gone.
+ */
+
+/** The data directory of a node that is stopped, locked until it is closed. */
+export class StoppedNode {
+  readonly dataDir: string;
+  readonly survivor: Survivor;
+  /** A change that was decided earlier and broke off has just been carried out. */
+  readonly hasGoneOn: boolean;
+  readonly #identity: Identity;
+  readonly #close: () => void;
+
+  private constructor(dataDir: string, identity: Identity, hasGoneOn: boolean, close: () => void) {
+    this.dataDir = dataDir;
+    this.#identity = identity;
+    this.hasGoneOn = hasGoneOn;
+    this.#close = close;
+    this.survivor = surveyData(dataDir, identity);
+  }
+
+  /** Throws Fault "data" for a directory that is in use, is no member's, or cannot be read. */
+  static open(path: string): StoppedNode {
+    const directory = openDataDir(path);
+    try {
+      const hasGoneOn = finishEpochChange(directory.path);
+      const identity = readIdentity(directory.path);
+      if (identity === undefined)
+        throw new Fault("data", `${directory.path} holds no identity.json: no node was a member with it`, "never");
+      return new StoppedNode(directory.path, identity, hasGoneOn, () => directory.close());
+    } catch (error) {
+      directory.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#close();
+  }
+
+  /** Where others find it, as it listened last. */
+  get peer(): string {
+    return this.#identity.peer;
+  }
+
+  /**
+   * Makes the new epoch of what this node has: it is the only voter, `others` learn, everybody else is gone. `terms`: the highest that each of
+   * those who go on has heard of. Gives the epoch; when it returns, that is on disk. Throws Fault, before which nothing has changed.
+   */
+  recover(others: readonly Survivor[], what: string, step: Step = () => {}): Epoch {
+    const { survivor, dataDir } = this;
+    if (survivor.level > ownLevel) throw new Fault("data", tooNew(dataDir, survivor.level, ownLevel), "never");
+    const before = this.#identity.epoch ?? firstEpoch;
+    const epoch: Epoch = { number: before.number + 1, id: randomBytes(4).toString("hex") };
+    const learners = others.map(({ node }) => nodeId(node));
+    const configuration: Configuration = { voters: [nodeId(survivor.node)], outgoing: [], learners, learnersNext: [] };
+    const from = join(dataDir, "state.db");
+    expectRoom(dataDir, from);
+    const next = makeNextEpoch(dataDir);
+    step("next-epoch/ made");
+    const place = copyState(from, join(next, "state.db"));
+    step("state copied");
+    const tail: Entry[] = [];
+    surveyLog(join(dataDir, "log.db"), { index: place.applied, term: place.term }, (entry) => tail.push(entry));
+    const at = Date.now();
+    beginKnown(dataDir, next, tail, {
+      epochNumber: epoch.number,
+      term: Math.max(survivor.term, ...others.map((one) => one.term)) + 1,
+      configuration,
+      rows: (tx, index) => {
+        const survivors: NodeId[] = [nodeId(survivor.node), ...learners];
+        const facts = { index, at, by: operator(), command: "cluster.recover", what } as const;
+        beginRecovered(tx, facts, survivors);
+      },
+    });
+    step("new files made");
+    const identity = { ...this.#identity, epoch };
+    decideEpoch(dataDir, { identity, hasState: true, asideAs: asideAs(before) });
+    step("decided");
+    finishEpochChange(dataDir, step);
+    return epoch;
+  }
+
+  /** Goes on as a member of a new epoch that was made of another node's data, which is at `peer`. */
+  rejoin(epoch: Epoch, of: { readonly node: NodeId; readonly peer: string }): void {
+    const before = this.#identity.epoch ?? firstEpoch;
+    beginEmpty(makeNextEpoch(this.dataDir));
+    const known = [{ node: of.node, address: of.peer }, ...this.#identity.peers.filter(({ node }) => node !== of.node)];
+    const peers = known.filter(({ node, address }) => node !== this.#identity.node && address !== "");
+    const identity = { ...this.#identity, epoch, peers };
+    decideEpoch(this.dataDir, { identity, hasState: false, asideAs: asideAs(before) });
+    finishEpochChange(this.dataDir);
+  }
+}
+
+/** An entry of the tail may need a newer binary: then nothing has been decided yet. */
+function beginKnown(dataDir: string, next: string, tail: readonly Entry[], beginning: Beginning): void {
+  try {
+    beginEpoch(next, ownLevel, tail, beginning);
+  } catch (error) {
+    throw error instanceof UnknownCommand ? new Fault("data", `${dataDir}: ${error.message}`, "never", error) : error;
+  }
+}
+
+/** Where the files of an epoch that is over are kept. */
+function asideAs(epoch: Epoch): string {
+  return `epoch-${formatEpoch(epoch)}`;
+}
+
+/** Who sits at this host, for the audit. */
+function operator(): string {
+  try {
+    return `${userInfo().username} at node's host`;
+  } catch {
+    return "somebody at node's host";
+  }
+}
+
+function expectRoom(dataDir: string, path: string): void {
+  const { bavail, bsize } = statfsSync(dataDir);
+  const needed = statSync(path).size;
+  if (needed * 1.1 > bavail * bsize)
+    throw new Fault(
+      "data",
+      `the new epoch needs a copy of the state: ${needed} bytes, and ${bavail * bsize} are free in ${dataDir}`,
+      "never",
+    );
+}

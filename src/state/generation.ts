@@ -1,0 +1,69 @@
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { seededRandom } from "../lib/prng.ts";
+import type { ApplyContext } from "./command.ts";
+import { endAttemptsOf, endPinnedTo } from "./departure.ts";
+import { writeAudit } from "./tables/audit.ts";
+import { advanceClock, readCounter, skipIds } from "./tables/counter.ts";
+import { allNodes, deleteNode } from "./tables/node.ts";
+import { revokeTokensOf } from "./tables/token.ts";
+import { sql, type Tx } from "./tx.ts";
+import type { NodeRow } from "./types.ts";
+
+/**
+ * The rows that begin a new epoch (lib/epoch.ts). There is no log that could carry this as an entry: it is applied once, to the one state that the
+ * new epoch begins with, in the transaction that moves that state to the epoch's first index. Everybody else gets it as a snapshot.
+ */
+export interface EpochFacts {
+  /** Where the epoch begins. */
+  readonly index: number;
+  /** Epoch ms, by the clock of the host where this is done. */
+  readonly at: number;
+  /** For the audit: who did it, under which name, and what about. */
+  readonly by: string;
+  readonly command: "cluster.recover" | "cluster.restore";
+  readonly what: string;
+}
+
+/** What becomes of nodes that do not go on: their work is lost per `on_lost`, their tokens end, their ids stay used up. */
+function partFrom(tx: Tx, context: ApplyContext, node: NodeRow, reason: string): void {
+  endAttemptsOf(tx, context, node.id, reason);
+  endPinnedTo(tx, context, node.id, reason);
+  revokeTokensOf(tx, node.id);
+  deleteNode(tx, node.id);
+}
+
+/**
+ * A quorum was lost: those of `survivors` go on, everybody else is gone. Every lease of the old epoch must have ended (J1): work of those who are
+ * gone may start elsewhere at once. Gives the names of those who are gone.
+ */
+export function beginRecovered(tx: Tx, facts: EpochFacts, survivors: readonly NodeId[]): string[] {
+  const context = contextOf(tx, facts, survivors[0]!);
+  const gone = allNodes(tx).filter(({ id }) => !survivors.includes(id));
+  for (const node of gone) partFrom(tx, context, node, `node ${node.name} was given up when the quorum was lost`);
+  skipIds(tx, limits.epochSkipsNodes, limits.epochSkipsJobs);
+  audit(tx, context, facts, survivors[0]!);
+  return gone.map(({ name }) => name);
+}
+
+const selectLevel = sql("select level from cluster");
+
+function contextOf(tx: Tx, facts: EpochFacts, origin: NodeId): ApplyContext {
+  const random = seededRandom(readCounter(tx).at >>> 0);
+  return {
+    index: facts.index,
+    at: advanceClock(tx, facts.at),
+    level: tx.get<{ level: number }>(selectLevel)?.level ?? 0,
+    by: { token: "", name: facts.by, role: "admin" },
+    origin,
+    random,
+    // Nobody watches or compares yet.
+    changed: () => {},
+    restartHash: () => {},
+  };
+}
+
+function audit(tx: Tx, context: ApplyContext, { by, command, what }: EpochFacts, node: NodeId): void {
+  const text = what.slice(0, limits.auditTextLength);
+  writeAudit(tx, context, [{ token: "", by, role: "admin", node, command, what: text, outcome: "ok", times: 1 }]);
+}

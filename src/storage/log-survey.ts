@@ -1,0 +1,89 @@
+import { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { type Configuration, decodeConfiguration } from "../lib/configuration.ts";
+import { index, term } from "../lib/ids.ts";
+import type { Entry } from "../raft/types.ts";
+import { type EntryRow, entryOf, isIntact } from "./log-format.ts";
+
+/** What a log holds beyond the state beside it, read from the files of a node that does not run, without changing them. */
+export interface LogSurvey {
+  /** The highest term that this node has heard of; 0 when the file cannot be read. */
+  readonly term: number;
+  readonly commit: number;
+  /** The last entry that can be used: at least what the state has applied. */
+  readonly last: { readonly index: number; readonly term: number };
+  /** The configuration in force at `last`; undefined: the log says nothing of it, the state does. */
+  readonly configuration: Configuration | undefined;
+  /** Entries from here on were stored and are damaged or lost; undefined: none are. */
+  readonly damagedFrom: number | undefined;
+}
+
+/**
+ * Reads every entry after `applied` (a state of term `appliedTerm`) and gives each to `each`. What does not follow on, or is not what was written,
+ * ends it: that, and a file that cannot be read at all, is in the answer and no error.
+ */
+export function surveyLog(
+  path: string,
+  applied: { readonly index: number; readonly term: number },
+  each: (entry: Entry) => void,
+): LogSurvey {
+  const nothing = { term: applied.term, commit: applied.index, last: applied, configuration: undefined };
+  if (!existsSync(path)) return { ...nothing, damagedFrom: applied.index + 1 };
+  let database: Database | undefined;
+  try {
+    database = new Database(path, { readonly: true });
+    return survey(database, path, applied, each);
+  } catch (error) {
+    // Only what SQLite cannot read. An error of `each` is the caller's.
+    if ((error as { readonly name?: unknown }).name !== "SQLiteError") throw error;
+    return { ...nothing, damagedFrom: applied.index + 1 };
+  } finally {
+    database?.close();
+  }
+}
+
+function survey(
+  database: Database,
+  path: string,
+  applied: { readonly index: number; readonly term: number },
+  each: (entry: Entry) => void,
+): LogSurvey {
+  const hard = database.query(`select term, "commit" from hard`).get() as { term: number; commit: number };
+  const meta = database.query("select base_index as base, base_configuration as configuration from meta").get() as {
+    readonly base: number;
+    readonly configuration: Uint8Array | null;
+  };
+  const repair = database.query("select until from repair").get() as { until: number } | null;
+  const ends = database.query("select max(idx) as last from entry").get() as { last: number | null };
+  let configuration = newestConfiguration(database, path, applied.index) ?? decodeOrNothing(meta.configuration);
+  let last = applied;
+  const rows = database.query("select * from entry where idx > ? order by idx").iterate(applied.index);
+  for (const row of rows as Iterable<EntryRow>) {
+    if (row.idx !== last.index + 1 || row.term < last.term || !isIntact(row)) break;
+    const entry = entryOf(row, path);
+    if (entry.kind === "configuration") configuration = decodeConfiguration(entry.data) ?? configuration;
+    each(entry);
+    last = { index: entry.index, term: entry.term };
+  }
+  const stored = Math.max(ends.last ?? 0, meta.base, repair?.until ?? 0);
+  return {
+    term: Math.max(hard.term, last.term),
+    commit: Math.max(applied.index, Math.min(hard.commit, last.index)),
+    last: { index: index(last.index), term: term(last.term) },
+    configuration,
+    damagedFrom: stored > last.index ? last.index + 1 : undefined,
+  };
+}
+
+/** The newest one at or before `upTo` that can be read. */
+function newestConfiguration(database: Database, path: string, upTo: number): Configuration | undefined {
+  const rows = database
+    .query("select * from entry where kind = 2 and idx <= ? order by idx desc limit 8")
+    .all(upTo) as EntryRow[];
+  const row = rows.find(isIntact);
+  return row === undefined ? undefined : decodeConfiguration(entryOf(row, path).data);
+}
+
+function decodeOrNothing(data: Uint8Array | null): Configuration | undefined {
+  return data === null ? undefined : decodeConfiguration(data);
+}

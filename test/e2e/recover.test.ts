@@ -1,0 +1,267 @@
+/** The quorum is lost for good: the binary's way on from what one survivor has, and what becomes of everybody else. */
+import { expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { binary } from "../../scripts/build.ts";
+import { Mesh, type MeshNode, runSkein, until } from "../../scripts/mesh.ts";
+import { finished, submit } from "../../scripts/mesh-jobs.ts";
+import type { SurvivorView } from "../../src/lib/survivors.ts";
+
+const epochSpan = 2 ** 40;
+
+interface Cluster {
+  readonly epoch: string;
+  readonly leader: number | null;
+  readonly index: number;
+  readonly applied: number;
+  readonly voters: readonly number[];
+  readonly nodes: readonly { readonly id: number; readonly role: string }[];
+}
+
+async function clusterOf(node: MeshNode): Promise<Cluster> {
+  return (await node.api("GET", "/v1/cluster")).body as Cluster;
+}
+
+async function inStep(nodes: readonly MeshNode[]): Promise<void> {
+  const goal = Math.max(...(await Promise.all(nodes.map(async (node) => (await clusterOf(node)).index))));
+  for (const node of nodes) {
+    await until(
+      async () => ((await clusterOf(node)).applied >= goal ? true : undefined),
+      60_000,
+      () => `node ${node.ready.node} does not reach entry ${goal}:\n${node.log}`,
+    );
+  }
+}
+
+function placeOf(node: MeshNode): { applied: number; hash: string } {
+  const database = new Database(path.join(node.data, "state.db"), { readonly: true });
+  try {
+    return database.query("select applied, hash from meta").get() as { applied: number; hash: string };
+  } finally {
+    database.close();
+  }
+}
+
+interface Recovered {
+  readonly epoch: string;
+  readonly node: number;
+  readonly survivors: readonly number[];
+  readonly gone: readonly number[];
+  readonly words: readonly string[];
+  readonly rejoin: string;
+}
+
+function recoverWords(...nodes: readonly MeshNode[]): string[] {
+  return ["cluster", "recover", "--yes", "-o", "json", ...nodes.flatMap((node) => ["--data", node.data])];
+}
+
+async function recover(...nodes: readonly MeshNode[]): Promise<Recovered> {
+  const said = await nodes[0]!.skein(recoverWords(...nodes));
+  if (said.code !== 0) throw new Error(`recover ended with ${said.code}: ${said.stderr}`);
+  return JSON.parse(said.stdout) as Recovered;
+}
+
+async function run(node: MeshNode, mesh: Mesh, spec: object): Promise<number> {
+  const id = await submit(node, spec);
+  expect((await finished(mesh, id)).state).toBe("succeeded");
+  return id;
+}
+
+/** Its last words are about the epoch, and it has ended by itself with the exit code of a conflict. */
+async function expectFenced(node: MeshNode): Promise<void> {
+  expect(await node.exited).toBe(6);
+  expect(node.log).toContain("was recovered into epoch 1.");
+  expect(node.log).toContain("skein up --join");
+}
+
+test("two of three are gone for good: the third goes on alone, jobs go on, and the others are fenced when they come back", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const [first, second, survivor] = [leader, ...mesh.nodes.filter((node) => node !== leader)] as [
+    MeshNode,
+    MeshNode,
+    MeshNode,
+  ];
+  const before = await run(survivor, mesh, { run: "echo before" });
+  const lost = await submit(leader, { run: "sleep 600", on: `name=${first.ready.node}` }).catch(() => undefined);
+  expect(lost).toBeDefined();
+  await inStep(mesh.nodes);
+  const position = (await clusterOf(survivor)).applied;
+  await first.kill();
+  await second.kill();
+
+  // As long as it runs it can only be asked; and nothing is decided without a person or --yes.
+  const running = await survivor.skein(recoverWords(survivor));
+  expect([running.code, running.stderr]).toEqual([7, expect.stringContaining("in use by another process")]);
+  await survivor.stop();
+  const unasked = await survivor.skein(["cluster", "recover", "--data", survivor.data]);
+  expect([unasked.code, unasked.stderr]).toEqual([2, expect.stringContaining("--yes")]);
+  expect(existsSync(path.join(survivor.data, "next-epoch"))).toBe(false);
+
+  const recovered = await recover(survivor);
+  const { node } = survivor.ready;
+  expect(recovered).toMatchObject({ node, survivors: [node] });
+  expect(new Set(recovered.gone)).toEqual(new Set([first.ready.node, second.ready.node]));
+  expect(recovered.words.join("\n")).toContain("2 of 3 voters");
+  await survivor.start();
+  await mesh.leader();
+  const now = await clusterOf(survivor);
+  expect(now).toMatchObject({ epoch: recovered.epoch, leader: node, voters: [node] });
+  expect(now.nodes.map(({ id }) => id)).toEqual([node]);
+  expect(now.index).toBeGreaterThan(epochSpan);
+
+  // What was there is there, new work runs, its fence and its id are above all that were given out before.
+  expect((await survivor.api("GET", `/v1/jobs/${before}`)).body).toMatchObject({ state: "succeeded" });
+  const after = await submit(survivor, { run: "echo $SKEIN_FENCE" });
+  expect(after).toBeGreaterThan(1_000_000);
+  await finished(mesh, after);
+  const { body } = await survivor.api("GET", `/v1/jobs/${after}/tasks/0`);
+  expect(Number((body as { tail: string }).tail)).toBeGreaterThan(epochSpan);
+  // The admin's token of the first node goes on.
+  const admin = { authorization: `Bearer ${mesh.nodes[0]!.token}` };
+  const audit = await survivor.api("GET", "/v1/audit?what=cluster", undefined, admin);
+  expect(JSON.stringify(audit.body)).toContain("cluster.recover");
+  // Readers of events resume with a position of the other epoch: it says so.
+  const events = await survivor.api("GET", `/v1/events?from=${position}`);
+  expect([events.status, JSON.stringify(events.body)]).toEqual([409, expect.stringContaining("epoch")]);
+
+  // One comes back, then both: each is told and stops, also at the next start; the survivor is not disturbed.
+  await first.start();
+  await expectFenced(first);
+  await Promise.all([first.start().catch(() => {}), second.start().catch(() => {})]);
+  await Promise.all([expectFenced(first), expectFenced(second)]);
+  expect(await clusterOf(survivor)).toMatchObject({ epoch: recovered.epoch, leader: node, voters: [node] });
+  await run(survivor, mesh, { run: "true" });
+
+  // With an empty directory such a host is welcome as a new node.
+  const added = await mesh.add();
+  expect(added.ready.node).toBeGreaterThan(1000);
+  await run(added, mesh, { run: "true", each_node: true });
+}, 180_000);
+
+test("three of five are gone and the two left differ: the most advanced one is found, the other one learns from it", async () => {
+  await using mesh = await Mesh.start({ nodes: 5 });
+  const leader = await mesh.leader({ voters: 5 });
+  await inStep(mesh.nodes);
+  const others = mesh.nodes.filter((node) => node !== leader);
+  const [behind, ahead] = others as [MeshNode, MeshNode];
+  await behind.kill();
+  const written: number[] = [];
+  while (written.length < 20) written.push(await submit(leader, { driver: "noop" }));
+  await inStep([ahead]);
+  for (const node of mesh.nodes) if (node !== behind && node !== ahead) await node.kill();
+  await ahead.stop();
+
+  // The one that is behind alone would lose more: named with the other one, it is not chosen. Its report may travel as a file.
+  const report = await behind.skein(["cluster", "recover", "--report", "--data", behind.data, "-o", "json"]);
+  expect(report.code).toBe(0);
+  const file = path.join(mesh.directory, "behind.json");
+  writeFileSync(file, report.stdout);
+  const there = await ahead.skein(["cluster", "recover", "--report", "--data", ahead.data, "-o", "json"]);
+  const otherFile = path.join(mesh.directory, "ahead.json");
+  writeFileSync(otherFile, there.stdout);
+  const wrongPlace = await behind.skein([...recoverWords(behind), "--survivor", otherFile]);
+  expect([wrongPlace.code, wrongPlace.stderr]).toEqual([
+    6,
+    expect.stringMatching(new RegExp(`node ${ahead.ready.node} \\(node-\\d\\) is the most advanced`)),
+  ]);
+
+  const said = await ahead.skein([...recoverWords(ahead), "--survivor", file]);
+  expect([said.code, said.stderr]).toEqual([0, expect.stringContaining("kept")]);
+  const recovered = JSON.parse(said.stdout) as Recovered & { rejoin_on: number[] };
+  expect(recovered).toMatchObject({ node: ahead.ready.node, rejoin_on: [behind.ready.node] });
+  await ahead.start();
+  await mesh.leader();
+  // Before it is told, the other survivor is of the old epoch, and is fenced like everybody else.
+  await behind.start();
+  await expectFenced(behind);
+  const rejoined = await behind.skein(["cluster", "recover", "--data", behind.data, "--rejoin", recovered.rejoin]);
+  expect([rejoined.code, rejoined.stderr]).toEqual([0, ""]);
+  await behind.start();
+  await run(behind, mesh, { run: "true", each_node: true });
+  for (const id of written) expect((await behind.api("GET", `/v1/jobs/${id}`)).status).toBe(200);
+  await inStep([ahead, behind]);
+  await Promise.all([ahead.stop(), behind.stop()]);
+  expect(placeOf(behind)).toEqual(placeOf(ahead));
+}, 180_000);
+
+test("a quorum that is there is not recovered, and neither are members that answer given up", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  await mesh.leader({ voters: 3 });
+  const [one, two, three] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
+  await one.stop();
+  const alive = await one.skein(recoverWords(one));
+  expect([alive.code, alive.stderr]).toEqual([6, expect.stringContaining("answers, so it is not gone")]);
+  const led = await one.skein([...recoverWords(one), "--survivor", two.ready.api]);
+  expect([led.code, led.stderr]).toEqual([6, expect.stringContaining("nothing to recover")]);
+  await three.kill();
+  await two.stop();
+  const quorum = await one.skein(recoverWords(one, two));
+  expect([quorum.code, quorum.stderr]).toEqual([6, expect.stringContaining("which is a quorum")]);
+  await Promise.all([one.start(), two.start()]);
+  await run(one, mesh, { run: "true" });
+}, 120_000);
+
+test("SIGKILL at every step of a recovery: the old epoch is whole, or the next command or start goes on with the new one", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const job = await run(leader, mesh, { run: "true" });
+  await inStep(mesh.nodes);
+  const best = mesh.nodes.find((node) => node !== leader)!;
+  for (const node of mesh.nodes) await node.kill();
+  const old = await reportOf(best.data);
+  const steps: string[] = [];
+  // In a process of its own that kills itself at the n-th step, until one survives.
+  for (let n = 1; n < 100; n++) {
+    const copy = path.join(mesh.directory, `copy-${n}`);
+    cpSync(best.data, copy, { recursive: true, filter: (name) => !name.endsWith(".sock") });
+    const ended = await killedAt(copy, n);
+    steps.push(...ended.steps.slice(-1));
+    if (ended.signal === null) break;
+    if (n % 2 === 0) await reportOf(copy); // looking goes on with what was decided
+    const found = await reportOf(copy);
+    const isDecided = ended.steps.includes("decided");
+    if (isDecided) {
+      expect([n, found.epoch.slice(0, 2), found.applied, found.voters]).toEqual([
+        n,
+        "1.",
+        epochSpan,
+        [best.ready.node],
+      ]);
+    } else {
+      expect([n, found]).toEqual([n, old]);
+      expect((await killedAt(copy, 0)).signal).toBeNull();
+      expect((await reportOf(copy)).epoch).toStartWith("1.");
+    }
+    expect(readdirSync(copy)).not.toContain("next-epoch");
+    expect(readdirSync(path.join(copy, "epoch-0"))).toEqual(
+      expect.arrayContaining(["identity.json", "log.db", "state.db"]),
+    );
+  }
+  expect(steps).toContain("decided");
+  expect(steps).toContain("log.db in place");
+  expect(steps.at(-1)).toBe("done");
+
+  // The node itself goes on with what was decided when it starts.
+  const at = steps.indexOf("state.db aside") + 1;
+  expect((await killedAt(best.data, at)).signal).toBe("SIGKILL");
+  await best.start();
+  await mesh.leader();
+  expect((await best.api("GET", `/v1/jobs/${job}`)).status).toBe(200);
+  await run(best, mesh, { run: "true" });
+}, 180_000);
+
+async function reportOf(data: string): Promise<SurvivorView> {
+  const said = await runSkein(binary, ["cluster", "recover", "--report", "--data", data, "-o", "json"]);
+  if (said.code !== 0) throw new Error(`--report ended with ${said.code}: ${said.stderr}`);
+  return JSON.parse(said.stdout) as SurvivorView;
+}
+
+async function killedAt(data: string, step: number): Promise<{ signal: string | null; steps: string[] }> {
+  const script = new URL("recover-until-killed.ts", import.meta.url).pathname;
+  const child = Bun.spawn([process.execPath, script, data, String(step)], { stdout: "pipe", stderr: "inherit" });
+  const text = await new Response(child.stdout).text();
+  await child.exited;
+  return { signal: child.signalCode as string | null, steps: text.split("\n").filter((line) => line !== "") };
+}
