@@ -4,7 +4,7 @@ import type { Assignment, Report } from "../state/types.ts";
 import { Lease } from "./accept.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
-import { GuardClient } from "./guard/client.ts";
+import { GuardClient, type GuardEvents, type GuardPort } from "./guard/client.ts";
 import type { Started } from "./guard/frames.ts";
 import type { Listing } from "./guard/link.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
@@ -13,9 +13,12 @@ import { Reporter } from "./report.ts";
 import type { AttemptName, Executor, ExecutorOptions } from "./types.ts";
 
 /** Makes the executor of this node. Nothing happens before its open(). */
-export function openExecutor(options: ExecutorOptions): Executor {
-  return new NodeExecutor(options);
+export function openExecutor(options: ExecutorOptions & { readonly openGuard?: OpenGuard }): Executor {
+  return new NodeExecutor(options, options.openGuard ?? ((events) => GuardClient.open(options, events)));
 }
+
+/** Finds or starts the guard; resolves after `onOpen`. Throws Fault "guard" when there is none to be had. */
+export type OpenGuard = (events: GuardEvents) => Promise<void>;
 
 /**
  * An attempt that this node holds:
@@ -43,15 +46,17 @@ class NodeExecutor implements Executor {
   readonly #waiting = new Map<string, Held>();
   readonly #noop: NoopDriver;
   readonly #reporter: Reporter;
-  #guard: GuardClient | undefined;
+  readonly #openGuard: OpenGuard;
+  #guard: GuardPort | undefined;
   /** Settles when no connection is being made. */
   #connecting: Promise<void> = Promise.resolve();
   #reconciled = false;
   #closed = false;
   #leaseWanted: () => void = () => {};
 
-  constructor(options: ExecutorOptions) {
+  constructor(options: ExecutorOptions, openGuard: OpenGuard) {
     this.#options = options;
+    this.#openGuard = openGuard;
     this.#reporter = new Reporter(options, (reports) => this.#onReported(reports));
     this.#noop = new NoopDriver(options.dataDir, {
       onEnded: (reports) => this.#onEnded(reports),
@@ -210,7 +215,7 @@ class NodeExecutor implements Executor {
   // --------------------------------------------------------------------------------------------------- guard
 
   #connect(): Promise<void> {
-    return GuardClient.open(this.#options, {
+    return this.#openGuard({
       onOpen: (guard) => this.#adopt(guard),
       onFinished: (reports) => this.#onEnded(reports),
       onStarted: (attempts) => this.#onStarted(attempts),
@@ -220,7 +225,7 @@ class NodeExecutor implements Executor {
   }
 
   /** Brings what the guard knows and what is held here together, at the first connection and at every later one. */
-  #adopt(guard: GuardClient): void {
+  #adopt(guard: GuardPort): void {
     this.#guard = guard;
     if (this.#closed) return;
     const { listing } = guard;

@@ -132,6 +132,11 @@ export type TransportHooks = Pick<
 };
 export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started">;
 
+export type ConsensusView = Pick<
+  Raft,
+  "role" | "term" | "leader" | "commit" | "lastIndex" | "durableIndex" | "baseIndex" | "configuration" | "isRepairing"
+>;
+
 type Committed<Name extends CommandName> = Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>;
 
 /** A running node; HTTP sees it as NodeApi. */
@@ -454,6 +459,11 @@ export class Node implements NodeApi {
 
   get isLeading(): boolean {
     return this.#driver.raft.role === "leader";
+  }
+
+  /** Consensus as it stands, only to look at. */
+  get consensus(): ConsensusView {
+    return this.#driver.raft;
   }
 
   /** Steps down in favour of the voter that is closest, or of this one, and waits a moment for it to lead. */

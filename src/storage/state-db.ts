@@ -9,6 +9,8 @@ export interface StateDatabaseOptions {
   readonly path: string;
   /** SQL texts that make tables and indexes, in one transaction. Of a file that has some of them only the others are made. */
   readonly schema: readonly string[];
+  /** With ":memory:": the bytes of a state to begin with, as {@link StateDatabase.image} gave them. */
+  readonly image?: Uint8Array | undefined;
 }
 
 /** Where in the log a state stands, as the state itself says: so that a copy of the file needs no label. */
@@ -53,7 +55,10 @@ export class StateDatabase {
     this.#path = options.path;
     try {
       makeDatabaseFile(options.path);
-      this.#database = new Database(options.path, { create: true, readwrite: true });
+      this.#database =
+        options.image === undefined
+          ? new Database(options.path, { create: true, readwrite: true })
+          : Database.deserialize(options.image);
       checkSqliteVersion(this.#database);
       this.#database.run("pragma busy_timeout = 2000");
       this.#database.run("pragma journal_mode = wal");
@@ -228,6 +233,12 @@ export class StateDatabase {
       checkpointed: number;
     };
     return { walPages: row.log, checkpointedPages: row.checkpointed };
+  }
+
+  /** The committed state as the bytes of a database file. */
+  image(): Uint8Array {
+    assert(!this.#inTransaction, "no image inside a transaction");
+    return this.#call(() => this.#database.serialize());
   }
 
   close(): void {

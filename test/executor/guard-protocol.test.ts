@@ -4,7 +4,7 @@ import { connect as dial, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { shellStart } from "../../src/executor/drivers/shell.ts";
-import { GuardClient } from "../../src/executor/guard/client.ts";
+import { GuardClient, type GuardPort } from "../../src/executor/guard/client.ts";
 import {
   encodeFrame,
   FrameDecoder,
@@ -229,7 +229,7 @@ test("a deadline is never later on the guard's clock than on the node's, however
     },
   });
   writeGuardFile(places, { version: 1, marker: places.marker, pid: process.pid, socket });
-  let client: GuardClient | undefined;
+  let client: GuardPort | undefined;
   const ignore = (): void => {};
   await GuardClient.open(
     { node: nodeId(7), dataDir, guardCommand: ["false"] },

@@ -10,13 +10,19 @@ import { placesOf } from "./places.ts";
 
 export interface GuardEvents {
   /** The connection is made; its listing is known. Comes before every other event. */
-  onOpen(client: GuardClient): void;
+  onOpen(client: GuardPort): void;
   onFinished(reports: readonly Report[]): void;
   onStarted(attempts: readonly Started[]): void;
   onRefused(names: readonly AttemptName[]): void;
   /** The connection is gone, and with it perhaps the guard. Not called after close(). */
   onLost(): void;
 }
+
+/** The guard as the executor sees it. */
+export type GuardPort = Pick<
+  GuardClient,
+  "listing" | "start" | "stop" | "drop" | "acknowledge" | "declareLost" | "lease" | "close"
+>;
 
 export interface GuardClientOptions {
   readonly node: NodeId;

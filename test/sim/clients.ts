@@ -1,0 +1,332 @@
+import { jobId, type NodeId } from "../../src/lib/ids.ts";
+import type { Refusal } from "../../src/lib/outcome.ts";
+import type { Random } from "../../src/lib/prng.ts";
+import { isTerminal } from "../../src/lib/states.ts";
+import { findJob } from "../../src/state/queries.ts";
+import { type ReadTx, sql } from "../../src/state/tx.ts";
+import type { Principal, Spec } from "../../src/state/types.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Host } from "./host.ts";
+import { stream } from "./plan.ts";
+
+/**
+ * Clients, and what they may expect without any search: each write has a name of its own, so a history is judged as it happens.
+ *
+ *   floor      a linearizable read sees every write that was acknowledged, and everything that any read had seen, before it began
+ *   own        a read that carries the index of an acknowledged write sees that write, whatever its consistency
+ *   absence    a name that a linearizable read did not see was not acknowledged at or before the index that it was read at
+ *   once       a request that is repeated under its key makes one job, whatever happened to the answers
+ *   refused    what was refused for good, or as surely not done, is never there
+ *   durable    at the end everything that was acknowledged is there, under its id, and has ended
+ */
+interface Write {
+  readonly serial: number;
+  readonly name: string;
+  readonly key: string | undefined;
+  readonly spec: Spec;
+  status: "pending" | "acknowledged" | "refused" | "unknown";
+  id: number | undefined;
+  index: number | undefined;
+  /** The highest index at which a linearizable read did not see it. */
+  absentAt: number;
+}
+
+const someone: Principal = { token: "", name: "client", role: "operator" };
+const byName = sql("select id from job where name = ?");
+const nextJob = sql("select next_job from counter");
+const callTimeout = 4_000_000;
+
+export class Clients {
+  readonly #cluster: Cluster;
+  readonly #random: Random;
+  readonly #writes: Write[] = [];
+  readonly #acknowledged: Write[] = [];
+  /** Of these no more is asked. */
+  readonly #finished = new Set<number>();
+  #left: number;
+  #serial = 0;
+  #active = 0;
+  /** What any linearizable call that has ended has shown. */
+  #floorIndex = 0;
+  #floorJob = 0;
+  operations = 0;
+  unknown = 0;
+  refused = 0;
+  repeats = 0;
+  reads = 0;
+  failedReads = 0;
+
+  constructor(cluster: Cluster, operations: number) {
+    this.#cluster = cluster;
+    this.#random = stream(cluster.plan.seed, "workload");
+    this.#left = operations;
+  }
+
+  get acknowledged(): number {
+    return this.#acknowledged.length;
+  }
+
+  get isDone(): boolean {
+    return this.#left <= 0 && this.#active === 0;
+  }
+
+  /** Begins, `count` clients one after the other, each with so much time between its calls. */
+  start(count: number, until: number): void {
+    const { time } = this.#cluster;
+    const pause = ((until - time.now) * count) / Math.max(1, this.#left);
+    for (let client = 0; client < count; client++) {
+      this.#active += 1;
+      time.after((pause * client) / count, undefined, () => this.#next(pause));
+    }
+  }
+
+  #next(pause: number): void {
+    const { time } = this.#cluster;
+    if (this.#left <= 0) {
+      this.#active -= 1;
+      return;
+    }
+    this.#left -= 1;
+    this.operations += 1;
+    const began = time.now;
+    this.#call(() => {
+      // The time that a call took is not added to the pause, or a slow cluster would have little to do.
+      const rest = Math.max(pause * 0.2, pause * (0.5 + this.#random()) - (time.now - began));
+      time.after(rest, undefined, () => this.#next(pause));
+    });
+  }
+
+  #call(done: () => void): void {
+    const draw = this.#random();
+    const host = this.#cluster.anyUp("clients");
+    if (host === undefined) return done();
+    if (draw < 0.5) return this.#submit(host, this.#newWrite(), 0, done);
+    if (draw < 0.8) return this.#read(host, done);
+    if (draw < 0.88) return this.#readOwn(host, done);
+    if (draw < 0.94) return this.#cancel(host, done);
+    return this.#label(host, done);
+  }
+
+  // ------------------------------------------------------------------------------------------------ writes
+
+  #newWrite(): Write {
+    const serial = (this.#serial += 1);
+    const random = this.#random;
+    const name = `job-${serial}`;
+    const isGuarded = random() < this.#cluster.plan.guarded;
+    const forMs = Math.floor(random() * random() * (random() < 0.1 ? 12_000 : 1500));
+    const exit = random() < 0.06 ? 1 : 0;
+    const spec: { -readonly [Key in keyof Spec]: Spec[Key] } = isGuarded
+      ? { name, run: ["work", String(forMs), String(exit)] }
+      : { name, driver: "noop", noop: { forMs: random() < 0.5 ? 0 : forMs, exit } };
+    if (random() < 0.1) spec.count = 1 + Math.floor(random() * 4);
+    if (random() < 0.15) spec.retries = { max: 1 + Math.floor(random() * 2), backoffMs: Math.floor(random() * 2000) };
+    if (random() < 0.1) spec.timeoutMs = 50 + Math.floor(random() * 1500);
+    if (random() < 0.25) spec.onLost = "fail";
+    if (random() < 0.1) spec.priority = Math.floor(random() * 100);
+    if (random() < 0.3) spec.graceMs = 300;
+    spec.ttlMs = 86_400_000;
+    const key = random() < 0.6 ? `key-${serial}` : undefined;
+    const write: Write = { serial, name, key, spec, status: "pending", id: undefined, index: undefined, absentAt: 0 };
+    this.#writes.push(write);
+    return write;
+  }
+
+  #submit(host: Host, write: Write, tries: number, done: () => void): void {
+    const { node } = host.process!;
+    const input = { jobs: [write.spec], ...(write.key === undefined ? {} : { key: write.key }), digest: write.name };
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose("job.submit", input, someone))
+      .answered((outcome) => {
+        if (outcome?.ok === true) {
+          this.#onAcknowledged(write, outcome.value.value.first, outcome.value.index);
+          return done();
+        }
+        const isUnknown = outcome === undefined || isUnknownOutcome(outcome.why);
+        if (isUnknown) {
+          this.unknown += 1;
+          write.status = "unknown";
+        } else {
+          this.refused += 1;
+          if (write.status === "pending") write.status = "refused";
+        }
+        // Under a key the same request is repeated until it is answered, by whoever is there.
+        const next = this.#cluster.anyUp("clients");
+        if (write.key === undefined || tries >= 5 || next === undefined) return done();
+        this.repeats += 1;
+        if (write.status === "refused") write.status = "pending";
+        this.#cluster.time.after(100_000 + this.#random() * 500_000, undefined, () => {
+          if (next.isUp) this.#submit(next, write, tries + 1, done);
+          else done();
+        });
+        return undefined;
+      });
+  }
+
+  #onAcknowledged(write: Write, id: number, index: number): void {
+    const { time } = this.#cluster;
+    if (write.id !== undefined && write.id !== id)
+      this.#cluster.fail(`once: ${write.name} was answered with job ${write.id} and with job ${id}`);
+    if (write.id === undefined) this.#acknowledged.push(write);
+    write.id = id;
+    write.index ??= index;
+    write.status = "acknowledged";
+    if (write.key === undefined && index <= write.absentAt)
+      this.#cluster.fail(`absence: ${write.name} is acknowledged at ${index}, and was not there at ${write.absentAt}`);
+    this.#floorIndex = Math.max(this.#floorIndex, index);
+    this.#floorJob = Math.max(this.#floorJob, id);
+    time.trace(id);
+    time.trace(index);
+  }
+
+  #cancel(host: Host, done: () => void): void {
+    const write = this.#acknowledged[Math.floor(this.#random() * this.#acknowledged.length)];
+    if (write === undefined) return done();
+    const { node } = host.process!;
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose("job.cancel", { id: jobId(write.id!) }, someone))
+      .answered((outcome) => {
+        if (outcome?.ok === true) this.#floorIndex = Math.max(this.#floorIndex, outcome.value.index);
+        done();
+      });
+  }
+
+  #label(host: Host, done: () => void): void {
+    const { node } = host.process!;
+    const labels = { turn: String(this.operations) };
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose("node.label", { node: host.id, labels }, someone))
+      .answered((outcome) => {
+        if (outcome?.ok === true) this.#floorIndex = Math.max(this.#floorIndex, outcome.value.index);
+        done();
+      });
+  }
+
+  // ------------------------------------------------------------------------------------------------- reads
+
+  #read(host: Host, done: () => void): void {
+    const floorIndex = this.#floorIndex;
+    const floorJob = this.#floorJob;
+    const { node } = host.process!;
+    const about = this.#writes[Math.floor(this.#writes.length * (1 - this.#random() * this.#random()))];
+    const wasAcknowledged = about?.status === "acknowledged";
+    const query = (tx: ReadTx): { readonly next: number; readonly id: number | undefined } => ({
+      next: tx.get<{ next_job: number }>(nextJob)?.next_job ?? 0,
+      id: about === undefined ? undefined : tx.get<{ id: number }>(byName, about.name)?.id,
+    });
+    this.#cluster
+      .ask(host, 8_000_000, () => node.read(query, { consistency: "linearizable" }))
+      .answered((outcome) => {
+        this.reads += 1;
+        if (outcome?.ok !== true) this.failedReads += 1;
+        else this.#judgeRead(host.id, outcome.value, { floorIndex, floorJob, about, wasAcknowledged });
+        done();
+      });
+  }
+
+  #judgeRead(
+    node: NodeId,
+    {
+      index,
+      value,
+    }: { readonly index: number; readonly value: { readonly next: number; readonly id: number | undefined } },
+    before: {
+      readonly floorIndex: number;
+      readonly floorJob: number;
+      readonly about: Write | undefined;
+      readonly wasAcknowledged: boolean;
+    },
+  ): void {
+    const { about } = before;
+    if (index < before.floorIndex)
+      this.#cluster.fail(
+        `floor: a read of node ${node} is of index ${index}, and ${before.floorIndex} was known before`,
+      );
+    if (value.next - 1 < before.floorJob)
+      this.#cluster.fail(
+        `floor: a read of node ${node} sees jobs up to ${value.next - 1}, and job ${before.floorJob} was known before`,
+      );
+    this.#floorIndex = Math.max(this.#floorIndex, index);
+    this.#floorJob = Math.max(this.#floorJob, value.next - 1);
+    if (about === undefined) return;
+    if (value.id === undefined) {
+      if (before.wasAcknowledged) this.#cluster.fail(`floor: a read of node ${node} does not see ${about.name}`);
+      if (about.index !== undefined && about.index <= index && about.key === undefined)
+        this.#cluster.fail(`absence: ${about.name} is of index ${about.index} and not there at ${index}`);
+      about.absentAt = Math.max(about.absentAt, index);
+    } else if (about.id !== undefined && about.id !== value.id)
+      this.#cluster.fail(`once: ${about.name} is job ${about.id}, and ${value.id} on node ${node}`);
+  }
+
+  /** Stale, but not older than one's own write. */
+  #readOwn(host: Host, done: () => void): void {
+    const write = this.#acknowledged.at(-1 - Math.floor(this.#random() * Math.min(3, this.#acknowledged.length)));
+    if (write === undefined) return done();
+    const { node } = host.process!;
+    this.#cluster
+      .ask(host, 8_000_000, () =>
+        node.read((tx) => findJob(tx, write.id!)?.name, { consistency: "stale", minIndex: write.index! }),
+      )
+      .answered((outcome) => {
+        if (outcome?.ok === true && outcome.value.value !== write.name)
+          this.#cluster.fail(`own: node ${host.id} does not show ${write.name} at index ${outcome.value.index}`);
+        done();
+      });
+  }
+
+  // ----------------------------------------------------------------------------------------------- the end
+
+  /** Jobs of acknowledged writes that have not ended, as that state has it. */
+  unfinished(tx: ReadTx): string[] {
+    const open: string[] = [];
+    for (const { id, name } of this.#acknowledged) {
+      if (this.#finished.has(id!)) continue;
+      const job = findJob(tx, id!);
+      if (job === undefined || isTerminal(job.state)) this.#finished.add(id!);
+      else open.push(`${name} (job ${id}, ${job.state})`);
+      if (open.length >= 5) break;
+    }
+    return open;
+  }
+
+  /** Everything that was ever promised, against a state that has it all. */
+  judgeEnd(node: NodeId, tx: ReadTx): void {
+    const { effects } = this.#cluster;
+    for (const write of this.#writes) {
+      const rows = tx.all<{ id: number }>(byName, write.name);
+      if (rows.length > 1) this.#cluster.fail(`once: ${write.name} is there ${rows.length} times on node ${node}`);
+      const [row] = rows;
+      if (write.status === "refused" && row !== undefined)
+        this.#cluster.fail(`refused: ${write.name} was refused, and is job ${row.id} on node ${node}`);
+      if (write.status !== "acknowledged") continue;
+      if (row?.id !== write.id) {
+        this.#cluster.fail(`durable: ${write.name} was acknowledged as job ${write.id}, node ${node} has ${row?.id}`);
+        continue;
+      }
+      const job = findJob(tx, write.id!)!;
+      const told = effects.endOf(write.id!);
+      if (told !== undefined && told !== job.state)
+        this.#cluster.fail(`J2: job ${write.id} ended as ${told}, and is ${job.state} on node ${node}`);
+      if (write.spec.driver !== "noop") this.#judgeTasks(write, job.state);
+    }
+  }
+
+  #judgeTasks(write: Write, state: string): void {
+    const { effects } = this.#cluster;
+    if (!isTerminal(state)) return;
+    for (let task = 0; task < (write.spec.count ?? 1); task++) {
+      if (state === "succeeded" && !effects.hasRun(write.id!, task, "succeeded"))
+        this.#cluster.fail(`J2: job ${write.id} succeeded, and its task ${task} never ran to its end`);
+      const atMostOnce = write.spec.onLost === "fail" && write.spec.retries === undefined;
+      if (atMostOnce && effects.startsOf(write.id!, task) > 1)
+        this.#cluster.fail(
+          `J2: task ${task} of job ${write.id} has on_lost: fail, and began ${effects.startsOf(write.id!, task)} times`,
+        );
+    }
+  }
+}
+
+/** The write may be in the log all the same. */
+function isUnknownOutcome(why: Refusal): boolean {
+  return why.code === "unavailable" && why.retry !== "safe";
+}

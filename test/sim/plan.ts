@@ -1,0 +1,225 @@
+import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
+import type { NetworkProfile } from "./network.ts";
+
+/**
+ * What a seed stands for, drawn before anything runs: how the cluster, its network, disks and clocks are, and which faults come when. Each
+ * subject has its own stream of chance, so that what is taken out of one leaves the others as they were (which is what makes shrinking work).
+ */
+
+export const faultKinds = [
+  "crash",
+  "crash-in-step",
+  "power-loss",
+  "restart",
+  "freeze",
+  "stall",
+  "freeze-host",
+  "guard-kill",
+  "disk-stall",
+  "disk-error",
+  "disk-full",
+  "bit-flip",
+  "slow-apply",
+  "clock-step",
+  "isolate",
+  "halves",
+  "random-cuts",
+  "one-way",
+  "bridge",
+  "swizzle",
+  "clog",
+  "transfer",
+  "join",
+  "remove",
+  "promote",
+  "demote",
+  "resize",
+  "drain",
+  "undrain",
+  "wipe",
+  "move",
+  "upgrade",
+  "power-loss-of-all",
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+/** One trouble. Numbers in [0, 1) choose its targets when its time has come. */
+export interface FaultEvent {
+  /** µs. */
+  readonly at: number;
+  readonly kind: FaultKind;
+  /** µs; how long it lasts, where it lasts. */
+  readonly lasts: number;
+  readonly draws: readonly number[];
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly hosts: number;
+  readonly votersWanted: number;
+  /** Members come one after the other while the troubles are on. */
+  readonly growsSlowly: boolean;
+  /** Set by a command once there is a cluster. */
+  readonly timing: { readonly heartbeatMs: number; readonly electionTimeoutMs: number } | undefined;
+  readonly clients: number;
+  readonly operations: number;
+  /** µs of trouble; then everything outside of a core stays broken. */
+  readonly duration: number;
+  readonly network: NetworkProfile;
+  readonly disks: readonly { readonly syncMin: number; readonly syncMean: number }[];
+  readonly applyMean: number;
+  readonly rates: readonly number[];
+  readonly wallOffsets: readonly number[];
+  readonly slots: readonly number[];
+  readonly zones: number;
+  /** Hosts that begin with the level before the newest one. */
+  readonly oldHosts: number;
+  readonly limits: Readonly<Record<string, number>>;
+  readonly trailingEntries: number;
+  readonly faults: readonly FaultEvent[];
+  /** Part of the jobs run under the guard (the others are no-ops of the node). */
+  readonly guarded: number;
+  /** log.db is a real file. */
+  readonly realFiles: boolean;
+}
+
+/** A generator of its own for each subject. */
+export function stream(seed: number, subject: string): Random {
+  let mixed = seed >>> 0;
+  for (let at = 0; at < subject.length; at++) mixed = Math.imul(mixed ^ subject.charCodeAt(at), 0x01000193) >>> 0;
+  return seededRandom(mixed);
+}
+
+export interface PlanOptions {
+  readonly operations?: number;
+  /** Virtual seconds of trouble. */
+  readonly seconds?: number;
+  readonly hosts?: number;
+  /** Places in the list of faults that are kept; undefined: all. */
+  readonly keep?: readonly number[];
+}
+
+function pick<Item>(random: Random, items: readonly Item[]): Item {
+  return items[Math.floor(random() * items.length)]!;
+}
+
+/** Everything that a seed decides. */
+export function planOf(seed: number, options: PlanOptions = {}): Plan {
+  const topology = stream(seed, "topology");
+  const votersWanted = pick(topology, [1, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 7]);
+  const learners = pick(topology, [0, 0, 0, 1, 1, 2, 3]);
+  const drawn = Math.max(1, Math.min(8, votersWanted + (votersWanted > 5 ? 0 : learners) - (topology() < 0.1 ? 1 : 0)));
+  const hosts = options.hosts ?? drawn;
+  const growsSlowly = topology() < 0.3;
+  const zones = topology() < 0.5 ? 0 : randomInteger(topology, 2, 3);
+  const oldHosts = topology() < 0.3 ? randomInteger(topology, 1, hosts) : 0;
+  const clients = randomInteger(topology, 2, 12);
+  const heartbeatMs = 10 * randomInteger(topology, 5, 15);
+  const electionTimeoutMs = Math.min(2000, heartbeatMs * randomInteger(topology, 8, 20));
+  const timing = topology() < 0.35 && oldHosts === 0 ? { heartbeatMs, electionTimeoutMs } : undefined;
+  const realFiles = topology() < 0.15;
+  const seconds = options.seconds ?? 200;
+
+  const net = stream(seed, "net");
+  const fast = net() < 0.5;
+  const network: NetworkProfile = {
+    delayMin: fast ? 100 : randomInteger(net, 100, 15_000),
+    delayMean: fast ? randomInteger(net, 50, 1000) : randomInteger(net, 1000, 25_000),
+    loss: net() < 0.6 ? 0 : net() * net() * 0.3,
+    duplicate: net() < 0.6 ? 0 : net() * 0.2,
+    capacity: net() < 0.3 ? randomInteger(net, 4, 20) : 2000,
+    encodes: net() < 0.25,
+  };
+
+  const disk = stream(seed, "disk");
+  const slowDisks = disk() < 0.25;
+  const disks = Array.from({ length: 24 }, () => ({
+    syncMin: 100,
+    syncMean: slowDisks ? randomInteger(disk, 1000, 40_000) : randomInteger(disk, 100, 3000),
+  }));
+
+  const clock = stream(seed, "clock");
+  const drifts = clock() < 0.5;
+  const rates = Array.from({ length: 24 }, () => (drifts ? 1 + (clock() - 0.5) * 0.1 : 1));
+  const wallOffsets = Array.from({ length: 24 }, () =>
+    clock() < 0.8 ? (clock() - 0.5) * 2000 : (clock() - 0.5) * 60_000,
+  );
+
+  const sizes = stream(seed, "sizes");
+  const shrunk = (share: number, low: number, high: number): number | undefined =>
+    sizes() < share ? randomInteger(sizes, low, high) : undefined;
+  const chosen: Record<string, number | undefined> = {
+    inflightAppends: shrunk(0.4, 1, 4),
+    appendMessageBytes: shrunk(0.3, 200, 4000),
+    logWindowBytes: shrunk(0.5, 500, 20_000),
+    logRestoreBytes: shrunk(0.5, 200, 20_000),
+    uncommittedBytes: shrunk(0.2, 4000, 40_000),
+    unappliedBytes: shrunk(0.25, 2000, 20_000),
+    entryBatchBytes: shrunk(0.25, 500, 4000),
+    commandsPerEntry: shrunk(0.25, 1, 4),
+    applyBatchCommands: shrunk(0.3, 1, 4),
+    snapshotChunkBytes: shrunk(0.6, 4096, 65_536) ?? 65_536,
+    snapshotChunksInFlight: shrunk(0.3, 1, 3),
+    checkpointEveryMs: shrunk(0.7, 100, 2000),
+    pendingReads: shrunk(0.1, 2, 4),
+    promoteLagEntries: shrunk(0.2, 1, 10),
+    assignLagEntries: shrunk(0.2, 5, 50),
+    assignmentsPerEntry: shrunk(0.2, 1, 3),
+    rpcTimeoutMs: shrunk(0.3, 500, 3000),
+  };
+  const limits: Record<string, number> = {};
+  for (const [name, value] of Object.entries(chosen)) if (value !== undefined) limits[name] = value;
+  const trailingEntries = sizes() < 0.75 ? randomInteger(sizes, 1, 64) : 1000;
+
+  const work = stream(seed, "work");
+  const slots = Array.from({ length: 24 }, () => randomInteger(work, 1, 6));
+  const guarded = work() < 0.15 ? 0 : work();
+  const duration = seconds * 1_000_000;
+  const all = faultsOf(seed, duration, votersWanted);
+  const faults = options.keep === undefined ? all : options.keep.map((place) => all[place]!);
+  return {
+    seed,
+    hosts,
+    votersWanted,
+    growsSlowly,
+    timing,
+    clients,
+    operations: options.operations ?? 500,
+    duration,
+    network,
+    disks,
+    applyMean: sizes() < 0.2 ? randomInteger(sizes, 1000, 15_000) : randomInteger(sizes, 50, 1000),
+    rates,
+    wallOffsets,
+    slots,
+    zones,
+    oldHosts,
+    limits,
+    trailingEntries,
+    faults,
+    guarded,
+    realFiles,
+  };
+}
+
+/** Some kinds are left out of each seed: what is always there hides what is rare. */
+function faultsOf(seed: number, duration: number, votersWanted: number): FaultEvent[] {
+  const random = stream(seed, "faults");
+  const enabled = faultKinds.filter((kind) => random() < (rareKinds.has(kind) ? 0.35 : 0.6));
+  const kinds = enabled.length === 0 ? ["crash" as const] : enabled;
+  const count = randomInteger(random, 4, 24);
+  const events: FaultEvent[] = [];
+  // An election timeout is 600 ms.
+  const scale = random() < 0.5 ? 6_000_000 : 20_000_000;
+  for (let place = 0; place < count; place++) {
+    const kind = kinds[Math.floor(random() * kinds.length)]!;
+    const at = 12_000_000 + Math.floor(random() * (duration - 24_000_000));
+    const lasts = Math.floor(60_000 + random() * random() * scale);
+    const draws = Array.from({ length: 6 }, () => random());
+    if (kind === "power-loss-of-all" && votersWanted === 1 && random() < 0.5) continue;
+    events.push({ at, kind, lasts, draws });
+  }
+  return events.sort((a, b) => a.at - b.at);
+}
+
+const rareKinds: ReadonlySet<FaultKind> = new Set(["wipe", "move", "resize", "bit-flip", "freeze-host", "disk-error"]);

@@ -1,0 +1,249 @@
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Fault } from "../../src/lib/fault.ts";
+import type { NodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import type { Random } from "../../src/lib/prng.ts";
+import type { StateWriterHooks } from "../../src/node/state-writer.ts";
+import type { MadeSnapshot } from "../../src/node/snapshot-send.ts";
+import type { Entry } from "../../src/raft/types.ts";
+import { applyEntries, UnknownCommand } from "../../src/state/apply.ts";
+import { schema } from "../../src/state/schema.ts";
+import type { ReadTx } from "../../src/state/tx.ts";
+import { checkState, metaOf } from "../../src/storage/snapshot-file.ts";
+import type { JudgedState } from "../../src/storage/snapshot-task.ts";
+import { StateDatabase, type StatePlace } from "../../src/storage/state-db.ts";
+import { StateReader } from "../../src/storage/state-reader.ts";
+import type { Runner, VirtualTime } from "./virtual-time.ts";
+
+/** As in the state's worker. */
+const checkpointCuts = 256;
+const fullRetryMicros = 500_000;
+
+export interface StateProfile {
+  /** µs that one cut takes, on average. */
+  readonly applyMean: number;
+}
+
+/** One host's state.db: the production database and apply, in memory, with what of it is durable. */
+export class SimState {
+  readonly #time: VirtualTime;
+  readonly #random: Random;
+  readonly #profile: StateProfile;
+  readonly #level: () => number;
+  /** Told the place after each cut. */
+  readonly #onCut: (place: StatePlace) => void;
+  #database: StateDatabase | undefined;
+  /** Of the process before: its last turn may still read. */
+  #last: StateDatabase | undefined;
+  /** Of what was synced last; undefined: nothing yet. */
+  #durable: Uint8Array | undefined;
+  durableApplied = 0;
+  #runner: Runner | undefined;
+  #self: NodeId | undefined;
+  #hooks: StateWriterHooks | undefined;
+  #queue: Entry[] = [];
+  #busy = false;
+  #sinceCheckpoint = 0;
+  #checkpointing = false;
+  #reader: StateReader | undefined;
+  /** Applying waits until then. */
+  slowUntil = 0;
+  /** There is no room for what is applied until then. */
+  fullUntil = 0;
+  checkpoints = 0;
+
+  constructor(
+    time: VirtualTime,
+    random: Random,
+    profile: StateProfile,
+    level: () => number,
+    onCut: (place: StatePlace) => void,
+  ) {
+    this.#time = time;
+    this.#random = random;
+    this.#profile = profile;
+    this.#level = level;
+    this.#onCut = onCut;
+  }
+
+  open(runner: Runner, self: NodeId, hooks: StateWriterHooks): StatePlace {
+    this.#runner = runner;
+    this.#self = self;
+    this.#hooks = hooks;
+    this.#queue = [];
+    this.#busy = false;
+    this.#sinceCheckpoint = 0;
+    this.#checkpointing = false;
+    this.#database ??= new StateDatabase({ path: ":memory:", schema, image: this.#durable });
+    return this.#database.place;
+  }
+
+  get place(): StatePlace {
+    return this.#database!.place;
+  }
+
+  view<Value>(query: (tx: ReadTx) => Value): Value {
+    const reader = this.#reader;
+    if (reader !== undefined) return reader.snapshot(() => query(reader));
+    return query(this.#database ?? this.#last ?? nothing);
+  }
+
+  /** Views are of that file from now on, or of the state again. */
+  viewState(path: string | undefined): void {
+    this.#reader?.close();
+    this.#reader = path === undefined ? undefined : new StateReader(path);
+  }
+
+  apply(entries: readonly Entry[]): void {
+    for (const entry of entries) this.#queue.push(entry);
+    this.#work();
+  }
+
+  #work(): void {
+    if (this.#busy || this.#queue.length === 0) return;
+    this.#busy = true;
+    const runner = this.#runner!;
+    const takes = 20 - Math.log(1 - this.#random()) * this.#profile.applyMean;
+    const slow = Math.max(0, this.slowUntil - this.#time.now);
+    this.#time.after(slow + takes, undefined, () => {
+      if (this.#runner !== runner || !runner.alive) return;
+      this.#busy = false;
+      if (this.fullUntil > this.#time.now) this.#full(runner);
+      else this.#cut(runner);
+      this.#work();
+    });
+  }
+
+  #full(runner: Runner): void {
+    const hooks = this.#hooks!;
+    this.#busy = true;
+    this.#time.after(30, runner, () => hooks.onFull("the disk is full"));
+    this.#time.after(fullRetryMicros, undefined, () => {
+      if (this.#runner !== runner || !runner.alive) return;
+      this.#busy = false;
+      this.#work();
+    });
+  }
+
+  #cut(runner: Runner): void {
+    const hooks = this.#hooks!;
+    const database = this.#database!;
+    try {
+      const result = applyEntries(database, this.#queue, { self: this.#self!, level: this.#level() });
+      this.#queue.splice(0, result.count);
+      this.#onCut(database.place);
+      this.#time.after(30, runner, () => hooks.onApplied(result.applied, result.outcomes, result.events));
+    } catch (error) {
+      const code = error instanceof UnknownCommand ? "unknown-command" : error instanceof Fault ? "disk" : "bug";
+      const message = error instanceof Error ? error.message : String(error);
+      this.#queue = [];
+      this.#time.after(30, runner, () => hooks.onFault(code, message));
+      return;
+    }
+    this.#sinceCheckpoint += 1;
+    if (this.#sinceCheckpoint >= checkpointCuts) this.#checkpoint(runner);
+    else if (!this.#checkpointing) {
+      this.#checkpointing = true;
+      this.#time.after(limits.checkpointEveryMs * 1000, undefined, () => {
+        this.#checkpointing = false;
+        if (this.#runner === runner && runner.alive) this.#checkpoint(runner);
+      });
+    }
+  }
+
+  #checkpoint(runner: Runner): void {
+    if (this.#sinceCheckpoint === 0) return;
+    this.#sinceCheckpoint = 0;
+    this.#sync();
+    const applied = this.durableApplied;
+    this.#time.after(200, runner, () => this.#hooks!.onDurable(applied));
+  }
+
+  #sync(): void {
+    this.checkpoints += 1;
+    this.#durable = this.#database!.image();
+    this.durableApplied = this.#database!.applied;
+  }
+
+  /** A verified copy takes the state's place. */
+  install(from: string): Promise<StatePlace> {
+    const runner = this.#runner!;
+    return new Promise((resolve) => {
+      const install = (): void => {
+        if (this.#runner !== runner || !runner.alive) return;
+        if (this.#busy) return void this.#time.after(1000, undefined, install);
+        this.#database!.close();
+        const image = readFileSync(from);
+        rmSync(from, { force: true });
+        this.#database = new StateDatabase({ path: ":memory:", schema, image });
+        this.#sync();
+        this.#onCut(this.#database.place);
+        const { place } = this.#database;
+        this.#time.after(50, runner, () => resolve(place));
+        return undefined;
+      };
+      this.#time.after(500, undefined, install);
+    });
+  }
+
+  /** A copy in a file, as it is when the copying ends. */
+  copy(path: string): Promise<MadeSnapshot> {
+    const runner = this.#runner!;
+    return new Promise((resolve, reject) => {
+      this.#time.after(2000 + this.#random() * 50_000, runner, () => {
+        const image = this.#database!.image();
+        const snapshot = metaOf(this.#database!.place);
+        if (snapshot === undefined) {
+          reject(new Fault("data", "the state does not say where in the log it stands", "safe"));
+          return;
+        }
+        writeFileSync(path, image);
+        resolve({ path, snapshot, bytes: image.length, sha256: digestOf(image) });
+      });
+    });
+  }
+
+  /** Reads a state file whole and says what it is. */
+  check(path: string): Promise<JudgedState> {
+    const runner = this.#runner!;
+    return new Promise((resolve, reject) => {
+      this.#time.after(1000, runner, () => {
+        try {
+          const place = checkState(path);
+          const bytes = readFileSync(path);
+          resolve({ kind: "done", place, bytes: bytes.length, sha256: digestOf(bytes) });
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      });
+    });
+  }
+
+  /** The process ends. `keepsCache`: what was committed is there still (the machine went on); else the state is an earlier one (D2). */
+  crash(keepsCache: boolean): void {
+    this.#runner = undefined;
+    this.#reader?.close();
+    this.#reader = undefined;
+    const database = this.#database;
+    if (database === undefined) return;
+    if (keepsCache) this.#sync();
+    this.#last?.close();
+    this.#last = database;
+    this.#database = undefined;
+  }
+
+  close(): void {
+    this.#reader?.close();
+    this.#reader = undefined;
+    this.#database?.close();
+    this.#last?.close();
+    this.#database = this.#last = undefined;
+  }
+}
+
+/** What a process that has ended reads after the end of the run. */
+const nothing: ReadTx = { get: () => undefined, all: () => [] };
+
+function digestOf(bytes: Uint8Array): string {
+  return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+}
