@@ -1,6 +1,6 @@
 import { monotonicMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
-import { index as toIndex, nobody, type NodeId } from "../lib/ids.ts";
+import { index as toIndex, nobody, term as toTerm, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Fed, FedOutcome } from "../raft/types.ts";
 import type { EntryChain } from "./relay-chain.ts";
@@ -171,6 +171,9 @@ export class RelayFollower {
     if (answer.ageMs > limits.relayStaleMs + limits.relayStalePerHopMs * answer.path.length) return "stale";
     this.#heard(feeder, answer);
     if (answer.kind === "snapshot") {
+      // Who leads, and when: consensus takes a snapshot only from a leader that it has heard of.
+      const { term, leader } = answer;
+      this.#ports.feed({ term, leader, previousIndex: toIndex(after), previousTerm: toTerm(0), entries: [] });
       await this.#pause(snapshotPauseMs);
       return "taken";
     }

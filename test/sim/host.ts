@@ -217,6 +217,7 @@ export class Host {
         this.#authority = keys;
       },
       hosts: () => [],
+      relay: cluster.plan.relay,
       version: "0.0.0",
       dataDir: this.dataDir,
       incarnation: `${identity.starts}.${this.number}`,

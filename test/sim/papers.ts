@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import type { AuthorityKeys, Certificate } from "../../src/storage/types.ts";
 import { fingerprintOf } from "../../src/transport/certificate.ts";
 
@@ -32,8 +33,15 @@ roomsYKpQgIgDfeMHg4+i94HDOAyob7kfIIrYeI/eRUeqenlzGlygPY=
 
 export const certificate: Certificate = { version: 1, key: "", certificate: node, trusted: [authority] };
 
+/** Any key: what is signed with it is signed after the end of a run, for nobody. */
+const key = generateKeyPairSync("ec", {
+  namedCurve: "P-256",
+  privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+}).privateKey;
+
 /** What the founder holds. */
 export const authorityKeys: AuthorityKeys = {
   version: 1,
-  keys: { [fingerprintOf(authority)]: { certificate: authority, key: "" } },
+  keys: { [fingerprintOf(authority)]: { certificate: authority, key } },
 };

@@ -72,6 +72,8 @@ export interface Plan {
   readonly wallOffsets: readonly number[];
   readonly slots: readonly number[];
   readonly zones: number;
+  /** Learners beyond so many are fed by other members, so many by each. */
+  readonly relay: { readonly directLearners: number; readonly fanOut: number };
   /** Hosts that begin with the level before the newest one. */
   readonly oldHosts: number;
   readonly limits: Readonly<Record<string, number>>;
@@ -117,6 +119,10 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const heartbeatMs = 10 * randomInteger(topology, 5, 15);
   const electionTimeoutMs = Math.min(2000, heartbeatMs * randomInteger(topology, 8, 20));
   const timing = topology() < 0.35 && oldHosts === 0 ? { heartbeatMs, electionTimeoutMs } : undefined;
+  const relay =
+    topology() < 0.5
+      ? { directLearners: randomInteger(topology, 0, 1), fanOut: randomInteger(topology, 1, 3) }
+      : { directLearners: 8, fanOut: 8 };
   const realFiles = topology() < 0.15;
   const seconds = options.seconds ?? 200;
 
@@ -193,6 +199,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     wallOffsets,
     slots,
     zones,
+    relay,
     oldHosts,
     limits,
     trailingEntries,
