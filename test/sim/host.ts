@@ -293,6 +293,7 @@ export class Host {
           openGuard: (events) => this.guard.open(runner, events),
         }),
       onLeft: () => fatal("it has left"),
+      onFenced: () => cluster.fail(`node ${this.id} was told of another epoch, and there is only one`),
       onRemoved: (reason) => {
         this.removed = true;
         cluster.onRemoved(this);

@@ -33,6 +33,8 @@ export class SimState {
   /** Told the place after each cut. */
   readonly #onCut: (place: StatePlace) => void;
   #database: StateDatabase | undefined;
+  /** A snapshot has taken its place, and views are still of it. */
+  #replaced: StateDatabase | undefined;
   /** Of the process before: its last turn may still read. */
   #last: StateDatabase | undefined;
   /** Of what was synced last; undefined: nothing yet. */
@@ -85,13 +87,15 @@ export class SimState {
   view<Value>(query: (tx: ReadTx) => Value): Value {
     const reader = this.#reader;
     if (reader !== undefined) return reader.snapshot(() => query(reader));
-    return query(this.#database ?? this.#last ?? nothing);
+    return query(this.#replaced ?? this.#database ?? this.#last ?? nothing);
   }
 
   /** Views are of that file from now on, or of the state again. */
   viewState(path: string | undefined): void {
     this.#reader?.close();
     this.#reader = path === undefined ? undefined : new StateReader(path);
+    this.#replaced?.close();
+    this.#replaced = undefined;
   }
 
   apply(entries: readonly Entry[]): void {
@@ -172,7 +176,8 @@ export class SimState {
       const install = (): void => {
         if (this.#runner !== runner || !runner.alive) return;
         if (this.#busy) return void this.#time.after(1000, undefined, install);
-        this.#database!.close();
+        this.#replaced?.close();
+        this.#replaced = this.#database;
         const image = readFileSync(from);
         rmSync(from, { force: true });
         this.#database = new StateDatabase({ path: ":memory:", schema, image });
@@ -224,6 +229,8 @@ export class SimState {
     this.#runner = undefined;
     this.#reader?.close();
     this.#reader = undefined;
+    this.#replaced?.close();
+    this.#replaced = undefined;
     const database = this.#database;
     if (database === undefined) return;
     if (keepsCache) this.#sync();
@@ -235,9 +242,10 @@ export class SimState {
   close(): void {
     this.#reader?.close();
     this.#reader = undefined;
+    this.#replaced?.close();
     this.#database?.close();
     this.#last?.close();
-    this.#database = this.#last = undefined;
+    this.#replaced = this.#database = this.#last = undefined;
   }
 }
 
