@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { binary } from "./build.ts";
-import { endMarked, type Marked } from "./processes.ts";
+import { endMarked, killAtOnce, type Marked } from "./processes.ts";
 
 /** What `up` says of itself on the line that begins `ready `. */
 export interface Ready {
@@ -150,6 +150,12 @@ export class Mesh {
     );
   }
 
+  /** SIGKILL of every node and every guard in one go: what a power cut does to processes. */
+  async killEverything(): Promise<void> {
+    await killAtOnce(this.nodes.flatMap((node) => [...(node.running ? [node.pid] : []), ...node.guards()]));
+    await Promise.all(this.nodes.map((node) => node.exited));
+  }
+
   /** SIGTERM to all, by pid; KILL after a bound; waits until guards are gone; removes the data. Gives the processes that had to be killed. */
   stop(): Promise<Marked[]> {
     this.#stopping ??= (async () => {
@@ -187,7 +193,8 @@ export class MeshNode {
   readonly data: string;
   readonly #executable: string;
   readonly #flags: readonly string[];
-  readonly #env: Readonly<Record<string, string>>;
+  /** Of its next process. */
+  readonly environment: Record<string, string>;
   readonly #through: readonly string[];
   readonly #host: string;
   readonly #lines: string[] = [];
@@ -208,7 +215,11 @@ export class MeshNode {
     this.#host = options.host ?? "127.0.0.1";
     this.data = path.join(options.directory, "data");
     this.#flags = options.flags;
-    this.#env = { ...options.env, XDG_CONFIG_HOME: path.join(options.directory, "config"), SKEIN_DATA: this.data };
+    this.environment = {
+      ...options.env,
+      XDG_CONFIG_HOME: path.join(options.directory, "config"),
+      SKEIN_DATA: this.data,
+    };
     mkdirSync(options.directory, { recursive: true });
   }
 
@@ -218,7 +229,7 @@ export class MeshNode {
     const ports = this.#ready === undefined ? ["--api", `${this.#host}:0`, "--peer", `${this.#host}:0`] : [];
     const [command, ...before] = [...this.#through, this.#executable];
     const child = spawn(command, [...before, "up", "--data", this.data, ...ports, ...this.#flags, ...words], {
-      env: { ...cleanEnvironment(), ...this.#env, ...env },
+      env: { ...cleanEnvironment(), ...this.environment, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own: an interrupt from the terminal is ours to translate, in order.
       detached: true,
@@ -276,6 +287,15 @@ export class MeshNode {
     return (JSON.parse(readFileSync(path.join(this.data, "context.json"), "utf8")) as { token: string }).token;
   }
 
+  /** Pid of its guard, where one has been started. */
+  guards(): number[] {
+    try {
+      return [(JSON.parse(readFileSync(path.join(this.data, "guard.json"), "utf8")) as { pid: number }).pid];
+    } catch {
+      return [];
+    }
+  }
+
   /** Resolves with the exit code (null: by a signal) when the present process ends. */
   get exited(): Promise<number | null> {
     return this.#exited;
@@ -324,7 +344,7 @@ export class MeshNode {
     words: readonly string[],
     options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
   ): Promise<Said> {
-    return await runSkein(this.#executable, words, { ...options, env: { ...this.#env, ...options.env } });
+    return await runSkein(this.#executable, words, { ...options, env: { ...this.environment, ...options.env } });
   }
 
   #keep(line: string): void {
