@@ -40,6 +40,7 @@ import { type RelayLimits, relayLimits } from "./relay-tree.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
 import { isInstalling, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
+import { TraceFile } from "./trace-file.ts";
 
 /**
  * From a data directory and flags to a running node: new cluster, join, or go on as the member that the data says. Every step that
@@ -169,6 +170,12 @@ async function open(
     path: join(dataDir, "log.db"),
     onDurable: (token) => (token === bootstrapToken ? founded.resolve() : running.node?.onDurable(token)),
     onDamage: (message) => options.log("warn", message),
+    onDamagedEntry: (at) => {
+      const path = join(dataDir, "log.db");
+      if (running.node?.onDamagedEntry(at) === true)
+        options.log("warn", `${path}: entry ${at} is damaged; the state has it, and who lacks it gets a snapshot`);
+      else fatal(`${path}: entry ${at} is damaged before the state has it: start this node again, and it is repaired`);
+    },
     onFault: (code, message) => {
       founded.reject(new Fault("data", message, "never")); // of no effect when it has been founded
       if (code !== "disk-full") fatal(message);
@@ -212,6 +219,8 @@ async function open(
   let copies = 0;
   const clusterLevel = reader.snapshot(() => clusterRow(reader))?.level ?? 0;
   if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
+  const tracePath = options.environment["SKEIN_RAFT_TRACE"];
+  const trace = tracePath === undefined ? undefined : new TraceFile(`${tracePath}.${identity.node}`);
   const node = new Node({
     identity,
     certificate,
@@ -245,6 +254,7 @@ async function open(
     randomBytes: (count) => randomBytes(count),
     viewState: (path) => reader.switchTo(path ?? statePath),
     logBudget: budgetOf(options.environment),
+    trace: trace === undefined ? undefined : (line) => trace.add(line),
     relay: relayLimitsOf(options.environment),
     view: (query) => reader.snapshot(() => query(reader)),
     random: seededRandom(randomBytes(4).readUInt32LE()),
@@ -295,6 +305,7 @@ async function open(
       await writer.close();
       await logStore.close();
       reader.close();
+      trace?.close();
       if (left) retire(dataDir, identity);
     },
   };

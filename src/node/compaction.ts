@@ -30,6 +30,7 @@ export class Compaction {
   #samples: { readonly index: number; readonly bytes: number }[] = [];
   #bytes = 0;
   #durable = 0;
+  #damaged = 0;
 
   constructor(budget: LogBudget) {
     this.#budget = budget;
@@ -48,9 +49,19 @@ export class Compaction {
     if (this.#samples.length > samplesMax) this.#samples.shift();
   }
 
+  /** What the state has durably, as far as was told. */
+  get durableIndex(): number {
+    return this.#durable;
+  }
+
   /** The state has entries up to `index` durably. */
   durable(index: number): void {
     this.#durable = Math.max(this.#durable, index);
+  }
+
+  /** The log's entry of that index cannot be read: it goes as soon as the state has it durably, whoever would need it (D3). */
+  damaged(index: number): void {
+    this.#damaged = Math.max(this.#damaged, index);
   }
 
   /**
@@ -61,6 +72,7 @@ export class Compaction {
     const { trailingEntries, trailingBytes, heldEntries, heldBytes } = this.#budget;
     const wished = Math.max(last - trailingEntries, this.#indexBefore(trailingBytes));
     const forced = Math.max(last - heldEntries, this.#indexBefore(heldBytes));
+    if (this.#damaged > base && this.#damaged <= this.#durable) return this.#damaged;
     const target = Math.min(this.#durable, Math.max(forced, Math.min(wished, needed)));
     return target - base >= Math.max(1, trailingEntries / stepShare) ? target : undefined;
   }

@@ -10,7 +10,8 @@ import type { Survivor } from "../lib/survivors.ts";
 import { isVoter } from "../raft/configuration.ts";
 import { bytesOf } from "../raft/log.ts";
 import { Raft } from "../raft/raft.ts";
-import type { Configuration, Leadership, Restored, SnapshotMeta } from "../raft/types.ts";
+import { TracedRaft } from "../raft/trace.ts";
+import type { Configuration, Leadership, RaftOptions, Restored, SnapshotMeta } from "../raft/types.ts";
 import { isClockOff } from "../scheduler/clock.ts";
 import type { AuthorityView } from "../state/answers.ts";
 import { tooEarly } from "../state/commands/check.ts";
@@ -107,6 +108,8 @@ export interface NodeParts {
   viewState(path: string | undefined): void;
   /** How much of the log is kept. */
   readonly logBudget: LogBudget;
+  /** Gets the steps of consensus, if somebody wants to check them (raft/trace.ts). */
+  readonly trace?: ((line: string) => void) | undefined;
   /** From when on, and how wide, learners feed each other. */
   readonly relay: RelayLimits;
   openTransport(hooks: TransportHooks): Transport;
@@ -376,25 +379,23 @@ export class Node implements NodeApi {
   }
 
   #openRaft(): Raft {
-    const { restored, logStore, applied } = this.#parts;
-    return new Raft(
-      {
-        id: this.id,
-        random: () => this.#parts.random(),
-        ...ticksOf(this.#timing),
-        disconnectTicks: 2,
-        retryTicks: 5,
-        appendMessageBytes: limits.appendMessageBytes,
-        inflightAppends: limits.inflightAppends,
-        uncommittedBytes: limits.uncommittedBytes,
-        logWindowBytes: limits.logWindowBytes,
-        promoteLagEntries: limits.promoteLagEntries,
-        directLearners: this.#parts.relay.directLearners,
-        applied: toIndex(applied),
-      },
-      restored,
-      logStore,
-    );
+    const { restored, logStore, applied, trace } = this.#parts;
+    const options: RaftOptions = {
+      id: this.id,
+      random: () => this.#parts.random(),
+      ...ticksOf(this.#timing),
+      disconnectTicks: 2,
+      retryTicks: 5,
+      appendMessageBytes: limits.appendMessageBytes,
+      inflightAppends: limits.inflightAppends,
+      uncommittedBytes: limits.uncommittedBytes,
+      logWindowBytes: limits.logWindowBytes,
+      promoteLagEntries: limits.promoteLagEntries,
+      directLearners: this.#parts.relay.directLearners,
+      applied: toIndex(applied),
+    };
+    if (trace === undefined) return new Raft(options, restored, logStore);
+    return new TracedRaft(options, restored, logStore, trace);
   }
 
   // ---------------------------------------------------------------------------------------------- life
@@ -591,12 +592,29 @@ export class Node implements NodeApi {
 
   /** state: entries up to `applied` are synced in state.db, and not needed in the log for this node's sake (D3). */
   onStateDurable(applied: number): void {
-    const { raft } = this.#driver;
     this.#compaction.durable(applied);
+    this.#compact();
+  }
+
+  #compact(): void {
+    const { raft } = this.#driver;
     const needed = Math.min(this.#slowestPeer(), this.#sender.needed, this.#relay.needed);
-    const target = this.#compaction.target(raft.baseIndex, applied, needed);
+    const target = this.#compaction.target(raft.baseIndex, this.#compaction.durableIndex, needed);
     const base = target === undefined ? undefined : raft.compact(toIndex(target));
-    if (base !== undefined) this.#parts.logStore.compact(base);
+    if (base === undefined) return;
+    this.#parts.logStore.compact(base);
+    this.#driver.schedule();
+  }
+
+  /**
+   * log.db: that entry cannot be read any more. True when this node goes on: its state contains the entry, so the log begins after it as soon as
+   * the state is durable, and who lacks it gets a snapshot (D3).
+   */
+  onDamagedEntry(at: number): boolean {
+    if (at > this.#applied) return false;
+    this.#compaction.damaged(at);
+    setImmediate(() => this.#compact()); // not in the middle of a drain
+    return true;
   }
 
   /** Leader: entries that the node is not known to have; undefined: it is not there. */

@@ -29,7 +29,9 @@ export class EntryChain {
     if (from >= base && from < head) {
       while (this.#head < head) {
         const next = toIndex(this.#head + 1);
-        this.advance(reader.entries(next, toIndex(head + 1), limits.appendMessageBytes));
+        const entries = reader.entries(next, toIndex(head + 1), limits.appendMessageBytes);
+        if (entries.length === 0) break; // damaged: the value is known from the next beginning on
+        this.advance(entries);
       }
     }
     this.#head = head;

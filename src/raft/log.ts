@@ -166,7 +166,7 @@ export class Log {
     this.#windowBytes = 0;
   }
 
-  /** Entries of [from, to), fewer past maxBytes, but at least one. Throws the reader's Fault. */
+  /** Entries of [from, to), fewer past maxBytes, but at least one; none when the first is damaged on disk. Throws the reader's Fault. */
   slice(from: number, to: number, maxBytes: number): readonly Entry[] {
     assert(from > this.#baseIndex && from < to && to <= this.#last + 1, "a slice lies inside the log");
     if (from < this.#windowFirst) return this.#read(from, Math.min(to, this.#windowFirst), maxBytes);
@@ -190,7 +190,7 @@ export class Log {
     // The reader counts data alone: small entries are bounded by their number.
     const to = Math.min(end, from + Math.max(1, Math.floor(maxBytes / entryOverheadBytes)));
     const entries = this.#reader.entries(index(from), index(to), maxBytes);
-    assert(entries.length > 0 && entries.length <= to - from, "the reader gives at least one and no extra entry");
+    assert(entries.length <= to - from, "the reader gives no extra entry");
     for (let at = 0; at < entries.length; at++) {
       const entry = entries[at]!;
       assert(

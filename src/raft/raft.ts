@@ -127,6 +127,8 @@ export class Raft {
   #restored: SnapshotMeta | undefined;
   /** The append that tells it; until it is durable the log's base is not. */
   #restoreToken = 0;
+  /** Entries that cannot be read any more. What others lack of them comes in a snapshot, once the log begins after them (D3). */
+  readonly #damaged = new Set<number>();
   /** Acknowledged entries were lost here, and are not back yet (D3). */
   #repair: Restored["repair"];
 
@@ -187,6 +189,11 @@ export class Raft {
 
   get term(): Term {
     return term(this.#term);
+  }
+
+  /** Whom this node voted for in its term; {@link nobody} when for none. */
+  get vote(): NodeId {
+    return this.#vote;
   }
 
   /** `nobody` when unknown. */
@@ -445,6 +452,7 @@ export class Raft {
     const meta = this.#metaAt(upTo);
     this.#log.compactTo(upTo);
     this.#configurations.compactTo(upTo);
+    for (const at of this.#damaged) if (at <= upTo) this.#damaged.delete(at);
     return meta;
   }
 
@@ -913,9 +921,9 @@ export class Raft {
     const last = this.#log.lastIndex;
     if (peer.mode === "relay") return;
     if (peer.mode !== "snapshot" && peer.next <= this.#log.baseIndex) this.#wantSnapshot(peer);
-    if (peer.mode === "snapshot") return;
+    if (peer.mode === "snapshot" || this.#damaged.has(peer.next)) return;
     if (peer.mode === "probe") {
-      if (!peer.paused) this.#sendAppend(peer, peer.next <= last ? this.#slice(peer.next) : noEntries);
+      if (!peer.paused) this.#sendAppend(peer, this.#slice(peer.next));
       peer.paused = true;
       peer.nudge = false;
       return;
@@ -925,6 +933,7 @@ export class Raft {
     while (peer.next <= last && peer.hasRoom) {
       if (this.#log.isEvicted(peer.next) && ++evictedReads > evictedReadsPerDrain) break;
       const entries = this.#slice(peer.next);
+      if (entries.length === 0) break;
       this.#sendAppend(peer, entries);
       peer.sent(lastIndexOf(entries, peer.next), bytesOf(entries));
       sent = true;
@@ -942,12 +951,14 @@ export class Raft {
     this.#snapshotsWanted.push(peer.node);
   }
 
-  /** The same array for every follower that gets the same entries in this drain: it is encoded once. */
+  /** The same array for every follower that gets the same entries in this drain: it is encoded once. Empty at the end of what there is. */
   #slice(from: number): readonly Entry[] {
+    if (from > this.#log.lastIndex || this.#damaged.has(from)) return noEntries;
     let entries = this.#slices.get(from);
     if (entries === undefined) {
       entries = this.#log.slice(from, this.#log.lastIndex + 1, this.#options.appendMessageBytes);
       this.#slices.set(from, entries);
+      if (entries.length === 0) this.#damaged.add(from);
     }
     return entries;
   }
@@ -1088,8 +1099,10 @@ export class Raft {
     assert(from <= to && to <= this.#commit + 1, "only committed entries are passed on");
     const previousTerm = this.#log.termAt(from - 1);
     if (previousTerm === undefined) return undefined;
-    const entries = from === to ? noEntries : this.#log.slice(from, to, maxBytes);
-    return { previousTerm, entries };
+    if (from === to) return { previousTerm, entries: noEntries };
+    const entries = this.#log.slice(from, to, maxBytes);
+    // Damaged: as good as compacted.
+    return entries.length === 0 ? undefined : { previousTerm, entries };
   }
 
   /** A slice from here is read from disk. */
@@ -1201,7 +1214,7 @@ export class Raft {
 
   /** Committed, durable here (D2: state.db never ahead of log.db), and not too far ahead of apply. */
   get #committedEnd(): number {
-    if (this.#unappliedBytes >= limits.unappliedBytes) return this.#handedOut;
+    if (this.#unappliedBytes >= limits.unappliedBytes || this.#damaged.has(this.#handedOut + 1)) return this.#handedOut;
     return Math.min(this.#commit, this.#log.durable);
   }
 
@@ -1209,6 +1222,7 @@ export class Raft {
     const end = this.#committedEnd;
     if (end <= this.#handedOut) return noEntries;
     const entries = this.#log.slice(this.#handedOut + 1, end + 1, limits.entryBatchBytes);
+    if (entries.length === 0) this.#damaged.add(this.#handedOut + 1);
     const bytes = bytesOf(entries);
     this.#handedOut = lastIndexOf(entries, this.#handedOut);
     this.#unapplied.push({ last: this.#handedOut, bytes });

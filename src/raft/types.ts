@@ -214,7 +214,7 @@ export interface PeerProgress {
 /**
  * Port: synchronous reads of entries that are durable and no longer in the machine's own window. The
  * implementation must give exactly the entries of [from, to), stopping early past maxBytes but never before the
- * first; it throws a Fault when the disk fails.
+ * first, and before one that is damaged: none at all when that is the first (D3). It throws a Fault when the disk fails.
  */
 export interface LogReader {
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[];

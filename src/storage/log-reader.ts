@@ -4,7 +4,7 @@ import { index, nodeId, term, type Index } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { type Configuration, decodeConfiguration, emptyConfiguration } from "../lib/configuration.ts";
 import type { Entry, HardState, LogReader, Restored, TermRun } from "../raft/types.ts";
-import { configurationOf, corrupt, entryOf, type EntryRow } from "./log-format.ts";
+import { configurationOf, corrupt, entryOf, type EntryRow, isIntact } from "./log-format.ts";
 import { asFault } from "./sqlite-errors.ts";
 
 /** The read-only connection of the calling thread. Every statement is short: an open read would hold up the worker's checkpoints. */
@@ -31,12 +31,14 @@ export class LogDatabaseReader implements LogReader {
     }
   }
 
+  /** As many as are whole: none when the first one is damaged or missing (D3). */
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     if (to <= from) return [];
     return this.#try(() => {
       const count = this.#countWithin(from, to, maxBytes);
       const rows = this.#rows.all(from, from + Math.max(count, 1)) as EntryRow[];
-      return rows.length === 0 ? this.#missing(from) : this.#consecutive(rows, from);
+      const damaged = rows.findIndex((row, offset) => row.idx !== from + offset || !isIntact(row));
+      return this.#consecutive(damaged < 0 ? rows : rows.slice(0, damaged), from);
     });
   }
 

@@ -26,6 +26,7 @@ export class SqliteLogStore implements LogStore {
   #pending: { readonly token: number; readonly bytes: number }[] = [];
   #head = 0;
   #pendingBytes = 0;
+  readonly #damaged = new Set<number>();
   /** Settles what open() or close() waits for. */
   #answered: ((message: FromLogWorker) => void) | undefined;
 
@@ -91,7 +92,12 @@ export class SqliteLogStore implements LogStore {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     assert(this.#reader !== undefined, "read of a log that is not open");
-    return this.#reader.entries(from, to, maxBytes);
+    const entries = this.#reader.entries(from, to, maxBytes);
+    if (entries.length === 0 && from < to && !this.#damaged.has(from)) {
+      this.#damaged.add(from);
+      this.#options.onDamagedEntry?.(from);
+    }
+    return entries;
   }
 
   /** Waits until what was handed over is durable. On a full disk the rest is given up: it was never acknowledged. */

@@ -1,6 +1,6 @@
 import type { Append, LogReader, Restored, SnapshotMeta } from "../raft/types.ts";
 import type { Epoch } from "../lib/epoch.ts";
-import type { NodeId } from "../lib/ids.ts";
+import type { Index, NodeId } from "../lib/ids.ts";
 
 /**
  * log.db behind its Worker (D1, D4). The worker drains its inbox into one FULL-sync transaction: the group commit.
@@ -33,6 +33,8 @@ export interface LogStoreOptions {
    * reports durable when it succeeds. "disk": the process must end.
    */
   onFault(code: "disk" | "disk-full", message: string): void;
+  /** An entry was asked for and cannot be read any more. The first time it is asked for. */
+  onDamagedEntry?(at: Index): void;
   /** What was found damaged, or begun anew, when the log was opened; in words for people. */
   onDamage?(message: string): void;
 }

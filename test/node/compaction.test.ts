@@ -35,6 +35,17 @@ describe("how much of the log is kept", () => {
     expect(after(1000, 1).target(0, 1000, 0)).toBe(500);
   });
 
+  test("up to a damaged entry at once, whoever needs it, but never before the state has it durably (D3)", () => {
+    const compaction = after(1000, 1);
+    compaction.damaged(950);
+    expect(compaction.target(949, 1000, 3)).toBe(950);
+    compaction.damaged(1001);
+    expect(compaction.target(950, 1000, 950)).toBeUndefined();
+    compaction.durable(1001);
+    expect(compaction.target(950, 1001, 950)).toBe(1001);
+    expect(compaction.target(1001, 1001, 1001)).toBeUndefined();
+  });
+
   test("a base is not moved for a handful of entries", () => {
     expect(after(1000, 1).target(895, 1000, Infinity)).toBeUndefined();
     expect(after(1000, 1).target(880, 1000, Infinity)).toBe(900);

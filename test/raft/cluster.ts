@@ -3,6 +3,7 @@ import { index, type Index, nobody, nodeId, term, type NodeId } from "../../src/
 import { seededRandom } from "../../src/lib/prng.ts";
 import { bootstrap, encodeConfiguration } from "../../src/raft/configuration.ts";
 import { Raft } from "../../src/raft/raft.ts";
+import { TracedRaft } from "../../src/raft/trace.ts";
 import type {
   Append,
   Configuration,
@@ -98,6 +99,8 @@ export class Cluster {
   readonly referee = new Referee();
   snapshotsInstalled = 0;
   readonly overrides: Partial<RaftOptions>;
+  /** Gets the steps of all machines, in their true order (src/raft/trace.ts). */
+  readonly #trace: ((line: string) => void) | undefined;
   network: Message[] = [];
   /** Every message that left a node, for tests that look at traffic. */
   sent: Message[] = [];
@@ -105,8 +108,9 @@ export class Cluster {
   #filters: Filter[] = [];
   #random: () => number;
 
-  constructor(overrides: Partial<RaftOptions> = {}, seed = 1) {
+  constructor(overrides: Partial<RaftOptions> = {}, seed = 1, trace?: (line: string) => void) {
     this.overrides = overrides;
+    this.#trace = trace;
     this.#random = overrides.random ?? seededRandom(seed);
   }
 
@@ -119,13 +123,13 @@ export class Cluster {
   }
 
   /** A new cluster of one, as the first node makes it. */
-  static bootstrapped(overrides: Partial<RaftOptions> = {}, seed = 1): Cluster {
-    const cluster = new Cluster(overrides, seed);
+  static bootstrapped(overrides: Partial<RaftOptions> = {}, seed = 1, trace?: (line: string) => void): Cluster {
+    const cluster = new Cluster(overrides, seed, trace);
     const member = cluster.addBlank(1);
     const { append, restored } = bootstrap(member.id);
     member.store.append(append);
     cluster.referee.onAppend(member, append);
-    member.raft = new Raft(cluster.#options(member), restored, member.store);
+    member.raft = cluster.#makeRaft(member, restored);
     return cluster;
   }
 
@@ -170,6 +174,12 @@ export class Cluster {
     return this.get(id).raft;
   }
 
+  #makeRaft(member: Member, restored = member.store.restored()): Raft {
+    const options = this.#options(member);
+    if (this.#trace === undefined) return new Raft(options, restored, member.store);
+    return new TracedRaft(options, restored, member.store, this.#trace);
+  }
+
   // -------------------------------------------------------------------------------------------- faults
 
   crash(id: number, survivedAppends = 0): void {
@@ -188,7 +198,7 @@ export class Cluster {
     // A state ahead of its log, or of another history than it: a snapshot was installed and the log not told. The state is trusted.
     const meta = this.referee.metaAt(member.applied);
     if (member.applied > 0 && member.store.termAt(member.applied) !== meta.term) member.store.beginAnew(meta);
-    member.raft = new Raft(this.#options(member), member.store.restored(), member.store);
+    member.raft = this.#makeRaft(member);
     member.alive = true;
     this.referee.onRestart(member);
   }

@@ -218,4 +218,40 @@ describe("damaged entries (D3)", () => {
     expect(cluster.get(3).store.repair).toBeUndefined();
     cluster.tickUntil("in step", () => cluster.get(3).applied === cluster.get(1).applied, 100);
   });
+
+  test("an entry that a running leader cannot read any more: who lacks it gets a snapshot once the log begins after it", () => {
+    const cluster = Cluster.of(3, { logWindowBytes: 100 });
+    cluster.elect(1);
+    cluster.isolate(3);
+    for (let count = 0; count < 20; count++) cluster.commit(`${count}`);
+    const leader = cluster.get(1);
+    for (const at of [5, 7]) leader.store.unreadable.add(at);
+    cluster.heal();
+    cluster.tick(8);
+    // What is whole before it was sent, and nothing is asked for over and over.
+    expect(cluster.get(3).applied).toBe(4);
+    expect(leader.raft.hasReady()).toBe(false);
+    leader.appliedDurable = leader.applied;
+    cluster.compact(1, 5);
+    cluster.tickUntil("node 3 has a snapshot", () => cluster.snapshotsInstalled === 1, 100);
+    cluster.tickUntil("node 3 is back", () => cluster.get(3).applied === leader.applied, 100);
+    expect(cluster.get(3).commands()).toEqual(leader.commands());
+  });
+
+  test("an entry that cannot be read before it was applied stops apply there, and nothing else", () => {
+    const cluster = Cluster.of(3, { logWindowBytes: 100 });
+    cluster.elect(1);
+    for (let count = 0; count < 20; count++) cluster.commit(`${count}`);
+    const away = cluster.get(2);
+    away.appliedDurable = 3;
+    cluster.crash(2);
+    away.store.unreadable.add(9);
+    cluster.restart(away);
+    cluster.tick(20);
+    expect(away.applied).toBe(8);
+    expect(away.raft.hasReady()).toBe(false);
+    cluster.commit("more");
+    cluster.tick(4);
+    expect(away.raft.commit).toBe(cluster.raft(1).commit);
+  });
 });

@@ -23,6 +23,8 @@ export class ModelStore implements LogReader {
   repair: Restored["repair"];
   /** The newest entries given back to a restarted machine; few, so that the reader is used. */
   windowEntries = 3;
+  /** Indexes of entries whose bytes went wrong while the node runs: it finds out when it reads them. */
+  readonly unreadable = new Set<number>();
   /** How often stored entries were replaced by others. */
   overwrites = 0;
 
@@ -130,7 +132,7 @@ export class ModelStore implements LogReader {
     let bytes = 0;
     for (const entry of this.entriesDurable.slice(from - this.base.index - 1, to - this.base.index - 1)) {
       bytes += entry.data.length;
-      if (found.length > 0 && bytes > maxBytes) break;
+      if ((found.length > 0 && bytes > maxBytes) || this.unreadable.has(entry.index)) break;
       found.push(entry);
     }
     return found;

@@ -65,6 +65,8 @@ export interface SimulationOptions {
   readonly calm?: boolean;
   /** Steps of the storm; each is one event at one node. */
   readonly steps: number;
+  /** Gets every step of every machine (src/raft/trace.ts). */
+  readonly trace?: (line: string) => void;
 }
 
 /** Messages that were delivered and may come once more, long after. */
@@ -104,6 +106,7 @@ export class Simulation {
         logWindowBytes: randomInteger(random, 200, 2000),
       },
       seed,
+      options.trace,
     );
     const nodes = random() < 0.8 ? randomInteger(random, 3, 5) : randomInteger(random, 6, 7);
     for (let id = 2; id <= nodes; id++) this.#cluster.addBlank(id);

@@ -55,6 +55,7 @@ export class Log {
   readonly store: SqliteLogStore;
   readonly tokens: number[] = [];
   readonly faults: { code: string; message: string }[] = [];
+  readonly damaged: number[] = [];
   #token = 0;
   #waiting: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
 
@@ -65,6 +66,7 @@ export class Log {
         this.tokens.push(token);
         this.#settle();
       },
+      onDamagedEntry: (at) => this.damaged.push(at),
       onFault: (code, message) => {
         this.faults.push({ code, message });
         this.#settle();
