@@ -5,7 +5,7 @@ import type { Append, Entry, Restored, SnapshotMeta } from "../raft/types.ts";
 import type { PackedAppend } from "./log-database.ts";
 import { kindNumber } from "./log-format.ts";
 import { LogDatabaseReader } from "./log-reader.ts";
-import type { FromLogWorker, ToLogWorker } from "./log-worker.ts";
+import type { FromLogWorker, ToLogWorker } from "./log-writer.ts";
 import type { LogStore, LogStoreOptions, StateBeside } from "./types.ts";
 
 /** A worker that cannot start says nothing at all in some failures: then the program must not hang. */

@@ -41,6 +41,9 @@ export class Member {
   alive = false;
   /** Until let go, nothing becomes durable. */
   diskStalled = false;
+  /** Until let go, the state takes in nothing of what was handed out. */
+  applyStalled = false;
+  readonly unapplied: Entry[] = [];
   applied = 0;
   /** What the state had on disk: a restart begins there. */
   appliedDurable = 0;
@@ -190,6 +193,7 @@ export class Cluster {
     member.handed = 0;
     member.durable = 0;
     member.reads.length = 0;
+    member.unapplied.length = 0;
     member.applied = member.appliedDurable;
     member.log.length = member.applied;
   }
@@ -268,12 +272,8 @@ export class Cluster {
     if (ready.configuration !== undefined) member.configuration = ready.configuration;
     if (ready.leadership !== undefined) member.leadership = ready.leadership;
     this.#watch(member);
-    for (const entry of ready.committed) {
-      this.referee.onApply(member, entry);
-      member.log.push(entry);
-      member.applied = entry.index;
-    }
-    if (ready.committed.length > 0) member.raft.applied(index(member.applied));
+    member.unapplied.push(...ready.committed);
+    if (!member.applyStalled) this.apply(member);
     member.reads.push(...ready.reads);
     for (const to of ready.snapshotsWanted) {
       const envelope = { from: member.id, to, term: member.raft.term };
@@ -282,10 +282,23 @@ export class Cluster {
     return true;
   }
 
+  /** The state takes in what was handed out. */
+  apply(member: Member): void {
+    if (member.unapplied.length === 0) return;
+    for (const entry of member.unapplied.splice(0)) {
+      this.referee.onApply(member, entry);
+      member.log.push(entry);
+      member.applied = entry.index;
+    }
+    member.raft.applied(index(member.applied));
+    this.#watch(member);
+  }
+
   /** The state of the snapshot takes the place of the member's own, durably, before the log is told. */
   #install(member: Member, { index: at }: SnapshotMeta): void {
     check("nothing-goes-back", at > member.applied, "a state never goes back");
     this.snapshotsInstalled++;
+    member.unapplied.length = 0;
     member.applied = member.appliedDurable = at;
     member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, at));
   }

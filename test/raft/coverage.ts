@@ -14,6 +14,7 @@ export interface Coverage {
   repairs: number;
   stalls: number;
   freezes: number;
+  lags: number;
   replays: number;
   resets: number;
   /** Endings in which everything outside of a core stayed broken for good. */
@@ -41,6 +42,7 @@ export function noCoverage(): Coverage {
     repairs: 0,
     stalls: 0,
     freezes: 0,
+    lags: 0,
     replays: 0,
     resets: 0,
     cores: 0,

@@ -1,5 +1,6 @@
 import type { NodeId } from "../../src/lib/ids.ts";
 import { randomInteger, type Random } from "../../src/lib/prng.ts";
+import { isJoint, isVoter } from "../../src/raft/configuration.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import { type Cluster, type Member, testOptions } from "./cluster.ts";
 import type { Coverage } from "./coverage.ts";
@@ -31,12 +32,12 @@ export class Ending {
 
   /** A quorum of whole nodes can talk to each other; of the others some are down, some hear, speak or reach a little, for ever. */
   core(): void {
+    for (const member of this.#cluster.members) this.#bringBack(member);
     const core = this.#chooseCore();
     if (core === undefined) return;
     this.#coverage.cores++;
     this.#cluster.heal();
     const outside = this.#cluster.members.filter((member) => !core.includes(member));
-    for (const member of core) this.#bringBack(member);
     const isolated = outside.filter((member) => this.#breakForGood(member, core) === "isolated");
     this.#commitOne("a commit by the core, while the others are broken for good", core);
     const known = isolated.map((member) => ({ member, term: member.raft.term }));
@@ -56,7 +57,8 @@ export class Ending {
     const core = new Set<NodeId>(members.map(({ id }) => id));
     const whole = (node: NodeId): number => (core.has(node) && !this.#isDamaged(node) ? 1 : 0);
     const isCore = (): boolean =>
-      members.every(({ raft }) => quorumReached(raft.configuration, { reached: whole }) >= 1);
+      members.every(({ raft }) => quorumReached(raft.configuration, { reached: whole }) >= 1) &&
+      members.some((member) => whole(member.id) === 1 && this.#isElectable(member, whole));
     if (!isCore()) return undefined;
     const order = members.map(({ id }) => ({ id, draw: this.#random() })).toSorted((a, b) => a.draw - b.draw);
     const leader = this.#cluster.leader();
@@ -69,6 +71,21 @@ export class Ending {
     return core.size < members.length ? members.filter(({ id }) => core.has(id)) : undefined;
   }
 
+  /**
+   * A voter that a quorum of these may vote for. The longest log may be with a node that is a learner by all it knows, and its vote needed by one
+   * whose uncommitted change makes it a voter: then nobody is, and people must bring the others back.
+   */
+  #isElectable(member: Member, whole: (node: NodeId) => number): boolean {
+    const { raft } = member;
+    const own = lastTermOf(member);
+    const reached = (node: NodeId): number => {
+      const other = this.#cluster.get(node);
+      const isAhead = lastTermOf(other) === own ? other.raft.lastIndex > raft.lastIndex : lastTermOf(other) > own;
+      return isAhead ? 0 : whole(node);
+    };
+    return isVoter(raft.configuration, member.id) && quorumReached(raft.configuration, { reached }) >= 1;
+  }
+
   /** Its disk lost what it had promised, whether it runs and knows it or not. */
   #isDamaged(node: NodeId): boolean {
     const { raft, store } = this.#cluster.get(node);
@@ -77,8 +94,8 @@ export class Ending {
 
   #breakForGood(member: Member, core: readonly Member[]): "dead" | "isolated" | "reaches a little" {
     const draw = this.#random();
-    if (!member.alive || draw < 0.2) {
-      if (member.alive) this.#cluster.crash(member.id);
+    if (draw < 0.2) {
+      this.#cluster.crash(member.id);
       return "dead";
     }
     if (draw < 0.4) {
@@ -96,6 +113,8 @@ export class Ending {
 
   #bringBack(member: Member): void {
     member.diskStalled = false;
+    member.applyStalled = false;
+    if (member.alive) this.#cluster.apply(member);
     if (!member.alive) this.#restart(member);
   }
 
@@ -150,6 +169,8 @@ export class Ending {
       patienceTicks,
     );
     const leader = this.#leader();
+    for (let tick = 0; tick < 4 * T && isJoint(leader.raft.configuration); tick++) cluster.tick();
+    check("joint-is-left", !isJoint(leader.raft.configuration), "nobody leads the way out of a joint configuration");
     check(
       "leader-is-voter",
       leader.raft.configuration.voters.includes(leader.id),
@@ -163,14 +184,17 @@ export class Ending {
     return this.#cluster.leader()!;
   }
 
-  /** One write, its leader's disk being the slowest, and then silence: it is committed and known all the same. */
+  /** Two writes, their leader's disk being the slowest, and then silence: they are committed and known all the same. */
   quiet(): void {
     const cluster = this.#cluster;
     cluster.tick(2 * T);
     const leader = this.#leader();
+    // Both are under way at once: one report of the disk ends them.
     leader.diskStalled = true;
+    leader.raft.propose(Buffer.from("the last but one"));
+    cluster.tick(2);
     const proposed = leader.raft.propose(Buffer.from("the last one"));
-    cluster.tick(T / 2);
+    cluster.tick(2);
     leader.diskStalled = false;
     if (!proposed.ok) return;
     cluster.tickUntil("a write that nothing follows", () => leader.raft.commit >= proposed.index, T);
@@ -193,6 +217,11 @@ export class Ending {
     cluster.tickUntil("another leader than the one whose disk hangs", () => isLed(others), 10 * T);
     leader.diskStalled = false;
   }
+}
+
+/** What is not drained yet is of the present term. */
+function lastTermOf(member: Member): number {
+  return member.termAt(member.raft.lastIndex) ?? member.raft.term;
 }
 
 function isLed(members: readonly Member[]): boolean {

@@ -2,9 +2,17 @@ import type { NodeId } from "../../src/lib/ids.ts";
 import { index, term } from "../../src/lib/ids.ts";
 import { decodeConfiguration, emptyConfiguration } from "../../src/raft/configuration.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
-import type { Append, Entry, Message, SnapshotMeta } from "../../src/raft/types.ts";
+import type { Append, Configuration, Entry, Message, SnapshotMeta } from "../../src/raft/types.ts";
 import type { Member } from "./cluster.ts";
 import { check } from "./violation.ts";
+
+interface Seen {
+  commit: number;
+  term: number;
+  leading: number;
+  /** The configuration by which it acted before this step: a commit may be what puts another one in force. */
+  acting: Configuration;
+}
 
 /**
  * Watches a whole cluster and throws at the first broken promise: election safety, log matching, leader completeness,
@@ -19,7 +27,7 @@ export class Referee {
   /** The committed entries themselves, index 1 first. */
   readonly committedEntries: Entry[] = [];
   readonly #votes = new Map<string, NodeId>();
-  readonly #seen = new Map<NodeId, { commit: number; term: number; leading: number }>();
+  readonly #seen = new Map<NodeId, Seen>();
 
   get committedLength(): number {
     return this.#committed.length;
@@ -120,7 +128,7 @@ export class Referee {
   onStep(member: Member, members: readonly Member[]): void {
     const { raft, id } = member;
     let seen = this.#seen.get(id);
-    if (seen === undefined) this.#seen.set(id, (seen = { commit: 0, term: 0, leading: 0 }));
+    if (seen === undefined) this.#seen.set(id, (seen = { commit: 0, term: 0, leading: 0, acting: raft.configuration }));
     check("nothing-goes-back", raft.term >= seen.term, `term of node ${id} fell`);
     check("nothing-goes-back", raft.commit >= seen.commit, `commit of node ${id} fell`);
     if (raft.role === "leader" && seen.leading === raft.term && raft.commit > seen.commit) {
@@ -139,7 +147,8 @@ export class Referee {
       this.#leaders.set(raft.term, id);
       this.#checkCompleteness(member);
     }
-    if (raft.commit > this.#committed.length) this.#onCommit(member, members);
+    if (raft.commit > this.#committed.length) this.#onCommit(member, members, seen.acting);
+    seen.acting = raft.configuration;
   }
 
   #checkCompleteness(member: Member): void {
@@ -150,8 +159,8 @@ export class Referee {
     }
   }
 
-  /** Somebody is the first to know more as committed: a quorum must have it on disk, crashed nodes counted. */
-  #onCommit(member: Member, members: readonly Member[]): void {
+  /** Somebody is the first to know more as committed: a quorum of the configuration that it acted by must have it on disk, crashed nodes counted. */
+  #onCommit(member: Member, members: readonly Member[], acting: Configuration): void {
     for (let at = this.#committed.length + 1; at <= member.raft.commit; at++) {
       const entry = member.entryAt(at);
       this.committedEntries.push(entry);
@@ -166,7 +175,7 @@ export class Referee {
     };
     check(
       "committed-on-quorum",
-      quorumReached(member.raft.configuration, { reached: holds }) >= 1,
+      quorumReached(acting, { reached: holds }) >= 1,
       `entry ${last} is committed without a durable quorum`,
     );
   }
@@ -174,8 +183,10 @@ export class Referee {
   /** A restarted node may know less as committed; what it applied durably it still knows. */
   onRestart(member: Member): void {
     const seen = this.#seen.get(member.id);
-    if (seen !== undefined) seen.commit = member.applied;
-    if (seen !== undefined) seen.term = member.store.hardState.term;
+    if (seen === undefined) return;
+    seen.commit = member.applied;
+    seen.term = member.store.hardState.term;
+    seen.acting = member.raft.configuration;
   }
 }
 

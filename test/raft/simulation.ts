@@ -1,8 +1,7 @@
 import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
-import type { Raft } from "../../src/raft/raft.ts";
 import type { ConfigurationChange, Message } from "../../src/raft/types.ts";
 import { decodeConfiguration, isJoint } from "../../src/raft/configuration.ts";
-import { Cluster, type Member } from "./cluster.ts";
+import { Cluster, type Member, testOptions } from "./cluster.ts";
 import { type Coverage, noCoverage } from "./coverage.ts";
 import { Ending } from "./ending.ts";
 import { check } from "./violation.ts";
@@ -19,10 +18,18 @@ interface Faults {
   readonly damage: number;
   readonly stall: number;
   readonly freeze: number;
+  /** A node's state falls behind its log. */
+  readonly lag: number;
   readonly replay: number;
   readonly reset: number;
   /** A leader changes the membership as soon as it leads. */
   readonly hasty: number;
+  /** A change of members replaces any number of them. */
+  readonly churn: number;
+  /** Something breaks right when a leader is found or the members change. */
+  readonly timely: number;
+  /** Leaders of two terms undo each other's changes: see #duel. Nothing else goes wrong but slow disks and states. */
+  readonly isDuel: boolean;
 }
 
 const noFaults: Faults = {
@@ -36,9 +43,13 @@ const noFaults: Faults = {
   damage: 0,
   stall: 0,
   freeze: 0,
+  lag: 0,
   replay: 0,
   reset: 0,
   hasty: 0,
+  churn: 0,
+  timely: 0,
+  isDuel: false,
 };
 
 function drawFaults(random: Random): Faults {
@@ -54,9 +65,26 @@ function drawFaults(random: Random): Faults {
     damage: random() < 0.5 ? 0 : 0.3,
     stall: draw(0.5, 0.004),
     freeze: draw(0.5, 0.003),
+    lag: draw(0.5, 0.004),
     replay: draw(0.5, 0.02),
     reset: draw(0.5, 0.004),
     hasty: draw(0.4, 1),
+    churn: random(),
+    timely: draw(0.4, 0.5),
+    isDuel: false,
+  };
+}
+
+function drawDuel(random: Random): Faults {
+  const churn = random() < 0.5 ? 0 : random();
+  const lag = random() < 0.5 ? 0 : 0.01;
+  return {
+    ...noFaults,
+    slowDisk: random() * 0.5,
+    hasty: 1,
+    churn,
+    lag,
+    isDuel: true,
   };
 }
 
@@ -68,6 +96,11 @@ export interface SimulationOptions {
   /** Gets every step of every machine (src/raft/trace.ts). */
   readonly trace?: (line: string) => void;
 }
+
+/** A step is a tick of its node with this probability, and some other event otherwise. */
+const tickChance = 0.2;
+
+const duelVoters = 4;
 
 /** Messages that were delivered and may come once more, long after. */
 const rememberedMessages = 200;
@@ -89,15 +122,21 @@ export class Simulation {
   readonly #frozen = new Set<Member>();
   /** Fewer voters are not asked for, or most runs would be of one. */
   readonly #leastVoters: number;
+  /** Until the links are mended. */
+  #holdSteps = 0;
   #remembered: Message[] = [];
+  #duelTurn: "together" | "cut off" | "apart" = "apart";
+  #duelSteps = 0;
+  /** Who led before it was cut off. */
+  #rival: Member | undefined;
   #counter = 0;
 
   constructor(seed: number, options: SimulationOptions) {
     const random = seededRandom(seed);
     this.#random = random;
     this.#options = options;
-    this.#leastVoters = random() < 0.2 ? 1 : randomInteger(random, 2, 3);
-    this.#faults = options.calm === true ? noFaults : drawFaults(random);
+    const leastVoters = random() < 0.2 ? 1 : randomInteger(random, 2, 3);
+    this.#faults = options.calm === true ? noFaults : random() < 0.3 ? drawDuel(random) : drawFaults(random);
     this.#cluster = Cluster.bootstrapped(
       {
         random,
@@ -108,7 +147,11 @@ export class Simulation {
       seed,
       options.trace,
     );
-    const nodes = random() < 0.8 ? randomInteger(random, 3, 5) : randomInteger(random, 6, 7);
+    this.#leastVoters = this.#faults.isDuel ? duelVoters - 1 : leastVoters;
+    const isLarge = random() < 0.2 && !this.#faults.isDuel;
+    const nodes = isLarge
+      ? randomInteger(random, 6, 7)
+      : randomInteger(random, this.#faults.isDuel ? 4 : 3, this.#faults.isDuel && random() < 0.5 ? 4 : 5);
     for (let id = 2; id <= nodes; id++) this.#cluster.addBlank(id);
     // The node waits for its first entry before it takes part.
     this.#cluster.sync(this.#cluster.get(1));
@@ -117,6 +160,8 @@ export class Simulation {
   run(): void {
     this.#cluster.raft(1).campaign();
     for (let step = 0; step < this.#options.steps; step++) {
+      if (--this.#holdSteps === 0) this.#cluster.heal();
+      if (this.#faults.isDuel) this.#duel();
       this.#step();
       if (this.#cluster.network.length > 400)
         for (const message of this.#cluster.network.splice(0, 200)) this.#cluster.lose(message);
@@ -141,9 +186,9 @@ export class Simulation {
     const isCalm = this.#options.calm === true;
     // What stays broken for good meets the storm's debris, or a cluster in good order.
     if (!isCalm && (this.#chance(0.5) || ending.healed())) ending.core();
-    if (ending.healed()) {
+    if (ending.healed() && !isCalm) {
       ending.quiet();
-      if (!isCalm) ending.hangingDisk();
+      ending.hangingDisk();
     }
     for (const member of this.#cluster.members) this.#checkReads(member);
   }
@@ -164,7 +209,7 @@ export class Simulation {
       return;
     }
     if (this.#frozen.has(member)) return;
-    if (this.#chance(0.2)) member.raft.tick();
+    if (this.#chance(tickChance)) member.raft.tick();
     else if (this.#chance(0.15)) this.#feed(this.#chance(0.5) ? member : (this.#cluster.leader() ?? member));
     else this.#deliverOne();
     // One drain is not always followed by the next, and the disk takes its time.
@@ -176,11 +221,12 @@ export class Simulation {
   }
 
   #disturb(member: Member): void {
-    const { crash, partition, stall, freeze, replay, reset } = this.#faults;
+    const { crash, partition, stall, freeze, lag, replay, reset } = this.#faults;
     if (this.#chance(crash)) this.#crash(member);
     if (this.#chance(partition)) this.#partition();
     if (this.#chance(member.diskStalled ? 0.01 : stall)) this.#stall(member);
     if (this.#chance(this.#frozen.has(member) ? 0.02 : freeze)) this.#freeze(member);
+    if (this.#chance(member.applyStalled ? 0.003 : lag)) this.#lag(member);
     if (this.#chance(replay)) this.#replay();
     if (this.#chance(reset)) this.#reset(member, this.#pick(this.#cluster.members)!);
   }
@@ -192,7 +238,18 @@ export class Simulation {
 
   #freeze(member: Member): void {
     if (!this.#frozen.delete(member)) this.#frozen.add(member);
+    else {
+      // Clients have waited meanwhile: they are heard before any peer and before its own clock.
+      this.#read(member);
+      this.#drain(member);
+    }
     this.coverage.freezes++;
+  }
+
+  #lag(member: Member): void {
+    member.applyStalled = !member.applyStalled;
+    this.coverage.lags++;
+    if (!member.applyStalled && member.alive) this.#cluster.apply(member);
   }
 
   /** Something that was delivered long ago comes once more. */
@@ -226,13 +283,77 @@ export class Simulation {
   #drain(member: Member): void {
     const { role } = member.raft;
     const before = member.leadership?.role;
+    const { configuration } = member;
     this.#cluster.drain(member);
     this.#cluster.referee.onStep(member, this.#cluster.members);
-    if (role === "leader" && before !== "leader") {
+    const isElected = role === "leader" && before !== "leader";
+    if (isElected) {
       this.coverage.elections++;
-      if (this.#chance(this.#faults.hasty)) this.#change(member);
+      if (this.#chance(this.#faults.hasty)) this.#changeAtOnce(member);
+      this.#takeSides(member);
     }
+    if ((isElected || configuration !== member.configuration) && this.#chance(this.#faults.timely))
+      this.#strike(member);
     this.#checkReads(member);
+  }
+
+  /** At the worst moment. */
+  #strike(member: Member): void {
+    const draw = this.#random();
+    if (draw < 0.5) this.#partition();
+    else if (draw < 0.7) this.#suspend(member);
+    else if (draw < 0.8) this.#crash(member);
+    else if (draw < 0.9) this.#stall(member);
+    else this.#freeze(member);
+  }
+
+  /**
+   * The duel's turns: a leader is cut off with few or none, and changes the members; the others find a leader, which does so at once; each
+   * then has some of the others on its side, and both go on for a while.
+   */
+  #duel(): void {
+    if (--this.#duelSteps > 0) return;
+    const leader = this.#cluster.leader();
+    // Of an even number two halves can be made by taking one away on either side.
+    const isReady = leader?.raft.configuration.voters.length === duelVoters && !leader.raft.isChangePending;
+    if (this.#duelTurn === "together" && !isReady && this.#chance(0.95)) return;
+    this.#cluster.heal();
+    const isTime = this.#duelTurn === "together" && leader !== undefined;
+    this.#turn(isTime ? "cut off" : "together", isTime ? 8 : 1 + this.#random() * 2);
+    if (!isTime) return;
+    this.#split([leader], randomInteger(this.#random, 0, Math.floor(this.#cluster.members.length / 2)));
+    this.#rival = leader;
+    this.#changeAtOnce(leader);
+  }
+
+  #turn(turn: "together" | "cut off" | "apart", timeouts: number): void {
+    this.#duelTurn = turn;
+    this.#duelSteps = Math.ceil(timeouts * this.#stepsPerTimeout);
+  }
+
+  /** Another leader, while the one before is cut off. */
+  #takeSides(leader: Member): void {
+    if (this.#duelTurn !== "cut off" || leader === this.#rival) return;
+    this.#cluster.heal();
+    this.#turn("apart", 2 + this.#random() * 4);
+    const half = Math.ceil((this.#cluster.members.length - 2) / 2);
+    this.#split([leader], randomInteger(this.#random, half - 1, half), this.#rival);
+  }
+
+  /** These and some of the others against the rest, which `enemy` belongs to. */
+  #split(side: readonly Member[], friends: number, enemy?: Member): void {
+    const others = this.#cluster.members.filter((member) => !side.includes(member) && member !== enemy);
+    const order = others.map((member) => ({ member, draw: this.#random() })).toSorted((a, b) => a.draw - b.draw);
+    const ours = [...side, ...order.slice(0, friends).map(({ member }) => member)];
+    for (const a of ours) for (const b of this.#cluster.members) if (!ours.includes(b)) this.#cluster.cut(a.id, b.id);
+  }
+
+  /** Neither heard nor written: what it has under way will be overwritten while it is. */
+  #suspend(member: Member): void {
+    this.#cluster.heal();
+    this.#cluster.isolate(member.id);
+    this.#hold();
+    if (!member.diskStalled) this.#stall(member);
   }
 
   #deliverOne(): void {
@@ -258,11 +379,11 @@ export class Simulation {
   /** Something that a user or a duty asks of this node. */
   #feed(member: Member): void {
     const { raft } = member;
-    const draw = this.#random();
+    const draw = this.#faults.isDuel ? this.#random() * 2 : this.#random();
     if (draw < 0.6)
       raft.propose(Buffer.from(`${member.id}.${this.#counter++}`.padEnd(randomInteger(this.#random, 1, 60), "x")));
     else if (draw < 0.8) this.#read(member);
-    else if (draw < 0.95) this.#change(member);
+    else if (draw < 0.95 || draw > 1) this.#change(member);
     else if (this.#options.calm === true) return;
     else if (draw < 0.98) {
       if (raft.transfer(this.#pick(this.#cluster.members)!.id).ok) this.coverage.transfers++;
@@ -288,24 +409,34 @@ export class Simulation {
     }
   }
 
+  /** Not every change that comes to mind is one. */
+  #changeAtOnce(member: Member): void {
+    const before = this.coverage.changes;
+    for (let attempt = 0; attempt < 5 && this.coverage.changes === before; attempt++) this.#change(member);
+  }
+
   #change(member: Member): void {
     const { raft } = member;
-    if (this.#options.calm === true) return this.#grow(raft);
+    if (this.#options.calm === true) return this.#grow(member);
     const { voters, learners } = raft.configuration;
     const { id } = this.#pick(this.#cluster.members)!;
     const up = learners.includes(id) ? "promote" : "add-learner";
     const down = voters.includes(id) && this.#chance(0.5) ? "demote" : "remove";
     const isFew = voters.length <= this.#leastVoters;
-    const shrink = voters.includes(id) ? !isFew && this.#chance(0.3) : this.#chance(0.1);
-    const change: ConfigurationChange = this.#chance(0.3)
+    const isEnough = this.#faults.isDuel && voters.length >= duelVoters;
+    const shrink = voters.includes(id) ? !isFew && (isEnough || this.#chance(0.3)) : this.#chance(0.1);
+    const change: ConfigurationChange = this.#chance(this.#faults.churn)
       ? this.#replacement()
       : { kind: shrink ? down : up, node: id };
     if (change.kind === "replace" && change.voters.length < this.#leastVoters) return;
-    if (raft.proposeConfiguration(change, raft.configuration).ok) this.coverage.changes++;
+    if (!raft.proposeConfiguration(change, raft.configuration).ok) return;
+    this.coverage.changes++;
+    this.#cluster.referee.onStep(member, this.#cluster.members);
   }
 
   /** A calm cluster takes in everybody, and promotes up to three. */
-  #grow(raft: Raft): void {
+  #grow(member: Member): void {
+    const { raft } = member;
     const { voters, learners } = raft.configuration;
     const newcomer = this.#cluster.members.find(({ id }) => !voters.includes(id) && !learners.includes(id));
     const change: ConfigurationChange | undefined =
@@ -314,7 +445,9 @@ export class Simulation {
         : voters.length < 3
           ? { kind: "promote", node: learners[0]! }
           : undefined;
-    if (change !== undefined && raft.proposeConfiguration(change, raft.configuration).ok) this.coverage.changes++;
+    if (change === undefined || !raft.proposeConfiguration(change, raft.configuration).ok) return;
+    this.coverage.changes++;
+    this.#cluster.referee.onStep(member, this.#cluster.members);
   }
 
   /** Any members in any roles. */
@@ -357,12 +490,16 @@ export class Simulation {
   #partition(): void {
     const { members } = this.#cluster;
     const kind = randomInteger(this.#random, 0, 8);
+    this.#hold();
     // Links one by one are cut and mended in any order; every other shape begins anew.
     if (kind >= 7) return this.#swizzle(kind === 7);
     this.#cluster.heal();
     if (kind === 0) return;
     if (kind === 1) return this.#cluster.isolate(this.#pick(members)!.id);
-    if (kind === 2) return this.#cluster.isolate((this.#cluster.leader() ?? this.#pick(members)!).id);
+    if (kind === 2) {
+      const leader = this.#cluster.leader() ?? this.#pick(members)!;
+      return this.#chance(0.5) ? this.#suspend(leader) : this.#cluster.isolate(leader.id);
+    }
     const side = new Map(members.map((member) => [member, this.#random() < 0.5]));
     // Of two halves one node may belong to both: a bridge.
     const bridge = kind === 4 ? this.#pick(members) : undefined;
@@ -378,6 +515,17 @@ export class Simulation {
         }
       }
     }
+  }
+
+  /** In which every node's clock goes on by T, roughly. */
+  get #stepsPerTimeout(): number {
+    return (testOptions.electionTicks * this.#cluster.members.length) / tickChance;
+  }
+
+  /** A tenth of T to some T. */
+  #hold(): void {
+    const [least, most] = this.#chance(0.5) ? [0.1, 1] : [1, 7];
+    this.#holdSteps = Math.ceil(this.#stepsPerTimeout * (least + this.#random() * (most - least)));
   }
 
   #swizzle(cut: boolean): void {

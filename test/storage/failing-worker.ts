@@ -1,4 +1,4 @@
-import type { FromLogWorker, ToLogWorker } from "../../src/storage/log-worker.ts";
+import type { FromLogWorker, ToLogWorker } from "../../src/storage/log-writer.ts";
 
 /** The log's worker on a disk that fails once, at one statement; what it says, in order. */
 export class FailingWorker {

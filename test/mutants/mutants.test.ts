@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { availableParallelism } from "node:os";
+import { isFound, judgeAll } from "./gate.ts";
+import { mutants } from "./mutants.ts";
+import { outdated } from "./plant.ts";
+
+/** Those that a handful of seeds finds, one for each checker. All of them: `npm run sim -- --mutants`. */
+const sample = ["1", "3", "16", "21", "32", "33"];
+
+test("every mutant fits the sources as they are, and is told apart", () => {
+  expect(mutants.map(outdated).filter((why) => why !== undefined)).toEqual([]);
+  const names = mutants.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  for (const { patches, checkers } of mutants) {
+    expect(patches.length).toBeGreaterThan(0);
+    expect(checkers.length).toBeGreaterThan(0);
+    for (const { old, new: text } of patches) expect(text).not.toBe(old);
+  }
+});
+
+test("a sample of them works without faults, and is caught by its checkers with them", async () => {
+  const chosen = mutants.filter(({ name }) => sample.includes(name));
+  expect(chosen).toHaveLength(sample.length);
+  const judged = await judgeAll(chosen, { seeds: 300, atOnce: Math.min(2, availableParallelism()), tell: () => {} });
+  for (const one of judged)
+    expect({ name: one.mutant.name, isFound: isFound(one), calm: one.calm, storm: one.storm }).toMatchObject({
+      isFound: true,
+    });
+}, 300_000);
