@@ -68,6 +68,12 @@ function printCluster(out: Output, view: ClusterView): void {
     ["level", levelText(view)],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
   ]);
+  if (view.undecided !== null) {
+    const groups = view.undecided.groups.map((group) => group.join(", ")).join(" | ");
+    out.line(
+      `the states of nodes differ at entry ${view.undecided.index}, and no quorum says which one is right: ${groups}`,
+    );
+  }
   out.line("");
   printNodes(out, view.nodes);
 }

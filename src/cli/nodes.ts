@@ -88,7 +88,7 @@ export function printNodes(out: Output, nodes: readonly NodeView[]): void {
       String(node.id),
       node.name,
       node.leader ? "leader" : node.role,
-      node.state,
+      stateOf(node),
       node.api,
       `${node.running}/${node.slots}`,
       node.lag === null ? "-" : String(node.lag),
@@ -102,6 +102,11 @@ export function printNodes(out: Output, nodes: readonly NodeView[]): void {
   }
 }
 
+/** A node in quarantine is up and of no use. */
+function stateOf(node: NodeView): string {
+  return node.quarantine === null ? node.state : "quarantined";
+}
+
 function clockText(differenceMs: number): string {
   return `${(Math.abs(differenceMs) / 1000).toFixed(1)} s ${differenceMs < 0 ? "behind" : "ahead of"}`;
 }
@@ -112,7 +117,11 @@ function printNode(out: Output, node: NodeView): void {
     ["name", node.name],
     ["role", node.leader ? "leader" : node.role],
     ["wish", node.wish === null ? undefined : `to be a ${node.wish}`],
-    ["state", node.state, stateColour(node.state)],
+    ["state", stateOf(node), stateColour(stateOf(node))],
+    [
+      "quarantine",
+      node.quarantine === null ? undefined : `its state differed from the others' at entry ${node.quarantine}`,
+    ],
     ["api", node.api],
     ["peer", node.peer],
     ["running", `${node.running} of ${node.slots} slots`],

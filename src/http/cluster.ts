@@ -44,6 +44,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             feeds: status.feeds,
             heartbeat_ms: timing.heartbeatMs,
             election_timeout_ms: timing.electionTimeoutMs,
+            undecided: status.undecided,
             nodes: nodeViews(tx, members, status),
           };
         });

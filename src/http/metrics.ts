@@ -1,4 +1,4 @@
-import { totals } from "../state/queries.ts";
+import { type Totals, totals } from "../state/queries.ts";
 import { type HttpParts, type Route, route } from "./route.ts";
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
@@ -15,21 +15,24 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
       answers: "text/plain",
       async handle() {
         const read = await node.read(totals, { consistency: "stale" });
-        if (!read.ok) return reply.refusal(read.why);
-        const { value: sums, index } = read.value;
         const status = node.status();
         const page = new Page();
-        page.counter("skein_jobs_submitted_total", "Jobs accepted by the cluster.", sums.submitted);
-        page.family(
-          "counter",
-          "skein_jobs_finished_total",
-          "Jobs of the cluster that ended, by state.",
-          Object.entries(sums.finished).map(([state, count]): Sample => [{ state }, count]),
-        );
-        page.gauge("skein_jobs_unfinished", "Jobs of the cluster that have not ended.", sums.jobsUnfinished);
-        page.gauge("skein_tasks_running", "Tasks running in the cluster.", sums.tasksRunning);
+        // A node in quarantine knows nothing of the cluster that is right, and is the one to look at.
+        if (read.ok) addSums(page, read.value.value);
+        else if (status.quarantine === null) return reply.refusal(read.why);
+        const index = read.ok ? read.value.index : undefined;
         page.gauge("skein_node_tasks_running", "Tasks running on this node.", status.tasksRunning);
-        page.gauge("skein_queue_depth", "Tasks of the cluster waiting to be started.", sums.tasksQueued);
+        page.gauge(
+          "skein_state_quarantined",
+          "1 while this node's state, which was found to differ, is being replaced.",
+          status.quarantine === null ? 0 : 1,
+        );
+        page.counter("skein_state_quarantines_total", "Times that this process was quarantined.", status.quarantines);
+        page.gauge(
+          "skein_state_undecided",
+          "1 while states of nodes differ and no quorum says which one is right.",
+          status.undecided === null ? 0 : 1,
+        );
         page.gauge("skein_is_leader", "1 when this node leads.", status.role === "leader" ? 1 : 0);
         page.gauge("skein_has_leader", "1 when this node can serve writes through a leader.", status.ready ? 1 : 0);
         page.gauge("skein_raft_term", "Raft term.", status.term);
@@ -55,6 +58,19 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
       },
     }),
   ];
+}
+
+function addSums(page: Page, sums: Totals): void {
+  page.counter("skein_jobs_submitted_total", "Jobs accepted by the cluster.", sums.submitted);
+  page.family(
+    "counter",
+    "skein_jobs_finished_total",
+    "Jobs of the cluster that ended, by state.",
+    Object.entries(sums.finished).map(([state, count]): Sample => [{ state }, count]),
+  );
+  page.gauge("skein_jobs_unfinished", "Jobs of the cluster that have not ended.", sums.jobsUnfinished);
+  page.gauge("skein_tasks_running", "Tasks running in the cluster.", sums.tasksRunning);
+  page.gauge("skein_queue_depth", "Tasks of the cluster waiting to be started.", sums.tasksQueued);
 }
 
 class Page {

@@ -106,6 +106,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       level: row.level,
       seen_at: formatInstant(row.seenAt),
       wish: row.wish ?? null,
+      quarantine: row.quarantine ?? null,
     };
   });
 }

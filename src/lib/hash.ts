@@ -67,6 +67,22 @@ export class RollingHash {
   digest(): string {
     return hex(this.#high) + hex(this.#low);
   }
+
+  /** The value as two words: for keeping many of them. */
+  copyTo(words: Uint32Array, at: number): void {
+    words[at] = this.#high;
+    words[at + 1] = this.#low;
+  }
+}
+
+/** The digest that these two words stand for. */
+export function digestOf(high: number, low: number): string {
+  return hex(high) + hex(low);
+}
+
+/** The two words of a digest. */
+export function wordsOf(digest: string): [high: number, low: number] {
+  return [Number.parseInt(digest.slice(0, 8), 16), Number.parseInt(digest.slice(8), 16)];
 }
 
 const float = new Float64Array(1);

@@ -165,6 +165,12 @@ export const limits = {
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,
+  /** Rolling hashes after the newest entries, for comparing with the others'. */
+  hashesKept: 16_384,
+  /** A node tells its newest hash so long after it has applied something. */
+  hashReportMs: 1_000,
+  /** Wrong states that were replaced and are kept for inspection. */
+  quarantinedStates: 2,
 
   // A new epoch after a lost quorum (lib/epoch.ts)
   /** Ids left out: entries that are lost may have given them to somebody. */

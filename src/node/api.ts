@@ -128,6 +128,12 @@ export interface NodeStatus {
   /** Wall clocks less the median of all (ms): the leader's of everybody, the others' own and those that are off (J4). */
   readonly clocks: ReadonlyMap<NodeId, number>;
   readonly tasksRunning: number;
+  /** The entry at which this node's state was found to differ from a quorum's; null: it is not in quarantine (S1). */
+  readonly quarantine: number | null;
+  /** How often this process went into quarantine. */
+  readonly quarantines: number;
+  /** States differ and no quorum says which one is right: the entry, and the nodes that agree with each other. */
+  readonly undecided: { readonly index: number; readonly groups: readonly (readonly NodeId[])[] } | null;
   readonly transport: { readonly sent: number; readonly received: number; readonly lost: number };
 }
 

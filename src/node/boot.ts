@@ -177,7 +177,9 @@ async function open(
   });
   const level = options.level ?? ownLevel;
   const writer = new StateWriter(new Worker(new URL("./state-worker.ts", import.meta.url)), {
-    onApplied: (applied, outcomes, events) => running.node?.onApplied(applied, outcomes, events),
+    onApplied: (applied, outcomes, events, hashes) => running.node?.onApplied(applied, outcomes, events, hashes),
+    onBug: ({ index, command, message }) =>
+      options.log("error", `${command} of entry ${index} failed inside and was undone; please report this: ${message}`),
     onDurable: (applied) => running.node?.onStateDurable(applied),
     onFull: (message) => running.node?.onDiskFull("state.db", message),
     onFault: (_code, message) => fatal(message),
@@ -231,6 +233,7 @@ async function open(
     labels: options.labels,
     restored: beginning?.restored ?? found,
     applied,
+    stateHash: place.hash,
     logStore,
     writer,
     copyState: async () => {
@@ -238,7 +241,7 @@ async function open(
       const { place: copied, bytes, sha256 } = await runSnapshotTask({ kind: "copy", from: statePath, to: path });
       const snapshot = metaOf(copied);
       if (snapshot === undefined) throw new Fault("data", "the state does not say where in the log it stands", "safe");
-      return { path, snapshot, bytes, sha256 };
+      return { path, snapshot, bytes, sha256, hash: copied.hash };
     },
     checkState: (path) => runSnapshotTask({ kind: "check", path }),
     randomBytes: (count) => randomBytes(count),

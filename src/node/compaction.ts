@@ -64,6 +64,12 @@ export class Compaction {
     this.#damaged = Math.max(this.#damaged, index);
   }
 
+  /** The state was replaced by one that has entries up to `index`: what follows is handed to apply again. */
+  reset(index: number): void {
+    this.#samples = [];
+    this.#durable = index;
+  }
+
   /**
    * Where the log may begin after, or undefined when it is not worth while. `needed`: the lowest index that somebody active has not got
    * beyond yet (a follower's match, a snapshot on its way); `base`: where it begins after now.

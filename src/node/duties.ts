@@ -267,7 +267,7 @@ export class Duties {
     const { self, leases } = this.#ports;
     const isAlive = node.id === self || leases.isFresh(node.id);
     const lag = node.id === self ? 0 : this.#ports.lag(node.id);
-    const isClose = isAlive && lag !== undefined && lag <= limits.promoteLagEntries;
+    const isClose = isAlive && node.quarantine === undefined && lag !== undefined && lag <= limits.promoteLagEntries;
     const closeMs = this.#closeness.observe(node.id, isClose, now);
     if (closeMs !== undefined && closeMs < limits.promoteStableMs)
       this.#watchWhenStable(limits.promoteStableMs - closeMs);

@@ -40,6 +40,7 @@ import { Certification } from "./certification.ts";
 import type { Lifetimes } from "./certificates.ts";
 import { Clocks } from "./clocks.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
+import { Divergence, type Finding, type HashReport, type Undecided } from "./divergence.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Compaction, type LogBudget } from "./compaction.ts";
@@ -52,6 +53,7 @@ import { LogRetention } from "./log-retention.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { type ForwardReply, Proposer } from "./propose.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import type { RelayLimits } from "./relay-tree.ts";
@@ -95,8 +97,9 @@ export interface NodeParts {
   readonly capacity: { readonly slots: number; readonly ioTasks: number };
   readonly labels: Labels;
   readonly restored: Restored;
-  /** What state.db had applied at start. */
+  /** What state.db had applied at start, and its rolling hash. */
   readonly applied: number;
+  readonly stateHash: string;
   readonly logStore: LogStore;
   /** Runs a query in one read transaction of a read-only connection. */
   view<Value>(query: (tx: ReadTx) => Value): Value;
@@ -170,6 +173,10 @@ export class Node implements NodeApi {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #relay: Relay;
+  readonly #divergence: Divergence;
+  readonly #quarantine: Quarantine;
+  /** Members that the state says are in quarantine, and since which entry. */
+  #quarantined = new Map<NodeId, number>();
   #takesPart = false;
   #leadership: Leadership = { role: "follower", term: term(0), leader: nobody };
   #configuration: Configuration;
@@ -210,8 +217,9 @@ export class Node implements NodeApi {
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
       send: (message) => this.#transport.send(message),
       apply: (entries) => {
-        parts.writer.apply(entries);
         this.#relay.onCommitted(entries);
+        if (this.#quarantine.isActive) return; // handed out again once there is a right state to apply them to
+        parts.writer.apply(entries);
         this.#compaction.committed(entries.at(-1)!.index, bytesOf(entries));
       },
       onReads: (reads) => this.#reader.onReads(reads),
@@ -335,7 +343,7 @@ export class Node implements NodeApi {
     );
     this.#sender = new SnapshotSender({
       cluster: identity.cluster,
-      make: () => parts.copyState(),
+      make: () => this.#makeSnapshot(),
       baseIndex: () => raft.baseIndex,
       serves: (peer) => isLeading() || this.#relay.isChild(peer),
       offer: async (peer, offer) => void (await this.#transport.request(peer, "snapshot.offer", offer)),
@@ -348,7 +356,7 @@ export class Node implements NodeApi {
     this.#receiver = new SnapshotReceiver({
       dataDir: parts.dataDir,
       cluster: identity.cluster,
-      commit: () => raft.commit,
+      oldest: () => (this.#quarantine.isActive ? raft.baseIndex : raft.commit + 1),
       check: (path) => parts.checkState(path),
       chunk: async (peer, id, number) =>
         (await this.#transport.request(peer, "snapshot.chunk", { id, number }, { channel: "bulk" })) as SnapshotChunk,
@@ -356,6 +364,36 @@ export class Node implements NodeApi {
       offerToRaft: (snapshot) => this.#offerToRaft(snapshot),
       log: parts.log,
     });
+    this.#divergence = new Divergence({
+      self: this.id,
+      level: () => this.#level,
+      leader,
+      isLeading,
+      isQuarantined: () => this.#quarantine.isActive,
+      configuration: () => this.#configuration,
+      report: async (to, report) =>
+        ((await this.#transport.request(to, "hash.report", report)) as Undecided | null) ?? undefined,
+      ask: async (node, at) => ((await this.#transport.request(node, "hash.at", at)) as string | null) ?? undefined,
+      accuse: async (node, finding) => void (await this.#transport.request(node, "hash.odd", finding)),
+      onOdd: (finding) => this.#quarantine.begin(finding),
+      onAgreed: (node, at) => {
+        if (at >= (this.#quarantined.get(node) ?? Infinity)) void this.#proposeAsLeader("node.return", { node });
+      },
+      log: parts.log,
+    });
+    this.#quarantine = new Quarantine({
+      dataDir: parts.dataDir,
+      leader,
+      isReceiving: () => this.#receiver.isReceiving,
+      want: async (to, finding) =>
+        void (await this.#transport.request(to, "snapshot.want", { ...finding, from: raft.baseIndex })),
+      mayLead: (may) => {
+        raft.trustState(may);
+        schedule();
+      },
+      log: parts.log,
+    });
+    this.#divergence.reset(parts.applied, parts.stateHash);
     this.#retention = new LogRetention(parts.dataDir, (query) => parts.view(query), parts.log);
     this.#duties = new Duties({
       self: this.id,
@@ -414,6 +452,7 @@ export class Node implements NodeApi {
     this.#driver.start();
     this.#certification.start();
     this.#relay.start();
+    this.#quarantine.start();
     if (this.#isOnlyVoter()) this.#driver.raft.campaign();
     this.#driver.drain();
     if (!this.mustFound()) void this.#takePart();
@@ -438,6 +477,8 @@ export class Node implements NodeApi {
     this.#relay.stop();
     this.#sender.close();
     this.#receiver.close();
+    this.#divergence.close();
+    this.#quarantine.close();
     this.#proposer.close();
     this.#driver.stop();
     await this.#executor.close();
@@ -591,6 +632,7 @@ export class Node implements NodeApi {
 
   /** state: entries up to `applied` are synced in state.db, and not needed in the log for this node's sake (D3). */
   onStateDurable(applied: number): void {
+    if (this.#quarantine.isActive) return; // a right state may need what a wrong one has applied
     this.#compaction.durable(applied);
     this.#compact();
   }
@@ -644,23 +686,57 @@ export class Node implements NodeApi {
     const { leader } = raft;
     if (!this.#stopping && leader !== this.id)
       this.#driver.step({ kind: "snapshot-request", from: leader, to: this.id, term: raft.term, snapshot });
-    if (raft.baseIndex !== snapshot.index) this.#receiver.installed(); // the log had come as far meanwhile
+    if (raft.baseIndex === snapshot.index) return;
+    if (this.#quarantine.isActive && !this.#stopping && snapshot.index <= raft.commit) await this.#reload(snapshot);
+    this.#receiver.installed(); // the log had come as far meanwhile
+  }
+
+  /** In quarantine: the log is right and goes on, a right state of an entry that it holds takes the wrong one's place. */
+  async #reload(snapshot: SnapshotMeta): Promise<void> {
+    const { raft } = this.#driver;
+    if (snapshot.index < raft.baseIndex) return;
+    await this.#install(snapshot, true);
+    this.#driver.schedule();
+  }
+
+  /** A copy of the state, which is what this node has said that it is. */
+  async #makeSnapshot(): Promise<MadeSnapshot> {
+    const made = await this.#parts.copyState();
+    const own = this.#divergence.hashAt(made.snapshot.index);
+    if (!this.#quarantine.isActive && (own === undefined || own === made.hash)) return made;
+    throw new Fault("data", "the state of this node is not one for others", "safe");
+  }
+
+  /** Leader: a node in quarantine asks for a state. Throws Fault when this one is not known to be right. */
+  #onStateWanted(node: NodeId, { index, quorum, from }: Finding & { readonly from: number }): void {
+    const own = this.#divergence.hashAt(index);
+    if (!this.isLeading || this.#quarantine.isActive || (own !== undefined && quorum !== "" && own !== quorum))
+      throw new Fault("peer-refused", "this node has no state for others", "safe");
+    if (!this.#quarantined.has(node))
+      void this.#proposeAsLeader("node.quarantine", { node, entry: Math.max(1, index) });
+    this.#sender.want(node, from);
   }
 
   /** The received state takes the present one's place; everything that was derived from that is derived anew. */
-  async #install(snapshot: SnapshotMeta): Promise<void> {
+  async #install(snapshot: SnapshotMeta, isLogKept = false): Promise<void> {
     const { path } = this.#receiver;
     // Views stay on the old file, under its open handles, until the new one is whole: what is read meanwhile is the state of before.
-    const place = await this.#parts.writer.install(path);
+    const place = await this.#parts.writer.install(path, this.#quarantine.asideFor(this.#applied));
     assert(place.applied === snapshot.index, "the state that was installed is the one that consensus took");
     this.#parts.viewState(undefined);
     this.#applied = place.applied;
-    this.#relay.onInstalled(snapshot.index);
+    if (!isLogKept) this.#relay.onInstalled(snapshot.index);
+    if (this.#quarantine.isActive) {
+      this.#driver.raft.rewind(snapshot.index);
+      this.#compaction.reset(place.applied);
+      this.#quarantine.end(place.applied);
+    }
     this.#parts.log("info", `goes on from a snapshot of entry ${place.applied}`);
     this.#events.reset(place.applied);
     this.#tokens.forget();
     this.#setPeers();
     this.#readSettings();
+    this.#divergence.reset(place.applied, place.hash);
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
     if (!this.#takesPart) return;
@@ -669,11 +745,18 @@ export class Node implements NodeApi {
   }
 
   /** state: entries up to `applied` are in state.db. */
-  onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void {
+  onApplied(
+    applied: number,
+    outcomes: readonly BatchOutcome[],
+    events: readonly AppliedEvent[],
+    hashes: Uint32Array,
+  ): void {
+    if (this.#quarantine.isActive) return; // what was on its way to a wrong state
     this.#applied = applied;
     this.#wrote("state.db");
     this.#driver.applied(toIndex(applied));
     this.#onChanges(events);
+    this.#divergence.onApplied(applied, hashes);
     this.#reader.onApplied(applied);
     this.#proposer.onOutcomes(outcomes);
     this.#events.publish(events, Date.now());
@@ -709,6 +792,9 @@ export class Node implements NodeApi {
 
   #setPeers(): void {
     const rows = this.#parts.view(listNodes);
+    this.#quarantined = new Map(
+      rows.flatMap(({ id, quarantine }) => (quarantine === undefined ? [] : [[id, quarantine]])),
+    );
     // A member's row is newer than what identity.json remembers; before the first entry only the latter is known.
     const members: KnownAddress[] =
       rows.length > 0
@@ -789,6 +875,7 @@ export class Node implements NodeApi {
     this.#proposer.onLeadership(leadership.term);
     if (leadership.leader === before.leader && leadership.term === before.term) return;
     this.#reader.onLeadership();
+    this.#divergence.onLeadership();
     if (leadership.leader !== nobody) this.#lease.renew();
   }
 
@@ -840,6 +927,16 @@ export class Node implements NodeApi {
         return this.#relay.onPull(peer, body);
       case "relay.report":
         return this.#relay.onReport(body);
+      case "hash.report":
+        return this.#divergence.heard(peer, body as HashReport) ?? null;
+      case "hash.at":
+        return this.#divergence.hashAt(body as number) ?? null;
+      case "hash.odd":
+        if (this.#divergence.isOddBy(body as Finding)) this.#quarantine.begin(body as Finding);
+        return null;
+      case "snapshot.want":
+        this.#onStateWanted(peer, body as Finding & { readonly from: number });
+        return null;
       case "snapshot.offer":
         this.#receiver.offered(peer, body as SnapshotOffer);
         return null;
@@ -895,6 +992,8 @@ export class Node implements NodeApi {
       const message = `${limits.unfinishedJobs} jobs are unfinished, and no more are taken: wait for some to finish`;
       return Promise.resolve(refuse("busy", message, { retryAfterMs: 1000, retry: "safe" }));
     }
+    const refusal = this.#quarantine.refusal();
+    if (refusal !== undefined) return Promise.resolve(refusal);
     const definition = commandByName(name);
     if (definition.since > this.#level) return Promise.resolve(tooEarly(definition, this.#level));
     const payload = definition.prepare(input as never, by);
@@ -947,6 +1046,20 @@ export class Node implements NodeApi {
     query: (tx: ReadTx) => Value,
     options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
   ): Promise<Outcome<{ readonly value: Value; readonly index: number }>> {
+    const current = await this.#catchUp(options);
+    if (!current.ok) return current;
+    const refusal = this.#quarantine.refusal(); // again: it may have been found while this waited
+    if (refusal !== undefined) return refusal;
+    return accept(this.#parts.view((tx) => ({ index: appliedIndex(tx), value: query(tx) })));
+  }
+
+  /** Waits until the local state is as new as was asked for. */
+  async #catchUp(options: {
+    readonly consistency: "linearizable" | "stale";
+    readonly minIndex?: number | undefined;
+  }): Promise<Outcome<undefined>> {
+    const refusal = this.#quarantine.refusal();
+    if (refusal !== undefined) return refusal;
     if (options.minIndex !== undefined && options.minIndex > this.#applied) {
       const there = await this.#reader.waitApplied(options.minIndex, monotonicMs() + limits.readWaitMs);
       if (!there) {
@@ -964,7 +1077,7 @@ export class Node implements NodeApi {
       const reached = await this.#reader.linearizable();
       if (!reached.ok) return reached;
     }
-    return accept(this.#parts.view((tx) => ({ index: appliedIndex(tx), value: query(tx) })));
+    return accept(undefined);
   }
 
   authenticate(text: string): Principal | undefined {
@@ -1155,6 +1268,7 @@ export class Node implements NodeApi {
       ready:
         !this.#yielding &&
         !this.#room.isFull &&
+        !this.#quarantine.isActive &&
         (leading || (leader !== nobody && this.#transport.isConnected(leader))),
       peerAddress: this.#addresses.peer,
       peers: rows
@@ -1168,6 +1282,9 @@ export class Node implements NodeApi {
         })),
       clocks: this.#clocks.differences(),
       tasksRunning: this.#executor.running(),
+      quarantine: this.#quarantine.finding?.index ?? null,
+      quarantines: this.#quarantine.times,
+      undecided: this.#divergence.undecided ?? null,
       transport: this.#transport.stats(),
     };
   }

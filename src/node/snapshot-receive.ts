@@ -34,7 +34,8 @@ import type { SnapshotChunk, SnapshotOffer } from "./snapshot-send.ts";
 export interface SnapshotReceivePorts {
   readonly dataDir: string;
   readonly cluster: string;
-  commit(): number;
+  /** A state of that entry or a later one is of use. */
+  oldest(): number;
   /** Reads the file whole, which takes its time. Throws Fault. */
   check(path: string): Promise<JudgedState>;
   chunk(peer: NodeId, id: string, number: number): Promise<SnapshotChunk>;
@@ -66,13 +67,18 @@ export class SnapshotReceiver {
   /** A peer offers one. Throws Fault "peer-refused" that says why it is not wanted. */
   offered(peer: NodeId, offer: SnapshotOffer): void {
     if (offer.cluster !== this.#ports.cluster) throw refused("it is of another cluster");
-    if (offer.snapshot.index <= this.#ports.commit()) throw refused("it is older than what is here");
+    if (offer.snapshot.index < this.#ports.oldest()) throw refused("it is older than what is here");
     if (this.#current !== undefined) {
       if (this.#current === offer.id) return;
       throw refused(`snapshot ${this.#current} is on its way already`);
     }
     this.#current = offer.id;
     void this.#receive(peer, offer);
+  }
+
+  /** One is on its way, or is being judged. */
+  get isReceiving(): boolean {
+    return this.#current !== undefined;
   }
 
   async #receive(peer: NodeId, offer: SnapshotOffer): Promise<void> {
@@ -154,11 +160,11 @@ export class SnapshotReceiver {
     }
   }
 
-  async #verify({ sha256, snapshot }: SnapshotOffer): Promise<void> {
+  async #verify({ sha256, snapshot, hash }: SnapshotOffer): Promise<void> {
     const judged = await this.#ports.check(this.path);
     const meta = metaOf(judged.place);
     const isSame = judged.sha256 === sha256 && meta?.index === snapshot.index && meta.term === snapshot.term;
-    if (isSame) return;
+    if (isSame && (hash === undefined || judged.place.hash === hash)) return;
     rmSync(this.path, { force: true });
     throw new Fault("data", "what arrived is not what was offered: it is thrown away", "safe");
   }

@@ -13,6 +13,8 @@ export interface SnapshotOffer {
   readonly bytes: number;
   readonly chunkBytes: number;
   readonly sha256: string;
+  /** The rolling hash of the state at that index. */
+  readonly hash?: string | undefined;
 }
 
 /** A copy of the state that was made for sending. */
@@ -21,6 +23,7 @@ export interface MadeSnapshot {
   readonly snapshot: SnapshotMeta;
   readonly bytes: number;
   readonly sha256: string;
+  readonly hash: string;
 }
 
 export interface SnapshotSendPorts {
@@ -75,12 +78,12 @@ export class SnapshotSender {
     if (monotonicMs() - askedAt > quietMs) this.want(peer);
   }
 
-  /** Consensus wants one for that peer. */
-  want(peer: NodeId): void {
+  /** Consensus wants one for that peer, or the peer itself does: of entry `from` or later. */
+  want(peer: NodeId, from = 0): void {
     if (this.#closed) return;
     this.#receivers.set(peer, { askedAt: monotonicMs() });
     this.#timer ??= setInterval(() => this.#watch(), retryMs);
-    void this.#offer(peer);
+    void this.#offer(peer, from);
   }
 
   /** The lowest index that the log must still follow on from, for those under way. */
@@ -88,12 +91,12 @@ export class SnapshotSender {
     return this.#receivers.size > 0 && this.#made !== undefined ? this.#made.snapshot.index : Infinity;
   }
 
-  async #offer(peer: NodeId): Promise<void> {
+  async #offer(peer: NodeId, from: number): Promise<void> {
     try {
-      const made = await this.#current();
-      const { snapshot, bytes, sha256 } = made;
+      const made = await this.#current(from);
+      const { snapshot, bytes, sha256, hash } = made;
       const { chunkBytes, cluster } = { chunkBytes: limits.snapshotChunkBytes, cluster: this.#ports.cluster };
-      await this.#ports.offer(peer, { id: idOf(made), cluster, snapshot, bytes, chunkBytes, sha256 });
+      await this.#ports.offer(peer, { id: idOf(made), cluster, snapshot, bytes, chunkBytes, sha256, hash });
       this.#ports.log("info", `node ${peer} gets a snapshot`, { index: snapshot.index, bytes });
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
@@ -102,8 +105,9 @@ export class SnapshotSender {
     }
   }
 
-  #current(): Promise<MadeSnapshot> {
-    if (this.#made !== undefined && this.#made.snapshot.index < this.#ports.baseIndex()) this.#forget();
+  #current(from: number): Promise<MadeSnapshot> {
+    const oldest = Math.max(from, this.#ports.baseIndex());
+    if (this.#made !== undefined && this.#made.snapshot.index < oldest) this.#forget();
     this.#file ??= this.#ports.make().then(
       (made) => {
         this.#made = made;

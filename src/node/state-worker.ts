@@ -122,7 +122,8 @@ function apply(entries: readonly Entry[]): void {
     });
     taken += result.count;
     sinceCheckpoint += 1;
-    self.postMessage({ kind: "applied", applied: result.applied, outcomes: result.outcomes, events: result.events });
+    const { applied, outcomes, events, hashes, bugs } = result;
+    self.postMessage({ kind: "applied", applied, outcomes, events, hashes, bugs });
     if (sinceCheckpoint >= checkpointCuts) checkpoint();
   }
   taken = 0;

@@ -2,6 +2,7 @@ import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Entry } from "../raft/types.ts";
+import type { AppliedBug } from "../state/apply.ts";
 import type { StatePlace } from "../storage/state-db.ts";
 import type { AppliedEvent } from "./api.ts";
 
@@ -47,6 +48,9 @@ export type StateReply =
       readonly applied: number;
       readonly outcomes: readonly BatchOutcome[];
       readonly events: readonly AppliedEvent[];
+      /** After each of the entries, two words each. */
+      readonly hashes: Uint32Array;
+      readonly bugs: readonly AppliedBug[];
     }
   /** There is no room for the next entries: they are rolled back, and tried again until there is (D4). Told at every failed attempt. */
   | { readonly kind: "full"; readonly message: string }
@@ -55,7 +59,14 @@ export type StateReply =
   | { readonly kind: "fault"; readonly code: "disk" | "unknown-command" | "bug"; readonly message: string };
 
 export interface StateWriterHooks {
-  onApplied(applied: number, outcomes: readonly BatchOutcome[], events: readonly AppliedEvent[]): void;
+  onApplied(
+    applied: number,
+    outcomes: readonly BatchOutcome[],
+    events: readonly AppliedEvent[],
+    hashes: Uint32Array,
+  ): void;
+  /** A command's apply threw (S4). */
+  onBug(bug: AppliedBug): void;
   /** Entries up to `applied` are synced in state.db: the log before need not be kept for this node (D3). */
   onDurable(applied: number): void;
   /** Nothing can be applied for want of room; told again until it can. */
@@ -140,7 +151,8 @@ export class StateWriter {
         this.#hooks.onDurable(reply.applied);
         break;
       case "applied":
-        this.#hooks.onApplied(reply.applied, reply.outcomes, reply.events);
+        for (const bug of reply.bugs) this.#hooks.onBug(bug);
+        this.#hooks.onApplied(reply.applied, reply.outcomes, reply.events, reply.hashes);
         break;
       case "full":
         this.#hooks.onFull(reply.message);

@@ -123,6 +123,7 @@ export class Raft {
   #unapplied: { readonly last: number; readonly bytes: number }[] = [];
   #unappliedBytes = 0;
 
+  #isStateTrusted = true;
   /** A snapshot took the place of the log, and storage was not told yet. */
   #restored: SnapshotMeta | undefined;
   /** The append that tells it; until it is durable the log's base is not. */
@@ -510,6 +511,23 @@ export class Raft {
     if (this.#role === "leader") this.#stepDown(true);
   }
 
+  /** Whether the state that this node has is the right one: with a wrong one it neither leads nor asks for votes (S1). */
+  trustState(isTrusted: boolean): void {
+    this.#isStateTrusted = isTrusted;
+    if (!isTrusted) this.resign();
+  }
+
+  /** The state was replaced by a right one that has applied up to `to`: what follows is handed out again. */
+  rewind(to: Index): void {
+    assert(
+      to >= this.#log.baseIndex && to <= this.#commit,
+      "the log follows on from the state, and the state is committed",
+    );
+    this.#handedOut = this.#applied = to;
+    this.#unapplied = [];
+    this.#unappliedBytes = 0;
+  }
+
   /** An election at once, without waiting for the timeout: a node that is its cluster's only voter need not wait. */
   campaign(): void {
     if (this.#role !== "leader" && this.#mayLead) this.#startPreVote();
@@ -522,7 +540,12 @@ export class Raft {
    * a newer configuration.)
    */
   get #mayLead(): boolean {
-    return this.#repair === undefined && !this.#isDiskStalled && this.#configurations.mayLead(this.#id);
+    return (
+      this.#isStateTrusted &&
+      this.#repair === undefined &&
+      !this.#isDiskStalled &&
+      this.#configurations.mayLead(this.#id)
+    );
   }
 
   /** Nothing was synced for an election timeout although there is something to sync. */

@@ -116,7 +116,8 @@ export class PlacementView {
 
   /** Ids of nodes that take work. */
   *nodes(): Generator<NodeId> {
-    for (const load of this.#loads.values()) if (load.row.state === "up") yield load.row.id;
+    for (const load of this.#loads.values())
+      if (load.row.state === "up" && load.row.quarantine === undefined) yield load.row.id;
   }
 
   hasWork(): boolean {
@@ -154,7 +155,7 @@ export class PlacementView {
   #rooms(eligible: ReadonlySet<NodeId>): Room[] {
     const rooms: Room[] = [];
     for (const { row, ioUsed, slotsUsed } of this.#loads.values()) {
-      if (row.state !== "up" || !eligible.has(row.id)) continue;
+      if (row.state !== "up" || row.quarantine !== undefined || !eligible.has(row.id)) continue;
       const { id: node, labels, slots, ioTasks } = row;
       rooms.push({ node, labels, slots, freeSlots: slots - slotsUsed, freeIo: ioTasks - ioUsed, heldFor: undefined });
     }

@@ -27,6 +27,8 @@ export interface NodeView {
   readonly seen_at: string;
   /** What a person asked for with promote or demote; null: it is left to the leader. */
   readonly wish: Wish | null;
+  /** Its state was found to differ from a quorum's at this entry and is being replaced; null: it was not. */
+  readonly quarantine: number | null;
 }
 
 export interface ClusterView {
@@ -49,6 +51,8 @@ export interface ClusterView {
   readonly feeds: readonly number[];
   readonly heartbeat_ms: number;
   readonly election_timeout_ms: number;
+  /** States of nodes differ at entry `index` and no quorum says which one is right: nodes of one group agree. */
+  readonly undecided: { readonly index: number; readonly groups: readonly (readonly number[])[] } | null;
   readonly nodes: readonly NodeView[];
 }
 

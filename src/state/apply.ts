@@ -25,8 +25,6 @@ import type { AuditFacts, Change } from "./types.ts";
 export interface ApplyDatabase extends Tx {
   /** Index of the last entry that is contained. */
   readonly applied: number;
-  /** The rolling hash of that state. */
-  readonly hash: string;
   /** Runs `apply` and moves the applied index, all or nothing; throws when the file is not at `expectedApplied`. */
   transaction<Value>(
     expectedApplied: number,
@@ -38,6 +36,8 @@ export interface ApplyDatabase extends Tx {
   savepoint<Value>(apply: () => Value): Value;
   /** Adds what is not a row to the rolling hash. */
   mix(value: SqlValue): void;
+  /** Writes the rolling hash, as it stands, as two words. */
+  copyHash(words: Uint32Array, at: number): void;
   /** The rolling hash as it was at the beginning of history. */
   restartHash(): void;
 }
@@ -74,8 +74,8 @@ export interface ApplyResult {
   readonly outcomes: readonly AppliedBatch[];
   /** One per "command" entry, in order. */
   readonly events: readonly AppliedEntry[];
-  /** The rolling hash at `applied`. */
-  readonly hash: string;
+  /** The rolling hash after each entry of the cut, two words each (lib/hash, digestOf). */
+  readonly hashes: Uint32Array;
   /** Commands whose apply threw: what the outcome does not say, because it must be the same on every node (S4). */
   readonly bugs: readonly AppliedBug[];
 }
@@ -115,15 +115,8 @@ export function applyEntries(
   assert(cut[0]!.index === before + 1, `entry ${cut[0]!.index} does not follow the applied index ${before}`);
   const last = cut.at(-1)!.index;
   const newest = newestOf(entries.slice(0, cut.length));
-  const run = (careful: boolean): ApplyResult => {
-    const result = database.transaction(
-      before,
-      last,
-      () => new Application(database, options, careful).run(cut),
-      newest,
-    );
-    return { ...result, hash: database.hash };
-  };
+  const run = (careful: boolean): ApplyResult =>
+    database.transaction(before, last, () => new Application(database, options, careful).run(cut), newest);
   try {
     return run(false);
   } catch (error) {
@@ -215,13 +208,18 @@ class Application {
     this.#careful = careful;
   }
 
-  run(cut: readonly ReadEntry[]): Omit<ApplyResult, "hash"> {
-    for (const entry of cut) this.#entry(entry);
+  run(cut: readonly ReadEntry[]): ApplyResult {
+    const hashes = new Uint32Array(2 * cut.length);
+    cut.forEach((entry, at) => {
+      this.#entry(entry);
+      this.#database.copyHash(hashes, 2 * at);
+    });
     return {
       count: cut.length,
       applied: cut.at(-1)!.index,
       outcomes: this.#outcomes,
       events: this.#events,
+      hashes,
       bugs: this.#bugs,
     };
   }

@@ -180,6 +180,9 @@ export const schema: readonly string[] = [
   `create table node_label (node integer primary key, labels text not null) strict`,
   `create table node_wish (node integer primary key, wish text not null) strict`,
 
+  // Nodes whose state differs from the others', and the entry at which that was found.
+  `create table node_quarantine (node integer primary key, entry integer not null) strict`,
+
   // A row: a person keeps the leader from raising the level.
   `create table level_hold (id integer primary key check (id = 1)) strict`,
 

@@ -158,6 +158,8 @@ export interface NodeRow {
   readonly seenAt: number;
   /** What a person asked for with promote or demote. */
   readonly wish?: Wish | undefined;
+  /** Its state was found to differ from the others' at this entry: it is being replaced by theirs (S1). */
+  readonly quarantine?: number | undefined;
 }
 
 /** Whether a node is to vote, where that is not left to the leader. */

@@ -162,6 +162,11 @@ export class StateDatabase {
     this.#hash.value(value);
   }
 
+  /** The hash as it stands, as two words. */
+  copyHash(words: Uint32Array, at: number): void {
+    this.#hash.copyTo(words, at);
+  }
+
   /** The hash of all that was before is left out from here on: nodes whose releases hashed that differently agree again (S2). */
   restartHash(): void {
     assert(this.#inTransaction, "the hash changes inside a transaction only (D2)");

@@ -109,6 +109,10 @@ function historyOfLevel3(): Cluster {
   cluster.level = 3;
   cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
   cluster.now += 1000;
+  cluster.must("node.quarantine", { node: nodeId(2), entry: cluster.log.length });
+  cluster.must("node.quarantine", { node: nodeId(3), entry: cluster.log.length });
+  cluster.refused("node.return", { node: nodeId(1) });
+  cluster.must("node.return", { node: nodeId(2) });
   cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1000 }, admin);
   replaceAuthority(cluster);
   const job = cluster.submit({ count: 2 });

@@ -176,6 +176,9 @@ export class FakeNode implements NodeApi {
       peerAddress: "",
       peers: [],
       clocks: new Map(),
+      quarantine: null,
+      quarantines: 0,
+      undecided: null,
       tasksRunning: 0,
       transport: { sent: 1, received: 2, lost: 0 },
     };

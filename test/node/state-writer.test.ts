@@ -8,6 +8,7 @@ import { StateWriter } from "../../src/node/state-writer.ts";
 function writer(): StateWriter {
   return new StateWriter(new Worker(new URL("../../src/node/state-worker.ts", import.meta.url)), {
     onApplied: () => {},
+    onBug: () => {},
     onDurable: () => {},
     onFull: () => {},
     onFault: () => {},

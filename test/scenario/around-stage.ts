@@ -137,7 +137,13 @@ export class SnapshotStage implements Stage {
     cluster: "c",
     make: () => {
       const path = this.#directory.file("made.db");
-      return Promise.resolve({ path, snapshot: this.#meta, bytes: this.#bytes, sha256: digestOf(path) });
+      return Promise.resolve({
+        path,
+        snapshot: this.#meta,
+        bytes: this.#bytes,
+        sha256: digestOf(path),
+        hash: "",
+      });
     },
     baseIndex: () => 0,
     serves: () => true,
@@ -197,7 +203,7 @@ export class SnapshotStage implements Stage {
     return new SnapshotReceiver({
       dataDir: this.#directory.path,
       cluster: "c",
-      commit: () => 0,
+      oldest: () => 1,
       check: (path) => Promise.resolve(this.#judge(path)),
       chunk: (peer, id, number) => this.#chunk(peer, id, number),
       done: (_peer, id, ok) => {

@@ -152,10 +152,11 @@ export class Host {
       this.#ended(runner, message);
     };
     const place = this.state.open(runner, this.id, {
-      onApplied: (applied, outcomes, events) => {
+      onApplied: (applied, outcomes, events, hashes) => {
         cluster.effects.applied(this.id, events);
-        running.node?.onApplied(applied, outcomes, events);
+        running.node?.onApplied(applied, outcomes, events, hashes);
       },
+      onBug: ({ index, command, message }) => cluster.fail(`${command} of entry ${index} failed inside: ${message}`),
       onDurable: (applied) => running.node?.onStateDurable(applied),
       onFull: (message) => running.node?.onDiskFull("state.db", message),
       onFault: (code, message) => {
@@ -226,6 +227,7 @@ export class Host {
       labels: cluster.plan.zones === 0 ? {} : { zone: `z${this.number % cluster.plan.zones}` },
       restored: beginning?.restored ?? found,
       applied,
+      stateHash: place.hash,
       logStore: {
         ...store,
         append: (append) => {
@@ -264,6 +266,8 @@ export class Host {
       random,
       randomBytes: (count) => Uint8Array.from({ length: count }, () => Math.floor(random() * 256)),
       log: (level, message) => {
+        // Nothing here makes states differ, so whoever says so has compared what must not be compared (S1).
+        if (/\bstates? .*differ/.test(message)) cluster.fail(`node ${this.id}: ${message}`);
         if (level !== "info" || cluster.tells) cluster.note(`node ${this.id}: ${message}`);
       },
       openTransport: (hooks) => {

@@ -136,7 +136,10 @@ export class SimState {
       const result = applyEntries(database, this.#queue, { self: this.#self!, level: this.#level() });
       this.#queue.splice(0, result.count);
       this.#onCut(database.place);
-      this.#time.after(30, runner, () => hooks.onApplied(result.applied, result.outcomes, result.events));
+      this.#time.after(30, runner, () => {
+        for (const bug of result.bugs) hooks.onBug(bug);
+        hooks.onApplied(result.applied, result.outcomes, result.events, result.hashes);
+      });
     } catch (error) {
       const code = error instanceof UnknownCommand ? "unknown-command" : error instanceof Fault ? "disk" : "bug";
       const message = error instanceof Error ? error.message : String(error);
@@ -203,7 +206,7 @@ export class SimState {
           return;
         }
         writeFileSync(path, image);
-        resolve({ path, snapshot, bytes: image.length, sha256: digestOf(image) });
+        resolve({ path, snapshot, bytes: image.length, sha256: digestOf(image), hash: this.#database!.place.hash });
       });
     });
   }

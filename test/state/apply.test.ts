@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Fault } from "../../src/lib/fault.ts";
+import { digestOf } from "../../src/lib/hash.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
 import { applyEntries, UnknownCommand } from "../../src/state/apply.ts";
@@ -90,7 +91,15 @@ describe("what apply does not know", () => {
       ],
       { self },
     );
-    expect(result).toEqual({ count: 2, applied: 2, outcomes: [], events: [], bugs: [], hash: database.hash });
+    expect(result).toEqual({
+      count: 2,
+      applied: 2,
+      outcomes: [],
+      events: [],
+      bugs: [],
+      hashes: expect.any(Uint32Array),
+    });
+    expect(digestOf(result.hashes[2]!, result.hashes[3]!)).toBe(database.hash);
     expect(database.applied).toBe(2);
   });
 });
@@ -142,9 +151,9 @@ describe("a command with a bug (S4)", () => {
       } as unknown as AnyCommand;
       const cluster = Cluster.of(1, { commandByTag: (tag) => (tag === 900 ? thrower : commandByTag(tag)) });
       const { index } = cluster.entry([command("a", false)]);
-      const { hash, outcomes, bugs } = applyEntries(cluster.database, cluster.log.slice(-1), cluster.options);
+      const { outcomes, bugs } = applyEntries(cluster.database, cluster.log.slice(-1), cluster.options);
       expect(bugs).toEqual([{ index, command: "faulty", message: text }]);
-      return { hash, outcomes };
+      return { hash: cluster.database.hash, outcomes };
     });
     expect(results[0]).toEqual(results[1]);
   });

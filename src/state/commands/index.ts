@@ -20,7 +20,9 @@ import { jobSubmit } from "./job-submit.ts";
 import { nodeDrain } from "./node-drain.ts";
 import { nodeJoin } from "./node-join.ts";
 import { nodeLost } from "./node-lost.ts";
+import { nodeQuarantine } from "./node-quarantine.ts";
 import { nodeRemove } from "./node-remove.ts";
+import { nodeReturn } from "./node-return.ts";
 import { nodeSeen } from "./node-seen.ts";
 import { nodeUndrain } from "./node-undrain.ts";
 import { taskFinish } from "./task-finish.ts";
@@ -53,6 +55,8 @@ export const commands = [
   clusterTransfer,
   clusterRaise,
   clusterHold,
+  nodeQuarantine,
+  nodeReturn,
   clusterTiming,
   authorityBegin,
   certificateSeen,

@@ -32,12 +32,24 @@ interface Stored {
   readonly joined_at: number;
   readonly seen_at: number;
   readonly wish: Wish | null;
+  readonly quarantine: number | null;
 }
 
 function restore(row: Stored): NodeRow {
-  const { id, labels, io_tasks: ioTasks, joined_at: joinedAt, seen_at: seenAt, drained: _, wish, ...rest } = row;
+  const {
+    id,
+    labels,
+    io_tasks: ioTasks,
+    joined_at: joinedAt,
+    seen_at: seenAt,
+    drained: _,
+    wish,
+    quarantine,
+    ...rest
+  } = row;
   return {
     ...(wish === null ? {} : { wish }),
+    ...(quarantine === null ? {} : { quarantine }),
     ...rest,
     id: nodeId(id),
     labels: JSON.parse(labels) as Labels,
@@ -47,7 +59,8 @@ function restore(row: Stored): NodeRow {
   };
 }
 
-const rows = "select node.*, node_wish.wish from node left join node_wish on node_wish.node = node.id";
+const rows = `select node.*, node_wish.wish, node_quarantine.entry as quarantine from node
+  left join node_wish on node_wish.node = node.id left join node_quarantine on node_quarantine.node = node.id`;
 const selectAll = sql(`${rows} order by id`);
 const selectById = sql(`${rows} where id = ?`);
 const selectByName = sql(`${rows} where name = ?`);
@@ -152,6 +165,18 @@ export function setWish(tx: Tx, id: NodeId, wish: Wish | undefined): void {
   else if (tx.get(selectWish, id) !== undefined) tx.run(removeWish, id);
 }
 
+const addQuarantine = change(
+  "node_quarantine.set",
+  "insert or replace into node_quarantine (node, entry) values (?, ?)",
+);
+const removeQuarantine = change("node_quarantine.remove", "delete from node_quarantine where node = ?");
+
+/** `entry`: where its state was found to differ; undefined: it has the others' state. */
+export function setQuarantine(tx: Tx, id: NodeId, entry: number | undefined): void {
+  if (entry !== undefined) tx.run(addQuarantine, id, entry);
+  else if (nodeById(tx, id)?.quarantine !== undefined) tx.run(removeQuarantine, id);
+}
+
 const remove = change("node.remove", "delete from node where id = ?");
 
 /** Its id stays used up: ids come from the counter. */
@@ -159,6 +184,7 @@ export function deleteNode(tx: Tx, id: NodeId): void {
   giveLabels(tx, id, {});
   forgetCertificate(tx, id);
   setWish(tx, id, undefined);
+  setQuarantine(tx, id, undefined);
   tx.run(remove, id);
 }
 

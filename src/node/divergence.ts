@@ -1,0 +1,251 @@
+import type { Configuration } from "../lib/configuration.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { nobody } from "../lib/ids.ts";
+import { monotonicMs } from "../lib/clock.ts";
+import { limits } from "../lib/limits.ts";
+import { judgeHashes } from "../scheduler/odd.ts";
+import { hashLevel } from "../state/levels.ts";
+import { HashRing } from "./hash-ring.ts";
+
+/**
+ * Nodes compare their rolling hashes (S1). Each tells the leader its newest one, a moment after it has applied something and never while nothing
+ * is applied. A difference is only a reason to ask: the leader has all voters say their hash after that very entry, and a quorum's hash is
+ * the right one. So neither an old report nor one that was late is ever held against a node, and the accused one checks it once more.
+ */
+export interface DivergencePorts {
+  readonly self: NodeId;
+  /** Of the cluster. */
+  level(): number;
+  leader(): NodeId;
+  isLeading(): boolean;
+  isQuarantined(): boolean;
+  configuration(): Configuration;
+  /** Tells the leader this node's hash; gives what the leader says of the cluster. Throws Fault. */
+  report(leader: NodeId, report: HashReport): Promise<Undecided | undefined>;
+  /** Asks for the hash of a node after that entry; undefined: it does not know it. Throws Fault. */
+  ask(node: NodeId, index: number): Promise<string | undefined>;
+  /** Tells a node that it is odd. Throws Fault. */
+  accuse(node: NodeId, finding: Finding): Promise<void>;
+  /** This node is odd itself. */
+  onOdd(finding: Finding): void;
+  /** That node agrees at this entry. */
+  onAgreed(node: NodeId, index: number): void;
+  readonly log: (level: "info" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** A node's hash after the newest entry that it has applied. */
+export interface HashReport {
+  readonly index: number;
+  readonly hash: string;
+}
+
+/** After entry `index` a quorum of the voters has the hash `quorum`. */
+export interface Finding {
+  readonly index: number;
+  readonly quorum: string;
+}
+
+/** States differ, and no quorum says which one is right: `groups` are nodes that agree with each other. */
+export interface Undecided {
+  readonly index: number;
+  readonly groups: readonly (readonly NodeId[])[];
+}
+
+/** The comparing of hashes on one node, whoever leads. */
+export class Divergence {
+  readonly #ports: DivergencePorts;
+  readonly #ring = new HashRing(limits.hashesKept);
+  #reportTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Leader: reports of entries that it has not applied itself yet; of each node the newest. */
+  readonly #early = new Map<NodeId, HashReport>();
+  #asking = false;
+  #askedAt = -Infinity;
+  /** Leader: differences that could not be judged yet; of each node the newest. */
+  readonly #open = new Map<NodeId, HashReport>();
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #undecided: Undecided | undefined;
+  #closed = false;
+
+  constructor(ports: DivergencePorts) {
+    this.#ports = ports;
+  }
+
+  /** What stands undecided, as the leader last said; undefined: nothing. */
+  get undecided(): Undecided | undefined {
+    return this.#undecided;
+  }
+
+  /** The state has entries up to `applied`; their hashes, two words each. */
+  onApplied(applied: number, hashes: Uint32Array): void {
+    this.#ring.push(applied, hashes);
+    if (this.#ports.level() < hashLevel) return this.#ring.reset(applied); // hashes of other releases may be others
+    this.#scheduleReport();
+    if (this.#early.size > 0 && this.#ports.isLeading()) this.#compareEarly();
+  }
+
+  /** The state that is there at start, or that took the place of another one, has this hash after entry `applied`. */
+  reset(applied: number, hash: string): void {
+    if (this.#ports.level() < hashLevel) return this.#ring.reset(applied);
+    this.#ring.reset(applied, hash);
+    this.#scheduleReport();
+  }
+
+  /** Somebody else leads: what was found before is found again if it is still so. */
+  onLeadership(): void {
+    this.#early.clear();
+    this.#open.clear();
+    this.#undecided = undefined;
+    this.#scheduleReport();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#reportTimer);
+    clearTimeout(this.#retryTimer);
+  }
+
+  /** This node's hash after that entry, when it knows it and its state is not known to be wrong. */
+  hashAt(index: number): string | undefined {
+    return this.#ports.isQuarantined() ? undefined : this.#ring.at(index);
+  }
+
+  /** Another node tells its newest hash; the answer is what stands undecided. */
+  heard(node: NodeId, report: HashReport): Undecided | undefined {
+    if (!this.#ports.isLeading() || this.#ports.level() < hashLevel) return undefined;
+    this.#compare(node, report);
+    return this.#undecided;
+  }
+
+  /** The leader says that this node is odd: true when its own ring says so too. */
+  isOddBy({ index, quorum }: Finding): boolean {
+    const own = this.hashAt(index);
+    return own !== undefined && own !== quorum;
+  }
+
+  #scheduleReport(): void {
+    if (this.#closed) return;
+    this.#reportTimer ??= setTimeout(() => {
+      this.#reportTimer = undefined;
+      void this.#report();
+    }, limits.hashReportMs);
+  }
+
+  async #report(): Promise<void> {
+    const leader = this.#ports.leader();
+    const index = this.#ring.newest;
+    if (leader === nobody || leader === this.#ports.self || index === undefined || this.#closed) return;
+    const hash = this.hashAt(index);
+    if (hash === undefined) return;
+    try {
+      const undecided = await this.#ports.report(leader, { index, hash });
+      if (this.#ports.leader() === leader) this.#undecided = undecided;
+    } catch {
+      // Unreachable: what is applied next, or the next leader, brings the next report.
+    }
+  }
+
+  #compareEarly(): void {
+    const newest = this.#ring.newest ?? 0;
+    for (const [node, report] of this.#early) {
+      if (report.index > newest) continue;
+      this.#early.delete(node);
+      this.#compare(node, report);
+    }
+  }
+
+  #compare(node: NodeId, report: HashReport): void {
+    const own = this.hashAt(report.index);
+    if (own === report.hash) {
+      this.#ports.onAgreed(node, report.index);
+      this.#settle(node, report.index);
+    } else if (own !== undefined) void this.#ask(node, report);
+    else if (report.index > (this.#ring.newest ?? 0)) this.#early.set(node, report);
+  }
+
+  /** Whoever was in another group agrees with this node again: it has been reloaded, or removed and let in anew. */
+  #settle(node: NodeId, index: number): void {
+    const { self } = this.#ports;
+    const undecided = this.#undecided;
+    if (undecided === undefined || index <= undecided.index) return;
+    const groups = undecided.groups
+      .map((group) => (group.includes(self) ? group : group.filter((one) => one !== node)))
+      .filter((group) => group.length > 0);
+    this.#undecided = groups.length < 2 ? undefined : { ...undecided, groups };
+    if (groups.length < 2) this.#ports.log("info", "all states that were compared are the same again");
+  }
+
+  async #ask(reporter: NodeId, report: HashReport): Promise<void> {
+    const now = monotonicMs();
+    if (this.#asking || now - this.#askedAt < limits.hashReportMs) return this.#askLater(reporter, report);
+    this.#asking = true;
+    this.#askedAt = now;
+    const isJudged = await this.#judge(reporter, report);
+    this.#asking = false;
+    if (!isJudged) this.#askLater(reporter, report);
+  }
+
+  /** The node need not report again by itself: nothing may be applied for long. */
+  #askLater(reporter: NodeId, report: HashReport): void {
+    this.#open.set(reporter, report);
+    if (this.#closed) return;
+    this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer = undefined;
+      const open = [...this.#open];
+      this.#open.clear();
+      if (this.#ports.isLeading()) for (const [node, one] of open) this.#compare(node, one);
+    }, limits.hashReportMs);
+  }
+
+  /** False when that could not be done now. */
+  async #judge(reporter: NodeId, { index, hash: reported }: HashReport): Promise<boolean> {
+    const { self } = this.#ports;
+    const asked = this.#ports.configuration();
+    const others = new Set([...asked.voters, ...asked.outgoing, reporter]);
+    others.delete(self);
+    const hashes = new Map<NodeId, string>([[reporter, reported]]);
+    await Promise.all(
+      [...others].map(async (node) => {
+        const hash = await this.#ports.ask(node, index).catch(() => undefined);
+        if (hash === undefined) hashes.delete(node);
+        else hashes.set(node, hash);
+      }),
+    );
+    const own = this.hashAt(index);
+    const now = this.#ports.configuration();
+    const isSame = now.voters.join() === asked.voters.join() && now.outgoing.join() === asked.outgoing.join();
+    if (own === undefined || !this.#ports.isLeading() || this.#closed) return true; // a later report, or another leader
+    if (!isSame) return false;
+    hashes.set(self, own);
+    const judgement = judgeHashes({ ...now, hashes });
+    if (judgement.kind === "undecided") {
+      this.#onUndecided({ index, groups: judgement.groups });
+      return true; // the voter that is missing will tell of itself
+    }
+    this.#undecided = undefined;
+    if (judgement.kind === "agreed") return true;
+    let areTold = true;
+    const finding = { index, quorum: judgement.hash };
+    for (const node of judgement.nodes) {
+      if (node === self) continue;
+      this.#ports.log("error", `the state of node ${node} differs from that of a quorum: it is quarantined`, {
+        node,
+        index,
+      });
+      await this.#ports.accuse(node, finding).catch(() => (areTold = false));
+    }
+    if (judgement.nodes.includes(self)) this.#ports.onOdd(finding);
+    return areTold;
+  }
+
+  #onUndecided(undecided: Undecided): void {
+    const before = this.#undecided;
+    this.#undecided = undecided;
+    if (before !== undefined && JSON.stringify(before.groups) === JSON.stringify(undecided.groups)) return;
+    const groups = undecided.groups.map((group) => `[${group.join(", ")}]`).join(" ");
+    this.#ports.log(
+      "error",
+      `the states of nodes differ and no quorum says which one is right: ${groups}. Compare what they show, and remove the wrong ones ('skein nodes rm')`,
+      { index: undecided.index },
+    );
+  }
+}

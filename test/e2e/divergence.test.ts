@@ -1,0 +1,229 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { submit } from "../../scripts/mesh-jobs.ts";
+
+/**
+ * States that differ (S1): a row is changed behind the back of a node that is stopped, and the mesh finds it out by the entries that follow.
+ */
+
+interface View {
+  readonly index: number;
+  readonly applied: number;
+  readonly undecided: { readonly groups: readonly (readonly number[])[] } | null;
+  readonly nodes: readonly { readonly id: number; readonly quarantine: number | null }[];
+}
+
+async function viewOf(node: MeshNode): Promise<View | undefined> {
+  const { status, body } = await node.api("GET", "/v1/cluster");
+  return status === 200 ? (body as View) : undefined;
+}
+
+async function applied(node: MeshNode, index: number): Promise<View> {
+  return await until(
+    async () => {
+      const view = await viewOf(node);
+      return view !== undefined && view.applied >= index ? view : undefined;
+    },
+    60_000,
+    () => `node ${node.ready.node} does not reach entry ${index}:\n${node.log}`,
+  );
+}
+
+async function inStep(mesh: Mesh): Promise<void> {
+  const views = await Promise.all(mesh.nodes.map(viewOf));
+  const goal = Math.max(...views.map((view) => view?.index ?? 0));
+  for (const node of mesh.nodes) await applied(node, goal);
+}
+
+async function logged(node: MeshNode, words: string): Promise<void> {
+  await until(
+    () => Promise.resolve(node.log.includes(words) ? true : undefined),
+    60_000,
+    () => `node ${node.ready.node} does not say "${words}":\n${node.log}`,
+  );
+}
+
+/** Changes the state of a node that is not running. */
+function edit(node: MeshNode, ...statements: readonly string[]): void {
+  const database = new Database(path.join(node.data, "state.db"));
+  for (const statement of statements) database.run(statement);
+  database.close();
+}
+
+async function expectEqualStates(mesh: Mesh): Promise<void> {
+  await Promise.all(mesh.nodes.map((node) => node.stop()));
+  const dumps = mesh.nodes.map((node) => {
+    const database = new Database(path.join(node.data, "state.db"), { readonly: true });
+    const { applied: at, hash } = database.query("select applied, hash from meta").get() as {
+      applied: number;
+      hash: string;
+    };
+    const rows = database.query("select id, name from job order by id").all();
+    database.close();
+    return { at, hash, rows };
+  });
+  const newest = Math.max(...dumps.map(({ at }) => at));
+  const latest = dumps.filter(({ at }) => at === newest);
+  for (const { hash, rows } of latest) expect([hash, rows]).toEqual([latest[0]!.hash, latest[0]!.rows]);
+  for (const { rows } of dumps) expect(rows).toEqual(latest[0]!.rows);
+}
+
+/** Writes and reads through these nodes until it is stopped; nothing that they are asked may fail. */
+function load(through: readonly MeshNode[]): { stop(): Promise<number[]> } {
+  const ids: number[] = [];
+  const stop = new AbortController();
+  const running = through.map(async (node) => {
+    while (!stop.signal.aborted) {
+      const id = await submit(node, { driver: "noop", name: "load" });
+      ids.push(id);
+      const read = await node.api("GET", `/v1/jobs/${id}`);
+      expect(read.status).toBe(200);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  });
+  return {
+    stop: async () => {
+      stop.abort();
+      await Promise.all(running);
+      return ids;
+    },
+  };
+}
+
+async function expectReturned(mesh: Mesh, odd: MeshNode, ids: readonly number[], times = 1): Promise<void> {
+  await until(
+    async () => {
+      const { stdout } = await odd.skein(["audit", "--limit", "1000", "-o", "json"], {
+        env: { SKEIN_TOKEN: mesh.nodes[0]!.token },
+      });
+      return stdout.includes('"node.return"') ? true : undefined;
+    },
+    60_000,
+    () => `node ${odd.ready.node} is not taken back:\n${odd.log}`,
+  );
+  await inStep(mesh);
+  for (const node of mesh.nodes)
+    for (const id of ids) expect((await node.api("GET", `/v1/jobs/${id}`)).status).toBe(200);
+  expect(readdirSync(path.join(odd.data, "quarantine"))).toHaveLength(times);
+  expect(existsSync(path.join(odd.data, "quarantine.json"))).toBe(false);
+  expect((await viewOf(odd))?.nodes.map(({ quarantine }) => quarantine)).toEqual([null, null, null]);
+  await expectEqualStates(mesh);
+}
+
+test("a follower whose state differs is found, quarantined, given the others' state, and taken back; the others serve throughout", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const odd = mesh.nodes.find((node) => node !== leader)!;
+  const others = mesh.nodes.filter((node) => node !== odd);
+  await inStep(mesh);
+  await odd.stop();
+  edit(odd, "update counter set next_job = next_job + 7");
+  await odd.start();
+  const through = load(others);
+  await logged(odd, "quarantined until it is replaced");
+  await logged(odd, "leaves quarantine");
+  const ids = await through.stop();
+  expect(others.map((node) => node.log).join()).toContain("differs from that of a quorum: it is quarantined");
+  const metrics = (await odd.api("GET", "/metrics")).body as string;
+  expect(metrics).toContain("skein_state_quarantines_total 1");
+  await expectReturned(mesh, odd, ids);
+}, 120_000);
+
+test("a leader whose state differs lets another one lead, and is treated the same", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const odd = mesh.nodes.find((node) => node !== leader)!;
+  const others = mesh.nodes.filter((node) => node !== odd);
+  await inStep(mesh);
+  await odd.stop();
+  edit(odd, "update counter set next_job = next_job + 7");
+  await odd.start();
+  const transfer = await leader.skein(["cluster", "transfer", "--to", String(odd.ready.node)], {
+    env: { SKEIN_TOKEN: mesh.nodes[0]!.token },
+  });
+  expect([transfer.code, transfer.stderr]).toEqual([0, expect.any(String)]);
+  const through = load(others);
+  await logged(odd, "quarantined until it is replaced");
+  await logged(odd, "leading no longer");
+  await logged(odd, "leaves quarantine");
+  const ids = await through.stop();
+  await expectReturned(mesh, odd, ids);
+}, 120_000);
+
+test("a command that fails inside on one node alone sets that node apart (S4)", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const odd = mesh.nodes.find((node) => node !== leader)!;
+  await inStep(mesh);
+  await odd.kill();
+  edit(
+    odd,
+    "insert into job (id, name, tasks, submitted_at, submitted_by, spec) select next_job + 2, 'ghost', 1, 0, '', '{}' from counter",
+  );
+  await odd.start();
+  const ids = [];
+  for (let job = 0; job < 5; job++) ids.push(await submit(leader, { driver: "noop" }));
+  await logged(odd, "failed inside and was undone");
+  await logged(odd, "leaves quarantine");
+  await expectReturned(mesh, odd, ids);
+}, 120_000);
+
+test("quarantine outlives a restart, whether the node's log goes on where the others' begins or not", async () => {
+  await using mesh = await Mesh.start({ nodes: 3, env: { SKEIN_LOG_ENTRIES: "50" } });
+  const leader = await mesh.leader({ voters: 3 });
+  const odd = mesh.nodes.find((node) => node !== leader)!;
+  const mark = path.join(odd.data, "quarantine.json");
+  const ids = [await submit(leader, { driver: "noop" })];
+  for (const missed of [0, 200]) {
+    await inStep(mesh);
+    await odd.kill();
+    writeFileSync(mark, "{}");
+    for (let job = 0; job < missed; job++) ids.push(await submit(leader, { driver: "noop" }));
+    await odd.start();
+    expect(odd.log).toContain("is in quarantine still");
+    await until(
+      () => Promise.resolve(existsSync(mark) ? undefined : true),
+      60_000,
+      () => `node ${odd.ready.node} stays in quarantine:\n${odd.log}`,
+    );
+  }
+  await expectReturned(mesh, odd, ids.slice(-20), 2);
+}, 120_000);
+
+test("where no quorum says who is right it is told everywhere and both go on; with the third voter it is decided", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const [odd, third] = mesh.nodes.filter((node) => node !== leader) as [MeshNode, MeshNode];
+  const both = [leader, odd];
+  await inStep(mesh);
+  await third.kill();
+  await odd.stop();
+  edit(odd, "update counter set next_job = next_job + 7");
+  await odd.start();
+  const through = await mesh.leader();
+  const ids = [await submit(leader, { driver: "noop" })];
+  for (const node of both) {
+    const view = await until(
+      async () => {
+        const now = await viewOf(node);
+        return now?.undecided ? now : undefined;
+      },
+      60_000,
+      () => `node ${node.ready.node} tells of no difference:\n${node.log}`,
+    );
+    expect(view.undecided?.groups).toHaveLength(2);
+    expect((await node.api("GET", "/metrics")).body).toContain("skein_state_undecided 1");
+    const status = await node.skein(["cluster", "status"]);
+    expect(status.stdout).toContain("no quorum says which one is right: ");
+    expect(node.log).not.toContain("quarantined until");
+  }
+  expect(through.log).toContain("no quorum says which one is right");
+  ids.push(await submit(leader, { driver: "noop" }));
+  await third.start();
+  ids.push(await submit(leader, { driver: "noop" }));
+  await logged(odd, "leaves quarantine");
+  await expectReturned(mesh, odd, ids);
+}, 120_000);

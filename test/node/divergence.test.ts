@@ -1,0 +1,186 @@
+import { describe, expect, test } from "bun:test";
+import { digestOf } from "../../src/lib/hash.ts";
+import { nodeId, type NodeId } from "../../src/lib/ids.ts";
+import { Divergence, type Finding } from "../../src/node/divergence.ts";
+import { hashLevel } from "../../src/state/levels.ts";
+
+/** Nodes 1 to n, of which 1 leads; each has applied entries as its own history says, whose hash after entry i is "history i". */
+class Mesh {
+  readonly nodes = new Map<NodeId, Divergence>();
+  readonly odd: [node: NodeId, finding: Finding][] = [];
+  readonly agreed: [node: NodeId, index: number][] = [];
+  readonly logs: string[] = [];
+  readonly silent = new Set<NodeId>();
+  readonly quarantined = new Set<NodeId>();
+  level = hashLevel;
+  voters: NodeId[];
+  /** Held until it is let go: what the leader asks, and what it tells. */
+  hold: Promise<unknown> = Promise.resolve();
+
+  constructor(count: number) {
+    this.voters = Array.from({ length: count }, (_, at) => nodeId(at + 1));
+    for (const self of this.voters) this.nodes.set(self, this.#open(self));
+  }
+
+  #open(self: NodeId): Divergence {
+    return new Divergence({
+      self,
+      level: () => this.level,
+      leader: () => nodeId(1),
+      isLeading: () => self === 1,
+      isQuarantined: () => this.quarantined.has(self),
+      configuration: () => ({ voters: this.voters, outgoing: [], learners: [], learnersNext: [] }),
+      report: async (to, report) => Promise.resolve(this.nodes.get(to)!.heard(self, report)),
+      ask: async (node, index) => {
+        await this.hold;
+        if (this.silent.has(node)) throw new Error("silent");
+        return this.nodes.get(node)!.hashAt(index);
+      },
+      accuse: async (node, finding) => {
+        await this.hold;
+        if (this.nodes.get(node)!.isOddBy(finding)) this.odd.push([node, finding]);
+      },
+      onOdd: (finding) => this.odd.push([self, finding]),
+      onAgreed: (node, index) => this.agreed.push([node, index]),
+      log: (_level, message) => this.logs.push(message),
+    });
+  }
+
+  node(number: number): Divergence {
+    return this.nodes.get(nodeId(number))!;
+  }
+
+  get leader(): Divergence {
+    return this.node(1);
+  }
+
+  /** What was under way has come to its end. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    for (const node of this.nodes.values()) node.close();
+  }
+}
+
+function words(history: number, first: number, last: number): Uint32Array {
+  return Uint32Array.from({ length: 2 * (last - first + 1) }, (_, at) =>
+    at % 2 === 0 ? history : first + Math.floor(at / 2),
+  );
+}
+const hash = (history: number, index: number): string => digestOf(history, index);
+
+describe("hashes are compared after the same entry (S1)", () => {
+  test("who differs from a quorum is accused, whichever entry it tells of", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 3 ? 9 : 1, 1, 20));
+    expect(mesh.leader.heard(nodeId(2), { index: 12, hash: hash(1, 12) })).toBeUndefined();
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+    await mesh.settle();
+    expect(mesh.agreed).toEqual([[nodeId(2), 12]]);
+    expect(mesh.odd).toEqual([[nodeId(3), { index: 15, quorum: hash(1, 15) }]]);
+  });
+
+  test("a leader that differs from the others finds that of itself, and accuses nobody", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 1 ? 9 : 1, 1, 20));
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(1, 15) });
+    await mesh.settle();
+    expect(mesh.odd).toEqual([[nodeId(1), { index: 15, quorum: hash(1, 15) }]]);
+  });
+
+  test("a report of an entry that the leader has not applied yet is compared when it has", async () => {
+    const mesh = new Mesh(3);
+    mesh.leader.onApplied(10, words(1, 1, 10));
+    mesh.node(2).onApplied(20, words(1, 1, 20));
+    mesh.node(3).onApplied(20, words(9, 1, 20));
+    mesh.leader.heard(nodeId(2), { index: 20, hash: hash(1, 20) });
+    mesh.leader.heard(nodeId(3), { index: 20, hash: hash(9, 20) });
+    await Promise.resolve();
+    expect([mesh.agreed, mesh.odd]).toEqual([[], []]);
+    mesh.leader.onApplied(25, words(1, 11, 25));
+    await mesh.settle();
+    expect(mesh.agreed).toEqual([[nodeId(2), 20]]);
+    expect(mesh.odd.map(([node]) => node)).toEqual([nodeId(3)]);
+  });
+
+  test("a report from before the node was given another state is held against nobody", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(1, 1, 20));
+    // Node 3 had another history, has been reloaded since, and only now its old report arrives.
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+    await mesh.settle();
+    expect([mesh.odd, mesh.logs]).toEqual([[], []]);
+  });
+
+  test("an accusation that arrives when the node has another state already is not believed", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 3 ? 9 : 1, 1, 20));
+    const finding = { index: 15, quorum: hash(1, 15) };
+    expect(mesh.node(3).isOddBy(finding)).toBe(true);
+    mesh.node(3).reset(30, hash(1, 30));
+    expect(mesh.node(3).isOddBy(finding)).toBe(false);
+    expect(mesh.node(3).isOddBy({ index: 30, quorum: hash(1, 30) })).toBe(false);
+    await mesh.settle();
+  });
+
+  test("a report of an entry that nobody keeps a hash of any more says nothing", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).reset(100, hash(1, 100));
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+    await mesh.settle();
+    expect([mesh.odd, mesh.logs, mesh.agreed]).toEqual([[], [], []]);
+  });
+
+  test("nodes whose releases hash otherwise are not compared", async () => {
+    const mesh = new Mesh(3);
+    mesh.level = hashLevel - 1;
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number, 1, 20));
+    mesh.leader.heard(nodeId(3), { index: 20, hash: hash(3, 20) });
+    mesh.level = hashLevel;
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(21, words(1, 21, 21));
+    mesh.leader.heard(nodeId(3), { index: 20, hash: hash(3, 20) });
+    mesh.leader.heard(nodeId(3), { index: 21, hash: hash(1, 21) });
+    await mesh.settle();
+    expect([mesh.odd, mesh.logs, mesh.agreed]).toEqual([[], [], [[nodeId(3), 21]]]);
+  });
+
+  test("the voters' change while they are asked: nothing is judged by the old ones", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 3 ? 9 : 1, 1, 20));
+    const held = Promise.withResolvers<void>();
+    mesh.hold = held.promise;
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+    mesh.voters = [nodeId(1), nodeId(3)];
+    held.resolve();
+    await mesh.settle();
+    expect([mesh.odd, mesh.logs]).toEqual([[], []]);
+  });
+});
+
+describe("where no quorum has one hash", () => {
+  test("nobody is accused, it is told once in the log, and to whoever reports, until all agree again", async () => {
+    const mesh = new Mesh(3);
+    mesh.silent.add(nodeId(2));
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 3 ? 9 : 1, 1, 20));
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+    await mesh.settle();
+    const undecided = { index: 15, groups: [[nodeId(3)], [nodeId(1)]] };
+    expect(mesh.odd).toEqual([]);
+    expect(mesh.leader.heard(nodeId(2), { index: 14, hash: hash(1, 14) })).toEqual(undecided);
+    expect(mesh.leader.undecided).toEqual(undecided);
+    expect(mesh.logs).toEqual([expect.stringContaining("no quorum says which one is right: [3] [1]")]);
+    mesh.node(3).reset(30, hash(1, 30));
+    mesh.leader.onApplied(30, words(1, 21, 30));
+    expect(mesh.leader.heard(nodeId(3), { index: 30, hash: hash(1, 30) })).toBeUndefined();
+    expect(mesh.logs).toHaveLength(2);
+  });
+
+  test("a node in quarantine has no say", async () => {
+    const mesh = new Mesh(3);
+    for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 1 ? 1 : 9, 1, 20));
+    mesh.quarantined.add(nodeId(2));
+    mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+    await mesh.settle();
+    expect(mesh.odd).toEqual([]);
+    expect(mesh.leader.undecided?.groups).toEqual([[nodeId(3)], [nodeId(1)]]);
+  });
+});
