@@ -11,13 +11,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { binary } from "./build.ts";
-import { endMarked, type Marked } from "./processes.ts";
+import { endMarked, killAtOnce, type Marked } from "./processes.ts";
 
 /** What `up` says of itself on the line that begins `ready `. */
 export interface Ready {
   readonly node: number;
   readonly cluster: string;
-  /** http://HOST:PORT */
+  /** http://HOST:PORT or https://HOST:PORT */
   readonly api: string;
   /** HOST:PORT */
   readonly peer: string;
@@ -29,6 +29,8 @@ export interface MeshOptions {
   readonly flags?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly executable?: string | undefined;
+  /** The API over TLS, on loopback too. */
+  readonly tls?: boolean | undefined;
   /** What is special about the node of that number; `directory` is its own, its data lies in `directory`/data. */
   readonly place?: ((number: number, directory: string) => NodePlace) | undefined;
 }
@@ -102,6 +104,7 @@ export class Mesh {
       env: { ...this.#options.env, ...place?.env, SKEIN_TEST_MESH: this.#mark },
       through: place?.through,
       host: place?.host,
+      tls: this.#options.tls,
     });
     this.nodes.push(node);
     await node.start(["--name", `node-${number}`, ...join]);
@@ -150,6 +153,12 @@ export class Mesh {
     );
   }
 
+  /** SIGKILL of every node and every guard in one go: what a power cut does to processes. */
+  async killEverything(): Promise<void> {
+    await killAtOnce(this.nodes.flatMap((node) => [...(node.running ? [node.pid] : []), ...node.guards()]));
+    await Promise.all(this.nodes.map((node) => node.exited));
+  }
+
   /** SIGTERM to all, by pid; KILL after a bound; waits until guards are gone; removes the data. Gives the processes that had to be killed. */
   stop(): Promise<Marked[]> {
     this.#stopping ??= (async () => {
@@ -187,9 +196,11 @@ export class MeshNode {
   readonly data: string;
   readonly #executable: string;
   readonly #flags: readonly string[];
-  readonly #env: Readonly<Record<string, string>>;
+  /** Of its next process. */
+  readonly environment: Record<string, string>;
   readonly #through: readonly string[];
   readonly #host: string;
+  readonly #scheme: string;
   readonly #lines: string[] = [];
   #child: ChildProcess | undefined;
   #exited: Promise<number | null> = Promise.resolve(null);
@@ -202,23 +213,30 @@ export class MeshNode {
     readonly env: Readonly<Record<string, string>>;
     readonly through?: readonly string[] | undefined;
     readonly host?: string | undefined;
+    readonly tls?: boolean | undefined;
   }) {
     this.#executable = options.executable;
     this.#through = options.through ?? [];
     this.#host = options.host ?? "127.0.0.1";
+    this.#scheme = options.tls === true ? "https://" : "";
     this.data = path.join(options.directory, "data");
     this.#flags = options.flags;
-    this.#env = { ...options.env, XDG_CONFIG_HOME: path.join(options.directory, "config"), SKEIN_DATA: this.data };
+    this.environment = {
+      ...options.env,
+      XDG_CONFIG_HOME: path.join(options.directory, "config"),
+      SKEIN_DATA: this.data,
+    };
     mkdirSync(options.directory, { recursive: true });
   }
 
   /** Starts a process and resolves with its `ready` line. On a data directory of a cluster it goes on as that member, at its old ports. */
   async start(words: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<Ready> {
     if (this.running) throw new Error(`the node of ${this.data} is running already`);
-    const ports = this.#ready === undefined ? ["--api", `${this.#host}:0`, "--peer", `${this.#host}:0`] : [];
+    const ports =
+      this.#ready === undefined ? ["--api", `${this.#scheme}${this.#host}:0`, "--peer", `${this.#host}:0`] : [];
     const [command, ...before] = [...this.#through, this.#executable];
     const child = spawn(command, [...before, "up", "--data", this.data, ...ports, ...this.#flags, ...words], {
-      env: { ...cleanEnvironment(), ...this.#env, ...env },
+      env: { ...cleanEnvironment(), ...this.environment, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       // A group of its own: an interrupt from the terminal is ours to translate, in order.
       detached: true,
@@ -273,7 +291,26 @@ export class MeshNode {
 
   /** The token of its context.json: the first node's is an admin's, a joined node's an operator's. */
   get token(): string {
-    return (JSON.parse(readFileSync(path.join(this.data, "context.json"), "utf8")) as { token: string }).token;
+    return this.#context.token;
+  }
+
+  /** What fetch needs to believe this node's API. */
+  get tls(): { readonly tls?: { readonly ca: string } } {
+    const { ca } = this.#context;
+    return this.ready.api.startsWith("https://") && ca !== undefined ? { tls: { ca } } : {};
+  }
+
+  get #context(): { readonly token: string; readonly ca?: string } {
+    return JSON.parse(readFileSync(path.join(this.data, "context.json"), "utf8")) as { token: string; ca?: string };
+  }
+
+  /** Pid of its guard, where one has been started. */
+  guards(): number[] {
+    try {
+      return [(JSON.parse(readFileSync(path.join(this.data, "guard.json"), "utf8")) as { pid: number }).pid];
+    } catch {
+      return [];
+    }
   }
 
   /** Resolves with the exit code (null: by a signal) when the present process ends. */
@@ -306,6 +343,7 @@ export class MeshNode {
     headers: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly status: number; readonly body: unknown; readonly headers: Headers }> {
     const response = await fetch(this.ready.api + route, {
+      ...this.tls,
       method,
       headers: {
         authorization: `Bearer ${this.token}`,
@@ -324,7 +362,7 @@ export class MeshNode {
     words: readonly string[],
     options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
   ): Promise<Said> {
-    return await runSkein(this.#executable, words, { ...options, env: { ...this.#env, ...options.env } });
+    return await runSkein(this.#executable, words, { ...options, env: { ...this.environment, ...options.env } });
   }
 
   #keep(line: string): void {
@@ -373,7 +411,7 @@ export async function until<Value>(
 }
 
 async function isReady(node: MeshNode): Promise<boolean> {
-  return await fetch(`${node.ready.api}/readyz`).then(
+  return await fetch(`${node.ready.api}/readyz`, node.tls).then(
     (response) => response.ok,
     () => false,
   );

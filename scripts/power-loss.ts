@@ -4,7 +4,6 @@
  * linearizable and the states equal. With `--weak` the disk only says that it syncs, as with synchronous=OFF: the run must find losses, and its
  * exit code tells that it did.
  */
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { randomInteger, seededRandom, type Random } from "../src/lib/prng.ts";
 import { buildIfChanged } from "./build.ts";
@@ -45,20 +44,6 @@ export async function meshOnFaultyDisks(
   return { mesh, disks };
 }
 
-/** SIGKILL of every node and every guard in one go: what a power cut does to processes. */
-export async function killEverything(mesh: Mesh): Promise<void> {
-  const pids = mesh.nodes.flatMap((node) => [...(node.running ? [node.pid] : []), ...guardOf(node.data)]);
-  for (const pid of pids) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // it had ended
-    }
-  }
-  await Promise.all(mesh.nodes.map((node) => node.exited));
-  while (pids.some(isAlive)) await pause(5);
-}
-
 /** Rounds of load, kill, power loss, restart and judgement on one mesh. Ends early once something was lost, for there is nothing left to compare with. */
 export async function powerLossRounds(
   mesh: Mesh,
@@ -82,7 +67,7 @@ export async function powerLossRounds(
     const load = new Load(mesh, { writers: 6, readers: 2, attemptMs: 4000 });
     await load.nextAcknowledgedMs(0);
     await pause(randomInteger(random, ...loadMs));
-    await killEverything(mesh);
+    await mesh.killEverything();
     if (weak) for (const disk of disks) disk.set("lie", 0);
     const losses: PowerLoss[] = disks.map((disk) => disk.powerLoss(random, weak ? "all" : undefined));
     await Promise.all(mesh.nodes.map((node) => node.start()));
@@ -112,24 +97,6 @@ export async function powerLossRounds(
     say(`round ${sum.rounds}: ${acknowledged.length} acknowledged, ${lost.length} lost; ${told.join("; ")}`);
   }
   return { ...sum, problems };
-}
-
-function guardOf(data: string): number[] {
-  try {
-    return [(JSON.parse(readFileSync(path.join(data, "guard.json"), "utf8")) as { pid: number }).pid];
-  } catch {
-    return [];
-  }
-}
-
-/** A zombie has ended: its parent is gone or will see it. */
-function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !/\) [ZX]/.test(stat);
-  } catch {
-    return false;
-  }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

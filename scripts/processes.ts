@@ -52,3 +52,24 @@ export async function endMarked(mark: string, graceMs: number): Promise<Marked[]
   }
   return left;
 }
+
+/** Kills all of them in one go and waits until they have ended. */
+export async function killAtOnce(pids: readonly number[]): Promise<void> {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // it had ended
+    }
+  }
+  while (pids.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** A zombie has ended: its parent is gone or will see it. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}

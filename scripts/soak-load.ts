@@ -4,12 +4,18 @@
  */
 import { randomBytes } from "node:crypto";
 import { SkeinClient } from "../src/client/client.ts";
+import type { Call, RegisterInput } from "./linearizable.ts";
 import type { Mesh } from "./mesh.ts";
 import type { Operation } from "./soak-history.ts";
 
 export interface LoadOptions {
   readonly writers: number;
   readonly readers: number;
+  /**
+   * Clients that use names of jobs as registers: the label of the newest job of a name is what it holds, and one more job overwrites it. Default
+   * none.
+   */
+  readonly registrars?: number;
   /** The job that writer `client` submits as its `serial`-th; default: one that does nothing. */
   spec?(client: number, serial: number): object;
   /** Between two calls of one client; default none. */
@@ -23,6 +29,8 @@ export class Load {
   readonly history: Operation[] = [];
   /** Calls that the client library did not bring to a good end. They are made again; a patient client sees none. */
   readonly failures: { readonly atMs: number; readonly client: number; readonly error: string }[] = [];
+  /** What became of writes and reads of registers; the jobs that were submitted for it are in `history` too. */
+  readonly registers: Call<RegisterInput, string>[] = [];
   readonly #clients: Promise<void>[];
   readonly #ending = new AbortController();
   readonly #options: LoadOptions;
@@ -32,8 +40,10 @@ export class Load {
   constructor(mesh: Mesh, options: LoadOptions) {
     this.#options = options;
     const addresses = mesh.nodes.map((node) => node.ready.api);
-    const token = mesh.nodes[0]!.token;
-    this.#clients = Array.from({ length: options.writers + options.readers }, (_, client) => {
+    const { token } = mesh.nodes[0]!;
+    const { writers, readers, registrars = 0 } = options;
+    this.#clients = Array.from({ length: writers + readers + registrars }, (_, client) => {
+      if (client >= writers + readers) return this.#register(addresses, token, client);
       const at = client % addresses.length;
       const library = new SkeinClient({ addrs: [...addresses.slice(at), ...addresses.slice(0, at)], token });
       return client < options.writers ? this.#write(library, client) : this.#read(library, client);
@@ -102,6 +112,31 @@ export class Load {
     }
   }
 
+  /** Each call is one request to one node, never repeated: a repeated one could take effect twice, and tell of one. */
+  async #register(addresses: readonly string[], token: string, client: number): Promise<void> {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    for (let serial = 0; !this.#stopping; serial++) {
+      const key = `register-${this.#name}-${serial % 3}`;
+      const url = `${addresses[(client + serial) % addresses.length]!}/v1/jobs`;
+      const value = `${client}.${serial}`;
+      const isWrite = (client + (serial >> 2)) % 2 === 0;
+      const input: RegisterInput = isWrite ? { key, kind: "write", value } : { key, kind: "read" };
+      const spec = { driver: "noop", name: key, labels: { value } };
+      const request = isWrite
+        ? fetch(url, { method: "POST", headers, body: JSON.stringify(spec), signal: AbortSignal.timeout(registerMs) })
+        : fetch(`${url}?limit=1&name=${key}`, { headers, signal: AbortSignal.timeout(registerMs) });
+      const beganMs = performance.now();
+      const answer = await request
+        .then(async (one) => (one.ok ? ((await one.json()) as RegisterAnswer) : undefined))
+        .catch(() => undefined);
+      const endedMs = answer === undefined ? Infinity : performance.now();
+      const output = answer === undefined ? undefined : (answer.jobs?.[0]?.labels?.["value"] ?? "");
+      this.registers.push({ client, input, output, beganMs, endedMs });
+      if (isWrite) this.history.push({ kind: "submit", client, beganMs, endedMs, value: answer?.id });
+      await pause(answer === undefined ? 50 : 10);
+    }
+  }
+
   async #call(kind: Operation["kind"], client: number, make: (signal: AbortSignal) => Promise<number>): Promise<void> {
     const beganMs = performance.now();
     let value: number | undefined;
@@ -123,6 +158,15 @@ export class Load {
     for (const wake of this.#waiting) wake();
     if (this.#options.pauseMs !== undefined) await pause(this.#options.pauseMs);
   }
+}
+
+/** So long may one request about a register take. */
+const registerMs = 3000;
+
+/** Of a submit, or of a list of jobs. */
+interface RegisterAnswer {
+  readonly id?: number;
+  readonly jobs?: readonly { readonly labels?: Readonly<Record<string, string>> }[];
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,38 +1,47 @@
 /**
- * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3]`: the real binary under load while nodes are killed, frozen and restarted, chosen from the
- * seed. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and that the states
- * are equal. Exit code 1, with the story and the nodes' last words, when one of these does not hold.
+ * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--faults=kill,freeze,...|all]`: the real binary under load while the seed chooses what goes
+ * wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump, a
+ * rolling upgrade. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and
+ * that the states are equal. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
+import { ownLevel } from "../src/state/levels.ts";
 import { seededRandom } from "../src/lib/prng.ts";
 import { buildIfChanged } from "./build.ts";
+import { judgeByKey, register, tightened } from "./linearizable.ts";
 import { Mesh } from "./mesh.ts";
+import { enterOwnNetwork } from "./namespaces.ts";
 import { type Operation, refuted } from "./soak-history.ts";
 import { Load } from "./soak-load.ts";
-import { disturb } from "./soak-nemesis.ts";
+import { disturb, type Fault, faults, type World } from "./soak-nemesis.ts";
+import { startRig, whyNot } from "./soak-rig.ts";
 import { lostOf, notSucceeded, statesOf } from "./soak-verdict.ts";
-import { numberOption, onInterrupt } from "./steps.ts";
+import { numberOption, onInterrupt, root, textOption } from "./steps.ts";
 
 export interface SoakResult {
   readonly troubles: Readonly<Record<string, number>>;
   readonly submits: number;
   readonly reads: number;
+  /** Writes and reads of registers that were answered. */
+  readonly registers: number;
   readonly problems: readonly string[];
   readonly story: readonly string[];
 }
 
 /** One run. Throws only when the mesh itself cannot be started or healed. */
 export async function soak(
-  mesh: Mesh,
-  options: { readonly forMs: number; readonly seed: number },
+  world: World,
+  options: { readonly forMs: number; readonly seed: number; readonly faults: readonly Fault[] },
 ): Promise<SoakResult> {
+  const { mesh } = world;
   const began = performance.now();
   const story: string[] = [];
   const voters = Math.min(5, mesh.nodes.length);
   await mesh.leader({ voters });
-  const load = new Load(mesh, { writers: 6, readers: 3, pauseMs: 5, attemptMs: 4000 });
+  const load = new Load(mesh, { writers: 6, readers: 3, registrars: 3, pauseMs: 5, attemptMs: 4000 });
   const isOver = (): boolean => performance.now() - began > options.forMs;
   const say = (what: string): void => void story.push(`${Math.round(performance.now() - began)} ms: ${what}`);
-  const troubles = await disturb(mesh, seededRandom(options.seed), isOver, say).catch((error: unknown) => {
+  const random = seededRandom(options.seed);
+  const troubles = await disturb(world, random, options.faults, isOver, say).catch((error: unknown) => {
     throw new Error(`${String(error)}\n${story.join("\n")}`);
   });
   await mesh.leader({ voters, timeoutMs: 60_000 });
@@ -41,8 +50,10 @@ export async function soak(
   const lost = await lostOf(mesh, acknowledged);
   const states = (await notSucceeded(mesh, acknowledged)).slice(0, 10);
   const different = await statesOf(mesh);
+  const registers = judgeByKey(register, tightened(load.registers), (input) => input.key);
   const problems = [
     ...refuted(load.history),
+    ...registers.map(({ key, verdict }) => `${key} is no register: ${JSON.stringify(verdict)}`),
     ...lost.slice(0, 10).map((id) => `job ${id} was acknowledged and is lost (${lost.length} in all)`),
     ...states,
     ...(different.length > 1 ? [`the states differ: ${JSON.stringify(different)}`] : []),
@@ -50,26 +61,58 @@ export async function soak(
   ];
   const count = (kind: Operation["kind"]): number =>
     load.history.filter((one) => one.kind === kind && one.value !== undefined).length;
-  return { troubles, submits: count("submit"), reads: count("read"), problems, story };
+  return {
+    troubles,
+    submits: count("submit"),
+    reads: count("read"),
+    registers: load.registers.filter((one) => one.output !== undefined).length,
+    problems,
+    story,
+  };
+}
+
+/** The faults of `--faults`; without it those that need nothing but processes. */
+function chosenFaults(): Fault[] {
+  const every = Object.keys(faults) as Fault[];
+  const text = textOption("faults");
+  if (text === undefined) return every.filter((fault) => faults[fault].needs === "nothing" && fault !== "upgrade");
+  if (text === "all") return every;
+  const words = text.split(",");
+  const wrong = words.find((word) => !(word in faults));
+  if (wrong !== undefined) {
+    console.error(`soak: there is no fault "${wrong}"; there are ${every.join(", ")}, all`);
+    process.exit(2);
+  }
+  return words as Fault[];
 }
 
 if (process.argv[1] === import.meta.filename) {
-  onInterrupt(() => Mesh.stopAll());
+  const chosen = chosenFaults();
+  const reason = await whyNot(chosen);
+  if (reason !== undefined) {
+    console.error(`soak: ${reason}`);
+    process.exit(2);
+  }
   const forMs = numberOption("minutes", 1) * 60_000;
   const seed = numberOption("seed", 1 + Math.floor(Math.random() * 2 ** 31));
   const nodes = numberOption("nodes", 3);
   await buildIfChanged();
-  console.log(`soak of ${nodes} nodes for ${forMs / 60_000} min, --seed=${seed}`);
-  const mesh = await Mesh.start({ nodes });
+  if (chosen.some((fault) => faults[fault].needs === "network")) {
+    const words = process.argv.slice(2).filter((word) => !word.startsWith("--seed"));
+    await enterOwnNetwork([process.execPath, `${root}/scripts/setup.mjs`, "soak", ...words, `--seed=${seed}`]);
+  }
+  onInterrupt(() => Mesh.stopAll());
+  console.log(`soak of ${nodes} nodes for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`);
+  const rig = await startRig(nodes, chosen, { ownLevel });
   try {
-    const { story, problems, ...figures } = await soak(mesh, { forMs, seed });
+    const { story, problems, ...figures } = await soak(rig, { forMs, seed, faults: chosen });
     console.log(JSON.stringify(figures));
     if (problems.length > 0) {
-      console.error([...problems, ...story, ...mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
+      console.error([...problems, ...story, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
       process.exitCode = 1;
     } else console.log("linearizable; acknowledged and lost: 0; one end per job; states equal");
   } finally {
-    await mesh.stop();
+    await rig.stop();
   }
   process.exit();
 }

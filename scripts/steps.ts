@@ -136,11 +136,19 @@ export function tool(name: string): string {
   return path.join(root, "node_modules", ".bin", name);
 }
 
+/** What stands after `--name` or in `--name=` of the command line. */
+export function textOption(name: string): string | undefined {
+  const at = process.argv.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
+  if (at < 0) return undefined;
+  const word = process.argv[at]!;
+  return word.includes("=") ? word.slice(word.indexOf("=") + 1) : process.argv[at + 1];
+}
+
 /** The number after `--name` or in `--name=N` of the command line, or the default. Ends the process with exit code 2 when it is none above 0. */
 export function numberOption(name: string, otherwise: number): number {
-  const at = process.argv.findIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
-  if (at < 0) return otherwise;
-  const value = Number(process.argv[at]!.split("=")[1] ?? process.argv[at + 1]);
+  const text = textOption(name);
+  if (text === undefined) return otherwise;
+  const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) {
     console.error(`--${name} needs a number above 0`);
     process.exit(2);

@@ -1,3 +1,5 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { AskedToken, CliActions } from "./cli/cli.ts";
 import { processIo } from "./cli/process-io.ts";
 import type { CliIo } from "./cli/io.ts";
@@ -7,10 +9,11 @@ import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
 import { nodeId } from "./lib/ids.ts";
-import { formatHostPort, type HostPort } from "./lib/host-port.ts";
+import { formatHostPort, urlOf } from "./lib/host-port.ts";
 import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
-import type { Booted } from "./node/boot-options.ts";
+import type { Booted, Served } from "./node/boot-options.ts";
+import type { ApiAddress } from "./node/listening.ts";
 import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
 import { StoppedNode } from "./node/recover.ts";
@@ -48,15 +51,16 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   };
   const stopListening = onSignals(end.resolve);
   onUnhandled(log);
+  const own = ownCertificate(options.apiCertificate);
   const booting = boot({
     ...options,
     level: level.value,
     labels: options.learner ? { ...options.labels, [learnerLabel]: "true" } : options.labels,
-    api: options.api?.[0],
     version,
     guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
     environment: process.env,
-    serve: (node, at) => Promise.resolve(serveAll(node, [at, ...(options.api ?? []).slice(1)], log)),
+    ownCertificate: own,
+    serve: (node, at) => Promise.resolve(serveAll(node, at, own, log)),
     log,
     onEnd: end.resolve,
   });
@@ -69,7 +73,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   const people = options.output === "json" ? io.stderr : io.stdout;
   await Promise.race([greet(people, startedAs(booted.value, options)), end.promise]);
   const { node, api, peer } = booted.value;
-  const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: `http://${api}`, peer });
+  const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: urlOf(api), peer });
   io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
   const code = await end.promise;
   stopListening();
@@ -103,7 +107,7 @@ function askForToken(dataDir: string, wanted: Parameters<CliActions["askForToken
   if (certificate === undefined)
     throw new CliError(exit.usage, `${dataDir} holds no certificate.json: give --data the data directory of a member`);
   const { token, request } = askForNewToken({ ...certificate, cluster: identity.cluster }, wanted);
-  return { addr: `http://${identity.api}`, id: request.id, token, request };
+  return { addr: urlOf(identity.api), ca: certificate.trusted.join("\n"), id: request.id, token, request };
 }
 
 /** `skein cluster recover`: works on the data of nodes that are stopped. */
@@ -123,20 +127,50 @@ function openStopped(dataDir: string): ReturnType<CliActions["openStopped"]> {
 /** The same API on every address of --api; the first one is what others are told. */
 function serveAll(
   node: Node,
-  addresses: readonly HostPort[],
+  addresses: readonly ApiAddress[],
+  own: OwnCertificate | undefined,
   log: (level: "error", message: string) => void,
-): HostPort & { stop(): Promise<void> } {
+): Served {
   const onBug = (error: unknown): void =>
     log("error", error instanceof Error ? (error.stack ?? error.message) : String(error));
-  const servers = addresses.map(({ host, port }) => serveHttp({ node, host, port, onBug }));
-  const { host, port } = servers[0]!;
+  const shown = own === undefined ? () => node.apiCredentials() : () => ({ key: own.key, cert: own.certificate });
+  const servers = addresses.map(({ host, port, scheme }) =>
+    serveHttp({
+      node,
+      host,
+      port,
+      onBug,
+      hasOwnCertificate: own !== undefined,
+      tls: scheme === "https" ? shown : undefined,
+    }),
+  );
+  if (own === undefined) node.onRenewed(() => servers.forEach((server) => server.renewed()));
   return {
-    host,
-    port,
+    apis: servers.map(({ host, port }, at) => ({ host, port, scheme: addresses[at]!.scheme })),
     stop: async () => {
       await Promise.all(servers.map((server) => server.stop()));
     },
   };
+}
+
+interface OwnCertificate {
+  readonly certificate: string;
+  readonly key: string;
+  readonly isSelfSigned: boolean;
+}
+
+/** The files of --api-cert and --api-key. Throws CliError. */
+function ownCertificate(files: UpOptions["apiCertificate"]): OwnCertificate | undefined {
+  if (files === undefined) return undefined;
+  try {
+    const [certificate, key] = [readFileSync(files.certificate, "utf8"), readFileSync(files.key, "utf8")];
+    const parsed = new X509Certificate(certificate);
+    if (!parsed.checkPrivateKey(createPrivateKey(key)))
+      throw new TypeError(`${files.key} is not the key of ${files.certificate}`);
+    return { certificate, key, isSelfSigned: parsed.issuer === parsed.subject };
+  } catch (error) {
+    throw new CliError(exit.usage, `--api-cert and --api-key cannot be used: ${(error as Error).message}`);
+  }
 }
 
 /** What the greeting tells of a node that has started. */
@@ -148,7 +182,7 @@ function startedAs({ node, api, kind }: Booted, options: UpOptions): Started {
     node: id,
     name,
     dataDir: options.dataDir,
-    api,
+    api: api.replace(/^https:\/\//, ""),
     exposed: (options.api ?? []).filter((one) => one.exposed).map(formatHostPort),
     makeToken: async () => {
       const token = await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, principal);

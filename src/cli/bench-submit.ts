@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { urlOf } from "../lib/host-port.ts";
 import { limits } from "../lib/limits.ts";
 import { type Conditions, conditionFields, conditionsOf, wholeFlag } from "./bench-conditions.ts";
 import type { Cli, Session } from "./cli.ts";
@@ -44,6 +45,7 @@ async function benchSubmit(session: Session, flags: BenchSubmitFlags, given: Con
   const result = await session.interruptible((signal) =>
     makeLoad({
       origins: origins.map((origin) => new URL(origin).origin),
+      ca: session.target.ca,
       connections,
       path: "/v1/jobs",
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
@@ -115,7 +117,7 @@ async function leaderOrigin(session: Session): Promise<string> {
   const cluster = await session.client.cluster();
   const leader = cluster.nodes.find((node) => node.id === cluster.leader);
   if (leader === undefined) throw new CliError(exit.unreachable, "no leader is known now: try again, or use --to all");
-  return leader.api.includes("://") ? leader.api : `http://${leader.api}`;
+  return urlOf(leader.api);
 }
 
 function rounded(value: number): number {

@@ -41,6 +41,8 @@ export interface StoppedNode {
 /** What `token create --recover` sends, where to, and the token that it is about. */
 export interface AskedToken {
   readonly addr: string;
+  /** What that address is judged by, PEM. */
+  readonly ca: string;
   readonly id: string;
   readonly token: string;
   readonly request: object;
@@ -51,6 +53,7 @@ export interface GlobalFlags {
   readonly addr?: string;
   readonly token?: string;
   readonly data?: string;
+  readonly ca?: string;
   readonly output?: OutputFormat;
   /** False after --no-color. */
   readonly color?: boolean;
@@ -153,6 +156,7 @@ export function addGlobalFlags(command: Command): void {
     .optionsGroup("Global options:")
     .option("--addr <urls>", "addresses of nodes, separated by commas (SKEIN_ADDR)")
     .option("--token <token>", "API token (SKEIN_TOKEN)")
+    .option("--ca <file>", "certificates that https addresses are judged by (SKEIN_CA)")
     .option("--data <dir>", "take address and token from this data directory (SKEIN_DATA)");
   addOutputFlags(command);
 }

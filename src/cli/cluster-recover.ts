@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { SkeinClient } from "../client/client.ts";
+import { urlOf } from "../lib/host-port.ts";
 import { type Epoch, formatEpoch, parseEpoch } from "../lib/epoch.ts";
 import { limits } from "../lib/limits.ts";
 import {
@@ -101,8 +102,9 @@ async function readSurvivor(
 function askSurvivor(cli: Cli, global: GlobalFlags, addr: string, nodes: readonly StoppedNode[]): Promise<unknown> {
   const data = nodes[0]?.dataDir;
   const own = data === undefined ? undefined : contextToken(data);
-  const { addrs, token } = findTarget({ addr, token: global.token ?? own }, cli.env);
-  return new SkeinClient({ addrs, token }).survivor();
+  const from = own === undefined ? global.data : data;
+  const { addrs, token, ca } = findTarget({ addr, token: global.token ?? own, data: from, ca: global.ca }, cli.env);
+  return new SkeinClient({ addrs, token, ca }).survivor();
 }
 
 function readReport(path: string): unknown {
@@ -241,8 +243,8 @@ async function expectSilence(best: StoppedNode, { gone, best: { cluster, epoch }
     gone.map(async ({ node, name, api }) => {
       if (api === "" || token === undefined) return undefined;
       try {
-        const { addrs } = findTarget({ addr: api }, {});
-        const survivor = parseSurvivor(await new SkeinClient({ addrs, token }).survivor());
+        const { addrs, ca } = findTarget({ addr: urlOf(api), data: best.dataDir }, {});
+        const survivor = parseSurvivor(await new SkeinClient({ addrs, token, ca }).survivor());
         const isIt =
           survivor?.cluster === cluster && survivor.node === node && formatEpoch(survivor.epoch) === formatEpoch(epoch);
         return isIt ? `node ${node} (${name}) at ${addrs[0]}` : undefined;

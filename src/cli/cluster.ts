@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { formatDuration } from "../lib/units.ts";
 import type { ClusterView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
+import { addClusterAuthority } from "./cluster-authority.ts";
 import { addClusterChanges, levelText } from "./cluster-change.ts";
 import { addClusterRecover } from "./cluster-recover.ts";
 import { CliError, exit } from "./exit.ts";
@@ -24,6 +25,7 @@ export function addCluster(program: Command, cli: Cli): void {
   });
   addClusterChanges(cluster, cli);
   addClusterRecover(cluster, cli);
+  addClusterAuthority(cluster, cli);
   const token = cluster
     .command("token")
     .description("make a token that lets hosts join; it is shown once")

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { withScheme } from "../client/addresses.ts";
 import { CliError, exit } from "./exit.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -9,12 +10,15 @@ export interface Target {
   /** At least one. */
   readonly addrs: readonly string[];
   readonly token: string | undefined;
+  /** Certificates that https addresses are judged by, PEM; undefined: by what this host believes. */
+  readonly ca?: string | undefined;
 }
 
 /** What `up` leaves for local commands, in its data directory and in the user's configuration. */
 interface ContextFile {
   readonly addrs: readonly string[];
   readonly token: string | undefined;
+  readonly ca: string | undefined;
 }
 
 /** The API of a node that was started without flags. */
@@ -44,17 +48,20 @@ export function findTarget(
     readonly addr?: string | undefined;
     readonly token?: string | undefined;
     readonly data?: string | undefined;
+    readonly ca?: string | undefined;
   },
   env: Environment,
 ): Target {
   const context = findContext(flags.data, env);
   const named = given(flags.addr) ?? given(env["SKEIN_ADDR"]);
-  const addrs = named === undefined ? (context?.addrs ?? [defaultAddr]) : parseAddrs(named);
+  const addrs = named === undefined ? (context?.addrs ?? [defaultAddr]) : parseAddrs(named, context?.addrs);
   const token = given(flags.token) ?? given(env["SKEIN_TOKEN"]);
-  if (token !== undefined) return { addrs, token };
+  const caFile = given(flags.ca) ?? given(env["SKEIN_CA"]);
+  const ca = caFile === undefined ? context?.ca : readCa(expandHome(caFile, env));
+  if (token !== undefined) return { addrs, token, ca };
   const known = new Set(context?.addrs.map(originOf));
   const trusted = addrs.every((addr) => known.has(originOf(addr)) || isLoopback(new URL(addr).hostname));
-  return { addrs, token: trusted ? context?.token : undefined };
+  return { addrs, token: trusted ? context?.token : undefined, ca };
 }
 
 /** True for the names and addresses of this host that nobody else can reach. */
@@ -63,12 +70,13 @@ export function isLoopback(host: string): boolean {
   return bare === "localhost" || bare === "::1" || /^127(\.\d{1,3}){3}$/.test(bare);
 }
 
-function parseAddrs(text: string): string[] {
+/** A bare address of the context is spoken to as the context says. */
+function parseAddrs(text: string, known: readonly string[] = []): string[] {
   const addrs = text
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "")
-    .map((part) => (part.includes("://") ? part : `http://${part}`));
+    .map((part) => known.find((one) => !part.includes("://") && new URL(one).host === part) ?? withScheme(part));
   const bad = addrs.find((addr) => !URL.canParse(addr) || !/^https?:$/.test(new URL(addr).protocol));
   if (bad !== undefined || addrs.length === 0) {
     throw new CliError(
@@ -110,17 +118,34 @@ function readContext(path: string): ContextFile | undefined {
     throw new CliError(exit.host, `cannot read ${path}: ${(error as Error).message}`);
   }
   try {
-    const { addrs, token } = JSON.parse(text) as { addrs?: unknown; token?: unknown };
+    const { addrs, token, ca } = JSON.parse(text) as { addrs?: unknown; token?: unknown; ca?: unknown };
     if (!Array.isArray(addrs)) throw new TypeError("it names no addresses");
     // Of a node that is about to join for the first time: nothing to talk to yet.
     if (addrs.length === 0) return undefined;
-    return { addrs: parseAddrs(addrs.join(",")), token: typeof token === "string" ? token : undefined };
+    return { addrs: parseAddrs(addrs.join(",")), token: textOf(token), ca: textOf(ca) };
   } catch (error) {
     throw new CliError(
       exit.host,
       `${path} is damaged (${(error as Error).message}): remove it, or start the node again to have it rewritten`,
     );
   }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+/** Throws CliError. */
+function readCa(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new CliError(exit.usage, `cannot read ${path}: ${(error as Error).message}`);
+  }
+  if (!text.includes("-----BEGIN CERTIFICATE-----"))
+    throw new CliError(exit.usage, `${path} holds no certificate in PEM: \`skein cluster ca\` prints the cluster's`);
+  return text;
 }
 
 function homeOf(env: Environment): string {

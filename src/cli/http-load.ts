@@ -9,6 +9,8 @@ import { Histogram } from "./histogram.ts";
 export interface LoadOptions {
   /** Origins; connections are dealt out over them in turn. */
   readonly origins: readonly string[];
+  /** What https origins are judged by, PEM. */
+  readonly ca?: string | undefined;
   readonly connections: number;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -67,6 +69,7 @@ interface Tally {
 class Connection {
   readonly #url: URL;
   readonly #request: Buffer;
+  readonly #ca: string | undefined;
   readonly #tally: Tally;
   readonly #reader = new AnswerReader();
   #socket: Socket | undefined;
@@ -77,6 +80,7 @@ class Connection {
   constructor(origin: string, options: LoadOptions, tally: Tally) {
     this.#url = new URL(origin);
     this.#tally = tally;
+    this.#ca = options.ca;
     this.#request = requestBytes(this.#url, options);
   }
 
@@ -87,7 +91,7 @@ class Connection {
     Bun.connect({
       hostname: hostname.replace(/^\[|\]$/g, ""),
       port: port === "" ? (secure ? 443 : 80) : Number(port),
-      tls: secure,
+      tls: secure ? { ca: this.#ca, serverName: hostname } : false,
       socket: {
         open: (socket) => {
           this.#socket = socket;

@@ -91,9 +91,9 @@ async function recover(
 ): Promise<NewTokenView> {
   const dataDir = expandHome(global.data ?? defaultDataDir(cli.env), cli.env);
   const expiresAt = ttlMs === undefined ? null : Date.now() + ttlMs;
-  const { addr, id, token, request } = cli.actions.askForToken(dataDir, { name, role, expiresAt });
+  const { addr, ca, id, token, request } = cli.actions.askForToken(dataDir, { name, role, expiresAt });
   const { addrs } = findTarget({ addr: global.addr ?? addr }, {});
-  await new SkeinClient({ addrs, token: undefined }).recoverToken(request);
+  await new SkeinClient({ addrs, ca, token: undefined }).recoverToken(request);
   return { id, token, name, role, expires_at: expiresAt === null ? null : formatInstant(expiresAt) };
 }
 

@@ -13,6 +13,8 @@ export interface UpOptions {
   readonly peer: HostPort | undefined;
   /** The address that others are told; undefined: the one that is listened on. */
   readonly advertise: string | undefined;
+  /** Files with a certificate for the API's TLS and its key; undefined: the cluster's own. */
+  readonly apiCertificate: { readonly certificate: string; readonly key: string } | undefined;
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;
@@ -31,6 +33,7 @@ export interface UpOptions {
 }
 
 export interface ApiAddress extends HostPort {
+  readonly scheme: "http" | "https";
   /** Plain HTTP off loopback, written out by the user: it is worth a warning. */
   readonly exposed: boolean;
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
-import { formatHostPort, type HostPort, parseHostPort } from "../lib/host-port.ts";
+import { formatHostPort, parseHostPort } from "../lib/host-port.ts";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { isLabel, type Labels } from "../lib/selector.ts";
@@ -16,7 +16,7 @@ const defaultApiPort = 7400;
 const defaultPeerPort = 7401;
 const defaultIoTasks = 64;
 const defaultJoinTimeout = "1m";
-const noCertificates = "certificates come with a later version, and without them only this host may be served";
+const wildcards: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
 /** `skein up`: the one verb that runs a node instead of asking one. */
 export function addUp(program: Command, cli: Cli): void {
@@ -27,7 +27,10 @@ export function addUp(program: Command, cli: Cli): void {
     .option("--name <name>", "name of the node (default: the host's)")
     .option("--api <host:port>", `where the API listens (repeatable, default 127.0.0.1:${defaultApiPort})`, collect)
     .option("--peer <host:port>", `where other nodes connect (default 127.0.0.1:${defaultPeerPort})`)
-    .option("--advertise <host>", "the address that others use")
+    .option(
+      "--advertise <host>",
+      "the address that others use: API (over TLS) and peer port then listen on all interfaces",
+    )
     .option("--label <k=v>", "label of the node (repeatable)", collect)
     .option("--slots <n>", "room for tasks (default 2 per core, at least 4)")
     .option("--join <host:port>", "API addresses of members, separated by commas (repeatable)", collect)
@@ -40,7 +43,7 @@ export function addUp(program: Command, cli: Cli): void {
     .option("--learner", "replicate without voting")
     .option("--config <file>", "YAML with the names of these flags; flags win")
     .option("--io-tasks <n>", `tasks without slots at once (default ${defaultIoTasks})`)
-    .option("--api-cert <file>", "certificate of the API")
+    .option("--api-cert <file>", "certificate for the API's TLS, instead of the cluster's own")
     .option("--api-key <file>", "its key");
   addOutputFlags(command);
   cli.local<UpFlags & { readonly config?: string }>(command, async (flags, global) => {
@@ -69,29 +72,27 @@ export function upOptions(
     if (value >= low && value <= high) return value;
     return complain(flag, `"${text}" is not a whole number from ${low} to ${high}`);
   };
-  const local = (flag: string, text: string, port: number): HostPort | undefined => {
-    const address = parseHostPort(text, port);
-    if (address === undefined) return complain(flag, `"${text}" is not HOST:PORT`);
-    if (!isLoopback(address.host))
-      return complain(flag, `${address.host} is not a loopback address: ${noCertificates}`);
-    return address;
-  };
-
   const api = flags.api?.flatMap((text) => apiAddress(text, complain) ?? []);
-  const peer = flags.peer === undefined ? undefined : local("peer", flags.peer, defaultPeerPort);
-  if (flags.advertise !== undefined && !isLoopback(flags.advertise)) {
-    complain("advertise", `${flags.advertise} is not a loopback address: ${noCertificates}`);
-  }
-  for (const flag of ["api-cert", "api-key"] as const) {
-    if (flags[flag === "api-cert" ? "apiCert" : "apiKey"] !== undefined) {
-      complain(flag, "the API cannot be served over TLS yet: certificates come with a later version");
-    }
-  }
+  const peer = flags.peer === undefined ? undefined : parseHostPort(flags.peer, defaultPeerPort);
+  if (flags.peer !== undefined && peer === undefined) complain("peer", `"${flags.peer}" is not HOST:PORT`);
+  const advertise = flags.advertise?.replace(/^\[|\]$/g, "");
+  if (advertise !== undefined && (!/^[A-Za-z0-9_.:-]+$/.test(advertise) || wildcards.has(advertise)))
+    complain("advertise", `"${flags.advertise}" is not a host's name or address: others are to reach this node by it`);
+  const open = [...(api?.slice(0, 1) ?? []), ...(peer === undefined ? [] : [peer])].find(({ host }) =>
+    wildcards.has(host),
+  );
+  if (open !== undefined && advertise === undefined)
+    complain(
+      "advertise",
+      `${open.host} is every address of this host: say with --advertise HOST which one others are to use`,
+    );
+  if ((flags.apiCert === undefined) !== (flags.apiKey === undefined))
+    complain(flags.apiCert === undefined ? "api-cert" : "api-key", "--api-cert and --api-key go together");
   const join = (flags.join ?? []).flatMap((text) => text.split(",")).flatMap((text) => joinAddress(text, complain));
   // Without --api a node that comes back listens where it did last time, which only its data tells.
   const own = new Set((api ?? []).map(formatHostPort));
   for (const address of join) {
-    if (own.has(formatHostPort(parseHostPort(address, defaultApiPort)!))) {
+    if (own.has(address.replace(/^https?:\/\//, ""))) {
       complain("join", `${address} is this node's own API address: name another member`);
     }
   }
@@ -117,7 +118,11 @@ export function upOptions(
     name,
     api,
     peer,
-    advertise: flags.advertise,
+    advertise,
+    apiCertificate:
+      flags.apiCert === undefined || flags.apiKey === undefined
+        ? undefined
+        : { certificate: expandHome(flags.apiCert, env), key: expandHome(flags.apiKey, env) },
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
     ioTasks: ioTasks ?? defaultIoTasks,
@@ -134,31 +139,21 @@ type Complain = (flag: string, message: string) => undefined;
 function apiAddress(text: string, complain: Complain): ApiAddress | undefined {
   const match = /^(?:(https?):\/\/)?([^/]+)\/?$/.exec(text);
   const address = match === null ? undefined : parseHostPort(match[2]!, defaultApiPort);
-  if (address === undefined) return complain("api", `"${text}" is not HOST:PORT or http://HOST:PORT`);
-  if (match![1] === "https") {
-    return complain("api", "the API cannot be served over TLS yet: certificates come with a later version");
-  }
-  const exposed = !isLoopback(address.host);
-  if (exposed && match![1] === undefined) {
-    return complain(
-      "api",
-      `${address.host} is not a loopback address: ${noCertificates}; http://${text} serves it in the clear`,
-    );
-  }
-  return { ...address, exposed };
+  if (address === undefined)
+    return complain("api", `"${text}" is not HOST:PORT, http://HOST:PORT or https://HOST:PORT`);
+  const isLocal = isLoopback(address.host);
+  const scheme = (match![1] as "http" | "https" | undefined) ?? (isLocal ? "http" : "https");
+  return { ...address, scheme, exposed: scheme === "http" && !isLocal };
 }
 
 function joinAddress(text: string, complain: Complain): string[] {
-  const bare = text
-    .trim()
-    .replace(/^https?:\/\//, "")
-    .replace(/\/$/, "");
-  const address = parseHostPort(bare, defaultApiPort);
+  const match = /^(https?:\/\/)?([^/]+)\/?$/.exec(text.trim());
+  const address = match === null ? undefined : parseHostPort(match[2]!, defaultApiPort);
   if (address === undefined || address.port === 0) {
     complain("join", `"${text}" is not HOST:PORT: give the API address of a member`);
     return [];
   }
-  return [formatHostPort(address)];
+  return [`${match![1] ?? ""}${formatHostPort(address)}`];
 }
 
 function nodeName(name: string, complain: Complain): string | undefined {

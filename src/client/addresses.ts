@@ -51,11 +51,18 @@ export interface Address {
   cause: string | undefined;
 }
 
+/** A bare host:port: in the clear on loopback, over TLS anywhere else, as nodes serve it. */
+export function withScheme(text: string): string {
+  if (text.includes("://")) return text;
+  const isLocal = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:|\/|$)/i.test(text);
+  return `${isLocal ? "http" : "https"}://${text}`;
+}
+
 function normalise(address: string): string {
   const text = address.trim();
-  const url = new URL(text.includes("://") ? text : `http://${text}`);
+  const url = new URL(withScheme(text));
   if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new TypeError(`"${address}" is not the address of a node: write http://HOST:PORT`);
+    throw new TypeError(`"${address}" is not the address of a node: write https://HOST:PORT`);
   }
   return url.origin;
 }

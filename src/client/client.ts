@@ -5,6 +5,7 @@ import type { CommandInput, CommandName, CommandValue } from "../state/commands/
 import type { JobState, JobView, Role, TaskState, TaskView } from "../state/types.ts";
 import type {
   AuditView,
+  AuthoritiesView,
   ClusterView,
   EventView,
   NewTokenView,
@@ -219,6 +220,23 @@ export class SkeinClient {
   /** Asks for the end of a job; it stays "running" with `cancelling` until every attempt has ended. */
   async cancel(job: number): Promise<void> {
     await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/cancel`, body: "{}", repeat: "freely" });
+  }
+
+  /** The authorities that the cluster believes. */
+  async authorities(): Promise<AuthoritiesView> {
+    const { value } = await this.#transport.json<AuthoritiesView>({ method: "GET", path: "/v1/ca", repeat: "freely" });
+    return value;
+  }
+
+  /** Begins to replace the authority; gives the new one's fingerprint. */
+  async rotateAuthority(): Promise<{ readonly authority: string }> {
+    const { value } = await this.#transport.json<{ authority: string }>({
+      method: "POST",
+      path: "/v1/cluster/authority",
+      body: "{}",
+      repeat: "unless-sent",
+    });
+    return value;
   }
 
   /** Hands the leadership over, to this node or the closest voter; gives who leads. */

@@ -8,6 +8,11 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 export interface TransportOptions {
   readonly addrs: readonly string[];
   readonly token?: string | undefined;
+  /**
+   * Certificates of the authorities that servers are judged by, PEM; undefined: those that the host believes. Bun's fetch takes it; Node's does not:
+   * there, give `fetch` an agent that knows it, or start Node with NODE_EXTRA_CA_CERTS. In a browser the browser decides.
+   */
+  readonly ca?: string | undefined;
   readonly fetch?: Fetch | undefined;
 }
 
@@ -50,7 +55,8 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.#addresses = new Addresses(options.addrs, () => performance.now());
     this.#token = options.token;
-    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    const tls = options.ca === undefined ? {} : { tls: { ca: options.ca } };
+    this.#fetch = options.fetch ?? ((url, init) => fetch(url, { ...init, ...tls }));
   }
 
   /** The JSON of the answer, and its status. Throws ApiError, Unreachable, or the signal's reason. */
@@ -135,7 +141,7 @@ export class Transport {
       const next = call.repeat === "freely" || error.safeToRepeat ? "repeat" : "give-up";
       return { kind: "failed", error, next, refused: false };
     }
-    this.#addresses.failed(address, causeOf(error));
+    this.#addresses.failed(address, causeOf(error, address.url));
     const refused = neverSent(error);
     return { kind: "failed", error, next: call.repeat === "freely" || refused ? "repeat" : "give-up", refused };
   }
@@ -176,6 +182,15 @@ function indexOf(response: Response): number {
   return Number.isSafeInteger(value) ? value : 0;
 }
 
+/** The certificate is of nobody that this client believes. */
+const unknownAuthority = [
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+];
+
 /** Codes of errors that come before the first byte was sent, in Bun and in Node. A browser does not tell: unknown there. */
 const unsentCodes = new Set([
   "ConnectionRefused",
@@ -186,6 +201,13 @@ const unsentCodes = new Set([
   "EHOSTUNREACH",
   "ENETUNREACH",
   "UND_ERR_CONNECT_TIMEOUT",
+  // TLS came to nothing, so no request was sent.
+  "EPROTO",
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  ...unknownAuthority,
 ]);
 
 function codeOf(error: unknown): string {
@@ -197,9 +219,18 @@ function neverSent(error: unknown): boolean {
   return unsentCodes.has(codeOf(error));
 }
 
-function causeOf(error: unknown): string {
+function causeOf(error: unknown, url: string): string {
   const code = codeOf(error);
+  if (code === "ECONNRESET" && url.startsWith("http://"))
+    return "the connection was closed: if the API is served over TLS there, write https://";
   if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "connection refused";
+  if (unknownAuthority.includes(code))
+    return "its certificate is of an authority that is not known here: give the cluster's with --ca FILE or SKEIN_CA (on a member, `skein cluster ca` prints it)";
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return "its certificate does not name this address: use one that it names, or start the node with --advertise for this one";
+  if (code === "CERT_HAS_EXPIRED") return "its certificate has expired, or this host's clock is wrong";
+  if (code === "CERT_NOT_YET_VALID") return "its certificate is not valid yet: this host's clock may be wrong";
+  if (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER") return "it does not speak TLS there: write http://";
   if (code === "ENOTFOUND" || code === "FailedToOpenSocket") return "the address cannot be reached";
   return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,7 @@ import { refuse } from "../lib/outcome.ts";
 import type { NodeApi } from "../node/api.ts";
 import { may } from "../state/rights.ts";
 import type { Principal } from "../state/types.ts";
+import { authorityRoutes } from "./authority.ts";
 import { auditRoutes } from "./audit.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
@@ -22,6 +23,8 @@ import { Watchers } from "./watchers.ts";
 export interface AppOptions {
   /** Fires when the node stops serving: waits and streams end. */
   readonly closing?: AbortSignal;
+  /** TLS shows a certificate of the user's own, which none of the cluster's authorities issued. */
+  readonly hasOwnCertificate?: boolean;
   /** Told of errors that no route expects; the client gets a 500. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -34,7 +37,8 @@ export type App = Hono<Environment>;
  */
 export function createApp(node: NodeApi, options: AppOptions = {}): App {
   const reply = new Reply(node);
-  const parts: HttpParts = { node, reply, watchers: new Watchers(options.closing ?? new AbortController().signal) };
+  const watchers = new Watchers(options.closing ?? new AbortController().signal);
+  const parts: HttpParts = { node, reply, watchers, hasOwnCertificate: options.hasOwnCertificate === true };
   const routes = allRoutes(parts);
   const app = new Hono<Environment>();
   for (const route of routes) {
@@ -63,6 +67,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...logRoutes(parts),
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),
+    ...authorityRoutes(parts),
     ...tokenRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),

@@ -20,6 +20,8 @@ export interface HttpParts {
   readonly node: NodeApi;
   readonly reply: Reply;
   readonly watchers: Watchers;
+  /** TLS shows a certificate of the user's own. */
+  readonly hasOwnCertificate?: boolean;
 }
 
 /** One route as the app registers it and the documents describe it. */

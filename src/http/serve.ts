@@ -7,15 +7,20 @@ export interface ServeOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  readonly hasOwnCertificate?: boolean;
+  /** What TLS shows, PEM, as it is now; undefined: served in the clear. */
+  readonly tls?: (() => { readonly key: string; readonly cert: string }) | undefined;
   /** Told of errors that no route expects. */
   readonly onBug?: (error: unknown) => void;
 }
 
 export interface HttpServer {
-  /** http://HOST:PORT, as it was really bound. */
+  /** http://HOST:PORT or https://HOST:PORT, as it was really bound. */
   readonly url: string;
   readonly host: string;
   readonly port: number;
+  /** Shows what `tls` says now to whoever connects from now on; requests and streams that are under way go on. */
+  renewed(): void;
   /** Takes no more requests, ends waits and streams, lets requests under way finish (at most 5 s), and closes all connections. */
   stop(): Promise<void>;
 }
@@ -29,30 +34,43 @@ export function serveHttp(options: ServeOptions): HttpServer {
   const closing = new AbortController();
   const app = createApp(options.node, {
     closing: closing.signal,
+    hasOwnCertificate: options.hasOwnCertificate === true,
     ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
   });
-  const server = listen(options, (request, server) => app.fetch(request, { server }));
+  const fetch: Serve = (request, server) => app.fetch(request, { server });
+  let server = listen(options, fetch);
+  /** Listeners of before, which still serve what was under way. */
+  const former = new Set<Bun.Server<undefined>>();
   const port = server.port ?? options.port;
   return {
-    url: `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
+    url: `${options.tls === undefined ? "http" : "https"}://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
     host: options.host,
     port,
+    renewed() {
+      if (options.tls === undefined || closing.signal.aborted) return;
+      const before = server;
+      former.add(before);
+      // The runtime knows no other way: the listener is replaced within this turn.
+      void before.stop(false).then(() => former.delete(before));
+      server = listen({ ...options, port }, fetch);
+    },
     async stop() {
       closing.abort();
-      const finished = server.stop(false);
+      const finished = Promise.all([server, ...former].map((one) => one.stop(false)));
       let timer: ReturnType<typeof setTimeout> | undefined;
       await Promise.race([finished, new Promise((resolve) => (timer = setTimeout(resolve, finishMs)))]);
       clearTimeout(timer);
-      await server.stop(true);
+      await Promise.all([server, ...former].map((one) => one.stop(true)));
     },
   };
 }
 
 type Serve = (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
 
-function listen({ host, port }: ServeOptions, fetch: Serve): Bun.Server<undefined> {
+function listen({ host, port, tls }: ServeOptions, fetch: Serve): Bun.Server<undefined> {
   try {
     return Bun.serve({
+      ...(tls === undefined ? {} : { tls: tls() }),
       hostname: host,
       port,
       idleTimeout: idleSeconds,

@@ -14,6 +14,11 @@ export function parseHostPort(text: string, defaultPort: number): HostPort | und
   return port > 65_535 ? undefined : { host, port };
 }
 
+/** The URL of an API address as nodes tell it: HOST:PORT is served in the clear. */
+export function urlOf(api: string): string {
+  return api.includes("://") ? api : `http://${api}`;
+}
+
 /** HOST:PORT, an IPv6 address in brackets. */
 export function formatHostPort({ host, port }: HostPort): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;

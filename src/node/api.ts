@@ -4,6 +4,7 @@ import type { Outcome } from "../lib/outcome.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
 import type { ReadTx } from "../state/tx.ts";
+import type { AuthorityView } from "../state/answers.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
 import type { TransferValue } from "./transfer.ts";
 
@@ -68,6 +69,10 @@ export interface NodeApi {
   createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>>;
   /** A token for whoever proves that a member's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
+  /** The authorities whose certificates are believed: public. */
+  authorities(): readonly AuthorityView[];
+  /** Begins to replace the authority; gives the new one's fingerprint. */
+  rotateAuthority(by: Principal): Promise<Outcome<{ readonly authority: string }>>;
   /** Makes a join token, shown once. */
   createJoinToken(
     options: { readonly ttlMs: number; readonly uses: number },

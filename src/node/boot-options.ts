@@ -1,4 +1,5 @@
 import type { HostPort } from "../lib/host-port.ts";
+import type { ApiAddress } from "./listening.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { Node } from "./node.ts";
 
@@ -9,7 +10,7 @@ export interface BootOptions {
   /** undefined: the host's name. */
   readonly name: string | undefined;
   /** undefined: as last time, else the contract's default. Port 0: any, preferably that of last time. */
-  readonly api: HostPort | undefined;
+  readonly api: readonly ApiAddress[] | undefined;
   readonly peer: HostPort | undefined;
   /** The host name that others are told; undefined: the one that is listened on. */
   readonly advertise: string | undefined;
@@ -29,14 +30,18 @@ export interface BootOptions {
   readonly wallClock?: (() => number) | undefined;
   readonly guardCommand: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The API is served under a certificate of the user's own: clients are not told to believe the cluster's authority for it. */
+  readonly ownCertificate?: { readonly isSelfSigned: boolean; readonly certificate: string } | undefined;
   /** Serves the API; given from outside because http imports the node, not the other way round. */
-  serve(node: Node, at: HostPort): Promise<Served>;
+  serve(node: Node, at: readonly ApiAddress[]): Promise<Served>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
   /** The process is to end with this code (of the contract's table); the message has been logged. */
   onEnd(code: number): void;
 }
 
-export interface Served extends HostPort {
+export interface Served {
+  /** As bound, in the order in which they were asked for. */
+  readonly apis: readonly ApiAddress[];
   stop(): Promise<void>;
 }
 
@@ -47,7 +52,3 @@ export interface Booted {
   readonly kind: "created" | "joined" | "resumed";
   stop(): Promise<void>;
 }
-
-/** Where a node listens that was told nothing, and has not listened before. */
-export const defaultApi: HostPort = { host: "127.0.0.1", port: 7400 };
-export const defaultPeer: HostPort = { host: "127.0.0.1", port: 7401 };

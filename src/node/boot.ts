@@ -19,8 +19,10 @@ import { runSnapshotTask } from "../storage/snapshot-task.ts";
 import { StateReader } from "../storage/state-reader.ts";
 import type { Identity } from "../storage/types.ts";
 import { Peers } from "../transport/peers.ts";
-import { formatHostPort, type HostPort, parseHostPort } from "../lib/host-port.ts";
-import { type Booted, type BootOptions, defaultApi, defaultPeer, type Served } from "./boot-options.ts";
+import { type HostPort, urlOf } from "../lib/host-port.ts";
+import type { Booted, BootOptions, Served } from "./boot-options.ts";
+import { asMember, urlsOf } from "./api-tls.ts";
+import { listeningOf, rememberedAs, toldAs } from "./listening.ts";
 import { addressesOnThisHost, type Context, readContext, writeContext, writeContexts } from "./context.ts";
 import { lifetimesOf } from "./certificates.ts";
 import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
@@ -104,18 +106,18 @@ async function run(
     }
     if (member.kind !== "created") writeIdentity(dataDir, identity);
     // The token of a node that has just joined exists nowhere else. Its addresses are known, and told to others, further below.
-    if (member.token !== undefined) writeContext(dataDir, { ...contextOf(identity, member.token), addrs: [] });
+    if (member.token !== undefined)
+      writeContext(dataDir, { ...contextOf(identity, member.token, undefined), addrs: [] });
     removeJoining(dataDir);
-    const peer = await listenOr(listenAt(options.peer, identity.peer, defaultPeer), options.peer, (at) =>
-      node.listen(at),
-    );
-    served = await listenOr(listenAt(options.api, identity.api, defaultApi), options.api, (at) =>
-      options.serve(node, at),
-    );
+    const listening = listeningOf(options, member.identity);
+    const peer = await listenOr(listening.peer, options.peer, (at) => node.listen(at));
+    const [first, ...others] = listening.apis;
+    served = await listenOr(first!, options.api?.[0], (at) => options.serve(node, [at, ...others]));
     identity = {
       ...identity,
-      api: toldAs(served, options.advertise),
-      peer: toldAs(peer, options.advertise),
+      api: toldAs(served.apis[0]!, listening.advertise),
+      peer: toldAs(peer, listening.advertise),
+      listen: rememberedAs(served.apis, peer, listening.advertise),
     };
     await parts.found();
     writeIdentity(dataDir, identity); // a new cluster exists from here on
@@ -123,8 +125,13 @@ async function run(
     const token = member.token ?? readContext(dataDir)?.token ?? (mustFound ? newApiToken().text : undefined);
     // A node that is new here knows no tokens yet, and takes the word of the one before it.
     const isGood = (other: string): boolean => member.kind === "joined" || node.authenticate(other) !== undefined;
-    if (token !== undefined) writeContexts(dataDir, contextOf(identity, token), options.environment, isGood);
-    else
+    const leaveContext = (): void => {
+      if (token === undefined || stopped) return;
+      writeContexts(dataDir, contextOf(identity, token, believedBy(options, node)), options.environment, isGood);
+    };
+    leaveContext();
+    node.onRenewed(leaveContext);
+    if (token === undefined)
       options.log(
         "warn",
         `${dataDir}/context.json is gone, and with it this node's token: 'skein' needs another member's here, in --token or SKEIN_TOKEN`,
@@ -223,7 +230,10 @@ async function open(
     lifetimes: lifetimesOf(options.environment),
     storeCertificate: (next) => writeCertificate(dataDir, next),
     storeAuthority: (keys) => (keys === undefined ? removeAuthorityKeys(dataDir) : writeAuthorityKeys(dataDir, keys)),
-    hosts: () => hostsOf([options.advertise, options.api?.host, options.peer?.host]),
+    hosts: () => {
+      const { apis, peer, advertise } = listeningOf(options, identity);
+      return hostsOf([advertise, ...apis.map((one) => one.host), peer.host]);
+    },
     version: options.version,
     level,
     wallClock: options.wallClock,
@@ -339,18 +349,11 @@ function retire(dataDir: string, identity: Identity): void {
     renameSync(join(dataDir, name), join(aside, name));
 }
 
-/** Where to listen: what the flag says, else where it was last time. Port 0 means any: that of last time is as good as any. */
-function listenAt(flag: HostPort | undefined, before: string, otherwise: HostPort): HostPort {
-  const last = parseHostPort(before, 0);
-  if (flag === undefined) return last ?? otherwise;
-  return flag.port === 0 && last !== undefined ? { host: flag.host, port: last.port } : flag;
-}
-
 /** Listens; a port that was only taken from last time gives way to any other when it is in use. */
-async function listenOr<Value>(
-  at: HostPort,
-  flag: HostPort | undefined,
-  listen: (at: HostPort) => Promise<Value>,
+async function listenOr<Address extends HostPort, Value>(
+  at: Address,
+  flag: Address | undefined,
+  listen: (at: Address) => Promise<Value>,
 ): Promise<Value> {
   try {
     return await listen(at);
@@ -384,16 +387,17 @@ function seek(
   token: string,
   isStopped: () => boolean,
 ): Promise<void> {
-  const own = `http://${identity.api}`;
+  const own = urlOf(identity.api);
   const headers = { authorization: `Bearer ${token}` };
   return seekMembers(identity.cluster, {
     addresses: () =>
       [...options.join, ...addressesOnThisHost(identity.cluster, options.environment)]
-        .map((address) => (address.includes("://") ? address : `http://${address}`))
+        .flatMap((address) => urlsOf(address))
         .filter((address) => address !== own),
     ask: async (address) => {
       try {
-        const answer = await fetch(`${address}/v1/cluster`, { headers, signal: AbortSignal.timeout(seekAnswerMs) });
+        const signal = AbortSignal.timeout(seekAnswerMs);
+        const answer = await fetch(`${address}/v1/cluster`, { headers, signal, tls: asMember(node.authorityBundle()) });
         return answer.ok ? ((await answer.json()) as SeenCluster) : undefined;
       } catch {
         return undefined; // nobody is there (yet): the next round asks again
@@ -405,11 +409,13 @@ function seek(
   });
 }
 
-function contextOf(identity: Identity, token: string): Context {
-  return { addrs: [`http://${identity.api}`], token, cluster: identity.cluster, node: identity.node };
+function contextOf(identity: Identity, token: string, ca: string | undefined): Context {
+  const { cluster, node, api } = identity;
+  return { addrs: [urlOf(api)], token, cluster, node, ...(ca === undefined ? {} : { ca }) };
 }
 
-/** As others are told: under the advertised name, when there is one. */
-function toldAs({ host, port }: HostPort, advertise: string | undefined): string {
-  return formatHostPort({ host: advertise ?? host, port });
+/** What clients are to believe: the cluster's authorities; under a certificate of the user's own that one, or what their host believes. */
+function believedBy({ ownCertificate }: BootOptions, node: Node): string | undefined {
+  if (ownCertificate === undefined) return node.authorityBundle();
+  return ownCertificate.isSelfSigned ? ownCertificate.certificate : undefined;
 }

@@ -1,5 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import type { AuthorityView } from "../state/answers.ts";
 import type { CommandInput, CommandName } from "../state/commands/index.ts";
 import { type AuthorityState, authorityState, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -102,6 +103,18 @@ export class Certification {
   chain(): string {
     const crossed = this.#state().authorities.flatMap((row) => row.crossed ?? []);
     return [this.#own.certificate, ...crossed].map((pem) => pem.trim()).join("\n");
+  }
+
+  /** The authorities that are believed, as clients and joining nodes are shown them. */
+  authorities(): readonly AuthorityView[] {
+    const { authorities } = this.#state();
+    if (authorities.length > 0) return authorities;
+    return this.#own.trusted.map((certificate) => ({
+      fingerprint: fingerprintOf(certificate),
+      certificate,
+      crossed: null,
+      phase: "issuing",
+    }));
   }
 
   /** The authorities that clients are to believe, PEM. */

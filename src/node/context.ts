@@ -15,6 +15,8 @@ export interface Context {
   /** The cluster that the token is for. */
   readonly cluster: string;
   readonly node: number;
+  /** What the API's certificates are judged by, PEM; absent: by what this host believes. */
+  readonly ca?: string;
 }
 
 /**
@@ -36,7 +38,12 @@ export function writeContexts(
     present.node !== context.node &&
     isGood(present.token);
   const merged = keep
-    ? { ...present, addrs: [...new Set([...present.addrs, ...context.addrs])].slice(-maxAddresses) }
+    ? {
+        ...context,
+        token: present.token,
+        node: present.node,
+        addrs: [...new Set([...present.addrs, ...context.addrs])].slice(-maxAddresses),
+      }
     : context;
   writeContext(shared, merged);
 }

@@ -6,13 +6,15 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { formatDuration } from "../lib/units.ts";
 import { ownLevel } from "../state/levels.ts";
 import { expectFree } from "../transport/port.ts";
-import { type BootOptions, defaultApi, defaultPeer } from "./boot-options.ts";
+import type { BootOptions } from "./boot-options.ts";
+import { firstContact } from "./api-tls.ts";
+import { listeningOf } from "./listening.ts";
 import { makeKey, makeRequest } from "./certificates.ts";
 import { hashSecret, newApiToken, parseApiToken, parseJoinToken } from "./credentials.ts";
 import { askToJoin, type JoinRequest } from "./join.ts";
 import { type Joining, readJoining, writeJoining } from "./joining.ts";
 import type { Member } from "./member.ts";
-import { type CertificateRequest, hostsOf } from "./requests.ts";
+import { type CertificateRequest, hostsAsked, hostsOf } from "./requests.ts";
 
 /** A joining node asks members until one admits or refuses it. What it asks with is kept, so that a crash repeats the same question. */
 
@@ -30,14 +32,15 @@ export async function enterByToken(options: BootOptions, dataDir: string): Promi
   }
   const token = parseJoinToken(options.joinToken);
   if (typeof token === "string") return refuse("unauthorized", token);
-  for (const address of [options.api ?? defaultApi, options.peer ?? defaultPeer]) expectFree(address);
+  const { apis, peer } = listeningOf(options, undefined);
+  for (const address of [...apis, peer]) expectFree(address);
   const kept = readJoining(dataDir);
   let isKept = kept !== undefined && (options.name === undefined || options.name === kept.name);
   let joining = isKept ? kept! : newJoining(options.name ?? hostname());
   let isRenamed = false;
   writeJoining(dataDir, joining);
   const key = await makeKey();
-  const hosts = hostsOf([options.advertise, options.api?.host, options.peer?.host]);
+  const hosts = hostsOf(hostsAsked(options));
   const certified = { csr: await makeRequest(key), hosts };
   const deadline = monotonicMs() + options.joinTimeoutMs;
   for (let round = 1; ; round++) {
@@ -119,7 +122,9 @@ async function ask(
   timeoutMs: number,
 ): ReturnType<typeof askToJoin> {
   try {
-    return await askToJoin(address, token, hashSecret(token.secret), request, timeoutMs);
+    const contact = await firstContact(address, token.fingerprint, timeoutMs);
+    if (!contact.ok) return contact;
+    return await askToJoin(contact.value, token, hashSecret(token.secret), request, timeoutMs);
   } catch (error) {
     return refuse("unavailable", causeOf(error, timeoutMs));
   }

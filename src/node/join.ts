@@ -5,6 +5,7 @@ import { nodeId, type NodeId } from "../lib/ids.ts";
 import type { Labels } from "../lib/selector.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../lib/outcome.ts";
 import { fingerprintOf, judgeCertificate } from "../transport/certificate.ts";
+import type { Contact } from "./api-tls.ts";
 import { type JoinToken, macOf, sameText } from "./credentials.ts";
 import { type CertificateRequest, parseRequest as parseCertificateRequest } from "./requests.ts";
 import type { TokenRow } from "../state/queries.ts";
@@ -107,7 +108,7 @@ export async function admitJoiner(
 
 /** Asks one member. A refusal carries the member's own words; a thrown error means that it could not be reached. */
 export async function askToJoin(
-  address: string,
+  { url: address, tls }: Contact,
   token: JoinToken,
   hash: string,
   request: JoinRequest,
@@ -115,8 +116,8 @@ export async function askToJoin(
 ): Promise<Outcome<JoinAnswer>> {
   const nonce = randomBytes(nonceBytes).toString("base64url");
   const text = JSON.stringify(request);
-  const url = `${address.includes("://") ? address : `http://${address}`}/v1/join`;
-  const response = await fetch(url, {
+  const response = await fetch(`${address}/v1/join`, {
+    tls,
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({

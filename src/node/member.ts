@@ -14,7 +14,7 @@ import { readContext } from "./context.ts";
 import { issueCertificate, lifetimesOf, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
 import { parseJoinToken } from "./credentials.ts";
 import { enterByToken } from "./enter.ts";
-import { hostsOf } from "./requests.ts";
+import { hostsAsked, hostsOf } from "./requests.ts";
 import { readJoining } from "./joining.ts";
 
 /** The three ways to become the node of a data directory. */
@@ -67,7 +67,7 @@ async function found(options: BootOptions): Promise<Outcome<Member>> {
   const lifetimes = lifetimesOf(options.environment);
   const authority = await makeAuthority(cluster, now, lifetimes.authorityMs);
   const key = await makeKey();
-  const hosts = hostsOf([options.advertise, options.api?.host, options.peer?.host]);
+  const hosts = hostsOf(hostsAsked(options));
   const request = await makeRequest(key);
   const certificate = await issueCertificate({
     authority,

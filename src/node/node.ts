@@ -13,6 +13,7 @@ import { Raft } from "../raft/raft.ts";
 import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, Restored, SnapshotMeta } from "../raft/types.ts";
 import { isClockOff } from "../scheduler/clock.ts";
+import type { AuthorityView } from "../state/answers.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import {
@@ -167,7 +168,7 @@ export class Node implements NodeApi {
   readonly #tokens: Tokens;
   readonly #certification: Certification;
   /** Told when the credentials change: the listener of the API. */
-  readonly #onRenewed = new Set<() => void>();
+  readonly #renewedListeners = new Set<() => void>();
   readonly #retention: LogRetention;
   readonly #compaction: Compaction;
   readonly #sender: SnapshotSender;
@@ -331,7 +332,7 @@ export class Node implements NodeApi {
         hosts: () => parts.hosts(),
         renewed: () => {
           this.#transport.renewed();
-          for (const tell of this.#onRenewed) tell();
+          for (const tell of this.#renewedListeners) tell();
         },
         storeCertificate: (certificate) => parts.storeCertificate(certificate),
         storeKeys: (keys) => parts.storeAuthority(keys),
@@ -1086,6 +1087,29 @@ export class Node implements NodeApi {
 
   createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>> {
     return this.#tokens.createToken(options, by);
+  }
+
+  /** What the API shows over TLS, PEM. */
+  apiCredentials(): { readonly key: string; readonly cert: string } {
+    return { key: this.#certification.credentials().key, cert: this.#certification.chain() };
+  }
+
+  /** The authorities that clients are to believe, PEM. */
+  authorityBundle(): string {
+    return this.#certification.bundle();
+  }
+
+  /** Calls the listener whenever what this node shows, or whom it believes, has changed. */
+  onRenewed(listener: () => void): void {
+    this.#renewedListeners.add(listener);
+  }
+
+  rotateAuthority(by: Principal): Promise<Outcome<{ readonly authority: string }>> {
+    return this.#certification.rotate("asked for", by);
+  }
+
+  authorities(): readonly AuthorityView[] {
+    return this.#certification.authorities();
   }
 
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {

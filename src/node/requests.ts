@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { limits } from "../lib/limits.ts";
+import { type ListenFlags, listeningOf } from "./listening.ts";
 
 /** What a node asks to have certified: a key, and the names that clients know it by. */
 export interface CertificateRequest {
@@ -16,6 +17,12 @@ export function hostsOf(given: readonly (string | undefined)[]): string[] {
   const named = given.filter((one) => one !== undefined && one !== "" && !wildcards.has(one)) as string[];
   const all = ["localhost", "127.0.0.1", "::1", hostname(), ...named].filter((one) => host.test(one));
   return [...new Set(all)].slice(0, limits.certificateHosts).toSorted();
+}
+
+/** The hosts among the flags of a node that has not listened yet. */
+export function hostsAsked(flags: ListenFlags): readonly string[] {
+  const { apis, peer, advertise } = listeningOf(flags, undefined);
+  return [...(advertise === undefined ? [] : [advertise]), ...apis.map((one) => one.host), peer.host];
 }
 
 /** A request as it came from another node, undefined when it is none. */

@@ -123,3 +123,22 @@ export interface AuditView {
   /** How many alike, one after the other, this stands for. */
   readonly times: number;
 }
+
+/** One of the cluster's authorities: public. */
+export interface AuthorityView {
+  readonly fingerprint: string;
+  /** PEM. */
+  readonly certificate: string;
+  /** The same as the authority before vouches for it, PEM. */
+  readonly crossed: string | null;
+  readonly phase: "coming" | "issuing" | "leaving";
+}
+
+/** GET /v1/ca */
+export interface AuthoritiesView {
+  /** All that are believed now, PEM. */
+  readonly ca: string;
+  readonly authorities: readonly AuthorityView[];
+  /** The API shows a certificate of the user's own, which is none of the cluster's. */
+  readonly own_certificate: boolean;
+}

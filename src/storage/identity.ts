@@ -66,11 +66,21 @@ function isIdentity(value: unknown): value is Identity {
     Number.isSafeInteger(identity.starts) &&
     typeof identity.api === "string" &&
     typeof identity.peer === "string" &&
+    (identity.listen === undefined || isListen(identity.listen)) &&
     Array.isArray(identity.peers) &&
     identity.peers.every(
       (peer: { node?: unknown; address?: unknown } | null) => isId(peer?.node) && isText(peer?.address),
     )
   );
+}
+
+function isListen(value: unknown): boolean {
+  const { apis, peer, advertise } = (value ?? {}) as {
+    readonly apis?: unknown;
+    readonly peer?: unknown;
+    readonly advertise?: unknown;
+  };
+  return Array.isArray(apis) && apis.every(isText) && isText(peer) && (advertise === undefined || isText(advertise));
 }
 
 function isText(value: unknown): value is string {

@@ -58,9 +58,11 @@ export interface Identity {
   readonly epoch?: Epoch | undefined;
   /** How often this node was started: incarnation and block of serials. */
   readonly starts: number;
-  /** host:port really used last time, taken again unless flags say otherwise. */
+  /** As others are told: host:port, or https://host:port. */
   readonly api: string;
   readonly peer: string;
+  /** What was listened on last time, taken again unless flags say otherwise; absent before the first time. */
+  readonly listen?: { readonly apis: readonly string[]; readonly peer: string; readonly advertise?: string };
   /** Peers known at last write, to find the cluster again. */
   readonly peers: readonly { readonly node: NodeId; readonly address: string }[];
 }

@@ -25,9 +25,9 @@ describe("where requests go", () => {
     const { dir, env } = home();
     using _ = dir;
     const variables = { ...env, SKEIN_ADDR: "a:1", SKEIN_TOKEN: "env" };
-    expect(findTarget({}, variables)).toEqual({ addrs: ["http://a:1"], token: "env" });
+    expect(findTarget({}, variables)).toEqual({ addrs: ["https://a:1"], token: "env" });
     expect(findTarget({ addr: "b:1, http://c:2", token: "flag" }, variables)).toEqual({
-      addrs: ["http://b:1", "http://c:2"],
+      addrs: ["https://b:1", "http://c:2"],
       token: "flag",
     });
   });

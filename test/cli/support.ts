@@ -114,7 +114,7 @@ export function start(argv: readonly string[], env: Environment, io: TestIo, ups
     openStopped: () => {
       throw new Error("no node is stopped here");
     },
-    askForToken: () => ({ addr: "http://127.0.0.1:1", id: "0", token: "skein_0_0", request: {} }),
+    askForToken: () => ({ addr: "http://127.0.0.1:1", ca: "", id: "0", token: "skein_0_0", request: {} }),
   });
 }
 

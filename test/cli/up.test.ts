@@ -27,20 +27,21 @@ describe("up", () => {
     const text =
       "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
     const more =
-      "--join a:1,b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
+      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",
       name: "n1",
       api: [
-        { host: "127.0.0.1", port: 0, exposed: false },
-        { host: "0.0.0.0", port: 80, exposed: true },
+        { scheme: "http", host: "127.0.0.1", port: 0, exposed: false },
+        { scheme: "http", host: "0.0.0.0", port: 80, exposed: true },
       ],
       peer: { host: "::1", port: 9 },
       advertise: "localhost",
+      apiCertificate: undefined,
       labels: { zone: "eu", gpu: "" },
       slots: 3,
       ioTasks: 5,
-      join: ["a:1", "b:7400", "c:3"],
+      join: ["a:1", "https://b:7400", "c:3"],
       joinTimeoutMs: 5000,
       joinToken: "t",
       voters: 3,
@@ -56,17 +57,25 @@ describe("up", () => {
   });
 
   test("every mistake is told at once", async () => {
-    const flags = "--voters many --name 12 --peer 10.0.0.1:7 --advertise example.org --api-cert c --label x --slots -1";
+    const flags = "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1";
     const { code, err } = await cli(["up", ...flags.split(" "), "--token", "t", "--api", "http://h:99999"]);
     expect(code).toBe(2);
-    for (const flag of ["voters", "name", "peer", "advertise", "api-cert", "label", "slots", "token", "api"]) {
+    for (const flag of ["voters", "name", "peer", "advertise", "api-key", "label", "slots", "token", "api"]) {
       expect(err).toContain(`  --${flag}: `);
     }
   });
 
-  test("an address off loopback without a scheme is refused with the way out", async () => {
+  test("an address off loopback is served over TLS unless http is written out, and all addresses need a name for others", async () => {
+    const schemes = async (...argv: string[]) => (await up(argv)).api?.map(({ scheme, exposed }) => [scheme, exposed]);
+    expect(await schemes("--api", "10.0.0.1:7400")).toEqual([["https", false]]);
+    expect(await schemes("--api", "http://10.0.0.1:7400", "--api", "127.0.0.1:1")).toEqual([
+      ["http", true],
+      ["http", false],
+    ]);
+    expect(await schemes("--api", "https://127.0.0.1:7400")).toEqual([["https", false]]);
     const { code, err } = await cli(["up", "--api", "0.0.0.0:7400"]);
-    expect([code, err.includes("http://0.0.0.0:7400")]).toEqual([2, true]);
+    expect([code, err.includes("--advertise HOST")]).toEqual([2, true]);
+    expect((await up(["--api", "0.0.0.0:7400", "--advertise", "10.0.0.1"])).advertise).toBe("10.0.0.1");
   });
 
   test("joining oneself is refused", async () => {

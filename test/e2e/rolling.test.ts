@@ -25,7 +25,10 @@ test(`histories stay linearizable and nothing acknowledged is lost while nodes d
   console.log(`soak with SKEIN_TEST_SEED=${seed}`);
   const mesh = await Mesh.start({ nodes: 3 });
   try {
-    const result = await soak(mesh, { forMs: 12_000, seed });
+    const result = await soak(
+      { mesh, disks: [], network: undefined },
+      { forMs: 12_000, seed, faults: ["kill", "kill-all", "freeze", "stop", "rolling"] },
+    );
     if (result.problems.length > 0) console.log([`seed ${seed}`, ...result.story].join("\n"));
     expect(result.problems).toEqual([]);
     expect(result.submits).toBeGreaterThan(0);

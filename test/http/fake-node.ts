@@ -9,9 +9,11 @@ import type { TransferValue } from "../../src/node/transfer.ts";
 import { recoverToken } from "../../src/node/recover-token.ts";
 import { Events } from "../../src/node/events.ts";
 import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
+import type { AuthorityView } from "../../src/state/answers.ts";
 import { findTask } from "../../src/state/queries.ts";
 import type { ReadTx } from "../../src/state/tx.ts";
 import type { Principal } from "../../src/state/types.ts";
+import { fingerprintOf } from "../../src/transport/certificate.ts";
 import { Cluster } from "../state/support.ts";
 import { authority } from "../transport/credentials.ts";
 
@@ -255,6 +257,14 @@ export class FakeNode implements NodeApi {
     const trusted = [authority.certificate];
     const isMember = (node: NodeId): boolean => node === 1;
     return recoverToken(request, { cluster: this.cluster, trusted, isMember, now: () => Date.now(), create });
+  }
+  authorities(): readonly AuthorityView[] {
+    const { certificate } = authority;
+    return [{ fingerprint: fingerprintOf(certificate), certificate, crossed: null, phase: "issuing" }];
+  }
+  async rotateAuthority(): Promise<Outcome<{ readonly authority: string }>> {
+    await Promise.resolve();
+    return accept({ authority: "f".repeat(32) });
   }
   async createJoinToken(options: {
     readonly ttlMs: number;

@@ -22,6 +22,8 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/cluster/hold": "admin",
   "patch /v1/cluster/timing": "admin",
   "post /v1/cluster/transfer": "admin",
+  "post /v1/cluster/authority": "admin",
+  "get /v1/ca": "nobody",
   "post /v1/nodes/self/leave": "operator",
   "post /v1/cluster/tokens": "admin",
   "get /v1/tokens": "admin",

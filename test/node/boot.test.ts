@@ -43,7 +43,7 @@ async function up(
   const outcome = await boot({
     dataDir,
     name,
-    api: { host: "127.0.0.1", port: 0 },
+    api: [{ scheme: "http", host: "127.0.0.1", port: 0 }],
     peer: { host: "127.0.0.1", port: 0 },
     advertise: undefined,
     labels: {},
@@ -57,9 +57,11 @@ async function up(
     wallClock,
     guardCommand: guardCommand(dataDir),
     environment: { XDG_CONFIG_HOME: path.join(root, "config") },
-    serve: (node, { host, port }) => {
+    serve: (node, [at]) => {
       onServe();
-      return Promise.resolve(serveHttp({ node, host, port }));
+      const server = serveHttp({ node, host: at!.host, port: at!.port });
+      const apis = [{ scheme: "http", host: server.host, port: server.port }] as const;
+      return Promise.resolve({ apis, stop: () => server.stop() });
     },
     log: (_level, message) => messages.push(message),
     onEnd: (code) => messages.push(`end ${code}`),

@@ -97,6 +97,8 @@ function member(row: TokenRow | undefined, by = authority, more: Partial<JoinPor
   };
 }
 
+const at = (address: string) => ({ url: `http://${address}`, tls: {} });
+
 function parsed(text: string): JoinToken {
   const token = parseJoinToken(text);
   if (typeof token === "string") throw new Error(token);
@@ -110,7 +112,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(pin);
     await using host = member(rowOf(token));
     const { secret } = parsed(token.text);
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request, 5_000);
+    const asked = await askToJoin(at(host.address), parsed(token.text), hashSecret(secret), request, 5_000);
     if (!asked.ok) throw new Error(asked.why.message);
     const { certificate, ...rest } = asked.value;
     const peers = [{ node: nodeId(1), address: "127.0.0.1:1" }];
@@ -125,7 +127,7 @@ describe("joining over plain HTTP", () => {
   test("a wrong secret is refused and nobody is admitted", async () => {
     const token = newJoinToken(pin);
     await using host = member(rowOf(token));
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret("guess"), request, 5_000);
+    const asked = await askToJoin(at(host.address), parsed(token.text), hashSecret("guess"), request, 5_000);
     expect(asked.ok ? "" : asked.why.code).toBe("unauthorized");
     expect(host.admitted).toEqual([]);
   });
@@ -134,7 +136,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(pin);
     const hash = hashSecret(parsed(token.text).secret);
     await using host = member(rowOf(token));
-    await askToJoin(host.address, parsed(token.text), hash, request, 5_000);
+    await askToJoin(at(host.address), parsed(token.text), hash, request, 5_000);
     const body = JSON.parse(host.bodies[0]!) as { request: string };
     const changed = { ...body, request: body.request.replace('"b"', '"evil"') };
     const response = await fetch(`http://${host.address}`, { method: "POST", body: JSON.stringify(changed) });
@@ -160,7 +162,7 @@ describe("joining over plain HTTP", () => {
         });
       },
     });
-    const asked = await askToJoin(`127.0.0.1:${server.port}`, token, hashSecret(token.secret), request, 5_000);
+    const asked = await askToJoin(at(`127.0.0.1:${server.port}`), token, hashSecret(token.secret), request, 5_000);
     await server.stop(true);
     expect(host.admitted.length).toBe(1); // the stranger did answer with a well-formed, sealed answer
     expect(asked.ok ? "" : asked.why.message).toContain("could not prove that it knows the token");
@@ -170,7 +172,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(pin);
     await using host = member(rowOf(token), stranger);
     const asked = await askToJoin(
-      host.address,
+      at(host.address),
       parsed(token.text),
       hashSecret(parsed(token.text).secret),
       request,
@@ -184,7 +186,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(pin);
     await using host = member(rowOf(token), stranger, { fingerprints: () => [pin] });
     const asked = await askToJoin(
-      host.address,
+      at(host.address),
       parsed(token.text),
       hashSecret(parsed(token.text).secret),
       request,
@@ -198,7 +200,7 @@ describe("joining over plain HTTP", () => {
     const other = (await credentials({ node: 7 })).certificate;
     await using host = member(rowOf(token), authority, { issue: () => Promise.resolve(accept(other)) });
     const { secret } = parsed(token.text);
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), request, 5_000);
+    const asked = await askToJoin(at(host.address), parsed(token.text), hashSecret(secret), request, 5_000);
     expect(asked.ok ? "" : asked.why.message).toContain("the certificate of another node");
   });
 
@@ -207,7 +209,7 @@ describe("joining over plain HTTP", () => {
     await using host = member(rowOf(token));
     const { secret } = parsed(token.text);
     const without = { ...request, certificate: { csr: "", hosts: ["not a host!"] } };
-    const asked = await askToJoin(host.address, parsed(token.text), hashSecret(secret), without, 5_000);
+    const asked = await askToJoin(at(host.address), parsed(token.text), hashSecret(secret), without, 5_000);
     expect(asked.ok ? "" : asked.why.code).toBe("invalid");
     expect(host.admitted).toEqual([]);
   });
@@ -216,7 +218,7 @@ describe("joining over plain HTTP", () => {
     const token = newJoinToken(pin);
     await using host = member(rowOf(token));
     const asked = await askToJoin(
-      host.address,
+      at(host.address),
       parsed(token.text),
       hashSecret(parsed(token.text).secret),
       {
@@ -234,7 +236,7 @@ describe("joining over plain HTTP", () => {
       admit: () => Promise.resolve(refuse("unauthorized", "the join token expired")),
     });
     const asked = await askToJoin(
-      host.address,
+      at(host.address),
       parsed(token.text),
       hashSecret(parsed(token.text).secret),
       request,

@@ -1,0 +1,64 @@
+/** A mesh on which trouble of given kinds can be made: nodes on hosts of their own, on disks that fail, one level lower, as far as is asked. */
+import path from "node:path";
+import { FaultyDisk, faultyDiskLibrary } from "./faulty-disk.ts";
+import { Mesh } from "./mesh.ts";
+import { Namespaces, noNamespaces } from "./namespaces.ts";
+import { type Fault, faults, levelVariable, type World } from "./soak-nemesis.ts";
+
+export interface Rig extends World, AsyncDisposable {
+  /** In which the nodes lie; each disk has its own place below. */
+  stop(): Promise<void>;
+}
+
+/** Why these faults cannot be had here; undefined: they can. */
+export async function whyNot(kinds: readonly Fault[]): Promise<string | undefined> {
+  if (kinds.some((kind) => faults[kind].needs === "network")) {
+    const reason = noNamespaces();
+    if (reason !== undefined) return reason;
+  }
+  if (!kinds.some((kind) => faults[kind].needs === "disk")) return undefined;
+  const disk = await faultyDiskLibrary();
+  return "missing" in disk ? disk.missing : undefined;
+}
+
+/** Starts the nodes with all that the faults need. `ownLevel`: what the binary understands, for an upgrade. */
+export async function startRig(
+  nodes: number,
+  kinds: readonly Fault[],
+  options: { readonly flags?: readonly string[]; readonly ownLevel: number },
+): Promise<Rig> {
+  const needs = (what: "network" | "disk"): boolean => kinds.some((kind) => faults[kind].needs === what);
+  const disk = needs("disk") ? await faultyDiskLibrary() : undefined;
+  if (disk !== undefined && "missing" in disk) throw new Error(disk.missing);
+  const network = needs("network") ? await Namespaces.make(nodes) : undefined;
+  const disks: FaultyDisk[] = [];
+  const level = kinds.includes("upgrade") ? { [levelVariable]: String(options.ownLevel - 1) } : {};
+  try {
+    const mesh = await Mesh.start({
+      nodes,
+      flags: options.flags,
+      place: (number, directory) => {
+        let env: Record<string, string> = { ...level };
+        if (disk !== undefined) {
+          const one = new FaultyDisk(disk.library, path.join(directory, "disk"), path.join(directory, "data"));
+          if (kinds.includes("power-loss")) one.journal();
+          disks.push(one);
+          env = { ...env, ...one.environment };
+        }
+        if (network === undefined) return { env };
+        return { env, through: network.through(number), host: network.address(number) };
+      },
+    });
+    const stop = async (): Promise<void> => {
+      network?.heal();
+      for (const one of disks) one.heal();
+      await mesh.stop();
+      for (const one of disks) one.close();
+      network?.close();
+    };
+    return { mesh, disks, network, stop, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    network?.close();
+    throw error;
+  }
+}

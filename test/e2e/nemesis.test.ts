@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test";
+import { ownLevel } from "../../src/state/levels.ts";
+import { noNamespaces } from "../../scripts/namespaces.ts";
+import type { Fault } from "../../scripts/soak-nemesis.ts";
+import { startRig, whyNot } from "../../scripts/soak-rig.ts";
+import { soak } from "../../scripts/soak.ts";
+import { root, run } from "../../scripts/steps.ts";
+
+/** A short soak for every kind of trouble, each at least once; `npm run soak -- --faults all` does the same for as long as one likes. */
+
+/** Chosen anew each time; a run that failed is repeated with SKEIN_TEST_SEED. */
+const seed = Number(process.env["SKEIN_TEST_SEED"] ?? 1 + Math.floor(Math.random() * 2 ** 31));
+
+const groups: readonly (readonly Fault[])[] = [
+  ["stall", "full", "clock"],
+  ["power-loss", "kill-all", "kill"],
+  ["upgrade", "stop", "freeze"],
+];
+
+for (const faults of groups) {
+  const reason = await whyNot(faults);
+  if (reason !== undefined) console.log(`skipped ${faults.join(", ")}: ${reason}`);
+  describe.skipIf(reason !== undefined)(`clients write and read throughout (SKEIN_TEST_SEED=${seed})`, () => {
+    test(`${faults.join(", ")}: calls stay linearizable, nothing is lost, jobs have one end, states are equal`, async () => {
+      console.log(`soak with SKEIN_TEST_SEED=${seed}`);
+      await using rig = await startRig(3, faults, { ownLevel });
+      const { problems, story, ...figures } = await soak(rig, { forMs: 1000, seed, faults });
+      if (problems.length > 0) {
+        console.log([`seed ${seed}`, ...story, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
+      }
+      expect(problems).toEqual([]);
+      for (const fault of faults) expect(figures.troubles[fault]).toBeGreaterThan(0);
+      expect(figures.submits).toBeGreaterThan(0);
+      expect(figures.reads).toBeGreaterThan(0);
+      expect(figures.registers).toBeGreaterThan(0);
+    }, 240_000);
+  });
+}
+
+const noNetwork = noNamespaces();
+if (noNetwork !== undefined) console.log(`skipped partitions: ${noNetwork}`);
+describe.skipIf(noNetwork !== undefined)(`nodes on hosts of their own (SKEIN_TEST_SEED=${seed})`, () => {
+  test("partition, one-way: the same, while packets are lost in silence", async () => {
+    const words = ["soak", "--minutes=0.02", `--seed=${seed}`, "--faults=partition,one-way"];
+    // In a network of its own, which only a process of its own can have.
+    const ended = await run("node", [`${root}/scripts/setup.mjs`, ...words], { timeoutMs: 200_000 });
+    if (ended.code !== 0) console.log(ended.output);
+    expect(ended.code).toBe(0);
+    const figures = JSON.parse(ended.output.split("\n").find((line) => line.startsWith("{")) ?? "{}") as {
+      troubles: Record<string, number>;
+    };
+    expect(Object.keys(figures.troubles).sort()).toEqual(["one-way", "partition"]);
+  }, 240_000);
+});
