@@ -221,6 +221,7 @@ async function open(
   let copies = 0;
   const clusterLevel = reader.snapshot(() => clusterRow(reader))?.level ?? 0;
   if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
+  const incarnation = `${identity.starts}.${randomBytes(6).toString("hex")}`;
   const tracePath = options.environment["SKEIN_RAFT_TRACE"];
   const trace = tracePath === undefined ? undefined : new TraceFile(`${tracePath}.${identity.node}`);
   const node = new Node({
@@ -238,7 +239,7 @@ async function open(
     level,
     wallClock: options.wallClock,
     dataDir,
-    incarnation: `${identity.starts}.${randomBytes(6).toString("hex")}`,
+    incarnation,
     capacity: { slots: options.slots, ioTasks: options.ioTasks },
     labels: options.labels,
     restored: beginning?.restored ?? found,
@@ -269,7 +270,7 @@ async function open(
           cluster: identity.cluster,
           epoch: epochOf(identity),
           node: identity.node,
-          incarnation: String(identity.starts),
+          incarnation,
           level,
           credentials: () => hooks.credentials(),
         },

@@ -52,6 +52,7 @@ import { leaveCluster, OwnRemoval } from "./leave.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "./lease.ts";
 import { LogRetention } from "./log-retention.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
+import { isOldCopy } from "./old-copy.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { type ForwardReply, Proposer } from "./propose.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -133,7 +134,7 @@ export interface NodeParts {
 
 export type TransportHooks = Pick<
   TransportOptions,
-  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved"
+  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved" | "isOldCopy"
 > & {
   credentials(): NodeCredentials;
 };
@@ -254,6 +255,11 @@ export class Node implements NodeApi {
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
       onRefused: (peer, reason, removed, newer) => this.#onRefused(peer, reason, removed, newer),
       wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
+      isOldCopy: (node, incarnation) =>
+        isOldCopy(
+          parts.view((tx) => findNode(tx, node)?.incarnation),
+          incarnation,
+        ),
       credentials: () => this.#certification.credentials(),
     });
     this.#relay = new Relay({

@@ -32,6 +32,7 @@ export interface AcceptorOptions {
   readonly identity: PeerIdentity;
   isMember(node: NodeId): boolean;
   wasRemoved(node: NodeId): boolean;
+  isOldCopy(node: NodeId, incarnation: string): boolean;
   onAccepted(peer: NodeId, channel: Channel): void;
   /** A frame of a peer that has proven who it is. False when it makes no sense: the socket is closed. */
   onFrame(socket: IncomingSocket, peer: NodeId, frame: Uint8Array): boolean;
@@ -175,6 +176,10 @@ export class Acceptor {
       }
       // Our list may lag behind the log: it may try again.
       return this.#reject(socket, { reason: `node ${hello.node} is not a member that it knows of`, final: false });
+    }
+    if (this.#options.isOldCopy(hello.node, hello.incarnation)) {
+      const reason = `its data is an older copy: node ${hello.node} was started again since that was made`;
+      return this.#reject(socket, { reason, final: true, removed: true });
     }
     clearTimeout(socket.data.timer);
     this.#strangers--;

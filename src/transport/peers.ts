@@ -31,6 +31,7 @@ export class Peers implements Transport {
       identity: options.identity,
       isMember: (node) => this.#members.has(node),
       wasRemoved: (node) => options.wasRemoved(node),
+      isOldCopy: (node, incarnation) => options.isOldCopy(node, incarnation),
       onAccepted: (peer) => this.#links.get(peer)?.wake(),
       onFrame: (socket, peer, frame) => this.#onFrame(socket, peer, frame),
       onClosed: (peer, channel) => {

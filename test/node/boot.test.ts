@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { serveHttp } from "../../src/http/serve.ts";
@@ -96,6 +96,10 @@ function remove(name: string, ...files: string[]): void {
   const directory = path.join(root, name);
   for (const file of readdirSync(directory).filter((each) => files.some((wanted) => each.startsWith(wanted))))
     rmSync(path.join(directory, file));
+}
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 const directoryOf = (name: string): string => path.join(root, name);
@@ -250,6 +254,25 @@ describe("a node that joins", () => {
     const fault = await faultOf("b");
     expect(fault).toBeInstanceOf(Fault);
     expect((fault as Fault).message).toContain("its log.db is gone");
+  });
+
+  test("whose data was put back from a copy is let in by nobody, and ends: what it promised since is forgotten (D1, D4, S3)", async () => {
+    const first = await started("a");
+    await stop(await started("b", { at: first, token: await joinToken(first) }));
+    cpSync(directoryOf("b"), directoryOf("copy"), { recursive: true });
+    const again = await started("b");
+    const { id } = again.node;
+    // Its second start is in the log; the copy's next one will be its second as well.
+    await until(async () => {
+      const row = await first.node.read((tx) => findNode(tx, id), { consistency: "stale" });
+      return row.ok && row.value.value?.incarnation.startsWith("2.") === true;
+    });
+    await stop(again);
+    rmSync(directoryOf("b"), { recursive: true });
+    renameSync(directoryOf("copy"), directoryOf("b"));
+    await started("b");
+    await until(() => messages.includes("end 6"));
+    expect(messages.join()).toContain("its data is an older copy");
   });
 
   test("into a directory with another member's log is refused, and touches nothing", async () => {

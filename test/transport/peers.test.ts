@@ -298,6 +298,14 @@ test("a node that was removed is told so, and not that it may come back later", 
   await two.next("removed by 1: node 2 was removed from the cluster");
 });
 
+test("a node whose data is an older copy is told so, and is let in by nobody", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2, { incarnation: "old" });
+  one.knows({ id: 2, address: two.address });
+  two.knows({ id: 1, address: one.address });
+  await two.next("removed by 1: its data is an older copy: node 2 was started again since that was made");
+});
+
 test("a hello cannot be used on another challenge, channel or node", async () => {
   await using one = await Station.open(1);
   one.knows({ id: 2, address: "127.0.0.1:1" });

@@ -58,6 +58,7 @@ export class Station {
         this.#happened(() => this.events.push(`${how} ${peer}: ${reason}`));
       },
       wasRemoved: (node) => this.removed.has(node),
+      isOldCopy: (_node, incarnation) => incarnation === "old",
       onRequest: (peer, method, body) => this.answer(peer, method, body),
       log: (_level, message) => this.#happened(() => this.logs.push(message)),
     });
