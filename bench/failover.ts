@@ -1,40 +1,34 @@
 /**
- * How long are writes held up when the leader's process dies? SIGKILL of the leader of three, then one job through a follower: the time
- * from the signal to its acknowledgement. `skein bench failover` with load comes later; this is the client's view of a single write.
+ * How long are writes held up when the leader of three dies (`kill`), freezes (`freeze`), is cut off in silence (`partition`), or its disk hangs
+ * (`hang`)? See scripts/measure-failover.ts.
  *
- * `npm run bench -- failover [--rounds=20]`
+ * `npm run bench -- failover [--rounds=20] [--ways=kill,freeze,partition,hang]`
  */
-import { Mesh, until } from "../scripts/mesh.ts";
-import { submit } from "../scripts/mesh-jobs.ts";
-import { compare, option, printMachine } from "./harness.ts";
+import { measureFailover, ways, type Way } from "../scripts/measure-failover.ts";
+import { enterOwnNetwork } from "../scripts/namespaces.ts";
+import { whyNot } from "../scripts/soak-rig.ts";
+import { root, textOption } from "../scripts/steps.ts";
+import { option, printMachine } from "./harness.ts";
 
+const chosen = (textOption("ways") ?? Object.keys(ways).join(",")).split(",") as Way[];
+const wrong = chosen.find((way) => !(way in ways));
+if (wrong !== undefined) throw new Error(`there is no way "${wrong}": ${Object.keys(ways).join(", ")}`);
+const possible: Way[] = [];
+for (const way of chosen) {
+  const reason = await whyNot([ways[way]]);
+  if (reason === undefined) possible.push(way);
+  else console.log(`${way} is left out: ${reason}`);
+}
+if (possible.includes("partition")) {
+  await enterOwnNetwork([process.execPath, `${root}/scripts/setup.mjs`, "bench", ...process.argv.slice(2)]);
+}
 await printMachine();
-await using mesh = await Mesh.start({ nodes: 3 });
-await compare([{ name: "SIGKILL of the leader", measure: killLeader }], option("rounds", 20));
-
-async function killLeader(): Promise<Record<string, number>> {
-  const leader = await mesh.leader({ voters: 3 });
-  const follower = mesh.nodes.find((node) => node !== leader)!;
-  await submit(follower, { driver: "noop" });
-  const began = performance.now();
-  const killed = leader.kill();
-  await submit(follower, { driver: "noop" });
-  const nextWriteMs = performance.now() - began;
-  await killed;
-  await leader.start();
-  // All three hear the new leader again before the next one is killed.
-  await until(
-    async () => {
-      const answer = await leader.api("GET", "/v1/cluster");
-      const {
-        leader: leads,
-        applied,
-        index,
-      } = answer.body as { leader: number | null; applied: number; index: number };
-      return leads !== null && leads !== leader.ready.node && applied >= index ? true : undefined;
-    },
-    20_000,
-    () => "the killed node does not come back",
-  );
-  return { nextWriteMs };
+for (const way of possible) {
+  const { nextWriteMs, replacedMs, problems, ...rest } = await measureFailover(way, option("rounds", 20), console.log);
+  console.log(`${way}: next acknowledged write after, ms ${JSON.stringify(nextWriteMs)}  ${JSON.stringify(rest)}`);
+  console.log(`${way}: replaced after, ms ${JSON.stringify(replacedMs)}`);
+  if (problems.length > 0) {
+    console.log(problems.join("\n"));
+    process.exitCode = 1;
+  }
 }

@@ -27,7 +27,7 @@ export function noNamespaces(): string | undefined {
 
 /** Runs this very command again in a network of its own, and ends with its exit code; there it returns at once. */
 export async function enterOwnNetwork(command: readonly string[]): Promise<void> {
-  if (process.env[inside] !== undefined) return;
+  if (process.env[inside] !== undefined) return run(["ip", "link", "set", "lo", "up"]);
   const child = spawn("unshare", ["-n", ...command], {
     stdio: "inherit",
     env: { ...process.env, [inside]: String(process.pid) },
@@ -46,7 +46,6 @@ export class Namespaces {
     if (process.env[inside] === undefined) throw new Error("this process is not in a network of its own");
     const made = new Namespaces();
     try {
-      run(["ip", "link", "set", "lo", "up"]);
       run(["ip", "link", "add", "mesh", "type", "bridge"]);
       routeLoopback([], "mesh", 254);
       for (let number = 1; number <= count; number++) await made.#addHost(number);

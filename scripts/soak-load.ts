@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { SkeinClient } from "../src/client/client.ts";
 import type { Call, RegisterInput } from "./linearizable.ts";
-import type { Mesh } from "./mesh.ts";
+import type { Mesh, MeshNode } from "./mesh.ts";
 import type { Operation } from "./soak-history.ts";
 
 export interface LoadOptions {
@@ -75,6 +75,28 @@ export class Load {
         const timer = setTimeout(wake, 100);
         this.#waiting.add(wake);
       });
+    }
+  }
+
+  /** One write through this node alone, again and again under its key until it is acknowledged; gives when. Throws the signal's reason. */
+  async probe(node: MeshNode, signal: AbortSignal): Promise<number> {
+    const library = new SkeinClient({ addrs: [node.ready.api], token: node.token });
+    const key = `${this.#name}-probe-${this.history.length}-${node.ready.node}`;
+    const beganMs = performance.now();
+    const operation = { kind: "submit", client: -1, beganMs } as const;
+    for (;;) {
+      try {
+        const { ids } = await library.submit({ driver: "noop" }, { key, signal });
+        const endedMs = performance.now();
+        this.history.push({ ...operation, endedMs, value: ids[0]! });
+        return endedMs;
+      } catch (error) {
+        if (signal.aborted) {
+          this.history.push({ ...operation, endedMs: Infinity, value: undefined });
+          throw error;
+        }
+        await pause(5);
+      }
     }
   }
 
