@@ -102,6 +102,16 @@ export function option(name: string, otherwise: number): number {
   return value;
 }
 
+/** Numbers of `--name=1,2,3`, or the default. */
+export function list(name: string, otherwise: readonly number[]): readonly number[] {
+  const text = process.argv.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
+  if (text === undefined) return otherwise;
+  const values = text.split(",").map(Number);
+  if (!values.every((value) => Number.isSafeInteger(value) && value > 0))
+    throw new Error(`--${name}=${text}: whole numbers above 0 are needed`);
+  return values;
+}
+
 const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
 const load = (): string =>

@@ -1,0 +1,54 @@
+/** What a node with its guard uses, as Linux counts it: shared by the questions about cost. */
+import { readdirSync, readFileSync } from "node:fs";
+import type { MeshNode } from "../scripts/mesh.ts";
+
+/** Linux counts processor time in hundredths of a second. */
+const msPerTick = 10;
+
+export interface Usage {
+  /** Processor time so far, all threads. */
+  readonly cpuMs: number;
+  readonly rssBytes: number;
+}
+
+/** Of the node's process alone. */
+export function usageOf(node: MeshNode): Usage {
+  return read(node.pid);
+}
+
+/** Of the node's process and its guard's. */
+export function usageWithGuard(node: MeshNode): Usage {
+  const [own, guard] = [read(node.pid), read(guardOf(node))];
+  return { cpuMs: own.cpuMs + guard.cpuMs, rssBytes: own.rssBytes + guard.rssBytes };
+}
+
+function read(pid: number): Usage {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return {
+    cpuMs: (Number(fields[11]) + Number(fields[12])) * msPerTick,
+    rssBytes: Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * 4096,
+  };
+}
+
+const guards = new Map<string, number>();
+
+function guardOf(node: MeshNode): number {
+  const known = guards.get(node.data);
+  if (known !== undefined && isGuardOf(known, node.data)) return known;
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || !isGuardOf(Number(name), node.data)) continue;
+    guards.set(node.data, Number(name));
+    return Number(name);
+  }
+  throw new Error(`the guard of ${node.data} was not found`);
+}
+
+function isGuardOf(pid: number, data: string): boolean {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return words[1] === "guard" && words[3] === data;
+  } catch {
+    return false; // it ended while we looked
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * What does a large mesh cost, and does it hold together? Real nodes of this binary on this machine: five voters (three of three), the rest
+ * learners. For each size: until all are in step; processor time at rest; what an entry costs the leader at a fixed rate of writes; and how long
+ * writes are held up when the leader's process dies, and until all are in step again.
+ *
+ * `npm run bench -- scale [--sizes=3,10,30,100] [--settle=20] [--rest=20] [--load=10] [--rate=200] [--kills=3]` (seconds; writes per second)
+ *
+ * The last lines are a table for docs/reliability.md.
+ */
+import { Mesh, type MeshNode, until } from "../scripts/mesh.ts";
+import { submit } from "../scripts/mesh-jobs.ts";
+import { formatMs } from "../scripts/steps.ts";
+import { list, median, option, printMachine } from "./harness.ts";
+import { usageOf, usageWithGuard } from "./processes.ts";
+
+const sizes = list("sizes", [3, 10, 30, 100]);
+const settleSeconds = option("settle", 20);
+const restSeconds = option("rest", 20);
+const loadSeconds = option("load", 10);
+const ratePerSecond = option("rate", 200);
+const kills = option("kills", 3);
+/** Joins at once: each takes a core for a while. */
+const joinsAtOnce = 4;
+const inStepMs = 300_000;
+
+interface Cluster {
+  readonly leader: number | null;
+  readonly index: number;
+  readonly applied: number;
+  readonly voters: readonly number[];
+  readonly feeds: readonly number[];
+  readonly fed_by: number | null;
+}
+
+interface Row {
+  readonly nodes: number;
+  readonly joinedMs: number;
+  readonly leaderRestPercent: number;
+  readonly followerRestPercent: number;
+  readonly learnerRestPercent: number;
+  readonly allRestPercent: number;
+  readonly nodeMiB: number;
+  readonly leaderCpuMsPer1000Entries: number;
+  readonly allCpuMsPer1000Entries: number;
+  readonly nextWriteMs: number;
+  readonly inStepAgainMs: number;
+}
+
+await printMachine();
+const rows: Row[] = [];
+for (const size of sizes) rows.push(await measure(size));
+printTable();
+
+async function measure(size: number): Promise<Row> {
+  const began = performance.now();
+  await using mesh = await Mesh.start({ nodes: Math.min(size, 5) });
+  const voters = size < 5 ? 3 : 5;
+  await mesh.leader({ voters, timeoutMs: inStepMs });
+  while (mesh.nodes.length < size) {
+    const count = Math.min(joinsAtOnce, size - mesh.nodes.length);
+    await Promise.all(Array.from({ length: count }, () => mesh.add()));
+  }
+  await inStep(mesh);
+  const joinedMs = performance.now() - began;
+  console.log(`${size} nodes: all in step after ${formatMs(joinedMs)}`);
+
+  await pause(settleSeconds * 1000);
+  const leader = await mesh.leader({ voters, timeoutMs: inStepMs });
+  const views = new Map(await Promise.all(mesh.nodes.map(async (node) => [node, await clusterOf(node)] as const)));
+  const votes = new Set(views.get(leader)!.voters);
+  const rest = await costOf(mesh, restSeconds * 1000);
+  const percent = (nodes: readonly MeshNode[]): number =>
+    nodes.length === 0 ? 0 : (sum(nodes.map((node) => rest.cpuMs.get(node)!)) / nodes.length / rest.ms) * 100;
+  const followers = mesh.nodes.filter((node) => node !== leader && votes.has(node.ready.node));
+  const learners = mesh.nodes.filter((node) => !votes.has(node.ready.node));
+  const deepest = Math.max(...[...views.keys()].map((node) => depthOf(node, views)));
+  console.log(`  tree: ${views.get(leader)!.feeds.length} fed by the leader, ${deepest} hops deep`);
+
+  const before = await clusterOf(leader);
+  const loaded = await costOf(mesh, loadSeconds * 1000, () => write(leader, loadSeconds * ratePerSecond));
+  const entries = (await clusterOf(leader)).index - before.index;
+  const net = (nodes: readonly MeshNode[]): number =>
+    (sum(nodes.map((node) => loaded.cpuMs.get(node)! - (rest.cpuMs.get(node)! / rest.ms) * loaded.ms)) / entries) * 1000;
+  await inStep(mesh);
+
+  const next: number[] = [];
+  const again: number[] = [];
+  for (let kill = 0; kill < kills; kill++) {
+    const dies = await mesh.leader({ voters, timeoutMs: inStepMs });
+    const survivor = mesh.nodes.find((node) => node !== dies && votes.has(node.ready.node))!;
+    await submit(survivor, { driver: "noop", on: "nowhere=true" });
+    const at = performance.now();
+    const killed = dies.kill();
+    await submit(survivor, { driver: "noop", on: "nowhere=true" });
+    next.push(performance.now() - at);
+    await killed;
+    await inStep(mesh);
+    again.push(performance.now() - at);
+    await dies.start();
+    await inStep(mesh);
+  }
+  const row: Row = {
+    nodes: size,
+    joinedMs,
+    leaderRestPercent: percent([leader]),
+    followerRestPercent: percent(followers),
+    learnerRestPercent: percent(learners),
+    allRestPercent: percent(mesh.nodes) * mesh.nodes.length,
+    nodeMiB: Math.max(...mesh.nodes.map((node) => usageWithGuard(node).rssBytes)) / 2 ** 20,
+    leaderCpuMsPer1000Entries: net([leader]),
+    allCpuMsPer1000Entries: net(mesh.nodes),
+    nextWriteMs: median(next),
+    inStepAgainMs: median(again),
+  };
+  console.log(`  ${JSON.stringify(row)}`);
+  return row;
+}
+
+/** Processor time of every node over a while, or over what is done meanwhile if that takes longer. */
+async function costOf(
+  mesh: Mesh,
+  ms: number,
+  work: () => Promise<void> = () => Promise.resolve(),
+): Promise<{ readonly ms: number; readonly cpuMs: ReadonlyMap<MeshNode, number> }> {
+  const began = performance.now();
+  const before = new Map(mesh.nodes.map((node) => [node, usageOf(node).cpuMs]));
+  await Promise.all([work(), pause(ms)]);
+  const cpuMs = new Map(mesh.nodes.map((node) => [node, usageOf(node).cpuMs - before.get(node)!]));
+  return { ms: performance.now() - began, cpuMs };
+}
+
+/** At the fixed rate, each an entry of its own as far as they do not meet; nothing is run, so nothing else is logged. */
+async function write(leader: MeshNode, count: number): Promise<void> {
+  const began = performance.now();
+  const under = new Set<Promise<unknown>>();
+  for (let written = 0; written < count; written++) {
+    const due = began + (written / ratePerSecond) * 1000;
+    if (due > performance.now()) await pause(due - performance.now());
+    const one = submit(leader, { driver: "noop", on: "nowhere=true" }).finally(() => under.delete(one));
+    under.add(one);
+    if (under.size > 64) await Promise.race(under);
+  }
+  await Promise.all(under);
+}
+
+async function inStep(mesh: Mesh): Promise<void> {
+  const running = mesh.nodes.filter((node) => node.running);
+  const leader = await mesh.leader({ timeoutMs: inStepMs });
+  const goal = (await clusterOf(leader)).index;
+  let behind: MeshNode[] = running;
+  await until(
+    async () => {
+      const views = await Promise.all(behind.map((node) => clusterOf(node)));
+      behind = behind.filter((_, at) => views[at]!.applied < goal);
+      return behind.length === 0 ? true : undefined;
+    },
+    inStepMs,
+    () => `nodes ${behind.map((node) => node.ready.node).join(", ")} do not reach entry ${goal}`,
+  );
+}
+
+function depthOf(node: MeshNode, views: ReadonlyMap<MeshNode, Cluster>): number {
+  const feeders = new Map([...views].map(([one, view]) => [one.ready.node, view.fed_by]));
+  let hops = 0;
+  for (let at = feeders.get(node.ready.node); at !== null && at !== undefined; at = feeders.get(at)) hops++;
+  return hops;
+}
+
+async function clusterOf(node: MeshNode): Promise<Cluster> {
+  return (await node.api("GET", "/v1/cluster")).body as Cluster;
+}
+
+function printTable(): void {
+  const line = (cells: readonly (string | number)[]): void => console.log(`| ${cells.join(" | ")} |`);
+  const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(2));
+  const column = (pick: (row: Row) => string): string[] => rows.map(pick);
+  console.log(`\n${new Date().toISOString().slice(0, 10)}\n`);
+  line(["", ...rows.map((row) => `${row.nodes} nodes`)]);
+  line(["---", ...rows.map(() => "---:")]);
+  line(["start to all in step", ...column((row) => formatMs(row.joinedMs))]);
+  line(["at rest, leader, % of a core", ...column((row) => short(row.leaderRestPercent))]);
+  line(["at rest, follower", ...column((row) => short(row.followerRestPercent))]);
+  line(["at rest, learner", ...column((row) => (row.nodes > 5 ? short(row.learnerRestPercent) : "-"))]);
+  line(["at rest, all nodes", ...column((row) => short(row.allRestPercent))]);
+  line(["CPU per 1,000 entries, leader, ms", ...column((row) => short(row.leaderCpuMsPer1000Entries))]);
+  line(["CPU per 1,000 entries, all nodes, ms", ...column((row) => short(row.allCpuMsPer1000Entries))]);
+  line(["SIGKILL of the leader to the next write", ...column((row) => formatMs(row.nextWriteMs))]);
+  line(["SIGKILL of the leader to all in step", ...column((row) => formatMs(row.inStepAgainMs))]);
+  line(["memory of a node and its guard, most, MiB", ...column((row) => short(row.nodeMiB))]);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
