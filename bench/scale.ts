@@ -35,6 +35,7 @@ interface Cluster {
 interface Row {
   readonly nodes: number;
   readonly joinedMs: number;
+  readonly joinCpuMs: number;
   readonly leaderRestPercent: number;
   readonly followerRestPercent: number;
   readonly learnerRestPercent: number;
@@ -53,7 +54,7 @@ printTable();
 
 async function measure(size: number): Promise<Row> {
   const began = performance.now();
-  await using mesh = await Mesh.start({ nodes: Math.min(size, 5) });
+  await using mesh = await Mesh.start({ nodes: Math.min(size, 5), readyTimeoutMs: inStepMs });
   const voters = size < 5 ? 3 : 5;
   await mesh.leader({ voters, timeoutMs: inStepMs });
   while (mesh.nodes.length < size) {
@@ -62,7 +63,8 @@ async function measure(size: number): Promise<Row> {
   }
   await inStep(mesh);
   const joinedMs = performance.now() - began;
-  console.log(`${size} nodes: all in step after ${formatMs(joinedMs)}`);
+  const joinCpuMs = sum(mesh.nodes.map((node) => usageOf(node).cpuMs)) / size;
+  console.log(`${size} nodes: all in step after ${formatMs(joinedMs)}, ${joinCpuMs.toFixed(0)} ms of CPU each`);
 
   await pause(settleSeconds * 1000);
   const leader = await mesh.leader({ voters, timeoutMs: inStepMs });
@@ -102,6 +104,7 @@ async function measure(size: number): Promise<Row> {
   const row: Row = {
     nodes: size,
     joinedMs,
+    joinCpuMs,
     leaderRestPercent: percent([leader]),
     followerRestPercent: percent(followers),
     learnerRestPercent: percent(learners),
@@ -178,6 +181,7 @@ function printTable(): void {
   line(["", ...rows.map((row) => `${row.nodes} nodes`)]);
   line(["---", ...rows.map(() => "---:")]);
   line(["start to all in step", ...column((row) => formatMs(row.joinedMs))]);
+  line(["CPU until then, per node, ms", ...column((row) => row.joinCpuMs.toFixed(0))]);
   line(["at rest, leader, % of a core", ...column((row) => short(row.leaderRestPercent))]);
   line(["at rest, follower", ...column((row) => short(row.followerRestPercent))]);
   line(["at rest, learner", ...column((row) => (row.nodes > 5 ? short(row.learnerRestPercent) : "-"))]);

@@ -31,6 +31,8 @@ export interface MeshOptions {
   readonly executable?: string | undefined;
   /** The API over TLS, on loopback too. */
   readonly tls?: boolean | undefined;
+  /** How long a node may take to be ready; many at once on few cores take longer than the default. */
+  readonly readyTimeoutMs?: number | undefined;
   /** What is special about the node of that number; `directory` is its own, its data lies in `directory`/data. */
   readonly place?: ((number: number, directory: string) => NodePlace) | undefined;
 }
@@ -105,6 +107,7 @@ export class Mesh {
       through: place?.through,
       host: place?.host,
       tls: this.#options.tls,
+      readyTimeoutMs: this.#options.readyTimeoutMs,
     });
     this.nodes.push(node);
     await node.start(["--name", `node-${number}`, ...join]);
@@ -195,6 +198,7 @@ export class Mesh {
 export class MeshNode {
   readonly data: string;
   readonly #executable: string;
+  readonly #readyTimeoutMs: number;
   readonly #flags: readonly string[];
   /** Of its next process. */
   readonly environment: Record<string, string>;
@@ -214,7 +218,9 @@ export class MeshNode {
     readonly through?: readonly string[] | undefined;
     readonly host?: string | undefined;
     readonly tls?: boolean | undefined;
+    readonly readyTimeoutMs?: number | undefined;
   }) {
+    this.#readyTimeoutMs = options.readyTimeoutMs ?? readyTimeoutMs;
     this.#executable = options.executable;
     this.#through = options.through ?? [];
     this.#host = options.host ?? "127.0.0.1";
@@ -251,7 +257,7 @@ export class MeshNode {
     });
     return await new Promise<Ready>((resolve, reject) => {
       const fail = (why: string): void => reject(new Error(`skein up ${why}; its last words:\n${this.log}`));
-      const bound = setTimeout(() => fail(`was not ready after ${readyTimeoutMs} ms`), readyTimeoutMs);
+      const bound = setTimeout(() => fail(`was not ready after ${this.#readyTimeoutMs} ms`), this.#readyTimeoutMs);
       void this.#exited.then((code) => {
         clearTimeout(bound);
         // The pipes may hold its last words still.
