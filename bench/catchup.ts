@@ -6,9 +6,10 @@
  * It is started again under half of the load that the mesh took at most, and is back when it has applied what the leader had committed a moment
  * before. Memory is sampled all the while: it must not grow with what was missed.
  *
- * `npm run bench -- catchup [--missed=1000000] [--jobs=1000000] [--seconds=10]`
+ * `npm run bench -- catchup [--missed=1000000] [--jobs=1000000] [--seconds=10] [--kept=20000] [--only=missed|state]`
  */
 import { request, Agent } from "node:http";
+import { limits } from "../src/lib/limits.ts";
 import { Mesh, type MeshNode, until } from "../scripts/mesh.ts";
 import { formatMs } from "../scripts/steps.ts";
 import { option, printMachine } from "./harness.ts";
@@ -17,6 +18,8 @@ import { usageOf } from "./processes.ts";
 const missed = option("missed", 1_000_000);
 const jobs = option("jobs", 1_000_000);
 const seconds = option("seconds", 10);
+/** Entries that are kept; fewer, to try this with less. */
+const kept = option("kept", limits.logTrailingEntries);
 const backMs = 600_000;
 /** Single jobs, so that entries are small and many. */
 const connections = 64;
@@ -40,20 +43,15 @@ interface Result {
   readonly followerMiB: number;
 }
 
-await printMachine();
-const results: Result[] = [];
-results.push(await withNodeAway("missed entries", (leader, load) => missEntries(leader, load)));
-results.push(await withNodeAway("a large state", (leader) => fillState(leader)));
-printTable();
-
-async function withNodeAway(name: string, prepare: (leader: MeshNode, load: Load) => Promise<void>): Promise<Result> {
-  await using mesh = await Mesh.start({ nodes: 3 });
+async function withNodeAway(name: string, prepare: (leader: MeshNode) => Promise<void>): Promise<Result> {
+  const env = kept === limits.logTrailingEntries ? {} : { SKEIN_LOG_ENTRIES: `${kept}` };
+  await using mesh = await Mesh.start({ nodes: 3, env });
   const leader = await mesh.leader({ voters: 3 });
-  using load = new Load(leader);
+  using load = new Load(leader, "/v1/jobs", held, 201);
   const away = mesh.nodes.find((node) => node !== leader)!;
   const { applied } = await clusterOf(away);
   await away.kill();
-  await prepare(leader, load);
+  await prepare(leader);
   const entriesMissed = (await clusterOf(leader)).index - applied;
   console.log(`${name}: ${entriesMissed} entries were missed`);
 
@@ -100,9 +98,10 @@ async function withNodeAway(name: string, prepare: (leader: MeshNode, load: Load
   return result;
 }
 
-/** Entries with little in them, which leave nothing in the state that grows with their number: labels, one after the other. */
-async function missEntries(leader: MeshNode, load: Load): Promise<void> {
-  const goal = (await clusterOf(leader)).index + missed;
+/** Entries that leave nothing in the state which grows with their number: they cancel a job that does not exist. */
+async function missEntries(leader: MeshNode, count: number): Promise<void> {
+  using load = new Load(leader, "/v1/jobs/4000000000/cancel", {}, 404);
+  const goal = (await clusterOf(leader)).index + count;
   for (;;) {
     const { index } = await clusterOf(leader);
     if (index >= goal) return;
@@ -110,23 +109,31 @@ async function missEntries(leader: MeshNode, load: Load): Promise<void> {
   }
 }
 
+/** In more entries than are kept, so that the log does not go back to where the node was. */
 async function fillState(leader: MeshNode): Promise<void> {
-  const batch = 5000;
-  const body = { jobs: Array.from({ length: batch }, () => held) };
-  for (let done = 0; done < jobs; done += batch) {
-    const answer = await leader.api("POST", "/v1/jobs", body);
-    if (answer.status !== 201) throw new Error(`POST /v1/jobs: ${answer.status} ${JSON.stringify(answer.body)}`);
-  }
+  const batch = Math.ceil(jobs / (kept * 1.5));
+  using load = new Load(leader, "/v1/jobs", { jobs: Array.from({ length: batch }, () => held) }, 201);
+  let written = 0;
+  while (written < jobs) written += batch * (await load.run(Infinity, () => pause(1000)));
+  const { index } = await clusterOf(leader);
+  if (index < kept * 1.5) await missEntries(leader, kept * 1.5 - index);
 }
 
 /** Writes at a rate, or as fast as they are taken, over connections that are kept. */
 class Load implements Disposable {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: connections });
   readonly #node: MeshNode;
-  readonly #body = JSON.stringify(held);
+  readonly #path: string;
+  readonly #body: string;
+  readonly #wanted: number;
+  readonly #token: string;
 
-  constructor(node: MeshNode) {
+  constructor(node: MeshNode, path: string, body: object, wanted: number) {
     this.#node = node;
+    this.#path = path;
+    this.#body = JSON.stringify(body);
+    this.#wanted = wanted;
+    this.#token = node.token;
   }
 
   /** Until `work` is done; gives acknowledged writes per second. */
@@ -142,7 +149,7 @@ class Load implements Disposable {
         const wait = due - performance.now();
         if (wait > 1) await pause(wait);
         const status = await this.#write();
-        if (status === 201) acknowledged++;
+        if (status === this.#wanted) acknowledged++;
         else await pause(20); // busy: asked for again at once it would only be refused again
       }
     };
@@ -161,12 +168,12 @@ class Load implements Disposable {
   #write(): Promise<number> {
     return new Promise((resolve, reject) => {
       const asked = request(
-        `${this.#node.ready.api}/v1/jobs`,
+        this.#node.ready.api + this.#path,
         {
           method: "POST",
           agent: this.#agent,
           headers: {
-            authorization: `Bearer ${this.#node.token}`,
+            authorization: `Bearer ${this.#token}`,
             "content-type": "application/json",
             "content-length": this.#body.length,
           },
@@ -176,7 +183,9 @@ class Load implements Disposable {
           answer.on("end", () => resolve(answer.statusCode ?? 0));
         },
       );
-      asked.on("error", reject);
+      asked.on("error", () =>
+        this.#node.running ? resolve(0) : reject(new Error(`the leader ended:\n${this.#node.log}`)),
+      );
       asked.end(this.#body);
     });
   }
@@ -214,3 +223,10 @@ function printTable(): void {
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+await printMachine();
+const results: Result[] = [];
+const only = process.argv.find((arg) => arg.startsWith("--only="))?.slice("--only=".length);
+if (only !== "state") results.push(await withNodeAway("missed entries", (leader) => missEntries(leader, missed)));
+if (only !== "missed") results.push(await withNodeAway("a large state", fillState));
+printTable();

@@ -82,7 +82,8 @@ async function measure(size: number): Promise<Row> {
   const loaded = await costOf(mesh, loadSeconds * 1000, () => write(leader, loadSeconds * ratePerSecond));
   const entries = (await clusterOf(leader)).index - before.index;
   const net = (nodes: readonly MeshNode[]): number =>
-    (sum(nodes.map((node) => loaded.cpuMs.get(node)! - (rest.cpuMs.get(node)! / rest.ms) * loaded.ms)) / entries) * 1000;
+    (sum(nodes.map((node) => loaded.cpuMs.get(node)! - (rest.cpuMs.get(node)! / rest.ms) * loaded.ms)) / entries) *
+    1000;
   await inStep(mesh);
 
   const next: number[] = [];

@@ -9,7 +9,10 @@ import { filesBelow, onInterrupt, root } from "./steps.ts";
 const name = process.argv[2] ?? "";
 const file = path.join(root, "bench", `${name}.ts`);
 if (!/^[a-z-]+$/.test(name) || !existsSync(file)) {
-  const names = filesBelow("bench", (each) => /^bench.[a-z-]+\.ts$/.test(each) && !/(harness|processes)\.ts$/.test(each));
+  const names = filesBelow(
+    "bench",
+    (each) => /^bench.[a-z-]+\.ts$/.test(each) && !/(harness|processes)\.ts$/.test(each),
+  );
   console.error(
     `usage: npm run bench -- ${names.map((each) => path.basename(each, ".ts")).join("|")} [--option=value]...`,
   );

@@ -159,6 +159,10 @@ export const limits = {
   checkpointEveryMs: 10_000,
   snapshotChunkBytes: 1024 * 1024,
   snapshotChunksInFlight: 4,
+  /** Of one sender, to all its receivers together: what serves them must not keep it from what it is there for. */
+  snapshotBytesPerSecond: 32 * 1024 * 1024,
+  /** Receivers of one sender at once; more wait their turn. */
+  snapshotReceivers: 2,
   /** A receiver that asks for no chunk for this long is taken for gone. */
   snapshotIdleMs: 15_000,
   applyBatchCommands: 256,

@@ -56,7 +56,8 @@ const keepMs = 30_000;
 
 /**
  * The side that has the state. A peer that consensus cannot serve from the log is offered a file and asks for its chunks on the bulk socket, at
- * its own pace; what is said on the raft socket waits for none of it. One file serves all that ask, as long as the log follows on from it.
+ * its own pace and never faster than limits.snapshotBytesPerSecond; what is said on the raft socket waits for none of it. One file serves all that
+ * ask, a few at once, as long as the log follows on from it.
  */
 export class SnapshotSender {
   readonly #ports: SnapshotSendPorts;
@@ -64,6 +65,10 @@ export class SnapshotSender {
   #made: MadeSnapshot | undefined;
   /** Receivers under way: when each last asked. */
   readonly #receivers = new Map<NodeId, { askedAt: number }>();
+  /** Those who wait for one under way to end. */
+  readonly #waiting = new Set<NodeId>();
+  /** When (monotonicMs) what was sent so far is within the rate. */
+  #paidUntil = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #unusedSince = 0;
   #closed = false;
@@ -81,6 +86,11 @@ export class SnapshotSender {
   /** Consensus wants one for that peer, or the peer itself does: of entry `from` or later. */
   want(peer: NodeId, from = 0): void {
     if (this.#closed) return;
+    if (!this.#receivers.has(peer) && this.#receivers.size >= limits.snapshotReceivers) {
+      this.#waiting.add(peer);
+      return;
+    }
+    this.#waiting.delete(peer);
     this.#receivers.set(peer, { askedAt: monotonicMs() });
     this.#timer ??= setInterval(() => this.#watch(), retryMs);
     void this.#offer(peer, from);
@@ -122,13 +132,10 @@ export class SnapshotSender {
   }
 
   /** Throws Fault "peer-refused" for a file that is not there any more: the receiver begins anew with the next offer. */
-  chunk(peer: NodeId, id: string, number: number): SnapshotChunk {
-    const made = this.#made;
-    const receiver = this.#receivers.get(peer);
-    if (made === undefined || idOf(made) !== id || receiver === undefined) {
-      throw new Fault("peer-refused", `snapshot ${id} is not offered any more`, "never");
-    }
-    receiver.askedAt = monotonicMs();
+  async chunk(peer: NodeId, id: string, number: number): Promise<SnapshotChunk> {
+    this.#offered(peer, id);
+    await this.#pace();
+    const made = this.#offered(peer, id); // it may have come to its end meanwhile
     const at = number * limits.snapshotChunkBytes;
     const data = new Uint8Array(Math.max(0, Math.min(limits.snapshotChunkBytes, made.bytes - at)));
     const handle = openSync(made.path, "r");
@@ -138,6 +145,26 @@ export class SnapshotSender {
       closeSync(handle);
     }
     return { data, crc: Bun.hash.crc32(data) };
+  }
+
+  /** The file under that name, for a receiver that is under way. */
+  #offered(peer: NodeId, id: string): MadeSnapshot {
+    const made = this.#made;
+    const receiver = this.#receivers.get(peer);
+    if (made === undefined || idOf(made) !== id || receiver === undefined) {
+      throw new Fault("peer-refused", `snapshot ${id} is not offered any more`, "never");
+    }
+    receiver.askedAt = monotonicMs();
+    return made;
+  }
+
+  /** Resolves when one more chunk is within the rate. */
+  async #pace(): Promise<void> {
+    const now = monotonicMs();
+    const waitMs = this.#paidUntil - now;
+    this.#paidUntil =
+      Math.max(now, this.#paidUntil) + (limits.snapshotChunkBytes / limits.snapshotBytesPerSecond) * 1000;
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 
   /** The receiver has it all, or gave up. */
@@ -150,6 +177,15 @@ export class SnapshotSender {
     if (!this.#receivers.delete(peer) || this.#closed) return;
     this.#unusedSince = monotonicMs();
     this.#ports.ended(peer, sent);
+    this.#nextTurn();
+  }
+
+  #nextTurn(): void {
+    for (const peer of this.#waiting) {
+      if (this.#receivers.size >= limits.snapshotReceivers) return;
+      this.#waiting.delete(peer);
+      if (this.#ports.serves(peer)) this.want(peer);
+    }
   }
 
   #watch(): void {
@@ -158,6 +194,7 @@ export class SnapshotSender {
       if (!this.#ports.serves(peer)) this.#receivers.delete(peer);
       else if (now - askedAt > limits.snapshotIdleMs) this.#end(peer, undefined);
     }
+    this.#nextTurn();
     if (this.#receivers.size > 0 || now - this.#unusedSince < keepMs) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
@@ -174,6 +211,7 @@ export class SnapshotSender {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#receivers.clear();
+    this.#waiting.clear();
     this.#forget();
   }
 }

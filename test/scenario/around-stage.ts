@@ -240,11 +240,11 @@ export class SnapshotStage implements Stage {
       this.#lines.push(`chunk ${number} is lost`);
       return Promise.reject(new Fault("peer-timeout", "no answer", "safe"));
     }
-    const chunk = this.#sender.chunk(nodeId(2), id, number);
+    const sent = this.#sender.chunk(nodeId(2), id, number);
     const isDamaged = take(this.#damaged, number);
     this.#lines.push(`chunk ${number}${isDamaged ? " is damaged on the way" : ""}`);
     assert(peer === one, "the chunks are asked for where they were offered");
-    return Promise.resolve(isDamaged ? { ...chunk, data: chunk.data.with(3, chunk.data[3]! ^ 1) } : chunk);
+    return sent.then((chunk) => (isDamaged ? { ...chunk, data: chunk.data.with(3, chunk.data[3]! ^ 1) } : chunk));
   }
 
   /** On the receiver's disk, where no chunk's checksum sees it. */

@@ -1,0 +1,94 @@
+import { expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { monotonicMs } from "../../src/lib/clock.ts";
+import { Fault } from "../../src/lib/fault.ts";
+import { index, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { type SnapshotOffer, SnapshotSender } from "../../src/node/snapshot-send.ts";
+
+/** A sender of a file of so many chunks, and what it offered and ended. */
+function senderOf(chunks: number) {
+  const directory = mkdtempSync(path.join(tmpdir(), "skein-send-"));
+  const file = path.join(directory, "made.db");
+  const data = Buffer.alloc(chunks * limits.snapshotChunkBytes, 7);
+  writeFileSync(file, data);
+  const snapshot = {
+    index: index(10),
+    term: term(1),
+    configuration: { voters: [nodeId(1)], outgoing: [], learners: [], learnersNext: [] },
+  };
+  const offers: { readonly peer: NodeId; readonly offer: SnapshotOffer }[] = [];
+  const ended: string[] = [];
+  const served = new Set([2, 3, 4, 5].map(nodeId));
+  const sender = new SnapshotSender({
+    cluster: "c",
+    make: () =>
+      Promise.resolve({
+        path: file,
+        snapshot,
+        bytes: data.length,
+        sha256: createHash("sha256").update(data).digest("hex"),
+        hash: "0",
+      }),
+    baseIndex: () => 0,
+    serves: (peer) => served.has(peer),
+    offer: async (peer, offer) => void offers.push({ peer, offer }),
+    ended: (peer, sent) => void ended.push(`${peer}:${sent}`),
+    log: () => {},
+  });
+  const close = (): void => {
+    sender.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { sender, offers, ended, served, [Symbol.dispose]: close };
+}
+
+async function offered(offers: readonly unknown[], count: number): Promise<void> {
+  while (offers.length < count) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+test("a few receivers at once; the others wait their turn, and one that is served no longer loses it", async () => {
+  using one = senderOf(1);
+  for (const peer of [2, 3, 4, 5]) one.sender.want(nodeId(peer));
+  await offered(one.offers, limits.snapshotReceivers);
+  expect(one.offers.map(({ peer }) => Number(peer))).toEqual([2, 3]);
+  const { id } = one.offers[0]!.offer;
+  expect(one.sender.chunk(nodeId(4), id, 0)).rejects.toThrow(Fault);
+  one.served.delete(nodeId(4));
+  one.sender.done(nodeId(2), id, true);
+  await offered(one.offers, limits.snapshotReceivers + 1);
+  expect(Number(one.offers.at(-1)!.peer)).toBe(5);
+  expect((await one.sender.chunk(nodeId(5), id, 0)).data.length).toBe(limits.snapshotChunkBytes);
+  expect(one.ended).toEqual(["2:10"]);
+});
+
+test("all receivers together are sent no more than the limit says", async () => {
+  const chunks = 12;
+  using one = senderOf(chunks);
+  for (const peer of [2, 3]) one.sender.want(nodeId(peer));
+  await offered(one.offers, 2);
+  const { id } = one.offers[0]!.offer;
+  const began = monotonicMs();
+  const asked = [2, 3].flatMap((peer) =>
+    Array.from({ length: chunks }, (_, number) => one.sender.chunk(nodeId(peer), id, number)),
+  );
+  const sent = (await Promise.all(asked)).reduce((bytes, { data }) => bytes + data.length, 0);
+  expect(sent).toBe(2 * chunks * limits.snapshotChunkBytes);
+  // The first is free; a slow machine only takes longer. Timers may fire a millisecond early.
+  const leastMs = ((sent - limits.snapshotChunkBytes) / limits.snapshotBytesPerSecond) * 1000;
+  expect(monotonicMs() - began).toBeGreaterThan(leastMs - 2);
+});
+
+test("who waits for a chunk of a file that is given up meanwhile is told so", async () => {
+  using one = senderOf(4);
+  one.sender.want(nodeId(2));
+  await offered(one.offers, 1);
+  const { id } = one.offers[0]!.offer;
+  const asked = Array.from({ length: 4 }, (_, number) => one.sender.chunk(nodeId(2), id, number));
+  one.sender.done(nodeId(2), id, false);
+  const settled = await Promise.allSettled(asked);
+  expect(settled.at(-1)).toMatchObject({ status: "rejected", reason: { code: "peer-refused" } });
+});
