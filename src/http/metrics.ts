@@ -29,6 +29,11 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
         );
         page.counter("skein_state_quarantines_total", "Times that this process was quarantined.", status.quarantines);
         page.gauge(
+          "skein_state_compared_index",
+          "Newest log index at which this node, leading, found another node's state to be the same.",
+          status.compared,
+        );
+        page.gauge(
           "skein_state_undecided",
           "1 while states of nodes differ and no quorum says which one is right.",
           status.undecided === null ? 0 : 1,

@@ -135,6 +135,8 @@ export interface NodeStatus {
   readonly tasksRunning: number;
   /** The entry at which this node's state was found to differ from a quorum's; null: it is not in quarantine (S1). */
   readonly quarantine: number | null;
+  /** The newest entry after which this node, leading, found another one's state to be the same; 0: none. */
+  readonly compared: number;
   /** How often this process went into quarantine. */
   readonly quarantines: number;
   /** States differ and no quorum says which one is right: the entry, and the nodes that agree with each other. */

@@ -64,6 +64,7 @@ export class Divergence {
   readonly #open = new Map<NodeId, HashReport>();
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #undecided: Undecided | undefined;
+  #compared = 0;
   #closed = false;
 
   constructor(ports: DivergencePorts) {
@@ -73,6 +74,11 @@ export class Divergence {
   /** What stands undecided, as the leader last said; undefined: nothing. */
   get undecided(): Undecided | undefined {
     return this.#undecided;
+  }
+
+  /** The newest entry after which another node was found to have the same hash as this one, which led then; 0: none was. */
+  get compared(): number {
+    return this.#compared;
   }
 
   /** The state has entries up to `applied`; their hashes, two words each. */
@@ -156,6 +162,7 @@ export class Divergence {
   #compare(node: NodeId, report: HashReport): void {
     const own = this.hashAt(report.index);
     if (own === report.hash) {
+      this.#compared = Math.max(this.#compared, report.index);
       this.#ports.onAgreed(node, report.index);
       this.#settle(node, report.index);
     } else if (own !== undefined) void this.#ask(node, report);

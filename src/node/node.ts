@@ -1313,6 +1313,7 @@ export class Node implements NodeApi {
       clocks: this.#clocks.differences(),
       tasksRunning: this.#executor.running(),
       quarantine: this.#quarantine.finding?.index ?? null,
+      compared: this.#divergence.compared,
       quarantines: this.#quarantine.times,
       undecided: this.#divergence.undecided ?? null,
       transport: this.#transport.stats(),

@@ -179,6 +179,7 @@ export class FakeNode implements NodeApi {
       peers: [],
       clocks: new Map(),
       quarantine: null,
+      compared: 0,
       quarantines: 0,
       undecided: null,
       tasksRunning: 0,
