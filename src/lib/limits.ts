@@ -96,7 +96,7 @@ export const limits = {
   /** Positions whose chain value is remembered, so that what is passed on is what was checked. */
   relayChainKept: 16_384,
   /** What has gathered for so long is sent down together. */
-  relayFlushMs: 10,
+  relayFlushMs: 20,
   /** A learner with nothing new is answered after this, so that silence means something. */
   relayIdleMs: 250,
   /** No answer for this long: another feeder is asked. */

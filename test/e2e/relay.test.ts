@@ -66,8 +66,8 @@ async function inTree(mesh: Mesh): Promise<Map<number, number>> {
   );
 }
 
-async function meshOf(learners: number): Promise<Mesh> {
-  const mesh = await Mesh.start({ nodes: 3, env });
+async function meshOf(learners: number, more: Readonly<Record<string, string>> = {}): Promise<Mesh> {
+  const mesh = await Mesh.start({ nodes: 3, env: { ...env, ...more } });
   try {
     await mesh.leader({ voters: 3 });
     await Promise.all(Array.from({ length: learners }, () => mesh.add(["--label", "learner=true"])));
@@ -121,3 +121,78 @@ test("ten learners feed each other, go on when relays and the leader are killed,
   await inStep(mesh);
   await expectEqualStates(mesh);
 }, 300_000);
+
+test("a relay that freezes is left within moments by those below it, and comes back as it was", async () => {
+  await using mesh = await meshOf(8);
+  const leader = await mesh.leader({ voters: 3 });
+  const feeders = await inTree(mesh);
+  const relay = mesh.nodes.find(
+    (node) => [...feeders.values()].includes(node.ready.node) && feeders.has(node.ready.node),
+  )!;
+  const below = mesh.nodes.filter((node) => feeders.get(node.ready.node) === relay.ready.node);
+  expect(below.length).toBeGreaterThan(0);
+  process.kill(relay.pid, "SIGSTOP");
+  try {
+    const ids = [await submit(leader, { driver: "noop" }), await submit(leader, { driver: "noop" })];
+    for (const node of below) {
+      await until(
+        async () => ((await node.api("GET", `/v1/jobs/${ids[1]}?consistency=stale`)).status === 200 ? true : undefined),
+        60_000,
+        () => `node ${node.ready.node} hears nothing more:\n${node.log}`,
+      );
+      const { fed_by } = await clusterOf(node);
+      expect(fed_by).not.toBe(relay.ready.node);
+    }
+  } finally {
+    process.kill(relay.pid, "SIGCONT");
+  }
+  await inStep(mesh);
+  await inTree(mesh);
+}, 180_000);
+
+test("a learner that others feed becomes a voter, and one that leaves takes nobody along", async () => {
+  await using mesh = await meshOf(6);
+  await inTree(mesh);
+  const leader = await mesh.leader({ voters: 3 });
+  // The last one is deepest; a person's wish counts more than its label.
+  const promoted = mesh.nodes.at(-1)!;
+  for (const words of [
+    ["cluster", "set", "voters=5"],
+    ["nodes", "promote", `${promoted.ready.node}`],
+  ])
+    expect(await leader.skein(words)).toMatchObject({ code: 0 });
+  const other = mesh.nodes.at(-2)!;
+  expect(await leader.skein(["nodes", "promote", `${other.ready.node}`])).toMatchObject({ code: 0 });
+  await mesh.leader({ voters: 5, timeoutMs: 60_000 });
+  const { voters } = await clusterOf(leader);
+  expect(voters).toContain(promoted.ready.node);
+  await inTree(mesh);
+  // It counts: with two of the first three gone it is needed for every write.
+  const gone = mesh.nodes.slice(0, 3).filter((node) => node !== leader);
+  await Promise.all(gone.map((node) => node.kill()));
+  await submit(leader, { driver: "noop" });
+  await inStep(mesh);
+  for (const node of gone) await node.start();
+  await inStep(mesh);
+  await expectEqualStates(mesh);
+}, 240_000);
+
+test("a learner that was away for longer than the log goes back gets the state from who feeds it", async () => {
+  await using mesh = await meshOf(6, { SKEIN_LOG_ENTRIES: "50" });
+  const leader = await mesh.leader({ voters: 3 });
+  const away = mesh.nodes.at(-1)!;
+  await inTree(mesh);
+  await away.kill();
+  for (let written = 0; written < 300; written++) await submit(leader, { driver: "noop" });
+  await inStep(mesh);
+  await away.start();
+  await inStep(mesh);
+  expect(away.log).toContain("goes on from a snapshot");
+  expect(leader.log).not.toContain(`node ${away.ready.node} gets a snapshot`);
+  expect((await finished(mesh, await submit(away, { run: "true", each_node: true }))).counts).toMatchObject({
+    succeeded: 9,
+  });
+  await inStep(mesh);
+  await inTree(mesh);
+  await expectEqualStates(mesh);
+}, 240_000);
