@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import type { ClusterView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
 import { exit } from "./exit.ts";
+import { instantText } from "./views.ts";
 
 /** `skein cluster ca|rotate-ca` */
 export function addClusterAuthority(cluster: Command, cli: Cli): void {
@@ -35,4 +37,16 @@ export function addClusterAuthority(cluster: Command, cli: Cli): void {
     });
     return exit.done;
   });
+}
+
+/** One of the authorities, and what it waits for. */
+export function authorityText({
+  fingerprint,
+  phase,
+  expires_at,
+  waits_for,
+}: ClusterView["authorities"][number]): string {
+  if (phase === "issuing") return `${fingerprint}, good until ${instantText(expires_at)}`;
+  const who = waits_for.length === 0 ? "" : ` once node ${waits_for.join(", ")} has followed`;
+  return `${fingerprint}, ${phase === "coming" ? "takes over" : "goes"}${who}`;
 }

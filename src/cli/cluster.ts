@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { formatDuration } from "../lib/units.ts";
 import type { ClusterView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
-import { addClusterAuthority } from "./cluster-authority.ts";
+import { addClusterAuthority, authorityText } from "./cluster-authority.ts";
 import { addClusterChanges, levelText } from "./cluster-change.ts";
 import { addClusterRecover } from "./cluster-recover.ts";
 import { CliError, exit } from "./exit.ts";
@@ -69,6 +69,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],
     ["level", levelText(view)],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
+    ...view.authorities.map((one) => ["authority", authorityText(one)] as const),
   ]);
   if (view.undecided !== null) {
     const groups = view.undecided.groups.map((group) => group.join(", ")).join(" | ");

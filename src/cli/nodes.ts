@@ -130,6 +130,12 @@ function printNode(out: Output, node: NodeView): void {
     ["clock", node.clock_ms === null ? undefined : `${clockText(node.clock_ms)} the median`],
     ["labels", labelsText(node.labels) || undefined],
     ["version", `${node.version}, level ${node.level}`],
+    ["certificate", certificateText(node)],
     ["seen", instantText(node.seen_at)],
   ]);
+}
+
+function certificateText({ certificate }: NodeView): string | undefined {
+  if (certificate === null) return undefined;
+  return `${certificate.fingerprint} of authority ${certificate.authority}, good until ${instantText(certificate.expires_at)}`;
 }

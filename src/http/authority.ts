@@ -1,4 +1,11 @@
+import { X509Certificate } from "node:crypto";
 import { z } from "zod";
+import { formatInstant } from "../lib/calendar.ts";
+import type { NodeId } from "../lib/ids.ts";
+import type { ClusterView } from "../state/answers.ts";
+import { authorityState } from "../state/queries.ts";
+import { rotationStep } from "../state/rotation.ts";
+import type { ReadTx } from "../state/tx.ts";
 import { type HttpParts, type Route, route } from "./route.ts";
 
 /** Whose certificates the members show, and the way to another authority. */
@@ -30,4 +37,16 @@ export function authorityRoutes(parts: HttpParts): readonly Route[] {
       },
     }),
   ];
+}
+
+/** The authorities, and which members the one that is about to change waits for. */
+export function authorityViews(tx: ReadTx, members: readonly NodeId[]): ClusterView["authorities"] {
+  const state = authorityState(tx);
+  const next = rotationStep(state, members);
+  return state.authorities.map(({ fingerprint, phase, certificate }) => ({
+    fingerprint,
+    phase,
+    expires_at: formatInstant(new X509Certificate(certificate).validToDate.getTime()),
+    waits_for: next?.fingerprint === fingerprint ? next.waitsFor : [],
+  }));
 }

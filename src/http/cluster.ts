@@ -3,6 +3,7 @@ import { formatEpoch } from "../lib/epoch.ts";
 import { clusterRow, levelHeld, listNodes, timingOf } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
 import { nodeReference } from "../state/commands/shapes.ts";
+import { authorityViews } from "./authority.ts";
 import { nodeViews } from "./nodes.ts";
 import { type HttpParts, readState, type Route, route } from "./route.ts";
 import { duration } from "./shapes.ts";
@@ -45,6 +46,10 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             heartbeat_ms: timing.heartbeatMs,
             election_timeout_ms: timing.electionTimeoutMs,
             undecided: status.undecided,
+            authorities: authorityViews(
+              tx,
+              members.map((member) => member.id),
+            ),
             nodes: nodeViews(tx, members, status),
           };
         });

@@ -3,7 +3,7 @@ import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { NodeStatus } from "../node/api.ts";
-import { findNode, listNodes, runningByNode } from "../state/queries.ts";
+import { authorityState, type CertificateRow, findNode, listNodes, runningByNode } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
 import type { NodeView } from "../state/answers.ts";
@@ -84,6 +84,7 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
 /** Rows of the state with what this node knows of who votes, who leads and who keeps up. */
 export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStatus): NodeView[] {
   const running = runningByNode(tx);
+  const shown = new Map(authorityState(tx).certificates.map((row) => [row.node, row]));
   return rows.map((row) => {
     const peer = status.peers.find((one) => one.node === row.id);
     const isSelf = row.id === status.id;
@@ -107,6 +108,12 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       seen_at: formatInstant(row.seenAt),
       wish: row.wish ?? null,
       quarantine: row.quarantine ?? null,
+      certificate: certificateView(shown.get(row.id)),
     };
   });
+}
+
+function certificateView(row: CertificateRow | undefined): NodeView["certificate"] {
+  if (row === undefined) return null;
+  return { fingerprint: row.fingerprint, authority: row.authority, expires_at: formatInstant(row.expiresAt) };
 }

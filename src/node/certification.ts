@@ -18,7 +18,7 @@ import { Authority } from "./authority.ts";
 import { crossSign, type Lifetimes, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
 import { isDue, missingHosts } from "./renewal.ts";
 import { type CertificateRequest, parseRequest } from "./requests.ts";
-import { rekeyReason, rotationStep } from "./rotation.ts";
+import { rekeyReason, rotationStep } from "../state/rotation.ts";
 
 /**
  * All that a running node has to do with certificates: shows its own and renews it, believes the authorities that the log names, issues for others
@@ -225,7 +225,9 @@ export class Certification {
 
   #otherVoters(): NodeId[] {
     const { self } = this.#ports;
-    return this.#ports.voters().filter((node) => node !== self && this.#ports.isConnected(node));
+    const others = this.#ports.voters().filter((node) => node !== self);
+    // Those without a socket can be dialed for the question.
+    return others.toSorted((a, b) => Number(this.#ports.isConnected(b)) - Number(this.#ports.isConnected(a)));
   }
 
   #look(): void {
@@ -312,7 +314,12 @@ export class Certification {
   async #ask(request: CertificateRequest): Promise<Outcome<string>> {
     let last: Outcome<string> = await this.authority.issue(request, this.#ports.self);
     if (last.ok) return last;
-    for (const voter of shuffled(this.#otherVoters())) {
+    const voters = this.#otherVoters();
+    const [met, others] = [
+      voters.filter((one) => this.#ports.isConnected(one)),
+      voters.filter((one) => !this.#ports.isConnected(one)),
+    ];
+    for (const voter of [...shuffled(met), ...shuffled(others)]) {
       try {
         last = (await this.#ports.ask(voter, "certificate.issue", request)) as Outcome<string>;
       } catch (error) {

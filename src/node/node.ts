@@ -744,6 +744,7 @@ export class Node implements NodeApi {
     this.#setPeers();
     this.#readSettings();
     this.#divergence.reset(place.applied, place.hash);
+    this.#certification.changed();
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
     if (!this.#takesPart) return;
@@ -785,6 +786,7 @@ export class Node implements NodeApi {
     if (!members) return;
     this.#setPeers();
     this.#readSettings();
+    this.#certification.changed();
   }
 
   /** Of the cluster, as far as this node has applied. */

@@ -29,6 +29,12 @@ export interface NodeView {
   readonly wish: Wish | null;
   /** Its state was found to differ from a quorum's at this entry and is being replaced; null: it was not. */
   readonly quarantine: number | null;
+  /** What the node shows to its peers, as it said last; null: it has not said so yet. */
+  readonly certificate: {
+    readonly fingerprint: string;
+    readonly authority: string;
+    readonly expires_at: string;
+  } | null;
 }
 
 export interface ClusterView {
@@ -53,6 +59,13 @@ export interface ClusterView {
   readonly election_timeout_ms: number;
   /** States of nodes differ at entry `index` and no quorum says which one is right: nodes of one group agree. */
   readonly undecided: { readonly index: number; readonly groups: readonly (readonly number[])[] } | null;
+  /** The authorities that are believed; two while one takes the other's place. `waits_for`: the nodes that its next step waits for. */
+  readonly authorities: readonly {
+    readonly fingerprint: string;
+    readonly phase: "coming" | "issuing" | "leaving";
+    readonly expires_at: string;
+    readonly waits_for: readonly number[];
+  }[];
   readonly nodes: readonly NodeView[];
 }
 

@@ -33,6 +33,7 @@ export interface ClusterRow {
 }
 
 export { type Timing, timingOf } from "./tables/timing.ts";
+export type { AuthorityRow, CertificateRow } from "./tables/authority.ts";
 export type { TokenRow } from "./tables/token.ts";
 
 export interface JobFilter {

@@ -1,5 +1,5 @@
 import type { NodeId } from "../lib/ids.ts";
-import type { AuthorityState } from "../state/queries.ts";
+import type { AuthorityState } from "./queries.ts";
 
 /**
  * The authority is replaced without anybody being turned away: the new one is believed first, then it issues, then the former one is

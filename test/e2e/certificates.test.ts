@@ -1,0 +1,239 @@
+/** Certificates over the life of a mesh: the authority's key moves with the voters, certificates renew themselves, and the authority is replaced. */
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { binary } from "../../scripts/build.ts";
+import { Mesh, MeshNode, until } from "../../scripts/mesh.ts";
+import { SkeinClient } from "../../src/client/client.ts";
+import type { ClusterView } from "../../src/state/answers.ts";
+
+interface Keys {
+  readonly keys: Readonly<Record<string, { readonly key: string }>>;
+}
+
+const keysOf = (node: MeshNode): Keys["keys"] | undefined => {
+  const file = path.join(node.data, "authority.json");
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Keys).keys : undefined;
+};
+
+async function seen(node: MeshNode): Promise<ClusterView> {
+  return (await node.api("GET", "/v1/cluster")).body as ClusterView;
+}
+
+async function untilSeen(node: MeshNode, is: (view: ClusterView) => boolean, what: string): Promise<ClusterView> {
+  let last = "nothing";
+  return await until(
+    async () => {
+      const view = await seen(node).catch(() => undefined);
+      if (view === undefined) return undefined;
+      last = JSON.stringify({
+        voters: view.voters,
+        authorities: view.authorities,
+        nodes: view.nodes.map((one) => one.certificate),
+      });
+      return is(view) ? view : undefined;
+    },
+    60_000,
+    () => `${what} was not seen, but ${last}`,
+  );
+}
+
+/** The private part of every key that a node holds, as it would stand in a file: its middle, which no other key has. */
+function secretsOf(node: MeshNode): string[] {
+  const own = (JSON.parse(readFileSync(path.join(node.data, "certificate.json"), "utf8")) as { key: string }).key;
+  const all = [own, ...Object.values(keysOf(node) ?? {}).map((one) => one.key)];
+  return all.map((pem) => pem.split("\n")[1]!.slice(10, 50));
+}
+
+/** Every file of a data directory but those two that are to hold keys. */
+function filesOf(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((one) => one.isFile() && one.name !== "certificate.json" && one.name !== "authority.json")
+    .map((one) => path.join(one.parentPath, one.name));
+}
+
+test("voters are given the authority's key in a private file, learners are not, and no key is in any other file", async () => {
+  await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"], env: { SKEIN_LOG_ENTRIES: "50" } });
+  const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
+  const { voters } = await untilSeen(first, (view) => view.voters.length === 3, "three voters");
+  const holding = (): MeshNode[] => mesh.nodes.filter((node) => keysOf(node) !== undefined);
+  await until(
+    () => Promise.resolve(holding().length === 3 ? true : undefined),
+    30_000,
+    () => "not all voters have the key",
+  );
+  expect(
+    holding()
+      .map((node) => node.ready.node)
+      .toSorted(),
+  ).toEqual([...voters].toSorted());
+  for (const node of holding()) expect(statSync(path.join(node.data, "authority.json")).mode & 0o777).toBe(0o600);
+  for (const node of mesh.nodes) expect(statSync(path.join(node.data, "certificate.json")).mode & 0o777).toBe(0o600);
+  // A node that cannot issue lets another one in all the same: it asks a voter.
+  const learner = mesh.nodes.find((node) => !voters.includes(node.ready.node))!;
+  const joined = await mesh.add(["--join", new URL(learner.ready.api).host]);
+  expect(keysOf(joined)).toBeUndefined();
+  // Enough of a log that it is compacted, and a node that comes back by a snapshot.
+  await joined.stop();
+  for (let round = 0; round < 3; round++)
+    expect(
+      (await first.api("POST", "/v1/jobs", { jobs: Array.from({ length: 400 }, () => ({ driver: "noop", noop: {} })) }))
+        .status,
+    ).toBe(201);
+  for (let round = 0; round < 150; round++) await first.api("POST", "/v1/jobs", { driver: "noop", noop: {} });
+  await joined.start();
+  const secrets = mesh.nodes.flatMap(secretsOf);
+  expect(new Set(secrets).size).toBe(6); // five nodes, one authority
+  await Promise.all(mesh.nodes.map((node) => node.stop()));
+  const files = mesh.nodes.flatMap((node) => filesOf(node.data));
+  expect(files.some((file) => file.endsWith("log.db")) && files.some((file) => file.endsWith("state.db"))).toBe(true);
+  const leaking = files.filter((file) => {
+    const bytes = readFileSync(file);
+    return secrets.some(
+      (secret) => bytes.includes(secret) || bytes.includes(Buffer.from(secret, "base64").subarray(0, 24)),
+    );
+  });
+  expect(leaking).toEqual([]);
+}, 180_000);
+
+test("the authority is replaced under writes without a failed request, and clients that know only the former one go on", async () => {
+  await using mesh = await Mesh.start({ nodes: 3, tls: true });
+  const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
+  const before = await untilSeen(first, (view) => view.voters.length === 3, "three voters");
+  const old = before.authorities[0]!.fingerprint;
+  const { ca } = JSON.parse(readFileSync(path.join(first.data, "context.json"), "utf8")) as { ca: string };
+  const client = new SkeinClient({ addrs: mesh.nodes.map((node) => node.ready.api), token: first.token, ca });
+  let writing = true;
+  let written = 0;
+  const failures: unknown[] = [];
+  const writers = Array.from({ length: 8 }, async () => {
+    while (writing) {
+      try {
+        await client.submit({ driver: "noop", noop: {} });
+        written++;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  });
+  const leader = before.leader;
+  const { code, stdout } = await first.skein(["cluster", "rotate-ca", "-o", "quiet"]);
+  expect(code).toBe(0);
+  const fresh = stdout.trim();
+  const after = await untilSeen(
+    first,
+    (view) => view.authorities.length === 1 && view.authorities[0]!.fingerprint === fresh,
+    "the new authority alone",
+  );
+  const sofar = written;
+  await until(
+    () => Promise.resolve(written > sofar + 50 ? true : undefined),
+    30_000,
+    () => "writes stopped",
+  );
+  writing = false;
+  await Promise.all(writers);
+  expect(failures).toEqual([]);
+  expect(after.nodes.map((node) => node.certificate?.authority)).toEqual([fresh, fresh, fresh]);
+  expect([after.leader, after.term]).toEqual([leader, before.term]);
+  // Voters hold the new key and no other one.
+  await until(
+    () =>
+      Promise.resolve(mesh.nodes.every((node) => Object.keys(keysOf(node) ?? {}).join() === fresh) ? true : undefined),
+    30_000,
+    () => `keys: ${JSON.stringify(mesh.nodes.map((node) => Object.keys(keysOf(node) ?? {})))}`,
+  );
+  const { stdout: audit } = await first.skein(["audit", "--what", "authority"]);
+  for (const step of ["authority.begin", "authority.issue", "authority.drop"]) expect(audit).toContain(step);
+  // Local commands and new nodes go by the new one, a token of before is of no use any more.
+  expect((await first.skein(["nodes", "ls"])).code).toBe(0);
+  await mesh.add().then(
+    () => expect("joined").toBe("refused"),
+    (error: Error) => expect(error.message).toMatch(/exit code 4[^]*make a token there/),
+  );
+  const token = (await first.skein(["cluster", "token", "-o", "quiet"])).stdout.trim();
+  const joiner = new MeshNode({
+    executable: binary,
+    directory: path.join(mesh.directory, "late"),
+    flags: ["--name", "late", "--join", mesh.addresses(), "--token", token],
+    env: { SKEIN_TEST_MESH: path.basename(mesh.directory) },
+  });
+  mesh.nodes.push(joiner);
+  expect((await joiner.start()).cluster).toBe(first.ready.cluster);
+  expect(old).not.toBe(fresh);
+}, 180_000);
+
+test("certificates renew themselves while a job runs, again and again, and nobody notices", async () => {
+  await using mesh = await Mesh.start({ nodes: 3, tls: true, env: { SKEIN_CERTIFICATE_LIFE: "12s" } });
+  const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
+  const before = await untilSeen(
+    first,
+    (view) => view.voters.length === 3 && view.nodes.every((one) => one.certificate !== null),
+    "three voters with certificates",
+  );
+  const shown = (view: ClusterView): string[] => view.nodes.map((node) => node.certificate!.fingerprint);
+  const running = first.skein([
+    "run",
+    "--each-node",
+    "--",
+    "sh",
+    "-c",
+    "while [ ! -e stop ]; do sleep 0.1; [ $((n=n+1)) -gt 200 ] && touch stop; done; echo done",
+  ]);
+  let last = before;
+  for (let round = 0; round < 2; round++) {
+    const known = shown(last);
+    last = await untilSeen(
+      first,
+      (view) => shown(view).every((one, at) => one !== known[at]),
+      "a new certificate on every node",
+    );
+  }
+  // All that they had at the start has expired by now, and new connections are let in by what they have.
+  const started = Math.max(...before.nodes.map((node) => Date.parse(node.certificate!.expires_at)));
+  await until(
+    () => Promise.resolve(Date.now() > started ? true : undefined),
+    60_000,
+    () => "time stands still",
+  );
+  const [, second] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
+  await second.kill();
+  await second.start();
+  const { code, stdout } = await running;
+  expect([code, stdout.match(/done/g)?.length]).toEqual([0, 3]);
+  const after = await untilSeen(first, (view) => view.nodes.every((node) => node.state === "up"), "all nodes up");
+  expect(after.leader).not.toBeNull();
+  expect(existsSync(path.join(first.data, "certificate.json"))).toBe(true);
+}, 180_000);
+
+test("a voter that is removed is followed by a new authority, whose key it never saw", async () => {
+  await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });
+  const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
+  const before = await untilSeen(first, (view) => view.voters.length === 3, "three voters");
+  await until(
+    () => Promise.resolve(mesh.nodes.filter((node) => keysOf(node) !== undefined).length === 3 ? true : undefined),
+    30_000,
+    () => "not all voters have the key",
+  );
+  const old = before.authorities[0]!.fingerprint;
+  const leaving = mesh.nodes.find((node) => before.voters.includes(node.ready.node) && node !== first)!;
+  expect((await first.skein(["nodes", "rm", String(leaving.ready.node)])).code).toBe(0);
+  const after = await untilSeen(
+    first,
+    (view) => view.authorities.length === 1 && view.authorities[0]!.fingerprint !== old,
+    "another authority",
+  );
+  const fresh = after.authorities[0]!.fingerprint;
+  expect(Object.keys(keysOf(leaving) ?? {})).not.toContain(fresh);
+  await untilSeen(first, (view) => view.voters.length === 3, "three voters again");
+  await until(
+    () =>
+      Promise.resolve(
+        mesh.nodes.filter((node) => Object.keys(keysOf(node) ?? {}).join() === fresh).length === 3 ? true : undefined,
+      ),
+    30_000,
+    () => "not all voters have the new key",
+  );
+  const { stdout } = await first.skein(["audit", "--what", "authority.begin"]);
+  expect(stdout).toContain(`node ${leaving.ready.node}, which knew its key, was removed`);
+}, 180_000);
