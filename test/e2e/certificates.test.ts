@@ -65,8 +65,8 @@ test("voters are given the authority's key in a private file, learners are not, 
   expect(
     holding()
       .map((node) => node.ready.node)
-      .toSorted(),
-  ).toEqual([...voters].toSorted());
+      .toSorted((a, b) => a - b),
+  ).toEqual([...voters].toSorted((a, b) => a - b));
   for (const node of holding()) expect(statSync(path.join(node.data, "authority.json")).mode & 0o777).toBe(0o600);
   for (const node of mesh.nodes) expect(statSync(path.join(node.data, "certificate.json")).mode & 0o777).toBe(0o600);
   // A node that cannot issue lets another one in all the same: it asks a voter.
@@ -103,11 +103,11 @@ test("the authority is replaced under writes without a failed request, and clien
   const old = before.authorities[0]!.fingerprint;
   const { ca } = JSON.parse(readFileSync(path.join(first.data, "context.json"), "utf8")) as { ca: string };
   const client = new SkeinClient({ addrs: mesh.nodes.map((node) => node.ready.api), token: first.token, ca });
-  let writing = true;
+  const writing = { on: true };
   let written = 0;
   const failures: unknown[] = [];
   const writers = Array.from({ length: 8 }, async () => {
-    while (writing) {
+    while (writing.on) {
       try {
         await client.submit({ driver: "noop", noop: {} });
         written++;
@@ -131,7 +131,7 @@ test("the authority is replaced under writes without a failed request, and clien
     30_000,
     () => "writes stopped",
   );
-  writing = false;
+  writing.on = false;
   await Promise.all(writers);
   expect(failures).toEqual([]);
   expect(after.nodes.map((node) => node.certificate?.authority)).toEqual([fresh, fresh, fresh]);
