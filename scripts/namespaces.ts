@@ -103,6 +103,7 @@ export class Namespaces {
 
   close(): void {
     for (const holder of this.#holders) holder.stdin?.end();
+    spawnSync("ip", ["link", "del", "mesh"]);
   }
 
   #neighbour(from: number, words: readonly string[]): void {

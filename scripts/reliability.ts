@@ -1,0 +1,411 @@
+/**
+ * `npm run reliability -- [--only=kill,transfer,...] [--scale=1]`: measures what docs/reliability.md says, and writes it. Each section can be measured
+ * alone and takes its own place again; the figures are kept in docs/reliability.json. `--scale=0.05` makes fewer rounds, `--render` none.
+ * Exit code 1 when something acknowledged was lost, a call was not linearizable, or a section could not be measured.
+ *
+ * The whole takes about half an hour on two quiet cores, the simulator's hunt and the large meshes not counted: these run when they are named.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, release, totalmem } from "node:os";
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { seededRandom } from "../src/lib/prng.ts";
+import { ownLevel } from "../src/state/levels.ts";
+import { binary, buildIfChanged } from "./build.ts";
+import { faultyDiskLibrary } from "./faulty-disk.ts";
+import type { Distribution } from "./figures.ts";
+import { measureFailover, type Way, ways } from "./measure-failover.ts";
+import { type Handover, measureHandover } from "./measure-handover.ts";
+import { Mesh, runSkein } from "./mesh.ts";
+import { enterOwnNetwork } from "./namespaces.ts";
+import { meshOnFaultyDisks, powerLossRounds } from "./power-loss.ts";
+import { type Fault, faults } from "./soak-nemesis.ts";
+import { startRig, whyNot } from "./soak-rig.ts";
+import { soak } from "./soak.ts";
+import { formatMs, numberOption, onInterrupt, root, run, textOption } from "./steps.ts";
+
+interface Row {
+  readonly what: string;
+  readonly wanted: string;
+  readonly measured: string;
+  /** undefined: nothing is demanded. */
+  readonly met: boolean | undefined;
+}
+
+/** What one section found. */
+interface Found {
+  readonly rows: readonly Row[];
+  /** Printed as they are: tables or lines of other programs. */
+  readonly lines?: readonly string[];
+  /** What must never be; empty is good. */
+  readonly problems: readonly string[];
+  readonly figures: unknown;
+}
+
+interface Section {
+  readonly title: string;
+  readonly text: string;
+  /** Not part of a run that names no section. */
+  readonly onlyWhenNamed?: boolean;
+  /** Why it cannot be measured here. */
+  missing?(): Promise<string | undefined>;
+  measure(rounds: (count: number) => number): Promise<Found>;
+}
+
+interface Kept extends Found {
+  readonly date: string;
+  readonly machine: string;
+  readonly load: string;
+  readonly version: string;
+  readonly tookMs: number;
+}
+
+const file = path.join(root, "docs", "reliability.json");
+const page = path.join(root, "docs", "reliability.md");
+
+const spread = ({ p50, p90, p99, max, count }: Distribution): string =>
+  `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, longest ${max} ms (${count} times)`;
+
+const none = (what: string, count: number): Row => ({ what, wanted: "0", measured: String(count), met: count === 0 });
+
+function failover(
+  way: Way,
+  title: string,
+  text: string,
+  count: number,
+  limits: Partial<Record<"p50" | "p99", number>>,
+): Section {
+  return {
+    title,
+    text,
+    missing: () => whyNot([ways[way]]),
+    async measure(rounds) {
+      const { problems, ...figures } = await measureFailover(way, rounds(count), say);
+      const judged = way === "hang" ? figures.replacedMs : figures.nextWriteMs;
+      const wanted = Object.entries(limits).map(([name, ms]) => `${name} under ${ms} ms`);
+      const met = Object.entries(limits).every(([name, ms]) => judged[name as "p50" | "p99"] < ms);
+      const next: Row = {
+        what: "until the next acknowledged write",
+        wanted: "",
+        measured: spread(figures.nextWriteMs),
+        met: undefined,
+      };
+      const replaced: Row = {
+        what: "until another one leads",
+        wanted: "",
+        measured: spread(figures.replacedMs),
+        met: undefined,
+      };
+      const demand = { wanted: wanted.join(", "), met };
+      const rows = way === "hang" ? [next, { ...replaced, ...demand }] : [{ ...next, ...demand }, replaced];
+      return {
+        rows: [...rows, none(`lost of ${figures.acknowledged} acknowledged writes`, figures.lost)],
+        problems,
+        figures,
+      };
+    },
+  };
+}
+
+function handover(kind: Handover, title: string, text: string, count: number, limitMs: number | undefined): Section {
+  return {
+    title,
+    text,
+    async measure(rounds) {
+      const { problems, ...figures } = await measureHandover(kind, rounds(count), say);
+      const { longestGapMs, gapAtRestMs } = figures;
+      const met = limitMs === undefined ? undefined : longestGapMs.max < limitMs;
+      return {
+        rows: [
+          {
+            what: "longest time without an acknowledged write",
+            wanted: limitMs === undefined ? "" : `under ${limitMs} ms`,
+            measured: spread(longestGapMs),
+            met,
+          },
+          { what: "the same while nothing happened", wanted: "", measured: spread(gapAtRestMs), met: undefined },
+          none("failed calls", figures.failed),
+          none(`lost of ${figures.acknowledged} acknowledged writes`, figures.lost),
+        ],
+        problems,
+        figures,
+      };
+    },
+  };
+}
+
+/** Another program of this repository, whose own lines are the section. */
+function program(
+  title: string,
+  text: string,
+  script: string,
+  words: () => readonly string[],
+  isLine: (line: string) => boolean,
+): Section {
+  return {
+    title,
+    text,
+    onlyWhenNamed: true,
+    missing: () => {
+      const place = words()[0] === undefined || script !== "bench" ? `scripts/${script}.ts` : `bench/${words()[0]}.ts`;
+      return Promise.resolve(existsSync(path.join(root, place)) ? undefined : `${place} does not exist`);
+    },
+    async measure() {
+      const setup = path.join(root, "scripts", "setup.mjs");
+      const ended = await run("node", [setup, script, ...words()], { timeoutMs: 6 * 3_600_000 });
+      if (ended.code !== 0) console.log(ended.output);
+      const lines = ended.output.split("\n").filter(isLine);
+      const problems = ended.code === 0 ? [] : [`${script} ${words().join(" ")} ended with exit code ${ended.code}`];
+      return { rows: [], lines, problems, figures: lines };
+    },
+  };
+}
+
+const isTable = (line: string): boolean => line.startsWith("|");
+
+const sections: Readonly<Record<string, Section>> = {
+  kill: failover(
+    "kill",
+    "The leader's process dies",
+    "Three nodes on loopback under the load of four writers and a reader. SIGKILL of the leader; from the signal to the first acknowledgement of a write that was sent afterwards, through either of the other nodes.",
+    200,
+    { p50: 50, p99: 200 },
+  ),
+  freeze: failover(
+    "freeze",
+    "The leader freezes",
+    "The same with SIGSTOP: nothing tells the others but silence. Default timeouts (heartbeat 50 ms, election timeout 600 ms).",
+    60,
+    { p99: 1500 },
+  ),
+  partition: failover(
+    "partition",
+    "The leader is cut off in silence",
+    "The same, each node on a host of its own (network namespaces on one bridge): from one moment on packets between the leader and the others are lost, both ways, and nobody is told.",
+    60,
+    { p99: 1500 },
+  ),
+  hang: failover(
+    "hang",
+    "The leader's disk hangs",
+    "Every write and sync of the leader's files stands still. It can go on to commit what the others store, but must be replaced within three election timeouts.",
+    50,
+    { p99: 1800 },
+  ),
+  transfer: handover(
+    "transfer",
+    "Planned hand-over",
+    "`POST /v1/cluster/transfer` under eight writers and two readers, each a client of the library that knows all three addresses.",
+    100,
+    100,
+  ),
+  rolling: handover(
+    "rolling",
+    "Rolling restart",
+    "Every node is stopped by SIGTERM and started again, one by one, under the same clients.",
+    10,
+    undefined,
+  ),
+  upgrade: handover(
+    "upgrade",
+    "Rolling upgrade",
+    "The nodes are held one level lower, restarted one by one as what they are, and the cluster's level is raised, under the same clients.",
+    1,
+    undefined,
+  ),
+  "power-loss": {
+    title: "All nodes lose their power at once",
+    text: "SIGKILL of all nodes and guards under load; then every change that was not synced is taken back: all of it, or any part of it, cut at sectors, names of files too. Then all start again.",
+    missing: () => whyNot(["power-loss"]),
+    async measure(rounds) {
+      const strong = await powerRounds(rounds(100), false);
+      const weak = await powerRounds(1, true);
+      const { problems, ...figures } = strong;
+      return {
+        rows: [
+          none(`lost of ${figures.acknowledged} acknowledged writes in ${figures.rounds} power losses`, figures.lost),
+          {
+            what: "changes that were not synced, and taken back",
+            wanted: "some",
+            measured: `${figures.undone} of ${figures.unsynced}, ${figures.torn} of them in part, ${figures.names} names of files`,
+            met: figures.undone > 0,
+          },
+          {
+            what: "the same check on disks that only say that they sync (as with `synchronous=OFF`)",
+            wanted: "finds losses",
+            measured: `${weak.lost} of ${weak.acknowledged} lost, ${weak.problems.length} complaints`,
+            met: weak.problems.length > 0,
+          },
+        ],
+        problems,
+        figures: { strong: figures, weak: { acknowledged: weak.acknowledged, lost: weak.lost } },
+      };
+    },
+  },
+  soak: {
+    title: "Everything at once",
+    text: "`npm run soak -- --faults all`: processes die, freeze and restart, networks are cut both ways and one way, disks hang, fill up and lose their power, clocks jump, the mesh is upgraded; the calls of all clients are checked to be linearizable, every job to have one end, the states to be equal.",
+    missing: () => whyNot(Object.keys(faults) as Fault[]),
+    async measure(rounds) {
+      const every = Object.keys(faults) as Fault[];
+      const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+      await using rig = await startRig(3, every, { ownLevel });
+      const { problems, story: _, ...figures } = await soak(rig, { forMs: rounds(180) * 1000, seed, faults: every });
+      const troubles = Object.entries(figures.troubles).map(([name, count]) => `${name} ${count}`);
+      return {
+        rows: [
+          none("complaints of the checks", problems.length),
+          {
+            what: "calls judged",
+            wanted: "",
+            measured: `${figures.submits} submits, ${figures.reads} reads of the newest job, ${figures.registers} calls of registers`,
+            met: undefined,
+          },
+          { what: "troubles", wanted: "", measured: troubles.join(", "), met: undefined },
+        ],
+        problems,
+        figures: { seed, ...figures },
+      };
+    },
+  },
+  catchup: program(
+    "A follower that was away",
+    "`npm run bench -- catchup`: a follower that missed a million entries, and one that needs a snapshot of a state with a million jobs, under a load of half the mesh's maximum.",
+    "bench",
+    () => ["catchup"],
+    isTable,
+  ),
+  scale: program(
+    "A hundred nodes",
+    "`npm run bench -- scale`: five voters and the rest learners, all on this machine.",
+    "bench",
+    () => ["scale"],
+    isTable,
+  ),
+  simulation: program(
+    "Simulated clusters",
+    "`npm run sim -- --minutes=M`: whole clusters under virtual time, each from one seed.",
+    "sim",
+    () => [`--minutes=${numberOption("sim-minutes", 10)}`],
+    (line) => line.trim() !== "" && !line.startsWith("setup:"),
+  ),
+};
+
+async function powerRounds(rounds: number, weak: boolean): ReturnType<typeof powerLossRounds> {
+  const disk = await faultyDiskLibrary();
+  if ("missing" in disk) throw new Error(disk.missing);
+  const { mesh, disks } = await meshOnFaultyDisks(disk.library, 3);
+  await using _ = mesh;
+  const random = seededRandom(1 + Math.floor(Math.random() * 2 ** 31));
+  return await powerLossRounds(mesh, disks, { rounds, random, weak, loadMs: [200, 600] }, say);
+}
+
+function say(what: string): void {
+  console.log(`  ${what}`);
+}
+
+function render(kept: Readonly<Record<string, Kept>>): string {
+  const lines = [
+    "# Reliability",
+    "",
+    "Measured by `npm run reliability`, which writes this page from `docs/reliability.json`; every section says when and where. `npm run reliability --",
+    "--only=NAME` measures one again. Figures of a busy machine are worse: the load before each section is given. A percentile is a value that was measured.",
+    "",
+  ];
+  for (const [name, section] of Object.entries(sections)) {
+    const found = kept[name];
+    if (found === undefined) continue;
+    lines.push(`## ${section.title}`, "", section.text, "");
+    if (found.rows.length > 0) {
+      lines.push("| | wanted | measured | |", "|---|---|---|---|");
+      for (const { what, wanted, measured, met } of found.rows) {
+        lines.push(`| ${what} | ${wanted} | ${measured} | ${met === undefined ? "" : met ? "met" : "**missed**"} |`);
+      }
+      lines.push("");
+    }
+    const told = found.lines ?? [];
+    if (told.length > 0) lines.push(...(told.every(isTable) ? told : ["```", ...told, "```"]), "");
+    for (const problem of found.problems) lines.push(`- **Complaint**: ${problem}`);
+    if (found.problems.length > 0) lines.push("");
+    lines.push(
+      `*\`${name}\`, ${found.date}, ${formatMs(found.tookMs)}; ${found.version}; ${found.machine}; load before ${found.load}.*`,
+      "",
+    );
+  }
+  return `${lines.join("\n").trimEnd()}\n`;
+}
+
+async function machine(): Promise<{ readonly machine: string; readonly version: string }> {
+  const said = (await runSkein(binary, ["version"])).stdout.trim().replaceAll("\n", ", ");
+  const model = cpus()[0]?.model.trim() ?? "unknown processor";
+  const memory = `${(totalmem() / 2 ** 30).toFixed(0)} GiB`;
+  return {
+    machine: `3 nodes and their clients on ${cpus().length} cores (${model}), ${memory}, Linux ${release()}`,
+    version: said,
+  };
+}
+
+function read(): Record<string, Kept> {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, Kept>) : {};
+}
+
+function write(kept: Readonly<Record<string, Kept>>): void {
+  writeFileSync(file, `${JSON.stringify(kept, null, 2)}\n`);
+  writeFileSync(page, render(kept));
+  // As `npm run fix` would have it.
+  execFileSync(path.join(root, "node_modules", ".bin", "oxfmt"), [file, page]);
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const only = textOption("only")?.split(",");
+  const names = only ?? Object.keys(sections).filter((name) => sections[name]!.onlyWhenNamed !== true);
+  const wrong = names.find((name) => !(name in sections));
+  if (wrong !== undefined) {
+    console.error(`reliability: there is no section "${wrong}"; there are ${Object.keys(sections).join(", ")}`);
+    process.exit(2);
+  }
+  if (process.argv.includes("--render")) {
+    write(read());
+    process.exit();
+  }
+  await buildIfChanged();
+  if (names.some((name) => name === "partition" || name === "soak") && (await whyNot(["partition"])) === undefined) {
+    await enterOwnNetwork([
+      process.execPath,
+      path.join(root, "scripts", "setup.mjs"),
+      "reliability",
+      ...process.argv.slice(2),
+    ]);
+  }
+  onInterrupt(() => Mesh.stopAll());
+  const scale = numberOption("scale", 1);
+  const rounds = (count: number): number => Math.max(1, Math.round(count * scale));
+  const here = await machine();
+  for (const name of names) {
+    const section = sections[name]!;
+    const missing = await section.missing?.();
+    if (missing !== undefined) {
+      console.log(`${name}: cannot be measured here: ${missing}`);
+      process.exitCode = 1;
+      continue;
+    }
+    const load = loadavg()
+      .map((value) => value.toFixed(2))
+      .join(" ");
+    console.log(`${name}: ${section.title}`);
+    const began = performance.now();
+    try {
+      const found = await section.measure(rounds);
+      const tookMs = Math.round(performance.now() - began);
+      for (const row of found.rows) say(`${row.what}: ${row.measured}${row.met === false ? "  MISSED" : ""}`);
+      for (const problem of found.problems) say(`COMPLAINT ${problem}`);
+      if (found.problems.length > 0) process.exitCode = 1;
+      write({ ...read(), [name]: { date: new Date().toISOString().slice(0, 16), load, tookMs, ...here, ...found } });
+    } catch (error) {
+      console.error(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
+      await Mesh.stopAll();
+      process.exitCode = 1;
+    }
+  }
+  process.exit();
+}
