@@ -8,6 +8,7 @@ import { greet, type Started } from "./cli/greet.ts";
 import { runCli } from "./cli/program.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
+import { formatEpoch } from "./lib/epoch.ts";
 import { nodeId } from "./lib/ids.ts";
 import { formatHostPort, urlOf } from "./lib/host-port.ts";
 import { version } from "./lib/version.ts";
@@ -16,6 +17,7 @@ import type { Booted, Served } from "./node/boot-options.ts";
 import type { ApiAddress } from "./node/listening.ts";
 import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
+import { restore } from "./node/restore.ts";
 import { StoppedNode } from "./node/recover.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
@@ -38,7 +40,13 @@ async function main(argv: readonly string[]): Promise<number> {
     });
   }
   const io = processIo();
-  return runCli(argv, process.env, io, { version, up: (options) => up(options, io), askForToken, openStopped });
+  return runCli(argv, process.env, io, {
+    version,
+    up: (options) => up(options, io),
+    askForToken,
+    openStopped,
+    restore: restoreBackup,
+  });
 }
 
 /** Runs a node in the foreground until a signal, a fault or its own leaving ends it. Gives the exit code. */
@@ -108,6 +116,12 @@ function askForToken(dataDir: string, wanted: Parameters<CliActions["askForToken
     throw new CliError(exit.usage, `${dataDir} holds no certificate.json: give --data the data directory of a member`);
   const { token, request } = askForNewToken({ ...certificate, cluster: identity.cluster }, wanted);
   return { addr: urlOf(identity.api), ca: certificate.trusted.join("\n"), id: request.id, token, request };
+}
+
+/** `skein restore` */
+async function restoreBackup(options: Parameters<CliActions["restore"]>[0]): ReturnType<CliActions["restore"]> {
+  const restored = await restore({ ...options, version, environment: process.env });
+  return { ...restored, epoch: formatEpoch(restored.epoch) };
 }
 
 /** `skein cluster recover`: works on the data of nodes that are stopped. */

@@ -4,6 +4,7 @@ import { type Environment, findTarget, type Target } from "./context.ts";
 import { CliError, exit, Interrupted, OutputClosed } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 import { Output, type OutputFormat, outputFormats } from "./output.ts";
+import type { BackupManifest } from "../lib/backup-file.ts";
 import type { Epoch } from "../lib/epoch.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { Role } from "../state/types.ts";
@@ -16,11 +17,30 @@ export interface CliActions {
   up(options: UpOptions): Promise<number>;
   /** A node that is stopped, by its data directory, locked until it is closed. Throws CliError or Fault. */
   openStopped(dataDir: string): StoppedNode;
+  /** Makes a new cluster of a backup, in an empty data directory. Throws CliError or Fault. */
+  restore(options: RestoreRequest): Promise<RestoredCluster>;
   /** A request for a new token, proven by what the data directory holds. Throws CliError or Fault. */
   askForToken(
     dataDir: string,
     wanted: { readonly name: string; readonly role: Role; readonly expiresAt: number | null },
   ): AskedToken;
+}
+
+/** `skein restore`. */
+export interface RestoreRequest {
+  readonly file: string;
+  readonly dataDir: string;
+  readonly name: string | undefined;
+  progress(done: number, total: number): void;
+}
+
+/** What came of it. */
+export interface RestoredCluster {
+  readonly manifest: BackupManifest;
+  readonly cluster: string;
+  readonly epoch: string;
+  readonly node: number;
+  readonly name: string;
 }
 
 /** What `cluster recover` does with the data of a node that is stopped; node/recover.ts is it. */

@@ -19,8 +19,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "bundle" },
   { words: "load" },
   { words: "alert" },
-  { words: "backup" },
-  { words: "restore" },
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },
   { words: "jobs retry", meanwhile: "submit the spec again" },
   { words: "jobs explain", meanwhile: "`skein jobs show ID` and `skein nodes ls` show state and free slots" },

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { addAudit } from "./audit.ts";
+import { addBackup } from "./backup.ts";
 import { addBench } from "./bench.ts";
 import { addCancel } from "./cancel.ts";
 import { addGlobalFlags, Cli, type CliActions } from "./cli.ts";
@@ -13,6 +14,7 @@ import { addLater } from "./later.ts";
 import { addLeave } from "./leave.ts";
 import { addLogs } from "./logs.ts";
 import { addNodes } from "./nodes.ts";
+import { addRestore } from "./restore.ts";
 import { addRun } from "./run.ts";
 import { addSubmit } from "./submit.ts";
 import { addToken } from "./token.ts";
@@ -34,6 +36,8 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addCluster,
   addToken,
   addAudit,
+  addBackup,
+  addRestore,
   addBench,
   addCompletion,
   addVersion,

@@ -157,9 +157,15 @@ function joinAddress(text: string, complain: Complain): string[] {
 }
 
 function nodeName(name: string, complain: Complain): string | undefined {
-  if (/^\d+$/.test(name)) return complain("name", `"${name}" would be taken for a node's id: use a letter in it`);
-  if (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && name.length <= limits.nameLength) return name;
-  return complain("name", `"${name}" is not a node's name: letters, digits and ._- only, at most ${limits.nameLength}`);
+  const problem = nodeNameProblem(name);
+  return problem === undefined ? name : complain("name", problem);
+}
+
+/** What is wrong with a name for a node; undefined: nothing. */
+export function nodeNameProblem(name: string): string | undefined {
+  if (/^\d+$/.test(name)) return `"${name}" would be taken for a node's id: use a letter in it`;
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && name.length <= limits.nameLength) return undefined;
+  return `"${name}" is not a node's name: letters, digits and ._- only, at most ${limits.nameLength}`;
 }
 
 function parseLabels(texts: readonly string[], complain: Complain): Labels {

@@ -20,6 +20,7 @@ import { Transport, type TransportOptions } from "./transport.ts";
 const pollMs = 25_000;
 /** Waiting goes on for this long when no node answers. */
 const waitPatienceMs = 30_000;
+const backupHeadMs = 30 * 60_000;
 const jobsPerWait = 10_000;
 
 export interface JobQuery {
@@ -206,6 +207,21 @@ export class SkeinClient {
 
   node(idOrName: string | number): Promise<NodeView> {
     return this.#get(`/v1/nodes/${encodeURIComponent(String(idOrName))}`);
+  }
+
+  /** A copy of the whole state as one file (lib/backup-file.ts), to be read to its end. `stale`: also from a node without a leader. */
+  async backup(
+    options: { readonly stale?: boolean | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const response = await this.#transport.stream({
+      method: "GET",
+      path: `/v1/backup${options.stale === true ? "?consistency=stale" : ""}`,
+      repeat: "freely",
+      // The state is copied before the first byte comes.
+      timeoutMs: backupHeadMs,
+      signal: options.signal,
+    });
+    return response.body ?? new ReadableStream();
   }
 
   /** What the node at the first address has, as it knows by itself. */

@@ -5,6 +5,7 @@ import { may } from "../state/rights.ts";
 import type { Principal } from "../state/types.ts";
 import { authorityRoutes } from "./authority.ts";
 import { auditRoutes } from "./audit.ts";
+import { backupRoutes } from "./backup.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
@@ -71,6 +72,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...tokenRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),
+    ...backupRoutes(parts),
     ...recoveryRoutes(parts),
     ...healthRoutes(parts),
     ...metricsRoutes(parts),

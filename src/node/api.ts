@@ -6,6 +6,7 @@ import type { CommandName, CommandInput, CommandValue } from "../state/commands/
 import type { ReadTx } from "../state/tx.ts";
 import type { AuthorityView } from "../state/answers.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
+import type { Backup } from "./backup.ts";
 import type { TransferValue } from "./transfer.ts";
 
 /**
@@ -45,6 +46,8 @@ export interface NodeApi {
 
   /** Local knowledge, never blocks. */
   status(): NodeStatus;
+  /** A copy of the state as one file (lib/backup-file.ts), as new as every write acknowledged before unless `stale`. Remove it in any case. */
+  backup(stale: boolean): Promise<Outcome<Backup>>;
   /** What this node has, for a decision about a lost quorum; from its own disk and state alone. */
   survivor(): Survivor;
 

@@ -30,6 +30,7 @@ import { enter, type Member, resume, withoutIdentity, withoutLog } from "./membe
 import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { clusterRow } from "../state/queries.ts";
+import { backupBlanks } from "../state/schema.ts";
 import { tooNew } from "./level.ts";
 import { hostsOf } from "./requests.ts";
 import { type LogBudget, logBudget } from "./compaction.ts";
@@ -247,9 +248,11 @@ async function open(
     stateHash: place.hash,
     logStore,
     writer,
-    copyState: async () => {
+    copyState: async (purpose) => {
       const path = newSnapshotPath(dataDir, ++copies);
-      const { place: copied, bytes, sha256 } = await runSnapshotTask({ kind: "copy", from: statePath, to: path });
+      const blanks = purpose === "backup" ? backupBlanks : [];
+      const task = { kind: "copy", from: statePath, to: path, blanks } as const;
+      const { place: copied, bytes, sha256 } = await runSnapshotTask(task);
       const snapshot = metaOf(copied);
       if (snapshot === undefined) throw new Fault("data", "the state does not say where in the log it stands", "safe");
       return { path, snapshot, bytes, sha256, hash: copied.hash };

@@ -9,13 +9,14 @@ import type { Entry } from "../raft/types.ts";
 import { applyEntries } from "../state/apply.ts";
 import { schema } from "../state/schema.ts";
 import type { Tx } from "../state/tx.ts";
+import { writeAuthorityKeys, writeCertificate } from "../storage/certificate-file.ts";
 import { errorCode, fileFault, writeSynced } from "../storage/files.ts";
 import { readIdentity, writeIdentity } from "../storage/identity.ts";
 import { LogDatabase, type PackedAppend } from "../storage/log-database.ts";
 import { syncFile } from "../storage/snapshot-file.ts";
 import { asFault } from "../storage/sqlite-errors.ts";
 import { StateDatabase } from "../storage/state-db.ts";
-import type { Identity } from "../storage/types.ts";
+import type { AuthorityKeys, Certificate, Identity } from "../storage/types.ts";
 import { type Context, writeContext } from "./context.ts";
 
 /**
@@ -30,8 +31,10 @@ export interface Decided {
   readonly identity: Identity;
   /** A new state.db comes with the new log.db; else the old one only goes. */
   readonly hasState: boolean;
-  /** Written where there is none yet (restore). */
-  readonly context?: Context | undefined;
+  /** What a restored cluster's first node has beside these. */
+  readonly founded?:
+    | { readonly context: Context; readonly certificate: Certificate; readonly authority: AuthorityKeys }
+    | undefined;
   /** Where the files of the epoch before are kept; undefined: there are none. */
   readonly asideAs: string | undefined;
 }
@@ -152,7 +155,11 @@ export function finishEpochChange(dataDir: string, step: Step = () => {}): boole
     rmSync(join(dataDir, "snapshots"), { recursive: true, force: true });
     syncDirectory(dataDir);
     step("files");
-    if (decided.context !== undefined) writeContext(dataDir, decided.context);
+    if (decided.founded !== undefined) {
+      writeCertificate(dataDir, decided.founded.certificate);
+      writeAuthorityKeys(dataDir, decided.founded.authority);
+      writeContext(dataDir, decided.founded.context);
+    }
     keepIdentity(dataDir, decided);
     writeIdentity(dataDir, decided.identity);
     step("identity");

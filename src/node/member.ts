@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
-import { nodeId } from "../lib/ids.ts";
+import { nodeId, type NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { readAuthorityKeys, readCertificate } from "../storage/certificate-file.ts";
 import type { AuthorityKeys, Certificate, Identity } from "../storage/types.ts";
@@ -61,13 +61,33 @@ export function enter(options: BootOptions, dataDir: string): Promise<Outcome<Me
 
 /** A cluster of one, with an authority of its own. What makes it exist for others is its first entry, cluster.create. */
 async function found(options: BootOptions): Promise<Outcome<Member>> {
-  const cluster = randomBytes(4).toString("hex");
+  const cluster = newClusterName();
   const node = nodeId(1);
+  const hosts = hostsOf(hostsAsked(options));
+  return accept({
+    kind: "created",
+    token: undefined,
+    identity: { version: 2, cluster, node, name: options.name ?? hostname(), starts: 0, api: "", peer: "", peers: [] },
+    ...(await foundAuthority(cluster, node, hosts, options.environment)),
+  });
+}
+
+/** Random: no two clusters have the same. */
+export function newClusterName(): string {
+  return randomBytes(4).toString("hex");
+}
+
+/** The authority of a new cluster, and the certificate of its first node. */
+export async function foundAuthority(
+  cluster: string,
+  node: NodeId,
+  hosts: readonly string[],
+  environment: BootOptions["environment"],
+): Promise<{ readonly certificate: Certificate; readonly authority: AuthorityKeys }> {
   const now = Date.now();
-  const lifetimes = lifetimesOf(options.environment);
+  const lifetimes = lifetimesOf(environment);
   const authority = await makeAuthority(cluster, now, lifetimes.authorityMs);
   const key = await makeKey();
-  const hosts = hostsOf(hostsAsked(options));
   const request = await makeRequest(key);
   const certificate = await issueCertificate({
     authority,
@@ -79,13 +99,10 @@ async function found(options: BootOptions): Promise<Outcome<Member>> {
     lifetimeMs: lifetimes.nodeMs,
   });
   assert(certificate !== undefined, "a request of our own is signed by its key");
-  return accept({
-    kind: "created",
-    token: undefined,
-    identity: { version: 2, cluster, node, name: options.name ?? hostname(), starts: 0, api: "", peer: "", peers: [] },
+  return {
     certificate: { version: 1, key, certificate, trusted: [authority.certificate] },
     authority: { version: 1, keys: { [fingerprintOf(authority.certificate)]: authority } },
-  });
+  };
 }
 
 /** It cannot prove who it is. */

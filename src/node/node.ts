@@ -39,6 +39,7 @@ import { askVoters } from "./ask-voters.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
 import { Certification } from "./certification.ts";
 import type { Lifetimes } from "./certificates.ts";
+import { type Backup, Backups } from "./backup.ts";
 import { Clocks } from "./clocks.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
 import { Divergence, type Finding, type HashReport, type Undecided } from "./divergence.ts";
@@ -107,7 +108,7 @@ export interface NodeParts {
   view<Value>(query: (tx: ReadTx) => Value): Value;
   readonly writer: Pick<StateWriter, "apply" | "install">;
   /** A copy of the state as it is now, in a file for sending. Throws Fault. */
-  copyState(): Promise<MadeSnapshot>;
+  copyState(purpose: "snapshot" | "backup"): Promise<MadeSnapshot>;
   /** Views are of that file from now on; undefined: of state.db. */
   viewState(path: string | undefined): void;
   /** How much of the log is kept. */
@@ -172,6 +173,7 @@ export class Node implements NodeApi {
   readonly #renewedListeners = new Set<() => void>();
   readonly #retention: LogRetention;
   readonly #compaction: Compaction;
+  readonly #backups: Backups;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #relay: Relay;
@@ -348,9 +350,19 @@ export class Node implements NodeApi {
       parts.certificate,
       parts.authority,
     );
+    this.#backups = new Backups({
+      cluster: identity.cluster,
+      epoch: this.#epoch,
+      node: this.id,
+      name: this.name,
+      version: parts.version,
+      catchUp: () => this.#reader.linearizable(),
+      copy: () => this.#makeSnapshot("backup"),
+      now: () => this.#wallClock(),
+    });
     this.#sender = new SnapshotSender({
       cluster: identity.cluster,
-      make: () => this.#makeSnapshot(),
+      make: () => this.#makeSnapshot("snapshot"),
       baseIndex: () => raft.baseIndex,
       serves: (peer) => isLeading() || this.#relay.isChild(peer),
       offer: async (peer, offer) => void (await this.#transport.request(peer, "snapshot.offer", offer)),
@@ -707,8 +719,8 @@ export class Node implements NodeApi {
   }
 
   /** A copy of the state, which is what this node has said that it is. */
-  async #makeSnapshot(): Promise<MadeSnapshot> {
-    const made = await this.#parts.copyState();
+  async #makeSnapshot(purpose: "snapshot" | "backup"): Promise<MadeSnapshot> {
+    const made = await this.#parts.copyState(purpose);
     const own = this.#divergence.hashAt(made.snapshot.index);
     if (!this.#quarantine.isActive && (own === undefined || own === made.hash)) return made;
     throw new Fault("data", "the state of this node is not one for others", "safe");
@@ -1242,6 +1254,10 @@ export class Node implements NodeApi {
 
   jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
     return this.#events.jobChanged(jobs, timeoutMs, signal);
+  }
+
+  backup(stale: boolean): Promise<Outcome<Backup>> {
+    return this.#backups.make(stale);
   }
 
   survivor(): Survivor {

@@ -139,7 +139,7 @@ function asideAs(epoch: Epoch): string {
 }
 
 /** Who sits at this host, for the audit. */
-function operator(): string {
+export function operator(): string {
   try {
     return `${userInfo().username} at node's host`;
   } catch {

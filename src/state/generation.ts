@@ -1,13 +1,16 @@
-import type { NodeId } from "../lib/ids.ts";
+import { assert } from "../lib/assert.ts";
+import { nodeId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { seededRandom } from "../lib/prng.ts";
 import type { ApplyContext } from "./command.ts";
+import type { NewNode, NewToken } from "./commands/shapes.ts";
 import { endAttemptsOf, endPinnedTo } from "./departure.ts";
 import { writeAudit } from "./tables/audit.ts";
-import { advanceClock, readCounter, skipIds } from "./tables/counter.ts";
-import { allNodes, deleteNode } from "./tables/node.ts";
-import { revokeTokensOf } from "./tables/token.ts";
-import { sql, type Tx } from "./tx.ts";
+import { authorities, removeAuthority } from "./tables/authority.ts";
+import { advanceClock, newNodeId, readCounter, skipIds } from "./tables/counter.ts";
+import { allNodes, deleteNode, insertNode } from "./tables/node.ts";
+import { insertToken, revokeJoinTokens, revokeTokensOf } from "./tables/token.ts";
+import { change, type ReadTx, sql, type Tx } from "./tx.ts";
 import type { NodeRow } from "./types.ts";
 
 /**
@@ -44,6 +47,37 @@ export function beginRecovered(tx: Tx, facts: EpochFacts, survivors: readonly No
   skipIds(tx, limits.epochSkipsNodes, limits.epochSkipsJobs);
   audit(tx, context, facts, survivors[0]!);
   return gone.map(({ name }) => name);
+}
+
+const renameCluster = change("cluster.rename", "update cluster set cluster = ?, created_at = ? where id = 1");
+
+/**
+ * A backup becomes a cluster of its own: another name, one new node, none of the old ones. People's API tokens stay good; join tokens end, since
+ * they pin the old cluster's authority.
+ */
+export function beginRestored(
+  tx: Tx,
+  facts: EpochFacts,
+  made: { readonly id: NodeId; readonly cluster: string; readonly node: NewNode; readonly token: NewToken },
+): void {
+  // What was given out after the backup was made is not known here, and must not be given out again.
+  skipIds(tx, limits.epochSkipsNodes, limits.epochSkipsJobs);
+  const id = nodeId(newNodeId(tx));
+  assert(id === made.id, "the node has the id that it was told");
+  const context = contextOf(tx, facts, id);
+  for (const node of allNodes(tx)) partFrom(tx, context, node, `node ${node.name} is not of the restored cluster`);
+  revokeJoinTokens(tx);
+  // The new cluster has an authority of its own, which it logs by itself.
+  for (const { fingerprint } of authorities(tx)) removeAuthority(tx, fingerprint);
+  tx.run(renameCluster, made.cluster, context.at);
+  insertNode(tx, id, made.node.name, made.node, context.at);
+  insertToken(tx, { ...made.token, kind: "api", role: "admin", expiresAt: null, uses: null, node: null });
+  audit(tx, context, facts, id);
+}
+
+/** The id that the one node of a restored cluster gets. */
+export function restoredNodeId(tx: ReadTx): NodeId {
+  return nodeId(readCounter(tx).next_node + limits.epochSkipsNodes);
 }
 
 const selectLevel = sql("select level from cluster");

@@ -1,3 +1,6 @@
+/** What is taken out of a copy that leaves the cluster as a backup: who reads a join token's hash can join with it (K1). */
+export const backupBlanks: readonly string[] = ["update token set hash = '' where kind = 'join'"];
+
 /**
  * The tables of state.db. `meta` (applied index, rolling hash) belongs to storage and is not among them.
  *

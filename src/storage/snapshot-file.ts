@@ -13,9 +13,9 @@ import { readPlace, type StatePlace } from "./state-db.ts";
 
 /**
  * A compact copy of the state as it is now, synced. Reads one view and holds nobody up; the WAL of state.db grows meanwhile. Where it stands is
- * read from the copy itself, never from memory. Throws Fault.
+ * read from the copy itself, never from memory. `blanks` are SQL texts that take out of the copy what it must not hold. Throws Fault.
  */
-export function copyState(from: string, to: string): StatePlace {
+export function copyState(from: string, to: string, blanks: readonly string[] = []): StatePlace {
   rmSync(to, { force: true });
   try {
     const database = new Database(from, { readonly: true });
@@ -25,11 +25,24 @@ export function copyState(from: string, to: string): StatePlace {
     } finally {
       database.close();
     }
+    if (blanks.length > 0) blank(to, blanks);
     syncFile(to);
     return placeOf(to);
   } catch (error) {
     rmSync(to, { force: true });
     throw asFault(error, to);
+  }
+}
+
+/** What is overwritten leaves no trace in the file. */
+function blank(path: string, texts: readonly string[]): void {
+  const database = new Database(path, { readwrite: true });
+  try {
+    database.run("pragma journal_mode = memory");
+    database.run("pragma secure_delete = on");
+    for (const text of texts) database.run(text);
+  } finally {
+    database.close();
   }
 }
 

@@ -6,7 +6,7 @@ import type { StatePlace } from "./state-db.ts";
 /** A thread that copies or judges one state file and ends: both read every page, which would hold up the loop for seconds. */
 
 export type SnapshotTask =
-  | { readonly kind: "copy"; readonly from: string; readonly to: string }
+  | { readonly kind: "copy"; readonly from: string; readonly to: string; readonly blanks?: readonly string[] }
   | { readonly kind: "check"; readonly path: string };
 
 export type SnapshotResult =
@@ -26,7 +26,7 @@ self.onmessage = (event: MessageEvent<SnapshotTask>): void => {
 
 function carryOut(task: SnapshotTask): SnapshotResult {
   const path = task.kind === "copy" ? task.to : task.path;
-  const place = task.kind === "copy" ? copyState(task.from, path) : checkState(path);
+  const place = task.kind === "copy" ? copyState(task.from, path, task.blanks) : checkState(path);
   return { kind: "done", place, bytes: sizeOf(path), sha256: digestOf(path) };
 }
 

@@ -111,6 +111,7 @@ export function start(argv: readonly string[], env: Environment, io: TestIo, ups
   return runCli(argv, { HOME: "/nonexistent", ...env }, io, {
     version: "0.1.0",
     up,
+    restore: () => Promise.reject(new Error("nothing is restored here")),
     openStopped: () => {
       throw new Error("no node is stopped here");
     },

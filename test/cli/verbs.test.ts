@@ -67,7 +67,13 @@ describe("what the contract has and this version has not", () => {
     const all = [...named.filter((name) => !groups.includes(name)), ...groups.flatMap(listed)];
     expect(all).toContain("bench failover");
     const unused = (): never => expect.unreachable();
-    const actions = { version: "0.1.0", up: () => Promise.resolve(0), askForToken: unused, openStopped: unused };
+    const actions = {
+      version: "0.1.0",
+      up: () => Promise.resolve(0),
+      askForToken: unused,
+      openStopped: unused,
+      restore: unused,
+    };
     const program = buildProgram(new Cli({}, new TestIo(), actions));
     for (const one of all) {
       const found = one

@@ -77,7 +77,7 @@ async function expectFenced(node: MeshNode): Promise<void> {
 
 test("two of three are gone for good: the third goes on alone, jobs go on, and the others are fenced when they come back", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
-  const leader = await mesh.leader({ voters: 3 });
+  const leader = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
   const [first, second, survivor] = [leader, ...mesh.nodes.filter((node) => node !== leader)] as [
     MeshNode,
     MeshNode,
@@ -105,7 +105,7 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   expect(new Set(recovered.gone)).toEqual(new Set([first.ready.node, second.ready.node]));
   expect(recovered.words.join("\n")).toContain("2 of 3 voters");
   await survivor.start();
-  await mesh.leader();
+  await mesh.leader({ timeoutMs: 60_000 });
   const now = await clusterOf(survivor);
   expect(now).toMatchObject({ epoch: recovered.epoch, leader: node, voters: [node] });
   expect(now.nodes.map(({ id }) => id)).toEqual([node]);
@@ -138,11 +138,11 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   const added = await mesh.add();
   expect(added.ready.node).toBeGreaterThan(1000);
   await run(added, mesh, { run: "true", each_node: true });
-}, 180_000);
+}, 300_000);
 
 test("three of five are gone and the two left differ: the most advanced one is found, the other one learns from it", async () => {
   await using mesh = await Mesh.start({ nodes: 5 });
-  const leader = await mesh.leader({ voters: 5 });
+  const leader = await mesh.leader({ voters: 5, timeoutMs: 60_000 });
   await inStep(mesh.nodes);
   const others = mesh.nodes.filter((node) => node !== leader);
   const [behind, ahead] = others as [MeshNode, MeshNode];
@@ -172,7 +172,7 @@ test("three of five are gone and the two left differ: the most advanced one is f
   const recovered = JSON.parse(said.stdout) as Recovered & { rejoin_on: number[] };
   expect(recovered).toMatchObject({ node: ahead.ready.node, rejoin_on: [behind.ready.node] });
   await ahead.start();
-  await mesh.leader();
+  await mesh.leader({ timeoutMs: 60_000 });
   // Before it is told, the other survivor is of the old epoch, and is fenced like everybody else.
   await behind.start();
   await expectFenced(behind);
@@ -184,11 +184,11 @@ test("three of five are gone and the two left differ: the most advanced one is f
   await inStep([ahead, behind]);
   await Promise.all([ahead.stop(), behind.stop()]);
   expect(placeOf(behind)).toEqual(placeOf(ahead));
-}, 180_000);
+}, 300_000);
 
 test("a quorum that is there is not recovered, and neither are members that answer given up", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
-  await mesh.leader({ voters: 3 });
+  await mesh.leader({ voters: 3, timeoutMs: 60_000 });
   const [one, two, three] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
   await one.stop();
   const alive = await one.skein(recoverWords(one));
@@ -201,11 +201,11 @@ test("a quorum that is there is not recovered, and neither are members that answ
   expect([quorum.code, quorum.stderr]).toEqual([6, expect.stringContaining("which is a quorum")]);
   await Promise.all([one.start(), two.start()]);
   await run(one, mesh, { run: "true" });
-}, 120_000);
+}, 300_000);
 
 test("SIGKILL at every step of a recovery: the old epoch is whole, or the next command or start goes on with the new one", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
-  const leader = await mesh.leader({ voters: 3 });
+  const leader = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
   const job = await run(leader, mesh, { run: "true" });
   await inStep(mesh.nodes);
   const best = mesh.nodes.find((node) => node !== leader)!;
@@ -247,10 +247,10 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
   const at = steps.indexOf("state.db aside") + 1;
   expect((await killedAt(best.data, at)).signal).toBe("SIGKILL");
   await best.start();
-  await mesh.leader();
+  await mesh.leader({ timeoutMs: 60_000 });
   expect((await best.api("GET", `/v1/jobs/${job}`)).status).toBe(200);
   await run(best, mesh, { run: "true" });
-}, 180_000);
+}, 300_000);
 
 async function reportOf(data: string): Promise<SurvivorView> {
   const said = await runSkein(binary, ["cluster", "recover", "--report", "--data", data, "-o", "json"]);

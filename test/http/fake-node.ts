@@ -1,6 +1,8 @@
 import { firstEpoch } from "../../src/lib/epoch.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../../src/lib/outcome.ts";
+import { type BackupManifest, encodeBackupHead } from "../../src/lib/backup-file.ts";
+import { type Backup, digest } from "../../src/node/backup.ts";
 import type { Survivor } from "../../src/lib/survivors.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "../../src/node/api.ts";
@@ -147,6 +149,37 @@ export class FakeNode implements NodeApi {
 
   authenticate(token: string): Principal | undefined {
     return principals[token];
+  }
+
+  /** What its backups hold, and how many have not been removed yet. */
+  backupState = new TextEncoder().encode("the state");
+  backupsOpen = 0;
+
+  backup(stale: boolean): Promise<Outcome<Backup>> {
+    if (!stale && this.refusing !== undefined) return Promise.resolve({ ok: false, why: this.refusing });
+    const state = this.backupState;
+    const { cluster, applied: index } = this;
+    const manifest: BackupManifest = {
+      format: 1,
+      cluster,
+      epoch: "0",
+      index,
+      term: 3,
+      level: 1,
+      hash: "00",
+      configuration: { voters: [1], outgoing: [], learners: [] },
+      made_at: "2026-01-01T00:00:00.000Z",
+      made_by: { node: this.id, name: this.name, version: "0" },
+      bytes: state.length,
+      sha256: digest(state),
+    };
+    this.backupsOpen += 1;
+    const remove = (): void => void (this.backupsOpen = 0);
+    function* pieces(): Generator<Uint8Array, void, undefined> {
+      yield encodeBackupHead(manifest, digest);
+      for (let at = 0; at < state.length; at += 4096) yield state.subarray(at, at + 4096);
+    }
+    return Promise.resolve(accept({ manifest, pieces, remove }));
   }
 
   survivor(): Survivor {

@@ -23,6 +23,7 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "patch /v1/cluster/timing": "admin",
   "post /v1/cluster/transfer": "admin",
   "post /v1/cluster/authority": "admin",
+  "get /v1/backup": "admin",
   "get /v1/ca": "nobody",
   "post /v1/nodes/self/leave": "operator",
   "post /v1/cluster/tokens": "admin",

@@ -66,6 +66,13 @@ export function revokeTokensOf(tx: Tx, node: NodeId): void {
   tx.run(revokeOfNode, node);
 }
 
+const revokeJoins = change("token.revoke-joins", "update token set revoked = 1 where kind = 'join' and revoked = 0");
+
+/** Ends every join token: they pin an authority that is not the cluster's any more. */
+export function revokeJoinTokens(tx: Tx): void {
+  tx.run(revokeJoins);
+}
+
 const selectAfter = sql("select * from token where id > ? order by id limit ?");
 
 /** By id, those after `after`. */
