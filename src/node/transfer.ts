@@ -1,6 +1,7 @@
 import { monotonicMs } from "../lib/clock.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { noNode } from "../state/no-node.ts";
 import type { NodeRow } from "../state/types.ts";
 
 /** What a planned hand-over of the leadership needs of its surroundings. */
@@ -38,7 +39,7 @@ export async function transferLeadership(
   let to: NodeId | undefined;
   if (reference !== undefined) {
     const row = ports.find(reference);
-    if (row === undefined) return refuse("not-found", `there is no node ${reference}: list nodes to see them`);
+    if (row === undefined) return noNode(reference);
     if (row.id === from) return accept({ from, leader: from });
     if (!ports.voters().includes(row.id))
       return refuse(
@@ -60,7 +61,7 @@ export async function transferLeadership(
   }
   return refuse(
     "unavailable",
-    `node ${from} still leads: ${to === undefined ? "no other voter" : `node ${to}`} took over in time; is it up and caught up ('skein nodes ls')?`,
+    `node ${from} still leads: ${to === undefined ? "no other voter took over" : `node ${to} did not take over`} in time; is it up and caught up ('skein nodes ls')?`,
     { retryAfterMs: 1000 },
   );
 }

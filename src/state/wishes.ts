@@ -1,6 +1,7 @@
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { ApplyContext } from "./command.ts";
+import { noNode } from "./no-node.ts";
 import { allNodes, nodeByReference, setWish } from "./tables/node.ts";
 import type { Tx } from "./tx.ts";
 import type { Wish } from "./types.ts";
@@ -13,7 +14,7 @@ export function wishFor(
   wish: Wish | undefined,
 ): Outcome<{ readonly node: NodeId; readonly wish: Wish | null }> {
   const node = nodeByReference(tx, reference);
-  if (node === undefined) return refuse("not-found", `there is no node ${reference}`);
+  if (node === undefined) return noNode(reference);
   // Somebody must be left who may vote, as far as the state knows: the leader keeps the last voter in any case.
   const others = allNodes(tx).filter((other) => other.id !== node.id && other.wish !== "learner");
   if (wish === "learner" && others.length === 0) {

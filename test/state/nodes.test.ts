@@ -181,6 +181,9 @@ describe("a node's life", () => {
     const cluster = Cluster.of(2);
     expect([2, "2", "n2"].map((reference) => findNode(cluster.database, reference)?.name)).toEqual(["n2", "n2", "n2"]);
     expect(findNode(cluster.database, "n9")).toBeUndefined();
-    expect(cluster.refused("node.remove", { node: "n9" }, admin)).toEqual(["not-found", "there is no node n9"]);
+    expect(cluster.refused("node.remove", { node: "n9" }, admin)).toEqual([
+      "not-found",
+      "there is no node n9: 'skein nodes ls' shows those there are",
+    ]);
   });
 });

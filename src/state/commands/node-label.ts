@@ -3,6 +3,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { isLabel } from "../../lib/selector.ts";
 import { command } from "../command.ts";
+import { noNode } from "../no-node.ts";
 import { givenLabels, giveLabels, nodeByReference, setNodeLabels } from "../tables/node.ts";
 import { nodeReference } from "./shapes.ts";
 
@@ -50,7 +51,7 @@ export const nodeLabel = command<NodeLabelled>()({
       .join(" ")}`,
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
-    if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    if (node === undefined) return noNode(payload.node);
     const given = new Map(Object.entries(givenLabels(tx, node.id)));
     const shown = new Map(Object.entries(node.labels));
     for (const [key, value] of Object.entries(payload.labels)) {

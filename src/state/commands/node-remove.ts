@@ -3,6 +3,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { endPinnedTo } from "../departure.ts";
 import { auditLevel } from "../levels.ts";
+import { noNode } from "../no-node.ts";
 import { allNodes, deleteNode, nodeByReference } from "../tables/node.ts";
 import { runningOn } from "../tables/task.ts";
 import { revokeTokensOf } from "../tables/token.ts";
@@ -28,7 +29,7 @@ export const nodeRemove = command<NodeRemoved>()({
   audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
-    if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    if (node === undefined) return noNode(payload.node);
     if (context.level >= auditLevel && allNodes(tx).length === 1)
       return refuse("conflict", `node ${node.name} is the cluster's only one: stop it, and delete its data directory`);
     // Its lease may go on for seconds: what it runs must not start elsewhere before that is over (J1, J3), which node.lost sees to.

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { accept, refuse } from "../../lib/outcome.ts";
+import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
+import { noNode } from "../no-node.ts";
 import { nodeByReference, setDrained, setNodeState } from "../tables/node.ts";
 import { nodeReference } from "./shapes.ts";
 
@@ -24,7 +25,7 @@ export const nodeUndrain = command<NodeUndrained>()({
   audit: ({ node }) => `node ${node}`,
   apply(tx, payload, context) {
     const node = nodeByReference(tx, payload.node);
-    if (node === undefined) return refuse("not-found", `there is no node ${payload.node}`);
+    if (node === undefined) return noNode(payload.node);
     setDrained(tx, node.id, false);
     if (node.state === "draining") {
       setNodeState(tx, node.id, "up");
