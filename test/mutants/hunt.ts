@@ -2,6 +2,7 @@
  * Run inside of a plantation: seeds of one simulation until one of the named checkers strikes.
  * `hunt.ts SIMULATION calm|storm FROM TO CHECKER,CHECKER...` prints one line of JSON, a {@link Hunted}.
  */
+import { Files } from "../raft/sqlite-files.ts";
 import { Simulation } from "../raft/simulation.ts";
 import { Violation } from "../raft/violation.ts";
 import type { SimulationName } from "./mutant.ts";
@@ -17,6 +18,10 @@ export interface Hunted {
 
 const simulations: Readonly<Record<SimulationName, (seed: number, calm: boolean) => void>> = {
   raft: (seed, calm) => new Simulation(seed, { calm, steps: 15_000 }).run(),
+  disk: (seed, calm) => {
+    using files = new Files();
+    new Simulation(seed, { calm, steps: 5000, directory: files.path }).run();
+  },
 };
 
 if (import.meta.main) {

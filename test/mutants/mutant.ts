@@ -26,4 +26,5 @@ export interface Mutant {
   readonly checkers: readonly Checker[];
 }
 
-export type SimulationName = "raft";
+/** "raft": consensus on a model of a disk. "disk": the same on real files, with the production log and state. */
+export type SimulationName = "raft" | "disk";

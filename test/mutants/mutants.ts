@@ -1,7 +1,8 @@
 import type { Mutant } from "./mutant.ts";
 import { raftMutants } from "./raft-mutants.ts";
+import { storageMutants } from "./storage-mutants.ts";
 
 /** All of them, by number. */
-export const mutants: readonly Mutant[] = [...raftMutants].toSorted(
+export const mutants: readonly Mutant[] = [...raftMutants, ...storageMutants].toSorted(
   (a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name),
 );

@@ -16,6 +16,7 @@ import type {
   SnapshotMeta,
 } from "../../src/raft/types.ts";
 import { ModelStore } from "./model-store.ts";
+import type { SqliteState } from "./sqlite-state.ts";
 import { Referee } from "./referee.ts";
 import { check, Violation } from "./violation.ts";
 
@@ -36,13 +37,18 @@ export const testOptions: Omit<RaftOptions, "id" | "random" | "applied"> = {
 /** One node: the machine, its disk, and what its driver keeps. */
 export class Member {
   readonly id: NodeId;
-  readonly store = new ModelStore();
+  readonly store: ModelStore;
+  /** Where the state is a real file. */
+  readonly state: SqliteState | undefined;
   raft!: Raft;
   alive = false;
   /** Until let go, nothing becomes durable. */
   diskStalled = false;
   /** Until let go, the state takes in nothing of what was handed out. */
   applyStalled = false;
+  /** A snapshot took the state's place, and the log may not have been told. */
+  isInstalling = false;
+  installToken = 0;
   readonly unapplied: Entry[] = [];
   applied = 0;
   /** What the state had on disk: a restart begins there. */
@@ -55,8 +61,10 @@ export class Member {
   leadership: Leadership | undefined;
   configuration: Configuration | undefined;
 
-  constructor(id: NodeId) {
+  constructor(id: NodeId, store = new ModelStore(), state?: SqliteState) {
     this.id = id;
+    this.store = store;
+    this.state = state;
   }
 
   /** The term of an entry in the log as the machine has it: what is durable, with the pending appends on top. */
@@ -90,6 +98,12 @@ export class Member {
   }
 }
 
+/** A real disk of one node. */
+export interface NodeFiles {
+  readonly store: ModelStore;
+  readonly state: SqliteState;
+}
+
 /** Drops messages for which it says true. */
 export type Filter = (message: Message) => boolean;
 
@@ -111,7 +125,16 @@ export class Cluster {
   #filters: Filter[] = [];
   #random: () => number;
 
-  constructor(overrides: Partial<RaftOptions> = {}, seed = 1, trace?: (line: string) => void) {
+  /** Makes the disk of a node, where it is a real one. */
+  readonly #files: ((id: number) => NodeFiles) | undefined;
+
+  constructor(
+    overrides: Partial<RaftOptions> = {},
+    seed = 1,
+    trace?: (line: string) => void,
+    files?: (id: number) => NodeFiles,
+  ) {
+    this.#files = files;
     this.overrides = overrides;
     this.#trace = trace;
     this.#random = overrides.random ?? seededRandom(seed);
@@ -126,8 +149,13 @@ export class Cluster {
   }
 
   /** A new cluster of one, as the first node makes it. */
-  static bootstrapped(overrides: Partial<RaftOptions> = {}, seed = 1, trace?: (line: string) => void): Cluster {
-    const cluster = new Cluster(overrides, seed, trace);
+  static bootstrapped(
+    overrides: Partial<RaftOptions> = {},
+    seed = 1,
+    trace?: (line: string) => void,
+    files?: (id: number) => NodeFiles,
+  ): Cluster {
+    const cluster = new Cluster(overrides, seed, trace, files);
     const member = cluster.addBlank(1);
     const { append, restored } = bootstrap(member.id);
     member.store.append(append);
@@ -138,7 +166,8 @@ export class Cluster {
 
   /** A node that joins: it knows nothing. */
   addBlank(id: number): Member {
-    const member = new Member(nodeId(id));
+    const files = this.#files?.(id);
+    const member = new Member(nodeId(id), files?.store, files?.state);
     this.members.push(member);
     this.restart(member);
     return member;
@@ -188,21 +217,29 @@ export class Cluster {
   crash(id: number, survivedAppends = 0): void {
     const member = this.get(id);
     member.alive = false;
-    member.store.crash(survivedAppends);
+    const { state, unapplied } = member;
+    const applied = state?.crash(unapplied, this.referee.committedEntries) ?? member.appliedDurable;
+    const token = member.store.crash(survivedAppends);
+    if (token !== undefined) this.#durable(member, token);
     member.held = [];
     member.handed = 0;
     member.durable = 0;
     member.reads.length = 0;
     member.unapplied.length = 0;
-    member.applied = member.appliedDurable;
-    member.log.length = member.applied;
+    member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, applied));
+    member.applied = applied;
   }
 
   restart(member: Member): void {
-    // A state ahead of its log, or of another history than it: a snapshot was installed and the log not told. The state is trusted.
-    const meta = this.referee.metaAt(member.applied);
-    if (member.applied > 0 && member.store.termAt(member.applied) !== meta.term) member.store.beginAnew(meta);
-    member.raft = this.#makeRaft(member);
+    const meta = member.applied === 0 ? undefined : this.referee.metaAt(member.applied);
+    try {
+      const restored = member.store.open({ applied: member.applied, meta, isInstalling: member.isInstalling });
+      member.raft = this.#makeRaft(member, restored);
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+      throw new Violation("starts-again", `node ${member.id} does not start again: ${String(error)}`);
+    }
+    member.isInstalling = false;
     member.alive = true;
     this.referee.onRestart(member);
   }
@@ -262,6 +299,7 @@ export class Cluster {
       assert(ready.append.token > member.handed, "tokens grow");
       if (ready.append.snapshot !== undefined) this.#install(member, ready.append.snapshot);
       member.handed = ready.append.token;
+      if (ready.append.snapshot !== undefined) member.installToken = member.handed;
       this.referee.onAppend(member, ready.append);
       member.store.append(ready.append);
     }
@@ -285,6 +323,7 @@ export class Cluster {
   /** The state takes in what was handed out. */
   apply(member: Member): void {
     if (member.unapplied.length === 0) return;
+    member.state?.apply(member.unapplied);
     for (const entry of member.unapplied.splice(0)) {
       this.referee.onApply(member, entry);
       member.log.push(entry);
@@ -299,7 +338,9 @@ export class Cluster {
     check("nothing-goes-back", at > member.applied, "a state never goes back");
     this.snapshotsInstalled++;
     member.unapplied.length = 0;
+    member.isInstalling = true;
     member.applied = member.appliedDurable = at;
+    member.state?.install(this.referee.committedEntries.slice(0, at));
     member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, at));
   }
 
@@ -331,13 +372,18 @@ export class Cluster {
     if (!member.alive) return false;
     const token = member.store.sync(count);
     if (token === undefined) return false;
+    this.#durable(member, token);
+    return true;
+  }
+
+  #durable(member: Member, token: number): void {
     member.durable = token;
+    if (token >= member.installToken) member.isInstalling = false;
     member.raft.appended(token);
     while (member.held.length > 0 && member.held[0]!.token <= member.durable) {
       for (const message of member.held.shift()!.messages) this.#leave(member, message);
     }
     this.#watch(member);
-    return true;
   }
 
   deliver(message: Message): void {

@@ -17,6 +17,8 @@ export interface Coverage {
   lags: number;
   replays: number;
   resets: number;
+  /** Syncs that failed, on real files. */
+  diskErrors: number;
   /** Endings in which everything outside of a core stayed broken for good. */
   cores: number;
   /** Leaders whose disk hung while all was well otherwise. */
@@ -45,6 +47,7 @@ export function noCoverage(): Coverage {
     lags: 0,
     replays: 0,
     resets: 0,
+    diskErrors: 0,
     cores: 0,
     hangs: 0,
     excused: 0,

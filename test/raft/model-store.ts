@@ -11,6 +11,7 @@ import type {
   SnapshotMeta,
   TermRun,
 } from "../../src/raft/types.ts";
+import type { StateBeside } from "../../src/storage/types.ts";
 import { check } from "./violation.ts";
 
 /** A disk with a cache: appends are pending until synced; a crash keeps any number of the oldest pending ones. */
@@ -27,6 +28,8 @@ export class ModelStore implements LogReader {
   readonly unreadable = new Set<number>();
   /** How often stored entries were replaced by others. */
   overwrites = 0;
+  /** The disk said that it failed: its process must end. */
+  failed = false;
 
   append(append: Append): void {
     this.pending.push(append);
@@ -49,19 +52,34 @@ export class ModelStore implements LogReader {
   sync(count = this.pending.length): number | undefined {
     let token: number | undefined;
     for (const append of this.pending.splice(0, count)) {
-      this.#write(append);
+      this.write(append);
       token = append.token;
     }
     return token;
   }
 
-  /** The process died: `survived` of the pending appends had reached the disk, the others are gone. */
-  crash(survived = 0): void {
-    this.sync(survived);
+  /** The process died: `survived` of the pending appends had reached the disk, the others are gone. Gives what it had still been told of. */
+  crash(survived = 0): number | undefined {
+    for (const append of this.pending.splice(0, survived)) this.write(append);
     this.pending = [];
+    return undefined;
   }
 
-  #write(append: Append): void {
+  /** Whether the next sync fails, where there is a disk under it. */
+  failNextSync(_will: boolean): void {}
+
+  /**
+   * A process starts, with a state beside the log. One that is ahead of it, or of another history: a snapshot was installed and the log not told;
+   * the state is trusted.
+   */
+  open({ applied, meta }: StateBeside): Restored {
+    if (meta !== undefined && this.termAt(applied) !== meta.term) this.beginAnew(meta);
+    return this.restored();
+  }
+
+  close(): void {}
+
+  protected write(append: Append): void {
     const { hardState, entries, snapshot } = append;
     if (hardState !== undefined) {
       check("nothing-goes-back", hardState.term >= this.hardState.term, "stored terms never fall");

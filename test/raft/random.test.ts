@@ -7,6 +7,8 @@ const only = process.env["SEED"];
 const first = only === undefined ? 1 : Number(only);
 const count = only === undefined ? Number(process.env["SEEDS"] ?? 100) : 1;
 const steps = 15_000;
+/** `diskErrors` are of real files: files.test.ts. */
+const mayBeZero: ReadonlySet<keyof Coverage> = new Set(["excused", "diskErrors"]);
 
 test(`${count} random clusters keep every promise, and come back when healed`, () => {
   const total = noCoverage();
@@ -24,6 +26,6 @@ test(`${count} random clusters keep every promise, and come back when healed`, (
   if (count < 100) return;
   // A run that meets nothing proves nothing.
   expect(total.excused).toBeLessThan(count / 20);
-  for (const key of (Object.keys(total) as (keyof Coverage)[]).filter((each) => each !== "excused"))
+  for (const key of (Object.keys(total) as (keyof Coverage)[]).filter((each) => !mayBeZero.has(each)))
     expect({ [key]: total[key] > count / 10 }).toEqual({ [key]: true });
 }, 120_000);

@@ -1,9 +1,12 @@
+import { join } from "node:path";
 import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
 import type { ConfigurationChange, Message } from "../../src/raft/types.ts";
 import { decodeConfiguration, isJoint } from "../../src/raft/configuration.ts";
-import { Cluster, type Member, testOptions } from "./cluster.ts";
+import { Cluster, type Member, type NodeFiles, testOptions } from "./cluster.ts";
 import { type Coverage, noCoverage } from "./coverage.ts";
 import { Ending } from "./ending.ts";
+import { SqliteState } from "./sqlite-state.ts";
+import { SqliteStore } from "./sqlite-store.ts";
 import { check } from "./violation.ts";
 
 /** How likely each fault is in this run; drawn per seed, so that runs differ in kind. */
@@ -22,6 +25,8 @@ interface Faults {
   readonly lag: number;
   readonly replay: number;
   readonly reset: number;
+  /** A sync fails, and what it was to sync is lost (real files only). */
+  readonly diskError: number;
   /** A leader changes the membership as soon as it leads. */
   readonly hasty: number;
   /** A change of members replaces any number of them. */
@@ -46,6 +51,7 @@ const noFaults: Faults = {
   lag: 0,
   replay: 0,
   reset: 0,
+  diskError: 0,
   hasty: 0,
   churn: 0,
   timely: 0,
@@ -68,6 +74,7 @@ function drawFaults(random: Random): Faults {
     lag: draw(0.5, 0.004),
     replay: draw(0.5, 0.02),
     reset: draw(0.5, 0.004),
+    diskError: draw(0.5, 0.001),
     hasty: draw(0.4, 1),
     churn: random(),
     timely: draw(0.4, 0.5),
@@ -91,6 +98,8 @@ function drawDuel(random: Random): Faults {
 export interface SimulationOptions {
   /** Nothing goes wrong: what fails then is broken without a fault. */
   readonly calm?: boolean;
+  /** Logs and states are real files, below this directory. */
+  readonly directory?: string;
   /** Steps of the storm; each is one event at one node. */
   readonly steps: number;
   /** Gets every step of every machine (src/raft/trace.ts). */
@@ -146,6 +155,7 @@ export class Simulation {
       },
       seed,
       options.trace,
+      options.directory === undefined ? undefined : (id) => this.#filesOf(id),
     );
     this.#leastVoters = this.#faults.isDuel ? duelVoters - 1 : leastVoters;
     const isLarge = random() < 0.2 && !this.#faults.isDuel;
@@ -157,7 +167,23 @@ export class Simulation {
     this.#cluster.sync(this.#cluster.get(1));
   }
 
+  #filesOf(id: number): NodeFiles {
+    const directory = join(this.#options.directory!, `node-${id}`);
+    return { store: new SqliteStore(directory, this.#random), state: new SqliteState(directory, this.#random) };
+  }
+
   run(): void {
+    try {
+      this.#run();
+    } finally {
+      for (const { store, state } of this.#cluster.members) {
+        store.close();
+        state?.close();
+      }
+    }
+  }
+
+  #run(): void {
     this.#cluster.raft(1).campaign();
     for (let step = 0; step < this.#options.steps; step++) {
       if (--this.#holdSteps === 0) this.#cluster.heal();
@@ -167,6 +193,10 @@ export class Simulation {
         for (const message of this.#cluster.network.splice(0, 200)) this.#cluster.lose(message);
     }
     this.#frozen.clear();
+    for (const member of this.#cluster.members) {
+      member.store.failNextSync(false);
+      if (member.store.failed) this.#crash(member);
+    }
     this.#end();
     this.coverage.committed = this.#cluster.referee.committedLength;
     this.coverage.snapshots = this.#cluster.snapshotsInstalled;
@@ -216,17 +246,26 @@ export class Simulation {
     if (this.#chance(0.9)) this.#drain(member);
     if (!member.diskStalled && !this.#chance(this.#faults.slowDisk))
       this.#cluster.sync(member, randomInteger(this.#random, 1, 3));
+    if (member.store.failed) return this.#crash(member);
     if (this.#chance(this.#faults.compact)) this.#compact(member);
-    if (this.#chance(0.01)) member.appliedDurable = randomInteger(this.#random, member.appliedDurable, member.applied);
+    if (member.store.failed) return this.#crash(member);
+    if (this.#chance(0.01)) this.#checkpoint(member);
+  }
+
+  #checkpoint(member: Member): void {
+    member.state?.checkpoint();
+    const { applied, appliedDurable } = member;
+    member.appliedDurable = member.state === undefined ? randomInteger(this.#random, appliedDurable, applied) : applied;
   }
 
   #disturb(member: Member): void {
-    const { crash, partition, stall, freeze, lag, replay, reset } = this.#faults;
+    const { crash, partition, stall, freeze, lag, replay, reset, diskError } = this.#faults;
     if (this.#chance(crash)) this.#crash(member);
     if (this.#chance(partition)) this.#partition();
     if (this.#chance(member.diskStalled ? 0.01 : stall)) this.#stall(member);
     if (this.#chance(this.#frozen.has(member) ? 0.02 : freeze)) this.#freeze(member);
     if (this.#chance(member.applyStalled ? 0.003 : lag)) this.#lag(member);
+    if (this.#options.directory !== undefined && this.#chance(diskError)) this.#failDisk(member);
     if (this.#chance(replay)) this.#replay();
     if (this.#chance(reset)) this.#reset(member, this.#pick(this.#cluster.members)!);
   }
@@ -244,6 +283,11 @@ export class Simulation {
       this.#drain(member);
     }
     this.coverage.freezes++;
+  }
+
+  #failDisk(member: Member): void {
+    member.store.failNextSync(true);
+    this.coverage.diskErrors++;
   }
 
   #lag(member: Member): void {
@@ -284,6 +328,7 @@ export class Simulation {
     const { role } = member.raft;
     const before = member.leadership?.role;
     const { configuration } = member;
+    const installed = this.#cluster.snapshotsInstalled;
     this.#cluster.drain(member);
     this.#cluster.referee.onStep(member, this.#cluster.members);
     const isElected = role === "leader" && before !== "leader";
@@ -295,6 +340,8 @@ export class Simulation {
     if ((isElected || configuration !== member.configuration) && this.#chance(this.#faults.timely))
       this.#strike(member);
     this.#checkReads(member);
+    // Between the new state and the log that begins after it.
+    if (installed < this.#cluster.snapshotsInstalled && this.#chance(this.#faults.timely)) this.#crash(member);
   }
 
   /** At the worst moment. */

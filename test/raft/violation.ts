@@ -16,7 +16,9 @@ export type Checker =
   | "terms-stay"
   | "stable-leader"
   | "progress"
-  | "storage-model";
+  | "storage-model"
+  | "state-effects"
+  | "starts-again";
 
 /** A promise was broken, and who noticed. Anything else that is thrown in a simulation is a bug of the code or of the simulation. */
 export class Violation extends Error {
