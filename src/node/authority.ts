@@ -1,5 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { isNoRoom } from "../storage/files.ts";
 import type { AuthorityKeys } from "../storage/types.ts";
 import { fingerprintOf } from "../transport/certificate.ts";
 import { type AuthorityKey, issueCertificate } from "./certificates.ts";
@@ -40,6 +41,8 @@ export class Authority {
   #keys: Keys;
   /** Authorities that the log has named since this process began: the key of one that it never named may be of one that it is about to. */
   readonly #seen = new Set<string>();
+  /** That there is no room for the keys has been told. */
+  #complained = false;
   #running = false;
   #closed = false;
 
@@ -121,10 +124,18 @@ export class Authority {
     this.#running = true;
     for (let pauseMs = askAgainMs; !this.#isSettled() && !this.#closed; pauseMs *= 1.5) {
       const isVoter = this.#ports.isVoter(this.#ports.self);
-      const done = isVoter ? await this.#fetch() : await this.#giveUp();
+      const done = await (isVoter ? this.#fetch() : this.#giveUp()).catch((error: unknown) => this.#noRoom(error));
       if (!done && !this.#closed) await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, askAgainMsMax)));
     }
     this.#running = false;
+  }
+
+  /** What was not taken for want of room is asked for again. */
+  #noRoom(error: unknown): boolean {
+    if (!isNoRoom(error)) throw error;
+    if (!this.#complained) this.#ports.log("warn", error.message);
+    this.#complained = true;
+    return false;
   }
 
   /** Takes what is lacking from whichever voter has it, and drops what is of no use any more. */
@@ -163,8 +174,9 @@ export class Authority {
   }
 
   #take(keys: Keys): void {
-    this.#keys = keys;
+    // On disk before this node says that it has them.
     this.#ports.store(Object.keys(keys).length === 0 ? undefined : { version: 1, keys });
+    this.#keys = keys;
   }
 }
 

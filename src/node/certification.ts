@@ -5,6 +5,7 @@ import type { CommandInput, CommandName } from "../state/commands/index.ts";
 import { type AuthorityState, authorityState, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal } from "../state/types.ts";
+import { isNoRoom } from "../storage/files.ts";
 import type { AuthorityKeys, Certificate } from "../storage/types.ts";
 import {
   expiryOf,
@@ -296,6 +297,9 @@ export class Certification {
         this.#become({ ...this.#own, key, certificate: issued.value });
         this.#ports.log("info", `has a new certificate, good until ${new Date(expiryOf(issued.value)).toISOString()}`);
       } else this.#complain(typeof judged === "string" ? judged : "the certificate is another node's", now);
+    } catch (error) {
+      if (!isNoRoom(error)) throw error;
+      this.#complain(error.message, now);
     } finally {
       this.#renewing = false;
     }

@@ -37,11 +37,12 @@ export function makeDatabaseFile(path: string): void {
   }
 }
 
-/** An error of the file system as a Fault "data" (what the directory is) or "disk" (what the device did), for people. */
+/** An error of the file system as a Fault "data" (what the directory is), "disk-full" or "disk" (what the device did), for people. */
 export function fileFault(error: unknown, path: string): unknown {
   const code = errorCode(error);
   if (code === undefined || error instanceof Fault) return error;
   const reason = reasons[code];
+  if (code === "ENOSPC" || code === "EDQUOT") return new Fault("disk-full", `${path} ${reason}`, "safe", error);
   if (reason !== undefined) return new Fault("data", `${path} ${reason}`, "never", error);
   return new Fault("disk", `${path}: ${(error as Error).message}`, "never", error);
 }
@@ -64,3 +65,8 @@ const reasons: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "is too long a path: choose another directory with --data",
   ENOENT: "does not exist and cannot be made: choose another directory with --data",
 };
+
+/** There was no room: what was to be replaced is as it was, and it may be tried again. */
+export function isNoRoom(error: unknown): error is Fault {
+  return error instanceof Fault && error.code === "disk-full";
+}

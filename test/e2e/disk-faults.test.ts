@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type FaultyDisk, faultyDiskLibrary, files } from "../../scripts/faulty-disk.ts";
 import { type Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { finished, submit } from "../../scripts/mesh-jobs.ts";
 import { meshOnFaultyDisks } from "../../scripts/power-loss.ts";
 import { refuted } from "../../scripts/soak-history.ts";
 import { Load } from "../../scripts/soak-load.ts";
@@ -152,6 +153,26 @@ describe.skipIf("missing" in disk)("a full disk", () => {
       );
     }),
   );
+});
+
+describe.skipIf("missing" in disk)("a guard whose outbox finds no room", () => {
+  test("its tasks run and their results arrive: what the disk cannot keep is kept in memory until the log has it", async () => {
+    const { mesh, disks } = await meshOnFaultyDisks("missing" in disk ? "" : disk.library, 1);
+    await using _ = mesh;
+    const node = mesh.nodes[0]!;
+    disks[0]!.set("journal", 0);
+    const runs = async (): Promise<void> => {
+      const job = await submit(node, { run: "echo here", count: 3 });
+      expect((await finished(mesh, job)).state).toBe("succeeded");
+    };
+    await runs(); // its guard is there
+    disks[0]!.set("full", files.outbox);
+    await runs();
+    expect(disks[0]!.get("refused")).toBeGreaterThan(0);
+    disks[0]!.heal();
+    await runs();
+    for (const one of disks) one.close();
+  });
 });
 
 describe.skipIf("missing" in disk)("a sync that fails", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Fault } from "../../src/lib/fault.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { Authority, type AuthorityPorts } from "../../src/node/authority.ts";
 import { crossSign, lifetimesOf, makeAuthority, makeKey, makeRequest } from "../../src/node/certificates.ts";
@@ -20,6 +21,7 @@ class Rig {
   readonly noted: number[] = [];
   readonly parts = new Map<number, Authority>();
   readonly deaf = new Set<number>();
+  readonly full = new Set<number>();
 
   constructor(voters: readonly number[]) {
     this.voters = voters;
@@ -36,7 +38,10 @@ class Rig {
       current: () => new Set(this.current.map(fingerprintOf)),
       ask: (peer, method) => this.#answer(peer, method, nodeId(id)),
       note: (node) => Promise.resolve(this.noted.push(node) > 0),
-      store: (kept_) => this.stored.set(id, kept_),
+      store: (kept_) => {
+        if (this.full.has(id)) throw new Fault("disk-full", "no room", "safe");
+        this.stored.set(id, kept_);
+      },
       lifetimeMs: () => 60_000,
       now: () => Date.now(),
       log: () => {},
@@ -62,6 +67,20 @@ class Rig {
 }
 
 describe("the key of the authority (K1)", () => {
+  test("a voter without room for them does not say that it has them, and takes them when there is room", async () => {
+    const rig = new Rig([1, 2]);
+    rig.add(1, keys);
+    rig.full.add(2);
+    const two = rig.add(2);
+    two.changed();
+    await rig.until(() => rig.noted.length > 0);
+    await Bun.sleep(0);
+    expect(two.held).toEqual([]);
+    rig.full.clear();
+    await rig.until(() => rig.holds(2).length === 1);
+    expect(two.held).toEqual([print]);
+  });
+
   test("is taken over by a new voter, after that was logged, and refused to who does not vote", async () => {
     const rig = new Rig([1]);
     rig.add(1, keys);
