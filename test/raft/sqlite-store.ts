@@ -15,6 +15,10 @@ type Moment = (typeof moments)[number];
 
 /** The store whose writer is at work: it sees every statement that a connection is given as text. */
 let atWork: SqliteStore | undefined;
+
+function letWork(store: SqliteStore | undefined): void {
+  atWork = store;
+}
 const { run } = Object.getOwnPropertyDescriptors(Database.prototype);
 Database.prototype.run = function (this: Database, ...call: Parameters<Database["run"]>) {
   const go = (): ReturnType<Database["run"]> => run.value!.apply(this, call);
@@ -106,13 +110,13 @@ export class SqliteStore extends ModelStore {
   }
 
   #work(action: () => void): void {
-    atWork = this;
+    letWork(this);
     try {
       action();
       for (let task = this.#tasks.shift(); task !== undefined; task = this.#isOff ? undefined : this.#tasks.shift())
         task();
     } finally {
-      atWork = undefined;
+      letWork(undefined);
     }
   }
 
