@@ -65,8 +65,12 @@ async function build(): Promise<{ readonly library: string } | { readonly missin
       return { missing: "there is no C compiler (cc): install gcc, or set SKEIN_TEST_INSTALL=1 to have that done" };
     }
     const asRoot = process.getuid?.() === 0 ? [] : ["sudo"];
-    const words = [...asRoot, "apt-get", "install", "-y", "--no-install-recommends", "gcc", "libc6-dev"];
-    const installed = await run(words[0]!, words.slice(1), { timeoutMs: 5 * 60_000 });
+    const apt = async (...words: string[]): ReturnType<typeof run> => {
+      const [command = "", ...rest] = [...asRoot, "apt-get", ...words];
+      return await run(command, rest, { timeoutMs: 5 * 60_000 });
+    };
+    await apt("update");
+    const installed = await apt("install", "-y", "--no-install-recommends", "gcc", "libc6-dev");
     if (!hasCompiler()) return { missing: `gcc could not be installed: ${installed.output.slice(-500)}` };
   }
   const directory = mkdtempSync(path.join(tmpdir(), "skein-disk-"));

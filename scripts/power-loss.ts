@@ -70,8 +70,16 @@ export async function powerLossRounds(
     await mesh.killEverything();
     if (weak) for (const disk of disks) disk.set("lie", 0);
     const losses: PowerLoss[] = disks.map((disk) => disk.powerLoss(random, weak ? "all" : undefined));
-    await Promise.all(mesh.nodes.map((node) => node.start()));
-    await mesh.leader({ voters: mesh.nodes.length, timeoutMs: 60_000 });
+    try {
+      await Promise.all(mesh.nodes.map((node) => node.start()));
+      await mesh.leader({ voters: mesh.nodes.length, timeoutMs: 60_000 });
+    } catch (error) {
+      // On disks that lied it may be that a node cannot even start: that is a loss that shows.
+      if (!weak) throw error;
+      problems.push(`the nodes do not come back: ${String(error)}`);
+      await load.stop(0);
+      break;
+    }
     await load.stop();
     const { acknowledged } = load;
     history.push(...load.history);
