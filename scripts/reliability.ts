@@ -289,6 +289,13 @@ const sections: Readonly<Record<string, Section>> = {
     () => [`--minutes=${numberOption("sim-minutes", 10)}`],
     (line) => line.trim() !== "" && !line.startsWith("setup:"),
   ),
+  mutants: program(
+    "Known bugs, planted",
+    "`npm run sim -- --mutants`: bugs that other systems had, planted one by one into a copy of the sources, must be found by the simulations.",
+    "sim",
+    () => ["--mutants"],
+    (line) => line.trim() !== "" && !line.startsWith("setup:"),
+  ),
 };
 
 async function powerRounds(rounds: number, weak: boolean): ReturnType<typeof powerLossRounds> {

@@ -16,6 +16,8 @@ export interface LoadOptions {
    * none.
    */
   readonly registrars?: number;
+  /** They ask for reads that may be stale: to show that the check sees those. */
+  readonly stale?: boolean;
   /** The job that writer `client` submits as its `serial`-th; default: one that does nothing. */
   spec?(client: number, serial: number): object;
   /** Between two calls of one client; default none. */
@@ -146,7 +148,10 @@ export class Load {
       const spec = { driver: "noop", name: key, labels: { value } };
       const request = isWrite
         ? fetch(url, { method: "POST", headers, body: JSON.stringify(spec), signal: AbortSignal.timeout(registerMs) })
-        : fetch(`${url}?limit=1&name=${key}`, { headers, signal: AbortSignal.timeout(registerMs) });
+        : fetch(`${url}?limit=1&name=${key}${this.#options.stale === true ? "&consistency=stale" : ""}`, {
+            headers,
+            signal: AbortSignal.timeout(registerMs),
+          });
       const beganMs = performance.now();
       const answer = await request
         .then(async (one) => (one.ok ? ((await one.json()) as RegisterAnswer) : undefined))

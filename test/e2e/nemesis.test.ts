@@ -1,6 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { ownLevel } from "../../src/state/levels.ts";
+import { judgeByKey, register, tightened } from "../../scripts/linearizable.ts";
+import { Mesh, until } from "../../scripts/mesh.ts";
 import { noNamespaces } from "../../scripts/namespaces.ts";
+import { Load } from "../../scripts/soak-load.ts";
 import type { Fault } from "../../scripts/soak-nemesis.ts";
 import { startRig, whyNot } from "../../scripts/soak-rig.ts";
 import { soak } from "../../scripts/soak.ts";
@@ -36,6 +39,25 @@ for (const faults of groups) {
     }, 240_000);
   });
 }
+
+test("the check sees reads that were allowed to be stale", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  await mesh.leader({ voters: 3 });
+  const load = new Load(mesh, { writers: 2, readers: 0, registrars: 8, stale: true });
+  const isSeen = (): boolean =>
+    judgeByKey(register, tightened(load.registers), (input) => input.key).some(
+      ({ verdict }) => verdict.kind === "refused",
+    );
+  await until(
+    async () => {
+      await load.nextAcknowledgedMs(performance.now());
+      return isSeen() ? true : undefined;
+    },
+    60_000,
+    () => `${load.registers.length} calls show no stale read`,
+  );
+  await load.stop();
+}, 120_000);
 
 const noNetwork = noNamespaces();
 if (noNetwork !== undefined) console.log(`skipped partitions: ${noNetwork}`);
