@@ -17,7 +17,7 @@ import {
 } from "../transport/certificate.ts";
 import { Authority } from "./authority.ts";
 import { crossSign, type Lifetimes, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
-import { isDue, missingHosts } from "./renewal.ts";
+import { Renewal } from "./renewal.ts";
 import { type CertificateRequest, parseRequest } from "./requests.ts";
 import { rekeyReason, rotationStep } from "../state/rotation.ts";
 
@@ -60,6 +60,9 @@ export class Certification {
   readonly #ports: CertificationPorts;
   readonly authority: Authority;
   #own: Certificate;
+  /** What the log is to say of it. */
+  #shown: { readonly of: Certificate; readonly row: CommandInput<"certificate.seen"> | undefined } | undefined;
+  readonly #renewal = new Renewal();
   #timer: ReturnType<typeof setInterval> | undefined;
   #saying = false;
   #renewing = false;
@@ -254,17 +257,9 @@ export class Certification {
   /** Lets the log say what this node shows and believes, whenever it does not say so. */
   async #say(): Promise<void> {
     if (!this.#ports.isLogged()) return;
-    const { certificate, trusted } = this.#own;
-    const parsed = parseCertificate(certificate);
-    const issuer = parsed === undefined ? undefined : issuerOf(parsed, trusted);
-    if (issuer === undefined) return; // of an authority that is gone: renewed first
-    const row = {
-      node: this.#ports.self,
-      fingerprint: fingerprintOf(certificate),
-      authority: fingerprintOf(issuer),
-      expiresAt: expiryOf(certificate),
-      trusted: trusted.map(fingerprintOf).toSorted(),
-    };
+    if (this.#shown?.of !== this.#own) this.#shown = { of: this.#own, row: this.#rowOf(this.#own) };
+    const { row } = this.#shown;
+    if (row === undefined) return; // of an authority that is gone: renewed first
     const { authorities, certificates } = this.#state();
     const said = certificates.find((one) => one.node === row.node);
     if (authorities.length === 0 || JSON.stringify(said) === JSON.stringify(inOrder(row))) return;
@@ -275,14 +270,25 @@ export class Certification {
     if (outcome.ok) this.#look();
   }
 
+  #rowOf({ certificate, trusted }: Certificate): CommandInput<"certificate.seen"> | undefined {
+    const parsed = parseCertificate(certificate);
+    const issuer = parsed === undefined ? undefined : issuerOf(parsed, trusted);
+    if (issuer === undefined) return undefined;
+    return {
+      node: this.#ports.self,
+      fingerprint: fingerprintOf(certificate),
+      authority: fingerprintOf(issuer),
+      expiresAt: expiryOf(certificate),
+      trusted: trusted.map(fingerprintOf).toSorted(),
+    };
+  }
+
   /** A new key and certificate, when the present one is old, of another authority than the one that issues, or lacks a name. */
   async #renew(): Promise<void> {
     const now = this.#ports.now();
     const hosts = this.#ports.hosts();
-    const { certificate } = this.#own;
-    const isOfIssuing = issuerOf(parseCertificate(certificate)!, [this.#signing()]) !== undefined;
-    const due = !isOfIssuing || isDue(certificate, now) || missingHosts(certificate, hosts).length > 0;
-    if (!due || now < this.#nextRenewal) return;
+    const dueAt = this.#renewal.at(this.#own.certificate, this.#signing(), hosts);
+    if (now < dueAt || now < this.#nextRenewal) return;
     this.#renewing = true;
     try {
       const key = await makeKey();

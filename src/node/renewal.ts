@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { fingerprintOf, parseCertificate } from "../transport/certificate.ts";
+import { fingerprintOf, issuerOf, parseCertificate } from "../transport/certificate.ts";
 import { backdatedMs } from "./certificates.ts";
 
 /** When a certificate is renewed: after about two thirds of its life, each at a moment of its own so that not all nodes ask at once. */
@@ -16,9 +16,21 @@ export function renewalAt(certificate: string): number {
   return issued + (expires - issued) * (earliest + spread * share);
 }
 
-/** Old enough to be renewed. */
-export function isDue(certificate: string, now: number): boolean {
-  return now >= renewalAt(certificate);
+/** When the certificate that a node shows is to be replaced. Every node looks once a second, and signatures take time: it is told once for each. */
+export class Renewal {
+  #of = "";
+  #at = 0;
+
+  /** Epoch ms; 0 when another authority issues now, or a name is missing. */
+  at(certificate: string, issuing: string, hosts: readonly string[]): number {
+    const of = JSON.stringify([certificate, issuing, hosts]);
+    if (of === this.#of) return this.#at;
+    const parsed = parseCertificate(certificate);
+    const isGood = parsed !== undefined && issuerOf(parsed, [issuing]) !== undefined;
+    this.#at = isGood && missingHosts(certificate, hosts).length === 0 ? renewalAt(certificate) : 0;
+    this.#of = of;
+    return this.#at;
+  }
 }
 
 /** The names that a certificate lacks. */

@@ -83,6 +83,8 @@ function handle(request: StateRequest): void {
     case "open":
       path = request.path;
       database = new StateDatabase({ path, schema });
+      // Before the log is cut to fit it: what a killed process left in the cache alone, a power cut would take (D3).
+      checkpointed(database);
       node = request.self;
       level = request.level;
       self.postMessage({ kind: "opened", place: database.place });

@@ -294,6 +294,8 @@ export class LogDatabase {
   }
 
   close(): void {
+    const statements = [this.#insert, this.#truncate, this.#setHard, this.#setBase, this.#trim];
+    for (const statement of statements) statement.finalize();
     this.#database.close();
   }
 }

@@ -246,7 +246,10 @@ export class StateDatabase {
     return this.#call(() => this.#database.serialize());
   }
 
+  /** Really: a connection that lingers on would tidy up by name later, when another file may have that name. */
   close(): void {
+    this.#statements.finalize();
+    this.#advance.finalize();
     this.#database.close();
   }
 

@@ -46,4 +46,12 @@ export class StatementCache {
     }
     return prepared;
   }
+
+  /** Before the connection is closed: SQLite keeps one open, files and locks and all, for as long as it has statements. */
+  finalize(): void {
+    for (const statement of this.#prepared) statement?.finalize();
+    for (const statement of this.#control.values()) statement.finalize();
+    this.#prepared.length = 0;
+    this.#control.clear();
+  }
 }

@@ -4,7 +4,7 @@ import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { Authority, type AuthorityPorts } from "../../src/node/authority.ts";
 import { crossSign, lifetimesOf, makeAuthority, makeKey, makeRequest } from "../../src/node/certificates.ts";
 import { pinned } from "../../src/node/api-tls.ts";
-import { isDue, missingHosts, renewalAt } from "../../src/node/renewal.ts";
+import { missingHosts, Renewal, renewalAt } from "../../src/node/renewal.ts";
 import { hostsOf, parseRequest } from "../../src/node/requests.ts";
 import type { AuthorityKeys } from "../../src/storage/types.ts";
 import { expiryOf, fingerprintOf, judgeCertificate, parseCertificate } from "../../src/transport/certificate.ts";
@@ -151,12 +151,16 @@ describe("a certificate", () => {
     const lifetimeMs = 90 * 86_400_000;
     const began = Date.now();
     for (let round = 0; round < 5; round++) {
-      const { certificate } = await credentials({ lifetimeMs });
+      const { certificate, trusted } = await credentials({ lifetimeMs });
+      const renewal = new Renewal();
       const share = (renewalAt(certificate) - began) / (expiryOf(certificate) - began);
       expect(share).toBeGreaterThan(0.59);
       expect(share).toBeLessThan(0.74);
-      expect(isDue(certificate, renewalAt(certificate) - 1)).toBe(false);
-      expect(isDue(certificate, renewalAt(certificate))).toBe(true);
+      expect(renewal.at(certificate, trusted[0]!, [])).toBe(renewalAt(certificate));
+      // At once: another authority issues now, or a name is missing.
+      expect(renewal.at(certificate, stranger.certificate, [])).toBe(0);
+      expect(renewal.at(certificate, trusted[0]!, ["elsewhere"])).toBe(0);
+      expect(renewal.at(certificate, trusted[0]!, [])).toBe(renewalAt(certificate));
     }
   });
 

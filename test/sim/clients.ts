@@ -35,6 +35,7 @@ const someone: Principal = { token: "", name: "client", role: "operator" };
 const byName = sql("select id from job where name = ?");
 const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;
+const usualOperations = 500;
 
 export class Clients {
   readonly #cluster: Cluster;
@@ -56,10 +57,10 @@ export class Clients {
   reads = 0;
   failedReads = 0;
 
-  constructor(cluster: Cluster, operations: number) {
+  constructor(cluster: Cluster, operations: number | undefined) {
     this.#cluster = cluster;
     this.#random = stream(cluster.plan.seed, "workload");
-    this.#left = operations;
+    this.#left = operations ?? usualOperations;
   }
 
   get acknowledged(): number {
@@ -70,10 +71,16 @@ export class Clients {
     return this.#left <= 0 && this.#active === 0;
   }
 
+  /** No more calls are begun: the core is to end what there is. */
+  stop(): void {
+    this.#left = 0;
+  }
+
   /** Begins, `count` clients one after the other, each with so much time between its calls. */
   start(count: number, until: number): void {
     const { time } = this.#cluster;
-    const pause = ((until - time.now) * count) / Math.max(1, this.#left);
+    // The pace does not depend on how many are made: with fewer of them a run begins in the same way.
+    const pause = ((until - time.now) * count) / usualOperations;
     for (let client = 0; client < count; client++) {
       this.#active += 1;
       time.after((pause * client) / count, undefined, () => this.#next(pause));
@@ -100,7 +107,7 @@ export class Clients {
     const draw = this.#random();
     const host = this.#cluster.anyUp("clients");
     if (host === undefined) return done();
-    if (draw < 0.5) return this.#submit(host, this.#newWrite(), 0, done);
+    if (draw < 0.4) return this.#submit(host, this.#newWrite(), 0, done);
     if (draw < 0.8) return this.#read(host, done);
     if (draw < 0.88) return this.#readOwn(host, done);
     if (draw < 0.94) return this.#cancel(host, done);

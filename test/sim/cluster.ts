@@ -160,7 +160,7 @@ export class Cluster {
     level: number,
     peers: { readonly node: NodeId; readonly address: string }[],
   ): Host {
-    const host = new Host(this, number, identityOf(number, node, peers), level, undefined);
+    const host = new Host(this, number, identityOf(number, node, peers), level);
     this.hosts.push(host);
     return host;
   }
@@ -312,7 +312,7 @@ export class Cluster {
   close(): void {
     for (const host of this.hosts) {
       if (host.process !== undefined) host.process.runner.alive = false;
-      host.state.close();
+      host.close();
     }
     rmSync(this.directory, { recursive: true, force: true });
   }

@@ -41,10 +41,15 @@ export class SimDisk {
   #told = false;
   stalledUntil = 0;
   fullUntil = 0;
+  /** Called once, in the middle of the next write. */
+  whileWriting: (() => void) | undefined;
   /** The next sync fails (EIO). */
   failing = false;
   /** Nothing was repaired by trying again (D4): set by a sync that failed, until the process has ended. */
   #broken = false;
+  /** Starts that found the log and the state apart, and those with entries to be repaired. */
+  reconciled = 0;
+  repairs = 0;
   /** Transactions that were made durable, and how many appends they held. */
   syncs = 0;
   appends = 0;
@@ -63,8 +68,9 @@ export class SimDisk {
     this.#ports = ports;
     this.#broken = false;
     this.#told = false;
-    const told = this.file.reconcile(beside);
-    void told;
+    this.file.open();
+    if (this.file.reconcile(beside) !== undefined) this.reconciled += 1;
+    if (this.file.repair !== undefined) this.repairs += 1;
     const found = this.file.restored();
     const isOurs = (): boolean => this.#runner === runner && runner.alive;
     const store: LogStore = {
@@ -104,6 +110,10 @@ export class SimDisk {
     const stalled = Math.max(0, this.stalledUntil - this.#time.now);
     const runner = this.#runner;
     this.#time.after(stalled + takes, undefined, () => this.#finish(runner));
+    const crash = this.whileWriting;
+    if (crash === undefined || this.#writing.length === 0) return;
+    this.whileWriting = undefined;
+    this.#time.after(this.#random() * takes, undefined, crash);
   }
 
   #finish(runner: Runner | undefined): void {
@@ -159,7 +169,8 @@ export class SimDisk {
     const batch = this.#writing;
     this.#runner = undefined;
     this.#ports = undefined;
-    if (batch !== undefined && batch.length > 0 && this.#random() < keep) this.#store(batch);
+    const isThere = this.#random() < keep;
+    this.file.crash(batch === undefined || batch.length === 0 ? undefined : batch, isThere);
     this.#writing = undefined;
     this.#inbox = [];
     this.#base = undefined;

@@ -35,8 +35,7 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
   switch (kind) {
     case "crash":
       if (target === undefined) return undefined;
-      target.crash("killed");
-      cluster.restartLater(target, "killed");
+      end(cluster, target, "killed", second < 0.6);
       return `node ${target.id}`;
     case "crash-in-step":
       if (target === undefined) return undefined;
@@ -44,8 +43,7 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
       return `node ${target.id} after ${target.crashAfter} steps`;
     case "power-loss":
       if (target === undefined) return undefined;
-      target.crash("power-loss");
-      cluster.restartLater(target, "power loss");
+      end(cluster, target, "power-loss", second < 0.6);
       return `node ${target.id}`;
     case "power-loss-of-all":
       for (const host of up) {
@@ -143,6 +141,18 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
   }
 }
 
+/** Now, or in the middle of the next write. */
+function end(cluster: Cluster, host: Host, how: "killed" | "power-loss", whileWriting: boolean): void {
+  const { process } = host;
+  const crash = (): void => {
+    if (process === undefined || host.process !== process) return;
+    host.crash(how);
+    cluster.restartLater(host, how);
+  };
+  if (whileWriting) host.disk.whileWriting = crash;
+  else crash();
+}
+
 /** Bits flip on a minority, in what others have as well. */
 function flip(cluster: Cluster, target: Host | undefined, draw: number): string | undefined {
   if (target === undefined || cluster.hosts.some((host) => host.disk.file.repair !== undefined && !host.gone))
@@ -150,11 +160,20 @@ function flip(cluster: Cluster, target: Host | undefined, draw: number): string 
   if (!cluster.canSpare((node) => node === target.id)) return undefined;
   const { base, lastIndex } = target.disk.file;
   if (lastIndex <= base.index) return undefined;
-  const at = base.index + 1 + Math.floor(draw * (lastIndex - base.index));
   target.damaged = true;
+  // Found at the next start, or when it is read while the node runs.
+  if (draw > 0.7 && !cluster.plan.realFiles) {
+    const at = base.index + 1 + Math.floor(((draw - 0.7) / 0.3) * (lastIndex - base.index));
+    target.disk.file.damage(at);
+    return `entry ${at} of node ${target.id}, which goes on`;
+  }
+  // An entry that its state has is of little interest: what only the log has must come back from others.
+  target.crash("power-loss");
+  const first = Math.max(target.disk.file.base.index, target.state.durableApplied) + 1;
+  const last = target.disk.file.lastIndex;
+  const from = first > last ? target.disk.file.base.index + 1 : first;
+  const at = from + Math.floor((draw / 0.7) * (last - from));
   target.disk.file.damage(at);
-  // Found at the next start, or when it is read.
-  target.crash("killed");
   cluster.restartLater(target, `entry ${at} damaged`);
   return `entry ${at} of node ${target.id}`;
 }

@@ -13,10 +13,11 @@ import type { Cluster } from "./cluster.ts";
 import { SimDisk } from "./disk.ts";
 import { SimGuard } from "./guard.ts";
 import { SimTransport } from "./network.ts";
+import { RealLog } from "./real-log.ts";
 import { authorityKeys, certificate } from "./papers.ts";
 import { stream } from "./plan.ts";
 import { SimState } from "./state.ts";
-import { StoredLog, type LogFile } from "./stored-log.ts";
+import { StoredLog } from "./stored-log.ts";
 import type { Runner } from "./virtual-time.ts";
 
 /** One process of a node. */
@@ -65,7 +66,7 @@ export class Host {
   /** The process ends before the so-many-th thing that it does to the outside (crash-in-step). */
   crashAfter = Infinity;
 
-  constructor(cluster: Cluster, number: number, identity: Identity, level: number, file: LogFile | undefined) {
+  constructor(cluster: Cluster, number: number, identity: Identity, level: number) {
     const { plan, time, judge } = cluster;
     this.number = number;
     this.cluster = cluster;
@@ -79,11 +80,16 @@ export class Host {
     mkdirSync(this.dataDir, { recursive: true });
     const random = stream(plan.seed, `disk of ${number}`);
     const profile = plan.disks[number % plan.disks.length]!;
-    this.disk = new SimDisk(time, random, file ?? new StoredLog(), profile, () => {});
+    const file = plan.realFiles
+      ? new RealLog(join(this.dataDir, "log.db"), stream(plan.seed, `files of ${number}`), (problem) => {
+          cluster.fail(`node ${this.id}: ${problem}`);
+        })
+      : new StoredLog();
+    this.disk = new SimDisk(time, random, file, profile, () => {});
     this.state = new SimState(
       time,
       stream(plan.seed, `state of ${number}`),
-      { applyMean: plan.applyMean },
+      { applyMean: plan.applyMean, path: plan.realFiles ? join(this.dataDir, "state.db") : undefined },
       () => this.level,
       (place) => judge.onState(this.id, place),
     );
@@ -165,6 +171,8 @@ export class Host {
       },
     });
     const { applied } = place;
+    if (this.state.lostAfterSync)
+      cluster.fail(`node ${this.id}: state.db has ${applied}, and ${this.state.durableApplied} was synced (D3)`);
     let opened;
     try {
       opened = this.disk.open(
@@ -268,6 +276,7 @@ export class Host {
       log: (level, message) => {
         // Nothing here makes states differ, so whoever says so has compared what must not be compared (S1).
         if (/\bstates? .*differ/.test(message)) cluster.fail(`node ${this.id}: ${message}`);
+        if (message.includes("has not renewed its lease")) cluster.count("nodesLost");
         if (level !== "info" || cluster.tells) cluster.note(`node ${this.id}: ${message}`);
       },
       openTransport: (hooks) => {
@@ -389,11 +398,16 @@ export class Host {
     if (withGuard) this.guard.runner.frozenUntil = until;
   }
 
+  close(): void {
+    this.state.close();
+    this.disk.file.close();
+  }
+
   wipe(): void {
     this.crash("power-loss");
     this.gone = true;
     this.guard.runner.alive = false;
-    this.state.close();
+    this.close();
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 }

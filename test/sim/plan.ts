@@ -62,7 +62,8 @@ export interface Plan {
   /** Set by a command once there is a cluster. */
   readonly timing: { readonly heartbeatMs: number; readonly electionTimeoutMs: number } | undefined;
   readonly clients: number;
-  readonly operations: number;
+  /** undefined: as many as are usual. */
+  readonly operations: number | undefined;
   /** µs of trouble; then everything outside of a core stays broken. */
   readonly duration: number;
   readonly network: NetworkProfile;
@@ -84,6 +85,9 @@ export interface Plan {
   /** log.db is a real file. */
   readonly realFiles: boolean;
 }
+
+/** Virtual seconds of trouble: 20,000 ticks. */
+const usualSeconds = 200;
 
 /** A generator of its own for each subject. */
 export function stream(seed: number, subject: string): Random {
@@ -108,7 +112,7 @@ function pick<Item>(random: Random, items: readonly Item[]): Item {
 /** Everything that a seed decides. */
 export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const topology = stream(seed, "topology");
-  const votersWanted = pick(topology, [1, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 7]);
+  const votersWanted = pick(topology, [1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 7]);
   const learners = pick(topology, [0, 0, 0, 1, 1, 2, 3]);
   const drawn = Math.max(1, Math.min(8, votersWanted + (votersWanted > 5 ? 0 : learners) - (topology() < 0.1 ? 1 : 0)));
   const hosts = options.hosts ?? drawn;
@@ -123,8 +127,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     topology() < 0.5
       ? { directLearners: randomInteger(topology, 0, 1), fanOut: randomInteger(topology, 1, 3) }
       : { directLearners: 8, fanOut: 8 };
-  const realFiles = topology() < 0.15;
-  const seconds = options.seconds ?? 200;
+  // Files cost more than a model of them.
+  const realFiles = topology() < 0.2 && hosts <= 3;
+  const seconds = Math.min(usualSeconds, options.seconds ?? usualSeconds);
 
   const net = stream(seed, "net");
   const fast = net() < 0.5;
@@ -181,8 +186,10 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const slots = Array.from({ length: 24 }, () => randomInteger(work, 1, 6));
   const guarded = work() < 0.15 ? 0 : work();
   const duration = seconds * 1_000_000;
-  const all = faultsOf(seed, duration, votersWanted);
-  const faults = options.keep === undefined ? all : options.keep.map((place) => all[place]!);
+  // Drawn for the usual duration: a shorter run is the beginning of the longer one.
+  const all = faultsOf(seed, usualSeconds * 1_000_000, votersWanted);
+  const kept = options.keep === undefined ? all : options.keep.map((place) => all[place]!);
+  const faults = kept.filter(({ at }) => at < duration);
   return {
     seed,
     hosts,
@@ -190,7 +197,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     growsSlowly,
     timing,
     clients,
-    operations: options.operations ?? 500,
+    operations: options.operations,
     duration,
     network,
     disks,
@@ -214,7 +221,7 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
   const random = stream(seed, "faults");
   const enabled = faultKinds.filter((kind) => random() < (rareKinds.has(kind) ? 0.35 : 0.6));
   const kinds = enabled.length === 0 ? ["crash" as const] : enabled;
-  const count = randomInteger(random, 4, 24);
+  const count = randomInteger(random, 6, 24);
   const events: FaultEvent[] = [];
   // An election timeout is 600 ms.
   const scale = random() < 0.5 ? 6_000_000 : 20_000_000;

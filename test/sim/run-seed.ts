@@ -1,8 +1,11 @@
+import { decodeConfiguration } from "../../src/lib/configuration.ts";
 import { limits } from "../../src/lib/limits.ts";
+import type { Entry } from "../../src/raft/types.ts";
 import { Clients } from "./clients.ts";
 import { Cluster } from "./cluster.ts";
 import { disturb } from "./faults.ts";
 import { settle } from "./liveness.ts";
+import { RealLog } from "./real-log.ts";
 import { type Plan, planOf, type PlanOptions } from "./plan.ts";
 
 /**
@@ -74,6 +77,12 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     elections: judge.elections,
     committed: judge.committed.length,
     comparedHashes: judge.comparedHashes,
+    overwrites: sum((host) => host.disk.file.overwrites),
+    reconciled: sum((host) => host.disk.reconciled),
+    realFilesCut: sum((host) => (host.disk.file instanceof RealLog ? host.disk.file.cuts : 0)),
+    walCuts: sum((host) => host.state.cuts),
+    repairs: sum((host) => host.disk.repairs),
+    jointConfigurations: judge.committed.filter(({ entry }) => isJointEntry(entry)).length,
     framesLost: network.lost,
     framesDuplicated: network.duplicated,
     framesHeld: network.heldFrames,
@@ -106,16 +115,25 @@ function simulate(plan: Plan, tells: boolean): SimResult {
   };
 }
 
+function isJointEntry({ kind, data }: Entry): boolean {
+  const configuration = kind === "configuration" ? decodeConfiguration(data) : undefined;
+  return configuration !== undefined && configuration.outgoing.length > 0;
+}
+
+/** µs */
+const usualDuration = 200_000_000;
+
 function run(cluster: Cluster, clients: Clients): void {
   const { plan, time } = cluster;
   const isOver = (): boolean => cluster.isOver;
   cluster.found();
   if (plan.timing !== undefined) cluster.setTiming(plan.timing);
-  const gap = plan.growsSlowly ? (plan.duration * 0.6) / plan.hosts : 300_000;
+  const gap = plan.growsSlowly ? (usualDuration * 0.6) / plan.hosts : 300_000;
   for (let number = 1; number < plan.hosts; number++)
     time.after(1_000_000 + (number - 1) * gap, undefined, () => cluster.join());
-  time.after(4_000_000, undefined, () => clients.start(plan.clients, plan.duration));
+  time.after(4_000_000, undefined, () => clients.start(plan.clients, usualDuration));
   for (const event of plan.faults) time.after(event.at, undefined, () => disturb(cluster, event));
   time.runUntil(plan.duration, isOver);
+  if (plan.duration < usualDuration) clients.stop();
   if (!cluster.isOver) settle(cluster, clients);
 }

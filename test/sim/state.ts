@@ -9,10 +9,11 @@ import type { Entry } from "../../src/raft/types.ts";
 import { applyEntries, UnknownCommand } from "../../src/state/apply.ts";
 import { schema } from "../../src/state/schema.ts";
 import type { ReadTx } from "../../src/state/tx.ts";
-import { checkState, metaOf } from "../../src/storage/snapshot-file.ts";
+import { checkState, copyState, installState, metaOf } from "../../src/storage/snapshot-file.ts";
 import type { JudgedState } from "../../src/storage/snapshot-task.ts";
 import { StateDatabase, type StatePlace } from "../../src/storage/state-db.ts";
 import { StateReader } from "../../src/storage/state-reader.ts";
+import { crashFile, walMark, type WalMark } from "./sqlite-files.ts";
 import type { Runner, VirtualTime } from "./virtual-time.ts";
 
 /** As in the state's worker. */
@@ -22,6 +23,8 @@ const fullRetryMicros = 500_000;
 export interface StateProfile {
   /** µs that one cut takes, on average. */
   readonly applyMean: number;
+  /** state.db is this file; undefined: it is in memory. */
+  readonly path: string | undefined;
 }
 
 /** One host's state.db: the production database and apply, in memory, with what of it is durable. */
@@ -39,6 +42,8 @@ export class SimState {
   #last: StateDatabase | undefined;
   /** Of what was synced last; undefined: nothing yet. */
   #durable: Uint8Array | undefined;
+  /** What a killed process left. */
+  #cached: Uint8Array | undefined;
   durableApplied = 0;
   #runner: Runner | undefined;
   #self: NodeId | undefined;
@@ -53,6 +58,11 @@ export class SimState {
   /** There is no room for what is applied until then. */
   fullUntil = 0;
   checkpoints = 0;
+  #synced: WalMark = { salts: "", end: 0 };
+  /** The file has less than what was synced. */
+  lostAfterSync = false;
+  /** Crashes that cut the file's WAL. */
+  cuts = 0;
 
   constructor(
     time: VirtualTime,
@@ -76,8 +86,16 @@ export class SimState {
     this.#busy = false;
     this.#sinceCheckpoint = 0;
     this.#checkpointing = false;
-    this.#database ??= new StateDatabase({ path: ":memory:", schema, image: this.#durable });
-    return this.#database.place;
+    const { path } = this.#profile;
+    this.#database ??=
+      path === undefined
+        ? new StateDatabase({ path: ":memory:", schema, image: this.#cached ?? this.#durable })
+        : new StateDatabase({ path, schema });
+    const { place } = this.#database;
+    if (place.applied > 0) this.#onCut(place);
+    this.lostAfterSync = place.applied < this.durableApplied;
+    this.#sync();
+    return place;
   }
 
   get place(): StatePlace {
@@ -168,7 +186,11 @@ export class SimState {
 
   #sync(): void {
     this.checkpoints += 1;
-    this.#durable = this.#database!.image();
+    if (this.#profile.path === undefined) this.#durable = this.#database!.image();
+    else {
+      this.#database!.checkpoint();
+      this.#synced = walMark(this.#profile.path);
+    }
     this.durableApplied = this.#database!.applied;
   }
 
@@ -179,11 +201,20 @@ export class SimState {
       const install = (): void => {
         if (this.#runner !== runner || !runner.alive) return;
         if (this.#busy) return void this.#time.after(1000, undefined, install);
-        this.#replaced?.close();
-        this.#replaced = this.#database;
-        const image = readFileSync(from);
-        rmSync(from, { force: true });
-        this.#database = new StateDatabase({ path: ":memory:", schema, image });
+        const { path } = this.#profile;
+        if (path === undefined) {
+          this.#replaced?.close();
+          this.#replaced = this.#database;
+          const image = readFileSync(from);
+          rmSync(from, { force: true });
+          this.#database = new StateDatabase({ path: ":memory:", schema, image });
+        } else {
+          // As in production: views stay on the old file through a connection of their own.
+          this.#reader = new StateReader(path);
+          this.#database!.close();
+          installState(from, path, undefined);
+          this.#database = new StateDatabase({ path, schema });
+        }
         this.#sync();
         this.#onCut(this.#database.place);
         const { place } = this.#database;
@@ -199,6 +230,13 @@ export class SimState {
     const runner = this.#runner!;
     return new Promise((resolve, reject) => {
       this.#time.after(2000 + this.#random() * 50_000, runner, () => {
+        const file = this.#profile.path;
+        if (file !== undefined) {
+          const place = copyState(file, path);
+          const bytes = readFileSync(path);
+          resolve({ path, snapshot: metaOf(place)!, bytes: bytes.length, sha256: digestOf(bytes), hash: place.hash });
+          return;
+        }
         const image = this.#database!.image();
         const snapshot = metaOf(this.#database!.place);
         if (snapshot === undefined) {
@@ -236,10 +274,17 @@ export class SimState {
     this.#replaced = undefined;
     const database = this.#database;
     if (database === undefined) return;
-    if (keepsCache) this.#sync();
+    const { path } = this.#profile;
+    this.#database = undefined;
+    if (path !== undefined) {
+      const crash = { synced: this.#synced, keepsAll: keepsCache, random: this.#random };
+      if (crashFile(path, () => database.close(), crash).isCut) this.cuts += 1;
+      return;
+    }
+    // What the cache has alone is lost with the next power cut, unless the next process syncs it.
+    this.#cached = keepsCache ? database.image() : undefined;
     this.#last?.close();
     this.#last = database;
-    this.#database = undefined;
   }
 
   close(): void {

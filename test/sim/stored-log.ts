@@ -12,8 +12,16 @@ export interface LogFile {
   readonly base: SnapshotMeta;
   readonly lastIndex: number;
   readonly repair: Restored["repair"];
+  /** How often stored entries were replaced by others. */
+  readonly overwrites: number;
   /** Undefined before the base and after the end. */
   termAt(at: number): number | undefined;
+  /** A process starts with it. */
+  open(): void;
+  /** The process ends in the middle of writing that; `kept`: it had reached the disk. */
+  crash(inFlight: readonly Append[] | undefined, kept: boolean): void;
+  /** The end of the run. */
+  close(): void;
   /** One transaction. */
   write(appends: readonly Append[]): void;
   compact(base: SnapshotMeta): void;
@@ -35,7 +43,6 @@ export class StoredLog implements LogFile {
   repair: Restored["repair"];
   #entries: Entry[] = [];
   readonly #damaged = new Set<number>();
-  /** How often stored entries were replaced by others. */
   overwrites = 0;
 
   get lastIndex(): number {
@@ -154,6 +161,29 @@ export class StoredLog implements LogFile {
     }
     return found;
   }
+
+  get isDamaged(): boolean {
+    return this.#damaged.size > 0;
+  }
+
+  clone(): StoredLog {
+    const copy = new StoredLog();
+    copy.hardState = this.hardState;
+    copy.base = this.base;
+    copy.repair = this.repair;
+    copy.overwrites = this.overwrites;
+    copy.#entries = this.#entries.slice();
+    for (const at of this.#damaged) copy.#damaged.add(at);
+    return copy;
+  }
+
+  open(): void {}
+
+  crash(inFlight: readonly Append[] | undefined, kept: boolean): void {
+    if (inFlight !== undefined && kept) this.write(inFlight);
+  }
+
+  close(): void {}
 
   damage(at: number): void {
     if (at > this.base.index && at <= this.lastIndex) this.#damaged.add(at);

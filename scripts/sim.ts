@@ -1,0 +1,201 @@
+/**
+ * `npm run sim -- ...`: whole clusters, simulated (docs/simulator.md).
+ *
+ *   --seeds=A-B          runs these; exit code 1 when one fails
+ *   --seed=N             runs one again and tells its story
+ *   --seed=N --shrink    looks for a smaller run that fails in the same way
+ *   --minutes=M          hunts over new seeds; what fails is kept in test/sim/regressions.json
+ */
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import { notReached } from "../test/sim/coverage.ts";
+import type { PlanOptions } from "../test/sim/plan.ts";
+import { addCounters, runMany, type SeedJob, type SeedReport } from "../test/sim/seeds.ts";
+import { shrink } from "../test/sim/shrink.ts";
+import { formatMs, root, tool } from "./steps.ts";
+
+const worker = path.join(root, "test/sim/worker.ts");
+const regressions = path.join(root, "test/sim/regressions.json");
+const processes = Math.max(1, Math.min(2, availableParallelism()));
+
+function option(name: string): string | undefined {
+  const at = process.argv.findIndex((word) => word === `--${name}` || word.startsWith(`--${name}=`));
+  if (at < 0) return undefined;
+  const [, value] = process.argv[at]!.split("=", 2);
+  return value ?? process.argv[at + 1] ?? "";
+}
+
+function numberOf(name: string): number | undefined {
+  const text = option(name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0 || text === "") {
+    console.error(`sim: --${name} needs a number`);
+    process.exit(2);
+  }
+  return value;
+}
+
+/** In the order of the jobs. */
+async function runAll(jobs: readonly SeedJob[]): Promise<SeedReport[]> {
+  let at = 0;
+  const reports = new Map<string, SeedReport>();
+  const keys = jobs.map((_, place) => String(place));
+  const order: string[] = [];
+  await runMany({
+    bun: tool("bun"),
+    worker,
+    processes: 1,
+    next: () => {
+      const job = jobs[at];
+      if (job !== undefined) order.push(keys[at]!);
+      at += 1;
+      return job;
+    },
+    onReport: (report) => void reports.set(order[reports.size]!, report),
+  });
+  return keys.map((key) => reports.get(key)!);
+}
+
+async function replay(seed: number): Promise<void> {
+  const kept = option("keep");
+  const options = {
+    story: true,
+    ...(kept === undefined ? {} : { keep: kept === "" ? [] : kept.split(",").map(Number) }),
+    ...Object.fromEntries(
+      ["hosts", "operations", "seconds"].flatMap((name) => {
+        const value = numberOf(name);
+        return value === undefined ? [] : [[name, value]];
+      }),
+    ),
+  };
+  const [report] = await runAll([{ seed, options }]);
+  const { story, problems, counters, ...figures } = report!;
+  console.log(story.join("\n"));
+  console.log(JSON.stringify(counters));
+  console.log(JSON.stringify(figures));
+  if (problems.length === 0) console.log(`seed ${seed}: every promise was kept`);
+  else {
+    console.error(problems.join("\n"));
+    process.exitCode = 1;
+  }
+}
+
+async function shrinkSeed(seed: number): Promise<void> {
+  const best = await shrink(seed, {
+    run: (candidates) => runAll(candidates.map((options) => ({ seed, options }))),
+    told: (what) => console.log(what),
+  });
+  if (best === undefined) console.log(`seed ${seed} does not fail`);
+  else console.log(`npm run sim -- --seed=${seed}${words(best)}`);
+}
+
+function words({ keep, hosts, operations, seconds }: PlanOptions): string {
+  const list: readonly (readonly [string, string | number | undefined])[] = [
+    ["keep", keep?.join(",")],
+    ["hosts", hosts],
+    ["operations", operations],
+    ["seconds", seconds],
+  ];
+  return list.map(([name, value]) => (value === undefined ? "" : ` --${name}=${value}`)).join("");
+}
+
+interface Totals {
+  seeds: number;
+  ticks: number;
+  operations: number;
+  events: number;
+  readonly counters: Record<string, number>;
+  readonly failed: SeedReport[];
+}
+
+async function many(next: () => SeedJob | undefined): Promise<Totals> {
+  const totals: Totals = { seeds: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
+  await runMany({
+    bun: tool("bun"),
+    worker,
+    processes,
+    next,
+    onReport: (report) => {
+      totals.seeds += 1;
+      totals.ticks += report.ticks;
+      totals.operations += report.operations;
+      totals.events += report.events;
+      addCounters(totals.counters, report.counters);
+      if (report.problems.length === 0) return;
+      totals.failed.push(report);
+      console.error(`seed ${report.seed}: ${report.problems[0]}`);
+    },
+  });
+  return totals;
+}
+
+function tell(totals: Totals, ms: number): void {
+  const { counters } = totals;
+  const faults = Object.entries(counters).filter(([name]) => name.startsWith("fault:"));
+  console.log(
+    `${totals.seeds} seeds in ${formatMs(ms)}: ${(totals.ticks / 360_000).toFixed(1)} hours simulated, ${totals.operations} calls, ${totals.events} events, ${counters["faults"] ?? 0} faults; ${totals.failed.length} failed`,
+  );
+  console.log(
+    `faults: ${faults
+      .map(([name, count]) => `${name.slice(6)} ${count}`)
+      .toSorted()
+      .join(", ")}`,
+  );
+  const rest = Object.entries(counters).filter(([name]) => !name.startsWith("fault"));
+  console.log(
+    `met: ${rest
+      .map(([name, count]) => `${name} ${count}`)
+      .toSorted()
+      .join(", ")}`,
+  );
+  const missing = notReached(counters);
+  if (missing.length > 0) console.log(`not met: ${missing.join(", ")}`);
+}
+
+async function hunt(minutes: number): Promise<void> {
+  const began = performance.now();
+  const first = numberOf("from") ?? 1_000_000 + Math.floor(Math.random() * 2 ** 31);
+  console.log(`hunts for ${minutes} min from seed ${first} on, with ${processes} processes`);
+  let seed = first;
+  const totals = await many(() => (performance.now() - began < minutes * 60_000 ? { seed: seed++ } : undefined));
+  const ms = performance.now() - began;
+  tell(totals, ms);
+  keep(totals.failed);
+  const record = path.join(root, "dist", "sim-hunts.ndjson");
+  mkdirSync(path.dirname(record), { recursive: true });
+  const { failed, ...figures } = totals;
+  const line = {
+    at: new Date().toISOString(),
+    minutes: ms / 60_000,
+    first,
+    ...figures,
+    failed: failed.map((one) => one.seed),
+  };
+  appendFileSync(record, `${JSON.stringify(line)}\n`);
+  if (failed.length > 0) process.exitCode = 1;
+}
+
+/** A seed that has failed once is run by CI from then on. */
+function keep(failed: readonly SeedReport[]): void {
+  if (failed.length === 0) return;
+  const known = JSON.parse(readFileSync(regressions, "utf8")) as { seed: number; found: string }[];
+  for (const { seed, problems } of failed)
+    if (!known.some((one) => one.seed === seed)) known.push({ seed, found: problems[0]!.slice(0, 200) });
+  writeFileSync(regressions, `${JSON.stringify(known, null, 2)}\n`);
+}
+
+const seed = numberOf("seed");
+const minutes = numberOf("minutes");
+const range = option("seeds")?.split("-").map(Number);
+if (seed !== undefined) await (option("shrink") === undefined ? replay(seed) : shrinkSeed(seed));
+else if (minutes !== undefined) await hunt(minutes);
+else {
+  const [from = 1, to = range === undefined ? 300 : from] = range ?? [];
+  const began = performance.now();
+  let at = from;
+  const totals = await many(() => (at <= to ? { seed: at++ } : undefined));
+  tell(totals, performance.now() - began);
+  if (totals.failed.length > 0) process.exitCode = 1;
+}
