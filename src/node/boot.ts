@@ -41,6 +41,7 @@ import { type RelayLimits, relayLimits } from "./relay-tree.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
 import { isInstalling, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
+import { withWayBack } from "./unreadable.ts";
 import { TraceFile } from "./trace-file.ts";
 
 /**
@@ -193,9 +194,13 @@ async function open(
     onFault: (_code, message) => fatal(message),
   });
   const statePath = join(dataDir, "state.db");
-  const place = await writer.open(statePath, identity.node, level);
+  const place = await withWayBack(dataDir, identity.node, writer.open(statePath, identity.node, level));
   const { applied } = place;
-  const found = await logStore.open({ applied, meta: metaOf(place), isInstalling: isInstalling(dataDir) });
+  const found = await withWayBack(
+    dataDir,
+    identity.node,
+    logStore.open({ applied, meta: metaOf(place), isInstalling: isInstalling(dataDir) }),
+  );
   if (applied > found.lastIndex) {
     throw new Fault(
       "data",

@@ -58,23 +58,35 @@ test("a node that comes back at other addresses finds the leader and is found ag
   expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
 }, 60_000);
 
-test("all nodes come back at once, each at other addresses, and find each other through one that was named", async () => {
-  await using mesh = await Mesh.start({ nodes: 3 });
-  await mesh.leader({ voters: 3 });
-  const before = await submit(mesh.nodes[0]!, { run: "true" });
-  await finished(mesh, before);
-  await Promise.all(mesh.nodes.map((node) => node.kill()));
-  const named = freeAddress();
-  await Promise.all(
-    mesh.nodes.map((node, at) => {
-      const [api, words] = at === 0 ? [named, []] : [freeAddress(), ["--join", named]];
-      return node.start(["--api", api, "--peer", freeAddress(), ...words]);
-    }),
-  );
-  await mesh.leader({ voters: 3 });
-  const id = await submit(mesh.nodes[1]!, { run: "true", each_node: true });
-  expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
-}, 60_000);
+test.each([
+  [3, "one that was named", true],
+  [5, "one that was named", true],
+  [3, "what they left on the host that they share", false],
+  [5, "what they left on the host that they share", false],
+])(
+  "all %d nodes come back at once, each at other addresses, and find each other through %s",
+  async (nodes, _, isNamed) => {
+    await using mesh = await Mesh.start({ nodes });
+    await mesh.leader({ voters: nodes, timeoutMs: 60_000 });
+    const before = await submit(mesh.nodes[0]!, { run: "true" });
+    await finished(mesh, before);
+    await Promise.all(mesh.nodes.map((node) => node.kill()));
+    const named = freeAddress();
+    // The user's configuration directory; otherwise each node of a mesh has its own.
+    const shared = { XDG_CONFIG_HOME: path.join(mesh.directory, "shared") };
+    await Promise.all(
+      mesh.nodes.map((node, at) => {
+        const [api, words] = at === 0 ? [named, []] : [freeAddress(), isNamed ? ["--join", named] : []];
+        return node.start(["--api", api, "--peer", freeAddress(), ...words], isNamed ? {} : shared);
+      }),
+    );
+    await mesh.leader({ voters: nodes, timeoutMs: 60_000 });
+    const id = await submit(mesh.nodes[1]!, { run: "true", each_node: true });
+    expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: nodes });
+    expect((await mesh.nodes[1]!.api("GET", `/v1/jobs/${before}`)).status).toBe(200);
+  },
+  180_000,
+);
 
 test("a dead voter gives its place to a learner, in one change, and comes back as a learner itself", async () => {
   await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
 import { finished, submit } from "../../scripts/mesh-jobs.ts";
@@ -159,4 +160,35 @@ test("an entry that goes wrong under a running leader: the node that lacks it co
   expect(others.map((node) => node.log).join("")).toContain("is damaged; the state has it");
   for (const id of ids) expect((await away.api("GET", `/v1/jobs/${id}`)).status).toBe(200);
   await expectEqualStates(mesh);
+}, 180_000);
+
+test("a file that SQLite cannot read ends the node with words that lead back, and they do", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  const broken = mesh.nodes.find((node) => node !== leader)!;
+  for (const name of ["state.db", "log.db"]) {
+    await broken.stop(); // which brings the WAL home: with it a file is made whole again
+    const file = path.join(broken.data, name);
+    const kept = readFileSync(file);
+    rmSync(`${file}-wal`, { force: true });
+    writeFileSync(file, "no database, but text".repeat(1000));
+    const ended = await broken.start().then(
+      () => "it started",
+      (error: unknown) => String(error),
+    );
+    expect(ended).toContain("exit code 7");
+    expect(ended).toContain(`${name}: file is not a database`);
+    expect(ended).toContain(`skein nodes rm ${broken.ready.node}`);
+    if (name === "state.db") writeFileSync(file, kept);
+  }
+  await until(
+    async () => ((await leader.skein(["nodes", "rm", String(broken.ready.node)])).code === 0 ? true : undefined),
+    60_000,
+    () => "the broken node is not removed",
+  );
+  const again = await mesh.add();
+  await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  expect((await finished(mesh, await submit(again, { run: "true", each_node: true }))).counts).toMatchObject({
+    succeeded: 3,
+  });
 }, 180_000);
