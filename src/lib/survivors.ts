@@ -139,7 +139,8 @@ function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly 
   );
   words.push(lossOf(best, survivors, gone));
   for (const other of survivors) {
-    if (other === best) continue;
+    // A shorter log that ends in the same term is the beginning of the longer one.
+    if (other === best || other.lastTerm === best.lastTerm) continue;
     const tail = other.lastIndex - best.lastIndex;
     const longer =
       tail > 0

@@ -44,6 +44,8 @@ describe("the most advanced survivor", () => {
     const { best, words } = judged(long, late);
     expect(best).toBe(late);
     expect(words.join("\n")).toContain("its last 60 are of term 3, which no quorum confirmed");
+    const shorter = judged(survivor(1, { lastIndex: 90 }), survivor(2)).words.join("\n");
+    expect(shorter).not.toContain("discarded");
   });
 
   test("of the same term it is the longer one, and of equals the voter", () => {

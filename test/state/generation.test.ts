@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import { epochStart } from "../../src/lib/epoch.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { beginRecovered, beginRestored, restoredNodeId } from "../../src/state/generation.ts";
+import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
+import { auditBefore } from "../../src/state/tables/audit.ts";
+import { readCounter } from "../../src/state/tables/counter.ts";
+import { announcement, Cluster } from "./support.ts";
+
+const facts = { index: epochStart(1), at: 2_000_000, by: "ops", command: "cluster.recover", what: "a test" } as const;
+
+/** Three nodes with a running task each, one that is to be retried and one that is not, and one that waits. */
+function busy(): { cluster: Cluster; retried: number; failed: number; kept: number; waiting: number } {
+  const cluster = Cluster.of(3);
+  const retried = cluster.submit({ run: "true" });
+  const failed = cluster.submit({ run: "true", on_lost: "fail" });
+  const kept = cluster.submit({ run: "true" });
+  const waiting = cluster.submit({ run: "true" });
+  cluster.assign(retried, 2, [0, 1]);
+  cluster.assign(failed, 3, [0, 1]);
+  cluster.assign(kept, 1, [0, 1]);
+  return { cluster, retried, failed, kept, waiting };
+}
+
+function begin(cluster: Cluster, rows: () => void): void {
+  const { database } = cluster;
+  database.transaction(database.applied, epochStart(1), rows, { term: 9 });
+}
+
+test("a recovered state has the survivors alone: work of the others is lost as on_lost says, that of survivors goes on", () => {
+  const { cluster, retried, failed, kept, waiting } = busy();
+  const before = readCounter(cluster.database);
+  const hash = cluster.database.hash;
+  let gone: string[] = [];
+  begin(cluster, () => (gone = beginRecovered(cluster.database, facts, [nodeId(1)])));
+  expect(gone).toEqual(["n2", "n3"]);
+  expect(listNodes(cluster.database).map(({ name }) => name)).toEqual(["n1"]);
+  expect(cluster.task(retried).state).toBe("queued");
+  expect(cluster.job(failed).state).toBe("failed");
+  expect(cluster.task(kept)).toMatchObject({ state: "running", node: 1 });
+  expect(cluster.job(waiting).state).toBe("queued");
+  const now = readCounter(cluster.database);
+  expect(now.next_job).toBe(before.next_job + limits.epochSkipsJobs);
+  expect(now.next_node).toBe(before.next_node + limits.epochSkipsNodes);
+  // Totals are what the rows say.
+  expect([now.tasks_running, now.jobs_unfinished]).toEqual([1, 3]);
+  expect(findToken(cluster.database, "t-2")?.revoked).toBe(true);
+  expect(findToken(cluster.database, "t-admin")?.revoked).toBe(false);
+  expect(cluster.database.hash).not.toBe(hash);
+  const [row] = auditBefore(cluster.database, Number.MAX_SAFE_INTEGER, 1);
+  expect(row).toMatchObject({ entry: epochStart(1), name: "ops", command: "cluster.recover", what: "a test" });
+});
+
+test("a restored state is another cluster's: one new node, an admin's token, none of the members' and no join token", () => {
+  const { cluster, retried, failed, kept } = busy();
+  const { database } = cluster;
+  const id = restoredNodeId(database);
+  const token = { id: "fresh", hash: "f", name: "admin" };
+  begin(cluster, () =>
+    beginRestored(
+      database,
+      { ...facts, command: "cluster.restore" },
+      { id, cluster: "d", node: { name: "n1", ...announcement(1) }, token },
+    ),
+  );
+  expect(clusterRow(database)).toMatchObject({ cluster: "d", level: 1, votersWanted: 5 });
+  // A name that a member had is free again, its id is not.
+  expect(listNodes(database).map((node) => [node.id, node.name])).toEqual([[id, "n1"]]);
+  expect(findNode(database, 1)).toBeUndefined();
+  expect([cluster.task(retried).state, cluster.task(kept).state]).toEqual(["queued", "queued"]);
+  expect(cluster.job(failed).state).toBe("failed");
+  expect(readCounter(database).tasks_running).toBe(0);
+  const isGood = (one: string): boolean => findToken(database, one)?.revoked === false;
+  expect(["fresh", "t-admin", "t-2", "j"].map(isGood)).toEqual([true, true, false, false]);
+  expect(findToken(database, "fresh")).toMatchObject({ role: "admin", kind: "api", node: null });
+});
