@@ -129,6 +129,16 @@ export class TracedRaft extends Raft {
     this.#write("resign", {});
   }
 
+  override trustState(isTrusted: boolean): void {
+    super.trustState(isTrusted);
+    this.#write("trust-state", { isTrusted });
+  }
+
+  override rewind(to: Index): void {
+    super.rewind(to);
+    this.#write("rewind", { to });
+  }
+
   override campaign(): void {
     super.campaign();
     this.#write("campaign", {});

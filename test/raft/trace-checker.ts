@@ -79,12 +79,23 @@ class Disk {
   hardState: HardState = { term: 0, vote: 0 };
   pending: Write[] = [];
   handed = 0;
+  durable = 0;
+  /** What leaves once that write is there. */
+  held: { readonly token: number; readonly messages: readonly Message[] }[] = [];
   /** Entries up to here had been there, and were damaged since. */
   repairedUntil = 0;
 
-  /** Writes up to `token` are there. */
-  finish(token: number): void {
+  /** Writes up to `token` are there. Gives what they let go. */
+  finish(token: number): readonly Message[] {
+    this.durable = Math.max(this.durable, token);
     while (this.pending.length > 0 && this.pending[0]!.token <= token) this.#write(this.pending.shift()!);
+    return this.release();
+  }
+
+  release(): readonly Message[] {
+    const free = this.held.filter((one) => one.token <= this.durable);
+    this.held = this.held.filter((one) => one.token > this.durable);
+    return free.flatMap((one) => one.messages);
   }
 
   #write({ hardState, snapshot, entries }: Write): void {
@@ -148,7 +159,7 @@ export class TraceChecker {
     this.#steps.set(node, line.step + 1);
     const disk = this.#disks.get(node)!;
     if (event === "receive") this.#receive(what.message!);
-    if (event === "appended") disk.finish(what.token!);
+    if (event === "appended") this.#leave(node, disk.finish(what.token!));
     if (event === "ready") this.#ready(node, disk, line);
     this.#judgeState(node, disk, state);
     this.#states.set(node, state);
@@ -178,13 +189,20 @@ export class TraceChecker {
     this.#states.delete(node);
   }
 
+  /** What a driver sends for the machine, the news that a whole state has come beside it, has left nobody. */
+  #hasLeft(message: Message): boolean {
+    return this.#sent.has(keyOf(message)) || message.kind === "snapshot-request";
+  }
+
+  /** This line can be the next one: what it receives has left its sender. */
+  canBeNext(text: string): boolean {
+    const { event, what } = JSON.parse(text) as Line;
+    return event !== "receive" || this.#hasLeft(what.message!);
+  }
+
   #receive(message: Message): void {
     this.counts.messages++;
-    // What a driver sends for the machine: the news that a whole state has come beside it.
-    expect(
-      this.#sent.has(keyOf(message)) || message.kind === "snapshot-request",
-      "a message is received that nobody sent",
-    );
+    expect(this.#hasLeft(message), "a message is received that nobody sent");
     const sender = this.#disks.get(message.from)!;
     if (message.kind === "vote-request") this.#vote(message, message.from, sender);
     if (message.kind === "vote-response" && message.granted === true) this.#vote(message, message.to, sender);
@@ -213,15 +231,20 @@ export class TraceChecker {
       disk.handed = append.token;
       disk.pending.push(append);
     }
-    for (const message of [...send!, ...sendAfterAppend!]) {
-      expect(message.from === node, "a node speaks for another");
-      this.#sent.add(keyOf(message));
-    }
+    disk.held.push({ token: disk.handed, messages: sendAfterAppend! });
+    this.#leave(node, [...send!, ...disk.release()]);
     for (const entry of committed!) {
       const known = this.#committed.get(entry.index);
       expect(known !== undefined, "what nobody committed is applied");
       expect(known.term === entry.term && known.digest === entry.digest, "two entries are applied at one index");
       expect(disk.termAt(entry.index) === entry.term || entry.index <= disk.base.index, "applied before it is on disk");
+    }
+  }
+
+  #leave(node: number, messages: readonly Message[]): void {
+    for (const message of messages) {
+      expect(message.from === node, "a node speaks for another");
+      this.#sent.add(keyOf(message));
     }
   }
 
@@ -276,6 +299,28 @@ export class TraceChecker {
   }
 }
 
+/** Fields have another order after a journey. */
 function keyOf(message: Message): string {
-  return JSON.stringify(message);
+  return JSON.stringify(Object.entries(message).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * Judges traces of several processes, each in its own order: a line that receives waits until its message has left. Throws for what cannot be, and
+ * when nobody can go on. Gives what was seen.
+ */
+export function checkTogether(traces: readonly (readonly string[])[]): TraceChecker["counts"] {
+  const checker = new TraceChecker();
+  const next = traces.map(() => 0);
+  for (let isGoing = true; isGoing;) {
+    isGoing = false;
+    for (const [place, lines] of traces.entries()) {
+      while (next[place]! < lines.length && checker.canBeNext(lines[next[place]!]!)) {
+        checker.read(lines[next[place]!++]!);
+        isGoing = true;
+      }
+    }
+  }
+  const stuck = traces.flatMap((lines, place) => (next[place]! < lines.length ? [lines[next[place]!]!] : []));
+  if (stuck.length > 0) throw new Error(`a message is received that nobody sent: ${stuck[0]}`);
+  return checker.counts;
 }

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { Raft } from "../../src/raft/raft.ts";
+import { TracedRaft } from "../../src/raft/trace.ts";
 import { Cluster } from "./cluster.ts";
 import { Simulation } from "./simulation.ts";
-import { TraceChecker } from "./trace-checker.ts";
+import { checkTogether, TraceChecker } from "./trace-checker.ts";
 
 function check(lines: readonly string[]): TraceChecker["counts"] {
   const checker = new TraceChecker();
@@ -63,6 +65,23 @@ describe("a trace of the core", () => {
     expect(seen.restarts).toBeGreaterThan(50);
     expect(seen.committed).toBeGreaterThan(500);
     expect(seen.messages).toBeGreaterThan(5000);
+  });
+
+  test("of several nodes is judged together, whatever the order of the files; not without one of them", () => {
+    const lines = life();
+    const of = (node: number): string[] => lines.filter((line) => (JSON.parse(line) as Line).node === node);
+    expect(checkTogether([of(3), of(1), of(2)])).toEqual(check(lines));
+    expect(() => checkTogether([of(3), of(1)])).toThrow(/nobody sent/);
+  });
+
+  test("leaves out nothing that a machine is fed", () => {
+    const methodsOf = (prototype: object): string[] =>
+      Object.entries(Object.getOwnPropertyDescriptors(prototype))
+        .filter(([name, { value }]) => typeof value === "function" && name !== "constructor")
+        .map(([name]) => name);
+    const views = ["progress", "lag", "hasReady", "isEvicted", "committedFrom", "retime"];
+    const fed = methodsOf(Raft.prototype).filter((name) => !views.includes(name));
+    expect(methodsOf(TracedRaft.prototype).toSorted()).toEqual(fed.toSorted());
   });
 
   test("the same run gives the same lines", () => {
