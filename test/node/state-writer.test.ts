@@ -1,9 +1,12 @@
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nodeId } from "../../src/lib/ids.ts";
 import { StateWriter } from "../../src/node/state-writer.ts";
+import { schema } from "../../src/state/schema.ts";
+import { placeOf } from "../../src/storage/snapshot-file.ts";
+import { StateDatabase } from "../../src/storage/state-db.ts";
 
 function writer(): StateWriter {
   return new StateWriter(new Worker(new URL("../../src/node/state-worker.ts", import.meta.url)), {
@@ -27,6 +30,29 @@ test("closing waits until all is written", async () => {
   try {
     const state = writer();
     expect(await state.open(join(directory, "state.db"), nodeId(1), 1)).toMatchObject({ applied: 0 });
+    await state.close();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("what a killed process left in the WAL alone is in the file before anything is built on it (D3)", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "skein-state-writer-"));
+  const [path, image, file] = ["killed.db", "state.db", "file.db"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  try {
+    const killed = new StateDatabase({ path, schema });
+    killed.transaction(0, 1, () => {}, { term: 1 });
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, image + suffix);
+    killed.close();
+    const state = writer();
+    expect(await state.open(image, nodeId(1), 1)).toMatchObject({ applied: 1 });
+    // The power goes now, and takes the WAL: it was never synced.
+    copyFileSync(image, file);
+    expect(placeOf(file).applied).toBe(1);
     await state.close();
   } finally {
     rmSync(directory, { recursive: true });
