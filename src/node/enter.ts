@@ -35,8 +35,10 @@ export async function enterByToken(options: BootOptions, dataDir: string): Promi
   const { apis, peer } = listeningOf(options, undefined);
   for (const address of [...apis, peer]) expectFree(address);
   const kept = readJoining(dataDir);
-  let isKept = kept !== undefined && (options.name === undefined || options.name === kept.name);
-  let joining = isKept ? kept! : newJoining(options.name ?? hostname());
+  let isKept = kept !== undefined;
+  // Under another name it is the same question: a member that never came would be left behind otherwise.
+  let joining =
+    kept === undefined ? newJoining(options.name ?? hostname()) : { ...kept, name: options.name ?? kept.name };
   let isRenamed = false;
   writeJoining(dataDir, joining);
   const key = await makeKey();

@@ -6,3 +6,6 @@ export const auditLevel = 2;
 
 /** From this level on nodes compare their rolling hashes: every release that understands it hashes alike (S1). */
 export const hashLevel = 3;
+
+/** From this level on a node that was let in and never came is let in under another name, as the same node. */
+export const renameLevel = 3;

@@ -115,6 +115,10 @@ function historyOfLevel3(): Cluster {
   cluster.must("node.return", { node: nodeId(2) });
   cluster.must("cluster.timing", { heartbeat_ms: 100, election_timeout_ms: 1000 }, admin);
   replaceAuthority(cluster);
+  const token = { id: "t-late", hash: "h", name: "node late" };
+  const late = { ...announcement(9), api: "", peer: "", level: 3, joinToken: "j", token };
+  cluster.must("node.join", { name: "late", ...late });
+  cluster.must("node.join", { name: "later", ...late });
   const job = cluster.submit({ count: 2 });
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1);

@@ -178,38 +178,47 @@ describe("a cluster's first node", () => {
 });
 
 describe("a node that joins", () => {
-  test("killed after it was let in and before its first file: asks again, is the same member, and leaves no ghost", async () => {
-    const first = await started("a");
-    const token = await joinToken(first);
-    const own = newApiToken();
-    const question = { name: "b", incarnation: "0123456789abcdef" };
-    // What such a crash leaves: the question on its disk, and a member that nobody has heard of.
-    mkdirSync(directoryOf("b"), { mode: 0o700 });
-    writeJoining(directoryOf("b"), { ...question, token: own.text });
-    const joined = await first.node.propose(
-      "node.join",
-      {
-        ...question,
-        api: "",
-        peer: "",
-        labels: {},
-        slots: 1,
-        ioTasks: 1,
-        level: ownLevel,
-        version: "0",
-        joinToken: token.split(".")[2]!,
-        token: { id: own.id, hash: own.hash, name: "node b" },
-      },
-      first.node.principal,
-    );
-    if (!joined.ok) throw new Error(joined.why.message);
-    const again = await started("b", { at: first, token });
-    expect(again.kind).toBe("joined");
-    expect(again.node.id).toBe(joined.value.value.node);
-    expect(readContext(directoryOf("b"))!.token).toBe(own.text);
-    expect(first.node.authenticate(own.text)?.role).toBe("operator");
-    expect(readJoining(directoryOf("b"))).toBeUndefined();
-  });
+  test.each([
+    ["b", "under the same name"],
+    ["earlier", "under another name"],
+  ])(
+    "killed after it was let in as %s, before its first file: asks again %s, is the same member, and leaves no ghost",
+    async (name) => {
+      const first = await started("a");
+      const token = await joinToken(first);
+      const own = newApiToken();
+      const question = { name, incarnation: "0123456789abcdef" };
+      // What such a crash leaves: the question on its disk, and a member that nobody has heard of.
+      mkdirSync(directoryOf("b"), { mode: 0o700 });
+      writeJoining(directoryOf("b"), { ...question, token: own.text });
+      const joined = await first.node.propose(
+        "node.join",
+        {
+          ...question,
+          api: "",
+          peer: "",
+          labels: {},
+          slots: 1,
+          ioTasks: 1,
+          level: ownLevel,
+          version: "0",
+          joinToken: token.split(".")[2]!,
+          token: { id: own.id, hash: own.hash, name: "node b" },
+        },
+        first.node.principal,
+      );
+      if (!joined.ok) throw new Error(joined.why.message);
+      const again = await started("b", { at: first, token });
+      expect(again.kind).toBe("joined");
+      expect(again.node.id).toBe(joined.value.value.node);
+      expect(first.node.status().peers.map(({ node }) => node)).toEqual([again.node.id]);
+      const rows = await first.node.read(listNodes, { consistency: "linearizable" });
+      expect(rows.ok && rows.value.value.map((row) => row.name)).toEqual(["a", "b"]);
+      expect(readContext(directoryOf("b"))!.token).toBe(own.text);
+      expect(first.node.authenticate(own.text)?.role).toBe("operator");
+      expect(readJoining(directoryOf("b"))).toBeUndefined();
+    },
+  );
 
   test("killed between identity and context: the next start has the token that it was let in with", async () => {
     const first = await started("a");

@@ -97,6 +97,21 @@ describe("joining", () => {
 describe("a node that was let in and never came", () => {
   const silent = { ...joining(2), api: "", peer: "" };
 
+  test("is let in under another name as the same node, once its release is everybody's, and not when it has come meanwhile", () => {
+    const cluster = Cluster.of(1);
+    const { node } = cluster.must("node.join", silent);
+    const renamed = { ...silent, name: "other" };
+    expect(cluster.refused("node.join", renamed)[1]).toContain("was used before");
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), level: 3 });
+    cluster.level = 3;
+    expect(cluster.must("node.join", renamed)).toEqual({ node });
+    expect(findNode(cluster.database, "other")?.id).toBe(node);
+    expect(listNodes(cluster.database)).toHaveLength(2);
+    expect(cluster.refused("node.join", { ...renamed, name: "n1" })[0]).toBe("conflict");
+    cluster.must("node.seen", { node, ...announcement(2), incarnation: "another" });
+    expect(cluster.refused("node.join", { ...renamed, name: "third" })[0]).toBe("conflict");
+  });
+
   test("is no target of each_node: nobody knows whether it will ever be there", () => {
     const cluster = Cluster.of(1);
     cluster.must("node.join", silent);

@@ -3,8 +3,9 @@ import { nodeId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
+import { renameLevel } from "../levels.ts";
 import { newNodeId } from "../tables/counter.ts";
-import { allNodes, insertNode, nodeByName } from "../tables/node.ts";
+import { allNodes, insertNode, nodeById, nodeByName, renameNode } from "../tables/node.ts";
 import { insertToken, tokenById, useToken, type TokenRow } from "../tables/token.ts";
 import { sql } from "../tx.ts";
 import { newNodeShape, newTokenShape, type NewNode, type NewToken } from "./shapes.ts";
@@ -34,6 +35,14 @@ export const nodeJoin = command<NodeJoined>()({
     const present = nodeByName(tx, name);
     // A repeated request must not use the token twice.
     if (present?.incarnation === incarnation) return accept({ node: present.id });
+    const admitted = context.level >= renameLevel ? (tokenById(tx, token.id)?.node ?? undefined) : undefined;
+    const before = admitted === undefined ? undefined : nodeById(tx, admitted);
+    // Let in and killed before it knew: the same data directory asks again, under another name. Who has announced itself keeps its name.
+    if (before?.incarnation === incarnation && before.api === "" && present === undefined) {
+      renameNode(tx, before.id, name);
+      context.changed({ topic: "node", kind: "changed", node: before.id });
+      return accept({ node: before.id });
+    }
     const problem = problemOf(tokenById(tx, joinToken), context.at);
     if (problem !== undefined) return refuse("unauthorized", `${problem}: make one with 'skein cluster token'`);
     if (present !== undefined) {

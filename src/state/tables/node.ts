@@ -113,6 +113,13 @@ export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeSt
   tx.run(update, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, state, at, id);
 }
 
+const setName = change("node.rename", "update node set name = ? where id = ?");
+
+/** The caller sees to it that no other member has that name. */
+export function renameNode(tx: Tx, id: NodeId, name: string): void {
+  tx.run(setName, name, id);
+}
+
 const setState = change("node.set-state", "update node set state = ? where id = ?");
 
 /** Nothing but the state changes. */
