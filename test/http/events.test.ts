@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { serverEvents, type ServerEvent } from "../../src/client/sse.ts";
+import { epochSpan } from "../../src/lib/epoch.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import { serveHttp } from "../../src/http/serve.ts";
@@ -88,6 +89,14 @@ describe("events", () => {
     expect([error.status, error.code, error.details as unknown]).toEqual([410, "gone", { oldest }]);
     const events = await take(await ask("GET", `/v1/events?from=${oldest}`), 1);
     expect(events.length).toBe(1);
+  });
+
+  test("of another epoch are another history: 409", async () => {
+    const ask = asking(new Mesh().node());
+    for (const from of [`${epochSpan}`, `${epochSpan + 7}.3`, `${5 * epochSpan}`]) {
+      const error = await errorIn(await ask("GET", `/v1/events?from=${from}`));
+      expect([from, error.status, error.code]).toEqual([from, 409, "conflict"]);
+    }
   });
 
   test("from no position at all are refused", async () => {

@@ -1,0 +1,114 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import type { StoppedNode } from "../../src/cli/cli.ts";
+import { runCli } from "../../src/cli/program.ts";
+import { type Survivor, viewSurvivor } from "../../src/lib/survivors.ts";
+import { ScratchDir, TestIo } from "./support.ts";
+
+const members = [1, 2, 3].map((node) => ({ node, name: `n${node}`, api: "", peer: `127.0.0.1:${node}` }));
+
+function survivor(node: number, more: Partial<Survivor> = {}): Survivor {
+  const log = { lastIndex: 100, lastTerm: 3, term: 4, commit: 100, applied: 100, hash: "aa", lastAt: 0 };
+  const who = { cluster: "c1", epoch: { number: 0, id: "" }, node, name: `n${node}`, level: 3, damagedFrom: null };
+  return { ...who, leader: null, ...log, voters: [1, 2, 3], outgoing: [], learners: [], members, ...more };
+}
+
+/** Data directories of stopped nodes, and what is done to them. */
+class Stopped {
+  readonly done: string[] = [];
+  readonly #nodes: ReadonlyMap<string, Survivor>;
+  open = 0;
+
+  constructor(nodes: Readonly<Record<string, Survivor>>) {
+    this.#nodes = new Map(Object.entries(nodes));
+  }
+
+  node(dataDir: string): StoppedNode {
+    const one = this.#nodes.get(dataDir);
+    if (one === undefined) throw new Error(`${dataDir} is not there`);
+    this.open += 1;
+    return {
+      dataDir,
+      survivor: one,
+      peer: `127.0.0.1:${one.node}`,
+      hasGoneOn: false,
+      recover: () => {
+        this.done.push(`recover ${dataDir}`);
+        return { number: 1, id: "0a0b0c0d" };
+      },
+      rejoin: () => this.done.push(`rejoin ${dataDir}`),
+      close: () => (this.open -= 1),
+    };
+  }
+
+  async run(words: readonly string[], io = new TestIo()): Promise<{ code: number; out: string; err: string }> {
+    const unused = (): never => expect.unreachable();
+    const code = await runCli(["cluster", "recover", ...words], { HOME: "/nonexistent" }, io, {
+      version: "0",
+      up: unused,
+      askForToken: unused,
+      restore: unused,
+      openStopped: (dataDir) => this.node(dataDir),
+    });
+    expect(this.open).toBe(0);
+    return { code, out: io.stdout.text, err: io.stderr.text };
+  }
+}
+
+test("a person is shown what there is, and only yes is a yes", async () => {
+  for (const answer of ["", "y", "no", "yes please"]) {
+    const stopped = new Stopped({ "/a": survivor(1) });
+    const { code, out, err } = await stopped.run(["--data", "/a"], new TestIo({ tty: true, columns: 200, answer }));
+    expect([answer, code, stopped.done]).toEqual([answer, 6, []]);
+    expect(out).toContain("most advanced");
+    expect(err).toContain("2 of 3 voters have it; 2 are missing");
+    expect(err).toContain("nothing was changed");
+  }
+});
+
+test("where nobody can be asked, nothing is done without --yes", async () => {
+  const stopped = new Stopped({ "/a": survivor(1) });
+  const { code, err } = await stopped.run(["--data", "/a"]);
+  expect([code, stopped.done]).toEqual([2, []]);
+  expect(err).toContain("add --yes");
+});
+
+test("a quorum, an unreadable report and a wrong rejoin are refused with words", async () => {
+  using scratch = new ScratchDir();
+  const stopped = new Stopped({ "/a": survivor(1), "/b": survivor(2, { cluster: "c2" }) });
+  const report = scratch.write("two.json", JSON.stringify(viewSurvivor(survivor(2))));
+  const quorum = await stopped.run(["--data", "/a", "--survivor", report, "--yes"]);
+  expect([quorum.code, quorum.err]).toEqual([6, expect.stringContaining("which is a quorum")]);
+  const bad = await stopped.run(["--data", "/a", "--survivor", scratch.write("bad.json", "{}"), "--yes"]);
+  expect([bad.code, bad.err]).toEqual([2, expect.stringContaining("--report")]);
+  const none = await stopped.run(["--data", "/a", "--survivor", join(scratch.path, "none"), "--yes"]);
+  expect([none.code, none.err]).toEqual([2, expect.stringContaining("cannot be read")]);
+  for (const [text, code, words] of [
+    ["nonsense", 2, "is not what"],
+    ["c1/1.0a0b0c0d@1@127.0.0.1:1", 6, "start it"],
+    ["c9/1.0a0b0c0d@2@127.0.0.1:1", 6, "is of cluster c1"],
+  ] as const) {
+    const said = await stopped.run(["--data", "/a", "--rejoin", text]);
+    expect([text, said.code, said.err]).toEqual([text, code, expect.stringContaining(words)]);
+  }
+  const two = await stopped.run(["--data", "/a", "--data", "/b", "--yes"]);
+  expect([two.code, two.err]).toEqual([6, expect.stringContaining("cluster c2")]);
+  expect(stopped.done).toEqual([]);
+});
+
+test("a report is one JSON value, and a rejoin is done once", async () => {
+  const stopped = new Stopped({ "/a": survivor(1), "/b": survivor(2) });
+  const { out } = await stopped.run(["--report", "--data", "/a", "-o", "json"]);
+  expect(JSON.parse(out)).toMatchObject({ node: 1, last_index: 100, epoch: "0" });
+  const { code } = await stopped.run(["--data", "/b", "--rejoin", "c1/1.0a0b0c0d@1@127.0.0.1:1"]);
+  expect([code, stopped.done]).toEqual([0, ["rejoin /b"]]);
+});
+
+test("one that broke off is gone on with: those who were named rejoin, nothing is decided again", async () => {
+  const epoch = { number: 1, id: "0a0b0c0d" };
+  const stopped = new Stopped({ "/a": survivor(1, { epoch, voters: [1], learners: [2] }), "/b": survivor(2) });
+  const { code, out, err } = await stopped.run(["--data", "/a", "--data", "/b", "--yes"]);
+  expect([code, stopped.done]).toEqual([0, ["rejoin /b"]]);
+  expect(err).toContain("had been decided already");
+  expect(out).toContain("skein up --data /a");
+});
