@@ -3,7 +3,7 @@
  * learners. For each size: until all are in step; processor time at rest; what an entry costs the leader at a fixed rate of writes; and how long
  * writes are held up when the leader's process dies, and until all are in step again.
  *
- * `npm run bench -- scale [--sizes=3,10,30,100] [--settle=20] [--rest=20] [--load=10] [--rate=200] [--kills=3]` (seconds; writes per second)
+ * `npm run bench -- scale [--sizes=3,10,30,100] [--settle=20] [--rest=20] [--load=20] [--rate=20] [--kills=3]` (seconds; writes per second)
  *
  * The last lines are a table for docs/reliability.md.
  */
@@ -16,8 +16,8 @@ import { usageOf, usageWithGuard } from "./processes.ts";
 const sizes = list("sizes", [3, 10, 30, 100]);
 const settleSeconds = option("settle", 20);
 const restSeconds = option("rest", 20);
-const loadSeconds = option("load", 10);
-const ratePerSecond = option("rate", 200);
+const loadSeconds = option("load", 20);
+const ratePerSecond = option("rate", 20);
 const kills = option("kills", 3);
 /** Joins at once: each takes a core for a while. */
 const joinsAtOnce = 4;

@@ -98,7 +98,7 @@ export const limits = {
   /** What has gathered for so long is sent down together. */
   relayFlushMs: 20,
   /** A learner with nothing new is answered after this, so that silence means something. */
-  relayIdleMs: 250,
+  relayIdleMs: 450,
   /** No answer for this long: another feeder is asked. */
   relaySilenceMs: 1_000,
   /** The leader's word is older than this when it comes: another feeder is asked. Each hop from the root on allows as much more. */

@@ -40,6 +40,8 @@ const { tickMs } = limits;
 const leaderTicks = 5;
 /** A follower only waits for the leader's silence, which may be noticed this much later. */
 const followerTicks = 10;
+/** A learner that others feed waits for nothing. */
+const fedTicks = 20;
 
 /** The loop around one Raft machine. */
 export class Driver {
@@ -77,8 +79,9 @@ export class Driver {
    * heard before its clock has run on, and no election starts because of the stall.
    */
   #setTimer(): void {
-    const { leader, role } = this.raft;
-    const ticks = leader === nobody ? 1 : role === "leader" ? leaderTicks : role === "follower" ? followerTicks : 1;
+    const { leader, role, isHearsay } = this.raft;
+    const following = isHearsay ? fedTicks : followerTicks;
+    const ticks = leader === nobody ? 1 : role === "leader" ? leaderTicks : role === "follower" ? following : 1;
     if (this.#stopped || this.#timerTicks === ticks) return;
     clearTimeout(this.#timer);
     this.#timerTicks = ticks;

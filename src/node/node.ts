@@ -272,6 +272,7 @@ export class Node implements NodeApi {
       applied: parts.applied,
       leadership: () => this.#leadership,
       told: () => [...this.#peers.keys()],
+      isConnected: (node) => this.#transport.isConnected(node),
       request: (peer, method, body, timeoutMs) => this.#transport.request(peer, method, body, { timeoutMs }),
       wantSnapshot: (child) => this.#sender.wantStill(child),
       schedule,

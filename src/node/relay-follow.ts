@@ -17,6 +17,8 @@ export interface FollowerPorts {
   request(feeder: NodeId, body: unknown): Promise<unknown>;
   /** To consensus. */
   feed(fed: Fed): FedOutcome;
+  /** Nobody has fed this node for a while. */
+  lost(): void;
   /** Resolves once what was fed is durable, but for limits.relayBacklogBytes. */
   room(): Promise<void>;
   /** The feeder, its path or who leads is another one. */
@@ -92,6 +94,7 @@ export class RelayFollower {
       }
       const feeder = this.#next();
       if (feeder === undefined) {
+        if (this.ageMs > limits.relayStaleMs) this.#ports.lost();
         // All were asked in vain: the next time a place is asked to be made.
         this.#insists = !this.#insists;
         await this.#pause(pauseMs);
@@ -100,6 +103,7 @@ export class RelayFollower {
       }
       const verdict = await this.#follow(feeder);
       this.#leave();
+      if (this.ageMs > limits.relayStaleMs) this.#ports.lost();
       if (verdict !== "ended") this.#avoid(feeder, verdict);
     }
   }

@@ -13,6 +13,7 @@ export interface DirectorPorts {
   progress(node: NodeId): PeerProgress | undefined;
   relayed(learner: NodeId, match: Index): void;
   feedDirectly(learner: NodeId): void;
+  isConnected(node: NodeId): boolean;
   positions(): readonly Position[];
   isHeard(node: NodeId): boolean;
 }
@@ -73,11 +74,13 @@ export class RelayDirector {
     for (const learner of configuration.learners) {
       const match = heard.get(learner);
       const since = this.#quietSince.get(learner);
-      if (match !== undefined || since === undefined) this.#quietSince.set(learner, now);
+      // One that is not there is fed by nobody; when it is back it looks for a feeder first.
+      const isThere = this.#ports.isConnected(learner);
+      if (match !== undefined || since === undefined || !isThere) this.#quietSince.set(learner, now);
       const isDirect = !relaying || (this.#directUntil.get(learner) ?? 0) > now;
       const isRelayed = this.#ports.progress(learner)?.mode === "relay";
       if (match !== undefined && !isDirect) this.#ports.relayed(learner, index(match));
-      else if (isRelayed && (isDirect || now - (since ?? now) > limits.relayUnheardMs))
+      else if (isRelayed && (isDirect || (isThere && now - (since ?? now) > limits.relayUnheardMs)))
         this.#ports.feedDirectly(learner);
     }
     for (const map of [this.#quietSince, this.#directUntil])

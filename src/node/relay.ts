@@ -23,6 +23,7 @@ export interface RelayPorts {
   leadership(): { readonly term: Term; readonly leader: NodeId };
   /** Members that this node was told of, best first, for when it knows no configuration. */
   told(): readonly NodeId[];
+  isConnected(node: NodeId): boolean;
   /** Throws Fault. */
   request(peer: NodeId, method: string, body: unknown, timeoutMs: number): Promise<unknown>;
   wantSnapshot(child: NodeId): void;
@@ -66,6 +67,10 @@ export class Relay {
         if (raft.hasReady()) ports.schedule();
         return outcome;
       },
+      lost: () => {
+        raft.forgetHearsay();
+        if (raft.hasReady()) ports.schedule();
+      },
       room: () => this.#room(),
       changed: () => {
         this.#feeder.onNews();
@@ -102,6 +107,7 @@ export class Relay {
         raft.feedDirectly(learner);
         ports.schedule();
       },
+      isConnected: (node) => ports.isConnected(node),
       positions: () => this.#reporter.positions(),
       isHeard: (node) => this.#reporter.isHeard(node),
     });

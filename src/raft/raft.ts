@@ -281,7 +281,8 @@ export class Raft {
     if (this.#role === "leader") this.#tickLeader();
     else if (this.#timer.tick()) {
       if (this.#mayLead) this.#startPreVote();
-      else {
+      else if (!this.#isHearsay) {
+        // Who is told of the leader by others is told of its end by them (forgetHearsay); its own vote is free after T all the same.
         this.#leader = nobody;
         this.#timer.restart();
       }
@@ -713,6 +714,7 @@ export class Raft {
 
   #becomeFollower(newTerm: number, leader: NodeId): void {
     assert(newTerm >= this.#term, "terms never fall");
+    this.#isHearsay = false;
     if (this.#role === "leader") this.#stopLeading();
     if (newTerm > this.#term) {
       this.#term = newTerm;
@@ -1143,11 +1145,11 @@ export class Raft {
     const message = { kind: "append-request", ...fed, from: leader === nobody ? fedBy : leader, to: this.#id } as const;
     if (!isWellFormed({ ...message, commit: index(previousIndex) }, this.#id)) return "conflict";
     if (fed.term > this.#term) this.#becomeFollower(fed.term, leader);
-    else if (fed.term === this.#term && (this.#leader === nobody || this.#leader === leader || leader === nobody)) {
+    if (fed.term === this.#term && (this.#leader === nobody || this.#leader === leader || leader === nobody)) {
       this.#leader = leader;
+      this.#isHearsay = true;
       if (leader !== nobody) this.#timer.heardLeader();
     }
-    this.#isHearsay = true;
     if (entries.length === 0) return "taken";
     const known = this.#commit - previousIndex;
     if (known < 0) return "gap";
@@ -1158,6 +1160,18 @@ export class Raft {
     }
     this.#learnCommit(previousIndex + entries.length);
     return "taken";
+  }
+
+  /** Nobody feeds this node any more, so what was told of the leader counts for nothing. */
+  forgetHearsay(): void {
+    if (!this.#isHearsay) return;
+    this.#isHearsay = false;
+    this.#leader = nobody;
+  }
+
+  /** What this node knows of the leader was told by a member that feeds it. */
+  get isHearsay(): boolean {
+    return this.#isHearsay;
   }
 
   // ------------------------------------------------------------------------------------------ draining

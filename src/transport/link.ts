@@ -35,6 +35,7 @@ export class Link {
   readonly #sockets: readonly PeerSocket[];
   #outbox: Message[] = [];
   #outboxBytes = 0;
+  #rounds = 0;
   #kept: Kept;
   /** When something was asked last (monotonicMs). */
   readonly #askedAt = { rpc: -Infinity, bulk: -Infinity };
@@ -99,7 +100,10 @@ export class Link {
     this.wake();
   }
 
+  /** A voter and a learner that hear of each other by other ways need to know half as often that the socket is good. */
   keepAlive(): void {
+    this.#rounds++;
+    if (this.#kept === "raft" && this.#rounds % 2 === 0) return;
     for (const socket of this.#sockets) socket.keepAlive();
   }
 

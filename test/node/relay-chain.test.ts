@@ -111,6 +111,7 @@ function learner(answer: (feeder: NodeId, after: number) => PullAnswer | undefin
       fed.push(one);
       return "taken";
     },
+    lost: () => {},
     room: () => Promise.resolve(),
     changed: () => {},
     log: (_, message) => warnings.push(message),

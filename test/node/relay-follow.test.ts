@@ -20,6 +20,7 @@ test("a learner that is to get the state hears who leads: consensus takes a snap
       heard.resolve(fed);
       return "taken";
     },
+    lost: () => {},
     room: () => Promise.resolve(),
     changed: () => {},
     log: () => {},

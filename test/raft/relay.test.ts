@@ -148,3 +148,21 @@ test("a vote is given as ever by a learner that hears of its leader from others"
   cluster.raft(4).step({ kind: "vote-request", ...ask, lastIndex: commit });
   expect(cluster.raft(4).term).toBe(term(now + 1));
 });
+
+test("a learner that hears of its leader from others keeps it for as long as they say so, whatever the timeout", () => {
+  const cluster = withRelayedLearner();
+  cluster.commit("a");
+  expect(feed(cluster, 4, fedBy(cluster, 2, 0))).toBe("taken");
+  for (let tick = 0; tick < 100; tick++) cluster.raft(4).tick();
+  expect(cluster.raft(4).leader).toBe(nodeId(1));
+  cluster.raft(4).forgetHearsay();
+  expect(cluster.raft(4).leader).toBe(nobody);
+  // The leader's own word is not hearsay.
+  cluster.raft(1).feedDirectly(nodeId(4));
+  cluster.tick(6);
+  cluster.raft(4).forgetHearsay();
+  expect(cluster.raft(4).leader).toBe(nodeId(1));
+  cluster.isolate(4);
+  for (let tick = 0; tick < 100; tick++) cluster.raft(4).tick();
+  expect(cluster.raft(4).leader).toBe(nobody);
+});
