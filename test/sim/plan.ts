@@ -128,7 +128,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
       ? { directLearners: randomInteger(topology, 0, 1), fanOut: randomInteger(topology, 1, 3) }
       : { directLearners: 8, fanOut: 8 };
   // Files cost more than a model of them.
-  const realFiles = topology() < 0.2 && hosts <= 3;
+  const realFiles = topology() < 0.15 && hosts <= 3;
   const seconds = Math.min(usualSeconds, options.seconds ?? usualSeconds);
 
   const net = stream(seed, "net");

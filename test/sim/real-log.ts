@@ -62,7 +62,7 @@ export class RealLog implements LogFile {
     this.#reader = new LogDatabaseReader(this.#path);
     this.#settle(this.#reader);
     this.#compare("after a crash");
-    this.#synced = walMark(this.#path);
+    this.#synced = walMark(this.#path, this.#synced);
   }
 
   /** Whether what was under way at the crash is there is for the file to say. */
@@ -80,7 +80,7 @@ export class RealLog implements LogFile {
     const told = this.#database!.reconcile(state);
     this.#model.reconcile(state);
     this.#compare("beside its state");
-    this.#synced = walMark(this.#path);
+    this.#synced = walMark(this.#path, this.#synced);
     return told;
   }
 
@@ -96,7 +96,7 @@ export class RealLog implements LogFile {
   write(appends: readonly Append[]): void {
     this.#database!.write(appends.map(packAppend));
     this.#model.write(appends);
-    this.#synced = walMark(this.#path);
+    this.#synced = walMark(this.#path, this.#synced);
   }
 
   compact(base: SnapshotMeta): void {
@@ -105,7 +105,7 @@ export class RealLog implements LogFile {
     this.#model.compact(base);
     while (database.trimIsDue) database.trim();
     if (this.#random() < 0.2) database.checkpoint();
-    this.#synced = walMark(this.#path);
+    this.#synced = walMark(this.#path, this.#synced);
   }
 
   restored(): Restored {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
 import type { Random } from "../../src/lib/prng.ts";
 
 /** SQLite's files at a crash: what was synced is there, of the rest any beginning, with bits that may be wrong; the index of the WAL is gone. */
@@ -12,20 +12,32 @@ export interface WalMark {
   readonly end: number;
 }
 
-/** Everything that is in the WAL now. */
-export function walMark(path: string): WalMark {
+/** Everything that is in the WAL now. What lay before `known` is not read again. */
+export function walMark(path: string, known: WalMark): WalMark {
   const file = `${path}-wal`;
-  return markOf(existsSync(file) ? readFileSync(file) : Buffer.alloc(0));
+  if (!existsSync(file)) return { salts: "", end: 0 };
+  const handle = openSync(file, "r");
+  try {
+    const read = (at: number, length: number): Buffer => {
+      const bytes = Buffer.alloc(length);
+      return bytes.subarray(0, readSync(handle, bytes, 0, length, at));
+    };
+    return markOf(read, fstatSync(handle).size, known);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** Frames of an earlier run, which lie behind the last one of the present run, have other salts. */
-function markOf(wal: Buffer): WalMark {
-  if (wal.length < headerBytes) return { salts: "", end: 0 };
-  const frameBytes = frameHeaderBytes + wal.readUInt32BE(8);
-  const salts = wal.subarray(16, 24);
-  let end = headerBytes;
-  while (end + frameBytes <= wal.length && wal.subarray(end + 8, end + 16).equals(salts)) end += frameBytes;
-  return { salts: salts.toString("hex"), end };
+function markOf(read: (at: number, length: number) => Buffer, size: number, known?: WalMark): WalMark {
+  const header = read(0, headerBytes);
+  if (header.length < headerBytes) return { salts: "", end: 0 };
+  const frameBytes = frameHeaderBytes + header.readUInt32BE(8);
+  const salts = header.subarray(16, 24);
+  const name = salts.toString("hex");
+  let end = known?.salts === name ? known.end : headerBytes;
+  while (end + frameBytes <= size && read(end + 8, 8).equals(salts)) end += frameBytes;
+  return { salts: name, end };
 }
 
 export interface FileCrash {
@@ -48,7 +60,7 @@ export function crashFile(
   // Files of their own: whoever has the old ones open still has nothing to do with these.
   for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
   writeFileSync(path, main);
-  const { salts, end } = markOf(wal);
+  const { salts, end } = markOf((at, length) => wal.subarray(at, at + length), wal.length);
   const from = Math.min(salts === synced.salts ? synced.end : headerBytes, end);
   if (keepsAll || end === from) {
     put(`${path}-wal`, wal);

@@ -189,7 +189,7 @@ export class SimState {
     if (this.#profile.path === undefined) this.#durable = this.#database!.image();
     else {
       this.#database!.checkpoint();
-      this.#synced = walMark(this.#profile.path);
+      this.#synced = walMark(this.#profile.path, this.#synced);
     }
     this.durableApplied = this.#database!.applied;
   }
