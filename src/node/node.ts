@@ -898,7 +898,8 @@ export class Node implements NodeApi {
     if (leadership.leader === before.leader && leadership.term === before.term) return;
     this.#reader.onLeadership();
     this.#divergence.onLeadership();
-    if (leadership.leader !== nobody) this.#lease.renew();
+    // The many that hear of it from others ask in their turn, each at its own time: a new leader must not be met by all of them at once.
+    if (leadership.leader !== nobody && !this.#driver.raft.isHearsay) this.#lease.renew();
   }
 
   /** Duties begin once the state has everything that earlier leaders committed. */
