@@ -6,7 +6,8 @@ import type { ClusterView } from "../state/answers.ts";
 import { authorityState } from "../state/queries.ts";
 import { rotationStep } from "../state/rotation.ts";
 import type { ReadTx } from "../state/tx.ts";
-import { type HttpParts, type Route, route } from "./route.ts";
+import { limits } from "../lib/limits.ts";
+import { type HttpParts, readJson, type Route, route } from "./route.ts";
 
 /** Whose certificates the members show, and the way to another authority. */
 export function authorityRoutes(parts: HttpParts): readonly Route[] {
@@ -23,6 +24,19 @@ export function authorityRoutes(parts: HttpParts): readonly Route[] {
         return reply.json({ ca: `${ca}\n`, authorities, own_certificate: parts.hasOwnCertificate === true });
       },
     }),
+    {
+      method: "POST",
+      path: "/v1/certificate",
+      right: undefined,
+      doc: "What a member sends that was away past the end of its certificate. Proven with the key of that one.",
+      status: 200,
+      async serve(exchange) {
+        const body = await readJson(exchange.req.raw, limits.joinBodyBytes);
+        if (!body.ok) return reply.refusal(body.why);
+        const outcome = await node.reissue(body.value);
+        return outcome.ok ? reply.json({ certificate: outcome.value }) : reply.refusal(outcome.why);
+      },
+    },
     route(parts, {
       method: "POST",
       path: "/v1/cluster/authority",

@@ -1,5 +1,5 @@
 import { Fault } from "../lib/fault.ts";
-import { parseHostPort } from "../lib/host-port.ts";
+import { parseHostPort, urlOf } from "../lib/host-port.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { AuthoritiesView } from "../state/answers.ts";
 import { fingerprintOf, issuerOf, parseCertificate } from "../transport/certificate.ts";
@@ -91,4 +91,28 @@ function isOtherScheme(error: unknown): boolean {
   return (
     code === "EPROTO" || code === "ECONNRESET" || code === "ConnectionClosed" || code === "ERR_SSL_WRONG_VERSION_NUMBER"
   );
+}
+
+const reissueMs = 5000;
+
+/** Asks one member after another for another certificate, until one gives it; else the last refusal. */
+export async function postReissue(apis: readonly string[], body: object, bundle: string): Promise<Outcome<string>> {
+  let last: Outcome<string> = refuse("unavailable", "no member is known whose API could be asked");
+  for (const api of apis) {
+    try {
+      const response = await fetch(`${urlOf(api)}/v1/certificate`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+        tls: asMember(bundle),
+        signal: AbortSignal.timeout(reissueMs),
+      });
+      const answer = (await response.json()) as { certificate?: string; error?: { message?: string } };
+      if (response.ok && typeof answer.certificate === "string") return accept(answer.certificate);
+      last = refuse("unavailable", answer.error?.message ?? `${api} answered ${response.status}`);
+    } catch (error) {
+      last = refuse("unavailable", `${api}: ${(error as Error).message}`);
+    }
+  }
+  return last;
 }

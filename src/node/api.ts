@@ -74,6 +74,8 @@ export interface NodeApi {
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
   /** The authorities whose certificates are believed: public. */
   authorities(): readonly AuthorityView[];
+  /** Another certificate for a member whose own has expired; `request` is the untrusted body of POST /v1/certificate. */
+  reissue(request: unknown): Promise<Outcome<string>>;
   /** Begins to replace the authority; gives the new one's fingerprint. */
   rotateAuthority(by: Principal): Promise<Outcome<{ readonly authority: string }>>;
   /** Makes a join token, shown once. */

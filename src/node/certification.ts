@@ -17,6 +17,8 @@ import {
 } from "../transport/certificate.ts";
 import { Authority } from "./authority.ts";
 import { crossSign, type Lifetimes, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
+import { askVoters } from "./ask-voters.ts";
+import { askForReissue, type Reissue, reissue } from "./reissue.ts";
 import { Renewal } from "./renewal.ts";
 import { type CertificateRequest, parseRequest } from "./requests.ts";
 import { rekeyReason, rotationStep } from "../state/rotation.ts";
@@ -39,6 +41,8 @@ export interface CertificationPorts {
   isConnected(node: NodeId): boolean;
   isLeading(): boolean;
   ask(peer: NodeId, method: string, body: unknown): Promise<unknown>;
+  /** Asks the API of members for another certificate, after the present one has expired: peers let nobody in without one. */
+  askApi(request: Reissue): Promise<Outcome<string>>;
   /** Names that clients know this node by. */
   hosts(): readonly string[];
   /** The credentials changed: whoever shows them is to show the new ones. */
@@ -164,6 +168,8 @@ export class Certification {
         const { reason, by } = body as { readonly reason: string; readonly by: Principal };
         return this.#begin(reason, by);
       }
+      case "certificate.reissue":
+        return this.reissue(body);
       case "certificate.issue": {
         const request = parseRequest(body);
         return request === undefined
@@ -337,7 +343,24 @@ export class Certification {
       }
       if (last.ok) return last;
     }
-    return last;
+    if (expiryOf(this.#own.certificate) > this.#ports.now()) return last;
+    return this.#ports.askApi(askForReissue({ ...this.#own, cluster: this.#ports.cluster }, request));
+  }
+
+  /** A member whose certificate has expired asks; a node that cannot issue passes it on to a voter. */
+  async reissue(body: unknown): Promise<Outcome<string>> {
+    const { cluster } = this.#ports;
+    if (this.authority.signer === undefined)
+      return (await askVoters(this.#otherVoters(), (voter) =>
+        this.#ports.ask(voter, "certificate.reissue", body),
+      )) as Outcome<string>;
+    return reissue(body, {
+      cluster,
+      trusted: this.#own.trusted,
+      shownBy: (node) => this.#state().certificates.find((row) => row.node === node)?.fingerprint,
+      now: () => this.#ports.now(),
+      issue: (request, node) => this.authority.issue(request, node),
+    });
   }
 
   /** The leader's part in a replacement of the authority. */

@@ -35,6 +35,7 @@ import type { AuthorityKeys, Certificate, Identity, LogStore } from "../storage/
 import { fingerprintOf, type NodeCredentials } from "../transport/certificate.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
+import { postReissue } from "./api-tls.ts";
 import { askVoters } from "./ask-voters.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
 import { Certification } from "./certification.ts";
@@ -338,6 +339,14 @@ export class Node implements NodeApi {
         isConnected: (node) => this.#transport.isConnected(node),
         isLeading,
         ask: (peer, method, body) => this.#transport.request(peer, method, body),
+        askApi: (request) => {
+          const others = parts.view(listNodes).filter((row) => row.id !== this.id && row.api !== "");
+          return postReissue(
+            others.map((row) => row.api),
+            request,
+            this.authorityBundle(),
+          );
+        },
         hosts: () => parts.hosts(),
         renewed: () => {
           this.#transport.renewed();
@@ -1124,6 +1133,10 @@ export class Node implements NodeApi {
   /** Calls the listener whenever what this node shows, or whom it believes, has changed. */
   onRenewed(listener: () => void): void {
     this.#renewedListeners.add(listener);
+  }
+
+  reissue(request: unknown): Promise<Outcome<string>> {
+    return this.#certification.reissue(request);
   }
 
   rotateAuthority(by: Principal): Promise<Outcome<{ readonly authority: string }>> {

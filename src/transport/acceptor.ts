@@ -1,4 +1,6 @@
+import type { X509Certificate } from "node:crypto";
 import type { Server, ServerWebSocket } from "bun";
+import { issuerOf } from "./certificate.ts";
 import { assert } from "../lib/assert.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
@@ -9,6 +11,7 @@ import {
   handshakeTimeoutMs,
   makeNonce,
   type Rejection,
+  renewal,
 } from "./handshake.ts";
 import { portFault } from "./port.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
@@ -20,6 +23,10 @@ export interface Incoming {
   timer: ReturnType<typeof setTimeout> | undefined;
   peer: NodeId | undefined;
   incarnation: string;
+  /** By which the peer was let in. */
+  certificate: X509Certificate | undefined;
+  /** The same process opens it in place of an open one, to show a new certificate. */
+  readonly renews: boolean;
   /** Answers under way. */
   running: number;
   /** A newer socket of the same peer took its place, or the peer is no member any more: its end is no news. */
@@ -42,6 +49,10 @@ export interface AcceptorOptions {
 }
 
 const closePolicy = 1008;
+/** How long the former one is still listened to. */
+const replacedMs = 15_000;
+/** How long after a change of authorities whoever has not followed is put out. */
+const unbelievedMs = 10_000;
 const channels: ReadonlySet<string> = new Set<Channel>(["raft", "rpc", "bulk"]);
 /** Closed when nothing, not even a ping, came for this long. */
 const idleSeconds = 10;
@@ -52,7 +63,9 @@ export class Acceptor {
   readonly #sockets = new Map<string, IncomingSocket>();
   #server: Server<Incoming> | undefined;
   /** Listeners that credentials of before belonged to, with the sockets that they had accepted. */
-  readonly #former: Server<Incoming>[] = [];
+  readonly #former = new Set<Server<Incoming>>();
+  /** Sockets whose place one with a new certificate took, while what is under way on them comes to its end. */
+  readonly #replaced = new Set<IncomingSocket>();
   /** Sockets whose handshake is not done. */
   #strangers = 0;
   #closed = false;
@@ -81,9 +94,10 @@ export class Acceptor {
     const former = this.#server;
     if (former === undefined || this.#closed) return;
     const { hostname, port } = former;
-    void former.stop(false);
-    this.#former.push(former);
+    this.#former.add(former);
+    void former.stop(false).then(() => this.#former.delete(former));
     this.#server = this.#serve(hostname!, port!);
+    setTimeout(() => this.#expelUnbelieved(), unbelievedMs);
   }
 
   #serve(hostname: string, port: number): Server<Incoming> {
@@ -106,11 +120,22 @@ export class Acceptor {
     });
   }
 
+  /** Who is connected by the word of an authority that is believed no more had the time to show a certificate of the new one. */
+  #expelUnbelieved(): void {
+    const { trusted } = this.#options.identity.credentials();
+    for (const socket of [...this.#sockets.values(), ...this.#replaced]) {
+      const { certificate } = socket.data;
+      if (certificate !== undefined && issuerOf(certificate, trusted) === undefined)
+        socket.close(closePolicy, "its certificate is believed no more");
+    }
+  }
+
   /** Closes the sockets of a peer that is no member any more. */
   expel(peer: NodeId): void {
     for (const [key, socket] of this.#sockets) {
       if (socket.data.peer === peer) this.#retire(key, socket, "no member any more");
     }
+    for (const socket of this.#replaced) if (socket.data.peer === peer) socket.close(1000, "no member any more");
   }
 
   async close(): Promise<void> {
@@ -120,7 +145,8 @@ export class Acceptor {
   }
 
   #upgrade(request: globalThis.Request, server: Server<Incoming>): Response | undefined {
-    const channel = new URL(request.url).pathname.slice(1);
+    const { pathname, search } = new URL(request.url);
+    const channel = pathname.slice(1);
     if (!channels.has(channel)) return new Response("this is the peer port of a skein node\n", { status: 404 });
     if (this.#strangers >= 3 * limits.nodes) return new Response("too many handshakes at once\n", { status: 503 });
     const data: Incoming = {
@@ -129,6 +155,8 @@ export class Acceptor {
       timer: undefined,
       peer: undefined,
       incarnation: "",
+      certificate: undefined,
+      renews: search === `?${renewal}`,
       running: 0,
       retired: false,
     };
@@ -165,7 +193,7 @@ export class Acceptor {
       return this.#malformed(socket);
     }
     if ("reason" in checked) return this.#reject(socket, checked);
-    const { hello } = checked;
+    const { hello, certificate } = checked;
     if (!this.#options.isMember(hello.node)) {
       if (this.#options.wasRemoved(hello.node)) {
         return this.#reject(socket, {
@@ -185,10 +213,14 @@ export class Acceptor {
     this.#strangers--;
     socket.data.peer = hello.node;
     socket.data.incarnation = hello.incarnation;
+    socket.data.certificate = certificate;
     const key = `${hello.node}/${channel}`;
     const former = this.#sockets.get(key);
     this.#sockets.set(key, socket);
-    if (former !== undefined) {
+    if (former !== undefined && socket.data.renews && former.data.incarnation === hello.incarnation) {
+      this.#replaced.add(former);
+      setTimeout(() => former.close(1000, "a newer socket took its place"), replacedMs);
+    } else if (former !== undefined) {
       former.data.retired = true;
       former.close(1000, "a newer socket took its place");
       // Another process of the same node: the one we knew is dead, which may be news.
@@ -217,6 +249,7 @@ export class Acceptor {
       this.#strangers--;
       return;
     }
+    if (this.#replaced.delete(socket)) return;
     const key = `${peer}/${channel}`;
     if (this.#sockets.get(key) === socket) this.#sockets.delete(key);
     if (!retired && !this.#closed) this.#options.onClosed(peer, channel);

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, type X509Certificate } from "node:crypto";
 import { unreachable } from "../lib/assert.ts";
 import { encode } from "../lib/codec.ts";
 import { type Epoch, formatEpoch, parseEpoch } from "../lib/epoch.ts";
@@ -25,6 +25,8 @@ const nonceBytes = 32;
 /** Longest frame of a handshake: somebody who has proven nothing yet gets no room. */
 export const handshakeFrameBytes = 4096;
 export const handshakeTimeoutMs = 3000;
+/** What a dialer adds to the path of a socket that takes the place of an open one, to show a new certificate. */
+export const renewal = "renewal";
 
 export interface Hello {
   readonly version: number;
@@ -125,7 +127,7 @@ export function checkHello(
   channel: Channel,
   challenge: Uint8Array,
   now: number,
-): { readonly hello: Hello } | Rejection {
+): { readonly hello: Hello; readonly certificate: X509Certificate } | Rejection {
   const [version, cluster, node, incarnation, level, to, , epoch, certificate, signature] = list(
     decodeFrame(frame),
     "hello",
@@ -162,7 +164,7 @@ export function checkHello(
   if (hello.to !== identity.node) {
     return { reason: `it is node ${identity.node}, not node ${hello.to}`, final: false };
   }
-  return { hello };
+  return { hello, certificate: judged.certificate };
 }
 
 function helloFields(hello: Hello): readonly unknown[] {

@@ -100,6 +100,11 @@ export class Link {
     this.wake();
   }
 
+  /** Changes over to sockets that show the credentials as they are now. */
+  renew(): void {
+    for (const socket of this.#sockets) socket.renew();
+  }
+
   /** A voter and a learner that hear of each other by other ways need to know half as often that the socket is good. */
   keepAlive(): void {
     this.#rounds++;

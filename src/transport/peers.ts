@@ -23,6 +23,8 @@ export class Peers implements Transport {
   /** The last refusal told of each peer: a dial a second would repeat it for ever. */
   readonly #told = new Map<string, string>();
   #keepAlive: ReturnType<typeof setInterval> | undefined;
+  /** The certificate that open sockets were dialed with. */
+  #shown = "";
   #closed = false;
 
   constructor(options: TransportOptions) {
@@ -101,6 +103,10 @@ export class Peers implements Transport {
 
   renewed(): void {
     this.#acceptor.renewed();
+    const { certificate } = this.#options.identity.credentials();
+    if (certificate === this.#shown) return;
+    this.#shown = certificate;
+    for (const link of this.#links.values()) link.renew();
   }
 
   stats(): Readonly<Counters> {

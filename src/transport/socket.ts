@@ -4,7 +4,7 @@ import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { namedIn } from "./certificate.ts";
-import { decodeGreeting, handshakeTimeoutMs, makeHello, type Rejection } from "./handshake.ts";
+import { decodeGreeting, handshakeTimeoutMs, makeHello, type Rejection, renewal } from "./handshake.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
 /**
@@ -18,6 +18,8 @@ const longestPauseMs = 1000;
 const refusedPauseMs = 5000;
 /** A socket that closed sooner after it opened than this counts as a failed dial, so that two nodes cannot spin. */
 const steadyMs = 1000;
+/** How long answers are still taken from a socket whose place was taken. */
+const replacedMs = 10_000;
 /** TLS's words for a certificate that none of the believed authorities has issued. */
 const unknownAuthority: ReadonlySet<string> = new Set([
   "SELF_SIGNED_CERT_IN_CHAIN",
@@ -54,6 +56,9 @@ export class PeerSocket {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pauseMs = firstPauseMs;
   #refused = false;
+  /** On its way to take the place of the socket, and the one whose place was taken. */
+  #successor: WebSocket | undefined;
+  #replaced: WebSocket | undefined;
   #pingsOut = 0;
   #openedAt = 0;
 
@@ -86,18 +91,9 @@ export class PeerSocket {
     this.#phase = "dialing";
     this.#refused = false;
     clearTimeout(this.#timer);
-    const { address, channel, identity } = this.#options;
-    const { key, certificate, trusted } = identity.credentials();
     let socket: WebSocket;
     try {
-      socket = new WebSocket(`wss://${address}/${channel}`, {
-        perMessageDeflate: false,
-        key,
-        cert: certificate,
-        ca: [...trusted],
-        checkServerIdentity: (_host: string, { subjectaltname }: { readonly subjectaltname?: string }) =>
-          this.#judge(subjectaltname),
-      } as object); // its types do not have what the runtime calls
+      socket = this.#connect("");
     } catch {
       this.#lost();
       return;
@@ -106,7 +102,81 @@ export class PeerSocket {
     this.#timer = setTimeout(() => this.#drop(socket), handshakeTimeoutMs);
     socket.on("message", (data: unknown) => {
       if (this.#socket === socket) this.#onFrame(socket, data);
+      // An answer to what was asked before a socket with a new certificate took this one's place.
+      else if (this.#replaced === socket && data instanceof Uint8Array) this.#options.onFrame(data);
     });
+    this.#listen(socket);
+  }
+
+  /**
+   * Shows the credentials as they are now: a second socket is dialed while the first one serves, and takes its place when it is let in. When it is
+   * not, the first one goes on: it will be closed by the other side if it must.
+   */
+  renew(): void {
+    if (this.#phase !== "open" || this.#successor !== undefined) return;
+    let socket: WebSocket;
+    try {
+      socket = this.#connect(`?${renewal}`);
+    } catch {
+      return;
+    }
+    this.#successor = socket;
+    const giveUp = (): void => {
+      clearTimeout(timer);
+      if (this.#successor !== socket) return;
+      this.#successor = undefined;
+      socket.terminate();
+    };
+    const timer = setTimeout(giveUp, handshakeTimeoutMs);
+    socket.on("message", (data: unknown) => {
+      if (this.#socket === socket) return this.#onFrame(socket, data);
+      if (this.#replaced === socket && data instanceof Uint8Array) return this.#options.onFrame(data);
+      if (this.#successor !== socket) return;
+      const { identity, peer, channel } = this.#options;
+      try {
+        const greeting = decodeGreeting(data as Uint8Array);
+        if (greeting.kind === "challenge") socket.send(makeHello(identity, peer, channel, greeting.nonce));
+        else if (greeting.kind === "welcome" && greeting.node === peer) this.#succeed(socket, timer);
+        else giveUp();
+      } catch {
+        giveUp();
+      }
+    });
+    socket.on("error", giveUp);
+    socket.on("close", giveUp);
+    this.#listen(socket);
+  }
+
+  #succeed(socket: WebSocket, timer: ReturnType<typeof setTimeout>): void {
+    clearTimeout(timer);
+    this.#successor = undefined;
+    const former = this.#socket;
+    if (this.#phase !== "open" || former === undefined) return socket.terminate();
+    this.#replaced?.terminate();
+    this.#replaced = former;
+    this.#socket = socket;
+    this.#pingsOut = 0;
+    setTimeout(() => {
+      if (this.#replaced === former) this.#replaced = undefined;
+      former.terminate();
+    }, replacedMs);
+  }
+
+  #connect(query: string): WebSocket {
+    const { address, channel, identity } = this.#options;
+    const { key, certificate, trusted } = identity.credentials();
+    return new WebSocket(`wss://${address}/${channel}${query}`, {
+      perMessageDeflate: false,
+      key,
+      cert: certificate,
+      ca: [...trusted],
+      checkServerIdentity: (_host: string, { subjectaltname }: { readonly subjectaltname?: string }) =>
+        this.#judge(subjectaltname),
+    } as object); // its types do not have what the runtime calls
+  }
+
+  /** The end of a socket is news only while it is the one that is used. */
+  #listen(socket: WebSocket): void {
     socket.on("pong", () => {
       this.#pingsOut = 0;
     });
@@ -153,6 +223,10 @@ export class PeerSocket {
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.terminate();
+    this.#successor?.terminate();
+    this.#replaced?.terminate();
+    this.#successor = undefined;
+    this.#replaced = undefined;
   }
 
   #onFrame(socket: WebSocket, data: unknown): void {

@@ -206,6 +206,32 @@ test("certificates renew themselves while a job runs, again and again, and nobod
   expect(existsSync(path.join(first.data, "certificate.json"))).toBe(true);
 }, 180_000);
 
+test("a node that was off past the end of its certificate comes back with its data", async () => {
+  await using mesh = await Mesh.start({ nodes: 3, env: { SKEIN_CERTIFICATE_LIFE: "15s" } });
+  const [first, , third] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
+  const before = await untilSeen(
+    first,
+    (view) => view.voters.length === 3 && view.nodes.every((one) => one.certificate !== null),
+    "three voters with certificates",
+  );
+  await third.stop();
+  const certificateOf = (view: ClusterView) => view.nodes.find((one) => one.id === third.ready.node)!.certificate!;
+  const ends = Date.parse(certificateOf(before).expires_at);
+  await until(
+    () => Promise.resolve(Date.now() > ends + 1000 ? true : undefined),
+    60_000,
+    () => "time stands still",
+  );
+  await third.start();
+  const after = await untilSeen(
+    third,
+    (view) => view.leader !== null && certificateOf(view).fingerprint !== certificateOf(before).fingerprint,
+    "a new certificate",
+  );
+  expect(after.voters).toContain(third.ready.node);
+  expect((await third.api("POST", "/v1/jobs", { driver: "noop", noop: {} })).status).toBe(201);
+}, 180_000);
+
 test("a voter that is removed is followed by a new authority, whose key it never saw", async () => {
   await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });
   const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];

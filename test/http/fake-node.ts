@@ -296,6 +296,10 @@ export class FakeNode implements NodeApi {
     const { certificate } = authority;
     return [{ fingerprint: fingerprintOf(certificate), certificate, crossed: null, phase: "issuing" }];
   }
+  async reissue(request: unknown): Promise<Outcome<string>> {
+    await Promise.resolve();
+    return request === null ? refuse("invalid", "this is not a request") : accept("a certificate");
+  }
   async rotateAuthority(): Promise<Outcome<{ readonly authority: string }>> {
     await Promise.resolve();
     return accept({ authority: "f".repeat(32) });

@@ -358,6 +358,7 @@ describe("every route", () => {
     const open = [
       "/v1/join",
       "/v1/ca",
+      "/v1/certificate",
       "/v1/tokens/recover",
       "/healthz",
       "/readyz",

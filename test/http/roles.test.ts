@@ -25,6 +25,7 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/cluster/authority": "admin",
   "get /v1/backup": "admin",
   "get /v1/ca": "nobody",
+  "post /v1/certificate": "nobody",
   "post /v1/nodes/self/leave": "operator",
   "post /v1/cluster/tokens": "admin",
   "get /v1/tokens": "admin",

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { Fault } from "../../src/lib/fault.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
+import { accept } from "../../src/lib/outcome.ts";
 import { Authority, type AuthorityPorts } from "../../src/node/authority.ts";
 import { crossSign, lifetimesOf, makeAuthority, makeKey, makeRequest } from "../../src/node/certificates.ts";
 import { pinned } from "../../src/node/api-tls.ts";
+import { askForReissue, reissue } from "../../src/node/reissue.ts";
 import { missingHosts, Renewal, renewalAt } from "../../src/node/renewal.ts";
 import { hostsOf, parseRequest } from "../../src/node/requests.ts";
 import type { AuthorityKeys } from "../../src/storage/types.ts";
@@ -225,5 +227,38 @@ describe("a pinned authority", () => {
     expect(pinned([plain(authority), plain(stranger, crossed)], print)).toEqual([authority.certificate]);
     expect(pinned([plain(stranger)], print)).toEqual([]);
     expect(parseCertificate(crossed)?.subject).toBe(parseCertificate(next.certificate)!.subject);
+  });
+});
+
+const outdated = await credentials({ node: 4, lifetimeMs: -1000 });
+const request = { csr: await makeRequest(await makeKey()), hosts: ["localhost"] };
+
+describe("a member whose certificate has expired", () => {
+  const ask = (body: unknown, shown: string | undefined = fingerprintOf(outdated.certificate)) =>
+    reissue(body, {
+      cluster: "c1",
+      trusted: [authority.certificate],
+      shownBy: (node) => (node === 4 ? shown : undefined),
+      now: () => Date.now(),
+      issue: (_request, node) => Promise.resolve(accept(`for node ${node}`)),
+    });
+  const code = async (outcome: ReturnType<typeof ask>) =>
+    ((value) => (value.ok ? value.value : value.why.code))(await outcome);
+
+  test("gets another one for a key of its own, as the node that it is", async () => {
+    expect(await code(ask(askForReissue({ cluster: "c1", ...outdated }, request)))).toBe("for node 4");
+  });
+
+  test("gets none when it was removed, has shown a newer one, or cannot sign; a stranger gets none either", async () => {
+    const good = askForReissue({ cluster: "c1", ...outdated }, request);
+    expect(await code(ask(good, ""))).toBe("unauthorized");
+    expect(await code(ask(good, "f".repeat(32)))).toBe("unauthorized");
+    const other = { csr: await makeRequest(await makeKey()), hosts: ["localhost"] };
+    expect(await code(ask({ ...good, request: other }))).toBe("unauthorized");
+    const forged = await credentials({ node: 4, by: stranger });
+    expect(
+      await code(ask(askForReissue({ cluster: "c1", ...forged }, request), fingerprintOf(forged.certificate))),
+    ).toBe("unauthorized");
+    expect(await code(ask(null))).toBe("invalid");
   });
 });

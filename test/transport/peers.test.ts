@@ -5,7 +5,7 @@ import { encode } from "../../src/lib/codec.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { index, nodeId, term } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
-import type { Message } from "../../src/raft/types.ts";
+import type { Message, MessageOf } from "../../src/raft/types.ts";
 import { decodeGreeting, makeHello } from "../../src/transport/handshake.ts";
 import { encodeMessages } from "../../src/transport/frames.ts";
 import { expectFree } from "../../src/transport/port.ts";
@@ -396,6 +396,64 @@ test("closing tells the others, and nobody here", async () => {
   await one.next("disconnected 2");
   expect(two.events).toEqual([]);
 });
+
+test("a renewed certificate is shown on new sockets, and nothing that is under way on the former ones is lost or news", async () => {
+  const mine = { now: identity(2).credentials() };
+  await using one = await Station.open(1);
+  await using two = await Station.open(2, { credentials: () => mine.now });
+  await pair(one, two);
+  const waiting: (() => void)[] = [];
+  one.answer = (_peer, _method, body) => new Promise((resolve) => waiting.push(() => resolve(body)));
+  const before = two.peers.request(nodeId(1), "echo", "asked before");
+  await one.waitFor(() => waiting.length === 1);
+  const shown: string[] = [];
+  mine.now = await credentials({ node: 2 });
+  const { certificate } = mine.now;
+  const watched = {
+    ...mine.now,
+    get certificate() {
+      shown.push(certificate);
+      return certificate;
+    },
+  };
+  mine.now = watched;
+  two.peers.renewed();
+  for (let number = 0; number < 200; number++) {
+    two.peers.send(heartbeat(2, 1, number));
+    await Bun.sleep(1);
+  }
+  const after = two.peers.request(nodeId(1), "echo", "asked after");
+  await one.waitFor(() => waiting.length === 2);
+  for (const answer of waiting) answer();
+  expect(await Promise.all([before, after])).toEqual(["asked before", "asked after"]);
+  await one.until(() => one.messages.length === 200);
+  expect(one.messages.map((message) => (message as MessageOf<"heartbeat-request">).round)).toEqual(
+    Array.from({ length: 200 }, (_, number) => number),
+  );
+  expect(shown.length).toBeGreaterThan(2);
+  expect([one.events, two.events]).toEqual([[], []]);
+});
+
+test("whoever is connected by the word of an authority that is believed no more is put out", async () => {
+  const trusted = { now: [authority.certificate, stranger.certificate] };
+  const own = await credentials({ node: 1, by: stranger });
+  await using one = await Station.open(1, { credentials: () => ({ ...own, trusted: trusted.now }) });
+  const moved = await credentials({ node: 3, by: stranger, trusted: [stranger] });
+  await using three = await Station.open(3, { credentials: () => moved });
+  one.knows({ id: 2, address: "127.0.0.1:1" }, { id: 3, address: three.address });
+  three.knows({ id: 1, address: one.address });
+  await three.next("connected 1");
+  const old = await byHand(
+    one,
+    "raft",
+    identity(2, { credentials: () => ({ ...identity(2).credentials(), trusted: trusted.now }) }),
+  );
+  expect(old.last?.kind).toBe("welcome");
+  trusted.now = [stranger.certificate];
+  one.peers.renewed();
+  expect(await old.closed).toBe(1008);
+  expect(three.peers.isConnected(nodeId(1))).toBe(true);
+}, 60_000);
 
 test("an address in use is a fault that names it and says what to do, and another one may be tried", async () => {
   await using one = await Station.open(1);

@@ -78,6 +78,11 @@ export class Station {
     this.peers.setPeers(others.map(({ id, address }) => ({ node: nodeId(id), address })));
   }
 
+  /** For what is no event of this station. */
+  async waitFor(done: () => boolean): Promise<void> {
+    while (!done()) await Bun.sleep(1);
+  }
+
   until(done: () => boolean): Promise<void> {
     if (done()) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push({ done, resolve }));
