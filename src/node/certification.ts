@@ -152,9 +152,8 @@ export class Certification {
   /** The members, their certificates or the authorities changed. */
   changed(): void {
     if (this.#closed) return;
-    this.#believe();
-    this.authority.changed();
     this.#look();
+    this.authority.changed();
   }
 
   /** Requests of peers; undefined: none of these. */
@@ -242,6 +241,7 @@ export class Certification {
 
   #look(): void {
     if (this.#closed) return;
+    this.#believe();
     if (!this.#saying) void this.#say();
     if (!this.#renewing) void this.#renew();
     if (!this.#stepping && this.#ports.isLeading()) void this.#step();
@@ -251,7 +251,12 @@ export class Certification {
     const believed = this.#believed();
     const same =
       believed.length === this.#own.trusted.length && believed.every((one) => this.#own.trusted.includes(one));
-    if (!same) this.#become({ ...this.#own, trusted: believed });
+    if (same) return;
+    try {
+      this.#become({ ...this.#own, trusted: believed });
+    } catch (error) {
+      if (!isNoRoom(error)) throw error; // tried again at the next look
+    }
   }
 
   #become(own: Certificate): void {
