@@ -253,7 +253,10 @@ export class Cluster {
     if (process !== undefined) {
       this.time.after(300, process.runner, () => {
         call().then(
-          (value) => void this.time.after(300, undefined, () => settle(value)),
+          (value) => {
+            // What a process says in the turn in which it ends does not leave it.
+            if (process.runner.alive) this.time.after(300, undefined, () => settle(value));
+          },
           (error: unknown) => {
             if (!process.runner.alive) return;
             this.#rejected.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
