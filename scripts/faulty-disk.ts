@@ -10,7 +10,6 @@ import {
   ftruncateSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -21,10 +20,9 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Random, randomInteger } from "../src/lib/prng.ts";
-import { root, run } from "./steps.ts";
+import { hashFiles, root, run } from "./steps.ts";
 
 /** Files of a data directory as bits; several are added. Same as in faulty-disk.c. */
 export const files = { log: 1, state: 2, outbox: 4, other: 8, all: 31 } as const;
@@ -49,7 +47,7 @@ type Cell = (typeof cells)[number];
 
 let built: Promise<{ readonly library: string } | { readonly missing: string }> | undefined;
 
-/** The library, built once per process into a directory that goes with it; or why it cannot be had, for people. */
+/** The library, built into dist where it is not there yet; or why it cannot be had, for people. */
 export function faultyDiskLibrary(): Promise<{ readonly library: string } | { readonly missing: string }> {
   built ??= build();
   return built;
@@ -73,13 +71,15 @@ async function build(): Promise<{ readonly library: string } | { readonly missin
     const installed = await apt("install", "-y", "--no-install-recommends", "gcc", "libc6-dev");
     if (!hasCompiler()) return { missing: `gcc could not be installed: ${installed.output.slice(-500)}` };
   }
-  const directory = mkdtempSync(path.join(tmpdir(), "skein-disk-"));
-  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-  const library = path.join(directory, "faulty-disk.so");
   const source = path.join(root, "scripts", "faulty-disk.c");
-  const words = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl", "-lpthread"];
+  const library = path.join(root, "dist", `.faulty-disk-${hashFiles(["scripts/faulty-disk.c"]).slice(0, 16)}.so`);
+  if (existsSync(library)) return { library };
+  mkdirSync(path.dirname(library), { recursive: true });
+  const fresh = `${library}.${process.pid}`;
+  const words = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", fresh, source, "-ldl", "-lpthread"];
   const compiled = await run("cc", words, { timeoutMs: 60_000 });
   if (compiled.code !== 0) throw new Error(`faulty-disk.c does not compile:\n${compiled.output}`);
+  renameSync(fresh, library);
   return { library };
 }
 
