@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { binary } from "../../scripts/build.ts";
 import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
 import { SkeinClient } from "../../src/client/client.ts";
 import { hashSecret, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
@@ -122,6 +123,34 @@ describe("the API over TLS", () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining("is not the key of")]);
   }, 60_000);
 });
+
+test("--advertise alone opens a node to others, over TLS: one joins by its bare name from another address", async () => {
+  using scratch = temporaryDirectory();
+  // A network of its own, in which both addresses are this host's.
+  const script = `
+    ip link set lo up && ip addr add 10.9.0.1/32 dev lo && ip addr add 10.9.0.2/32 dev lo || exit 99
+    ready() { for i in $(seq 600); do grep -q ^ready "$1" && return; sleep 0.05; done; cat "$1"; exit 98; }
+    "$SKEIN" up --data "$HOME/1" --name a --advertise 10.9.0.1 > "$HOME/1.out" 2>&1 & first=$!
+    trap 'kill $first $second; wait' EXIT
+    ready "$HOME/1.out"
+    export SKEIN_JOIN_TOKEN=$("$SKEIN" cluster token -o quiet)
+    "$SKEIN" up --data "$HOME/2" --name b --advertise 10.9.0.2 --api 10.9.0.2:7500 --peer 10.9.0.2:7501 --join 10.9.0.1 > "$HOME/2.out" 2>&1 & second=$!
+    ready "$HOME/2.out"
+    grep -h ^ready "$HOME/1.out" "$HOME/2.out"
+    "$SKEIN" run --each-node -- echo hello
+    "$SKEIN" --data "$HOME/2" nodes ls -o quiet`;
+  const child = Bun.spawn(["unshare", "--net", "bash", "-c", script], {
+    env: { PATH: process.env["PATH"], HOME: scratch.path, XDG_CONFIG_HOME: scratch.path, SKEIN: binary },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  expect([await child.exited, stderr]).toEqual([0, ""]);
+  expect(stdout).toContain('"api":"https://10.9.0.1:7400","peer":"10.9.0.1:7401"');
+  expect(stdout).toContain('"api":"https://10.9.0.2:7500","peer":"10.9.0.2:7501"');
+  expect(stdout.match(/hello/g)).toHaveLength(2);
+  expect(stdout.trimEnd().split("\n").slice(-2)).toEqual(["1", "2"]);
+}, 120_000);
 
 describe("a first contact", () => {
   test("with an authority that the token does not name is refused, and nobody joined", async () => {
