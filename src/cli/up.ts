@@ -100,9 +100,6 @@ export function upOptions(
   if (joinTimeoutMs === undefined)
     complain("join-timeout", `"${flags.joinTimeout}" is not a duration: write 30s or 5m`);
   if (join.length === 0 && flags.token !== undefined) complain("token", "a join token goes with --join HOST:PORT");
-  if (join.length === 0 && flags.learner === true) {
-    complain("learner", "the first node of a cluster must vote: leave it out, or add --join HOST:PORT");
-  }
   const name = flags.name === undefined ? undefined : nodeName(flags.name, complain);
   const labels = parseLabels(flags.label ?? [], complain);
   const slots = whole("slots", flags.slots, 0, 1_000_000);

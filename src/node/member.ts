@@ -6,6 +6,7 @@ import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { learnerLabel } from "../scheduler/voters.ts";
 import { readAuthorityKeys, readCertificate } from "../storage/certificate-file.ts";
 import type { AuthorityKeys, Certificate, Identity } from "../storage/types.ts";
 import { fingerprintOf } from "../transport/certificate.ts";
@@ -61,6 +62,8 @@ export function enter(options: BootOptions, dataDir: string): Promise<Outcome<Me
 
 /** A cluster of one, with an authority of its own. What makes it exist for others is its first entry, cluster.create. */
 async function found(options: BootOptions): Promise<Outcome<Member>> {
+  if (options.labels[learnerLabel] === "true")
+    return refuse("invalid", "the first node of a cluster must vote: leave --learner out, or add --join HOST:PORT");
   const cluster = newClusterName();
   const node = nodeId(1);
   const hosts = hostsOf(hostsAsked(options));

@@ -76,7 +76,7 @@ describe("flags", () => {
     [["extra"], "too many arguments"],
     [["--slots", "-1"], '--slots: "-1" is not a whole number'],
     [["--api", "127.0.0.1:99999"], '--api: "127.0.0.1:99999" is not HOST:PORT'],
-    [["--advertise", "10.0.0.1"], "--advertise: 10.0.0.1 is not a loopback address"],
+    [["--advertise", "http://a"], '--advertise: "http://a" is not a host\'s name or address'],
     [["--token", "skein1.a.b.c"], "a join token goes with --join"],
     [["--join", "127.0.0.1:1", "--join-timeout=-5s"], '--join-timeout: "-5s" is not a duration'],
     [["--config", "/none.yaml"], "cannot read /none.yaml: there is no such file"],
@@ -246,6 +246,18 @@ describe("joining", () => {
     using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("hello") });
     const words = ["--join", `127.0.0.1:${server.port}`, "--join-timeout", "0", "--token", await mesh.joinToken()];
     expectRefused(await up(["--data", fresh("stranger"), ...anyPorts, ...words]), 5);
+  });
+
+  test("a learner that nobody leads: exit 2; one that is a member already goes on without --join", async () => {
+    expectRefused(
+      await up(["--data", fresh("alone"), ...anyPorts, "--learner"]),
+      2,
+      "the first node of a cluster must vote",
+    );
+    const data = ["--data", fresh("learner"), ...anyPorts, "--name", "learner", "--learner"];
+    const token = await mesh.joinToken();
+    expect((await up([...data, "--join", new URL(member.ready.api).host, "--token", token])).wasReady).toBe(true);
+    expect((await up(data)).wasReady).toBe(true);
   });
 
   test("a name that a member has, or another number of voters: exit 6", async () => {
