@@ -221,12 +221,16 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
   const random = stream(seed, "faults");
   const enabled = faultKinds.filter((kind) => random() < (rareKinds.has(kind) ? 0.35 : 0.6));
   const kinds = enabled.length === 0 ? ["crash" as const] : enabled;
+  const always = kinds.filter((kind) => sureKinds.has(kind));
+  const sure: readonly FaultKind[] = always.length === 0 ? [...sureKinds] : always;
   const count = randomInteger(random, 6, 24);
   const events: FaultEvent[] = [];
   // An election timeout is 600 ms.
   const scale = random() < 0.5 ? 6_000_000 : 20_000_000;
   for (let place = 0; place < count; place++) {
-    const kind = kinds[Math.floor(random() * kinds.length)]!;
+    // The first ones find a target in any cluster that has a node.
+    const from = place < 5 ? sure : kinds;
+    const kind = from[Math.floor(random() * from.length)]!;
     const at = 12_000_000 + Math.floor(random() * (duration - 24_000_000));
     const lasts = Math.floor(60_000 + random() * random() * scale);
     const draws = Array.from({ length: 6 }, () => random());
@@ -235,5 +239,17 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
   }
   return events.sort((a, b) => a.at - b.at);
 }
+
+const sureKinds: ReadonlySet<FaultKind> = new Set([
+  "crash",
+  "crash-in-step",
+  "power-loss",
+  "restart",
+  "freeze",
+  "stall",
+  "guard-kill",
+  "disk-stall",
+  "slow-apply",
+]);
 
 const rareKinds: ReadonlySet<FaultKind> = new Set(["wipe", "move", "resize", "bit-flip", "freeze-host", "disk-error"]);
