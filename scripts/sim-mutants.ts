@@ -57,7 +57,8 @@ function line(judged: Judged): string {
   return `${isFound(judged) ? "found " : "MISSED"} ${mutant.name.padStart(4)} ${mutant.title}: ${what} (${formatMs(ms)})`;
 }
 
-function table(judged: readonly Judged[]): string {
+/** The table for people. */
+export function table(judged: readonly Judged[]): string {
   const rows = judged.map((one) => {
     const { mutant, storm } = one;
     const result = isFound(one) ? `${storm.seed} | ${storm.by}` : "**not found** | ";

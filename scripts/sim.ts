@@ -4,6 +4,7 @@
  *   --seeds=A-B          runs these; exit code 1 when one fails
  *   --seed=N             runs one again and tells its story
  *   --seed=N --shrink    looks for a smaller run that fails in the same way
+ *   --mutants            plants historical bugs and demands that they are found (docs/mutants.md); options in sim-mutants.ts
  *   --minutes=M          hunts over new seeds; what fails is kept in test/sim/regressions.json
  */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,6 +14,7 @@ import { notReached } from "../test/sim/coverage.ts";
 import type { PlanOptions } from "../test/sim/plan.ts";
 import { addCounters, runMany, type SeedJob, type SeedReport } from "../test/sim/seeds.ts";
 import { shrink } from "../test/sim/shrink.ts";
+import { runMutants } from "./sim-mutants.ts";
 import { formatMs, root, tool } from "./steps.ts";
 
 const worker = path.join(root, "test/sim/worker.ts");
@@ -189,7 +191,8 @@ function keep(failed: readonly SeedReport[]): void {
 const seed = numberOf("seed");
 const minutes = numberOf("minutes");
 const range = option("seeds")?.split("-").map(Number);
-if (seed !== undefined) await (option("shrink") === undefined ? replay(seed) : shrinkSeed(seed));
+if (process.argv.includes("--mutants")) process.exitCode = await runMutants(process.argv.slice(2));
+else if (seed !== undefined) await (option("shrink") === undefined ? replay(seed) : shrinkSeed(seed));
 else if (minutes !== undefined) await hunt(minutes);
 else {
   const [from = 1, to = range === undefined ? 300 : from] = range ?? [];

@@ -1,11 +1,14 @@
 /**
- * Run inside of a plantation: seeds of one simulation until one of the named checkers strikes.
- * `hunt.ts SIMULATION calm|storm FROM TO CHECKER,CHECKER...` prints one line of JSON, a {@link Hunted}.
+ * Run inside of a plantation: seeds of the mutant's simulation until one of its checkers strikes.
+ * `hunt.ts MUTANT calm|storm SEEDS` prints one line of JSON, a {@link Hunted}.
  */
 import { Files } from "../raft/sqlite-files.ts";
 import { Simulation } from "../raft/simulation.ts";
 import { Violation } from "../raft/violation.ts";
-import type { SimulationName } from "./mutant.ts";
+import { planOf } from "../sim/plan.ts";
+import { runSeed } from "../sim/run-seed.ts";
+import type { ClusterChecker, Mutant, SimulationName } from "./mutant.ts";
+import { mutants } from "./mutants.ts";
 
 export interface Hunted {
   /** The seed at which it was found; undefined: it was not. */
@@ -16,38 +19,66 @@ export interface Hunted {
   readonly others: Readonly<Record<string, number>>;
 }
 
-const simulations: Readonly<Record<SimulationName, (seed: number, calm: boolean) => void>> = {
-  raft: (seed, calm) => new Simulation(seed, { calm, steps: 15_000 }).run(),
-  disk: (seed, calm) => {
+/** What was noticed first, by whom; undefined: nothing. */
+interface Noticed {
+  readonly by: string;
+  readonly message: string;
+}
+
+type Run = (seed: number, calm: boolean, mutant: Mutant) => Promise<Noticed | undefined>;
+
+const simulations: Readonly<Record<SimulationName, Run>> = {
+  raft: async (seed, calm) => noticed(() => new Simulation(seed, { calm, steps: 15_000 }).run()),
+  disk: async (seed, calm) => {
     using files = new Files();
-    new Simulation(seed, { calm, steps: 5000, directory: files.path }).run();
+    return noticed(() => new Simulation(seed, { calm, steps: 5000, directory: files.path }).run());
+  },
+  cluster: async (seed, calm, { isWorth }) => {
+    const options = { seconds: 60, operations: 200, ...(calm ? { keep: [] } : {}) };
+    if (!calm && isWorth?.(planOf(seed, options)) === false) return undefined;
+    const [message] = (await runSeed(seed, options)).problems;
+    if (message === undefined) return undefined;
+    return { by: clusterCheckers.find((word) => message.startsWith(word)) ?? "", message };
   },
 };
 
-if (import.meta.main) {
-  const [name, weather, from, to, checkers] = process.argv.slice(2) as [SimulationName, string, string, string, string];
-  const run = simulations[name];
-  const counts = new Set(checkers.split(","));
-  console.log(JSON.stringify(hunt(run, weather === "calm", Number(from), Number(to), counts)));
+const clusterCheckers: readonly ClusterChecker[] = [
+  "J1",
+  "J2",
+  "J3",
+  "once",
+  "floor",
+  "node id",
+  "liveness",
+  "states differ",
+];
+
+function noticed(run: () => void): Noticed | undefined {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { by: error instanceof Violation ? error.checker : "", message };
+  }
 }
 
-function hunt(
-  run: (seed: number, calm: boolean) => void,
-  calm: boolean,
-  from: number,
-  to: number,
-  counts: ReadonlySet<string>,
-): Hunted {
+async function hunt(mutant: Mutant, calm: boolean, seeds: number): Promise<Hunted> {
+  const counts = new Set<string>(mutant.checkers);
   const others: Record<string, number> = {};
-  for (let seed = from; seed <= to; seed++) {
-    try {
-      run(seed, calm);
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (error instanceof Violation && counts.has(error.checker)) return { seed, by: error.checker, message, others };
-      const kind = `${error instanceof Error ? error.name : "error"}: ${message}`.replaceAll(/\d+/g, "N").slice(0, 120);
-      others[kind] = (others[kind] ?? 0) + 1;
-    }
+  for (let seed = 1; seed <= seeds; seed++) {
+    const found = await simulations[mutant.simulation](seed, calm, mutant);
+    if (found === undefined) continue;
+    if (counts.has(found.by)) return { seed, ...found, others };
+    const kind = found.message.replaceAll(/\d+/g, "N").slice(0, 120);
+    others[kind] = (others[kind] ?? 0) + 1;
   }
   return { seed: undefined, by: "", message: "", others };
+}
+
+if (import.meta.main) {
+  const [name, weather, seeds] = process.argv.slice(2);
+  const mutant = mutants.find((one) => one.name === name);
+  if (mutant === undefined) throw new Error(`no mutant ${name}`);
+  console.log(JSON.stringify(await hunt(mutant, weather === "calm", Number(seeds))));
 }

@@ -1,4 +1,7 @@
 import type { Checker } from "../raft/violation.ts";
+import type { Plan } from "../sim/plan.ts";
+
+export type ClusterChecker = "J1" | "J2" | "J3" | "once" | "floor" | "node id" | "liveness" | "states differ";
 
 /** An exact text of one source file, which must be there once, and what stands there in the mutant. */
 export interface Patch {
@@ -23,8 +26,14 @@ export interface Mutant {
   readonly patches: readonly Patch[];
   /** Where it is looked for. */
   readonly simulation: SimulationName;
-  readonly checkers: readonly Checker[];
+  /** Of whole clusters: what the problem begins with. */
+  readonly checkers: readonly (Checker | ClusterChecker)[];
+  /** Of whole clusters: whether a run of this plan is worth its time. What is passed over counts as a seed that found nothing. */
+  readonly isWorth?: (plan: Plan) => boolean;
 }
 
-/** "raft": consensus on a model of a disk. "disk": the same on real files, with the production log and state. */
-export type SimulationName = "raft" | "disk";
+/**
+ * "raft": consensus on a model of a disk. "disk": the same on real files, with the production log and state. "cluster": whole nodes, with state,
+ * leases, jobs and clients.
+ */
+export type SimulationName = "raft" | "disk" | "cluster";

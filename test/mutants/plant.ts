@@ -23,7 +23,7 @@ export class Plantation {
     const why = mutant === undefined ? undefined : outdated(mutant);
     if (why !== undefined) throw new Error(why);
     this.path = mkdtempSync(join(tmpdir(), "skein-mutant-"));
-    for (const folder of ["src", "test/raft", "test/mutants"]) {
+    for (const folder of ["src", "test/raft", "test/sim", "test/mutants"]) {
       mkdirSync(dirname(join(this.path, folder)), { recursive: true });
       cpSync(join(top, folder), join(this.path, folder), { recursive: true });
     }

@@ -165,22 +165,22 @@ export class Cluster {
     return host;
   }
 
-  /** A new machine asks to be let in, until it is. */
-  join(): void {
+  /** A new machine asks to be let in, until it is; under a name that another one had, if given. */
+  join(as?: string): void {
     const number = (this.#joins += 1);
     const level = number < this.plan.oldHosts ? ownLevel - 1 : ownLevel;
-    this.#tryJoin(number, level, 0);
+    this.#tryJoin(number, as ?? `host${number}`, level, 0);
   }
 
-  #tryJoin(number: number, level: number, tries: number): void {
+  #tryJoin(number: number, name: string, level: number, tries: number): void {
     const member = this.anyUp("join");
     const again = (): void => {
-      if (tries < 300) this.time.after(300_000, undefined, () => this.#tryJoin(number, level, tries + 1));
+      if (tries < 300) this.time.after(300_000, undefined, () => this.#tryJoin(number, name, level, tries + 1));
     };
     if (member === undefined) return again();
     const { node } = member.process!;
     const input = {
-      name: `host${number}`,
+      name,
       incarnation: `joining-${number}`,
       labels: {},
       slots: 1,

@@ -29,6 +29,7 @@ export class Effects implements EffectPorts {
   /** The end of each job, and the entry that made it. */
   readonly #ends = new Map<number, { readonly state: JobState; readonly index: number }>();
   readonly #attemptEnds = new Map<string, { readonly state: TaskState; readonly index: number }>();
+  readonly #givenUp = new Set<number>();
   starts = 0;
   lost = 0;
   retried = 0;
@@ -93,11 +94,30 @@ export class Effects implements EffectPorts {
         } else if (change.topic === "task" && change.kind === "ended") {
           const key = `${change.job}/${change.task}.${change.attempt}`;
           const known = this.#attemptEnds.get(key);
-          if (known === undefined) this.#attemptEnds.set(key, { state: change.state, index });
-          else if (known.index !== index) this.#fail(`J1: attempt ${key} ended at ${known.index} and at ${index}`);
+          if (known === undefined) {
+            this.#attemptEnds.set(key, { state: change.state, index });
+            this.#judgeEnd(change.job, change.task, change.attempt, change.state, change.node);
+          } else if (known.index !== index) this.#fail(`J1: attempt ${key} ended at ${known.index} and at ${index}`);
         }
       }
     }
+  }
+
+  /** What ended in the state has ended, or its guard had no lease any more. */
+  #judgeEnd(job: number, task: number, attempt: number, state: TaskState, node: NodeId | 0): void {
+    const live = this.#tasks.get(`${job}/${task}`)?.find((seen) => seen.attempt === attempt && seen.to === undefined);
+    if (live === undefined) return;
+    const where = `attempt ${attempt} of ${job}/${task} runs on host ${live.guard.host}`;
+    if (state === "succeeded" || state === "failed" || state === "timeout")
+      this.#fail(`J1: ${where}, and is told to have ${state}`);
+    const leftMs = Math.round((live.guard.leaseEndsAt - this.#time.now) / 1000);
+    if (state === "lost" && leftMs > 0 && !this.#givenUp.has(node))
+      this.#fail(`J3: ${where} under a lease of ${leftMs} ms more, and is given up`);
+  }
+
+  /** Somebody asked to take this node out, whatever it does. */
+  givesUp(node: NodeId): void {
+    this.#givenUp.add(node);
   }
 
   endOf(job: number): JobState | undefined {

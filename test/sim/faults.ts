@@ -131,7 +131,7 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
       return `node ${old.id}`;
     }
     case "wipe":
-      return wipe(cluster, target);
+      return wipe(cluster, target, event.draws[4] ?? 0);
     case "join":
       if (cluster.live.length >= 9) return undefined;
       cluster.join();
@@ -179,12 +179,14 @@ function flip(cluster: Cluster, target: Host | undefined, draw: number): string 
 }
 
 /** The disk is lost: the machine comes back as a new node, and an operator takes the old one out. */
-function wipe(cluster: Cluster, target: Host | undefined): string | undefined {
+function wipe(cluster: Cluster, target: Host | undefined, draw: number): string | undefined {
   if (target === undefined || cluster.live.length < 2) return undefined;
   if (!cluster.canSpare((node) => node === target.id)) return undefined;
   const { id } = target;
+  cluster.effects.givesUp(id);
   target.wipe();
-  cluster.join();
+  // Often it asks under its old name, which is refused as long as the old node is a member.
+  cluster.join(draw < 0.5 ? `host${target.number}` : undefined);
   untilDone(cluster, "node.remove", { node: id });
   return `node ${id}`;
 }
@@ -226,6 +228,7 @@ function ask(cluster: Cluster, { kind, draws }: FaultEvent, target: Host | undef
       return `asked of node ${member.id}`;
     case "remove": {
       if (cluster.live.length < 3 || !cluster.canSpare((one) => one === target.id)) return undefined;
+      cluster.effects.givesUp(target.id);
       go(() => node.propose("node.remove", { node: target.id }, operator));
       if (fourth < 0.7) cluster.join();
       return `node ${target.id}, asked of node ${member.id}`;

@@ -55,6 +55,11 @@ export class SimGuard {
     this.runner = runner;
   }
 
+  /** In true time, µs. */
+  get leaseEndsAt(): number {
+    return this.#endsAt;
+  }
+
   get running(): number {
     return this.#attempts.size;
   }
