@@ -9,7 +9,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { execFileSync } from "node:child_process";
 import path from "node:path";
-import { seededRandom } from "../src/lib/prng.ts";
+import { type Random, seededRandom } from "../src/lib/prng.ts";
 import { ownLevel } from "../src/state/levels.ts";
 import { binary, buildIfChanged } from "./build.ts";
 import { faultyDiskLibrary } from "./faulty-disk.ts";
@@ -18,7 +18,7 @@ import { measureFailover, type Way, ways } from "./measure-failover.ts";
 import { type Handover, measureHandover } from "./measure-handover.ts";
 import { Mesh, runSkein } from "./mesh.ts";
 import { enterOwnNetwork } from "./namespaces.ts";
-import { meshOnFaultyDisks, powerLossRounds } from "./power-loss.ts";
+import { meshOnFaultyDisks, powerLossRounds, weakRounds } from "./power-loss.ts";
 import { type Fault, faults } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
 import { soak } from "./soak.ts";
@@ -119,12 +119,17 @@ function handover(kind: Handover, title: string, text: string, count: number, li
         rows: [
           {
             what: "longest time without an acknowledged write",
-            wanted: limitMs === undefined ? "" : `under ${limitMs} ms`,
+            wanted: limitMs === undefined ? "shown, no limit" : `under ${limitMs} ms`,
             measured: spread(longestGapMs),
             met,
           },
           { what: "the same while nothing happened", wanted: "", measured: spread(gapAtRestMs), met: undefined },
-          none("failed calls", figures.failed),
+          {
+            what: "calls that failed or had no answer",
+            wanted: "no failed request",
+            measured: String(figures.failed),
+            met: figures.failed === 0,
+          },
           none(`lost of ${figures.acknowledged} acknowledged writes`, figures.lost),
         ],
         problems,
@@ -218,9 +223,9 @@ const sections: Readonly<Record<string, Section>> = {
     text: "SIGKILL of all nodes and guards under load; then every change that was not synced is taken back: all of it, or any part of it, cut at sectors, names of files too. Then all start again.",
     missing: () => whyNot(["power-loss"]),
     async measure(rounds) {
-      const strong = await powerRounds(rounds(100), false);
-      const weak = await powerRounds(1, true);
-      const { problems, ...figures } = strong;
+      const { problems, ...figures } = await powerRounds(rounds(100));
+      const weak = await weakRounds(await neededLibrary(), { rounds: 5, random: anySeed(), loadMs: [200, 600] }, say);
+      const blind = weak.lost > 0 ? [] : ["no acknowledged write was lost on disks that only say that they sync"];
       return {
         rows: [
           none(`lost of ${figures.acknowledged} acknowledged writes in ${figures.rounds} power losses`, figures.lost),
@@ -232,12 +237,12 @@ const sections: Readonly<Record<string, Section>> = {
           },
           {
             what: "the same check on disks that only say that they sync (as with `synchronous=OFF`)",
-            wanted: "finds losses",
-            measured: `${weak.lost} of ${weak.acknowledged} lost, ${weak.problems.length} complaints`,
-            met: weak.problems.length > 0,
+            wanted: "acknowledged writes are lost",
+            measured: `${weak.lost} of ${weak.acknowledged} lost in ${weak.rounds} power losses`,
+            met: weak.lost > 0,
           },
         ],
-        problems,
+        problems: [...problems, ...blind],
         figures: { strong: figures, weak: { acknowledged: weak.acknowledged, lost: weak.lost } },
       };
     },
@@ -298,13 +303,18 @@ const sections: Readonly<Record<string, Section>> = {
   ),
 };
 
-async function powerRounds(rounds: number, weak: boolean): ReturnType<typeof powerLossRounds> {
+async function neededLibrary(): Promise<string> {
   const disk = await faultyDiskLibrary();
   if ("missing" in disk) throw new Error(disk.missing);
-  const { mesh, disks } = await meshOnFaultyDisks(disk.library, 3);
+  return disk.library;
+}
+
+const anySeed = (): Random => seededRandom(1 + Math.floor(Math.random() * 2 ** 31));
+
+async function powerRounds(rounds: number): ReturnType<typeof powerLossRounds> {
+  const { mesh, disks } = await meshOnFaultyDisks(await neededLibrary(), 3);
   await using _ = mesh;
-  const random = seededRandom(1 + Math.floor(Math.random() * 2 ** 31));
-  return await powerLossRounds(mesh, disks, { rounds, random, weak, loadMs: [200, 600] }, say);
+  return await powerLossRounds(mesh, disks, { rounds, random: anySeed(), weak: false, loadMs: [200, 600] }, say);
 }
 
 function say(what: string): void {

@@ -16,7 +16,7 @@ const readState = `
     try { return database.query("select applied, hash from meta").get(); } finally { database.close(); }
   })));`;
 
-/** The acknowledged ids that one node does not know. */
+/** The acknowledged ids that one node does not know, and those that two calls were given: the first one's job is lost. */
 export async function lostOf(mesh: Mesh, acknowledged: readonly number[]): Promise<number[]> {
   const client = clientOf(mesh);
   const known = new Set<number>();
@@ -28,7 +28,12 @@ export async function lostOf(mesh: Mesh, acknowledged: readonly number[]): Promi
     if ((page.jobs.at(-1)?.id ?? 0) <= oldest) break;
     next = page.next;
   } while (next !== undefined);
-  return acknowledged.filter((id) => !known.has(id));
+  const seen = new Set<number>();
+  return acknowledged.filter((id) => {
+    const again = seen.has(id);
+    seen.add(id);
+    return again || !known.has(id);
+  });
 }
 
 /** Waits until all jobs have ended, and gives those that ended other than well. */
