@@ -55,6 +55,8 @@ export async function measureHandover(
     );
   }
   await load.stop();
+  // A call that hangs is not told as a failure, but it is one to who made it.
+  const unanswered = load.history.filter((one) => one.value === undefined).length;
   const lost = await lostOf(mesh, load.acknowledged);
   const states = await statesOf(mesh);
   return {
@@ -62,10 +64,11 @@ export async function measureHandover(
     longestGapMs: distribution(gaps),
     gapAtRestMs: distribution(resting),
     acknowledged: load.acknowledged.length,
-    failed: load.failures.length,
+    failed: load.failures.length + unanswered,
     lost: lost.length,
     problems: [
       ...load.failures.slice(0, 5).map(({ client, error }) => `a call of client ${client} failed: ${error}`),
+      ...(unanswered > 0 ? [`${unanswered} calls had no answer`] : []),
       ...refuted(load.history),
       ...lost.slice(0, 5).map((id) => `job ${id} was acknowledged and is lost`),
       ...(states.length > 1 ? [`the states differ: ${JSON.stringify(states)}`] : []),

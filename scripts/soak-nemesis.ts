@@ -160,11 +160,14 @@ async function stopInOrder(node: MeshNode): Promise<void> {
   if (code !== 0) throw new Error(`node ${node.ready.node} ended with exit code ${code} after SIGTERM:\n${node.log}`);
 }
 
-/** Stops and starts every node in good order, each once the one before is back and a leader is there. */
-export async function rollingRestart(mesh: Mesh, each: (node: MeshNode) => void = () => {}): Promise<void> {
+/** Stops and starts every node in good order, each once the one before is back and a leader is there; `each` is called while it is down. */
+export async function rollingRestart(
+  mesh: Mesh,
+  each: (node: MeshNode) => void | Promise<void> = () => {},
+): Promise<void> {
   for (const node of mesh.nodes) {
     await stopInOrder(node);
-    each(node);
+    await each(node);
     await node.start();
     await mesh.leader({ voters: Math.min(3, mesh.nodes.length), timeoutMs: 60_000 });
   }
@@ -172,7 +175,9 @@ export async function rollingRestart(mesh: Mesh, each: (node: MeshNode) => void 
 
 /** From the level that the nodes were held at to their own: one by one, then the cluster's level is raised. */
 export async function upgrade(mesh: Mesh): Promise<void> {
-  await rollingRestart(mesh, (node) => delete node.environment[levelVariable]);
+  await rollingRestart(mesh, (node) => {
+    delete node.environment[levelVariable];
+  });
   await until(
     async () => {
       const said = await mesh.nodes[0]!.skein(["cluster", "upgrade", "--now"]);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Mesh } from "../../scripts/mesh.ts";
+import { Mesh, until } from "../../scripts/mesh.ts";
 import { refuted } from "../../scripts/soak-history.ts";
 import { Load } from "../../scripts/soak-load.ts";
 import { rollingRestart } from "../../scripts/soak-nemesis.ts";
@@ -12,9 +12,26 @@ test("a rolling restart of three nodes fails no request of clients that know all
   await using mesh = await Mesh.start({ nodes: 3 });
   await mesh.leader({ voters: 3 });
   const load = new Load(mesh, { writers: 4, readers: 2, pauseMs: 5 });
-  await rollingRestart(mesh);
+  const clients = [0, 1, 2, 3, 4, 5];
+  let down = 0;
+  // While a node is down every client must be answered: one that hangs fails nothing, and is not served either.
+  await rollingRestart(mesh, async (node) => {
+    down++;
+    const sinceMs = performance.now();
+    const served = (client: number): boolean =>
+      load.history.some((one) => one.client === client && one.beganMs >= sinceMs && one.value !== undefined);
+    await until(
+      () => Promise.resolve(clients.every(served) ? true : undefined),
+      30_000,
+      () =>
+        `clients ${clients.filter((client) => !served(client)).join()} have no answer, node ${node.ready.node} down`,
+    );
+  });
+  expect(down).toBe(3);
   await load.stop();
   expect(load.failures).toEqual([]);
+  expect(load.history.filter((one) => one.value === undefined)).toEqual([]);
+  expect(load.acknowledged.length).toBeGreaterThan(clients.length);
   expect(refuted(load.history)).toEqual([]);
   expect(await lostOf(mesh, load.acknowledged)).toEqual([]);
   expect(await notSucceeded(mesh, load.acknowledged)).toEqual([]);
