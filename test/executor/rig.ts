@@ -19,8 +19,9 @@ export const guardCommand = (dataDir: string): string[] => [
 export async function until<Value>(
   what: string,
   look: () => Value | undefined | false | Promise<Value | undefined | false>,
+  timeoutMs = 15_000,
 ): Promise<Value> {
-  const deadline = monotonicMs() + 15_000;
+  const deadline = monotonicMs() + timeoutMs;
   while (true) {
     const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
@@ -196,7 +197,9 @@ export class Rig {
       if (isAlive(pid)) process.kill(pid, "SIGTERM");
       await until(`the end of guard ${pid}`, () => !isAlive(pid));
     }
-    const left = this.marked();
+    // What the guard killed as it ended needs a moment to be gone; what stays is left behind.
+    let left = this.marked();
+    await until("the end of all processes", () => (left = this.marked()).length === 0, 5000).catch(() => undefined);
     rmSync(this.dataDir, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`processes left: ${left.join(", ")}`);
   }
