@@ -60,8 +60,8 @@ const elections: readonly Mutant[] = [
     patches: [
       {
         file: raft,
-        old: "if (this.#mayLead) this.#startPreVote();\n      else {",
-        new: "if (this.#mayLead) this.#startVote(false);\n      else {",
+        old: "else if (this.#timer.tick()) {\n      if (this.#mayLead) this.#startPreVote();",
+        new: "else if (this.#timer.tick()) {\n      if (this.#mayLead) this.#startVote(false);",
       },
       { file: raft, old: "message.term > this.#term && !this.#hearsLeader &&", new: "message.term > this.#term &&" },
       { file: raft, old: "if (!message.transfer && this.#hearsLeader) return false;", new: "" },
@@ -107,8 +107,8 @@ const elections: readonly Mutant[] = [
     patches: [
       {
         file: raft,
-        old: "if (this.#mayLead) this.#startPreVote();\n      else {",
-        new: "if (this.#mayLead) this.#startVote(false);\n      else {",
+        old: "else if (this.#timer.tick()) {\n      if (this.#mayLead) this.#startPreVote();",
+        new: "else if (this.#timer.tick()) {\n      if (this.#mayLead) this.#startVote(false);",
       },
     ],
     simulation: "raft",
