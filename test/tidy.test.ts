@@ -135,6 +135,13 @@ describe("the tree", () => {
     expect(read("package-lock.json")).not.toContain('"resolved"');
   });
 
+  test("no merge was left half done", () => {
+    const marked = files.filter(
+      (file) => /\.(tsx?|mjs|c|json|md|txt)$/.test(file) && existsSync(path.join(root, file)),
+    );
+    expect(marked.filter((file) => /^(<{7}|>{7}) /m.test(read(file)))).toEqual([]);
+  });
+
   test("no test is switched off or runs alone", () => {
     const words: readonly (readonly [RegExp, string])[] = [
       [/\b(test|it|describe)\.(only|skip|todo)\(/, "switched off or alone"],

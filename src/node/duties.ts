@@ -121,7 +121,8 @@ export class Duties {
     for (const event of events) {
       for (const change of event.changes) {
         if (change.topic !== "node") continue;
-        this.#ports.leases.announced(change.node);
+        // What others say of it, that it is lost or has another label, is no sign of life.
+        if (change.announced === true) this.#ports.leases.announced(change.node);
         this.#scheduleWatch();
       }
     }

@@ -125,7 +125,7 @@ export class LeaseTable {
     this.#quietSince.set(node, now);
   }
 
-  /** The log says something new of the node: it has the whole time again to ask for a lease. */
+  /** The node has announced itself through the log: it has the whole time again to ask for a lease. */
   announced(node: NodeId): void {
     this.#quietSince.set(node, monotonicMs());
   }

@@ -139,6 +139,11 @@ export class TracedRaft extends Raft {
     this.#write("rewind", { to });
   }
 
+  override forgetHearsay(): void {
+    super.forgetHearsay();
+    this.#write("forget-hearsay", {});
+  }
+
   override campaign(): void {
     super.campaign();
     this.#write("campaign", {});

@@ -215,7 +215,13 @@ export type Change =
       readonly attempt: number;
       readonly node: NodeId;
     }
-  | { readonly topic: "node"; readonly kind: "changed" | "removed"; readonly node: NodeId }
+  /** `announced`: the node itself has spoken (it was let in, started, or came back), and not somebody about it. */
+  | {
+      readonly topic: "node";
+      readonly kind: "changed" | "removed";
+      readonly node: NodeId;
+      readonly announced?: true;
+    }
   | { readonly topic: "cluster"; readonly kind: "changed" }
   | { readonly topic: "token"; readonly kind: "changed" }
   | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);

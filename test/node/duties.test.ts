@@ -35,7 +35,7 @@ function rig() {
   };
   const duties = new Duties(ports);
   started.push(duties);
-  return { duties, proposed, until: (count: number) => until(() => proposed.length >= count) };
+  return { duties, proposed, leases: ports.leases, until: (count: number) => until(() => proposed.length >= count) };
 }
 
 const started: Duties[] = [];
@@ -76,5 +76,20 @@ describe("a node.lost on its way (J3)", () => {
     proposed[0]!.settle(accept({ value: { attempts: 0 }, index: 9 }));
     await new Promise((resolve) => setImmediate(resolve));
     expect(duties.isLosing(nodeId(1))).toBe(true);
+  });
+});
+
+describe("what counts as a sign of life (J3)", () => {
+  test("a node that announces itself has the whole time again; what others say of it gives it none", () => {
+    const { duties, leases } = rig();
+    duties.start();
+    const told = (announced?: true): void => {
+      const change = { topic: "node", kind: "changed", node: nodeId(2) } as const;
+      duties.onApplied([{ index: 1, at: 0, changes: [announced === undefined ? change : { ...change, announced }] }]);
+    };
+    told();
+    expect(leases.quietSince.has(nodeId(2))).toBe(false);
+    told(true);
+    expect(leases.quietSince.has(nodeId(2))).toBe(true);
   });
 });

@@ -47,7 +47,7 @@ export const clusterCreate = command<ClusterCreated>()({
     insertNode(tx, id, node.name, node, context.at);
     insertToken(tx, { ...token, kind: "api", role: "admin", expiresAt: null, uses: null, node: null });
     context.changed({ topic: "cluster", kind: "changed" });
-    context.changed({ topic: "node", kind: "changed", node: id });
+    context.changed({ topic: "node", kind: "changed", node: id, announced: true });
     context.changed({ topic: "token", kind: "changed" });
     return accept({ node: id });
   },

@@ -40,7 +40,7 @@ export const nodeJoin = command<NodeJoined>()({
     // Let in and killed before it knew: the same data directory asks again, under another name. Who has announced itself keeps its name.
     if (before?.incarnation === incarnation && before.api === "" && present === undefined) {
       renameNode(tx, before.id, name);
-      context.changed({ topic: "node", kind: "changed", node: before.id });
+      context.changed({ topic: "node", kind: "changed", node: before.id, announced: true });
       return accept({ node: before.id });
     }
     const problem = problemOf(tokenById(tx, joinToken), context.at);
@@ -70,7 +70,7 @@ export const nodeJoin = command<NodeJoined>()({
     insertNode(tx, id, name, payload, context.at);
     useToken(tx, joinToken);
     insertToken(tx, { ...token, kind: "api", role: "operator", expiresAt: null, uses: null, node: id });
-    context.changed({ topic: "node", kind: "changed", node: id });
+    context.changed({ topic: "node", kind: "changed", node: id, announced: true });
     context.changed({ topic: "token", kind: "changed" });
     return accept({ node: id });
   },

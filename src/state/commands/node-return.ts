@@ -26,7 +26,7 @@ export const nodeReturn = command<NodeReturned>()({
     if (row === undefined) return refuse("not-found", `there is no node ${node}`);
     if (row.quarantine === undefined) return refuse("conflict", `node ${row.id} is not in quarantine`);
     setQuarantine(tx, row.id, undefined);
-    context.changed({ topic: "node", kind: "changed", node: row.id });
+    context.changed({ topic: "node", kind: "changed", node: row.id, announced: true });
     return accept({ node: row.id });
   },
 });

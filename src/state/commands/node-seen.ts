@@ -38,7 +38,7 @@ export const nodeSeen = command<NodeSeen>()({
     giveLabels(tx, node.id, Object.fromEntries(given));
     const labels = { ...Object.fromEntries(given), ...payload.labels };
     updateNode(tx, node.id, { ...payload, labels }, state, context.at);
-    context.changed({ topic: "node", kind: "changed", node: node.id });
+    context.changed({ topic: "node", kind: "changed", node: node.id, announced: true });
     return accept({ node: node.id, state });
   },
 });
