@@ -64,6 +64,8 @@ export interface JoinPorts {
   votersWanted(): number;
   /** Logs node.join; gives the node's id. */
   admit(token: string, request: JoinRequest): Promise<Outcome<NodeId>>;
+  /** Why nobody gets the admitted node's certificate for the token now; undefined: the node may have it. */
+  entryProblem(node: NodeId, token: string): string | undefined;
   issue(request: CertificateRequest, node: NodeId): Promise<Outcome<string>>;
   answer(node: NodeId, certificate: string): JoinAnswer;
 }
@@ -99,6 +101,9 @@ export async function admitJoiner(
   }
   const admitted = await ports.admit(envelope.token, request);
   if (!admitted.ok) return admitted;
+  // The proof shows no more than a copy of the state would: what the log took is not enough, whatever its level (K1).
+  const problem = ports.entryProblem(admitted.value, envelope.token);
+  if (problem !== undefined) return refuse("unauthorized", `${problem}: make a token with 'skein cluster token'`);
   const issued = await ports.issue(request.certificate, admitted.value);
   if (!issued.ok) return issued;
   const nonce = randomBytes(nonceBytes).toString("base64url");

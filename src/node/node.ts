@@ -28,6 +28,7 @@ import {
   totals,
   wasRemoved,
 } from "../state/queries.ts";
+import { entryProblem } from "../state/join-token.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { JudgedState } from "../storage/snapshot-task.ts";
@@ -1176,6 +1177,7 @@ export class Node implements NodeApi {
       },
       votersWanted: () => this.#parts.view(clusterRow)?.votersWanted ?? 0,
       admit: (joinToken, request) => this.#admit(joinToken, request),
+      entryProblem: (node, joinToken) => this.#parts.view((tx) => entryProblem(tx, node, joinToken, Date.now())),
       issue: (request, node) => this.#certification.authority.issue(request, node),
       answer: (node, certificate) => ({
         cluster: this.cluster,

@@ -7,5 +7,8 @@ export const auditLevel = 2;
 /** From this level on nodes compare their rolling hashes: every release that understands it hashes alike (S1). */
 export const hashLevel = 3;
 
-/** From this level on a node that was let in and never came is let in under another name, as the same node. */
-export const renameLevel = 3;
+/**
+ * From this level on a request to join that comes again is answered only while its node has not come and its join token is good; under another
+ * name it is let in as the same node.
+ */
+export const joinLevel = 3;

@@ -1,11 +1,16 @@
 /** Certificates over the life of a mesh: the authority's key moves with the voters, certificates renew themselves, and the authority is replaced. */
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
 import { Mesh, MeshNode, until } from "../../scripts/mesh.ts";
 import { SkeinClient } from "../../src/client/client.ts";
+import { makeKey, makeRequest } from "../../src/node/certificates.ts";
+import { type JoinToken, parseJoinToken } from "../../src/node/credentials.ts";
+import { askToJoin, type JoinRequest } from "../../src/node/join.ts";
 import type { ClusterView } from "../../src/state/answers.ts";
+import { ownLevel } from "../../src/state/levels.ts";
 
 interface Keys {
   readonly keys: Readonly<Record<string, { readonly key: string }>>;
@@ -263,3 +268,71 @@ test("a voter that is removed is followed by a new authority, whose key it never
   const { stdout } = await first.skein(["audit", "--what", "authority.begin"]);
   expect(stdout).toContain(`node ${leaving.ready.node}, which knew its key, was removed`);
 }, 180_000);
+
+test("a copy of a member's state gets nobody its certificate: not by a join token that is good, nor by one that was revoked", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const [first, second] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
+  await untilSeen(first, (view) => view.voters.length === 3 && view.level === ownLevel, "three voters at this level");
+  const made = async (): Promise<JoinToken> => {
+    const { code, stdout } = await first.skein(["cluster", "token", "-o", "quiet"]);
+    expect(code).toBe(0);
+    return parseJoinToken(stdout) as JoinToken;
+  };
+  const [good, revoked] = [await made(), await made()];
+  // The copy is made when both tokens are good, with all that the hosts' disks say of them.
+  const copied = await until(
+    () => {
+      const file = path.join(mesh.directory, "copy.db");
+      for (const end of ["", "-wal"])
+        writeFileSync(`${file}${end}`, readFileSync(path.join(second.data, `state.db${end}`)));
+      using copy = new Database(file);
+      const hashes = copy.query<{ hash: string }, string[]>("select hash from token where id in (?, ?)");
+      if (hashes.all(good.id, revoked.id).length < 2) return Promise.resolve(undefined);
+      const nodes = copy
+        .query<{ id: number; name: string; incarnation: string }, []>("select * from node order by id")
+        .all();
+      const hashOf = ({ id }: JoinToken): string => hashes.all(id, id)[0]!.hash;
+      const owned = copy.query<{ id: string; hash: string }, number>("select id, hash from token where node = ?");
+      return Promise.resolve({
+        nodes: nodes.map((node) => ({ ...node, apiToken: owned.get(node.id) ?? { id: "0123456789ab", hash: "h" } })),
+        hashes: new Map([good, revoked].map((one) => [one, hashOf(one)])),
+      });
+    },
+    30_000,
+    () => "the tokens are not in the second node's state",
+  );
+  expect((await first.skein(["token", "revoke", revoked.id])).code).toBe(0);
+  const key = await makeKey();
+  const certificate = { csr: await makeRequest(key), hosts: ["localhost"] };
+  for (const [token, why] of [
+    [good, /in the cluster already|used before/],
+    [revoked, /was revoked/],
+  ] as const) {
+    for (const { id, name, incarnation, apiToken } of copied.nodes) {
+      for (const asked of [name, `another-${id}`]) {
+        // Under a name that is free, with an incarnation that is not its own API token's, it would only be a new node.
+        if (asked !== name && apiToken.hash === "h") continue;
+        const request: JoinRequest = {
+          name: asked,
+          incarnation,
+          labels: {},
+          slots: 1,
+          ioTasks: 1,
+          level: ownLevel,
+          version: "0",
+          votersWanted: undefined,
+          certificate,
+          apiToken: { id: apiToken.id, hash: apiToken.hash },
+        };
+        const contact = { url: first.ready.api, tls: {} };
+        const answer = await askToJoin(contact, token, copied.hashes.get(token)!, request, 30_000);
+        expect([asked, answer.ok ? "let in" : answer.why.message]).toEqual([asked, expect.stringMatching(why)]);
+      }
+    }
+  }
+  const audit = (await first.skein(["audit", "--what", "node.join"])).stdout;
+  for (const token of [good, revoked])
+    expect(audit.split("\n").filter((line) => line.includes(`by join token ${token.id}`)).length).toBeGreaterThan(0);
+  expect(audit).toMatch(/unauthorized/);
+  expect((await seen(first)).nodes).toHaveLength(3);
+}, 120_000);

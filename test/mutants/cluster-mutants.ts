@@ -52,7 +52,7 @@ export const clusterMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/state/commands/node-join.ts",
-        old: "if (present?.incarnation === incarnation) return accept({ node: present.id });",
+        old: "if (!isLate && present?.incarnation === incarnation) return accept({ node: present.id });",
         new: "if (present !== undefined) return accept({ node: present.id });",
       },
     ],

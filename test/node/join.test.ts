@@ -61,6 +61,7 @@ function member(row: TokenRow | undefined, by = authority, more: Partial<JoinPor
           admitted.push(asked);
           return Promise.resolve(accept(nodeId(2)));
         },
+        entryProblem: () => undefined,
         issue: async ({ csr, hosts }, node) => {
           const issue = {
             authority: by,
@@ -243,6 +244,25 @@ describe("joining over plain HTTP", () => {
       5_000,
     );
     expect(asked.ok ? "" : asked.why.message).toBe("the join token expired");
+  });
+
+  test("nothing is issued for a node that nobody may come in as, though the log took the request", async () => {
+    const token = newJoinToken(pin);
+    let issued = 0;
+    await using host = member(rowOf(token), authority, {
+      entryProblem: (node) => `node ${node} has come already`,
+      issue: () => {
+        issued += 1;
+        return Promise.resolve(refuse("bug", "issued"));
+      },
+    });
+    const { secret } = parsed(token.text);
+    const asked = await askToJoin(at(host.address), parsed(token.text), hashSecret(secret), request, 5_000);
+    expect(asked.ok ? "" : asked.why).toMatchObject({
+      code: "unauthorized",
+      message: expect.stringContaining("node 2 has come already"),
+    });
+    expect([host.admitted.length, issued]).toEqual([1, 0]);
   });
 
   test.each([

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
 import type { CommandInput } from "../../src/state/commands/index.ts";
 import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
-import { admin, announcement, Cluster } from "./support.ts";
+import { entryProblem } from "../../src/state/join-token.ts";
+import { admin, announcement, Cluster, record } from "./support.ts";
 
 const joining = (number: number, joinToken = "j"): CommandInput<"node.join"> => ({
   name: `n${number}`,
@@ -124,6 +125,68 @@ describe("a node that was let in and never came", () => {
     cluster.must("node.join", silent);
     cluster.must("node.remove", { node: "n2" }, admin);
     expect(cluster.refused("node.join", silent)[0]).toBe("conflict");
+  });
+});
+
+describe("whoever holds a copy of the state", () => {
+  /** At the level of this release: n1 and n2 have come, `silent` was let in and has not. */
+  const latest = (): Cluster => {
+    const cluster = Cluster.of(2);
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), level: 3 });
+    cluster.level = 3;
+    return cluster;
+  };
+  const silent = { ...joining(3), api: "", peer: "" };
+
+  test("does not come in as a member that has come, with its incarnation and its API token and a join token that is good", () => {
+    const cluster = latest();
+    const asSecond = { ...joining(2), api: "", peer: "" };
+    expect(cluster.refused("node.join", asSecond)[0]).toBe("conflict");
+    const own = { ...asSecond.token, id: "t-9" };
+    expect(cluster.refused("node.join", { ...asSecond, token: own })[0]).toBe("conflict");
+    expect(cluster.refused("node.join", { ...asSecond, token: own, name: "n1", incarnation: "i1" })[0]).toBe(
+      "conflict",
+    );
+    expect(cluster.refused("node.join", { ...asSecond, name: "another" })[0]).toBe("conflict");
+  });
+
+  test("gets no answer for a join token that has ended, also where the request was answered before", () => {
+    const cluster = latest();
+    cluster.must("token.create", { ...joinToken, expiresAt: cluster.now + 10 }, admin);
+    const { node } = cluster.must("node.join", { ...silent, joinToken: "k" });
+    cluster.now += 10;
+    expect(cluster.refused("node.join", { ...silent, joinToken: "k" })[1]).toContain("has expired");
+    expect(cluster.must("node.join", silent)).toEqual({ node });
+    cluster.must("token.revoke", { id: "j" }, admin);
+    expect(cluster.refused("node.join", silent)[1]).toContain("was revoked");
+    expect(cluster.refused("node.join", { ...silent, name: "another" })[1]).toContain("was revoked");
+  });
+
+  test("a joiner that was let in and did not learn of it is answered again, once its token is used up, and not in the name of another", () => {
+    const cluster = latest();
+    cluster.must("token.create", { ...joinToken, uses: 1 }, admin);
+    const { node } = cluster.must("node.join", { ...silent, joinToken: "k" });
+    expect(cluster.must("node.join", { ...silent, joinToken: "k" })).toEqual({ node });
+    expect(findToken(cluster.database, "k")?.uses).toBe(0);
+    expect(cluster.refused("node.join", { ...silent, token: { ...silent.token, id: "t-4" } })[0]).toBe("conflict");
+    expect(cluster.refused("node.join", { ...silent, incarnation: "another" })[0]).toBe("conflict");
+  });
+
+  test("is given no certificate for a member that has come or shown one, whatever level let it in", () => {
+    const cluster = latest();
+    const { node } = cluster.must("node.join", silent);
+    const problem = (of = node, token = "j"): string | undefined =>
+      entryProblem(cluster.database, of, token, cluster.now);
+    expect(problem()).toBeUndefined();
+    expect(problem(nodeId(2))).toContain("node 2 has come already");
+    expect(problem(node, "t-admin")).toContain("an API token");
+    const fingerprint = "a".repeat(32);
+    const shown = { node, fingerprint, authority: fingerprint, expiresAt: 1, trusted: [] };
+    cluster.entry([record("certificate.seen", shown)], { origin: node });
+    cluster.apply();
+    expect(problem()).toContain("has come already");
+    cluster.must("token.revoke", { id: "j" }, admin);
+    expect(problem()).toContain("was revoked");
   });
 });
 

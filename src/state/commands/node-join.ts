@@ -3,10 +3,11 @@ import { nodeId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { renameLevel } from "../levels.ts";
+import { admittedBefore, joinTokenProblem } from "../join-token.ts";
+import { joinLevel } from "../levels.ts";
 import { newNodeId } from "../tables/counter.ts";
-import { allNodes, insertNode, nodeById, nodeByName, renameNode } from "../tables/node.ts";
-import { insertToken, tokenById, useToken, type TokenRow } from "../tables/token.ts";
+import { allNodes, insertNode, nodeByName, renameNode } from "../tables/node.ts";
+import { insertToken, tokenById, useToken } from "../tables/token.ts";
 import { sql } from "../tx.ts";
 import { newNodeShape, newTokenShape, type NewNode, type NewToken } from "./shapes.ts";
 
@@ -26,25 +27,27 @@ export const nodeJoin = command<NodeJoined>()({
   tag: 2,
   since: 1,
   right: "internal",
-  doc: "Lets a node in and gives it its id. The same (name, incarnation) again gets the same id.",
+  doc: "Lets a node in and gives it its id. The same request again, of a node that has not come yet, gets the same id.",
   input: shape,
   payload: shape,
   prepare: (input) => input,
   apply(tx, payload, context) {
     const { name, incarnation, joinToken, token } = payload;
     const present = nodeByName(tx, name);
-    // A repeated request must not use the token twice.
-    if (present?.incarnation === incarnation) return accept({ node: present.id });
-    const admitted = context.level >= renameLevel ? (tokenById(tx, token.id)?.node ?? undefined) : undefined;
-    const before = admitted === undefined ? undefined : nodeById(tx, admitted);
-    // Let in and killed before it knew: the same data directory asks again, under another name. Who has announced itself keeps its name.
-    if (before?.incarnation === incarnation && before.api === "" && present === undefined) {
-      renameNode(tx, before.id, name);
-      context.changed({ topic: "node", kind: "changed", node: before.id, announced: true });
+    const isLate = context.level >= joinLevel;
+    // A repeated request must not use the token twice. Earlier levels let in whoever names the incarnation, which every copy of the state holds.
+    if (!isLate && present?.incarnation === incarnation) return accept({ node: present.id });
+    // Let in and killed before it knew: the same data directory asks again, perhaps under another name. Who has come is not let in again.
+    const before = isLate ? admittedBefore(tx, incarnation, token.id) : undefined;
+    const problem = joinTokenProblem(tokenById(tx, joinToken), context.at, before !== undefined);
+    if (problem !== undefined) return refuse("unauthorized", `${problem}: make one with 'skein cluster token'`);
+    if (before !== undefined && (present === undefined || present.id === before.id)) {
+      if (before.name !== name) {
+        renameNode(tx, before.id, name);
+        context.changed({ topic: "node", kind: "changed", node: before.id, announced: true });
+      }
       return accept({ node: before.id });
     }
-    const problem = problemOf(tokenById(tx, joinToken), context.at);
-    if (problem !== undefined) return refuse("unauthorized", `${problem}: make one with 'skein cluster token'`);
     if (present !== undefined) {
       const where = present.api === "" ? "" : ` at ${present.api}`;
       return refuse(
@@ -77,12 +80,3 @@ export const nodeJoin = command<NodeJoined>()({
   audit: ({ name, joinToken }, outcome) =>
     `node ${outcome.ok ? `${outcome.value.node} (${name})` : name} by join token ${joinToken}`,
 });
-
-function problemOf(token: TokenRow | undefined, at: number): string | undefined {
-  if (token === undefined) return "the join token is not known to this cluster";
-  if (token.kind !== "join") return "this is an API token, not a join token";
-  if (token.revoked) return "the join token was revoked";
-  if (token.expiresAt !== null && token.expiresAt <= at) return "the join token has expired";
-  if (token.uses !== null && token.uses <= 0) return "the join token has been used as often as it may be";
-  return undefined;
-}
