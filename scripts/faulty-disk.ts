@@ -22,6 +22,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { type Random, randomInteger } from "../src/lib/prng.ts";
+import { whyMissing } from "./needed.ts";
 import { hashFiles, root, run } from "./steps.ts";
 
 /** Files of a data directory as bits; several are added. Same as in faulty-disk.c. */
@@ -58,19 +59,8 @@ async function build(): Promise<{ readonly library: string } | { readonly missin
     return { missing: `the faulty disk is for Linux on x64, this is ${process.platform} on ${process.arch}` };
   }
   const hasCompiler = (): boolean => spawnSync("cc", ["--version"]).status === 0;
-  if (!hasCompiler()) {
-    if (process.env["CI"] !== "true" && process.env["SKEIN_TEST_INSTALL"] !== "1") {
-      return { missing: "there is no C compiler (cc): install gcc, or set SKEIN_TEST_INSTALL=1 to have that done" };
-    }
-    const asRoot = process.getuid?.() === 0 ? [] : ["sudo"];
-    const apt = async (...words: string[]): ReturnType<typeof run> => {
-      const [command = "", ...rest] = [...asRoot, "apt-get", ...words];
-      return await run(command, rest, { timeoutMs: 5 * 60_000 });
-    };
-    await apt("update");
-    const installed = await apt("install", "-y", "--no-install-recommends", "gcc", "libc6-dev");
-    if (!hasCompiler()) return { missing: `gcc could not be installed: ${installed.output.slice(-500)}` };
-  }
+  const missing = whyMissing("a C compiler (cc)", ["gcc", "libc6-dev"], hasCompiler);
+  if (missing !== undefined) return { missing };
   const source = path.join(root, "scripts", "faulty-disk.c");
   const library = path.join(root, "dist", `.faulty-disk-${hashFiles(["scripts/faulty-disk.c"]).slice(0, 16)}.so`);
   if (existsSync(library)) return { library };

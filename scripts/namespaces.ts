@@ -8,6 +8,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
+import { whyMissing } from "./needed.ts";
 
 const inside = "SKEIN_TEST_OWN_NETWORK";
 const nobodysAddress = "02:00:00:00:00:ff";
@@ -18,8 +19,14 @@ const network = "127.77.0";
 export function noNamespaces(): string | undefined {
   if (process.platform !== "linux") return "network namespaces are Linux's";
   if (process.getuid?.() !== 0) return "network namespaces need root";
-  for (const program of ["ip", "unshare", "nsenter"]) {
-    if (spawnSync(program, ["--version"]).error !== undefined) return `the program ${program} is missing`;
+  for (const [program, from] of [
+    ["ip", "iproute2"],
+    ["unshare", "util-linux"],
+    ["nsenter", "util-linux"],
+  ] as const) {
+    const isThere = (): boolean => spawnSync(program, ["--version"]).error === undefined;
+    const missing = whyMissing(`the program ${program}`, [from], isThere);
+    if (missing !== undefined) return missing;
   }
   const probe = spawnSync("unshare", ["-n", "ip", "link", "add", "probe", "type", "bridge"], { encoding: "utf8" });
   return probe.status === 0 ? undefined : `no bridge can be made: ${probe.stderr.trim()}`;

@@ -9,6 +9,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { build, buildIfChanged } from "./build.ts";
 import { checks } from "./checks.ts";
+import { skipReasons } from "./needed.ts";
 import { endMarked } from "./processes.ts";
 import { filesBelow, formatMs, onInterrupt, run, tool } from "./steps.ts";
 
@@ -101,6 +102,8 @@ async function runFile(file: string): Promise<void> {
   total.failed += wrong.length;
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
   say(file, wrong, `${counts.passed} passed${skipped}`, ended.ms, ended.output);
+  // A file that fails shows all it said already.
+  if (wrong.length === 0) for (const reason of skipReasons(ended.output)) console.log(`    | ${reason}`);
 }
 
 function say(name: string, wrong: readonly string[], counts: string, ms: number, output: string): void {
