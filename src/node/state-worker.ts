@@ -84,7 +84,7 @@ function handle(request: StateRequest): void {
       path = request.path;
       database = new StateDatabase({ path, schema });
       // Before the log is cut to fit it: what a killed process left in the cache alone, a power cut would take (D3).
-      checkpointed(database);
+      database.checkpoint();
       node = request.self;
       level = request.level;
       self.postMessage({ kind: "opened", place: database.place });
@@ -93,6 +93,8 @@ function handle(request: StateRequest): void {
       database?.close();
       installState(request.from, path, request.asideAs);
       database = new StateDatabase({ path, schema });
+      database.checkpoint();
+      sinceCheckpoint = 0;
       self.postMessage({ kind: "installed", place: database.place });
       return;
     case "apply":
@@ -110,7 +112,7 @@ function handle(request: StateRequest): void {
 function close(): void {
   clearTimeout(timer);
   clearTimeout(retry);
-  if (database !== undefined) checkpointed(database);
+  database?.checkpoint();
   database?.close();
   self.postMessage({ kind: "closed" });
 }
@@ -132,25 +134,17 @@ function apply(entries: readonly Entry[]): void {
   if (sinceCheckpoint > 0) timer ??= setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs);
 }
 
-/** Syncs what was applied so far, in the WAL if not in the file: the log up to there is not needed here any more (D3). */
+/**
+ * Syncs what was applied so far, in the WAL if not in the file: the log up to there is not needed here any more (D3). What a reader or a full disk
+ * keeps from the file is brought there later.
+ */
 function checkpoint(): void {
   clearTimeout(timer);
   timer = undefined;
   if (database === undefined || sinceCheckpoint === 0) return;
   const { applied } = database;
-  if (checkpointed(database)) {
-    sinceCheckpoint = 0;
-    self.postMessage({ kind: "durable", applied });
-  } else timer = setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs);
-}
-
-/** False on a full disk: the WAL has everything, and is written back when there is room. */
-function checkpointed(database: StateDatabase): boolean {
-  try {
-    database.checkpoint();
-    return true;
-  } catch (error) {
-    if (error instanceof Fault && error.code === "disk-full") return false;
-    throw error;
-  }
+  const { isHome } = database.checkpoint();
+  sinceCheckpoint = isHome ? 0 : 1;
+  if (!isHome) timer = setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs);
+  self.postMessage({ kind: "durable", applied });
 }

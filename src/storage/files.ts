@@ -26,6 +26,16 @@ export function writeSynced(path: string, text: string): void {
   }
 }
 
+/** Makes what was written to the file durable. Throws what the file system throws. */
+export function syncFile(path: string): void {
+  const handle = openSync(path, "r+");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
 /** A database file, before SQLite opens it: see makePrivateFile. Throws Fault "disk". */
 export function makeDatabaseFile(path: string): void {
   if (path === ":memory:") return; // SQLite's name for no file

@@ -1,11 +1,11 @@
 import { Database } from "bun:sqlite";
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { decodeConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
-import { syncDirectory } from "../lib/files.ts";
 import { index, term } from "../lib/ids.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
+import { syncDirectory, syncFile } from "./files.ts";
 import { asFault } from "./sqlite-errors.ts";
 import { readPlace, type StatePlace } from "./state-db.ts";
 
@@ -107,14 +107,4 @@ function copyAside(path: string, asideAs: string): void {
 /** Bytes of the file. */
 export function sizeOf(path: string): number {
   return statSync(path).size;
-}
-
-/** Makes what was written to the file durable. Throws what the file system throws. */
-export function syncFile(path: string): void {
-  const handle = openSync(path, "r+");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }

@@ -1,7 +1,9 @@
 import { Database, type Statement as Prepared } from "bun:sqlite";
+import { dirname } from "node:path";
 import { assert } from "../lib/assert.ts";
+import { Fault } from "../lib/fault.ts";
 import { RollingHash } from "../lib/hash.ts";
-import { makeDatabaseFile } from "./files.ts";
+import { isNoRoom, makeDatabaseFile, syncDirectory, syncFile } from "./files.ts";
 import { asFault, checkSqliteVersion } from "./sqlite-errors.ts";
 import { StatementCache, type ChangeStatement, type SqlValue, type Statement } from "./statements.ts";
 
@@ -11,6 +13,8 @@ export interface StateDatabaseOptions {
   readonly schema: readonly string[];
   /** With ":memory:": the bytes of a state to begin with, as {@link StateDatabase.image} gave them. */
   readonly image?: Uint8Array | undefined;
+  /** Makes the file of that path and its name durable; throws what the file system throws. Where it is absent the disk does. */
+  readonly sync?: ((path: string) => void) | undefined;
 }
 
 /** Where in the log a state stands, as the state itself says: so that a copy of the file needs no label. */
@@ -25,10 +29,10 @@ export interface StatePlace {
   readonly hash: string;
 }
 
-/** What a checkpoint found: pages in the WAL and how many of them are home. */
+/** What a checkpoint could do besides making everything durable. */
 export interface Checkpoint {
-  readonly walPages: number;
-  readonly checkpointedPages: number;
+  /** All of the WAL is in the file, so that it begins anew. False while a reader needs some of it, or when there is no room. */
+  readonly isHome: boolean;
 }
 
 /**
@@ -39,6 +43,7 @@ export interface Checkpoint {
  */
 export class StateDatabase {
   readonly #path: string;
+  readonly #sync: (path: string) => void;
   readonly #database: Database;
   readonly #statements: StatementCache;
   readonly #advance: Prepared;
@@ -53,6 +58,7 @@ export class StateDatabase {
   /** Opens or creates. Throws Fault "data" or "disk". */
   constructor(options: StateDatabaseOptions) {
     this.#path = options.path;
+    this.#sync = options.sync ?? syncWithName;
     try {
       makeDatabaseFile(options.path);
       this.#database =
@@ -230,14 +236,41 @@ export class StateDatabase {
     }
   }
 
-  /** Copies the WAL home as far as readers allow and syncs; between transactions, by the owner only. */
+  /**
+   * Every commit so far is durable when this returns (D3), and in the file as far as readers and the room on the disk allow. Between transactions,
+   * by the owner only. Throws Fault "disk".
+   */
   checkpoint(): Checkpoint {
     assert(!this.#inTransaction, "no checkpoint inside a transaction");
-    const row = this.#call(() => this.#database.query("pragma wal_checkpoint(passive)").get()) as {
-      log: number;
-      checkpointed: number;
-    };
-    return { walPages: row.log, checkpointedPages: row.checkpointed };
+    const isHome = this.#bringHome();
+    // SQLite has synced nothing where it had nothing to copy, as while a reader needs the older pages. The WAL is what holds the commits then.
+    if (!isHome) this.#syncWal();
+    return { isHome };
+  }
+
+  /** SQLite syncs the WAL before it copies, and the file when it has copied everything. */
+  #bringHome(): boolean {
+    try {
+      const row = this.#call(() => this.#database.query("pragma wal_checkpoint(passive)").get()) as {
+        readonly busy: number;
+        readonly log: number;
+        readonly checkpointed: number;
+      };
+      return row.busy === 0 && row.log === row.checkpointed;
+    } catch (error) {
+      if (isNoRoom(error)) return false;
+      throw error;
+    }
+  }
+
+  /** A sync that failed is not retried, and is no want of room: nobody knows what of the WAL is on the disk (D4). */
+  #syncWal(): void {
+    const path = `${this.#path}-wal`;
+    try {
+      this.#sync(path);
+    } catch (error) {
+      throw new Fault("disk", `${path} cannot be synced: ${(error as Error).message}`, "never", error);
+    }
   }
 
   /** The committed state as the bytes of a database file. */
@@ -268,6 +301,12 @@ export class StateDatabase {
       throw asFault(error, this.#path);
     }
   }
+}
+
+/** SQLite leaves the name of a new WAL to its own first sync of it. The WAL bears no locks of SQLite's that closing it here could drop. */
+function syncWithName(path: string): void {
+  syncFile(path);
+  syncDirectory(dirname(path));
 }
 
 /** Reads where a state stands from its own file. Throws SQLiteError for a file that is no state. */

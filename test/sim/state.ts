@@ -58,6 +58,7 @@ export class SimState {
   /** There is no room for what is applied until then. */
   fullUntil = 0;
   checkpoints = 0;
+  #isWalSynced = false;
   #synced: WalMark = { salts: "", end: 0 };
   /** The file has less than what was synced. */
   lostAfterSync = false;
@@ -90,7 +91,7 @@ export class SimState {
     this.#database ??=
       path === undefined
         ? new StateDatabase({ path: ":memory:", schema, image: this.#cached ?? this.#durable })
-        : new StateDatabase({ path, schema });
+        : this.#openFile(path);
     const { place } = this.#database;
     if (place.applied > 0) this.#onCut(place);
     this.lostAfterSync = place.applied < this.durableApplied;
@@ -176,11 +177,15 @@ export class SimState {
     }
   }
 
+  #openFile(path: string): StateDatabase {
+    return new StateDatabase({ path, schema, sync: () => void (this.#isWalSynced = true) });
+  }
+
   #checkpoint(runner: Runner): void {
     if (this.#sinceCheckpoint === 0) return;
     this.#sinceCheckpoint = 0;
     this.#sync();
-    const applied = this.durableApplied;
+    const { applied } = this.#database!;
     this.#time.after(200, runner, () => this.#hooks!.onDurable(applied));
   }
 
@@ -188,7 +193,9 @@ export class SimState {
     this.checkpoints += 1;
     if (this.#profile.path === undefined) this.#durable = this.#database!.image();
     else {
-      this.#database!.checkpoint();
+      // Nothing is taken for synced because the call came back: it is home, or the WAL was synced, or a crash takes it.
+      this.#isWalSynced = false;
+      if (!this.#database!.checkpoint().isHome && !this.#isWalSynced) return;
       this.#synced = walMark(this.#profile.path, this.#synced);
     }
     this.durableApplied = this.#database!.applied;
@@ -213,7 +220,7 @@ export class SimState {
           this.#reader = new StateReader(path);
           this.#database!.close();
           installState(from, path, undefined);
-          this.#database = new StateDatabase({ path, schema });
+          this.#database = this.#openFile(path);
         }
         this.#sync();
         this.#onCut(this.#database.place);

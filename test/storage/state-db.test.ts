@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { expect, spyOn, test } from "bun:test";
+import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { Bug } from "../../src/lib/assert.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { StateDatabase } from "../../src/storage/state-db.ts";
@@ -205,20 +205,92 @@ test("a reader sees what is committed, and one snapshot does not change while th
   db.close();
 });
 
-test("checkpoints are explicit, and a reader's snapshot does not stop one", () => {
+/** What of the state is on the disk for certain: the files as they were at each sync, and nothing that came later. */
+class Durable {
+  readonly synced: string[] = [];
+  readonly #directory: Directory;
+
+  constructor(directory: Directory) {
+    this.#directory = directory;
+  }
+
+  note(path: string): void {
+    this.synced.push(path);
+    for (const suffix of ["", "-wal"]) {
+      const from = this.#directory.file(`state.db${suffix}`);
+      if (existsSync(from)) copyFileSync(from, this.#directory.file(`durable.db${suffix}`));
+    }
+  }
+
+  /** Where the state stands after the power has gone. */
+  get applied(): number {
+    const db = new StateDatabase({ path: this.#directory.file("durable.db"), schema });
+    const { applied } = db;
+    db.close();
+    return applied;
+  }
+}
+
+test("a checkpoint makes durable what is committed, also while a reader keeps all of it from the file (D3)", () => {
   using directory = new Directory();
-  const db = open(directory);
-  const reader = new StateReader(directory.file("state.db"));
+  const durable = new Durable(directory);
+  const path = directory.file("state.db");
+  const db = new StateDatabase({ path, schema, sync: (file) => durable.note(file) });
+  const reader = new StateReader(path);
   db.transaction(0, 1, () => db.run(insert, 1, new Uint8Array(100_000)));
-  const done = db.checkpoint();
-  expect(done.walPages).toBeGreaterThan(20);
-  expect(done.checkpointedPages).toBe(done.walPages);
+  expect(db.checkpoint().isHome).toBe(true);
+  expect(durable.synced).toEqual([]); // SQLite's own syncs have done it
+  durable.note("");
   reader.snapshot(() => {
     reader.all(select);
-    db.transaction(1, 2, () => db.run(insert, 2, "b"));
-    expect(db.checkpoint().walPages).toBeGreaterThan(0);
+    for (const at of [2, 3]) {
+      db.transaction(at - 1, at, () => db.run(insert, at, "b"));
+      expect(durable.applied).toBe(at - 1);
+      expect(db.checkpoint().isHome).toBe(false);
+      expect(durable.synced.at(-1)).toBe(`${path}-wal`);
+      expect(durable.applied).toBe(at);
+    }
+  });
+  expect(db.checkpoint().isHome).toBe(true);
+  expect(durable.synced).toHaveLength(3);
+  reader.close();
+  db.close();
+});
+
+test("a WAL that cannot be synced is a fault of the disk, also when it says that there is no room (D4)", () => {
+  using directory = new Directory();
+  let code = "";
+  const db = new StateDatabase({
+    path: directory.file("state.db"),
+    schema,
+    sync: () => {
+      throw Object.assign(new Error(code), { code });
+    },
+  });
+  const reader = new StateReader(directory.file("state.db"));
+  reader.snapshot(() => {
+    reader.all(select);
+    db.transaction(0, 1, () => db.run(insert, 1, "a"));
+    for (code of ["EIO", "ENOSPC"]) {
+      expect(() => db.checkpoint()).toThrow(expect.objectContaining({ code: "disk", retry: "never" }));
+    }
   });
   reader.close();
+  db.close();
+});
+
+test("while there is no room for it in the file the state is made durable in its WAL", () => {
+  using directory = new Directory();
+  const synced: string[] = [];
+  const db = new StateDatabase({ path: directory.file("state.db"), schema, sync: (file) => void synced.push(file) });
+  db.transaction(0, 1, () => db.run(insert, 1, "a"));
+  using query = spyOn(Database.prototype, "query");
+  query.mockImplementationOnce(() => {
+    throw Object.assign(new Error("full"), { name: "SQLiteError", errno: 13, code: "SQLITE_FULL" });
+  });
+  expect(db.checkpoint().isHome).toBe(false);
+  expect(synced).toEqual([directory.file("state.db-wal")]);
+  expect(db.checkpoint().isHome).toBe(true);
   db.close();
 });
 
