@@ -413,12 +413,12 @@ export class Node implements NodeApi {
     });
     this.#quarantine = new Quarantine({
       dataDir: parts.dataDir,
-      leader,
+      leader: () => (isLeading() ? nobody : leader()),
       isReceiving: () => this.#receiver.isReceiving,
       want: async (to, finding) =>
         void (await this.#transport.request(to, "snapshot.want", { ...finding, from: raft.baseIndex })),
-      mayLead: (may) => {
-        raft.trustState(may);
+      trustState: (isTrusted) => {
+        raft.trustState(isTrusted);
         schedule();
       },
       log: parts.log,
@@ -717,7 +717,9 @@ export class Node implements NodeApi {
     if (!this.#stopping && leader !== this.id)
       this.#driver.step({ kind: "snapshot-request", from: leader, to: this.id, term: raft.term, snapshot });
     if (raft.baseIndex === snapshot.index) return;
-    if (this.#quarantine.isActive && !this.#stopping && snapshot.index <= raft.commit) await this.#reload(snapshot);
+    // Never ahead of the log on this disk (D2): what is not synced here yet is asked for again.
+    const isHere = snapshot.index <= Math.min(raft.commit, raft.durableIndex);
+    if (this.#quarantine.isActive && !this.#stopping && isHere) await this.#reload(snapshot);
     this.#receiver.installed(); // the log had come as far meanwhile
   }
 

@@ -1,7 +1,8 @@
 /**
  * A node's data directory that was put back from a copy has forgotten votes, acknowledged entries and the serials that it has used since (D1, D4,
  * S3). It counts its starts, and tells the log of each one: whoever comes with a number that the log knows of a later or another start
- * is an older copy of itself, and is let in by nobody.
+ * is an older copy of itself, and is not let in by who knows that. A copy of the newest start, or of after it, is not found out: its next
+ * start has a number that nobody knows yet. So a copy must never be started, and this only catches the commonest mistake.
  */
 export function isOldCopy(known: string | undefined, said: string): boolean {
   const [ours, theirs] = [startOf(known ?? ""), startOf(said)];

@@ -9,21 +9,22 @@ import type { Finding } from "./divergence.ts";
 
 /**
  * A node whose state is wrong (S1). It goes on storing the log, which is right, so that the quorum stays as large as it was; but it applies
- * nothing, answers no reads, takes no writes, starts no work and does not lead, until a good node's state is in the place of its own. That
- * holds over restarts:
+ * nothing, answers no reads, takes no writes and starts no work, until a good node's state is in the place of its own. It leads only when
+ * nobody else can, being the one with the longest log, and only to hand over. That holds over restarts:
  *
  *   DATA/quarantine.json         from the finding until the new state is in place
  *   DATA/quarantine/state-N.db   the wrong states, N being the entry that they had applied; the newest few are kept for who looks for the reason
  */
 export interface QuarantinePorts {
   readonly dataDir: string;
+  /** Another node that leads: there is nobody to ask while this one does. */
   leader(): NodeId;
   /** A state is on its way already. */
   isReceiving(): boolean;
   /** Asks the leader for a state that this node's log follows on from. Throws Fault. */
   want(leader: NodeId, finding: Finding): Promise<void>;
-  /** Consensus neither leads nor asks for votes meanwhile. */
-  mayLead(may: boolean): void;
+  /** Consensus takes no proposals meanwhile, and hands over when it leads. */
+  trustState(isTrusted: boolean): void;
   readonly log: (level: "info" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -87,7 +88,7 @@ export class Quarantine {
   }
 
   #enter(): void {
-    this.#ports.mayLead(false);
+    this.#ports.trustState(false);
     this.#ask();
     this.#timer ??= setInterval(() => this.#ask(), limits.hashReportMs);
   }
@@ -117,7 +118,7 @@ export class Quarantine {
     rmSync(join(this.#ports.dataDir, markName), { force: true });
     syncDirectory(this.#ports.dataDir);
     this.close();
-    this.#ports.mayLead(true);
+    this.#ports.trustState(true);
     this.#ports.log("info", "this node has the others' state again and leaves quarantine", { index: applied });
   }
 

@@ -14,6 +14,7 @@ export class ElectionTimer {
   #elapsed = 0;
   #due = 0;
   #hasty = 0;
+  #isBehind = false;
 
   constructor(options: RaftOptions) {
     this.#random = options.random;
@@ -41,7 +42,16 @@ export class ElectionTimer {
   tick(): boolean {
     this.#elapsed++;
     if (this.#hasty > 0) this.#hasty--;
-    return this.#elapsed >= this.#due;
+    return this.#elapsed >= this.#due + this.#setBack;
+  }
+
+  /** Every round of this node comes 2T later from now on, that is after one of everybody else who could win; or no longer so. */
+  stepBack(isBehind: boolean): void {
+    this.#isBehind = isBehind;
+  }
+
+  get #setBack(): number {
+    return this.#isBehind ? 2 * this.#electionTicks : 0;
   }
 
   /** The full time from now: never exactly T, or two nodes could refuse each other for long. */
@@ -63,7 +73,7 @@ export class ElectionTimer {
     this.#hasty = 2 * this.#electionTicks;
     const wait = randomInteger(this.#random, 0, this.#disconnectTicks);
     this.#due = this.#elapsed + wait;
-    return wait === 0;
+    return wait === 0 && !this.#isBehind;
   }
 
   /** A planned hand-over: a lost round is to be repeated soon. */

@@ -123,7 +123,10 @@ export class Raft {
   #unapplied: { readonly last: number; readonly bytes: number }[] = [];
   #unappliedBytes = 0;
 
+  /** With a wrong one this node is no leader to stay (S1): see trustState(). */
   #isStateTrusted = true;
+  /** Attempts to hand over for want of a right state: each goes to the next voter that has everything. */
+  #handOvers = 0;
   /** A snapshot took the place of the log, and storage was not told yet. */
   #restored: SnapshotMeta | undefined;
   /** The append that tells it; until it is durable the log's base is not. */
@@ -359,7 +362,12 @@ export class Raft {
 
   #refuseProposal(): ProposeRefusal | undefined {
     if (this.#role !== "leader") return "not-leader";
-    return this.#transferee === nobody ? undefined : "transferring";
+    return this.#isToStay ? undefined : "transferring";
+  }
+
+  /** Leader: nobody else is to take over. */
+  get #isToStay(): boolean {
+    return this.#isStateTrusted && this.#transferee === nobody;
   }
 
   #refuseChange(
@@ -388,7 +396,7 @@ export class Raft {
 
   /** Asks for an index that a linearizable read must have seen; answered in `reads`, with undefined when not leading. */
   readIndex(ticket: number): void {
-    if (this.#role !== "leader" || this.#reads.pending >= limits.pendingReads) {
+    if (this.#role !== "leader" || !this.#isStateTrusted || this.#reads.pending >= limits.pendingReads) {
       this.#answers.push({ ticket, index: undefined });
       return;
     }
@@ -401,11 +409,9 @@ export class Raft {
     if (this.#role !== "leader") return { ok: false, why: "not-leader" };
     if (this.#transferee !== nobody) return { ok: false, why: "transferring" };
     if (to === this.#id || !this.#configurations.current.voters.includes(to)) return { ok: false, why: "not-voter" };
-    this.#transferee = to;
-    this.#transferTicks = 0;
     const peer = this.#peer(to);
     assert(peer !== undefined, "every other voter has a progress");
-    this.#continueTransfer(peer);
+    this.#beginTransfer(peer);
     return { ok: true };
   }
 
@@ -512,9 +518,15 @@ export class Raft {
     if (this.#role === "leader") this.#stepDown(true);
   }
 
-  /** Whether the state that this node has is the right one: with a wrong one it neither leads nor asks for votes (S1). */
+  /**
+   * Whether the state that this node has is the right one (S1). A wrong one does not make the log wrong, which may be the longest there is:
+   * then nobody else can be elected. So this node asks for votes still, later than others, and leads only to give its log to another voter: it
+   * takes no proposals, answers no reads, and hands over as soon as one has everything. Who leads when its state is found to be wrong
+   * resigns first.
+   */
   trustState(isTrusted: boolean): void {
     this.#isStateTrusted = isTrusted;
+    this.#timer.stepBack(!isTrusted);
     if (!isTrusted) this.resign();
   }
 
@@ -531,7 +543,7 @@ export class Raft {
 
   /** An election at once, without waiting for the timeout: a node that is its cluster's only voter need not wait. */
   campaign(): void {
-    if (this.#role !== "leader" && this.#mayLead) this.#startPreVote();
+    if (this.#role !== "leader" && this.#mayLead && this.#isStateTrusted) this.#startPreVote();
   }
 
   // --------------------------------------------------------------------------------------------- votes
@@ -541,12 +553,7 @@ export class Raft {
    * a newer configuration.)
    */
   get #mayLead(): boolean {
-    return (
-      this.#isStateTrusted &&
-      this.#repair === undefined &&
-      !this.#isDiskStalled &&
-      this.#configurations.mayLead(this.#id)
-    );
+    return this.#repair === undefined && !this.#isDiskStalled && this.#configurations.mayLead(this.#id);
   }
 
   /** Nothing was synced for an election timeout although there is something to sync. */
@@ -669,7 +676,7 @@ export class Raft {
 
   /** The leader asks this node to take over now: no pre-vote, and others may answer although they hear a leader. */
   #onTimeoutNow(): void {
-    if (this.#role === "leader" || !this.#mayLead) return;
+    if (this.#role === "leader" || !this.#mayLead || !this.#isStateTrusted) return;
     this.#timer.beginHaste();
     this.#startVote(true);
   }
@@ -777,6 +784,7 @@ export class Raft {
       for (const peer of this.#peers) peer.active = false;
     }
     if (this.#transferee !== nobody && ++this.#transferTicks >= electionTicks) this.#transferee = nobody;
+    if (!this.#isStateTrusted) this.#handOver();
     this.#restTicks = this.#isAtRest ? this.#restTicks + 1 : 0;
     const every = this.#restTicks > restAfterIntervals * heartbeatTicks ? 2 * heartbeatTicks : heartbeatTicks;
     if (++this.#heartbeatTicks >= every) this.#sendHeartbeats();
@@ -841,6 +849,7 @@ export class Raft {
     if (peer.acknowledged(message.match, this.#log.baseIndex)) this.#advanceCommit();
     this.#dirty = true;
     this.#continueTransfer(peer);
+    if (!this.#isStateTrusted) this.#handOver();
   }
 
   #onAppendRejection(message: MessageOf<"append-rejection">): void {
@@ -871,8 +880,24 @@ export class Raft {
     this.#continueTransfer(peer);
   }
 
+  #beginTransfer(peer: Progress): void {
+    this.#transferee = peer.node;
+    this.#transferTicks = 0;
+    this.#continueTransfer(peer);
+  }
+
   #continueTransfer(peer: Progress): void {
     if (this.#transferee === peer.node && peer.match === this.#log.lastIndex) this.#sendTimeoutNow(peer.node);
+  }
+
+  /** A leader with a wrong state: to a voter that has everything; the one that was asked last may have a wrong state too. */
+  #handOver(): void {
+    if (this.#transferee !== nobody) return;
+    const { voters } = this.#configurations.current;
+    const able = this.#peers.filter(
+      ({ node, match }) => match === this.#log.lastIndex && voters.includes(node) && !this.#absent.has(node),
+    );
+    if (able.length > 0) this.#beginTransfer(able[this.#handOvers++ % able.length]!);
   }
 
   #sendTimeoutNow(to: NodeId): void {
@@ -924,7 +949,7 @@ export class Raft {
   #leaveJointIfDue(): void {
     const present = this.#configurations.current;
     if (!isJoint(present) || !this.#isConfigurationCommitted || !this.#hasCommittedOwnTerm) return;
-    if (this.#transferee === nobody) this.#appendOwn("configuration", encodeConfiguration(leaveJoint(present)));
+    if (this.#isToStay) this.#appendOwn("configuration", encodeConfiguration(leaveJoint(present)));
   }
 
   /** Everything that a leader has to send since the last drain. */

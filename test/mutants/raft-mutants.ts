@@ -374,8 +374,8 @@ const membership: readonly Mutant[] = [
     patches: [
       {
         file: raft,
-        old: "if (this.#transferee === nobody) this.#appendOwn(",
-        new: "if (this.#log.termAt(this.#configurations.currentIndex) !== this.#term) return;\n    if (this.#transferee === nobody) this.#appendOwn(",
+        old: "if (this.#isToStay) this.#appendOwn(",
+        new: "if (this.#log.termAt(this.#configurations.currentIndex) !== this.#term) return;\n    if (this.#isToStay) this.#appendOwn(",
       },
     ],
     simulation: "raft",

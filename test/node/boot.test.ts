@@ -265,7 +265,7 @@ describe("a node that joins", () => {
     expect((fault as Fault).message).toContain("its log.db is gone");
   });
 
-  test("whose data was put back from a copy is let in by nobody, and ends: what it promised since is forgotten (D1, D4, S3)", async () => {
+  test("whose data was put back from a copy of before its last start is let in by nobody, and ends: what it promised since is forgotten (D1, D4, S3)", async () => {
     const first = await started("a");
     await stop(await started("b", { at: first, token: await joinToken(first) }));
     cpSync(directoryOf("b"), directoryOf("copy"), { recursive: true });

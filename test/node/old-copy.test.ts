@@ -7,7 +7,7 @@ test.each([
   ["6.0123456789ab", true],
   ["7.ba9876543210", true], // the same number twice: one of them is a copy
   [known, false],
-  ["8.0123456789ab", false],
+  ["8.0123456789ab", false], // the node's own next start, or that of a copy of start 7: nothing tells the two apart
 ])("a node that says it is in start %s when the log knows of 7: an old copy %p", (said, is) => {
   expect(isOldCopy(known, said)).toBe(is);
 });

@@ -42,6 +42,8 @@ export class Member {
   readonly state: SqliteState | undefined;
   raft!: Raft;
   alive = false;
+  /** Its state is the right one. */
+  isTrusted = true;
   /** Until let go, nothing becomes durable. */
   diskStalled = false;
   /** Until let go, the state takes in nothing of what was handed out. */
@@ -241,6 +243,7 @@ export class Cluster {
     }
     member.isInstalling = false;
     member.alive = true;
+    if (!member.isTrusted) member.raft.trustState(false);
     this.referee.onRestart(member);
   }
 
@@ -342,6 +345,27 @@ export class Cluster {
     member.applied = member.appliedDurable = at;
     member.state?.install(this.referee.committedEntries.slice(0, at));
     member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, at));
+  }
+
+  /** The state of that node is found to be wrong; what it goes on applying stands for what its driver throws away. */
+  distrust(member: Member): void {
+    member.isTrusted = false;
+    if (!member.alive) return;
+    member.raft.trustState(false);
+    this.#watch(member);
+  }
+
+  /** A right state that has applied up to `at` takes the wrong one's place, durably. */
+  reload(member: Member, at: number): void {
+    member.unapplied.length = 0;
+    const known = this.referee.committedEntries.slice(0, at);
+    member.state?.install(known);
+    member.applied = member.appliedDurable = at;
+    member.log.splice(0, member.log.length, ...known);
+    member.isTrusted = true;
+    member.raft.rewind(index(at));
+    member.raft.trustState(true);
+    this.#watch(member);
   }
 
   /** Forgets what that node has applied durably, up to `upTo`. */

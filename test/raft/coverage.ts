@@ -17,6 +17,11 @@ export interface Coverage {
   lags: number;
   replays: number;
   resets: number;
+  /** States that were found to be wrong, and those that were replaced. */
+  distrusts: number;
+  reloads: number;
+  /** Elections of nodes with a wrong state. */
+  untrustedElections: number;
   /** Syncs that failed, on real files. */
   diskErrors: number;
   /** Endings in which everything outside of a core stayed broken for good. */
@@ -47,6 +52,9 @@ export function noCoverage(): Coverage {
     lags: 0,
     replays: 0,
     resets: 0,
+    distrusts: 0,
+    reloads: 0,
+    untrustedElections: 0,
     diskErrors: 0,
     cores: 0,
     hangs: 0,

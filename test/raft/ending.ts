@@ -58,7 +58,8 @@ export class Ending {
     const whole = (node: NodeId): number => (core.has(node) && !this.#isDamaged(node) ? 1 : 0);
     const isCore = (): boolean =>
       members.every(({ raft }) => quorumReached(raft.configuration, { reached: whole }) >= 1) &&
-      members.some((member) => whole(member.id) === 1 && this.#isElectable(member, whole));
+      members.some((member) => whole(member.id) === 1 && this.#isElectable(member, whole)) &&
+      this.#hasSuccessor(whole);
     if (!isCore()) return undefined;
     const order = members.map(({ id }) => ({ id, draw: this.#random() })).toSorted((a, b) => a.draw - b.draw);
     const leader = this.#cluster.leader();
@@ -69,6 +70,16 @@ export class Ending {
       if (!isCore()) core.add(id);
     }
     return core.size < members.length ? members.filter(({ id }) => core.has(id)) : undefined;
+  }
+
+  /** A voter by all that anybody knows whose state is right: one with a wrong state leads only to hand over to such a one. */
+  #hasSuccessor(whole: (node: NodeId) => number): boolean {
+    const { members } = this.#cluster;
+    if (members.every(({ isTrusted }) => isTrusted)) return true;
+    return members.some(
+      ({ id, isTrusted }) =>
+        isTrusted && whole(id) === 1 && members.every(({ raft }) => raft.configuration.voters.includes(id)),
+    );
   }
 
   /**
@@ -118,6 +129,11 @@ export class Ending {
     if (!member.alive) this.#restart(member);
   }
 
+  #reload(member: Member): void {
+    const { baseIndex, commit, durableIndex } = member.raft;
+    this.#cluster.reload(member, Math.max(baseIndex, Math.min(commit, durableIndex)));
+  }
+
   /** Somebody of these commits what is proposed to it from now on. */
   #commitOne(what: string, among: readonly Member[]): void {
     const proposed = new Map<Member, { readonly index: number; readonly term: number }>();
@@ -150,6 +166,8 @@ export class Ending {
     const cluster = this.#cluster;
     cluster.heal();
     for (const member of cluster.members) this.#bringBack(member);
+    if (!this.#hasSuccessor((node) => (this.#isDamaged(node) ? 0 : 1)))
+      for (const member of cluster.members) if (!member.isTrusted) this.#reload(member);
     try {
       cluster.tickUntil("a leader after healing", () => cluster.leader() !== undefined, patienceTicks);
     } catch (error) {

@@ -25,6 +25,8 @@ interface Faults {
   readonly lag: number;
   readonly replay: number;
   readonly reset: number;
+  /** A node's state is found to be wrong. */
+  readonly distrust: number;
   /** A sync fails, and what it was to sync is lost (real files only). */
   readonly diskError: number;
   /** A leader changes the membership as soon as it leads. */
@@ -51,6 +53,7 @@ const noFaults: Faults = {
   lag: 0,
   replay: 0,
   reset: 0,
+  distrust: 0,
   diskError: 0,
   hasty: 0,
   churn: 0,
@@ -79,6 +82,7 @@ function drawFaults(random: Random): Faults {
     churn: random(),
     timely: draw(0.4, 0.5),
     isDuel: false,
+    distrust: draw(0.3, 0.008),
   };
 }
 
@@ -259,7 +263,7 @@ export class Simulation {
   }
 
   #disturb(member: Member): void {
-    const { crash, partition, stall, freeze, lag, replay, reset, diskError } = this.#faults;
+    const { crash, partition, stall, freeze, lag, replay, reset, distrust, diskError } = this.#faults;
     if (this.#chance(crash)) this.#crash(member);
     if (this.#chance(partition)) this.#partition();
     if (this.#chance(member.diskStalled ? 0.01 : stall)) this.#stall(member);
@@ -267,7 +271,24 @@ export class Simulation {
     if (this.#chance(member.applyStalled ? 0.003 : lag)) this.#lag(member);
     if (this.#options.directory !== undefined && this.#chance(diskError)) this.#failDisk(member);
     if (this.#chance(replay)) this.#replay();
+    if (this.#chance(member.isTrusted ? distrust : 0.004)) this.#trust(member);
     if (this.#chance(reset)) this.#reset(member, this.#pick(this.#cluster.members)!);
+  }
+
+  /** Of one node at a time: of more than half nobody could say that they are wrong. */
+  #trust(member: Member): void {
+    const { raft, isTrusted } = member;
+    if (isTrusted) {
+      if (this.#cluster.members.some((other) => !other.isTrusted)) return;
+      this.#cluster.distrust(member);
+      this.coverage.distrusts++;
+      return;
+    }
+    const newest = Math.min(raft.commit, raft.durableIndex);
+    // A state that is ahead of the log is being installed: consensus decides about it first.
+    if (!member.alive || member.isInstalling || newest < raft.baseIndex) return;
+    this.#cluster.reload(member, randomInteger(this.#random, raft.baseIndex, newest));
+    this.coverage.reloads++;
   }
 
   #stall(member: Member): void {
@@ -334,6 +355,7 @@ export class Simulation {
     const isElected = role === "leader" && before !== "leader";
     if (isElected) {
       this.coverage.elections++;
+      if (!member.isTrusted) this.coverage.untrustedElections++;
       if (this.#chance(this.#faults.hasty)) this.#changeAtOnce(member);
       this.#takeSides(member);
     }

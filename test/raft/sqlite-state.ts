@@ -73,7 +73,7 @@ export class SqliteState {
     this.#database.close();
     this.#files.begin();
     this.#database = this.#open();
-    this.apply(entries);
+    if (entries.length > 0) this.apply(entries);
     this.checkpoint();
   }
 
