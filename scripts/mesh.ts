@@ -70,6 +70,7 @@ export class Mesh {
   readonly #mark: string;
   readonly #options: MeshOptions;
   #joinToken: Promise<string> | undefined;
+  #made = 0;
   #stopping: Promise<Marked[]> | undefined;
 
   private constructor(options: MeshOptions) {
@@ -96,7 +97,8 @@ export class Mesh {
   async add(flags: readonly string[] = []): Promise<MeshNode> {
     const first = this.nodes[0];
     const join = first === undefined ? [] : ["--join", this.addresses(), "--token", await this.joinToken()];
-    const number = this.nodes.length + 1;
+    // Its number and directory are nobody's after it, also where it is removed.
+    const number = ++this.#made;
     const directory = path.join(this.directory, `node-${number}`);
     const place = this.#options.place?.(number, directory);
     const node = new MeshNode({
@@ -129,6 +131,11 @@ export class Mesh {
       return said.stdout.trim();
     })();
     return this.#joinToken;
+  }
+
+  /** The next node joins by a token of its own: one of before ends with the authority that it names. */
+  forgetToken(): void {
+    this.#joinToken = undefined;
   }
 
   /**

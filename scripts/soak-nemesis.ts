@@ -1,17 +1,20 @@
 /** Trouble for a mesh, chosen from a seed: what happens, to whom, for how long. It heals what it did before it resolves. */
 import { type Random, randomInteger } from "../src/lib/prng.ts";
+import type { ClusterView } from "../src/state/answers.ts";
 import type { FaultyDisk } from "./faulty-disk.ts";
 import { files } from "./faulty-disk.ts";
-import { type Mesh, type MeshNode, until } from "./mesh.ts";
+import { type Mesh, type MeshNode, type Said, until } from "./mesh.ts";
 import type { Namespaces } from "./namespaces.ts";
 
 /** What trouble can be made with. */
 export interface World {
   readonly mesh: Mesh;
-  /** In the order of the nodes; empty: their disks are as they are. */
-  readonly disks: readonly FaultyDisk[];
+  /** In the order of the nodes; empty: their disks are as they are. Those of a node that joins and is removed come and go. */
+  readonly disks: FaultyDisk[];
   /** Host N is that of the N-th node; undefined: all are on one. */
   readonly network: Namespaces | undefined;
+  /** How many nodes vote at most; undefined: as many as by default. */
+  readonly voters?: number | undefined;
 }
 
 /** Every kind of trouble, what it needs, and how often it is chosen among the others. */
@@ -29,11 +32,31 @@ export const faults = {
   full: { needs: "disk", weight: 4 },
   clock: { needs: "disk", weight: 3 },
   "power-loss": { needs: "disk", weight: 3 },
+  transfer: { needs: "nothing", weight: 3 },
+  drain: { needs: "nothing", weight: 2 },
+  "rotate-ca": { needs: "nothing", weight: 1 },
+  /** One more node, which stays until it is removed; each is the other's beginning where that is needed. */
+  join: { needs: "nothing", weight: 2 },
+  rm: { needs: "nothing", weight: 2 },
 } as const satisfies Record<string, { readonly needs: "nothing" | "network" | "disk"; readonly weight: number }>;
 export type Fault = keyof typeof faults;
 
 /** Lowers what a binary understands: see docs/contract.md. */
 export const levelVariable = "SKEIN_LEVEL_MAX";
+
+/**
+ * Most trouble is short, so that much of it happens. A share lasts longer than a lease (6 s), than it takes until a node is declared lost (8 s) and
+ * until a voter is replaced (10 s): limits.ts.
+ */
+const longShare = 0.25;
+const shortMs = [0, 3000] as const;
+const longMs = [7000, 15_000] as const;
+
+/** How many of these nodes vote: an odd number, and not more than the world allows. */
+export function votersOf({ mesh, voters = 5 }: World): number {
+  const most = Math.min(voters, mesh.nodes.length);
+  return most % 2 === 0 ? most - 1 : most;
+}
 
 /** Sends a signal to a node's process; one that has ended meanwhile is passed over. */
 export function signal(node: MeshNode, name: NodeJS.Signals): void {
@@ -55,14 +78,17 @@ export async function disturb(
 ): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   let left = kinds;
+  const nodes = world.mesh.nodes.length;
   for (;;) {
-    // What has not been yet comes first.
-    const fresh = left.filter((kind) => counts[kind] === undefined);
+    // What has not been yet comes first; another authority only once the level allows it.
+    const fresh = left.filter(
+      (kind) => counts[kind] === undefined && !(kind === "rotate-ca" && left.includes("upgrade")),
+    );
     if (left.length === 0 || (fresh.length === 0 && isOver())) return counts;
     const kind = draw(fresh.length > 0 ? fresh : left, random);
     if (kind === "upgrade") left = left.filter((one) => one !== "upgrade");
     counts[kind] = (counts[kind] ?? 0) + 1;
-    await makeTrouble(world, random, kind, say);
+    await makeTrouble(world, random, kind, nodes, say);
     await pause(randomInteger(random, 300, 2000));
   }
 }
@@ -76,13 +102,21 @@ function draw(kinds: readonly Fault[], random: Random): Fault {
   return kinds.at(-1)!;
 }
 
-async function makeTrouble(world: World, random: Random, kind: Fault, say: (what: string) => void): Promise<void> {
+/** `nodes`: as many as there were at first; one more has joined since. */
+async function makeTrouble(
+  world: World,
+  random: Random,
+  kind: Fault,
+  nodes: number,
+  say: (what: string) => void,
+): Promise<void> {
   const { mesh, disks, network } = world;
   const between = (low: number, high: number): number => randomInteger(random, low, high);
   // Half of the trouble is the leader's: that is where a mesh is hurt.
   const ofLeader = random() < 0.5;
   const any = between(0, mesh.nodes.length - 1);
-  const forMs = between(0, 3000);
+  const [low, high] = random() < longShare ? longMs : shortMs;
+  const forMs = between(low, high);
   const mask = ([files.log, files.state, files.all] as const)[between(0, 2)]!;
   const offMs = between(6000, 3_600_000) * (random() < 0.5 ? 1 : -1);
   const inward = random() < 0.5;
@@ -90,8 +124,7 @@ async function makeTrouble(world: World, random: Random, kind: Fault, say: (what
   const at = mesh.nodes.indexOf(victim);
   const disk = disks[at];
   const others = mesh.nodes.map((_, index) => index + 1).filter((number) => number !== at + 1);
-  const ofAll = kind === "kill-all" || kind === "rolling" || kind === "upgrade" || kind === "power-loss";
-  say(ofAll ? kind : `${kind} node ${victim.ready.node}${ofLeader ? ", which leads," : ""} for ${forMs} ms`);
+  say(ofMesh.has(kind) ? kind : `${kind} node ${victim.ready.node}${ofLeader ? ", which leads," : ""} for ${forMs} ms`);
   switch (kind) {
     case "kill":
       await victim.kill();
@@ -112,10 +145,34 @@ async function makeTrouble(world: World, random: Random, kind: Fault, say: (what
       await victim.start();
       return;
     case "rolling":
-      await rollingRestart(mesh);
+      await rollingRestart(mesh, undefined, votersOf(world));
       return;
     case "upgrade":
-      await upgrade(mesh);
+      await upgrade(mesh, votersOf(world));
+      return;
+    case "transfer":
+      await command(mesh.nodes[0]!, ["cluster", "transfer"]);
+      return;
+    case "drain": {
+      const name = String(victim.ready.node);
+      await command(mesh.nodes[0]!, ["nodes", "drain", name]);
+      await pause(forMs);
+      await command(mesh.nodes[0]!, ["nodes", "undrain", name]);
+      return;
+    }
+    case "rotate-ca":
+      await replaceAuthority(mesh.nodes[0]!);
+      return;
+    case "join":
+      if (mesh.nodes.length > nodes) await removeLast(world, say);
+      await join(mesh, say);
+      return;
+    case "rm":
+      if (mesh.nodes.length === nodes) {
+        await join(mesh, say);
+        await pause(forMs);
+      }
+      await removeLast(world, say);
       return;
     case "partition":
       network!.isolate(at + 1, others);
@@ -147,6 +204,85 @@ async function makeTrouble(world: World, random: Random, kind: Fault, say: (what
   }
 }
 
+/** What happens to the mesh as a whole, or to a node of its own. */
+const ofMesh: ReadonlySet<Fault> = new Set<Fault>([
+  "kill-all",
+  "rolling",
+  "upgrade",
+  "power-loss",
+  "transfer",
+  "rotate-ca",
+  "join",
+  "rm",
+]);
+
+/** Runs a command of the binary until it is done: what came before may be felt still. `done`: the exit codes that say so. */
+async function command(node: MeshNode, words: readonly string[], done: readonly number[] = [0]): Promise<Said> {
+  let last = "";
+  return await until(
+    async () => {
+      const said = await node.skein(words);
+      if (done.includes(said.code ?? -1)) return said;
+      last = `exit code ${said.code}: ${said.stderr}`;
+      await pause(200);
+      return undefined;
+    },
+    60_000,
+    () => `skein ${words.join(" ")} is not done: ${last}`,
+  );
+}
+
+async function replaceAuthority(node: MeshNode): Promise<void> {
+  const fresh = (await command(node, ["cluster", "rotate-ca", "-o", "quiet"])).stdout.trim();
+  let seen = "";
+  await until(
+    async () => {
+      const { body } = await node.api("GET", "/v1/cluster").catch(() => ({ body: {} }));
+      const { authorities = [] } = body as Partial<ClusterView>;
+      seen = JSON.stringify(authorities);
+      return authorities.length === 1 && authorities[0]!.fingerprint === fresh ? true : undefined;
+    },
+    90_000,
+    () => `authority ${fresh} has not taken over: ${seen}`,
+  );
+}
+
+/** One more node. A token ends with the authority that it names, which may go meanwhile: then it is another token's turn. */
+async function join(mesh: Mesh, say: (what: string) => void): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const before = mesh.nodes.length;
+    mesh.forgetToken();
+    try {
+      const node = await mesh.add();
+      say(`node ${node.ready.node} has joined`);
+      return;
+    } catch (error) {
+      const isTokenOver = String(error).includes("exit code 4");
+      if (!isTokenOver || attempt === 3) throw error;
+      mesh.nodes.length = before;
+    }
+  }
+}
+
+/** Removes the node that joined last, as a person does: it gets no more work, and once it has none it goes for good. */
+async function removeLast({ mesh, disks, network }: World, say: (what: string) => void): Promise<void> {
+  const node = mesh.nodes.at(-1)!;
+  const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
+  const name = String(node.ready.node);
+  await command(first, ["nodes", "drain", name]);
+  // 3: it is gone already, for the answer to an attempt before was lost.
+  await command(first, ["nodes", "rm", name], [0, 3]);
+  await until(
+    () => Promise.resolve(node.running ? undefined : true),
+    60_000,
+    () => `node ${name} was removed and goes on:\n${node.log}`,
+  );
+  mesh.nodes.pop();
+  if (disks.length > mesh.nodes.length) disks.pop()!.close();
+  network?.heal();
+  say(`node ${name} was removed`);
+}
+
 async function healed(forMs: number, heal: () => void): Promise<void> {
   try {
     await pause(forMs);
@@ -164,30 +300,26 @@ async function stopInOrder(node: MeshNode): Promise<void> {
 export async function rollingRestart(
   mesh: Mesh,
   each: (node: MeshNode) => void | Promise<void> = () => {},
+  voters = Math.min(3, mesh.nodes.length),
 ): Promise<void> {
   for (const node of mesh.nodes) {
     await stopInOrder(node);
     await each(node);
     await node.start();
-    await mesh.leader({ voters: Math.min(3, mesh.nodes.length), timeoutMs: 60_000 });
+    await mesh.leader({ voters, timeoutMs: 60_000 });
   }
 }
 
 /** From the level that the nodes were held at to their own: one by one, then the cluster's level is raised. */
-export async function upgrade(mesh: Mesh): Promise<void> {
-  await rollingRestart(mesh, (node) => {
-    delete node.environment[levelVariable];
-  });
-  await until(
-    async () => {
-      const said = await mesh.nodes[0]!.skein(["cluster", "upgrade", "--now"]);
-      if (said.code === 0) return true;
-      await pause(200);
-      return undefined;
+export async function upgrade(mesh: Mesh, voters?: number): Promise<void> {
+  await rollingRestart(
+    mesh,
+    (node) => {
+      delete node.environment[levelVariable];
     },
-    60_000,
-    () => "the level cannot be raised",
+    voters,
   );
+  await command(mesh.nodes[0]!, ["cluster", "upgrade", "--now"]);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

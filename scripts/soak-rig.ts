@@ -25,20 +25,25 @@ export async function whyNot(kinds: readonly Fault[]): Promise<string | undefine
 export async function startRig(
   nodes: number,
   kinds: readonly Fault[],
-  options: { readonly flags?: readonly string[]; readonly ownLevel: number },
+  options: { readonly voters?: number; readonly ownLevel: number },
 ): Promise<Rig> {
   const needs = (what: "network" | "disk"): boolean => kinds.some((kind) => faults[kind].needs === what);
   const disk = needs("disk") ? await faultyDiskLibrary() : undefined;
   if (disk !== undefined && "missing" in disk) throw new Error(disk.missing);
-  const network = needs("network") ? await Namespaces.make(nodes) : undefined;
+  // One host more for a node that joins; there is one such at a time.
+  const network = needs("network") ? await Namespaces.make(nodes + 1) : undefined;
   const disks: FaultyDisk[] = [];
-  const level = kinds.includes("upgrade") ? { [levelVariable]: String(options.ownLevel - 1) } : {};
+  const { voters } = options;
+  let made: Mesh | undefined;
+  /** Of the first nodes; one that joins later is like the others by then. */
+  const firstLevel = kinds.includes("upgrade") ? String(options.ownLevel - 1) : undefined;
   try {
     const mesh = await Mesh.start({
       nodes,
-      flags: options.flags,
+      flags: voters === undefined ? [] : ["--voters", String(voters)],
       place: (number, directory) => {
-        let env: Record<string, string> = { ...level };
+        const level = made === undefined ? firstLevel : made.nodes[0]?.environment[levelVariable];
+        let env: Record<string, string> = level === undefined ? {} : { [levelVariable]: level };
         if (disk !== undefined) {
           const one = new FaultyDisk(disk.library, path.join(directory, "disk"), path.join(directory, "data"));
           if (kinds.includes("power-loss")) one.journal();
@@ -46,9 +51,11 @@ export async function startRig(
           env = { ...env, ...one.environment };
         }
         if (network === undefined) return { env };
-        return { env, through: network.through(number), host: network.address(number) };
+        const host = Math.min(number, nodes + 1);
+        return { env, through: network.through(host), host: network.address(host) };
       },
     });
+    made = mesh;
     const stop = async (): Promise<void> => {
       network?.heal();
       for (const one of disks) one.heal();
@@ -56,7 +63,7 @@ export async function startRig(
       for (const one of disks) one.close();
       network?.close();
     };
-    return { mesh, disks, network, stop, [Symbol.asyncDispose]: stop };
+    return { mesh, disks, network, voters, stop, [Symbol.asyncDispose]: stop };
   } catch (error) {
     network?.close();
     throw error;

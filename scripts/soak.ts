@@ -1,7 +1,7 @@
 /**
- * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--faults=kill,freeze,...|all]`: the real binary under load while the seed chooses what goes
- * wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump, a
- * rolling upgrade. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and
+ * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all]`: the real binary under load while the seed chooses
+ * what goes wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump,
+ * leaderships handed over, nodes drained, joined and removed, another authority, a rolling upgrade. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and
  * that the states are equal. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
 import { ownLevel } from "../src/state/levels.ts";
@@ -12,7 +12,7 @@ import { Mesh } from "./mesh.ts";
 import { enterOwnNetwork } from "./namespaces.ts";
 import { type Operation, refuted } from "./soak-history.ts";
 import { Load } from "./soak-load.ts";
-import { disturb, type Fault, faults, type World } from "./soak-nemesis.ts";
+import { disturb, type Fault, faults, votersOf, type World } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
 import { lostOf, notSucceeded, statesOf } from "./soak-verdict.ts";
 import { numberOption, onInterrupt, root, textOption } from "./steps.ts";
@@ -35,8 +35,7 @@ export async function soak(
   const { mesh } = world;
   const began = performance.now();
   const story: string[] = [];
-  const voters = Math.min(5, mesh.nodes.length);
-  await mesh.leader({ voters });
+  await mesh.leader({ voters: votersOf(world), timeoutMs: 60_000 });
   // Some jobs are the guard's: their processes and results must live through the same.
   const spec = (_: number, serial: number): object => (serial % 20 === 10 ? { run: "true" } : { driver: "noop" });
   const load = new Load(mesh, { writers: 6, readers: 3, registrars: 3, pauseMs: 5, attemptMs: 4000, spec });
@@ -46,7 +45,7 @@ export async function soak(
   const troubles = await disturb(world, random, options.faults, isOver, say).catch((error: unknown) => {
     throw new Error(`${String(error)}\n${story.join("\n")}`);
   });
-  await mesh.leader({ voters, timeoutMs: 60_000 });
+  await mesh.leader({ voters: votersOf(world), timeoutMs: 60_000 });
   await load.stop();
   const { acknowledged } = load;
   const lost = await lostOf(mesh, acknowledged);
@@ -98,14 +97,17 @@ if (process.argv[1] === import.meta.filename) {
   const forMs = numberOption("minutes", 1) * 60_000;
   const seed = numberOption("seed", 1 + Math.floor(Math.random() * 2 ** 31));
   const nodes = numberOption("nodes", 3);
+  const voters = numberOption("voters", 5);
   await buildIfChanged();
   if (chosen.some((fault) => faults[fault].needs === "network")) {
     const words = process.argv.slice(2).filter((word) => !word.startsWith("--seed"));
     await enterOwnNetwork([process.execPath, `${root}/scripts/setup.mjs`, "soak", ...words, `--seed=${seed}`]);
   }
   onInterrupt(() => Mesh.stopAll());
-  console.log(`soak of ${nodes} nodes for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`);
-  const rig = await startRig(nodes, chosen, { ownLevel });
+  console.log(
+    `soak of ${nodes} nodes, at most ${voters} voters, for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`,
+  );
+  const rig = await startRig(nodes, chosen, { ownLevel, voters });
   try {
     const { story, problems, ...figures } = await soak(rig, { forMs, seed, faults: chosen });
     console.log(JSON.stringify(figures));
