@@ -29,10 +29,7 @@ export function addClusterAuthority(cluster: Command, cli: Cli): void {
       ids: [authority],
       table: (out) => {
         out.line(`authority ${authority} takes over once every member has followed`);
-        session.output.note(
-          "'skein cluster status' shows how far it is; join tokens made before end with the former one",
-          "dim",
-        );
+        session.output.note("'skein cluster status' shows how far it is; join tokens made before stay good", "dim");
       },
     });
     return exit.done;

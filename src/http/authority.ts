@@ -21,7 +21,12 @@ export function authorityRoutes(parts: HttpParts): readonly Route[] {
       handle() {
         const authorities = node.authorities();
         const ca = authorities.map((one) => one.certificate.trim()).join("\n");
-        return reply.json({ ca: `${ca}\n`, authorities, own_certificate: parts.hasOwnCertificate === true });
+        return reply.json({
+          ca: `${ca}\n`,
+          authorities,
+          former: node.formerAuthorities(),
+          own_certificate: parts.hasOwnCertificate === true,
+        });
       },
     }),
     {

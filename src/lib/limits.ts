@@ -169,6 +169,10 @@ export const limits = {
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,
+  /** Certificates of authorities that were replaced, by which what names one of them is led to the present one. */
+  formerAuthorities: 16,
+  /** So many of them are shown in TLS: clients take no longer chains. */
+  shownAuthorities: 8,
   /** Rolling hashes after the newest entries, for comparing with the others'. */
   hashesKept: 16_384,
   /** A node tells its newest hash so long after it has applied something. */

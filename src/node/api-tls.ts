@@ -2,8 +2,8 @@ import { Fault } from "../lib/fault.ts";
 import { parseHostPort, urlOf } from "../lib/host-port.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { AuthoritiesView } from "../state/answers.ts";
-import { fingerprintOf, issuerOf, parseCertificate } from "../transport/certificate.ts";
 import { defaultApiPort, isLoopback } from "./listening.ts";
+import { pinned } from "./pinned.ts";
 
 /** How a node reaches the API of others: whether over TLS, and whom it believes there. */
 
@@ -44,7 +44,7 @@ export async function firstContact(address: string, pin: string, timeoutMs: numb
     try {
       const view = await authoritiesAt(url, timeoutMs);
       if (url.startsWith("http://") || view.own_certificate) return accept({ url, tls: { rejectUnauthorized: false } });
-      const believed = pinned(view.authorities, pin);
+      const believed = pinned(view.authorities, pin, view.former);
       if (believed.length > 0) return accept({ url, tls: asMember([...believed]) });
       return refuse(
         "unauthorized",
@@ -70,19 +70,6 @@ async function authoritiesAt(url: string, timeoutMs: number): Promise<Authoritie
   if (!response.ok || !Array.isArray(view?.authorities))
     throw new Fault("protocol", "what listens there is no API of skein (its peer port?)", "safe");
   return view;
-}
-
-/** The authority with this fingerprint, and those that it vouches for. */
-export function pinned(authorities: AuthoritiesView["authorities"], pin: string): readonly string[] {
-  const isPinned = (one: string): boolean => parseCertificate(one) !== undefined && fingerprintOf(one) === pin;
-  const believed = authorities.map((one) => one.certificate).filter(isPinned);
-  for (const { certificate, crossed } of authorities) {
-    const [plain, vouched] = [parseCertificate(certificate), parseCertificate(crossed ?? "")];
-    if (plain === undefined || vouched === undefined || believed.includes(certificate)) continue;
-    const isSame = vouched.subject === plain.subject && vouched.publicKey.equals(plain.publicKey);
-    if (isSame && issuerOf(vouched, believed) !== undefined) believed.push(certificate);
-  }
-  return believed;
 }
 
 /** A plain server asked over TLS, or the other way round. */

@@ -4,6 +4,7 @@ import type { Outcome } from "../lib/outcome.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
 import type { ReadTx } from "../state/tx.ts";
+import type { Vouched } from "./pinned.ts";
 import type { AuthorityView } from "../state/answers.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
 import type { Backup } from "./backup.ts";
@@ -74,6 +75,8 @@ export interface NodeApi {
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
   /** The authorities whose certificates are believed: public. */
   authorities(): readonly AuthorityView[];
+  /** Those of before, the oldest first: public. */
+  formerAuthorities(): readonly Vouched[];
   /** Another certificate for a member whose own has expired; `request` is the untrusted body of POST /v1/certificate. */
   reissue(request: unknown): Promise<Outcome<string>>;
   /** Begins to replace the authority; gives the new one's fingerprint. */

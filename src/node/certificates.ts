@@ -15,7 +15,7 @@ export interface AuthorityKey {
   readonly key: string;
 }
 
-/** How long certificates are good for. Nodes renew theirs long before; an authority is replaced by hand, or when a voter is removed. */
+/** How long certificates are good for. Nodes renew theirs long before; an authority is replaced by hand, or when who held its key is removed. */
 export interface Lifetimes {
   readonly nodeMs: number;
   readonly authorityMs: number;

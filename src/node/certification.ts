@@ -1,3 +1,4 @@
+import { limits } from "../lib/limits.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { AuthorityView } from "../state/answers.ts";
@@ -19,6 +20,7 @@ import { Authority } from "./authority.ts";
 import { crossSign, type Lifetimes, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
 import { askVoters } from "./ask-voters.ts";
 import { askForReissue, type Reissue, reissue } from "./reissue.ts";
+import { pinned, type Vouched } from "./pinned.ts";
 import { Renewal } from "./renewal.ts";
 import { type CertificateRequest, parseRequest } from "./requests.ts";
 import { rekeyReason, rotationStep } from "../state/rotation.ts";
@@ -57,6 +59,8 @@ export interface CertificationPorts {
 const lookEveryMs = 1000;
 /** A voter's place may be taken for a moment only; and several changes are answered by one new authority. */
 const rekeyAfterMs = 3000;
+/** A former voter has so long to say that it deleted the key, before nobody relies on it any more. */
+const deletionMs = 600_000;
 const retryMs = 500;
 
 /** See above. */
@@ -64,6 +68,8 @@ export class Certification {
   readonly #ports: CertificationPorts;
   readonly authority: Authority;
   #own: Certificate;
+  /** What leads from authorities of before to the present one, and those of before. */
+  #before: { readonly crossed: readonly string[]; readonly former: readonly string[] } = { crossed: [], former: [] };
   /** What the log is to say of it. */
   #shown: { readonly of: Certificate; readonly row: CommandInput<"certificate.seen"> | undefined } | undefined;
   readonly #renewal = new Renewal();
@@ -73,7 +79,10 @@ export class Certification {
   #stepping = false;
   #closed = false;
   /** Monotonic enough: since when there is a reason to replace the authority, as wall time of this process. */
-  #rekeySince: number | undefined;
+  #rekeySince: { readonly at: number; readonly isUrgent: boolean } | undefined;
+  /** Members that vote no more and have told this leader that they deleted the keys. */
+  readonly #deleted = new Set<NodeId>();
+  readonly #asked = new Set<NodeId>();
   #nextRenewal = 0;
   #complained = "";
 
@@ -100,17 +109,17 @@ export class Certification {
       },
       keys,
     );
+    this.#before = this.#stateBefore();
   }
 
   /** What is shown, and whom this node believes. */
   credentials(): NodeCredentials {
-    return this.#own;
+    return { ...this.#own, ...this.#before };
   }
 
   /** The certificate with what leads from authorities of before to the present one, for clients that believe those only. PEM. */
   chain(): string {
-    const crossed = this.#state().authorities.flatMap((row) => row.crossed ?? []);
-    return [this.#own.certificate, ...crossed].map((pem) => pem.trim()).join("\n");
+    return [this.#own.certificate, ...this.#before.crossed].map((pem) => pem.trim()).join("\n");
   }
 
   /** The authorities that are believed, as clients and joining nodes are shown them. */
@@ -123,6 +132,19 @@ export class Certification {
       crossed: null,
       phase: "issuing",
     }));
+  }
+
+  /** Those of before, the oldest first. */
+  formerAuthorities(): readonly Vouched[] {
+    return this.#state().former.map(({ certificate, crossed }) => ({ certificate, crossed }));
+  }
+
+  /** Fingerprints of the authorities that a join token may name: those that are believed, and those that vouch for one of these. */
+  pins(): readonly string[] {
+    const believed = this.authorities();
+    const former = this.#state().former;
+    const vouching = former.filter(({ fingerprint }) => pinned(believed, fingerprint, former).length > 0);
+    return [...this.#own.trusted.map(fingerprintOf), ...vouching.map((one) => one.fingerprint)];
   }
 
   /** The authorities that clients are to believe, PEM. */
@@ -251,12 +273,23 @@ export class Certification {
     const believed = this.#believed();
     const same =
       believed.length === this.#own.trusted.length && believed.every((one) => this.#own.trusted.includes(one));
+    const before = this.#stateBefore();
+    const isSameBefore = JSON.stringify(before) === JSON.stringify(this.#before);
+    this.#before = before;
+    if (same && !isSameBefore) this.#ports.renewed();
     if (same) return;
     try {
       this.#become({ ...this.#own, trusted: believed });
     } catch (error) {
       if (!isNoRoom(error)) throw error; // tried again at the next look
     }
+  }
+
+  #stateBefore(): { readonly crossed: readonly string[]; readonly former: readonly string[] } {
+    const { authorities, former } = this.#state();
+    // The newest ones, that lead to what issues now, first.
+    const crossed = [...former, ...authorities].flatMap((row) => row.crossed ?? []).slice(-limits.shownAuthorities);
+    return { crossed: crossed.toReversed(), former: former.map((row) => row.certificate) };
   }
 
   #become(own: Certificate): void {
@@ -386,17 +419,36 @@ export class Certification {
     if (state.authorities.length === 0) return this.#found();
     const next = rotationStep(state, members);
     const lost = new Set(nodes.filter((row) => row.state === "lost").map((row) => row.id));
-    const reason = rekeyReason(state, { members, voters: this.#ports.voters(), lost });
-    if (reason === undefined) this.#rekeySince = undefined;
-    else this.#rekeySince ??= this.#ports.now();
+    this.#askFormer(state, new Set(members), lost);
+    const reason = rekeyReason(state, { members, voters: this.#ports.voters(), lost, deleted: this.#deleted });
+    if (reason?.isUrgent !== this.#rekeySince?.isUrgent) this.#rekeySince = undefined;
+    if (reason !== undefined) this.#rekeySince ??= { at: this.#ports.now(), isUrgent: reason.isUrgent };
     const by = this.#ports.principal;
-    if (reason !== undefined && this.#ports.now() - this.#rekeySince! >= rekeyAfterMs) {
+    const waitMs = reason?.isUrgent === true ? rekeyAfterMs : deletionMs;
+    if (reason !== undefined && this.#ports.now() - this.#rekeySince!.at >= waitMs) {
       this.#rekeySince = undefined;
-      const begun = await this.#begin(reason, by);
-      if (begun.ok) this.#ports.log("info", `replaces the cluster's authority, because ${reason}`);
+      const begun = await this.#begin(reason.text, by);
+      if (begun.ok) this.#ports.log("info", `replaces the cluster's authority, because ${reason.text}`);
     } else if (next !== undefined && next.waitsFor.length === 0) {
       await this.#ports.propose(`authority.${next.kind}`, { fingerprint: next.fingerprint }, by);
     }
+  }
+
+  /** Members that were given the key and vote no more are asked whether they have deleted it (K1). */
+  #askFormer({ authorities, holders }: AuthorityState, members: ReadonlySet<NodeId>, lost: ReadonlySet<NodeId>): void {
+    for (const node of this.#deleted) if (this.#ports.isVoter(node) || !members.has(node)) this.#deleted.delete(node);
+    const current = new Set(authorities.map((row) => row.fingerprint));
+    for (const node of new Set(holders.filter((one) => current.has(one.authority)).map((one) => one.node))) {
+      const isFormer = members.has(node) && !lost.has(node) && !this.#ports.isVoter(node);
+      if (isFormer && !this.#deleted.has(node) && !this.#asked.has(node)) void this.#askDeleted(node);
+    }
+  }
+
+  async #askDeleted(node: NodeId): Promise<void> {
+    this.#asked.add(node);
+    const held = await this.#ports.ask(node, "authority.held", null).catch(() => undefined); // asked again
+    this.#asked.delete(node);
+    if (Array.isArray(held) && held.length === 0 && !this.#ports.isVoter(node)) this.#deleted.add(node);
   }
 }
 

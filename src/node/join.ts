@@ -4,9 +4,10 @@ import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import type { Labels } from "../lib/selector.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../lib/outcome.ts";
-import { fingerprintOf, judgeCertificate } from "../transport/certificate.ts";
+import { judgeCertificate } from "../transport/certificate.ts";
 import type { Contact } from "./api-tls.ts";
 import { type JoinToken, macOf, sameText } from "./credentials.ts";
+import { pinned, type Vouched } from "./pinned.ts";
 import { type CertificateRequest, parseRequest as parseCertificateRequest } from "./requests.ts";
 import type { TokenRow } from "../state/queries.ts";
 
@@ -42,6 +43,9 @@ export interface JoinAnswer {
   readonly certificate: string;
   /** Of the authorities that the cluster believes, PEM. */
   readonly trusted: readonly string[];
+  /** Those, and the ones of before, with what leads from one to the next: the token may name one that was replaced. */
+  readonly authorities?: readonly Vouched[];
+  readonly former?: readonly Vouched[];
   readonly peers: readonly { readonly node: NodeId; readonly address: string }[];
 }
 
@@ -58,7 +62,7 @@ const nonceBytes = 32;
 
 /** What a member does with the body of POST /v1/join. */
 export interface JoinPorts {
-  /** Of the authorities that the cluster believes. */
+  /** Of the authorities that the cluster believes, and of those of before that lead to them. */
   fingerprints(): readonly string[];
   findToken(id: string): Promise<Outcome<TokenRow | undefined>>;
   votersWanted(): number;
@@ -80,7 +84,7 @@ export async function admitJoiner(
   if (!ports.fingerprints().includes(envelope.fingerprint)) {
     return refuse(
       "unauthorized",
-      "the join token is for another cluster than this one, or for the authority that it had before: check the address, or make a token here with 'skein cluster token'",
+      "the join token is for another cluster than this one, or names an authority of long ago: check the address, or make a token here with 'skein cluster token'",
     );
   }
   const found = await ports.findToken(envelope.token);
@@ -150,7 +154,8 @@ export async function askToJoin(
   }
   const answer = JSON.parse(opened) as JoinAnswer;
   const { cluster, node, certificate, trusted } = answer;
-  if (!trusted.some((one) => fingerprintOf(one) === token.fingerprint)) {
+  const { authorities = trusted.map((one) => ({ certificate: one, crossed: null })), former } = answer;
+  if (!pinned(authorities, token.fingerprint, former).some((one) => trusted.includes(one))) {
     return refuse("unauthorized", `${address} belongs to another cluster than the token: check the address`);
   }
   const judged = judgeCertificate(certificate, cluster, trusted, Date.now());

@@ -13,6 +13,7 @@ import { Raft } from "../raft/raft.ts";
 import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, Restored, SnapshotMeta } from "../raft/types.ts";
 import { isClockOff } from "../scheduler/clock.ts";
+import type { Vouched } from "./pinned.ts";
 import type { AuthorityView } from "../state/answers.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
@@ -33,7 +34,7 @@ import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { JudgedState } from "../storage/snapshot-task.ts";
 import type { AuthorityKeys, Certificate, Identity, LogStore } from "../storage/types.ts";
-import { fingerprintOf, type NodeCredentials } from "../transport/certificate.ts";
+import { type NodeCredentials } from "../transport/certificate.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
 import { postReissue } from "./api-tls.ts";
@@ -803,6 +804,7 @@ export class Node implements NodeApi {
     let tokens = false;
     for (const event of events) {
       for (const change of event.changes) {
+        if (change.topic === "node" && change.kind === "removed") this.#tellRemoved(change.node);
         if (change.topic === "node" || change.topic === "cluster") members = true;
         else if (change.topic === "token") tokens = true;
       }
@@ -933,6 +935,12 @@ export class Node implements NodeApi {
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
   }
 
+  /** It may be in no configuration any more, and so hear nothing of the entry: whoever meets it says so, while its certificate is good yet. */
+  #tellRemoved(node: NodeId): void {
+    if (node !== this.id && this.#transport.isConnected(node))
+      this.#transport.request(node, "removed", null).catch(() => {}); // it is told when it dials
+  }
+
   /** Others say that this node is no member any more: news, unless it has asked for that itself. */
   #onRemoved(reason: string): void {
     if (!this.#ownRemoval.heard()) this.#parts.onRemoved(reason);
@@ -944,6 +952,9 @@ export class Node implements NodeApi {
     switch (method) {
       case "propose":
         return this.#proposer.onForwarded(peer, body as Uint8Array);
+      case "removed":
+        if (!this.#stopping) this.#onRemoved(`node ${peer} says that it was removed`);
+        return null;
       case "leader":
         return this.#leadership.leader;
       case "addresses":
@@ -1150,6 +1161,10 @@ export class Node implements NodeApi {
     return this.#certification.authorities();
   }
 
+  formerAuthorities(): readonly Vouched[] {
+    return this.#certification.formerAuthorities();
+  }
+
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
     return recoverToken(request, {
       cluster: this.cluster,
@@ -1172,7 +1187,7 @@ export class Node implements NodeApi {
     if (this.#certification.authority.signer === undefined) return this.#joinElsewhere(body);
     const trusted = (): readonly string[] => this.#certification.credentials().trusted;
     return admitJoiner(body, {
-      fingerprints: () => trusted().map(fingerprintOf),
+      fingerprints: () => this.#certification.pins(),
       findToken: async (id) => {
         const found = await this.read((tx) => findToken(tx, id), { consistency: "linearizable" });
         return found.ok ? accept(found.value.value) : found;
@@ -1187,6 +1202,8 @@ export class Node implements NodeApi {
         node,
         certificate,
         trusted: trusted(),
+        authorities: this.#certification.authorities(),
+        former: this.#certification.formerAuthorities(),
         peers: [
           { node: this.id, address: this.#addresses.peer },
           ...this.#parts

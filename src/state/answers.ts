@@ -152,6 +152,8 @@ export interface AuthoritiesView {
   /** All that are believed now, PEM. */
   readonly ca: string;
   readonly authorities: readonly AuthorityView[];
+  /** Those of before, the oldest first: each vouches for the next one, and so leads who knows one of them to the present one. */
+  readonly former?: readonly { readonly certificate: string; readonly crossed: string | null }[];
   /** The API shows a certificate of the user's own, which is none of the cluster's. */
   readonly own_certificate: boolean;
 }

@@ -8,6 +8,8 @@ import {
   type AuthorityRow,
   type CertificateRow,
   certificates,
+  type FormerAuthority,
+  formerAuthorities,
 } from "./tables/authority.ts";
 import { readCounter } from "./tables/counter.ts";
 import { jobById, type StoredJob } from "./tables/job.ts";
@@ -102,11 +104,18 @@ export interface AuthorityState {
   readonly authorities: readonly AuthorityRow[];
   readonly certificates: readonly CertificateRow[];
   readonly holders: readonly { readonly authority: string; readonly node: NodeId }[];
+  /** The oldest first. */
+  readonly former: readonly FormerAuthority[];
 }
 
-/** Who is believed, what the members show, and who knows which key. */
+/** Who is believed, or was before, what the members show, and who knows which key. */
 export function authorityState(tx: ReadTx): AuthorityState {
-  return { authorities: authorities(tx), certificates: certificates(tx), holders: authorityHolders(tx) };
+  return {
+    authorities: authorities(tx),
+    certificates: certificates(tx),
+    holders: authorityHolders(tx),
+    former: formerAuthorities(tx),
+  };
 }
 
 /** Every member, by id. */

@@ -34,20 +34,33 @@ export interface Membership {
   readonly voters: readonly NodeId[];
   /** Members that are lost: one that comes back may vote again. */
   readonly lost: ReadonlySet<NodeId>;
+  /** Members that vote no more and have said that they deleted the key. */
+  readonly deleted: ReadonlySet<NodeId>;
+}
+
+/** `isUrgent`: somebody who is a member no more knows the key. */
+export interface RekeyReason {
+  readonly text: string;
+  readonly isUrgent: boolean;
 }
 
 /**
- * Why the authority must be replaced (K1): somebody knows the key who votes no more. A voter that is lost for a while and whose place
- * another one took is waited for: it votes again, is removed, or comes back as a learner. undefined: there is no reason.
+ * Why the authority must be replaced (K1): somebody knows the key who was removed, whatever it says that it deleted; or who votes no more and
+ * has not said that it deleted the key, which a member that lost its vote for a while, or is drained, does by itself. A voter that is lost and whose
+ * place another one took is waited for: it votes again, is removed, or comes back as a learner. undefined: there is no reason.
  */
-export function rekeyReason(state: AuthorityState, { members, voters, lost }: Membership): string | undefined {
+export function rekeyReason(
+  state: AuthorityState,
+  { members, voters, lost, deleted }: Membership,
+): RekeyReason | undefined {
   if (state.authorities.some((row) => row.phase === "leaving")) return undefined; // one at a time
   const present = new Set(members);
   const voting = new Set(voters);
   const newest = state.authorities.find((row) => row.phase === "coming") ?? state.authorities[0];
-  for (const { authority, node } of state.holders) {
-    if (authority !== newest?.fingerprint || voting.has(node) || lost.has(node)) continue;
-    return present.has(node) ? `node ${node} votes no more` : `node ${node}, which knew its key, was removed`;
-  }
-  return undefined;
+  const holders = state.holders.filter((one) => one.authority === newest?.fingerprint).map((one) => one.node);
+  const removed = holders.find((node) => !present.has(node));
+  if (removed !== undefined) return { text: `node ${removed}, which knew its key, was removed`, isUrgent: true };
+  const former = holders.find((node) => !voting.has(node) && !lost.has(node) && !deleted.has(node));
+  if (former === undefined) return undefined;
+  return { text: `node ${former} votes no more, and has not said that it deleted the key`, isUrgent: false };
 }

@@ -206,6 +206,13 @@ export const schema: readonly string[] = [
     expires_at integer not null,
     trusted text not null
   ) strict`,
+  // Those of before, the oldest first: whoever knows one of them is led to the present one, and a removed node is known by it.
+  `create table authority_former (
+    number integer primary key,
+    fingerprint text not null,
+    certificate text not null,
+    crossed text
+  ) strict`,
   `create table authority_holder (
     authority text not null,
     node integer not null,

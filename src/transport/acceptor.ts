@@ -101,11 +101,19 @@ export class Acceptor {
   }
 
   #serve(hostname: string, port: number): Server<Incoming> {
-    const { key, certificate, trusted } = this.#options.identity.credentials();
+    const { key, certificate, trusted, crossed = [], former = [] } = this.#options.identity.credentials();
     return Bun.serve<Incoming>({
       hostname,
       port,
-      tls: { key, cert: certificate, ca: [...trusted], requestCert: true, rejectUnauthorized: true },
+      tls: {
+        key,
+        // Whoever was removed long ago believes an authority of then.
+        cert: [certificate, ...crossed].map((pem) => pem.trim()).join("\n"),
+        // TLS lets those of former authorities come as far as the hello, which refuses them with the right words.
+        ca: [...trusted, ...former],
+        requestCert: true,
+        rejectUnauthorized: true,
+      },
       fetch: (request, server) => this.#upgrade(request, server),
       websocket: {
         maxPayloadLength: limits.frameBytes,
@@ -192,16 +200,14 @@ export class Acceptor {
     } catch {
       return this.#malformed(socket);
     }
-    if ("reason" in checked) return this.#reject(socket, checked);
+    if ("reason" in checked) {
+      // Its certificate may be of an authority that was replaced because it was removed: then that is what it is to hear.
+      const isRemoved = checked.former !== undefined && this.#options.wasRemoved(checked.former);
+      return this.#reject(socket, isRemoved ? removal(checked.former!) : checked);
+    }
     const { hello, certificate } = checked;
     if (!this.#options.isMember(hello.node)) {
-      if (this.#options.wasRemoved(hello.node)) {
-        return this.#reject(socket, {
-          reason: `node ${hello.node} was removed from the cluster`,
-          final: true,
-          removed: true,
-        });
-      }
+      if (this.#options.wasRemoved(hello.node)) return this.#reject(socket, removal(hello.node));
       // Our list may lag behind the log: it may try again.
       return this.#reject(socket, { reason: `node ${hello.node} is not a member that it knows of`, final: false });
     }
@@ -260,4 +266,8 @@ export class Acceptor {
     socket.data.retired = true;
     socket.close(1000, reason);
   }
+}
+
+function removal(node: NodeId): Rejection {
+  return { reason: `node ${node} was removed from the cluster`, final: true, removed: true };
 }

@@ -12,6 +12,10 @@ export interface NodeCredentials {
   readonly certificate: string;
   /** The authorities whose certificates are believed, PEM each; more than one while one takes another's place. */
   readonly trusted: readonly string[];
+  /** The present authority as those before vouch for it, one after another, PEM each: for whoever believes an earlier one. */
+  readonly crossed?: readonly string[];
+  /** Authorities that are believed no more, PEM each: whoever has a certificate of one is told that it was removed, and is never let in. */
+  readonly former?: readonly string[];
 }
 
 const uriOf = (cluster: string, node: number): string => `skein://${cluster}/node/${node}`;

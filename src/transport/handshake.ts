@@ -58,6 +58,8 @@ export interface Rejection {
   readonly final: boolean;
   readonly removed?: boolean;
   readonly epoch?: Epoch | undefined;
+  /** Not told: who this is by the word of an authority that is believed no more. */
+  readonly former?: NodeId | undefined;
 }
 
 /** Random bytes that the dialer must answer for, so that no proof can be used twice. */
@@ -153,8 +155,18 @@ export function checkHello(
   }
   const otherEpoch = rejectEpoch(identity.epoch, hello.epoch);
   if (otherEpoch !== undefined) return otherEpoch;
-  const judged = judgeCertificate(binary(certificate), identity.cluster, identity.credentials().trusted, now);
-  if (typeof judged === "string") return { reason: `this node is not believed: ${judged}`, final: true };
+  const { trusted, former = [] } = identity.credentials();
+  const judged = judgeCertificate(binary(certificate), identity.cluster, trusted, now);
+  if (typeof judged === "string") {
+    const then = judgeCertificate(binary(certificate), identity.cluster, former, now);
+    const isProven =
+      typeof then !== "string" &&
+      then.node === hello.node &&
+      hello.to === identity.node &&
+      isSignedBy(then.certificate, proven(hello, challenge), binary(signature));
+    const reason = `this node is not believed: ${judged}`;
+    return { reason, final: true, former: isProven ? hello.node : undefined };
+  }
   if (judged.node !== hello.node) {
     return { reason: `this node's certificate is node ${judged.node}'s, not node ${hello.node}'s`, final: true };
   }

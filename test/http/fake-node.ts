@@ -292,6 +292,10 @@ export class FakeNode implements NodeApi {
     const isMember = (node: NodeId): boolean => node === 1;
     return recoverToken(request, { cluster: this.cluster, trusted, isMember, now: () => Date.now(), create });
   }
+  formerAuthorities(): [] {
+    return [];
+  }
+
   authorities(): readonly AuthorityView[] {
     const { certificate } = authority;
     return [{ fingerprint: fingerprintOf(certificate), certificate, crossed: null, phase: "issuing" }];

@@ -4,7 +4,7 @@ import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { accept } from "../../src/lib/outcome.ts";
 import { Authority, type AuthorityPorts } from "../../src/node/authority.ts";
 import { crossSign, lifetimesOf, makeAuthority, makeKey, makeRequest } from "../../src/node/certificates.ts";
-import { pinned } from "../../src/node/api-tls.ts";
+import { pinned } from "../../src/node/pinned.ts";
 import { askForReissue, reissue } from "../../src/node/reissue.ts";
 import { missingHosts, Renewal, renewalAt } from "../../src/node/renewal.ts";
 import { hostsOf, parseRequest } from "../../src/node/requests.ts";
@@ -226,6 +226,12 @@ describe("a pinned authority", () => {
     // The right word about another key.
     expect(pinned([plain(authority), plain(stranger, crossed)], print)).toEqual([authority.certificate]);
     expect(pinned([plain(stranger)], print)).toEqual([]);
+    // One after another, over those that are believed no more; in any order, and not across a gap.
+    const last = await makeAuthority("c1", Date.now(), 60_000);
+    const onward = plain(last, await crossSign(next, last.certificate));
+    expect(pinned([onward], print, [plain(next, crossed), plain(authority)])).toEqual([last.certificate]);
+    expect(pinned([onward], print, [plain(authority)])).toEqual([]);
+    expect(pinned([onward], print, [plain(next, forged), plain(authority)])).toEqual([]);
     expect(parseCertificate(crossed)?.subject).toBe(parseCertificate(next.certificate)!.subject);
   });
 });

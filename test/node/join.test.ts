@@ -3,7 +3,7 @@ import { nodeId } from "../../src/lib/ids.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
 import { hashSecret, type JoinToken, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
 import { admitJoiner, askToJoin, type JoinPorts, type JoinRequest } from "../../src/node/join.ts";
-import { issueCertificate, makeKey, makeRequest } from "../../src/node/certificates.ts";
+import { crossSign, issueCertificate, makeAuthority, makeKey, makeRequest } from "../../src/node/certificates.ts";
 import type { TokenRow } from "../../src/state/queries.ts";
 import {
   fingerprintOf,
@@ -194,6 +194,30 @@ describe("joining over plain HTTP", () => {
       5_000,
     );
     expect(asked.ok ? "" : asked.why.message).toContain("another cluster");
+  });
+
+  test("a token that names an authority of before is good, if that leads to the present one", async () => {
+    const next = await makeAuthority("c1", Date.now(), 3_600_000);
+    const join = async (crossed: string) => {
+      const token = newJoinToken(pin);
+      await using host = member(rowOf(token), next, {
+        fingerprints: () => [pin],
+        answer: (node, certificate) => ({
+          cluster: "c1",
+          node,
+          certificate,
+          trusted: [next.certificate],
+          authorities: [{ certificate: next.certificate, crossed }],
+          former: [{ certificate: authority.certificate, crossed: null }],
+          peers: [],
+        }),
+      });
+      const { secret } = parsed(token.text);
+      const asked = await askToJoin(at(host.address), parsed(token.text), hashSecret(secret), request, 5_000);
+      return asked.ok ? "joined" : asked.why.message;
+    };
+    expect(await join(await crossSign(authority, next.certificate))).toBe("joined");
+    expect(await join(await crossSign(stranger, next.certificate))).toContain("another cluster");
   });
 
   test("a certificate for another node than the one that was admitted is not taken", async () => {

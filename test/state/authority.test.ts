@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
-import { authorityState } from "../../src/state/queries.ts";
+import { authorityState, findToken } from "../../src/state/queries.ts";
 import { rekeyReason, rotationStep } from "../../src/state/rotation.ts";
 import { admin, Cluster, record, system } from "./support.ts";
 
@@ -68,6 +69,40 @@ describe("the replacement of an authority", () => {
     show(made, 1, second, [first, second]);
     made.must("authority.drop", { fingerprint: first });
     expect(phases(made)).toEqual([["b", "issuing"]]);
+    expect(authorityState(made.database).former.map((one) => one.fingerprint)).toEqual([first]);
+  });
+
+  test("keeps so many of those that were replaced, the newest ones", () => {
+    const made = cluster(1);
+    const prints = [
+      first,
+      ...Array.from({ length: limits.formerAuthorities + 2 }, (_, at) => `${1000 + at}`.repeat(8)),
+    ];
+    for (const [at, next] of prints.slice(1).entries()) {
+      begin(made, next);
+      show(made, 1, prints[at]!, [prints[at]!, next]);
+      made.must("authority.issue", { fingerprint: next });
+      show(made, 1, next, [prints[at]!, next]);
+      made.must("authority.drop", { fingerprint: prints[at]! });
+    }
+    const former = authorityState(made.database).former.map((one) => one.fingerprint);
+    expect(former).toEqual(prints.slice(-1 - limits.formerAuthorities, -1));
+  });
+
+  test("ends join tokens where nothing leads from the authority that they name to the new one, and only there", () => {
+    const made = cluster(1);
+    const token = { kind: "join", name: "t", role: "operator", expiresAt: null, uses: 3 } as const;
+    made.must("token.create", { ...token, id: "a".repeat(12), hash: "h".repeat(43) }, admin);
+    made.must("authority.begin", { fingerprint: second, certificate: pem, crossed: pem, reason: "test" });
+    show(made, 1, first, [first, second]);
+    made.must("authority.issue", { fingerprint: second });
+    expect(findToken(made.database, "a".repeat(12))!.revoked).toBe(false);
+    show(made, 1, second, [first, second]);
+    made.must("authority.drop", { fingerprint: first });
+    begin(made, third);
+    show(made, 1, second, [second, third]);
+    made.must("authority.issue", { fingerprint: third });
+    expect(findToken(made.database, "a".repeat(12))!.revoked).toBe(true);
   });
 
   test("is not held up by a member that was removed, but by one that has just joined", () => {
@@ -118,29 +153,34 @@ describe("the replacement of an authority", () => {
 });
 
 describe("the reason to replace it (K1)", () => {
-  const reason = (made: Cluster, ids: number[], voters: number[], lost: number[] = []) =>
+  const reason = (made: Cluster, ids: number[], voters: number[], lost: number[] = [], deleted: number[] = []) =>
     rekeyReason(authorityState(made.database), {
       members: members(...ids),
       voters: members(...voters),
       lost: new Set(members(...lost)),
-    });
+      deleted: new Set(members(...deleted)),
+    })?.text;
   const holding = (nodes: number): Cluster => {
     const made = cluster(nodes);
     for (let node = 2; node <= nodes; node++) made.must("authority.held", { node: nodeId(node), authorities: [first] });
     return made;
   };
 
-  test("is a member that knows the key and votes no more, or one that was removed, and nothing else", () => {
+  test("is a member that votes no more and has not deleted the key, or one that was removed, and nothing else", () => {
     const made = holding(3);
     expect(reason(made, [1, 2, 3], [1, 2, 3])).toBeUndefined();
-    expect(reason(made, [1, 2, 3], [1, 2])).toBe("node 3 votes no more");
-    expect(reason(made, [1, 2], [1, 2])).toBe("node 3, which knew its key, was removed");
+    expect(reason(made, [1, 2, 3], [1, 2])).toBe("node 3 votes no more, and has not said that it deleted the key");
+    expect(reason(made, [1, 2, 3], [1, 2], [], [3])).toBeUndefined();
+    // Whatever it said: its host is somebody else's now.
+    expect(reason(made, [1, 2], [1, 2], [], [3])).toBe("node 3, which knew its key, was removed");
   });
 
   test("is not a voter that is away for a while", () => {
     const made = holding(3);
     expect(reason(made, [1, 2, 3, 4], [1, 2, 4], [3])).toBeUndefined();
-    expect(reason(made, [1, 2, 3, 4], [1, 2, 4], [])).toBe("node 3 votes no more");
+    expect(reason(made, [1, 2, 3, 4], [1, 2, 4], [])).toBe(
+      "node 3 votes no more, and has not said that it deleted the key",
+    );
   });
 
   test("is gone once a new one is under way that they do not know, and comes again when they do", () => {

@@ -9,6 +9,7 @@ import type { Message, MessageOf } from "../../src/raft/types.ts";
 import { decodeGreeting, makeHello } from "../../src/transport/handshake.ts";
 import { encodeMessages } from "../../src/transport/frames.ts";
 import { expectFree } from "../../src/transport/port.ts";
+import { crossSign, makeAuthority } from "../../src/node/certificates.ts";
 import { authority, credentials, stranger } from "./credentials.ts";
 import { byHand, heartbeat, identity, pair, shown, Station } from "./support.ts";
 import type { Channel } from "../../src/transport/types.ts";
@@ -296,6 +297,37 @@ test("a node that was removed is told so, and not that it may come back later", 
   one.removed.add(2);
   two.knows({ id: 1, address: one.address });
   await two.next("removed by 1: node 2 was removed from the cluster");
+});
+
+test("a node that was removed is told so by its certificate of an authority that was replaced, which lets nobody in", async () => {
+  const next = await makeAuthority("c1", Date.now(), 3_600_000);
+  const crossed = await crossSign(authority, next.certificate);
+  const now = { ...(await credentials({ by: next })), crossed: [crossed], former: [authority.certificate] };
+  await using one = await Station.open(1, { credentials: () => now });
+  one.knows({ id: 3, address: "127.0.0.1:1" });
+  one.removed.add(2);
+  // It believes the former authority alone, and is led to the present one.
+  await using two = await Station.open(2);
+  two.knows(one);
+  await two.next("removed by 1: node 2 was removed from the cluster");
+  // A member by its number, and one whose hello another node's key made.
+  await using three = await Station.open(3);
+  three.knows(one);
+  await three.until(() => three.events.some((event) => event.startsWith("refused 1: this node is not believed")));
+  const stolen = { ...identity(3).credentials(), certificate: identity(2).credentials().certificate };
+  const socket = new WebSocket(`wss://${one.address}/raft`, {
+    ...shown(identity(3).credentials()),
+    ca: [next.certificate],
+  });
+  const answer = await new Promise<ReturnType<typeof decodeGreeting>>((resolve) => {
+    socket.on("message", (frame: Buffer) => {
+      const greeting = decodeGreeting(frame);
+      if (greeting.kind !== "challenge") return resolve(greeting);
+      socket.send(makeHello(identity(2, { credentials: () => stolen }), nodeId(1), "raft", greeting.nonce));
+    });
+  });
+  expect(answer).toMatchObject({ kind: "refused", removed: false });
+  expect([one.events, one.peers.isConnected(nodeId(2)), one.peers.isConnected(nodeId(3))]).toEqual([[], false, false]);
 });
 
 test("a node whose data is an older copy is told so, and is let in by nobody", async () => {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { authorities, certificates, removeAuthority } from "../tables/authority.ts";
+import { addFormerAuthority, authorities, certificates, removeAuthority } from "../tables/authority.ts";
 import { allNodes } from "../tables/node.ts";
 import { fingerprintShape } from "./shapes.ts";
 
@@ -29,6 +29,7 @@ export const authorityDrop = command<AuthorityDropped>()({
     if (waiting !== undefined)
       return refuse("conflict", `node ${waiting.id} has no certificate of the new authority yet`);
     removeAuthority(tx, fingerprint);
+    addFormerAuthority(tx, leaving);
     context.changed({ topic: "cluster", kind: "changed" });
     return accept({ fingerprint });
   },

@@ -3,6 +3,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { authorities, certificates, setAuthorityPhase } from "../tables/authority.ts";
 import { allNodes } from "../tables/node.ts";
+import { revokeJoinTokens } from "../tables/token.ts";
 import { fingerprintShape } from "./shapes.ts";
 
 interface AuthorityIssues {
@@ -33,7 +34,10 @@ export const authorityIssue = command<AuthorityIssues>()({
       return refuse("conflict", `node ${waiting.id} has not said that it believes the authority`);
     for (const row of rows) if (row.phase === "issuing") setAuthorityPhase(tx, row.fingerprint, "leaving");
     setAuthorityPhase(tx, fingerprint, "issuing");
+    // Nothing leads to it from the authority that they name.
+    if (coming.crossed === null) revokeJoinTokens(tx);
     context.changed({ topic: "cluster", kind: "changed" });
+    if (coming.crossed === null) context.changed({ topic: "token", kind: "changed" });
     return accept({ fingerprint });
   },
 });

@@ -1,4 +1,5 @@
 import type { NodeId } from "../../lib/ids.ts";
+import { limits } from "../../lib/limits.ts";
 import { change, type ReadTx, sql, type Tx } from "../tx.ts";
 
 /**
@@ -54,6 +55,31 @@ export function setAuthorityPhase(tx: Tx, fingerprint: string, phase: AuthorityR
 export function removeAuthority(tx: Tx, fingerprint: string): void {
   tx.run(deleteAuthority, fingerprint);
   if (authorityHolders(tx).some((one) => one.authority === fingerprint)) tx.run(deleteHolders, fingerprint);
+}
+
+/** One that is believed no more: public, and only what leads from it to the present one, or shows who was a member under it. */
+export type FormerAuthority = Omit<AuthorityRow, "phase">;
+
+const selectFormer = sql("select fingerprint, certificate, crossed from authority_former order by number");
+const insertFormer = change(
+  "authority_former.insert",
+  `insert into authority_former (number, fingerprint, certificate, crossed)
+   values ((select ifnull(max(number), 0) + 1 from authority_former), ?, ?, ?)`,
+);
+const trimFormer = change(
+  "authority_former.trim",
+  "delete from authority_former where number <= (select max(number) from authority_former) - ?",
+);
+
+/** The oldest first, the newest {@link limits.formerAuthorities} of them. */
+export function formerAuthorities(tx: ReadTx): FormerAuthority[] {
+  return tx.all<FormerAuthority>(selectFormer);
+}
+
+/** One that was replaced. */
+export function addFormerAuthority(tx: Tx, { fingerprint, certificate, crossed }: FormerAuthority): void {
+  tx.run(insertFormer, fingerprint, certificate, crossed);
+  tx.run(trimFormer, limits.formerAuthorities);
 }
 
 interface StoredCertificate {
