@@ -193,6 +193,39 @@ test("quarantine outlives a restart, whether the node's log goes on where the ot
   await expectReturned(mesh, odd, ids.slice(-20), 2);
 }, 120_000);
 
+test("the leader is gone for good, and the only one with the newest entries is in quarantine: it hands them over, and returns", async () => {
+  await using mesh = await Mesh.start({ nodes: 3 });
+  const leader = await mesh.leader({ voters: 3 });
+  const [odd, behind] = mesh.nodes.filter((node) => node !== leader) as [MeshNode, MeshNode];
+  await inStep(mesh);
+  await behind.kill();
+  const id = await submit(leader, { driver: "noop", name: "newest" });
+  await leader.kill();
+  await odd.kill();
+  const mark = path.join(odd.data, "quarantine.json");
+  writeFileSync(mark, "{}");
+  await Promise.all([odd.start(), behind.start()]);
+  await logged(odd, "is in quarantine still");
+  await logged(odd, "leading in term");
+  await until(
+    () => Promise.resolve(existsSync(mark) ? undefined : true),
+    60_000,
+    () => `node ${odd.ready.node} stays in quarantine:\n${odd.log}\n${behind.log}`,
+  );
+  for (const node of [behind, odd]) {
+    const job = await until(
+      async () => {
+        const { status, body } = await node.api("GET", `/v1/jobs/${id}`);
+        return status === 200 ? (body as { readonly name: string }) : undefined;
+      },
+      60_000,
+      () => `node ${node.ready.node} does not show job ${id}:\n${node.log}`,
+    );
+    expect(job.name).toBe("newest");
+  }
+  await submit(odd, { driver: "noop" });
+}, 120_000);
+
 test("where no quorum says who is right it is told everywhere and both go on; with the third voter it is decided", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
   const leader = await mesh.leader({ voters: 3 });
