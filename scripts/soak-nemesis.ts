@@ -15,6 +15,8 @@ export interface World {
   readonly network: Namespaces | undefined;
   /** How many nodes vote at most; undefined: as many as by default. */
   readonly voters?: number | undefined;
+  /** The part of the trouble that outlasts leases, 0 to 1; absent: none. */
+  readonly longShare?: number | undefined;
 }
 
 /** Every kind of trouble, what it needs, and how often it is chosen among the others. */
@@ -45,10 +47,9 @@ export type Fault = keyof typeof faults;
 export const levelVariable = "SKEIN_LEVEL_MAX";
 
 /**
- * Most trouble is short, so that much of it happens. A share lasts longer than a lease (6 s), than it takes until a node is declared lost (8 s) and
+ * Most trouble is short, so that much of it happens. In a soak that has time for it a share lasts longer than a lease (6 s), than it takes until a node is declared lost (8 s) and
  * until a voter is replaced (10 s): limits.ts.
  */
-const longShare = 0.25;
 const shortMs = [0, 3000] as const;
 const longMs = [7000, 15_000] as const;
 
@@ -115,7 +116,7 @@ async function makeTrouble(
   // Half of the trouble is the leader's: that is where a mesh is hurt.
   const ofLeader = random() < 0.5;
   const any = between(0, mesh.nodes.length - 1);
-  const [low, high] = random() < longShare ? longMs : shortMs;
+  const [low, high] = random() < (world.longShare ?? 0) ? longMs : shortMs;
   const forMs = between(low, high);
   const mask = ([files.log, files.state, files.all] as const)[between(0, 2)]!;
   const offMs = between(6000, 3_600_000) * (random() < 0.5 ? 1 : -1);

@@ -108,8 +108,9 @@ if (process.argv[1] === import.meta.filename) {
     `soak of ${nodes} nodes, at most ${voters} voters, for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`,
   );
   const rig = await startRig(nodes, chosen, { ownLevel, voters });
+  const longShare = forMs < 30_000 ? 0 : 0.25;
   try {
-    const { story, problems, ...figures } = await soak(rig, { forMs, seed, faults: chosen });
+    const { story, problems, ...figures } = await soak({ ...rig, longShare }, { forMs, seed, faults: chosen });
     console.log(JSON.stringify(figures));
     if (problems.length > 0) {
       console.error([...problems, ...story, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
