@@ -33,6 +33,7 @@ export function addCluster(program: Command, cli: Cli): void {
     .option("--uses <n>", `how many hosts it lets in (default ${tokenUses})`);
   cli.verb<{ readonly ttl?: string; readonly uses?: string }>(token, async (session, flags) => {
     const ttlMs = durationFlag("--ttl", flags.ttl) ?? tokenTtlMs;
+    if (ttlMs === 0) throw new CliError(exit.usage, "--ttl 0 would make a token that lets nobody in");
     const uses =
       flags.uses === undefined ? tokenUses : /^[1-9]\d{0,8}$/.test(flags.uses) ? Number(flags.uses) : undefined;
     if (uses === undefined) throw new CliError(exit.usage, `--uses "${flags.uses}" is not a whole number above 0`);

@@ -42,6 +42,8 @@ export interface CertificationPorts {
   voters(): readonly NodeId[];
   isConnected(node: NodeId): boolean;
   isLeading(): boolean;
+  /** Who is behind a peer's request for a new authority: a peer may only pass on what a person may do. */
+  askedBy(body: unknown): Outcome<Principal>;
   ask(peer: NodeId, method: string, body: unknown): Promise<unknown>;
   /** Asks the API of members for another certificate, after the present one has expired: peers let nobody in without one. */
   askApi(request: Reissue): Promise<Outcome<string>>;
@@ -62,6 +64,7 @@ const rekeyAfterMs = 3000;
 /** A former voter has so long to say that it deleted the key, before nobody relies on it any more. */
 const deletionMs = 600_000;
 const retryMs = 500;
+const askedFor = "asked for";
 
 /** See above. */
 export class Certification {
@@ -186,8 +189,8 @@ export class Certification {
       case "authority.held":
         return Promise.resolve(this.authority.held);
       case "authority.rotate": {
-        const { reason, by } = body as { readonly reason: string; readonly by: Principal };
-        return this.#begin(reason, by);
+        const by = this.#ports.askedBy(body);
+        return by.ok ? this.#begin(askedFor, by.value) : Promise.resolve(by);
       }
       case "certificate.reissue":
         return this.reissue(body);
@@ -202,12 +205,14 @@ export class Certification {
     }
   }
 
-  /** Replaces the authority, on whichever voter holds its key. */
-  async rotate(reason: string, by: Principal): Promise<Outcome<{ readonly authority: string }>> {
-    if (this.#ports.isVoter(this.#ports.self)) return this.#begin(reason, by);
+  /** Replaces the authority for a person, on whichever voter holds its key. */
+  async rotate(by: Principal): Promise<Outcome<{ readonly authority: string }>> {
+    if (this.#ports.isVoter(this.#ports.self)) return this.#begin(askedFor, by);
     for (const voter of this.#otherVoters()) {
       try {
-        return (await this.#ports.ask(voter, "authority.rotate", { reason, by })) as Outcome<{ authority: string }>;
+        return (await this.#ports.ask(voter, "authority.rotate", { reason: askedFor, by })) as Outcome<{
+          authority: string;
+        }>;
       } catch {
         continue; // it may have begun there: another one then says so
       }

@@ -30,6 +30,7 @@ import {
   wasRemoved,
 } from "../state/queries.ts";
 import { entryProblem } from "../state/join-token.ts";
+import { principalLevel } from "../state/levels.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Report } from "../state/types.ts";
 import type { JudgedState } from "../storage/snapshot-task.ts";
@@ -64,6 +65,7 @@ import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import type { RelayLimits } from "./relay-tree.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
+import { Principals } from "./principals.ts";
 import { recoverToken } from "./recover-token.ts";
 import { SnapshotReceiver } from "./snapshot-receive.ts";
 import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSender } from "./snapshot-send.ts";
@@ -171,6 +173,7 @@ export class Node implements NodeApi {
   readonly #duties: Duties;
   readonly #work: Work;
   readonly #tokens: Tokens;
+  readonly #principals: Principals;
   readonly #certification: Certification;
   /** Told when the credentials change: the listener of the API. */
   readonly #renewedListeners = new Set<() => void>();
@@ -281,6 +284,7 @@ export class Node implements NodeApi {
       schedule,
       log: parts.log,
     });
+    this.#principals = new Principals((id) => parts.view((tx) => findToken(tx, id)));
     this.#proposer = new Proposer(
       {
         self: this.id,
@@ -288,6 +292,7 @@ export class Node implements NodeApi {
         leader,
         isLeading,
         schedule,
+        principalProblem: (record) => this.#principals.problemOf(record),
         propose: (data) => raft.propose(data),
         randomBytes: (count) => parts.randomBytes(count),
         forward: async (to, batch) => (await this.#transport.request(to, "propose", batch)) as ForwardReply,
@@ -336,6 +341,7 @@ export class Node implements NodeApi {
         view: (query) => parts.view(query),
         propose: (name, input, by) => this.propose(name, input, by),
         isLogged: () => this.#level >= commandByName("authority.begin").since && this.#takesPart,
+        askedBy: (body) => this.#principals.personOf(body, "cluster:write", Date.now()),
         isVoter: (node) => isVoter(this.#configuration, node),
         voters: () => this.#configuration.voters,
         isConnected: (node) => this.#transport.isConnected(node),
@@ -767,6 +773,7 @@ export class Node implements NodeApi {
     this.#parts.log("info", `goes on from a snapshot of entry ${place.applied}`);
     this.#events.reset(place.applied);
     this.#tokens.forget();
+    this.#principals.forget();
     this.#setPeers();
     this.#readSettings();
     this.#divergence.reset(place.applied, place.hash);
@@ -809,7 +816,10 @@ export class Node implements NodeApi {
         else if (change.topic === "token") tokens = true;
       }
     }
-    if (tokens || members) this.#tokens.forget();
+    if (tokens || members) {
+      this.#tokens.forget();
+      this.#principals.forget();
+    }
     if (!members) return;
     this.#setPeers();
     this.#readSettings();
@@ -996,6 +1006,8 @@ export class Node implements NodeApi {
       }
       case "join":
         return this.join(body);
+      case "token.recover":
+        return this.#recoverToken(body);
       case "log.read":
         return readLocalLog(body as LogRequest & { attempt: number }, this.#logPorts);
       default: {
@@ -1154,7 +1166,7 @@ export class Node implements NodeApi {
   }
 
   rotateAuthority(by: Principal): Promise<Outcome<{ readonly authority: string }>> {
-    return this.#certification.rotate("asked for", by);
+    return this.#certification.rotate(by);
   }
 
   authorities(): readonly AuthorityView[] {
@@ -1165,13 +1177,28 @@ export class Node implements NodeApi {
     return this.#certification.formerAuthorities();
   }
 
-  recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
+  /** The leader judges the proof itself: it would not take another node's word for it. */
+  async recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
+    const { leader } = this.#leadership;
+    if (leader === this.id || leader === nobody) return this.#recoverToken(request);
+    try {
+      return (await this.#transport.request(leader, "token.recover", request)) as Outcome<{ id: string }>;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return refuse("unavailable", `the leader, node ${leader}, gave no answer: ${error.message}`);
+    }
+  }
+
+  #recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
+    const { tag } = commandByName("token.create");
     return recoverToken(request, {
       cluster: this.cluster,
       trusted: this.#certification.credentials().trusted,
       isMember: (node) => this.#parts.view((tx) => findNode(tx, node)) !== undefined,
+      isVoter: (node) => isVoter(this.#configuration, node),
+      namesNode: () => this.#level >= principalLevel,
       now: () => Date.now(),
-      create: (input, by) => this.propose("token.create", input, by),
+      create: (input, by) => this.#proposer.submitAsLeader([tag, "", by, "node", input]),
     });
   }
 

@@ -25,6 +25,8 @@ export interface ProposerPorts {
   /** 0 when unknown. */
   leader(): NodeId;
   isLeading(): boolean;
+  /** Leader: why a peer may not ask this in that name; undefined: it may. */
+  principalProblem(record: CommandRecord): string | undefined;
   /** Step 5: into the machine. */
   propose(data: Uint8Array): Proposed;
   /** Bytes to the leader by rpc; resolves when it logged or refused them, throws a Fault otherwise. */
@@ -262,6 +264,10 @@ export class Proposer {
       throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
     const checked = checkBatch(batch, this.#ports.level());
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
+    for (const record of batch.commands) {
+      const problem = this.#ports.principalProblem(record);
+      if (problem !== undefined) throw new Fault("protocol", problem, "never");
+    }
     return new Promise((resolve) => this.#gather(copy, resolve));
   }
 

@@ -1,14 +1,13 @@
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import { type TokenRecovery, tokenRecoveryShape } from "../state/commands/shapes.ts";
-import type { Principal } from "../state/types.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { isSignedBy, judgeCertificate, signWith } from "../transport/certificate.ts";
 import { newApiToken } from "./credentials.ts";
 
 /**
  * The way back when every admin token is lost. Who can read certificate.json (0600) holds the key with which a member speaks for itself among
- * its peers, so a new token gives nobody a right that they had not. The secret is made by the asker and does not travel: the request
+ * its peers, so a new token gives nobody a right that they had not: a voter's, which holds the authority's key, any role, a learner's an operator's at most, and it ends with the node. The secret is made by the asker and does not travel: the request
  * holds its hash and a proof over all of it, and a request that is sent a second time finds its token there already.
  */
 type Recovery = Omit<TokenRecovery, "proof" | "certificate">;
@@ -32,8 +31,12 @@ export async function recoverToken(
     /** Of the authorities that the cluster believes, PEM. */
     readonly trusted: readonly string[];
     isMember(node: NodeId): boolean;
+    isVoter(node: NodeId): boolean;
+    /** Whether the log may hold yet whose key a token was made by. */
+    namesNode(): boolean;
     now(): number;
-    create(input: CommandInput<"token.create">, by: Principal): Promise<Outcome<unknown>>;
+    /** In the node's own name, by the leader alone: what passes a token on without a person's is not taken from peers. */
+    create(input: CommandInput<"token.create">, by: string): Promise<Outcome<unknown>>;
   },
 ): Promise<Outcome<{ readonly id: string }>> {
   const read = tokenRecoveryShape.safeParse(body);
@@ -54,8 +57,15 @@ export async function recoverToken(
       "the proof does not hold: use the data directory of a member of this very cluster, as the user that runs it",
     );
   }
-  const by: Principal = { token: "", name: `holder of node ${judged.node}'s key`, role: "admin" };
-  const outcome = await ports.create({ ...recovery, kind: "api", uses: null }, by);
+  if (recovery.role === "admin" && !ports.isVoter(judged.node)) {
+    return refuse(
+      "forbidden",
+      `node ${judged.node} is a learner, and by its key a token is at most an operator's: use the data directory of a voter`,
+    );
+  }
+  const by = `holder of node ${judged.node}'s key`;
+  const node = ports.namesNode() ? { node: judged.node } : {};
+  const outcome = await ports.create({ ...recovery, kind: "api", uses: null, ...node }, by);
   return outcome.ok ? accept({ id: recovery.id }) : outcome;
 }
 

@@ -140,7 +140,12 @@ function openBackup(file: string): number {
 }
 
 function readHead(handle: number, file: string): { readonly manifest: BackupManifest; readonly stateFrom: number } {
-  const { size } = fstatSync(handle);
+  const about = fstatSync(handle);
+  if (!about.isFile()) {
+    const what = about.isDirectory() ? "is a directory" : "is no file that can be read twice";
+    throw new Fault("data", `${file} ${what}: name the file that 'skein backup' wrote`, "never");
+  }
+  const { size } = about;
   const start = new Uint8Array(Math.min(backupHeadBytesMax, size));
   const read = start.length === 0 ? 0 : readSync(handle, start, 0, start.length, 0);
   const head = parseBackupHead(start.subarray(0, read), digest);
@@ -218,9 +223,9 @@ function expectEmpty(dataDir: string): void {
   const isDecided = existsSync(join(dataDir, "next-epoch", "ready.json"));
   if (strange.length === 0 && !isDecided) return;
   const found = isDecided
-    ? "holds a restored cluster already: start it with 'skein up'"
-    : `is not empty (${strange.slice(0, 3).join(", ")})`;
-  throw new Fault("data", `${dataDir} ${found}, or name an empty directory with --data`, "never");
+    ? "holds a restored cluster already: start it with 'skein up', or name an empty directory with --data"
+    : `is not empty (${strange.slice(0, 3).join(", ")}), and nothing is restored over what is there: name an empty directory with --data`;
+  throw new Fault("data", `${dataDir} ${found}`, "never");
 }
 
 function expectRoom(dataDir: string, bytes: number): void {

@@ -8,13 +8,14 @@ import { noteAudit } from "./audit.ts";
 import { canonical } from "./canonical.ts";
 import { commandByTag, type AnyCommand } from "./commands/index.ts";
 import { decodeBatch, decodeEntry, type Batch, type EntryBody } from "./entry.ts";
-import { auditLevel, ownLevel } from "./levels.ts";
+import { auditLevel, ownLevel, principalLevel } from "./levels.ts";
+import { isForNodes, mayActAs } from "./rights.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
 import { advanceClock } from "./tables/counter.ts";
 import { type TokenRow, tokenById } from "./tables/token.ts";
 import type { SqlValue, Tx } from "./tx.ts";
-import type { AuditFacts, Change } from "./types.ts";
+import type { AuditFacts, Change, Principal } from "./types.ts";
 
 /**
  * Step 7 of the walk: entries -> rows, one transaction per cut, together with the applied index and the rolling hash (D2, S1). Where
@@ -298,7 +299,15 @@ class Application {
         restartHash: () => (restartsHash = true),
       });
     const isAudited = entry.level >= auditLevel;
-    const bad = isAudited && token !== "" ? this.#tokenProblem(token, entry.at) : undefined;
+    const isJudged = entry.level >= principalLevel;
+    const bad =
+      token !== ""
+        ? isAudited
+          ? this.#tokenProblem(token, entry.at, isJudged ? role : undefined)
+          : undefined
+        : isJudged && !mayWithoutToken(command, role)
+          ? `${command.name} needs a person's token: nothing was done`
+          : undefined;
     const told = (outcome: Outcome<unknown>): Judged => ({
       outcome,
       about: isAudited ? command.audit?.(payload as never, outcome) : undefined,
@@ -315,11 +324,14 @@ class Application {
   }
 
   /** The node that was asked may not have known yet that the token had ended: what counts is the log's order and time. */
-  #tokenProblem(id: string, at: number): string | undefined {
+  #tokenProblem(id: string, at: number, role: Principal["role"] | undefined): string | undefined {
     if (!this.#tokens.has(id)) this.#tokens.set(id, tokenById(this.#database, id));
     const row = this.#tokens.get(id);
     if (row === undefined || row.revoked) return `token ${id} was revoked: nothing was done`;
-    return row.expiresAt !== null && row.expiresAt <= at ? `token ${id} has expired: nothing was done` : undefined;
+    if (row.expiresAt !== null && row.expiresAt <= at) return `token ${id} has expired: nothing was done`;
+    return role === undefined || mayActAs(row, role)
+      ? undefined
+      : `token ${id} gives no role ${role}: nothing was done`;
   }
 
   #contained(
@@ -344,6 +356,11 @@ class Application {
       }
     }
   }
+}
+
+/** The way back when every token is lost is proven to the leader by a voter's key (node/recover-token.ts). */
+function mayWithoutToken(command: AnyCommand, role: Principal["role"]): boolean {
+  return role === "node" && (isForNodes(command) || command.name === "token.create");
 }
 
 function messageOf(error: unknown): string {

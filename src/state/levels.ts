@@ -7,6 +7,9 @@ export const auditLevel = 2;
 /** From this level on nodes compare their rolling hashes: every release that understands it hashes alike (S1). */
 export const hashLevel = 3;
 
+/** From this level on whoever a command names must be who the token is, and without a token a node asks what is a node's to ask. */
+export const principalLevel = 3;
+
 /**
  * From this level on a request to join that comes again is answered only while its node has not come and its join token is good; under another
  * name it is let in as the same node.

@@ -127,7 +127,31 @@ test("the audit says who did what, through which node, and holds no secret", asy
   expect(table).not.toContain("node.join");
 });
 
-test("with every admin token lost, the data directory of any node is the way back", async () => {
+test("a learner's key makes no admin, and what it makes ends with the learner", async () => {
+  const [a] = nodes();
+  const learner = await mesh.add(["--learner"]);
+  const recover = (role: string) =>
+    learner.skein(["token", "create", "--recover", "--role", role, "--data", learner.data, "-o", "quiet"]);
+  const asAdmin = await recover("admin");
+  expect([asAdmin.code, asAdmin.stdout, asAdmin.stderr]).toEqual([4, "", expect.stringContaining("is a learner")]);
+  const asOperator = await recover("operator");
+  expect([asOperator.code, asOperator.stderr]).toEqual([0, ""]);
+  const env = { SKEIN_TOKEN: asOperator.stdout.trim() };
+  const list = async (): Promise<number | null> => (await a.skein(["jobs", "ls", "--addr", a.ready.api], { env })).code;
+  await until(
+    async () => ((await list()) === 0 ? true : undefined),
+    10_000,
+    () => "the new token is not good",
+  );
+  await said(a, "nodes", "rm", String(learner.ready.node));
+  await until(
+    async () => ((await list()) === 4 ? true : undefined),
+    10_000,
+    () => "the token has outlived its node",
+  );
+}, 60_000);
+
+test("with every admin token lost, the data directory of any voter is the way back", async () => {
   const [a, b] = nodes();
   const context = path.join(a.data, "context.json");
   const kept = readFileSync(context);
@@ -193,6 +217,7 @@ describe("nodes", () => {
       [["nodes", "label", "node-1", "a=b", "a-"], 2, "is given twice"],
       [["nodes", "promote", "nowhere"], 3, "there is no node nowhere"],
       [["nodes", "rm", "nowhere"], 3, "there is no node nowhere"],
+      [["cluster", "token", "--ttl", "0s"], 2, "would make a token that lets nobody in"],
       [["cluster", "set", "voters=0"], 2, "is not a whole number from 1 to 99"],
       [["cluster", "set", "votes=3"], 2, 'there is no setting "votes"'],
       [["cluster", "set", "voters"], 2, "name=value"],

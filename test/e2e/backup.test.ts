@@ -181,6 +181,7 @@ test("a file that is cut or damaged, a directory that is not empty, a newer leve
   }
   writeFileSync(bad, Buffer.concat([whole, Buffer.from("x")]));
   expect(await restore(bad)).toEqual([7, expect.stringContaining("is damaged: it has")]);
+  expect(await restore(scratch.path)).toEqual([7, expect.stringContaining("is a directory: name the file that")]);
   expect(await restore(path.join(scratch.path, "none"))).toEqual([7, expect.stringContaining("cannot be read")]);
   expect(existsSync(data)).toBe(false);
 
@@ -193,7 +194,10 @@ test("a file that is cut or damaged, a directory that is not empty, a newer leve
 
   mkdirSync(data);
   writeFileSync(path.join(data, "mine"), "");
-  expect(await restore(file)).toEqual([7, expect.stringContaining("is not empty (mine)")]);
+  expect(await restore(file)).toEqual([
+    7,
+    expect.stringMatching(/is not empty \(mine\), and nothing is restored over what is there: name an empty directory/),
+  ]);
   expect(readdirSync(data)).toEqual(["mine"]);
   expect(await restore(file, node.data)).toEqual([7, expect.stringContaining("is not empty")]);
 

@@ -287,10 +287,19 @@ export class FakeNode implements NodeApi {
     return made.ok ? accept({ id, token: text, expiresAt }) : made;
   }
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
-    const create = (input: CommandInput<"token.create">, by: Principal) => this.propose("token.create", input, by);
+    const create = (input: CommandInput<"token.create">, name: string) =>
+      this.propose("token.create", input, { token: "", name, role: "node" });
     const trusted = [authority.certificate];
     const isMember = (node: NodeId): boolean => node === 1;
-    return recoverToken(request, { cluster: this.cluster, trusted, isMember, now: () => Date.now(), create });
+    return recoverToken(request, {
+      cluster: this.cluster,
+      trusted,
+      isMember,
+      isVoter: isMember,
+      namesNode: () => true,
+      now: () => Date.now(),
+      create,
+    });
   }
   formerAuthorities(): [] {
     return [];

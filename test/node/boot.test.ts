@@ -241,7 +241,8 @@ describe("a node that joins", () => {
     const second = await started("b", { at: first, token });
     const { token: own } = readContext(directoryOf("b"))!;
     await stop(second);
-    const removed = await first.node.propose("node.remove", { node: "b" }, first.node.principal);
+    const administrator = first.node.authenticate(readContext(directoryOf("a"))!.token)!;
+    const removed = await first.node.propose("node.remove", { node: "b" }, administrator);
     expect(removed.ok).toBe(true);
     rmSync(directoryOf("b"), { recursive: true });
     mkdirSync(directoryOf("b"), { mode: 0o700 });

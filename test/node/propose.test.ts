@@ -3,10 +3,12 @@ import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, type Outcome, refuse } from "../../src/lib/outcome.ts";
 import { Fault } from "../../src/lib/fault.ts";
+import { Principals } from "../../src/node/principals.ts";
 import { type ForwardReply, Proposer } from "../../src/node/propose.ts";
 import type { Proposed } from "../../src/raft/types.ts";
 import { type CommandRecord, decodeBatch, decodeEntry, encodeBatch } from "../../src/state/entry.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
+import type { TokenRow } from "../../src/state/queries.ts";
 
 type Answer = Outcome<{ value: unknown; index: number }>;
 
@@ -22,6 +24,9 @@ class World {
     readonly settle: PromiseWithResolvers<ForwardReply>;
   }[] = [];
   readonly self = nodeId(1);
+  /** What the leader's state knows of tokens. */
+  readonly tokens = new Map<string, TokenRow>();
+  readonly principals = new Principals((id) => this.tokens.get(id));
   readonly proposer: Proposer;
 
   constructor(starts = 1) {
@@ -31,6 +36,7 @@ class World {
         level: () => 1,
         leader: () => this.leader,
         isLeading: () => this.leader === this.self,
+        principalProblem: (record) => this.principals.problemOf(record),
         propose: (data) => {
           if (this.proposed.ok) this.entries.push(data);
           return this.proposed;
@@ -103,12 +109,12 @@ describe("proposing", () => {
   test("a follower's bytes are logged by the leader exactly as they came", async () => {
     const w = world();
     w.leads(w.self);
-    const input = commandByName("node.drain");
+    const input = commandByName("node.lost");
     const bytes = encodeBatch({
       origin: nodeId(2),
       serial: 5,
       floor: 5,
-      commands: [[input.tag, "", "b", "node", { node: 2 }]],
+      commands: [[input.tag, "", "b", "node", { node: 2, incarnation: "i" }]],
     });
     const reply = w.proposer.onForwarded(nodeId(2), bytes);
     await w.turn();
@@ -125,6 +131,70 @@ describe("proposing", () => {
     expect(w.entries).toEqual([]);
   });
 
+  test("a batch is not logged that speaks for a person who is not behind it: a token's row counts, and without one a node asks what is a node's", async () => {
+    const w = world();
+    w.leads(w.self);
+    const row = { hash: "h", expiresAt: null, uses: null, revoked: false, node: null } as const;
+    w.tokens.set("anna", { id: "anna", kind: "api", name: "anna", role: "admin", ...row });
+    w.tokens.set("otto", { id: "otto", kind: "api", name: "otto", role: "operator", ...row });
+    w.tokens.set("joins", { id: "joins", kind: "join", name: "anna", role: "admin", ...row });
+    const made = { id: "new", hash: "h", name: "x", kind: "api", role: "admin", expiresAt: null, uses: null };
+    const create = commandByName("token.create").tag;
+    const drain = commandByName("node.drain").tag;
+    const begin = commandByName("cluster.raise").tag;
+    let serial = 0;
+    const forward = (...command: CommandRecord): Promise<ForwardReply> => {
+      serial += 1;
+      return w.proposer.onForwarded(
+        nodeId(2),
+        encodeBatch({ origin: nodeId(2), serial, floor: 1, commands: [command] }),
+      );
+    };
+    for (const [command, words] of [
+      [[create, "", "n2", "node", made], "without a person's token"],
+      [[create, "", "anna", "admin", made], "without a person's token"],
+      [[drain, "", "n2", "node", { node: 1 }], "without a person's token"],
+      [[create, "otto", "otto", "admin", made], "not that of otto (admin)"],
+      [[create, "otto", "n2", "node", made], "not that of n2 (node)"],
+      [[drain, "otto", "anna", "operator", { node: 1 }], "not that of anna"],
+      [[create, "joins", "anna", "admin", made], "not that of anna"],
+    ] as const)
+      expect(() => forward(...(command as CommandRecord))).toThrow(words);
+    await w.turn();
+    expect(w.entries).toEqual([]);
+    const taken = [
+      forward(create, "anna", "anna", "admin", made),
+      forward(drain, "otto", "otto", "operator", { node: 1 }),
+      forward(begin, "", "n2", "node", { level: 2 }),
+      // Made a moment ago, perhaps: judged where it is applied.
+      forward(drain, "unheard", "eve", "operator", { node: 1 }),
+    ];
+    await w.turn();
+    for (const reply of taken) expect(await reply).toMatchObject({ ok: true });
+    // A change of the row is seen once the log has told of it.
+    w.tokens.set("anna", { id: "anna", kind: "api", name: "anna", role: "viewer", ...row });
+    w.principals.forget();
+    expect(() => forward(create, "anna", "anna", "admin", made)).toThrow("not that of anna");
+  });
+
+  test("a peer's request in a person's name is that of the token's owner, or nobody's", () => {
+    const w = world();
+    const row = { kind: "api", hash: "h", expiresAt: 10, uses: null, revoked: false, node: null } as const;
+    w.tokens.set("anna", { id: "anna", name: "anna", role: "admin", ...row });
+    w.tokens.set("otto", { id: "otto", name: "otto", role: "operator", ...row });
+    w.tokens.set("gone", { id: "gone", name: "gone", role: "admin", ...row, revoked: true });
+    const asked = (by: unknown, now = 9) => w.principals.personOf({ reason: "asked for", by }, "cluster:write", now);
+    expect(asked({ token: "anna", name: "eve", role: "node" })).toEqual(
+      accept({ token: "anna", name: "anna", role: "admin" }),
+    );
+    const codeOf = (outcome: ReturnType<typeof asked>): string => (outcome.ok ? "ok" : outcome.why.code);
+    expect(codeOf(asked({ token: "otto", name: "anna", role: "admin" }))).toBe("forbidden");
+    expect(codeOf(asked({ token: "anna" }, 10))).toBe("unauthorized");
+    for (const by of [undefined, null, 7, {}, { token: "" }, { token: 5 }, { token: "gone" }, { token: "unheard" }])
+      expect(codeOf(asked(by))).toBe("unauthorized");
+    expect(codeOf(w.principals.personOf(undefined, "cluster:write", 9))).toBe("unauthorized");
+  });
+
   test("a batch with a command that no person and no node may send is not logged (S3)", async () => {
     const w = world();
     w.leads(w.self);
@@ -132,7 +202,7 @@ describe("proposing", () => {
       origin: nodeId(2),
       serial: 5,
       floor: 5,
-      commands: [[commandByName("job.cancel").tag, "", "b", "node", { id: -4 }]],
+      commands: [[commandByName("node.lost").tag, "", "b", "node", { node: -4, incarnation: "i" }]],
     });
     expect(() => w.proposer.onForwarded(nodeId(2), bytes)).toThrow();
     await w.turn();

@@ -31,7 +31,7 @@ interface Write {
   absentAt: number;
 }
 
-const someone: Principal = { token: "", name: "client", role: "operator" };
+const someone: Principal = { token: "admin", name: "admin", role: "operator" };
 const byName = sql("select id from job where name = ?");
 const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;

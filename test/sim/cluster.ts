@@ -19,7 +19,7 @@ import { type Plan, stream } from "./plan.ts";
 import { type Runner, VirtualTime } from "./virtual-time.ts";
 
 /** Who asks for what operators ask for. */
-export const operator: Principal = { token: "", name: "operator", role: "admin" };
+export const operator: Principal = { token: "admin", name: "admin", role: "admin" };
 
 /** A question that was asked of a node. */
 interface Asked<Value> {

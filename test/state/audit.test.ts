@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
-import { listAudit, type AuditFilter, listTokens } from "../../src/state/queries.ts";
+import { findNode, findToken, listAudit, type AuditFilter, listTokens } from "../../src/state/queries.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { auditBefore, writeAudit } from "../../src/state/tables/audit.ts";
 import { tooEarly, checkBatch } from "../../src/state/commands/check.ts";
@@ -101,6 +101,59 @@ describe("the audit", () => {
     const cluster = Cluster.of(1);
     cluster.must("node.drain", { node: 1 }, admin);
     expect(audited(cluster)).toEqual([]);
+  });
+
+  test("whoever a command names must be who the token is; without a token a node asks what is a node's", () => {
+    const cluster = Cluster.of(2);
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), level: 3 });
+    const token = {
+      id: "otto",
+      hash: "h",
+      name: "otto",
+      kind: "api",
+      role: "operator",
+      expiresAt: null,
+      uses: null,
+    } as const;
+    cluster.must("token.create", token, admin);
+    const otto = { token: "otto", name: "otto", role: "operator" } as const;
+    const more = { ...token, id: "more" };
+    // Up to level 2 a log is applied as it was.
+    cluster.level = 2;
+    cluster.must("token.create", { ...more, id: "before" }, { ...otto, role: "admin" });
+    cluster.level = 3;
+    const wrong = [
+      { ...otto, role: "admin" },
+      { ...otto, role: "node" },
+      { token: "j", name: "join", role: "operator" },
+    ] as const;
+    for (const by of wrong) expect(cluster.refused("node.drain", { node: 2 }, by)[0]).toBe("unauthorized");
+    expect(cluster.refused("node.drain", { node: 2 })[1]).toContain("needs a person's token");
+    expect(cluster.refused("node.drain", { node: 2 }, { token: "", name: "anna", role: "admin" })[0]).toBe(
+      "unauthorized",
+    );
+    expect(
+      cluster.refused("node.lost", { node: nodeId(2), incarnation: "i2" }, { token: "", name: "x", role: "admin" })[0],
+    ).toBe("unauthorized");
+    expect(findNode(cluster.database, 2)?.state).toBe("up");
+    cluster.must("node.drain", { node: 2 }, otto);
+    cluster.must("node.undrain", { node: 2 }, { ...admin, role: "operator" });
+    cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+  });
+
+  test("a token that was made by a node's key ends when that node is removed", () => {
+    const cluster = Cluster.of(2);
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), level: 3 });
+    cluster.level = 3;
+    const token = { hash: "h", name: "back", kind: "api", role: "operator", expiresAt: null, uses: null } as const;
+    cluster.must("token.create", { ...token, id: "of-2", node: nodeId(2) });
+    cluster.must("token.create", { ...token, id: "of-1", node: nodeId(1) });
+    expect(cluster.refused("token.create", { ...token, id: "of-9", node: nodeId(9) })[0]).toBe("not-found");
+    cluster.must("node.remove", { node: 2 }, admin);
+    expect([findToken(cluster.database, "of-2")?.revoked, findToken(cluster.database, "of-1")?.revoked]).toEqual([
+      true,
+      false,
+    ]);
   });
 
   test("is bounded by count, jobs and the rest apart, and by age, a few rows with each entry", () => {

@@ -24,7 +24,7 @@ export const authorityBegin = command<AuthorityBegun>()({
   name: "authority.begin",
   tag: 40,
   since: 3,
-  right: "internal",
+  right: "cluster:write",
   doc: "The cluster's first authority, or a new one that is to take its place once every member believes it. Holds its public certificate alone (K1).",
   input: shape,
   payload: shape,

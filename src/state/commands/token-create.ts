@@ -1,11 +1,13 @@
 import { z } from "zod";
+import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { limits } from "../../lib/limits.ts";
 import { command } from "../command.ts";
 import { auditLevel } from "../levels.ts";
+import { nodeById } from "../tables/node.ts";
 import { countTokens, forgetDeadTokens, insertToken, tokenById } from "../tables/token.ts";
 import type { Role } from "../types.ts";
-import { newTokenShape, roleShape, type NewToken } from "./shapes.ts";
+import { newTokenShape, nodeIdShape, roleShape, type NewToken } from "./shapes.ts";
 
 interface TokenCreated extends NewToken {
   readonly kind: "api" | "join";
@@ -14,6 +16,8 @@ interface TokenCreated extends NewToken {
   readonly expiresAt: number | null;
   /** How often a join token may be used; null: no limit. */
   readonly uses: number | null;
+  /** Ends when this node is removed: it was its key that the token was made by. */
+  readonly node?: NodeId | undefined;
 }
 
 const shape = newTokenShape.extend({
@@ -21,6 +25,7 @@ const shape = newTokenShape.extend({
   role: roleShape,
   expiresAt: z.number().int().nonnegative().nullable(),
   uses: z.number().int().positive().nullable(),
+  node: nodeIdShape.optional(),
 });
 
 export const tokenCreate = command<TokenCreated>()({
@@ -43,7 +48,9 @@ export const tokenCreate = command<TokenCreated>()({
           `the cluster has ${limits.tokens} tokens: revoke some with 'skein token revoke' first`,
         );
     }
-    insertToken(tx, { ...token, node: null });
+    const { node = null } = token;
+    if (node !== null && nodeById(tx, node) === undefined) return refuse("not-found", `there is no node ${node}`);
+    insertToken(tx, { ...token, node });
     context.changed({ topic: "token", kind: "changed" });
     return accept({ id: token.id });
   },
