@@ -39,7 +39,7 @@ import { fencedWords, readFence, writeFence } from "./fence.ts";
 import { Node } from "./node.ts";
 import { type RelayLimits, relayLimits } from "./relay-tree.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
-import { isInstalling, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
+import { installingIndex, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
 import { withWayBack } from "./unreadable.ts";
 import { TraceFile } from "./trace-file.ts";
@@ -199,7 +199,7 @@ async function open(
   const found = await withWayBack(
     dataDir,
     identity.node,
-    logStore.open({ applied, meta: metaOf(place), isInstalling: isInstalling(dataDir) }),
+    logStore.open({ applied, meta: metaOf(place), installing: installingIndex(dataDir) }),
   );
   if (applied > found.lastIndex) {
     throw new Fault(

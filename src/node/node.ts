@@ -67,7 +67,7 @@ import type { RelayLimits } from "./relay-tree.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
 import { Principals } from "./principals.ts";
 import { recoverToken } from "./recover-token.ts";
-import { SnapshotReceiver } from "./snapshot-receive.ts";
+import { SnapshotReceiver, type Verdict } from "./snapshot-receive.ts";
 import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSender } from "./snapshot-send.ts";
 import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
@@ -717,17 +717,18 @@ export class Node implements NodeApi {
   }
 
   /** A whole state that was received: consensus decides, once there is a leader to hear it from. */
-  async #offerToRaft(snapshot: SnapshotMeta): Promise<void> {
+  async #offerToRaft(snapshot: SnapshotMeta): Promise<Verdict> {
     const { raft } = this.#driver;
-    while (raft.leader === nobody && !this.#stopping) await new Promise((resolve) => setTimeout(resolve, 50));
-    const { leader } = raft;
-    if (!this.#stopping && leader !== this.id)
+    const { leader, baseIndex } = raft;
+    if (leader === nobody) return "later";
+    if (leader !== this.id)
       this.#driver.step({ kind: "snapshot-request", from: leader, to: this.id, term: raft.term, snapshot });
-    if (raft.baseIndex === snapshot.index) return;
+    // A log that was cut there before has not been told of the snapshot, and will not be.
+    if (baseIndex !== snapshot.index && raft.baseIndex === snapshot.index) return "installing";
     // Never ahead of the log on this disk (D2): what is not synced here yet is asked for again.
     const isHere = snapshot.index <= Math.min(raft.commit, raft.durableIndex);
-    if (this.#quarantine.isActive && !this.#stopping && isHere) await this.#reload(snapshot);
-    this.#receiver.installed(); // the log had come as far meanwhile
+    if (this.#quarantine.isActive && isHere) await this.#reload(snapshot);
+    return "ended"; // the log had come as far meanwhile
   }
 
   /** In quarantine: the log is right and goes on, a right state of an entry that it holds takes the wrong one's place. */
@@ -760,7 +761,7 @@ export class Node implements NodeApi {
   async #install(snapshot: SnapshotMeta, isLogKept = false): Promise<void> {
     const { path } = this.#receiver;
     // Views stay on the old file, under its open handles, until the new one is whole: what is read meanwhile is the state of before.
-    const place = await this.#parts.writer.install(path, this.#quarantine.asideFor(this.#applied));
+    const place = await this.#parts.writer.install(path, snapshot, this.#quarantine.asideFor(this.#applied));
     assert(place.applied === snapshot.index, "the state that was installed is the one that consensus took");
     this.#parts.viewState(undefined);
     this.#applied = place.applied;

@@ -91,7 +91,7 @@ function handle(request: StateRequest): void {
       return;
     case "install":
       database?.close();
-      installState(request.from, path, request.asideAs);
+      installState(request.from, path, request.snapshot, request.asideAs);
       database = new StateDatabase({ path, schema });
       database.checkpoint();
       sinceCheckpoint = 0;

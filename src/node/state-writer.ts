@@ -1,7 +1,7 @@
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import type { Entry } from "../raft/types.ts";
+import type { Entry, SnapshotMeta } from "../raft/types.ts";
 import type { AppliedBug } from "../state/apply.ts";
 import type { StatePlace } from "../storage/state-db.ts";
 import type { AppliedEvent } from "./api.ts";
@@ -26,6 +26,8 @@ export interface ApplyState {
 export interface InstallState {
   readonly kind: "install";
   readonly from: string;
+  /** What it was verified to be. */
+  readonly snapshot: SnapshotMeta;
   /** Where the present file is kept; undefined: it goes. */
   readonly asideAs: string | undefined;
 }
@@ -113,10 +115,10 @@ export class StateWriter {
   }
 
   /** Puts the state of a snapshot in the place of the present one, after everything that was handed over before. A fault is told by onFault. */
-  install(from: string, asideAs?: string): Promise<StatePlace> {
+  install(from: string, snapshot: SnapshotMeta, asideAs?: string): Promise<StatePlace> {
     return new Promise((resolve) => {
       this.#installed = resolve;
-      this.#post({ kind: "install", from, asideAs });
+      this.#post({ kind: "install", from, snapshot, asideAs });
     });
   }
 

@@ -114,14 +114,9 @@ export class LogDatabase {
   }
 
   /** Makes the log agree with the state beside it, before anything is read from it (D3; see LogStore.open). Gives words for people. */
-  reconcile({ applied, meta, isInstalling }: StateBeside): string | undefined {
-    if (isInstalling && meta !== undefined && this.#termAt(applied) !== meta.term) {
-      this.#transaction(() => {
-        this.#replaceBy(meta);
-        this.#meetTerm(meta.term);
-      });
-      return `the log begins anew after entry ${applied}, which a snapshot brought`;
-    }
+  reconcile({ applied, meta, installing }: StateBeside): string | undefined {
+    if (installing === applied && meta !== undefined && this.#termAt(applied) !== meta.term)
+      return this.#beginAfter(meta);
     const { contained, first } = this.#damaged(applied);
     if (contained > 0 && meta === undefined) {
       const what = "remove this node's data directory and join again as a new node; the other members have it";
@@ -137,6 +132,27 @@ export class LogDatabase {
       told.push(`entries from ${first} on are damaged, and are repaired from the other members`);
     }
     return told.length === 0 ? undefined : told.join("; ");
+  }
+
+  /**
+   * What lies beyond an entry of another history was never committed. Where that entry cannot be read, or is missing, nobody knows which history it
+   * was, and this node may have been counted on for what goes: it remembers that (D3).
+   */
+  #beginAfter(meta: SnapshotMeta): string {
+    const isOther = meta.index > this.#baseIndex && this.#isIntactAt(meta.index);
+    const repair = !isOther && this.#lastIndex > meta.index ? this.#repairFor() : this.#repair;
+    this.#transaction(() => {
+      if (repair !== undefined) this.#writeRepair(repair);
+      this.#replaceBy(meta);
+      this.#meetTerm(meta.term);
+    });
+    this.#repair = repair;
+    return `the log begins anew after entry ${meta.index}, which a snapshot brought`;
+  }
+
+  #isIntactAt(at: number): boolean {
+    const row = this.#database.query("select * from entry where idx = ?").get(at) as EntryRow | null;
+    return row !== null && isIntact(row);
   }
 
   /**
@@ -177,14 +193,23 @@ export class LogDatabase {
 
   /** Drops what cannot be trusted, and remembers how far this node's word went. */
   #cut(first: number): void {
-    const hard = this.#database.query("select term from hard").get() as { term: number };
-    const repair = { until: Math.max(this.#lastIndex, this.#repair?.until ?? 0), term: hard.term };
+    const repair = this.#repairFor();
     this.#transaction(() => {
       this.#truncate.run(first);
-      this.#database.query("insert or replace into repair values (1, ?, ?)").run(repair.until, repair.term);
+      this.#writeRepair(repair);
     });
     this.#repair = repair;
     this.#lastIndex = Math.max(this.#baseIndex, first - 1);
+  }
+
+  /** Everything that is stored, or was before it was lost, by now. */
+  #repairFor(): RepairRow {
+    const hard = this.#database.query("select term from hard").get() as { term: number };
+    return { until: Math.max(this.#lastIndex, this.#repair?.until ?? 0), term: hard.term };
+  }
+
+  #writeRepair({ until, term }: RepairRow): void {
+    this.#database.query("insert or replace into repair values (1, ?, ?)").run(until, term);
   }
 
   /** One transaction, synced when this returns. On an error nothing of it is there; the caller decides by the error's code. */

@@ -85,9 +85,23 @@ export function metaOf(place: StatePlace): SnapshotMeta | undefined {
 
 /**
  * Puts `from` in the place of the state at `path`, which nobody writes meanwhile. A crash at any moment leaves the old state (an earlier
- * one of its own history, when its WAL went first) or the new one: the name changes hands in one step. `asideAs` keeps the old file.
+ * one of its own history, when its WAL went first) or the new one: the name changes hands in one step. `asideAs` keeps the old file. Throws Fault
+ * "data", and leaves everything as it is, when the file is cut short or is not the `expected` state.
  */
-export function installState(from: string, path: string, asideAs: string | undefined): void {
+export function installState(
+  from: string,
+  path: string,
+  expected: Pick<SnapshotMeta, "index" | "term">,
+  asideAs: string | undefined,
+): void {
+  const place = placeOf(from);
+  if (place.applied !== expected.index || place.term !== expected.term) {
+    const [is, was] = [
+      `entry ${place.applied} of term ${place.term}`,
+      `entry ${expected.index} of term ${expected.term}`,
+    ];
+    throw new Fault("data", `${from} is a state of ${is}, and was verified as one of ${was}`, "safe");
+  }
   syncFile(from);
   if (asideAs !== undefined && existsSync(path)) copyAside(path, asideAs);
   for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });

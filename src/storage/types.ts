@@ -44,8 +44,8 @@ export interface StateBeside {
   readonly applied: number;
   /** Where a log may begin after; undefined: not known (nothing applied, or written by the first version). */
   readonly meta: SnapshotMeta | undefined;
-  /** A snapshot was taking the state's place when the node ended: where log and state differ, the state is right. */
-  readonly isInstalling: boolean;
+  /** A snapshot of that entry was taking the state's place when the node ended: where log and state differ there, the state is right. */
+  readonly installing: number | undefined;
 }
 
 /** identity.json: who this data directory is. Written once at creation or join, `starts` at every start; synced with its directory. */

@@ -78,8 +78,8 @@ export const storageMutants: readonly Mutant[] = [
     patches: [
       {
         file: database,
-        old: '      this.#database.query("insert or replace into repair values (1, ?, ?)").run(repair.until, repair.term);',
-        new: "",
+        old: "      this.#truncate.run(first);\n      this.#writeRepair(repair);",
+        new: "      this.#truncate.run(first);",
       },
       {
         file: database,
@@ -98,8 +98,8 @@ export const storageMutants: readonly Mutant[] = [
     patches: [
       {
         file: database,
-        old: "if (isInstalling && meta !== undefined && this.#termAt(applied) !== meta.term) {",
-        new: "if (isInstalling && meta === undefined) {",
+        old: "if (installing === applied && meta !== undefined && this.#termAt(applied) !== meta.term)",
+        new: "if (installing === applied && meta !== undefined && meta.term === 0)",
       },
     ],
     simulation: "disk",

@@ -49,7 +49,7 @@ export class Member {
   /** Until let go, the state takes in nothing of what was handed out. */
   applyStalled = false;
   /** A snapshot took the state's place, and the log may not have been told. */
-  isInstalling = false;
+  installing: number | undefined;
   installToken = 0;
   readonly unapplied: Entry[] = [];
   applied = 0;
@@ -235,13 +235,13 @@ export class Cluster {
   restart(member: Member): void {
     const meta = member.applied === 0 ? undefined : this.referee.metaAt(member.applied);
     try {
-      const restored = member.store.open({ applied: member.applied, meta, isInstalling: member.isInstalling });
+      const restored = member.store.open({ applied: member.applied, meta, installing: member.installing });
       member.raft = this.#makeRaft(member, restored);
     } catch (error) {
       if (error instanceof Violation) throw error;
       throw new Violation("starts-again", `node ${member.id} does not start again: ${String(error)}`);
     }
-    member.isInstalling = false;
+    member.installing = undefined;
     member.alive = true;
     if (!member.isTrusted) member.raft.trustState(false);
     this.referee.onRestart(member);
@@ -341,7 +341,7 @@ export class Cluster {
     check("nothing-goes-back", at > member.applied, "a state never goes back");
     this.snapshotsInstalled++;
     member.unapplied.length = 0;
-    member.isInstalling = true;
+    member.installing = at;
     member.applied = member.appliedDurable = at;
     member.state?.install(this.referee.committedEntries.slice(0, at));
     member.log.splice(0, member.log.length, ...this.referee.committedEntries.slice(0, at));
@@ -402,7 +402,7 @@ export class Cluster {
 
   #durable(member: Member, token: number): void {
     member.durable = token;
-    if (token >= member.installToken) member.isInstalling = false;
+    if (token >= member.installToken) member.installing = undefined;
     member.raft.appended(token);
     while (member.held.length > 0 && member.held[0]!.token <= member.durable) {
       for (const message of member.held.shift()!.messages) this.#leave(member, message);

@@ -286,7 +286,7 @@ export class Simulation {
     }
     const newest = Math.min(raft.commit, raft.durableIndex);
     // A state that is ahead of the log is being installed: consensus decides about it first.
-    if (!member.alive || member.isInstalling || newest < raft.baseIndex) return;
+    if (!member.alive || member.installing !== undefined || newest < raft.baseIndex) return;
     this.#cluster.reload(member, randomInteger(this.#random, raft.baseIndex, newest));
     this.coverage.reloads++;
   }

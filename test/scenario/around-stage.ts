@@ -213,7 +213,7 @@ export class SnapshotStage implements Stage {
       },
       offerToRaft: ({ index }) => {
         this.#lines.push(`consensus is offered the state of ${index}`);
-        return Promise.resolve();
+        return Promise.resolve("ended");
       },
       log: (_level, message, fields) => {
         const received = fields?.["received"];

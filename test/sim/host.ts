@@ -5,7 +5,7 @@ import { Fault } from "../../src/lib/fault.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { seededRandom } from "../../src/lib/prng.ts";
 import { Node } from "../../src/node/node.ts";
-import { isInstalling, newSnapshotPath, tidySnapshots } from "../../src/node/snapshot-receive.ts";
+import { installingIndex, newSnapshotPath, tidySnapshots } from "../../src/node/snapshot-receive.ts";
 import { bootstrap, bootstrapToken } from "../../src/raft/configuration.ts";
 import { metaOf } from "../../src/storage/snapshot-file.ts";
 import type { AuthorityKeys, Identity } from "../../src/storage/types.ts";
@@ -187,7 +187,7 @@ export class Host {
             else fatal(message);
           },
         },
-        { applied, meta: metaOf(place), isInstalling: isInstalling(this.dataDir) },
+        { applied, meta: metaOf(place), installing: installingIndex(this.dataDir) },
       );
     } catch (error) {
       if (!(error instanceof Fault) || !this.damaged) throw error;
@@ -257,9 +257,9 @@ export class Host {
           judge.onApply(this.id, entries);
           this.state.apply(entries);
         },
-        install: (from) => {
+        install: (from, snapshot) => {
           cluster.count("snapshotsInstalled");
-          return this.state.install(from);
+          return this.state.install(from, snapshot);
         },
       },
       copyState: () => this.state.copy(newSnapshotPath(this.dataDir, ++this.#copies)),

@@ -5,7 +5,7 @@ import { limits } from "../../src/lib/limits.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import type { StateWriterHooks } from "../../src/node/state-writer.ts";
 import type { MadeSnapshot } from "../../src/node/snapshot-send.ts";
-import type { Entry } from "../../src/raft/types.ts";
+import type { Entry, SnapshotMeta } from "../../src/raft/types.ts";
 import { applyEntries, UnknownCommand } from "../../src/state/apply.ts";
 import { schema } from "../../src/state/schema.ts";
 import type { ReadTx } from "../../src/state/tx.ts";
@@ -202,7 +202,7 @@ export class SimState {
   }
 
   /** A verified copy takes the state's place. */
-  install(from: string): Promise<StatePlace> {
+  install(from: string, snapshot: SnapshotMeta): Promise<StatePlace> {
     const runner = this.#runner!;
     return new Promise((resolve) => {
       const install = (): void => {
@@ -219,7 +219,7 @@ export class SimState {
           // As in production: views stay on the old file through a connection of their own.
           this.#reader = new StateReader(path);
           this.#database!.close();
-          installState(from, path, undefined);
+          installState(from, path, snapshot, undefined);
           this.#database = this.#openFile(path);
         }
         this.#sync();

@@ -96,8 +96,11 @@ export class StoredLog implements LogFile {
     for (const at of this.#damaged) if (at <= base.index) this.#damaged.delete(at);
   }
 
-  reconcile({ applied, meta, isInstalling }: StateBeside): string | undefined {
-    if (isInstalling && meta !== undefined && this.termAt(applied) !== meta.term) {
+  reconcile({ applied, meta, installing }: StateBeside): string | undefined {
+    if (installing === applied && meta !== undefined && this.termAt(applied) !== meta.term) {
+      // Of a readable entry of another history nothing follows that was committed; else what goes is remembered.
+      const isOther = applied > this.base.index && applied <= this.lastIndex && !this.#damaged.has(applied);
+      if (!isOther && this.lastIndex > applied) this.repair = this.#repairFor();
       this.#replaceBy(meta);
       // The snapshot may be the first that was heard of its term.
       if (this.hardState.term < meta.term) this.hardState = { ...this.hardState, term: meta.term, vote: nobody };
@@ -111,13 +114,14 @@ export class StoredLog implements LogFile {
       this.compact(meta);
     }
     if (first < Infinity) {
-      this.repair = {
-        until: index(Math.max(this.lastIndex, this.repair?.until ?? 0)),
-        term: this.hardState.term,
-      };
+      this.repair = this.#repairFor();
       this.#truncate(first);
     }
     return `entries are damaged: contained ${contained}, first other ${first}`;
+  }
+
+  #repairFor(): NonNullable<Restored["repair"]> {
+    return { until: index(Math.max(this.lastIndex, this.repair?.until ?? 0)), term: this.hardState.term };
   }
 
   restored(): Restored {

@@ -10,7 +10,7 @@ const metaAt = (at: number, inTerm: number): SnapshotMeta => ({ index: index(at)
 const stateAt = (at: number, inTerm: number, isInstalling = false): StateBeside => ({
   applied: at,
   meta: metaAt(at, inTerm),
-  isInstalling,
+  installing: isInstalling ? at : undefined,
 });
 
 /** A log of 100 entries, term 1 up to 50 and term 2 after it; `change` is done to its file. */
@@ -105,6 +105,7 @@ describe("a state beside it that a snapshot brought", () => {
       baseIndex: 90,
       baseTerm: 3,
       lastIndex: 90,
+      repair: undefined,
     });
   });
 
@@ -118,6 +119,25 @@ describe("a state beside it that a snapshot brought", () => {
 describe("damage (D3)", () => {
   const flip = (at: number) => (database: Database) =>
     void database.query("update entry set data = zeroblob(length(data)) where idx = ?").run(at);
+  const changeTerm = (at: number) => (database: Database) =>
+    void database.query("update entry set term = 1 where idx = ?").run(at);
+
+  test("in the term where a snapshot ends: what is dropped beyond it is remembered, for nobody knows which history it was", async () => {
+    for (const damage of [changeTerm(90), (one: Database) => void one.run("delete from entry where idx = 90")]) {
+      using directory = new Directory();
+      await logOf100(directory, damage);
+      const expected = { baseIndex: 90, baseTerm: 2, lastIndex: 90, repair: { until: 100, term: 3 } };
+      expect(await reopened(directory, stateAt(90, 2, true))).toMatchObject(expected);
+      expect(await reopened(directory, stateAt(90, 2))).toMatchObject(expected);
+    }
+  });
+
+  test("beside the mark of a snapshot that did not come to be installed: as without it", async () => {
+    using directory = new Directory();
+    await logOf100(directory, changeTerm(90));
+    const restored = await reopened(directory, { ...stateAt(90, 2), installing: 95 });
+    expect(restored).toMatchObject({ baseIndex: 90, baseTerm: 2, lastIndex: 100, repair: undefined });
+  });
 
   test("an entry that the state does not contain: the log is cut before it, and what was promised is remembered until it is back", async () => {
     using directory = new Directory();
