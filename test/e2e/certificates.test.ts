@@ -1,6 +1,7 @@
 /** Certificates over the life of a mesh: the authority's key moves with the voters, certificates renew themselves, and the authority is replaced. */
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
+import { createPrivateKey } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
@@ -43,11 +44,37 @@ async function untilSeen(node: MeshNode, is: (view: ClusterView) => boolean, wha
   );
 }
 
-/** The private part of every key that a node holds, as it would stand in a file: its middle, which no other key has. */
-function secretsOf(node: MeshNode): string[] {
+/** The private number of every key that a node holds: all else in a key's file is the same in every file, or public. */
+function secretsOf(node: MeshNode): Buffer[] {
   const own = (JSON.parse(readFileSync(path.join(node.data, "certificate.json"), "utf8")) as { key: string }).key;
   const all = [own, ...Object.values(keysOf(node) ?? {}).map((one) => one.key)];
-  return all.map((pem) => pem.split("\n")[1]!.slice(10, 50));
+  return all.map((pem) => {
+    const number = Buffer.from(createPrivateKey(pem).export({ format: "jwk" }).d!, "base64url");
+    expect(number).toHaveLength(32);
+    return number;
+  });
+}
+
+/** The forms in which such a number can stand in a file: raw, hex, and base64 of a text in which it begins at any of three places. */
+function formsOf(secret: Buffer): Buffer[] {
+  const hex = secret.toString("hex");
+  const phases = [0, 1, 2].flatMap((before) => {
+    const whole = Buffer.concat([Buffer.alloc(before), secret]);
+    // Letters that hold bits of what stands before or after are left out.
+    const [from, to] = [Math.ceil((before * 4) / 3), Math.floor((whole.length * 4) / 3)];
+    return (["base64", "base64url"] as const).map((form) => whole.toString(form).slice(from, to));
+  });
+  return [secret, ...[hex, hex.toUpperCase(), ...phases].map((text) => Buffer.from(text))];
+}
+
+/** The files that hold one of the secrets in any form. A key's own file breaks its base64 into lines: they are closed up. */
+function leaking(files: readonly string[], secrets: readonly Buffer[]): string[] {
+  const forms = secrets.flatMap(formsOf);
+  return files.filter((file) => {
+    const bytes = bytesOf(file);
+    const closed = Buffer.from(bytes.toString("latin1").replaceAll(/\r?\n|\\n/g, ""), "latin1");
+    return forms.some((form) => bytes.includes(form) || closed.includes(form));
+  });
 }
 
 /** Every file of a data directory but those two that are to hold keys. */
@@ -98,17 +125,28 @@ test("voters are given the authority's key in a private file, learners are not, 
   for (let round = 0; round < 150; round++) await first.api("POST", "/v1/jobs", { driver: "noop", noop: {} });
   await joined.start();
   const secrets = mesh.nodes.flatMap(secretsOf);
-  expect(new Set(secrets).size).toBe(6); // five nodes, one authority
+  expect(new Set(secrets.map((one) => one.toString("hex"))).size).toBe(6); // five nodes, one authority
   await Promise.all(mesh.nodes.map((node) => node.stop()));
+  // The search finds what is there: in the keys' own files, and planted in each form amid other bytes.
+  const own = mesh.nodes.map((node) => path.join(node.data, "certificate.json"));
+  expect(leaking(own, secrets)).toEqual(own);
+  const planted = path.join(mesh.directory, "planted");
+  const [secret] = secrets as [Buffer, ...Buffer[]];
+  const texts = [0, 1, 2].map((before) => Buffer.concat([Buffer.alloc(before, 7), secret, Buffer.from("after")]));
+  for (const form of [
+    secret,
+    secret.toString("hex"),
+    secret.toString("hex").toUpperCase(),
+    ...texts.flatMap((text) => [text.toString("base64"), text.toString("base64url")]),
+  ]) {
+    writeFileSync(planted, Buffer.concat([Buffer.from("before "), Buffer.from(form), Buffer.from(" after")]));
+    expect(leaking([planted], secrets)).toEqual([planted]);
+  }
+  writeFileSync(planted, Buffer.concat([secret.subarray(0, 16), Buffer.alloc(1), secret.subarray(16)]));
+  expect(leaking([planted], secrets)).toEqual([]);
   const files = mesh.nodes.flatMap((node) => filesOf(node.data));
   expect(files.some((file) => file.endsWith("log.db")) && files.some((file) => file.endsWith("state.db"))).toBe(true);
-  const leaking = files.filter((file) => {
-    const bytes = bytesOf(file);
-    return secrets.some(
-      (secret) => bytes.includes(secret) || bytes.includes(Buffer.from(secret, "base64").subarray(0, 24)),
-    );
-  });
-  expect(leaking).toEqual([]);
+  expect(leaking(files, secrets)).toEqual([]);
 }, 180_000);
 
 test("the authority is replaced under writes without a failed request, and clients that know only the former one go on", async () => {
