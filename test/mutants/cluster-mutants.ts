@@ -41,7 +41,7 @@ export const clusterMutants: readonly Mutant[] = [
       },
     ],
     simulation: "cluster",
-    checkers: ["J1", "J2"],
+    checkers: ["J1", "J2", "J3"],
     isWorth: isTroubled,
   },
   {

@@ -5,7 +5,7 @@ import { isTerminal } from "../../src/lib/states.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { Principal, Spec } from "../../src/state/types.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Callers, Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 import { stream } from "./plan.ts";
 
@@ -37,7 +37,7 @@ const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;
 const usualOperations = 500;
 
-export class Clients {
+export class Clients implements Callers {
   readonly #cluster: Cluster;
   readonly #random: Random;
   readonly #writes: Write[] = [];
@@ -56,11 +56,15 @@ export class Clients {
   repeats = 0;
   reads = 0;
   failedReads = 0;
+  /** Linearizable reads that a node answered which does not lead. */
+  followerReads = 0;
+  #stopped = false;
 
   constructor(cluster: Cluster, operations: number | undefined) {
     this.#cluster = cluster;
     this.#random = stream(cluster.plan.seed, "workload");
     this.#left = operations ?? usualOperations;
+    cluster.callers = this;
   }
 
   get acknowledged(): number {
@@ -74,6 +78,33 @@ export class Clients {
   /** No more calls are begun: the core is to end what there is. */
   stop(): void {
     this.#left = 0;
+    this.#stopped = true;
+  }
+
+  readAt(host: Host, until: number, every: number): void {
+    const random = this.#cluster.random("reads beside");
+    this.#repeat(until, every, random, () => {
+      if (host.isUp && !host.process!.stopping) this.#read(host, random, () => {});
+    });
+  }
+
+  writeBeside(host: Host, until: number, every: number): void {
+    const random = this.#cluster.random("writes beside");
+    this.#repeat(until, every, random, () => {
+      const others = this.#cluster.hosts.filter((one) => one !== host && one.isUp && !one.process!.stopping);
+      const other = others[Math.floor(random() * others.length)];
+      if (other === undefined) return;
+      const write = this.#newWrite(random, false);
+      this.#submit(other, write, 0, () => {});
+    });
+  }
+
+  /** Clients that do not wait for an answer before they ask again. */
+  #repeat(until: number, every: number, random: Random, call: () => void): void {
+    const { time } = this.#cluster;
+    if (this.#stopped || time.now >= until || this.#cluster.network.settled) return;
+    call();
+    time.after(every * (0.5 + random()), undefined, () => this.#repeat(until, every, random, call));
   }
 
   /** Begins, `count` clients one after the other, each with so much time between its calls. */
@@ -107,8 +138,8 @@ export class Clients {
     const draw = this.#random();
     const host = this.#cluster.anyUp("clients");
     if (host === undefined) return done();
-    if (draw < 0.4) return this.#submit(host, this.#newWrite(), 0, done);
-    if (draw < 0.8) return this.#read(host, done);
+    if (draw < 0.4) return this.#submit(host, this.#newWrite(this.#random, true), 0, done);
+    if (draw < 0.8) return this.#read(host, this.#random, done);
     if (draw < 0.88) return this.#readOwn(host, done);
     if (draw < 0.94) return this.#cancel(host, done);
     return this.#label(host, done);
@@ -116,24 +147,26 @@ export class Clients {
 
   // ------------------------------------------------------------------------------------------------ writes
 
-  #newWrite(): Write {
+  /** `mayRun`: it may be one that guards run, and may be repeated. */
+  #newWrite(random: Random, mayRun: boolean): Write {
     const serial = (this.#serial += 1);
-    const random = this.#random;
     const name = `job-${serial}`;
-    const isGuarded = random() < this.#cluster.plan.guarded;
-    const forMs = Math.floor(random() * random() * (random() < 0.1 ? 12_000 : 1500));
+    const isGuarded = random() < this.#cluster.plan.guarded && mayRun;
+    // Some outlive a lease and the loss of their node (J3).
+    const isLong = random() < 0.1 && isGuarded;
+    const forMs = Math.floor(isLong ? 6000 + random() * 12_000 : random() * random() * 1500);
     const exit = random() < 0.06 ? 1 : 0;
     const spec: { -readonly [Key in keyof Spec]: Spec[Key] } = isGuarded
       ? { name, run: ["work", String(forMs), String(exit)] }
-      : { name, driver: "noop", noop: { forMs: random() < 0.5 ? 0 : forMs, exit } };
+      : { name, driver: "noop", noop: { forMs: random() < 0.5 || !mayRun ? 0 : forMs, exit } };
     if (random() < 0.1) spec.count = 1 + Math.floor(random() * 4);
     if (random() < 0.15) spec.retries = { max: 1 + Math.floor(random() * 2), backoffMs: Math.floor(random() * 2000) };
-    if (random() < 0.1) spec.timeoutMs = 50 + Math.floor(random() * 1500);
+    if (random() < 0.1 && !isLong) spec.timeoutMs = 50 + Math.floor(random() * 1500);
     if (random() < 0.25) spec.onLost = "fail";
     if (random() < 0.1) spec.priority = Math.floor(random() * 100);
     if (random() < 0.3) spec.graceMs = 300;
     spec.ttlMs = 86_400_000;
-    const key = random() < 0.6 ? `key-${serial}` : undefined;
+    const key = random() < 0.6 && mayRun ? `key-${serial}` : undefined;
     const write: Write = { serial, name, key, spec, status: "pending", id: undefined, index: undefined, absentAt: 0 };
     this.#writes.push(write);
     return write;
@@ -211,11 +244,11 @@ export class Clients {
 
   // ------------------------------------------------------------------------------------------------- reads
 
-  #read(host: Host, done: () => void): void {
+  #read(host: Host, random: Random, done: () => void): void {
     const floorIndex = this.#floorIndex;
     const floorJob = this.#floorJob;
     const { node } = host.process!;
-    const about = this.#writes[Math.floor(this.#writes.length * (1 - this.#random() * this.#random()))];
+    const about = this.#writes[Math.floor(this.#writes.length * (1 - random() * random()))];
     const wasAcknowledged = about?.status === "acknowledged";
     const query = (tx: ReadTx): { readonly next: number; readonly id: number | undefined } => ({
       next: tx.get<{ next_job: number }>(nextJob)?.next_job ?? 0,
@@ -226,7 +259,9 @@ export class Clients {
       .answered((outcome) => {
         this.reads += 1;
         if (outcome?.ok !== true) this.failedReads += 1;
-        else this.#judgeRead(host.id, outcome.value, { floorIndex, floorJob, about, wasAcknowledged });
+        else if (host.process?.node.isLeading === false) this.followerReads += 1;
+        if (outcome?.ok === true)
+          this.#judgeRead(host.id, outcome.value, { floorIndex, floorJob, about, wasAcknowledged });
         done();
       });
   }

@@ -2,7 +2,6 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Bug } from "../../src/lib/assert.ts";
-import { Fault } from "../../src/lib/fault.ts";
 import { emptyConfiguration } from "../../src/lib/configuration.ts";
 import { isId, type NodeId } from "../../src/lib/ids.ts";
 import type { Random } from "../../src/lib/prng.ts";
@@ -10,6 +9,7 @@ import type { Configuration } from "../../src/raft/types.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import type { Node } from "../../src/node/node.ts";
+import { findJob } from "../../src/state/queries.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { Effects } from "./effects.ts";
 import { Host, identityOf } from "./host.ts";
@@ -25,6 +25,14 @@ export const operator: Principal = { token: "admin", name: "admin", role: "admin
 interface Asked<Value> {
   /** Once; undefined: there is no answer. */
   answered(run: (value: Value | undefined) => void): void;
+}
+
+/** Calls at chosen nodes, beside the usual ones. */
+export interface Callers {
+  /** Linearizable reads of `host` from now until then (µs), one each `every` µs. */
+  readAt(host: Host, until: number, every: number): void;
+  /** Writes through any other node, until then. */
+  writeBeside(host: Host, until: number, every: number): void;
 }
 
 /** All hosts of one run, what lies between them, and those who watch. */
@@ -44,6 +52,8 @@ export class Cluster {
   readonly tells: boolean;
   /** Crashed processes come back by themselves. */
   restarts = true;
+  /** Clients that ask more of some nodes while something goes wrong. */
+  callers: Callers | undefined;
   readonly #streams = new Map<string, Random>();
   #joins = 0;
   #hasJoinToken = false;
@@ -56,7 +66,15 @@ export class Cluster {
     this.time = new VirtualTime((error, runner) => this.#onThrown(error, runner));
     this.network = new SimNetwork(this.time, stream(plan.seed, "network"), plan.network);
     this.judge = new Judge((problem) => this.fail(problem));
-    this.effects = new Effects(this.time, (problem) => this.fail(problem));
+    const questions = {
+      nodeOf: (number: number) => this.hosts.find((host) => host.number === number)?.id,
+      guardOf: (node: NodeId) => this.hostOf(node)?.guard,
+      isGuarded: (node: NodeId, job: number) => {
+        const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
+        return spec !== undefined && spec["driver"] !== "noop";
+      },
+    };
+    this.effects = new Effects(this.time, questions, (problem) => this.fail(problem));
     this.time.onRan = (runner) => this.#onRan(runner);
   }
 
@@ -93,15 +111,6 @@ export class Cluster {
 
   #onThrown(error: unknown, runner: Runner | undefined): void {
     if (runner?.alive === false) return;
-    const host = runner === undefined ? undefined : this.byRunner.get(runner);
-    // What nobody catches ends the process; it is expected where a damaged entry was read.
-    if (host?.damaged === true && error instanceof Fault && error.code === "data") {
-      this.count("damageRead");
-      this.note(`node ${host.id} ends: ${error.message}`);
-      host.crash("stopped");
-      this.restartLater(host, "a damaged entry");
-      return;
-    }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.fail(
       `${error instanceof Bug ? "a broken invariant" : "an error"} in ${runner?.name ?? "the simulator"}: ${text}`,

@@ -30,6 +30,7 @@ export const rarePaths: readonly string[] = [
   "repeats",
   "reads",
   "failedReads",
+  "followerReads",
   "done:transfer",
   "done:promote",
   "done:demote",

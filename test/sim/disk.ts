@@ -14,6 +14,8 @@ export interface DiskProfile {
 export interface DiskPorts {
   onDurable(token: number): void;
   onFault(code: "disk" | "disk-full", message: string): void;
+  /** As the production's store tells it: nothing can be read from there, the first time that it is asked for. */
+  onDamagedEntry(at: number): void;
 }
 
 /** As in the log's worker. */
@@ -72,6 +74,7 @@ export class SimDisk {
     if (this.file.reconcile(beside) !== undefined) this.reconciled += 1;
     if (this.file.repair !== undefined) this.repairs += 1;
     const found = this.file.restored();
+    const damaged = new Set<number>();
     const isOurs = (): boolean => this.#runner === runner && runner.alive;
     const store: LogStore = {
       open: () => Promise.resolve(found),
@@ -84,7 +87,14 @@ export class SimDisk {
         this.#start();
       },
       pendingBytes: () => this.#pendingBytes,
-      entries: (from, to, maxBytes): readonly Entry[] => this.file.entries(from, to, maxBytes),
+      entries: (from, to, maxBytes): readonly Entry[] => {
+        const entries = this.file.entries(from, to, maxBytes);
+        if (entries.length === 0 && from < to && !damaged.has(from)) {
+          damaged.add(from);
+          ports.onDamagedEntry(from);
+        }
+        return entries;
+      },
       close: () => Promise.resolve(),
     };
     return { store, found };

@@ -18,6 +18,26 @@ interface Seen {
   state: Report["state"] | "dropped" | undefined;
 }
 
+/** µs after which a lease that a guard was without says nothing of what happens to new attempts. */
+const forgotten = 60_000_000;
+
+/** An end as a state tells of it. */
+interface EndedAttempt extends AttemptName {
+  readonly state: TaskState;
+  /** Who told it, or who was given up. */
+  readonly node: NodeId | 0;
+}
+
+/** What the judge asks about a cluster. */
+export interface EffectQuestions {
+  /** The node that is on this host. */
+  nodeOf(host: number): NodeId | undefined;
+  /** The guard of that node's host. */
+  guardOf(node: NodeId): SimGuard | undefined;
+  /** Its tasks are run by guards, as that node's state has it. */
+  isGuarded(node: NodeId, job: number): boolean;
+}
+
 /**
  * Judges work from outside, by what guards did and what states said (J1 to J3): at most one attempt of a task is live, attempts and fences only
  * grow, a job has one end, and what is told as a success has run.
@@ -25,10 +45,13 @@ interface Seen {
 export class Effects implements EffectPorts {
   readonly #time: VirtualTime;
   readonly #fail: (problem: string) => void;
+  readonly #questions: EffectQuestions;
   readonly #tasks = new Map<string, Seen[]>();
   /** The end of each job, and the entry that made it. */
   readonly #ends = new Map<number, { readonly state: JobState; readonly index: number }>();
   readonly #attemptEnds = new Map<string, { readonly state: TaskState; readonly index: number }>();
+  /** Attempts that a guard declared lost without having known them. */
+  readonly #declaredLost = new Set<string>();
   readonly #givenUp = new Set<number>();
   starts = 0;
   lost = 0;
@@ -36,8 +59,9 @@ export class Effects implements EffectPorts {
   /** Two attempts at once, the older one on a host that stood still past its lease: the fence is what keeps them apart (J3). */
   excusedOverlaps = 0;
 
-  constructor(time: VirtualTime, fail: (problem: string) => void) {
+  constructor(time: VirtualTime, questions: EffectQuestions, fail: (problem: string) => void) {
     this.#time = time;
+    this.#questions = questions;
     this.#fail = fail;
   }
 
@@ -80,6 +104,21 @@ export class Effects implements EffectPorts {
     if (state === "lost") this.lost += 1;
   }
 
+  declaredLost({ job, task, attempt }: AttemptName): void {
+    this.#declaredLost.add(`${job}/${task}.${attempt}`);
+  }
+
+  /** Hosts with attempts that run since so many µs. */
+  holders(since: number): ReadonlySet<number> {
+    const hosts = new Set<number>();
+    for (const attempts of this.#tasks.values()) {
+      const last = attempts.at(-1);
+      if (last !== undefined && last.to === undefined && last.from <= this.#time.now - since)
+        hosts.add(last.guard.host);
+    }
+    return hosts;
+  }
+
   /** What a node's state says has happened. */
   applied(node: NodeId, events: readonly AppliedEvent[]): void {
     for (const { index, changes } of events) {
@@ -96,23 +135,45 @@ export class Effects implements EffectPorts {
           const known = this.#attemptEnds.get(key);
           if (known === undefined) {
             this.#attemptEnds.set(key, { state: change.state, index });
-            this.#judgeEnd(change.job, change.task, change.attempt, change.state, change.node);
+            this.#judgeEnd(node, change);
           } else if (known.index !== index) this.#fail(`J1: attempt ${key} ended at ${known.index} and at ${index}`);
         }
       }
     }
   }
 
-  /** What ended in the state has ended, or its guard had no lease any more. */
-  #judgeEnd(job: number, task: number, attempt: number, state: TaskState, node: NodeId | 0): void {
-    const live = this.#tasks.get(`${job}/${task}`)?.find((seen) => seen.attempt === attempt && seen.to === undefined);
-    if (live === undefined) return;
-    const where = `attempt ${attempt} of ${job}/${task} runs on host ${live.guard.host}`;
-    if (state === "succeeded" || state === "failed" || state === "timeout")
-      this.#fail(`J1: ${where}, and is told to have ${state}`);
-    const leftMs = Math.round((live.guard.leaseEndsAt - this.#time.now) / 1000);
-    if (state === "lost" && leftMs > 0 && !this.#givenUp.has(node))
-      this.#fail(`J3: ${where} under a lease of ${leftMs} ms more, and is given up`);
+  /**
+   * The end that the state has recorded, against what the guard did with this very attempt: it ended like that, or it was given up without being
+   * asked, which takes a guard without a lease (J1, J3). A retry ("queued") tells of an end as much as the last one does.
+   */
+  #judgeEnd(witness: NodeId, { job, task, attempt, state, node }: EndedAttempt): void {
+    const key = `${job}/${task}.${attempt}`;
+    const seen = this.#tasks.get(`${job}/${task}`)?.find((one) => one.attempt === attempt);
+    const isResult = state === "succeeded" || state === "failed" || state === "timeout";
+    if (seen === undefined) {
+      // Cancelled or lost before it began: nobody but its node can say so while it has a lease.
+      const mayBeUnseen = state === "cancelled" || state === "skipped" || this.#declaredLost.has(key);
+      if (mayBeUnseen || !this.#questions.isGuarded(witness, job)) return;
+      if (isResult) this.#fail(`J1: attempt ${key} is told to have ${state}, and no guard has begun it`);
+      const guard = node === 0 ? undefined : this.#questions.guardOf(node);
+      if (guard !== undefined && !this.#isGivenUp(guard) && guard.resumedAt < this.#time.now - forgotten)
+        this.#fail(`J3: attempt ${key} is given up before it began, and node ${node} has a lease`);
+      return;
+    }
+    const where = `attempt ${key} ${seen.to === undefined ? "runs" : `ended as ${seen.state}`} on host ${seen.guard.host}`;
+    if (isResult && seen.state !== state) this.#fail(`J1: ${where}, and is told to have ${state}`);
+    const isUntold = seen.to === undefined || seen.state === "succeeded";
+    if (isResult || !isUntold || this.#isGivenUp(seen.guard)) return;
+    // It had ended when its guard was without a lease for a while, and the entry that gave it up was late.
+    if (seen.to !== undefined && seen.guard.resumedAt > seen.from) return;
+    const leftMs = Math.round((seen.guard.leaseEndsAt - this.#time.now) / 1000);
+    this.#fail(`J3: ${where} under a lease of ${leftMs} ms more, and is given up (${state})`);
+  }
+
+  /** Its lease has ended, or somebody asked to take its node out. */
+  #isGivenUp(guard: SimGuard): boolean {
+    const node = this.#questions.nodeOf(guard.host);
+    return guard.leaseEndsAt <= this.#time.now || node === undefined || this.#givenUp.has(node);
   }
 
   /** Somebody asked to take this node out, whatever it does. */

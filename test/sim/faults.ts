@@ -103,6 +103,10 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
     case "bridge":
     case "swizzle":
       return partition(cluster, event, target);
+    case "depose":
+      return depose(cluster, event, leader);
+    case "away":
+      return away(cluster, event, up);
     case "clog": {
       const other = pick(up, second);
       if (target === undefined || other === undefined) return undefined;
@@ -254,6 +258,58 @@ function ask(cluster: Cluster, { kind, draws }: FaultEvent, target: Host | undef
     default:
       return undefined;
   }
+}
+
+/** Cut off from everybody, from now until then, in both directions. */
+function isolate(cluster: Cluster, host: Host, until: number, holds: boolean): void {
+  const { network, time, hosts } = cluster;
+  for (const { number } of hosts) {
+    if (number === host.number) continue;
+    network.cut(host.number, number, holds);
+    network.cut(number, host.number, holds);
+    time.after(until - time.now, undefined, () => {
+      if (network.settled) return;
+      network.heal(host.number, number);
+      network.heal(number, host.number);
+    });
+  }
+}
+
+/**
+ * A leader that does not know of its successor is asked for reads while others take writes (R1): cut off; standing still; or both, and heard again
+ * only a while after it runs on. What it is asked while it stands still waits for it.
+ */
+function depose(cluster: Cluster, { lasts, draws }: FaultEvent, leader: Host | undefined): string | undefined {
+  const [first = 0, second = 0, third = 0] = draws;
+  const { callers, time } = cluster;
+  if (leader === undefined || callers === undefined || cluster.live.length < 2) return undefined;
+  const until = time.now + lasts;
+  const isFrozen = first < 0.6;
+  const isCut = first > 0.2;
+  const after = isFrozen ? Math.floor(second * timeout) : 0;
+  if (isFrozen) leader.freeze(until, false);
+  if (isCut) isolate(cluster, leader, until + after, third < 0.5);
+  callers.writeBeside(leader, until + after, 250_000);
+  // Not from the first moment on: a follower has to miss it first.
+  time.after(timeout / 2, undefined, () => callers.readAt(leader, until + after + timeout / 4, 200_000));
+  const how = [isFrozen ? "stands still" : "", isCut ? "is cut off" : ""].filter((word) => word !== "").join(" and ");
+  return `node ${leader.id} ${how} for ${Math.round(lasts / 1000)} ms, and ${Math.round(after / 1000)} ms more`;
+}
+
+/** A host with work under way is cut off or its node stands still; the guard goes on as long as its lease lets it (J3). */
+function away(cluster: Cluster, { lasts, draws }: FaultEvent, up: readonly Host[]): string | undefined {
+  const [first = 0, second = 0, third = 0] = draws;
+  const holders = cluster.effects.holders(second * 4_000_000);
+  // A leader that goes takes its own leases with it: another one waits longer.
+  const target = pick(
+    up.filter((host) => holders.has(host.number) && (third < 0.2 || host !== cluster.leader())),
+    first,
+  );
+  if (target === undefined) return undefined;
+  const isFrozen = draws[3]! < 0.3;
+  if (isFrozen) target.freeze(cluster.time.now + lasts, false);
+  else isolate(cluster, target, cluster.time.now + lasts, draws[4]! < 0.5);
+  return `node ${target.id} ${isFrozen ? "stands still" : "is cut off"} for ${Math.round(lasts / 1000)} ms`;
 }
 
 function partition(cluster: Cluster, event: FaultEvent, target: Host | undefined): string | undefined {

@@ -11,6 +11,8 @@ export interface EffectPorts {
   started(guard: SimGuard, start: Start): void;
   /** `state` undefined: it was dropped, and nothing is reported. */
   ended(guard: SimGuard, name: AttemptName, state: Report["state"] | undefined): void;
+  /** The guard says "lost" of an attempt that it does not know. */
+  declaredLost(name: AttemptName): void;
 }
 
 interface Attempt {
@@ -44,6 +46,8 @@ export class SimGuard {
   /** Every attempt that was ever started here is listed, or was acknowledged. */
   #exact = true;
   #endsAt = -Infinity;
+  /** When it last got a lease without having one (µs): what it had before may have been given up since. */
+  resumedAt = -Infinity;
   #leaseTimer: Handle | undefined;
   #node: Connection | undefined;
 
@@ -124,6 +128,7 @@ export class SimGuard {
 
   #lease(at: number): void {
     if (at <= this.#endsAt) return;
+    if (this.#time.now >= this.#endsAt) this.resumedAt = this.#time.now;
     this.#endsAt = at;
     this.#time.cancel(this.#leaseTimer);
     this.#leaseTimer = this.#time.after(at - this.#time.now, this.runner, () => this.#killAll());
@@ -200,6 +205,7 @@ export class SimGuard {
   #keepLost(names: readonly AttemptName[]): void {
     for (const name of names) {
       if (this.#attempts.has(keyOf(name)) || this.#finished.has(keyOf(name))) continue;
+      this.#effects.declaredLost(name);
       this.#keep(this.#lostReport(name));
     }
     this.#exact = true;

@@ -186,6 +186,12 @@ export class Host {
             if (code === "disk-full") running.node?.onDiskFull("log.db", message);
             else fatal(message);
           },
+          onDamagedEntry: (at) => {
+            if (!this.damaged) cluster.fail(`node ${this.id}: entry ${at} cannot be read, and nothing has damaged it`);
+            cluster.count("damageRead");
+            if (running.node?.onDamagedEntry(at) === true) cluster.count("damageOutlived");
+            else fatal(`entry ${at} is damaged before the state has it`);
+          },
         },
         { applied, meta: metaOf(place), installing: installingIndex(this.dataDir) },
       );
@@ -277,6 +283,7 @@ export class Host {
         // Nothing here makes states differ, so whoever says so has compared what must not be compared (S1).
         if (/\bstates? .*differ/.test(message)) cluster.fail(`node ${this.id}: ${message}`);
         if (message.includes("has not renewed its lease")) cluster.count("nodesLost");
+        if (message === "a snapshot is gone on with") cluster.count("snapshotsResumed");
         if (level !== "info" || cluster.tells) cluster.note(`node ${this.id}: ${message}`);
       },
       openTransport: (hooks) => {

@@ -40,6 +40,8 @@ export const faultKinds = [
   "move",
   "upgrade",
   "power-loss-of-all",
+  "depose",
+  "away",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -219,7 +221,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
 /** Some kinds are left out of each seed: what is always there hides what is rare. */
 function faultsOf(seed: number, duration: number, votersWanted: number): FaultEvent[] {
   const random = stream(seed, "faults");
-  const enabled = faultKinds.filter((kind) => random() < (rareKinds.has(kind) ? 0.35 : 0.6));
+  const enabled = drawnKinds.filter((kind) => random() < (rareKinds.has(kind) ? 0.35 : 0.6));
   const kinds = enabled.length === 0 ? ["crash" as const] : enabled;
   const always = kinds.filter((kind) => sureKinds.has(kind));
   const sure: readonly FaultKind[] = always.length === 0 ? [...sureKinds] : always;
@@ -237,8 +239,25 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
     if (kind === "power-loss-of-all" && votersWanted === 1 && random() < 0.5) continue;
     events.push({ at, kind, lasts, draws });
   }
+  // Drawn apart: few, and in nearly every run, since what they look for is seldom met by chance.
+  const aimed = stream(seed, "aimed faults");
+  for (const kind of aimedKinds) {
+    const times = randomInteger(aimed, 0, 2);
+    for (let place = 0; place < times; place++) {
+      const at = 15_000_000 + Math.floor(aimed() * (duration - 35_000_000));
+      const lasts = Math.floor(1_000_000 + aimed() * (kind === "away" ? 13_000_000 : 2_000_000));
+      events.push({ at, kind, lasts, draws: Array.from({ length: 6 }, () => aimed()) });
+    }
+  }
   return events.sort((a, b) => a.at - b.at);
 }
+
+/**
+ * depose: a leader is cut off or stands still, is asked for reads meanwhile and right after, and others are written through. away: who has work under
+ * way is not heard of, for longer than a lease or not.
+ */
+const aimedKinds = ["depose", "away"] as const satisfies readonly FaultKind[];
+const drawnKinds = faultKinds.filter((kind) => !(aimedKinds as readonly FaultKind[]).includes(kind));
 
 const sureKinds: ReadonlySet<FaultKind> = new Set([
   "crash",

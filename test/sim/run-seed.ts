@@ -100,6 +100,7 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     repeats: clients.repeats,
     reads: clients.reads,
     failedReads: clients.failedReads,
+    followerReads: clients.followerReads,
   });
   return {
     seed: plan.seed,

@@ -28,7 +28,7 @@ export interface LogFile {
   /** Brings the log in line with the state beside it at a start (D3). Throws Fault "data" when that cannot be. */
   reconcile(state: StateBeside): string | undefined;
   restored(): Restored;
-  /** Throws Fault "data" where an entry is damaged. */
+  /** What is whole from there on: it ends before a damaged entry. */
   entries(from: number, to: number, maxBytes: number): readonly Entry[];
   /** Bits flip in that entry. */
   damage(at: number): void;
@@ -158,7 +158,7 @@ export class StoredLog implements LogFile {
     let bytes = 0;
     for (let at = from; at < to; at++) {
       const entry = this.#entries[at - this.base.index - 1];
-      if (entry === undefined || this.#damaged.has(at)) throw new Fault("data", `entry ${at} is damaged`, "never");
+      if (entry === undefined || this.#damaged.has(at)) break;
       bytes += entry.data.length;
       if (found.length > 0 && bytes > maxBytes) break;
       found.push(entry);
