@@ -14,9 +14,14 @@ function pick<Item>(items: readonly Item[], draw: number): Item | undefined {
 }
 
 /** Starts one trouble. Counts it when it had a target. */
-export function disturb(cluster: Cluster, event: FaultEvent): void {
+export function disturb(cluster: Cluster, event: FaultEvent, tries = 20): void {
   const done = carryOut(cluster, event);
-  if (done === undefined) return;
+  if (done === undefined) {
+    // Work that lasts is seldom there at any one moment: it is waited for.
+    if (event.kind === "away" && tries > 0 && !cluster.network.settled)
+      cluster.time.after(500_000, undefined, () => disturb(cluster, event, tries - 1));
+    return;
+  }
   cluster.count("faults");
   cluster.count(`fault:${event.kind}`);
   cluster.note(`${event.kind}: ${done}`);
