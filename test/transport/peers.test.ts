@@ -357,14 +357,17 @@ test("a hello cannot be used on another challenge, channel or node", async () =>
   expect(wrongNode.last).toMatchObject({ kind: "refused", reason: "it is node 1, not node 5", final: false });
 });
 
-test("a message that claims another sender or receiver is dropped and counted", async () => {
+test("a message that claims another sender or receiver, or a snapshot that is not here, is dropped and counted", async () => {
   await using one = await Station.open(1);
   one.knows({ id: 2, address: "127.0.0.1:1" });
   const { socket } = await byHand(one, "raft");
-  socket.send(encodeMessages([heartbeat(3, 1, 1), heartbeat(2, 5, 2), heartbeat(2, 1, 3)]));
+  const configuration = { voters: [nodeId(1)], outgoing: [], learners: [], learnersNext: [] };
+  const snapshot = { index: index(9), term: term(1), configuration };
+  const claimed = { kind: "snapshot-request", from: nodeId(2), to: nodeId(1), term: term(1), snapshot } as const;
+  socket.send(encodeMessages([heartbeat(3, 1, 1), heartbeat(2, 5, 2), claimed, heartbeat(2, 1, 3)]));
   await one.until(() => one.messages.length > 0);
   expect(one.messages).toEqual([heartbeat(2, 1, 3)]);
-  expect(one.peers.stats()).toMatchObject({ received: 1, rejected: 2 });
+  expect(one.peers.stats()).toMatchObject({ received: 1, rejected: 3 });
   socket.terminate();
   await one.next("disconnected 2");
 });
