@@ -14,7 +14,7 @@ import { endMarked } from "./processes.ts";
 import { filesBelow, formatMs, onInterrupt, run, tool } from "./steps.ts";
 
 /** One file may take this long; then it is killed and counted as failed. */
-const fileTimeoutMs = 10 * 60_000;
+const fileTimeoutMs = 30 * 60_000;
 /** One test may take this long unless it says otherwise. */
 const testTimeoutMs = 60_000;
 /** Processes that a file started may take this long to go away by themselves (a guard waits for its lease). */
