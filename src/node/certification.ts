@@ -235,6 +235,9 @@ export class Certification {
     const made = await makeAuthority(cluster, this.#ports.now(), lifetimes.authorityMs);
     const former = this.authority.signer;
     const crossed = former === undefined ? null : await crossSign(former, made.certificate);
+    // Making it took a while: whoever votes no more is to hold no key (K1).
+    if (!this.#ports.isVoter(this.#ports.self))
+      return refuse("unavailable", "this node votes no more: repeat it", { retryAfterMs: 1000, retry: "safe" });
     this.authority.keep(made);
     const fingerprint = fingerprintOf(made.certificate);
     const begun = await this.#ports.propose(

@@ -946,6 +946,13 @@ export class Node implements NodeApi {
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
   }
 
+  /** A quorum's hash is the leader's to tell, and nobody else's. Throws Fault: told again, once it is known here who leads. */
+  #onAccused(peer: NodeId, finding: Finding): void {
+    if (peer !== this.#leadership.leader)
+      throw new Fault("peer-refused", `node ${peer} does not lead, as far as this node knows`, "safe");
+    if (this.#divergence.isOddBy(finding)) this.#quarantine.begin(finding);
+  }
+
   /** It may be in no configuration any more, and so hear nothing of the entry: whoever meets it says so, while its certificate is good yet. */
   #tellRemoved(node: NodeId): void {
     if (node !== this.id && this.#transport.isConnected(node))
@@ -989,7 +996,7 @@ export class Node implements NodeApi {
       case "hash.at":
         return this.#divergence.hashAt(body as number) ?? null;
       case "hash.odd":
-        if (this.#divergence.isOddBy(body as Finding)) this.#quarantine.begin(body as Finding);
+        this.#onAccused(peer, body as Finding);
         return null;
       case "snapshot.want":
         this.#onStateWanted(peer, body as Finding & { readonly from: number });

@@ -29,9 +29,9 @@ export interface ProposerPorts {
   principalProblem(record: CommandRecord): string | undefined;
   /** Step 5: into the machine. */
   propose(data: Uint8Array): Proposed;
-  /** Bytes to the leader by rpc; resolves when it logged or refused them, throws a Fault otherwise. */
   /** For the entry: apply has no other source of chance (S1). */
   randomBytes(count: number): Uint8Array;
+  /** Bytes to the leader by rpc; resolves when it logged or refused them, throws a Fault otherwise. */
   forward(leader: NodeId, batch: Uint8Array): Promise<ForwardReply>;
   /** Asks for a drain at the end of this turn. */
   schedule(): void;

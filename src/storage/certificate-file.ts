@@ -40,9 +40,15 @@ export function writeAuthorityKeys(directory: string, keys: AuthorityKeys): void
   write(directory, authorityName, keys);
 }
 
-/** This node is to sign no more. */
+/** This node is to sign no more: others are told so, and then no power cut may bring the file back. Throws Fault. */
 export function removeAuthorityKeys(directory: string): void {
-  rmSync(join(directory, authorityName), { force: true });
+  const path = join(directory, authorityName);
+  try {
+    rmSync(path, { force: true });
+    syncDirectory(directory);
+  } catch (error) {
+    throw fileFault(error, path);
+  }
 }
 
 function write(directory: string, name: string, value: unknown): void {
