@@ -1,8 +1,8 @@
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "../lib/fault.ts";
+import type { Fault } from "../lib/fault.ts";
 import { syncDirectory } from "../lib/files.ts";
-import { errorCode, fileFault, writeSynced } from "./files.ts";
+import { damagedFile, fileFault, readJson, writeJson } from "./files.ts";
 import type { AuthorityKeys, Certificate } from "./types.ts";
 
 /**
@@ -24,7 +24,7 @@ export function readCertificate(directory: string): Certificate | undefined {
 
 /** On disk when it returns. Throws Fault. */
 export function writeCertificate(directory: string, certificate: Certificate): void {
-  write(directory, certificateName, certificate);
+  writeJson(join(directory, certificateName), certificate);
 }
 
 /** undefined: this node holds no authority's key. Throws Fault "data" for a file that cannot be read. */
@@ -37,7 +37,7 @@ export function readAuthorityKeys(directory: string): AuthorityKeys | undefined 
 
 /** On disk when it returns. Throws Fault. */
 export function writeAuthorityKeys(directory: string, keys: AuthorityKeys): void {
-  write(directory, authorityName, keys);
+  writeJson(join(directory, authorityName), keys);
 }
 
 /** This node is to sign no more: others are told so, and then no power cut may bring the file back. Throws Fault. */
@@ -51,41 +51,12 @@ export function removeAuthorityKeys(directory: string): void {
   }
 }
 
-function write(directory: string, name: string, value: unknown): void {
-  const path = join(directory, name);
-  try {
-    writeSynced(path, `${JSON.stringify(value, undefined, 2)}\n`);
-    syncDirectory(directory);
-  } catch (error) {
-    throw fileFault(error, path);
-  }
-}
-
 function readVersioned(path: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw fileFault(error, path);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw damaged(path);
-  }
-  const version = (value as { version?: unknown } | null)?.version;
-  if (typeof version === "number" && version > 1)
-    throw new Fault("data", `${path} was written by a newer skein (version ${version}): run that one`, "never");
-  if (version !== 1) throw damaged(path);
+  const value = readJson(path, 1);
+  if (value !== undefined && value?.version !== 1) throw damaged(path);
   return value;
 }
 
 function damaged(path: string): Fault {
-  return new Fault(
-    "data",
-    `${path} is damaged: restore it from a backup, or remove the whole data directory and join again as a new node`,
-    "never",
-  );
+  return damagedFile(path, "a field is missing or has the wrong type");
 }

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import { makePrivateFile, syncDirectory } from "../lib/files.ts";
 
@@ -24,6 +25,47 @@ export function writeSynced(path: string, text: string): void {
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+/** Replaces a file of the directory by the value as JSON, durably, its name too. Throws Fault. */
+export function writeJson(path: string, value: unknown): void {
+  try {
+    writeSynced(path, `${JSON.stringify(value, undefined, 2)}\n`);
+    syncDirectory(dirname(path));
+  } catch (error) {
+    throw fileFault(error, path);
+  }
+}
+
+/** What the file holds, or undefined when there is none. Throws Fault "data" when it is not JSON, or written by a release after `version`. */
+export function readJson(path: string, version: number): { readonly version?: unknown } | null | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw fileFault(error, path);
+  }
+  let value: { readonly version?: unknown } | null;
+  try {
+    value = JSON.parse(text) as typeof value;
+  } catch (error) {
+    throw damagedFile(path, "it is not JSON", error);
+  }
+  const written = value?.version;
+  if (typeof written === "number" && written > version)
+    throw new Fault("data", `${path} was written by a newer skein (version ${written}): run that one`, "never");
+  return value;
+}
+
+/** A file without which this directory is no member's. */
+export function damagedFile(path: string, why: string, cause?: unknown): Fault {
+  return new Fault(
+    "data",
+    `${path} is damaged (${why}): restore it from a backup, or remove the whole data directory and join again as a new node`,
+    "never",
+    cause,
+  );
 }
 
 /** Makes what was written to the file durable. Throws what the file system throws. */

@@ -1,10 +1,8 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import { isEpoch } from "../lib/epoch.ts";
 import { isId } from "../lib/ids.ts";
-import { syncDirectory } from "../lib/files.ts";
-import { errorCode, fileFault, writeSynced } from "./files.ts";
+import { damagedFile, readJson, writeJson } from "./files.ts";
 import type { Identity } from "./types.ts";
 
 const fileName = "identity.json";
@@ -12,31 +10,16 @@ const fileName = "identity.json";
 /** Who this data directory is, or undefined when it has not become a member yet. Throws Fault "data" for a damaged or newer file. */
 export function readIdentity(directory: string): Identity | undefined {
   const path = join(directory, fileName);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw fileFault(error, path);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw damaged(path, "it is not JSON", error);
-  }
-  const version = (value as { version?: unknown } | null)?.version;
-  if (version === 1) {
+  const value = readJson(path, 2);
+  if (value === undefined) return undefined;
+  if (value?.version === 1) {
     throw new Fault(
       "data",
       `${path} is of a skein before certificates, whose clusters cannot be gone on with: start new ones, in empty data directories`,
       "never",
     );
   }
-  if (typeof version === "number" && version > 2) {
-    throw new Fault("data", `${path} was written by a newer skein (version ${version}): run that one`, "never");
-  }
-  if (!isIdentity(value)) throw damaged(path, "a field is missing or has the wrong type");
+  if (!isIdentity(value)) throw damagedFile(path, "a field is missing or has the wrong type");
   return value;
 }
 
@@ -45,13 +28,7 @@ export function readIdentity(directory: string): Identity | undefined {
  * directory.
  */
 export function writeIdentity(directory: string, identity: Identity): void {
-  const path = join(directory, fileName);
-  try {
-    writeSynced(path, `${JSON.stringify(identity, undefined, 2)}\n`);
-    syncDirectory(directory);
-  } catch (error) {
-    throw fileFault(error, path);
-  }
+  writeJson(join(directory, fileName), identity);
 }
 
 function isIdentity(value: unknown): value is Identity {
@@ -85,13 +62,4 @@ function isListen(value: unknown): boolean {
 
 function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
-}
-
-function damaged(path: string, why: string, cause?: unknown): Fault {
-  return new Fault(
-    "data",
-    `${path} is damaged (${why}): restore it from a backup, or remove the whole data directory and join again as a new node`,
-    "never",
-    cause,
-  );
 }
