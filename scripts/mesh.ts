@@ -302,6 +302,15 @@ export class MeshNode {
     return this.#lines.join("\n");
   }
 
+  /** Waits until one of its last lines contains `words`: what it says comes through a pipe, later than what it answers. */
+  async said(words: string, timeoutMs = 60_000): Promise<void> {
+    await until(
+      () => Promise.resolve(this.log.includes(words) ? true : undefined),
+      timeoutMs,
+      () => `the node of ${this.data} does not say "${words}"; its last words:\n${this.log}`,
+    );
+  }
+
   /** The token of its context.json: the first node's is an admin's, a joined node's an operator's. */
   get token(): string {
     return this.#context.token;

@@ -44,6 +44,11 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
         page.gauge("skein_raft_commit_index", "Newest log index known to be committed.", status.commit);
         page.gauge("skein_raft_applied_index", "Newest log index applied to this node's state.", status.applied);
         page.gauge("skein_raft_last_index", "Newest log index stored on this node.", status.lastIndex);
+        page.gauge(
+          "skein_raft_first_index",
+          "Oldest log index stored on this node; who lacks older ones needs a snapshot.",
+          status.firstIndex,
+        );
         page.gauge("skein_members", "Members, voters and learners.", status.voters.length + status.learners.length);
         page.gauge(
           "skein_peers_connected",

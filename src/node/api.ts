@@ -119,6 +119,8 @@ export interface NodeStatus {
   readonly commit: number;
   readonly applied: number;
   readonly lastIndex: number;
+  /** Oldest index that the log still has; what came before is in the state alone. */
+  readonly firstIndex: number;
   readonly voters: readonly NodeId[];
   readonly learners: readonly NodeId[];
   /** The member that feeds this learner with the log; null: the leader itself, or nobody yet. */

@@ -334,11 +334,18 @@ function budgetOf(environment: BootOptions["environment"]): LogBudget {
   return { ...logBudget, trailingEntries: entries, heldEntries: 2 * entries };
 }
 
-/** SKEIN_RELAY=ABOVE,FANOUT has more than ABOVE learners feed each other, FANOUT each, to rehearse on a small mesh what a large one does. */
+/**
+ * SKEIN_RELAY=ABOVE,FANOUT[,IMPROVEMS] has more than ABOVE learners feed each other, FANOUT each, and look for their places so often, to rehearse on
+ * a small mesh what a large one does.
+ */
 function relayLimitsOf(environment: BootOptions["environment"]): RelayLimits {
-  const [above, fanOut] = (environment["SKEIN_RELAY"] ?? "").split(",").map(Number);
-  const isGood = Number.isSafeInteger(above) && above! >= 0 && Number.isSafeInteger(fanOut) && fanOut! >= 1;
-  return isGood ? { directLearners: above!, fanOut: fanOut! } : relayLimits;
+  const [directLearners = -1, fanOut = 0, improveMs = relayLimits.improveMs] = (environment["SKEIN_RELAY"] ?? "")
+    .split(",")
+    .map(Number);
+  const isGood = [directLearners, fanOut, improveMs].every(Number.isSafeInteger);
+  return isGood && directLearners >= 0 && fanOut >= 1 && improveMs >= 1
+    ? { directLearners, fanOut, improveMs }
+    : relayLimits;
 }
 
 /** Nobody else could give back what is lost. */

@@ -1380,6 +1380,7 @@ export class Node implements NodeApi {
       commit: raft.commit,
       applied: this.#applied,
       lastIndex: raft.lastIndex,
+      firstIndex: raft.baseIndex + 1,
       voters,
       learners,
       fedBy: feeder === nobody ? null : feeder,

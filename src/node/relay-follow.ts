@@ -8,6 +8,8 @@ import { encodePull, parsePullAnswer, type PullAnswer } from "./relay-frames.ts"
 
 export interface FollowerPorts {
   readonly self: NodeId;
+  /** How often the feeder of the plan is tried. */
+  readonly improveMs: number;
   readonly chain: EntryChain;
   /** This node is a learner in a mesh that relays, or does not know yet what it is. */
   isRelayed(): boolean;
@@ -148,7 +150,7 @@ export class RelayFollower {
     const now = monotonicMs();
     if (this.#feeder === nobody || now < this.#improveAt) return undefined;
     // Not all at the same moment.
-    this.#improveAt = now + limits.relayImproveMs * (1 + (this.#ports.self % 8) / 8);
+    this.#improveAt = now + this.#ports.improveMs * (1 + (this.#ports.self % 8) / 8);
     const ideal = this.#next();
     return ideal === this.#ports.feeders()[0] && ideal !== feeder ? ideal : undefined;
   }

@@ -16,9 +16,15 @@ import type { Kept } from "../transport/types.ts";
 export interface RelayLimits {
   readonly directLearners: number;
   readonly fanOut: number;
+  /** How often a learner tries the feeder that it should have. */
+  readonly improveMs: number;
 }
 
-export const relayLimits: RelayLimits = { directLearners: limits.relayDirectLearners, fanOut: limits.relayFanOut };
+export const relayLimits: RelayLimits = {
+  directLearners: limits.relayDirectLearners,
+  fanOut: limits.relayFanOut,
+  improveMs: limits.relayImproveMs,
+};
 
 /** Enough learners for a tree. */
 export function isRelaying(configuration: Configuration, { directLearners }: RelayLimits): boolean {

@@ -57,6 +57,7 @@ export class Relay {
     this.#chain = new EntryChain(ports.applied, raft.baseIndex, ports.reader);
     this.#follower = new RelayFollower({
       self,
+      improveMs: ports.limits.improveMs,
       chain: this.#chain,
       isRelayed: () => this.#isRelayed,
       feeders: () => feedersOf(self, raft.configuration, ports.leadership().leader, ports.told(), ports.limits),

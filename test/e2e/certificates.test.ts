@@ -12,6 +12,7 @@ import { type JoinToken, parseJoinToken } from "../../src/node/credentials.ts";
 import { askToJoin, type JoinRequest } from "../../src/node/join.ts";
 import type { ClusterView } from "../../src/state/answers.ts";
 import { ownLevel } from "../../src/state/levels.ts";
+import { untilForgotten } from "./harness.ts";
 
 interface Keys {
   readonly keys: Readonly<Record<string, { readonly key: string }>>;
@@ -117,13 +118,17 @@ test("voters are given the authority's key in a private file, learners are not, 
   expect(keysOf(joined)).toBeUndefined();
   // Enough of a log that it is compacted, and a node that comes back by a snapshot.
   await joined.stop();
+  const { index } = await seen(first);
   for (let round = 0; round < 3; round++)
     expect(
       (await first.api("POST", "/v1/jobs", { jobs: Array.from({ length: 400 }, () => ({ driver: "noop", noop: {} })) }))
         .status,
     ).toBe(201);
   for (let round = 0; round < 150; round++) await first.api("POST", "/v1/jobs", { driver: "noop", noop: {} });
+  const others = mesh.nodes.filter((node) => node !== joined);
+  await untilForgotten(others, index);
   await joined.start();
+  await joined.said("goes on from a snapshot");
   const secrets = mesh.nodes.flatMap(secretsOf);
   expect(new Set(secrets.map((one) => one.toString("hex"))).size).toBe(6); // five nodes, one authority
   await Promise.all(mesh.nodes.map((node) => node.stop()));

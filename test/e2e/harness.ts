@@ -31,6 +31,31 @@ export async function untilTrue(condition: () => boolean, why: () => string): Pr
   await until(() => Promise.resolve(condition() ? true : undefined), 30_000, why);
 }
 
+/** One figure of `/metrics`; undefined while it is not there. */
+export async function metric(node: MeshNode, name: string): Promise<number | undefined> {
+  const page = (await node.api("GET", "/metrics")).body as string;
+  const value = new RegExp(String.raw`^${name} (-?[0-9.]+)$`, "m").exec(page)?.[1];
+  return value === undefined ? undefined : Number(value);
+}
+
+/**
+ * Waits until none of these nodes has the entry after `index`, or any before it, in its log. Its state must be durable before a log goes (D3), which takes
+ * as long as it takes.
+ */
+export async function untilForgotten(nodes: readonly MeshNode[], index: number): Promise<void> {
+  for (const node of nodes) {
+    let first: number | undefined;
+    await until(
+      async () => {
+        first = await metric(node, "skein_raft_first_index");
+        return first !== undefined && first > index + 1 ? true : undefined;
+      },
+      60_000,
+      () => `the log of node ${node.ready.node} still begins at ${first}, and not after ${index + 1}:\n${node.log}`,
+    );
+  }
+}
+
 /** A command of the binary while it runs, in the context of `node`: its bytes as they come. Kill it, or wait for `exited`. */
 export class Running implements AsyncDisposable {
   readonly child: Bun.Subprocess<"ignore" | Blob, "pipe", "pipe">;

@@ -203,6 +203,7 @@ export class FakeNode implements NodeApi {
       commit: applied,
       applied,
       lastIndex: applied,
+      firstIndex: 1,
       voters: [nodeId(1)],
       learners: [],
       fedBy: null,

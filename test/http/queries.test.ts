@@ -449,5 +449,6 @@ test("metrics have the names of the contract", async () => {
   expect(lines).toContain('skein_jobs_finished_total{state="succeeded"} 0');
   expect(page).toContain("skein_raft_commit_index ");
   expect(page).toContain("skein_raft_applied_index ");
+  expect(lines).toContain("skein_raft_first_index 1");
   for (const line of lines) expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z_]+(\{[^}]*\})? -?[0-9.]+|)$/);
 });

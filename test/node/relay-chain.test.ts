@@ -96,6 +96,7 @@ function learner(answer: (feeder: NodeId, after: number) => PullAnswer | undefin
   const warnings: string[] = [];
   const follower = new RelayFollower({
     self: nodeId(9),
+    improveMs: limits.relayImproveMs,
     chain,
     isRelayed: () => true,
     feeders: () => [nodeId(1), nodeId(2)],

@@ -4,6 +4,7 @@ import { index, nodeId, term, type NodeId } from "../../src/lib/ids.ts";
 import { EntryChain } from "../../src/node/relay-chain.ts";
 import { RelayFeeder } from "../../src/node/relay-feed.ts";
 import type { PullAnswer } from "../../src/node/relay-frames.ts";
+import { relayLimits } from "../../src/node/relay-tree.ts";
 import type { Entry } from "../../src/raft/types.ts";
 
 const learners = Array.from({ length: 20 }, (_, at) => nodeId(at + 6));
@@ -26,7 +27,7 @@ function feeder(self: number, path: readonly NodeId[] = []) {
   const base = { index: 0 };
   const one = new RelayFeeder({
     self: nodeId(self),
-    limits: { directLearners: 8, fanOut: 8 },
+    limits: relayLimits,
     chain,
     configuration: () => configuration,
     end: () => chain.head,

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { nodeId, term } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { EntryChain } from "../../src/node/relay-chain.ts";
 import { RelayFollower } from "../../src/node/relay-follow.ts";
 import { encodePullAnswer } from "../../src/node/relay-frames.ts";
@@ -9,6 +10,7 @@ test("a learner that is to get the state hears who leads: consensus takes a snap
   const heard = Promise.withResolvers<Fed>();
   const follower = new RelayFollower({
     self: nodeId(7),
+    improveMs: limits.relayImproveMs,
     chain: new EntryChain(0, 0, { entries: () => [] }),
     isRelayed: () => true,
     feeders: () => [nodeId(2)],

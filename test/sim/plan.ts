@@ -1,4 +1,5 @@
 import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
+import { relayLimits, type RelayLimits } from "../../src/node/relay-tree.ts";
 import type { NetworkProfile } from "./network.ts";
 
 /**
@@ -76,7 +77,7 @@ export interface Plan {
   readonly slots: readonly number[];
   readonly zones: number;
   /** Learners beyond so many are fed by other members, so many by each. */
-  readonly relay: { readonly directLearners: number; readonly fanOut: number };
+  readonly relay: RelayLimits;
   /** Hosts that begin with the level before the newest one. */
   readonly oldHosts: number;
   readonly limits: Readonly<Record<string, number>>;
@@ -127,8 +128,8 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const timing = topology() < 0.35 && oldHosts === 0 ? { heartbeatMs, electionTimeoutMs } : undefined;
   const relay =
     topology() < 0.5
-      ? { directLearners: randomInteger(topology, 0, 1), fanOut: randomInteger(topology, 1, 3) }
-      : { directLearners: 8, fanOut: 8 };
+      ? { ...relayLimits, directLearners: randomInteger(topology, 0, 1), fanOut: randomInteger(topology, 1, 3) }
+      : relayLimits;
   // Files cost more than a model of them.
   const realFiles = topology() < 0.15 && hosts <= 3;
   const seconds = Math.min(usualSeconds, options.seconds ?? usualSeconds);
