@@ -20,9 +20,9 @@ test("the same seed gives the same trace, in this process again and in two other
     const others = await Promise.all([inAnotherProcess(seed), inAnotherProcess(seed)]);
     expect(others).toEqual([here, here]);
   }
-});
+}, 600_000);
 
 test("another seed is another run", async () => {
   const hashes = await Promise.all([4, 9].map(async (seed) => (await runSeed(seed)).traceHash));
   expect(new Set(hashes).size).toBe(2);
-});
+}, 600_000);
