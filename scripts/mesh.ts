@@ -58,6 +58,8 @@ const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 15_000;
 /** How long guards may take to go after their nodes have gone: the lease and a little. */
 const guardGraceMs = 10_000;
+/** A request that is answered later than this never will be: who waits in rounds must get to the end of one. */
+const apiTimeoutMs = 60_000;
 const logKept = 400;
 
 const meshes = new Set<Mesh>();
@@ -133,7 +135,7 @@ export class Mesh {
     return this.#joinToken;
   }
 
-  /** The next node joins by a token of its own: one of before ends with the authority that it names. */
+  /** The next node joins by a token of its own: one that names an authority of long before is good no more. */
   forgetToken(): void {
     this.#joinToken = undefined;
   }
@@ -373,6 +375,7 @@ export class MeshNode {
         ...headers,
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(apiTimeoutMs),
     });
     const text = await response.text();
     const json = response.headers.get("content-type")?.includes("json") === true && text !== "";
@@ -380,10 +383,7 @@ export class MeshNode {
   }
 
   /** Runs a command of the binary against this node, as a person on its host would: by its context, without flags. */
-  async skein(
-    words: readonly string[],
-    options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
-  ): Promise<Said> {
+  async skein(words: readonly string[], options: SkeinOptions = {}): Promise<Said> {
     return await runSkein(this.#executable, words, { ...options, env: { ...this.environment, ...options.env } });
   }
 
@@ -393,15 +393,24 @@ export class MeshNode {
   }
 }
 
+interface SkeinOptions {
+  readonly stdin?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** It is killed then, which is exit code null. Default: it may take as long as it likes. */
+  readonly timeoutMs?: number;
+}
+
 /** Runs the binary once. It sees no SKEIN_ variable but those given. */
 export async function runSkein(
   executable: string,
   words: readonly string[],
-  options: { readonly stdin?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  options: SkeinOptions = {},
 ): Promise<Said> {
   const child = spawn(executable, words, {
     env: { ...cleanEnvironment(), ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
+    timeout: options.timeoutMs,
+    killSignal: "SIGKILL",
   });
   let stdout = "";
   let stderr = "";
@@ -433,7 +442,7 @@ export async function until<Value>(
 }
 
 async function isReady(node: MeshNode): Promise<boolean> {
-  return await fetch(`${node.ready.api}/readyz`, node.tls).then(
+  return await fetch(`${node.ready.api}/readyz`, { ...node.tls, signal: AbortSignal.timeout(apiTimeoutMs) }).then(
     (response) => response.ok,
     () => false,
   );

@@ -37,6 +37,7 @@ export class Load {
   readonly #ending = new AbortController();
   readonly #options: LoadOptions;
   readonly #name = randomBytes(6).toString("hex");
+  readonly #beganMs = performance.now();
   readonly #waiting = new Set<() => void>();
 
   constructor(mesh: Mesh, options: LoadOptions) {
@@ -140,7 +141,9 @@ export class Load {
   async #register(addresses: readonly string[], token: string, client: number): Promise<void> {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
     for (let serial = 0; !this.#stopping; serial++) {
-      const key = `register-${this.#name}-${serial % 3}`;
+      // Other ones after a while: what it takes to judge a register grows faster than the number of its calls.
+      const period = Math.floor((performance.now() - this.#beganMs) / registerPeriodMs);
+      const key = `register-${this.#name}-${period}-${serial % 3}`;
       const url = `${addresses[(client + serial) % addresses.length]!}/v1/jobs`;
       const value = `${client}.${serial}`;
       const isWrite = (client + (serial >> 2)) % 2 === 0;
@@ -189,6 +192,7 @@ export class Load {
 
 /** So long may one request about a register take. */
 const registerMs = 3000;
+const registerPeriodMs = 60_000;
 
 /** Of a submit, or of a list of jobs. */
 interface RegisterAnswer {

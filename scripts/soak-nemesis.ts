@@ -1,10 +1,13 @@
 /** Trouble for a mesh, chosen from a seed: what happens, to whom, for how long. It heals what it did before it resolves. */
+import { exit } from "../src/cli/exit.ts";
+import { limits } from "../src/lib/limits.ts";
 import { type Random, randomInteger } from "../src/lib/prng.ts";
 import type { ClusterView } from "../src/state/answers.ts";
 import type { FaultyDisk } from "./faulty-disk.ts";
 import { files } from "./faulty-disk.ts";
-import { type Mesh, type MeshNode, type Said, until } from "./mesh.ts";
+import { type Mesh, type MeshNode, until } from "./mesh.ts";
 import type { Namespaces } from "./namespaces.ts";
+import { commandDone } from "./soak-command.ts";
 
 /** What trouble can be made with. */
 export interface World {
@@ -53,6 +56,8 @@ export const levelVariable = "SKEIN_LEVEL_MAX";
 const shortMs = [0, 3000] as const;
 const longMs = [7000, 15_000] as const;
 
+const tokenReplacements = limits.formerAuthorities / 2;
+
 /** How many of these nodes vote: an odd number, and not more than the world allows. */
 export function votersOf({ mesh, voters = 5 }: World): number {
   const most = Math.min(voters, mesh.nodes.length);
@@ -89,6 +94,9 @@ export async function disturb(
     const kind = draw(fresh.length > 0 ? fresh : left, random);
     if (kind === "upgrade") left = left.filter((one) => one !== "upgrade");
     counts[kind] = (counts[kind] ?? 0) + 1;
+    // A join token outlives limits.formerAuthorities replacements of the authority: each of these may be one, or two when it removes who knows the key.
+    const replaced = (["rotate-ca", "rm", "join"] as const).reduce((sum, one) => sum + (counts[one] ?? 0), 0);
+    if (replaced % tokenReplacements === 0) world.mesh.forgetToken();
     await makeTrouble(world, random, kind, nodes, say);
     await pause(randomInteger(random, 300, 2000));
   }
@@ -152,13 +160,13 @@ async function makeTrouble(
       await upgrade(mesh, votersOf(world));
       return;
     case "transfer":
-      await command(mesh.nodes[0]!, ["cluster", "transfer"]);
+      await commandDone(mesh.nodes[0]!, ["cluster", "transfer"]);
       return;
     case "drain": {
       const name = String(victim.ready.node);
-      await command(mesh.nodes[0]!, ["nodes", "drain", name]);
+      await commandDone(mesh.nodes[0]!, ["nodes", "drain", name]);
       await pause(forMs);
-      await command(mesh.nodes[0]!, ["nodes", "undrain", name]);
+      await commandDone(mesh.nodes[0]!, ["nodes", "undrain", name]);
       return;
     }
     case "rotate-ca":
@@ -217,52 +225,34 @@ const ofMesh: ReadonlySet<Fault> = new Set<Fault>([
   "rm",
 ]);
 
-/** Runs a command of the binary until it is done: what came before may be felt still. `done`: the exit codes that say so. */
-async function command(node: MeshNode, words: readonly string[], done: readonly number[] = [0]): Promise<Said> {
-  let last = "";
-  return await until(
-    async () => {
-      const said = await node.skein(words);
-      if (done.includes(said.code ?? -1)) return said;
-      last = `exit code ${said.code}: ${said.stderr}`;
-      await pause(200);
-      return undefined;
-    },
-    60_000,
-    () => `skein ${words.join(" ")} is not done: ${last}`,
-  );
-}
-
+/**
+ * Until the members believe one authority alone, and it is none of before. It need not be the one that was asked for: the leader replaces the authority by
+ * itself when a voter was removed, and one that is not in use yet gives way to the next.
+ */
 async function replaceAuthority(node: MeshNode): Promise<void> {
-  const fresh = (await command(node, ["cluster", "rotate-ca", "-o", "quiet"])).stdout.trim();
   let seen = "";
+  const present = async (): Promise<string[] | undefined> => {
+    const { body } = await node.api("GET", "/v1/cluster").catch(() => ({ body: {} }));
+    const { authorities } = body as Partial<ClusterView>;
+    seen = JSON.stringify(authorities);
+    return authorities?.map((one) => one.fingerprint);
+  };
+  const former = await until(present, 60_000, () => "the authorities cannot be read");
+  await commandDone(node, ["cluster", "rotate-ca"]);
   await until(
     async () => {
-      const { body } = await node.api("GET", "/v1/cluster").catch(() => ({ body: {} }));
-      const { authorities = [] } = body as Partial<ClusterView>;
-      seen = JSON.stringify(authorities);
-      return authorities.length === 1 && authorities[0]!.fingerprint === fresh ? true : undefined;
+      const [only, ...others] = (await present()) ?? [];
+      return only !== undefined && others.length === 0 && !former.includes(only) ? true : undefined;
     },
     90_000,
-    () => `authority ${fresh} has not taken over: ${seen}`,
+    () => `no other authority than ${former.join(", ")} has taken over: ${seen}`,
   );
 }
 
-/** One more node. A token ends with the authority that it names, which may go meanwhile: then it is another token's turn. */
+/** One more node. */
 async function join(mesh: Mesh, say: (what: string) => void): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const before = mesh.nodes.length;
-    mesh.forgetToken();
-    try {
-      const node = await mesh.add();
-      say(`node ${node.ready.node} has joined`);
-      return;
-    } catch (error) {
-      const isTokenOver = String(error).includes("exit code 4");
-      if (!isTokenOver || attempt === 3) throw error;
-      mesh.nodes.length = before;
-    }
-  }
+  const node = await mesh.add();
+  say(`node ${node.ready.node} has joined`);
 }
 
 /** Removes the node that joined last, as a person does: it gets no more work, and once it has none it goes for good. */
@@ -270,9 +260,9 @@ async function removeLast({ mesh, disks, network }: World, say: (what: string) =
   const node = mesh.nodes.at(-1)!;
   const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
   const name = String(node.ready.node);
-  await command(first, ["nodes", "drain", name]);
-  // 3: it is gone already, for the answer to an attempt before was lost.
-  await command(first, ["nodes", "rm", name], [0, 3]);
+  await commandDone(first, ["nodes", "drain", name]);
+  // Not found: it is gone already, for the answer to an attempt before was lost.
+  await commandDone(first, ["nodes", "rm", name], { done: [exit.notFound] });
   await until(
     () => Promise.resolve(node.running ? undefined : true),
     60_000,
@@ -320,7 +310,7 @@ export async function upgrade(mesh: Mesh, voters?: number): Promise<void> {
     },
     voters,
   );
-  await command(mesh.nodes[0]!, ["cluster", "upgrade", "--now"]);
+  await commandDone(mesh.nodes[0]!, ["cluster", "upgrade", "--now"]);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,7 +1,7 @@
 /**
- * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all]`: the real binary under load while the seed chooses
+ * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all] [--long=0.25]`: the real binary under load while the seed chooses
  * what goes wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump,
- * leaderships handed over, nodes drained, joined and removed, another authority, a rolling upgrade. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and
+ * leaderships handed over, nodes drained, joined and removed, another authority, a rolling upgrade; `--long` is the share that outlasts leases. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and
  * that the states are equal. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
 import { ownLevel } from "../src/state/levels.ts";
@@ -30,7 +30,13 @@ export interface SoakResult {
 /** One run. Throws only when the mesh itself cannot be started or healed. */
 export async function soak(
   world: World,
-  options: { readonly forMs: number; readonly seed: number; readonly faults: readonly Fault[] },
+  options: {
+    readonly forMs: number;
+    readonly seed: number;
+    readonly faults: readonly Fault[];
+    /** Is told each line of the story when it happens: a soak that hangs tells where. */
+    readonly tell?: (line: string) => void;
+  },
 ): Promise<SoakResult> {
   const { mesh } = world;
   const began = performance.now();
@@ -40,17 +46,25 @@ export async function soak(
   const spec = (_: number, serial: number): object => (serial % 20 === 10 ? { run: "true" } : { driver: "noop" });
   const load = new Load(mesh, { writers: 6, readers: 3, registrars: 3, pauseMs: 5, attemptMs: 4000, spec });
   const isOver = (): boolean => performance.now() - began > options.forMs;
-  const say = (what: string): void => void story.push(`${Math.round(performance.now() - began)} ms: ${what}`);
+  const say = (what: string): void => {
+    const line = `${Math.round(performance.now() - began)} ms: ${what}`;
+    story.push(line);
+    options.tell?.(line);
+  };
   const random = seededRandom(options.seed);
   const troubles = await disturb(world, random, options.faults, isOver, say).catch((error: unknown) => {
     throw new Error(`${String(error)}\n${story.join("\n")}`);
   });
+  say("the trouble is over");
   await mesh.leader({ voters: votersOf(world), timeoutMs: 60_000 });
   await load.stop();
+  say("the clients have stopped");
   const { acknowledged } = load;
   const lost = await lostOf(mesh, acknowledged);
   const states = (await notSucceeded(mesh, acknowledged)).slice(0, 10);
+  say("every job has ended");
   const different = await statesOf(mesh);
+  say("the states have met");
   const registers = judgeByKey(register, tightened(load.registers), (input) => input.key);
   const problems = [
     ...refuted(load.history),
@@ -108,12 +122,24 @@ if (process.argv[1] === import.meta.filename) {
     `soak of ${nodes} nodes, at most ${voters} voters, for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`,
   );
   const rig = await startRig(nodes, chosen, { ownLevel, voters });
-  const longShare = forMs < 30_000 ? 0 : 0.25;
+  const longShare = numberOption("long", forMs < 30_000 ? 0 : 0.25);
   try {
-    const { story, problems, ...figures } = await soak({ ...rig, longShare }, { forMs, seed, faults: chosen });
+    const {
+      story: _,
+      problems,
+      ...figures
+    } = await soak(
+      { ...rig, longShare },
+      {
+        forMs,
+        seed,
+        faults: chosen,
+        tell: console.log,
+      },
+    );
     console.log(JSON.stringify(figures));
     if (problems.length > 0) {
-      console.error([...problems, ...story, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
+      console.error([...problems, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
       process.exitCode = 1;
     } else console.log("linearizable; acknowledged and lost: 0; one end per job; states equal");
   } finally {

@@ -18,6 +18,7 @@ const groups: readonly (readonly Fault[])[] = [
   ["stall", "full", "clock"],
   ["power-loss", "kill-all", "kill"],
   ["upgrade", "stop", "freeze"],
+  ["transfer", "drain", "rotate-ca", "join", "rm"],
 ];
 
 for (const faults of groups) {
