@@ -17,7 +17,11 @@ export function etcdVersion(): string | undefined {
 }
 
 /** Puts a second of 200 bytes through the HTTP gateway of a fresh cluster's leader; fsync on, which is its default. */
-export async function etcdPuts(connections: number, seconds: number): Promise<Record<string, number>> {
+export async function etcdPuts(
+  connections: number,
+  warmSeconds: number,
+  seconds: number,
+): Promise<Record<string, number>> {
   const directory = mkdtempSync(path.join(tmpdir(), "skein-bench-etcd-"));
   const ports = await freePorts(6);
   const members = [0, 1, 2].map((at) => ({ name: `m${at}`, client: ports[2 * at]!, peer: ports[2 * at + 1]! }));
@@ -45,9 +49,16 @@ export async function etcdPuts(connections: number, seconds: number): Promise<Re
       () => "etcd has no leader",
     );
     const body = JSON.stringify({ key: base64("a key like a job's"), value: base64("x".repeat(200)) });
-    const load = { origins: [`http://127.0.0.1:${leader}`], path: "/v3/kv/put", body, connections, seconds };
+    const load = {
+      origins: [`http://127.0.0.1:${leader}`],
+      path: "/v3/kv/put",
+      body,
+      connections,
+      warmSeconds,
+      seconds,
+    };
     const said = await run(tool("bun"), ["bench/peers/http-load.ts", JSON.stringify(load)], {
-      timeoutMs: (seconds + 30) * 1000,
+      timeoutMs: (warmSeconds + seconds + 30) * 1000,
     });
     if (said.code !== 0) throw new Error(said.output);
     return JSON.parse(said.output) as Record<string, number>;

@@ -4,11 +4,12 @@
  */
 import { makeLoad } from "../../src/cli/http-load.ts";
 
-const { origins, path, body, connections, seconds } = JSON.parse(process.argv[2]!) as {
+const { origins, path, body, connections, warmSeconds, seconds } = JSON.parse(process.argv[2]!) as {
   origins: string[];
   path: string;
   body: string;
   connections: number;
+  warmSeconds: number;
   seconds: number;
 };
 const result = await makeLoad({
@@ -17,7 +18,7 @@ const result = await makeLoad({
   body,
   connections,
   headers: {},
-  warmupMs: 1000,
+  warmupMs: warmSeconds * 1000,
   measuredMs: seconds * 1000,
   signal: new AbortController().signal,
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { commandByName } from "../../src/state/commands/index.ts";
 import { problemsOf } from "../../src/state/commands/problems.ts";
-import { normalisedSpec, specSchema } from "../../src/state/commands/spec-schema.ts";
+import { isNormalised, specSchema } from "../../src/state/commands/spec-schema.ts";
 import { displayName, failuresAllowed, renderSpec, slotsOf } from "../../src/state/spec.ts";
 import type { Spec } from "../../src/state/types.ts";
 
@@ -53,8 +53,8 @@ describe("a spec as people write it", () => {
   });
 
   test("passes the leader's check once it is normalised", () => {
-    expect(normalisedSpec.safeParse(JSON.parse(JSON.stringify(read(full)))).success).toBe(true);
-    expect(normalisedSpec.safeParse({ timeout: "5s" }).success).toBe(false);
+    expect(isNormalised(JSON.parse(JSON.stringify(read(full))))).toBe(true);
+    expect(isNormalised({ timeout: "5s" })).toBe(false);
   });
 
   test("five mistakes are all reported, each with its path", () => {

@@ -13,7 +13,7 @@ import { allNodes } from "../tables/node.ts";
 import { insertWaitingTask } from "../tables/task.ts";
 import type { ReadTx } from "../tx.ts";
 import type { NodeRow, Spec } from "../types.ts";
-import { normalisedSpec, specSchema } from "./spec-schema.ts";
+import { isNormalised, specSchema } from "./spec-schema.ts";
 
 /** [name, tasks, spec as JSON, selector]: tasks 0 stands for each_node, and only then the selector is given. */
 type JobPayload = readonly [name: string, tasks: number, spec: string, selector: string | null];
@@ -28,7 +28,7 @@ interface JobSubmitted {
 
 const specText = z.string().refine((text) => {
   try {
-    return normalisedSpec.safeParse(JSON.parse(text)).success;
+    return isNormalised(JSON.parse(text));
   } catch {
     return false; // not JSON: as bad as another shape
   }

@@ -3,6 +3,7 @@ import { limits } from "../../lib/limits.ts";
 import { parseSelector } from "../../lib/selector.ts";
 import { parseDuration, parseSize } from "../../lib/units.ts";
 import type { Spec } from "../types.ts";
+import { parsePresent } from "./present.ts";
 import { labelsShape, nameShape } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
@@ -207,7 +208,7 @@ type Fields = z.output<typeof specFields>;
 
 /** A spec as people write it -> {@link Spec}. `idempotency_key` is the request's, not the job's: routes take it out before. */
 export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, context) => {
-  const parsed = specFields.safeParse(raw);
+  const parsed = parsePresent(specFields, raw);
   if (!parsed.success)
     for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
   // Rules between fields are checked on what was written, so that they are reported together with the fields' own problems.
@@ -285,8 +286,7 @@ const bytes = z
   .min(0)
   .max(2 ** 40);
 
-/** A normalised spec as it stands in a payload: the leader's second look at what a follower forwarded (S3). */
-export const normalisedSpec: z.ZodType<Spec, unknown> = z.strictObject({
+const normalisedFields = z.strictObject({
   name: z.string().max(limits.nameLength).exactOptional(),
   driver: z.enum(["shell", "noop"]).exactOptional(),
   run: z.union([z.string(), z.array(z.string())]).exactOptional(),
@@ -324,3 +324,8 @@ export const normalisedSpec: z.ZodType<Spec, unknown> = z.strictObject({
   labels: z.record(z.string(), z.string()).exactOptional(),
   ttlMs: ms.exactOptional(),
 });
+
+/** True for a normalised spec as it stands in a payload: the leader's second look at what a follower forwarded (S3). */
+export function isNormalised(spec: unknown): boolean {
+  return parsePresent(normalisedFields, spec).success;
+}
