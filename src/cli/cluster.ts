@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { limits } from "../lib/limits.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { ClusterView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
@@ -32,11 +33,11 @@ export function addCluster(program: Command, cli: Cli): void {
     .option("--ttl <duration>", `how long it is good for (default ${formatDuration(tokenTtlMs)})`)
     .option("--uses <n>", `how many hosts it lets in (default ${tokenUses})`);
   cli.verb<{ readonly ttl?: string; readonly uses?: string }>(token, async (session, flags) => {
-    const ttlMs = durationFlag("--ttl", flags.ttl) ?? tokenTtlMs;
-    if (ttlMs === 0) throw new CliError(exit.usage, "--ttl 0 would make a token that lets nobody in");
-    const uses =
-      flags.uses === undefined ? tokenUses : /^[1-9]\d{0,8}$/.test(flags.uses) ? Number(flags.uses) : undefined;
-    if (uses === undefined) throw new CliError(exit.usage, `--uses "${flags.uses}" is not a whole number above 0`);
+    const range = { minMs: limits.tokenTtlMinMs, maxMs: limits.joinTokenTtlMaxMs };
+    const ttlMs = durationFlag("--ttl", flags.ttl, range) ?? tokenTtlMs;
+    const uses = flags.uses === undefined ? tokenUses : /^\d{1,9}$/.test(flags.uses) ? Number(flags.uses) : 0;
+    if (uses < 1 || uses > limits.joinTokenUses)
+      throw new CliError(exit.usage, `--uses "${flags.uses}" is not a whole number from 1 to ${limits.joinTokenUses}`);
     const secret = await session.client.joinToken({ ttlMs, uses });
     const address = session.target.addrs[0]!.replace(/^https?:\/\//, "").replace(/\/$/, "");
     session.output.result({

@@ -64,8 +64,7 @@ function addCreate(parent: Command, cli: Cli): void {
     const name = flags.name ?? role;
     if (name === "" || name.length > limits.nameLength)
       throw new CliError(exit.usage, `--name must have 1 to ${limits.nameLength} characters`);
-    const ttlMs = durationFlag("--ttl", flags.ttl);
-    if (ttlMs === 0) throw new CliError(exit.usage, "--ttl 0 would make a token that nobody can use");
+    const ttlMs = durationFlag("--ttl", flags.ttl, { minMs: limits.tokenTtlMinMs, maxMs: limits.tokenTtlMaxMs });
     const output = cli.output(global);
     const made =
       flags.recover === true

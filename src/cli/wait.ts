@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { isTerminal } from "../lib/states.ts";
-import { parseDuration } from "../lib/units.ts";
+import { formatDuration, parseDuration } from "../lib/units.ts";
 import type { WaitView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
@@ -25,12 +25,20 @@ export function addWait(program: Command, cli: Cli): void {
   });
 }
 
-/** Milliseconds of a duration flag; undefined: not given. Throws CliError. */
-export function durationFlag(flag: string, text: string | undefined): number | undefined {
+/** Milliseconds of a duration flag, within the range where one is given; undefined: not given. Throws CliError. */
+export function durationFlag(
+  flag: string,
+  text: string | undefined,
+  range?: { readonly minMs: number; readonly maxMs: number },
+): number | undefined {
   if (text === undefined) return undefined;
   const durationMs = parseDuration(text);
   if (durationMs === undefined) {
     throw new CliError(exit.usage, `${flag} "${text}" is not a duration: write 250ms, 90s, 1h30m or 7d`);
+  }
+  if (range !== undefined && (durationMs < range.minMs || durationMs > range.maxMs)) {
+    const [least, most] = [formatDuration(range.minMs), formatDuration(range.maxMs)];
+    throw new CliError(exit.usage, `${flag} "${text}" is not from ${least} to ${most}`);
   }
   return durationMs;
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { formatEpoch } from "../lib/epoch.ts";
+import { limits } from "../lib/limits.ts";
 import { clusterRow, levelHeld, listNodes, timingOf } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
 import { nodeReference } from "../state/commands/shapes.ts";
@@ -11,7 +12,6 @@ import { duration } from "./shapes.ts";
 /** Before the first member is known. */
 const maxLevel = 1_000_000;
 const tokenDefaultMs = 24 * 3_600_000;
-const tokenMaxMs = 365 * 86_400_000;
 const tokenUsesDefault = 1000;
 
 /** The cluster as a whole, and its join tokens. */
@@ -75,11 +75,11 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
       doc: "Makes a join token. It is shown once: the cluster keeps a hash.",
       status: 201,
       body: z.strictObject({
-        ttl: duration(tokenMaxMs).optional(),
+        ttl: duration(limits.joinTokenTtlMaxMs, limits.tokenTtlMinMs).optional(),
         uses: z
           .int("must be a whole number")
           .min(1, "must be at least 1")
-          .max(1_000_000, "must be at most 1000000")
+          .max(limits.joinTokenUses, `must be at most ${limits.joinTokenUses}`)
           .optional(),
       }),
       async handle({ body, by }) {

@@ -105,8 +105,7 @@ export function readState<Value>(
 ): Promise<Outcome<{ readonly value: Value; readonly index: number }>> {
   const header = exchange.req.raw.headers.get("skein-min-index");
   if (header === null) return parts.node.read(query, { consistency });
-  const minIndex = Number(header);
-  if (Number.isSafeInteger(minIndex) && minIndex >= 0) return parts.node.read(query, { consistency, minIndex });
+  if (/^\d{1,15}$/.test(header)) return parts.node.read(query, { consistency, minIndex: Number(header) });
   return Promise.resolve(
     refuse("invalid", "Skein-Min-Index must be the Skein-Index of an earlier answer, a whole number"),
   );

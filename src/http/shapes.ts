@@ -5,12 +5,13 @@ import { formatDuration, parseDuration } from "../lib/units.ts";
 
 /** Shapes of query parameters and of the bodies of queries. All come as text and leave as what the code works with. */
 
-/** A duration as text -> milliseconds, at most `maxMs`. */
-export function duration(maxMs: number): z.ZodType<number, string> {
+/** A duration as text -> milliseconds, from `minMs` to `maxMs`. */
+export function duration(maxMs: number, minMs = 0): z.ZodType<number, string> {
   return z.string({ error: durationForm }).transform((text, context) => {
     const ms = parseDuration(text);
     if (ms === undefined) context.addIssue({ code: "custom", message: `"${text}" is not a duration: ${durationForm}` });
     else if (ms > maxMs) context.addIssue({ code: "custom", message: `must be at most ${formatDuration(maxMs)}` });
+    else if (ms < minMs) context.addIssue({ code: "custom", message: `must be at least ${formatDuration(minMs)}` });
     else return ms;
     return z.NEVER;
   });

@@ -7,7 +7,6 @@ import { listTokens, type TokenRow, tokenState } from "../state/queries.ts";
 import { type HttpParts, readJson, readState, type Route, route } from "./route.ts";
 import { consistency, duration, flag, next, pageLimit } from "./shapes.ts";
 
-const ttlMaxMs = 10 * 365 * 86_400_000;
 const roles = ["viewer", "operator", "admin"] as const;
 
 const tokenAnswer = z.object({
@@ -58,7 +57,7 @@ export function tokenRoutes(parts: HttpParts): readonly Route[] {
       body: z.strictObject({
         name: nameShape,
         role: z.enum(roles, { error: "must be viewer, operator or admin" }),
-        ttl: duration(ttlMaxMs).optional(),
+        ttl: duration(limits.tokenTtlMaxMs, limits.tokenTtlMinMs).optional(),
       }),
       answer: z.object({
         id: z.string(),

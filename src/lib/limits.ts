@@ -187,6 +187,11 @@ export const limits = {
 
   // Tokens and the audit
   tokens: 10_000,
+  /** One without any time would let nobody in. */
+  tokenTtlMinMs: 1,
+  tokenTtlMaxMs: 10 * 365 * 86_400_000,
+  joinTokenTtlMaxMs: 365 * 86_400_000,
+  joinTokenUses: 1_000_000,
   /** Kept of each class: what people do to jobs must not push out what they do to the cluster. */
   auditRows: 50_000,
   auditKeepMs: 365 * 86_400_000,

@@ -72,6 +72,7 @@ import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSend
 import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
+import { voterProblem, type VoterRightsPorts } from "./voter-rights.ts";
 import { Work } from "./work.ts";
 
 /**
@@ -174,6 +175,7 @@ export class Node implements NodeApi {
   readonly #work: Work;
   readonly #tokens: Tokens;
   readonly #principals: Principals;
+  readonly #voterRights: VoterRightsPorts;
   readonly #certification: Certification;
   /** Told when the credentials change: the listener of the API. */
   readonly #renewedListeners = new Set<() => void>();
@@ -284,6 +286,11 @@ export class Node implements NodeApi {
       schedule,
       log: parts.log,
     });
+    this.#voterRights = {
+      find: (reference) => parts.view((tx) => findNode(tx, reference)),
+      isVoter: (node) => isVoter(this.#configuration, node),
+      nodeOfToken: (id) => parts.view((tx) => findToken(tx, id))?.node,
+    };
     this.#principals = new Principals((id) => parts.view((tx) => findToken(tx, id)));
     this.#proposer = new Proposer(
       {
@@ -292,7 +299,7 @@ export class Node implements NodeApi {
         leader,
         isLeading,
         schedule,
-        principalProblem: (record) => this.#principals.problemOf(record),
+        principalProblem: (record) => this.#principals.problemOf(record) ?? voterProblem(record, this.#voterRights),
         propose: (data) => raft.propose(data),
         randomBytes: (count) => parts.randomBytes(count),
         forward: async (to, batch) => (await this.#transport.request(to, "propose", batch)) as ForwardReply,
@@ -1046,6 +1053,8 @@ export class Node implements NodeApi {
     input: CommandInput<Name>,
     by: Principal,
   ): Promise<Committed<Name>> {
+    const problem = voterProblem([commandByName(name).tag, by.token, by.name, by.role, input], this.#voterRights);
+    if (problem !== undefined) return refuse("forbidden", problem);
     if (name === "node.remove") {
       const prepared = await this.#prepareRemoval((input as CommandInput<"node.remove">).node);
       if (!prepared.ok) return prepared;
@@ -1449,6 +1458,10 @@ export class Node implements NodeApi {
 
   async leave(timeoutMs: number, by: Principal): Promise<Outcome<{ readonly left: true }>> {
     const node = this.id;
+    // Before it drains and hands over: it is the last step that could be refused.
+    const { tag } = commandByName("node.remove");
+    const problem = voterProblem([tag, by.token, by.name, by.role, { node }], this.#voterRights);
+    if (problem !== undefined) return refuse("forbidden", problem);
     const left = await leaveCluster(timeoutMs, {
       members: () => this.#parts.view(listNodes).length,
       drain: () => this.propose("node.drain", { node }, by),

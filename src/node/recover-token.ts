@@ -1,4 +1,6 @@
+import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { formatDuration } from "../lib/units.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import { type TokenRecovery, tokenRecoveryShape } from "../state/commands/shapes.ts";
 import type { NodeId } from "../lib/ids.ts";
@@ -46,6 +48,13 @@ export async function recoverToken(
       "this is not a request for a token: use 'skein token create --recover' of the same version",
     );
   const { proof, certificate, ...recovery } = read.data;
+  const leftMs = recovery.expiresAt === null ? undefined : recovery.expiresAt - ports.now();
+  if (leftMs !== undefined && (leftMs <= 0 || leftMs > limits.tokenTtlMaxMs)) {
+    return refuse(
+      "invalid",
+      `the token would end ${leftMs <= 0 ? "before it is made" : `more than ${formatDuration(limits.tokenTtlMaxMs)} from now`}: are the clocks of both hosts right?`,
+    );
+  }
   const judged = judgeCertificate(certificate, ports.cluster, ports.trusted, ports.now());
   const isProven =
     typeof judged !== "string" &&

@@ -9,11 +9,14 @@ import { Running, temporaryDirectory } from "./harness.ts";
 /** Nodes that come and go by the words of a person, while work runs. The tests build on each other: one mesh, in this order. */
 let mesh: Mesh;
 let scratch: ReturnType<typeof temporaryDirectory>;
+/** The first node may be gone by the time that a voter is to be removed. */
+let admin: { readonly env: { readonly SKEIN_TOKEN: string } };
 
 beforeAll(async () => {
   scratch = temporaryDirectory();
   mesh = await Mesh.start({ nodes: 3 });
   await mesh.leader({ voters: 3 });
+  admin = { env: { SKEIN_TOKEN: mesh.nodes[0]!.token } };
 }, 60_000);
 
 afterAll(async () => {
@@ -150,7 +153,7 @@ describe("nodes rm", () => {
     const id = String(victim.ready.node);
     const gate = path.join(scratch.path, "rm");
     const running = await startOnEach(leader, gate);
-    const refused = await leader.skein(["nodes", "rm", id]);
+    const refused = await leader.skein(["nodes", "rm", id], admin);
     expect(refused.code).toBe(6);
     expect(refused.stderr).toContain("holds 1 task");
     writeFileSync(gate, "");
@@ -159,7 +162,10 @@ describe("nodes rm", () => {
       (await leader.api("GET", "/v1/jobs", undefined, { authorization: `Bearer ${victim.token}` })).status;
     expect(await withItsToken()).toBe(200);
     await victim.kill();
-    expect(await leader.skein(["nodes", "rm", id])).toMatchObject({ code: 0, stdout: `node ${id} is removed\n` });
+    expect(await leader.skein(["nodes", "rm", id], admin)).toMatchObject({
+      code: 0,
+      stdout: `node ${id} is removed\n`,
+    });
     expect(await withItsToken()).toBe(401);
     expect((await leader.skein(["nodes", "show", id])).code).toBe(3);
     const back = await victim.start().then(

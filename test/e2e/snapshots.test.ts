@@ -172,8 +172,10 @@ test("a file that SQLite cannot read ends the node with words that lead back, an
     expect(ended).toContain(`skein nodes rm ${broken.ready.node}`);
     if (name === "state.db") writeFileSync(file, kept);
   }
+  const removal = ["nodes", "rm", String(broken.ready.node)];
+  const admin = { env: { SKEIN_TOKEN: mesh.nodes[0]!.token } };
   await until(
-    async () => ((await leader.skein(["nodes", "rm", String(broken.ready.node)])).code === 0 ? true : undefined),
+    async () => ((await leader.skein(removal, admin)).code === 0 ? true : undefined),
     60_000,
     () => "the broken node is not removed",
   );

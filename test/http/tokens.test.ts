@@ -36,10 +36,29 @@ describe("API tokens", () => {
     [{ role: "admin" }, "name"],
     [{ name: "x", role: "admin", ttl: "soon" }, "ttl"],
     [{ name: "x", role: "admin", ttl: "100000d" }, "ttl"],
+    [{ name: "x", role: "admin", ttl: "0" }, "ttl"],
+    [{ name: "x", role: "admin", ttl: "0.4ms" }, "ttl"],
+    [{ name: "x", role: "admin", ttl: "-1h" }, "ttl"],
+    [{ name: "x", role: "admin", ttl: 3600 }, "ttl"],
     [{ name: "x", role: "admin", secret: "mine" }, "secret"],
   ])("a wrong wish is 422 and named: %p", async (body, path) => {
     const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/tokens", body));
     expect([error.status, error.details.map((one) => one.path)]).toEqual([422, [path]]);
+  });
+});
+
+describe("join tokens", () => {
+  test.each([
+    [{ ttl: "0s" }, "ttl", "must be at least 1ms"],
+    [{ ttl: "-24h" }, "ttl", "is not a duration"],
+    [{ ttl: "366d" }, "ttl", "must be at most 365d"],
+    [{ uses: 0 }, "uses", "must be at least 1"],
+    [{ uses: -1 }, "uses", "must be at least 1"],
+    [{ uses: 1.5 }, "uses", "must be a whole number"],
+    [{ uses: 1_000_001 }, "uses", "must be at most 1000000"],
+  ])("a wrong wish is 422, named, and says what is right: %p", async (body, path, why) => {
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/cluster/tokens", body));
+    expect([error.status, error.details]).toEqual([422, [{ path, message: expect.stringContaining(why) }]]);
   });
 });
 
@@ -62,6 +81,18 @@ describe("the way back when every admin token is lost", () => {
       ["holder of node 1's key", "conflict"],
       ["holder of node 1's key", "ok"],
     ]);
+  });
+
+  test.each([
+    ["has ended", -1],
+    ["ends after all that can be written as a date", 9e15],
+    ["ends too late", 20 * 365 * 86_400_000],
+  ])("a token that %s is not made", async (_, fromNow) => {
+    const { request } = askForToken(member, { ...wanted, expiresAt: Math.min(Date.now() + fromNow, 9e15) });
+    const mesh = new Mesh();
+    const response = await asking(mesh.node())("POST", "/v1/tokens/recover", request, nobody);
+    expect(response.status).toBe(422);
+    expect(findToken(mesh.cluster.database, request.id)).toBeUndefined();
   });
 
   test.each([

@@ -32,6 +32,10 @@ export const nodeReference = z.union([id, z.string().min(1).max(limits.nameLengt
 
 /** Whole number of a clock, epoch ms, or of a counter. */
 export const count = z.number().int().nonnegative();
+/** The last instant that can be written as a date. */
+const lastInstant = 8_640_000_000_000_000;
+/** When something ends, epoch ms; null: never. */
+export const endShape = z.int().nonnegative().max(lastInstant).nullable();
 /** Wall times come from other clocks, fractions included. */
 export const instant = z.number().nonnegative().transform(Math.round);
 
@@ -100,8 +104,7 @@ export const tokenRecoveryShape = z.strictObject({
   hash: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
   name: nameShape,
   role: roleShape,
-  /** Epoch ms; null: it has no end. */
-  expiresAt: z.int().nonnegative().nullable(),
+  expiresAt: endShape,
   certificate: certificateShape,
   /** Made with the certificate's key over all of it, base64url. */
   proof: z.string().max(100),

@@ -7,7 +7,7 @@ import { auditLevel } from "../levels.ts";
 import { nodeById } from "../tables/node.ts";
 import { countTokens, forgetDeadTokens, insertToken, tokenById } from "../tables/token.ts";
 import type { Role } from "../types.ts";
-import { newTokenShape, nodeIdShape, roleShape, type NewToken } from "./shapes.ts";
+import { endShape, newTokenShape, nodeIdShape, roleShape, type NewToken } from "./shapes.ts";
 
 interface TokenCreated extends NewToken {
   readonly kind: "api" | "join";
@@ -23,8 +23,8 @@ interface TokenCreated extends NewToken {
 const shape = newTokenShape.extend({
   kind: z.enum(["api", "join"]),
   role: roleShape,
-  expiresAt: z.number().int().nonnegative().nullable(),
-  uses: z.number().int().positive().nullable(),
+  expiresAt: endShape,
+  uses: z.number().int().positive().max(limits.joinTokenUses).nullable(),
   node: nodeIdShape.optional(),
 });
 
