@@ -8,7 +8,7 @@ import { schema } from "../state/schema.ts";
 import { limits } from "../lib/limits.ts";
 import { installState } from "../storage/snapshot-file.ts";
 import { StateDatabase } from "../storage/state-db.ts";
-import type { StateReply, StateRequest } from "./state-writer.ts";
+import type { StateReply, StateRequest, Told } from "./state-writer.ts";
 
 /**
  * Step 7 of the walk, in a Worker of its own: the one writer of state.db. Entries arrive in log order; each cut of them is one
@@ -127,7 +127,8 @@ function apply(entries: readonly Entry[]): void {
     taken += result.count;
     sinceCheckpoint += 1;
     const { applied, outcomes, events, hashes, bugs } = result;
-    self.postMessage({ kind: "applied", applied, outcomes, events, hashes, bugs });
+    const told: Told = { outcomes, events };
+    self.postMessage({ kind: "applied", applied, told: JSON.stringify(told), hashes, bugs });
     if (sinceCheckpoint >= checkpointCuts) checkpoint();
   }
   taken = 0;
