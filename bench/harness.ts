@@ -112,12 +112,22 @@ export function list(name: string, otherwise: readonly number[]): readonly numbe
   return values;
 }
 
+/** Words of `--name=a,b`; undefined without it. */
+export function words(name: string): readonly string[] | undefined {
+  return process.argv
+    .find((arg) => arg.startsWith(`--${name}=`))
+    ?.slice(name.length + 3)
+    .split(",");
+}
+
 const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
-const load = (): string =>
-  loadavg()
+/** How busy the machine is: runnable threads over 1, 5 and 15 minutes. */
+export function load(): string {
+  return loadavg()
     .map((value) => value.toFixed(2))
     .join(" ");
+}
 
 function commit(): string {
   try {

@@ -152,7 +152,7 @@ export const limits = {
   /** Entries kept behind what is applied and durable, for followers that are a little behind: so many, or so many bytes of them. */
   logTrailingEntries: 20_000,
   logTrailingBytes: 64 * 1024 * 1024,
-  /** A follower that is slower or away is waited for up to here; past it, it gets a snapshot. */
+  /** A follower that is connected and slower is waited for up to here; past it, as after being away for more than is kept in any case, it gets a snapshot. */
   logHeldEntries: 200_000,
   logHeldBytes: 256 * 1024 * 1024,
   /** A state that was applied to is synced at least this often, so that the log before it can go. */

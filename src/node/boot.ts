@@ -327,11 +327,18 @@ function epochOf(identity: Identity): Epoch {
   return identity.epoch ?? firstEpoch;
 }
 
-/** SKEIN_LOG_ENTRIES lowers what is kept of the log, to rehearse on a small mesh how a node comes back by a snapshot. */
+/** SKEIN_LOG_ENTRIES says how much is kept of the log: little, to rehearse on a small mesh how a node comes back by a snapshot, or much, for it not to. */
 function budgetOf(environment: BootOptions["environment"]): LogBudget {
   const entries = Number(environment["SKEIN_LOG_ENTRIES"]);
   if (!Number.isSafeInteger(entries) || entries < 1) return logBudget;
-  return { ...logBudget, trailingEntries: entries, heldEntries: 2 * entries };
+  const { trailingEntries, trailingBytes, heldBytes } = logBudget;
+  const times = Math.max(1, entries / trailingEntries);
+  return {
+    trailingEntries: entries,
+    trailingBytes: times * trailingBytes,
+    heldEntries: 2 * entries,
+    heldBytes: times * heldBytes,
+  };
 }
 
 /**
