@@ -165,6 +165,13 @@ export class Mesh {
     );
   }
 
+  /** Runs a command of the binary as an admin who knows every node that runs. */
+  async skein(words: readonly string[], options: SkeinOptions = {}): Promise<Said> {
+    const addresses = this.#running().map((node) => node.ready.api);
+    const all = addresses.length === 0 ? [] : ["--addr", addresses.join(",")];
+    return await this.nodes[0]!.skein([...all, ...words], options);
+  }
+
   /** SIGKILL of every node and every guard in one go: what a power cut does to processes. */
   async killEverything(): Promise<void> {
     await killAtOnce(this.nodes.flatMap((node) => [...(node.running ? [node.pid] : []), ...node.guards()]));
@@ -192,8 +199,9 @@ export class Mesh {
     await Promise.all([...meshes].map((mesh) => mesh.stop()));
   }
 
+  /** One that joins right now has no address yet. */
   #running(): MeshNode[] {
-    return this.nodes.filter((node) => node.running);
+    return this.nodes.filter((node) => node.running && node.wasReady);
   }
 
   #someNode(): MeshNode {
@@ -287,6 +295,11 @@ export class MeshNode {
   get ready(): Ready {
     if (this.#ready === undefined) throw new Error(`the node of ${this.data} has not been ready yet`);
     return this.#ready;
+  }
+
+  /** It has said once where it is reached. */
+  get wasReady(): boolean {
+    return this.#ready !== undefined;
   }
 
   get running(): boolean {

@@ -1,7 +1,7 @@
 /** Trouble for a mesh, chosen from a seed: what happens, to whom, for how long. It heals what it did before it resolves. */
 import { exit } from "../src/cli/exit.ts";
 import { limits } from "../src/lib/limits.ts";
-import { type Random, randomInteger } from "../src/lib/prng.ts";
+import { type Random, randomInteger, seededRandom } from "../src/lib/prng.ts";
 import type { ClusterView } from "../src/state/answers.ts";
 import type { FaultyDisk } from "./faulty-disk.ts";
 import { files } from "./faulty-disk.ts";
@@ -20,6 +20,8 @@ export interface World {
   readonly voters?: number | undefined;
   /** The part of the trouble that outlasts leases, 0 to 1; absent: none. */
   readonly longShare?: number | undefined;
+  /** The part of changes to the mesh that other trouble comes in the middle of, 0 to 1; absent: none. */
+  readonly overlapShare?: number | undefined;
 }
 
 /** Every kind of trouble, what it needs, and how often it is chosen among the others. */
@@ -57,6 +59,27 @@ const shortMs = [0, 3000] as const;
 const longMs = [7000, 15_000] as const;
 
 const tokenReplacements = limits.formerAuthorities / 2;
+
+/** What may go wrong while the mesh is changed, by the change. A node that is stopped in order already cannot be killed or find its disk full as well. */
+const whileNodesStay: readonly Fault[] = [
+  "kill",
+  "freeze",
+  "stop",
+  "partition",
+  "one-way",
+  "stall",
+  "full",
+  "transfer",
+];
+const whileNodesStop: readonly Fault[] = ["freeze", "partition", "one-way", "stall", "transfer"];
+const meanwhile: Partial<Record<Fault, readonly Fault[]>> = {
+  join: whileNodesStay,
+  rm: whileNodesStay,
+  drain: whileNodesStay,
+  "rotate-ca": whileNodesStay,
+  rolling: whileNodesStop,
+  upgrade: whileNodesStop,
+};
 
 /** How many of these nodes vote: an odd number, and not more than the world allows. */
 export function votersOf({ mesh, voters = 5 }: World): number {
@@ -97,9 +120,40 @@ export async function disturb(
     // A join token outlives limits.formerAuthorities replacements of the authority: each of these may be one, or two when it removes who knows the key.
     const replaced = (["rotate-ca", "rm", "join"] as const).reduce((sum, one) => sum + (counts[one] ?? 0), 0);
     if (replaced % tokenReplacements === 0) world.mesh.forgetToken();
-    await makeTrouble(world, random, kind, nodes, say);
+    const others = (meanwhile[kind] ?? []).filter((one) => one !== kind && kinds.includes(one));
+    const isOverlapped = random() < (world.overlapShare ?? 0) && others.length > 0;
+    // How much comes in between is a matter of time: the seed's own order goes on behind it as it would have.
+    const own = seededRandom(randomInteger(random, 1, 2 ** 31));
+    const change = makeTrouble(world, random, kind, nodes, say);
+    await (isOverlapped ? disturbChange(world, own, others, nodes, change, say, counts) : change);
     await pause(randomInteger(random, 300, 2000));
   }
+}
+
+/** Short trouble, at least once, until the change is over. Throws what went wrong with either of them, once both have ended. */
+async function disturbChange(
+  world: World,
+  random: Random,
+  kinds: readonly Fault[],
+  nodes: number,
+  change: Promise<void>,
+  say: (what: string) => void,
+  counts: Record<string, number>,
+): Promise<void> {
+  const ending = new AbortController();
+  const isOver = (): boolean => ending.signal.aborted;
+  const trouble = async (): Promise<void> => {
+    do {
+      await pause(randomInteger(random, 0, 500));
+      const kind = draw(kinds, random);
+      counts[kind] = (counts[kind] ?? 0) + 1;
+      await makeTrouble({ ...world, longShare: 0 }, random, kind, nodes, (what) => say(`meanwhile: ${what}`), nodes);
+    } while (!isOver());
+  };
+  const ended = await Promise.allSettled([change.finally(() => ending.abort()), trouble()]);
+  const errors = ended.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+  if (errors.length > 0)
+    throw errors.length === 1 ? errors[0] : new AggregateError(errors, errors.map(String).join("; "));
 }
 
 function draw(kinds: readonly Fault[], random: Random): Fault {
@@ -111,29 +165,35 @@ function draw(kinds: readonly Fault[], random: Random): Fault {
   return kinds.at(-1)!;
 }
 
-/** `nodes`: as many as there were at first; one more has joined since. */
+/** `nodes`: as many as there were at first; one more may have joined since, which is left alone when only the first `victims` are to be hurt. */
 async function makeTrouble(
   world: World,
   random: Random,
   kind: Fault,
   nodes: number,
   say: (what: string) => void,
+  victims = world.mesh.nodes.length,
 ): Promise<void> {
   const { mesh, disks, network } = world;
   const between = (low: number, high: number): number => randomInteger(random, low, high);
   // Half of the trouble is the leader's: that is where a mesh is hurt.
   const ofLeader = random() < 0.5;
-  const any = between(0, mesh.nodes.length - 1);
+  const any = between(0, victims - 1);
   const [low, high] = random() < (world.longShare ?? 0) ? longMs : shortMs;
   const forMs = between(low, high);
   const mask = ([files.log, files.state, files.all] as const)[between(0, 2)]!;
   const offMs = between(6000, 3_600_000) * (random() < 0.5 ? 1 : -1);
   const inward = random() < 0.5;
-  const victim = ofLeader ? await mesh.leader({ timeoutMs: 60_000 }) : mesh.nodes[any]!;
+  const leader = ofLeader ? await mesh.leader({ timeoutMs: 60_000 }) : undefined;
+  const victim = leader !== undefined && mesh.nodes.indexOf(leader) < victims ? leader : mesh.nodes[any]!;
   const at = mesh.nodes.indexOf(victim);
   const disk = disks[at];
   const others = mesh.nodes.map((_, index) => index + 1).filter((number) => number !== at + 1);
-  say(ofMesh.has(kind) ? kind : `${kind} node ${victim.ready.node}${ofLeader ? ", which leads," : ""} for ${forMs} ms`);
+  say(
+    ofMesh.has(kind)
+      ? kind
+      : `${kind} node ${victim.ready.node}${victim === leader ? ", which leads," : ""} for ${forMs} ms`,
+  );
   switch (kind) {
     case "kill":
       await victim.kill();
@@ -160,17 +220,17 @@ async function makeTrouble(
       await upgrade(mesh, votersOf(world));
       return;
     case "transfer":
-      await commandDone(mesh.nodes[0]!, ["cluster", "transfer"]);
+      await commandDone(mesh, ["cluster", "transfer"]);
       return;
     case "drain": {
       const name = String(victim.ready.node);
-      await commandDone(mesh.nodes[0]!, ["nodes", "drain", name]);
+      await commandDone(mesh, ["nodes", "drain", name]);
       await pause(forMs);
-      await commandDone(mesh.nodes[0]!, ["nodes", "undrain", name]);
+      await commandDone(mesh, ["nodes", "undrain", name]);
       return;
     }
     case "rotate-ca":
-      await replaceAuthority(mesh.nodes[0]!);
+      await replaceAuthority(mesh);
       return;
     case "join":
       if (mesh.nodes.length > nodes) await removeLast(world, say);
@@ -229,16 +289,20 @@ const ofMesh: ReadonlySet<Fault> = new Set<Fault>([
  * Until the members believe one authority alone, and it is none of before. It need not be the one that was asked for: the leader replaces the authority by
  * itself when a voter was removed, and one that is not in use yet gives way to the next.
  */
-async function replaceAuthority(node: MeshNode): Promise<void> {
+async function replaceAuthority(mesh: Mesh): Promise<void> {
   let seen = "";
   const present = async (): Promise<string[] | undefined> => {
-    const { body } = await node.api("GET", "/v1/cluster").catch(() => ({ body: {} }));
-    const { authorities } = body as Partial<ClusterView>;
-    seen = JSON.stringify(authorities);
-    return authorities?.map((one) => one.fingerprint);
+    for (const node of mesh.nodes.filter((one) => one.running && one.wasReady)) {
+      const { body } = await node.api("GET", "/v1/cluster").catch(() => ({ body: {} }));
+      const { authorities } = body as Partial<ClusterView>;
+      if (authorities === undefined) continue;
+      seen = JSON.stringify(authorities);
+      return authorities.map((one) => one.fingerprint);
+    }
+    return undefined;
   };
   const former = await until(present, 60_000, () => "the authorities cannot be read");
-  await commandDone(node, ["cluster", "rotate-ca"]);
+  await commandDone(mesh, ["cluster", "rotate-ca"]);
   await until(
     async () => {
       const [only, ...others] = (await present()) ?? [];
@@ -256,13 +320,12 @@ async function join(mesh: Mesh, say: (what: string) => void): Promise<void> {
 }
 
 /** Removes the node that joined last, as a person does: it gets no more work, and once it has none it goes for good. */
-async function removeLast({ mesh, disks, network }: World, say: (what: string) => void): Promise<void> {
+async function removeLast({ mesh, disks }: World, say: (what: string) => void): Promise<void> {
   const node = mesh.nodes.at(-1)!;
-  const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
   const name = String(node.ready.node);
-  await commandDone(first, ["nodes", "drain", name]);
+  await commandDone(mesh, ["nodes", "drain", name]);
   // Not found: it is gone already, for the answer to an attempt before was lost.
-  await commandDone(first, ["nodes", "rm", name], { done: [exit.notFound] });
+  await commandDone(mesh, ["nodes", "rm", name], { done: [exit.notFound] });
   await until(
     () => Promise.resolve(node.running ? undefined : true),
     60_000,
@@ -270,7 +333,6 @@ async function removeLast({ mesh, disks, network }: World, say: (what: string) =
   );
   mesh.nodes.pop();
   if (disks.length > mesh.nodes.length) disks.pop()!.close();
-  network?.heal();
   say(`node ${name} was removed`);
 }
 
@@ -310,7 +372,7 @@ export async function upgrade(mesh: Mesh, voters?: number): Promise<void> {
     },
     voters,
   );
-  await commandDone(mesh.nodes[0]!, ["cluster", "upgrade", "--now"]);
+  await commandDone(mesh, ["cluster", "upgrade", "--now"]);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

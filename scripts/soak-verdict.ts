@@ -1,6 +1,7 @@
-/** What must hold once the trouble is over: nothing acknowledged is lost, every job has one end, all nodes have the same state. */
+/** What must hold once the trouble is over: nothing acknowledged is lost, every job has one end, all nodes have the same state, the mesh is as before. */
 import path from "node:path";
 import { SkeinClient } from "../src/client/client.ts";
+import type { ClusterView, NodeView } from "../src/state/answers.ts";
 import { type Mesh, until } from "./mesh.ts";
 import { run, tool } from "./steps.ts";
 
@@ -58,6 +59,48 @@ export async function statesOf(mesh: Mesh, timeoutMs = 60_000): Promise<State[]>
     () => `the states do not meet: ${JSON.stringify(seen)}`,
   );
   return [...new Map(states.map((one) => [one.hash, one])).values()];
+}
+
+/** Waits until the mesh is what it was before the trouble: these nodes, well and at work, so many voters, one authority; gives what is not so. */
+export async function notSettled(mesh: Mesh, voters: number, timeoutMs = 90_000): Promise<string[]> {
+  const client = clientOf(mesh);
+  let problems: string[] = [];
+  await until(
+    async () => {
+      problems = unsettledIn(await client.cluster(), mesh, voters);
+      return problems.length === 0 ? true : undefined;
+    },
+    timeoutMs,
+    () => "",
+  ).catch((error: unknown) => (problems.length === 0 ? problems.push(String(error)) : undefined));
+  return problems;
+}
+
+function unsettledIn(cluster: ClusterView, mesh: Mesh, voters: number): string[] {
+  const wanted = mesh.nodes.map((node) => node.ready.node).toSorted((a, b) => a - b);
+  const members = cluster.nodes.map((node) => node.id).toSorted((a, b) => a - b);
+  const [authority, ...others] = cluster.authorities;
+  const isWell = ({ state, quarantine, certificate }: NodeView): boolean =>
+    state === "up" && quarantine === null && certificate?.authority === authority?.fingerprint;
+  return [
+    ...(members.join() === wanted.join() ? [] : [`the members are ${members.join(", ")}, not ${wanted.join(", ")}`]),
+    ...cluster.nodes
+      .filter((node) => !isWell(node))
+      .map((node) => `node ${node.id} is not well: ${JSON.stringify(node)}`),
+    ...(cluster.voters.length === voters ? [] : [`${cluster.voters.length} nodes vote, not ${voters}`]),
+    ...(others.length === 0 ? [] : [`the authority is still being replaced: ${JSON.stringify(cluster.authorities)}`]),
+    ...(cluster.undecided === null ? [] : [`nobody knows which state is right: ${JSON.stringify(cluster.undecided)}`]),
+  ];
+}
+
+/** States that differed on the way and were made right again (S1), and commands whose apply threw (S4): neither may happen. */
+export async function bugsOf(mesh: Mesh): Promise<string[]> {
+  const client = clientOf(mesh);
+  const { audit: differing } = await client.audit({ what: "node.quarantine" });
+  const { audit } = await client.audit({ limit: 1000 });
+  return [...differing, ...audit.filter((one) => one.outcome === "bug")].map(
+    ({ at, command, what, outcome }) => `the audit says: ${at} ${command} ${what}: ${outcome}`,
+  );
 }
 
 function clientOf(mesh: Mesh): SkeinClient {

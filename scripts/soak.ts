@@ -1,8 +1,9 @@
 /**
- * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all] [--long=0.25]`: the real binary under load while the seed chooses
+ * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all] [--long=0.25] [--overlap=0.3]`: the real binary under load while the seed chooses
  * what goes wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump,
- * leaderships handed over, nodes drained, joined and removed, another authority, a rolling upgrade; `--long` is the share that outlasts leases. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and
- * that the states are equal. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
+ * leaderships handed over, nodes drained, joined and removed, another authority, a rolling upgrade; `--long` is the share that outlasts leases, `--overlap` the share of
+ * changes to the mesh that other faults come in the middle of. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once,
+ * that the states are equal and were so throughout, and that the mesh is as it was before. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
 import { ownLevel } from "../src/state/levels.ts";
 import { seededRandom } from "../src/lib/prng.ts";
@@ -14,7 +15,7 @@ import { type Operation, refuted } from "./soak-history.ts";
 import { Load } from "./soak-load.ts";
 import { disturb, type Fault, faults, votersOf, type World } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
-import { lostOf, notSucceeded, statesOf } from "./soak-verdict.ts";
+import { bugsOf, lostOf, notSettled, notSucceeded, statesOf } from "./soak-verdict.ts";
 import { numberOption, onInterrupt, root, textOption } from "./steps.ts";
 
 export interface SoakResult {
@@ -63,6 +64,8 @@ export async function soak(
   const lost = await lostOf(mesh, acknowledged);
   const states = (await notSucceeded(mesh, acknowledged)).slice(0, 10);
   say("every job has ended");
+  const unsettled = await notSettled(mesh, votersOf(world));
+  say("the mesh has settled");
   const different = await statesOf(mesh);
   say("the states have met");
   const registers = judgeByKey(register, tightened(load.registers), (input) => input.key);
@@ -71,6 +74,8 @@ export async function soak(
     ...registers.map(({ key, verdict }) => `${key} is no register: ${JSON.stringify(verdict)}`),
     ...lost.slice(0, 10).map((id) => `job ${id} was acknowledged and is lost (${lost.length} in all)`),
     ...states,
+    ...unsettled,
+    ...(await bugsOf(mesh)),
     ...(different.length > 1 ? [`the states differ: ${JSON.stringify(different)}`] : []),
     ...(acknowledged.length === 0 ? ["nothing was acknowledged"] : []),
   ];
@@ -123,13 +128,14 @@ if (process.argv[1] === import.meta.filename) {
   );
   const rig = await startRig(nodes, chosen, { ownLevel, voters });
   const longShare = numberOption("long", forMs < 30_000 ? 0 : 0.25);
+  const overlapShare = numberOption("overlap", forMs < 30_000 ? 0 : 0.3);
   try {
     const {
       story: _,
       problems,
       ...figures
     } = await soak(
-      { ...rig, longShare },
+      { ...rig, longShare, overlapShare },
       {
         forMs,
         seed,

@@ -6,6 +6,7 @@ import { noNamespaces } from "../../scripts/namespaces.ts";
 import { Load } from "../../scripts/soak-load.ts";
 import type { Fault } from "../../scripts/soak-nemesis.ts";
 import { startRig, whyNot } from "../../scripts/soak-rig.ts";
+import { notSettled } from "../../scripts/soak-verdict.ts";
 import { soak } from "../../scripts/soak.ts";
 import { root, run } from "../../scripts/steps.ts";
 
@@ -14,21 +15,22 @@ import { root, run } from "../../scripts/steps.ts";
 /** Chosen anew each time; a run that failed is repeated with SKEIN_TEST_SEED. */
 const seed = Number(process.env["SKEIN_TEST_SEED"] ?? 1 + Math.floor(Math.random() * 2 ** 31));
 
-const groups: readonly (readonly Fault[])[] = [
-  ["stall", "full", "clock"],
-  ["power-loss", "kill-all", "kill"],
-  ["upgrade", "stop", "freeze"],
-  ["transfer", "drain", "rotate-ca", "join", "rm"],
+const groups: readonly { readonly faults: readonly Fault[]; readonly overlapShare?: number }[] = [
+  { faults: ["stall", "full", "clock"] },
+  { faults: ["power-loss", "kill-all", "kill"] },
+  { faults: ["upgrade", "stop", "freeze"] },
+  // The leadership changes hands in the middle of the others.
+  { faults: ["transfer", "drain", "rotate-ca", "join", "rm"], overlapShare: 1 },
 ];
 
-for (const faults of groups) {
+for (const { faults, overlapShare } of groups) {
   const reason = await whyNot(faults);
   if (reason !== undefined) console.log(`skipped ${faults.join(", ")}: ${reason}`);
   describe.skipIf(reason !== undefined)(`clients write and read throughout (SKEIN_TEST_SEED=${seed})`, () => {
     test(`${faults.join(", ")}: calls stay linearizable, nothing is lost, jobs have one end, states are equal`, async () => {
       console.log(`soak with SKEIN_TEST_SEED=${seed}`);
       await using rig = await startRig(3, faults, { ownLevel });
-      const { problems, story, ...figures } = await soak(rig, { forMs: 1000, seed, faults });
+      const { problems, story, ...figures } = await soak({ ...rig, overlapShare }, { forMs: 1000, seed, faults });
       if (problems.length > 0) {
         console.log([`seed ${seed}`, ...story, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
       }
@@ -41,7 +43,7 @@ for (const faults of groups) {
   });
 }
 
-test("the check sees reads that were allowed to be stale", async () => {
+test("the checks see reads that were allowed to be stale, and a mesh that is not as it was", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
   await mesh.leader({ voters: 3 });
   const load = new Load(mesh, { writers: 2, readers: 0, registrars: 8, stale: true });
@@ -58,6 +60,17 @@ test("the check sees reads that were allowed to be stale", async () => {
     () => `${load.registers.length} calls show no stale read`,
   );
   await load.stop();
+
+  expect(await notSettled(mesh, 3)).toEqual([]);
+  const gone = mesh.nodes.pop()!;
+  const { node } = gone.ready;
+  expect((await mesh.skein(["nodes", "drain", String(node)])).code).toBe(0);
+  expect(await notSettled(mesh, 5, 0)).toEqual([
+    expect.stringMatching(new RegExp(`^the members are .*${node}.*, not (?!.*${node})`)),
+    expect.stringContaining(`node ${node} is not well`),
+    "3 nodes vote, not 5",
+  ]);
+  mesh.nodes.push(gone);
 }, 120_000);
 
 const noNetwork = noNamespaces();
