@@ -4,10 +4,11 @@ import { Fault } from "../lib/fault.ts";
 import { encodeConfiguration } from "../lib/configuration.ts";
 import type { HardState, SnapshotMeta } from "../raft/types.ts";
 import { syncDirectory } from "../lib/files.ts";
-import { makeDatabaseFile } from "./files.ts";
+import { fileFault, makeDatabaseFile } from "./files.ts";
 import { type EntryRow, entryChecksum, isIntact, logSchema, logVersion, repairSchema } from "./log-format.ts";
 import type { StateBeside } from "./types.ts";
 import { checkSqliteVersion } from "./sqlite-errors.ts";
+import { walDamageOf } from "./wal-damage.ts";
 
 /**
  * An append as it travels to the worker: flat, with the data of all entries in one buffer of its own. A structured clone of the
@@ -55,9 +56,13 @@ export class LogDatabase {
   #repair: RepairRow | undefined;
   #sinceCheckpoint = 0;
 
-  /** Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version. */
+  /**
+   * Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version, or one whose WAL is
+   * damaged where SQLite would take it for its end.
+   */
   constructor(path: string) {
     makeDatabaseFile(path);
+    expectWholeWal(path);
     this.#database = new Database(path, { create: true, readwrite: true });
     try {
       checkSqliteVersion(this.#database);
@@ -323,4 +328,22 @@ export class LogDatabase {
     for (const statement of statements) statement.finalize();
     this.#database.close();
   }
+}
+
+/**
+ * Before SQLite opens the file, for it would go on without a word from where the damage is. What is lost then is not entries alone, which could be
+ * repaired: also votes and terms, of which nothing is left to say how far they went. So there is no repairing under this id: a node that has
+ * forgotten a vote may give it twice (D3, D4).
+ */
+function expectWholeWal(path: string): void {
+  if (path === ":memory:") return;
+  let damage;
+  try {
+    damage = walDamageOf(path);
+  } catch (error) {
+    throw fileFault(error, `${path}-wal`);
+  }
+  if (damage === undefined) return;
+  const what = `what was synced after it, entries and votes that others count on, cannot be trusted`;
+  throw new Fault("data", `${path}-wal is damaged at byte ${damage.at}, and ${what} (WAL_DAMAGED)`, "never");
 }

@@ -4,6 +4,7 @@ import { type Configuration, decodeConfiguration } from "../lib/configuration.ts
 import { index, term } from "../lib/ids.ts";
 import type { Entry } from "../raft/types.ts";
 import { type EntryRow, entryOf, isIntact } from "./log-format.ts";
+import { walDamageOf } from "./wal-damage.ts";
 
 /** What a log holds beyond the state beside it, read from the files of a node that does not run, without changing them. */
 export interface LogSurvey {
@@ -66,12 +67,14 @@ function survey(
     last = { index: entry.index, term: entry.term };
   }
   const stored = Math.max(ends.last ?? 0, meta.base, repair?.until ?? 0);
+  // SQLite has read no further than to the damage.
+  const isCut = stored > last.index || walDamageOf(path) !== undefined;
   return {
     term: Math.max(hard.term, last.term),
     commit: Math.max(applied.index, Math.min(hard.commit, last.index)),
     last: { index: index(last.index), term: term(last.term) },
     configuration,
-    damagedFrom: stored > last.index ? last.index + 1 : undefined,
+    damagedFrom: isCut ? last.index + 1 : undefined,
   };
 }
 
