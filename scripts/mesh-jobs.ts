@@ -1,5 +1,5 @@
 /** Submitting jobs to a mesh and reading what became of them, over the HTTP API: for `npm start`, benchmarks and tests of the binary. */
-import { type Mesh, type MeshNode, until } from "./mesh.ts";
+import { type Mesh, type MeshNode, patienceMs, until } from "./mesh.ts";
 
 /** A job as GET /v1/jobs/:id gives it, as far as scripts and tests ask. */
 export interface JobAnswer {
@@ -40,10 +40,42 @@ export async function submit(node: MeshNode, spec: object): Promise<number> {
   return (answer.body as { id: number }).id;
 }
 
+/**
+ * Waits until `node` has it in its state that every running node is there, at the address where it is: one that joined or came back says so after it
+ * is ready, and a job of one task per node has no task for it before.
+ */
+export async function allUp(mesh: Mesh, node: MeshNode): Promise<void> {
+  let seen = "";
+  await until(
+    async () => {
+      const { body } = await node.api("GET", "/v1/cluster");
+      const { nodes = [] } = body as { readonly nodes?: readonly { id: number; state: string; api: string }[] };
+      seen = JSON.stringify(nodes.map(({ id, state, api }) => ({ id, state, api })));
+      const isThere = ({ ready }: MeshNode): boolean =>
+        nodes.some(
+          (one) =>
+            one.id === ready.node &&
+            one.state === "up" &&
+            one.api !== "" &&
+            ready.api.endsWith(one.api.replace("https://", "")),
+        );
+      return mesh.nodes.filter((one) => one.running).every(isThere) ? true : undefined;
+    },
+    patienceMs,
+    () => `node ${node.ready.node} does not see that all nodes are there, but ${seen}`,
+  );
+}
+
+/** Submits a job that has a task for every running node. */
+export async function submitToEach(mesh: Mesh, node: MeshNode, spec: object): Promise<number> {
+  await allUp(mesh, node);
+  return await submit(node, { ...spec, each_node: true });
+}
+
 const terminal = new Set(["succeeded", "failed", "cancelled", "skipped"]);
 
 /** The job once it is terminal, asked of any node of the mesh that answers; throws after `timeoutMs` with what was seen last. */
-export async function finished(mesh: Mesh, job: number, timeoutMs = 60_000): Promise<JobAnswer> {
+export async function finished(mesh: Mesh, job: number, timeoutMs = patienceMs): Promise<JobAnswer> {
   let seen: JobAnswer | undefined;
   return await until(
     async () => {

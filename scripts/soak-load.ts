@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { SkeinClient } from "../src/client/client.ts";
 import type { Call, RegisterInput } from "./linearizable.ts";
-import type { Mesh, MeshNode } from "./mesh.ts";
+import { type Mesh, type MeshNode, patienceMs } from "./mesh.ts";
 import type { Operation } from "./soak-history.ts";
 
 export interface LoadOptions {
@@ -59,7 +59,7 @@ export class Load {
   }
 
   /** When the first write that began after `sinceMs` was acknowledged; waits for it. Throws after `timeoutMs`. */
-  async nextAcknowledgedMs(sinceMs: number, timeoutMs = 60_000): Promise<number> {
+  async nextAcknowledgedMs(sinceMs: number, timeoutMs = patienceMs): Promise<number> {
     const end = performance.now() + timeoutMs;
     let seen = this.history.length;
     while (seen > 0 && this.history[seen - 1]!.endedMs > sinceMs) seen -= 1;

@@ -2,7 +2,7 @@
 import path from "node:path";
 import { SkeinClient } from "../src/client/client.ts";
 import type { ClusterView, NodeView } from "../src/state/answers.ts";
-import { type Mesh, until } from "./mesh.ts";
+import { type Mesh, patienceMs, until } from "./mesh.ts";
 import { run, tool } from "./steps.ts";
 
 interface State {
@@ -38,19 +38,19 @@ export async function lostOf(mesh: Mesh, acknowledged: readonly number[]): Promi
 }
 
 /** Waits until all jobs have ended, and gives those that ended other than well. */
-export async function notSucceeded(mesh: Mesh, ids: readonly number[], timeoutMs = 120_000): Promise<string[]> {
+export async function notSucceeded(mesh: Mesh, ids: readonly number[], timeoutMs = patienceMs): Promise<string[]> {
   const client = clientOf(mesh);
   const view = await client.wait(ids, { timeoutMs });
   return view.jobs.filter((job) => job.state !== "succeeded").map((job) => `job ${job.id} is ${job.state}`);
 }
 
 /** Waits until nothing moves any more, and gives the different states: one when all nodes are equal. */
-export async function statesOf(mesh: Mesh, timeoutMs = 60_000): Promise<State[]> {
+export async function statesOf(mesh: Mesh, timeoutMs = patienceMs): Promise<State[]> {
   const files = mesh.nodes.map((node) => path.join(node.data, "state.db"));
   let seen: State[] = [];
   const states = await until(
     async () => {
-      const said = await run(tool("bun"), ["-e", readState, ...files], { timeoutMs: 30_000 });
+      const said = await run(tool("bun"), ["-e", readState, ...files], { timeoutMs: patienceMs });
       if (said.code !== 0) throw new Error(`the states cannot be read: ${said.output}`);
       seen = JSON.parse(said.output) as State[];
       return seen.every((one) => one.applied === seen[0]!.applied) ? seen : undefined;

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { Mesh, MeshNode, until } from "../../scripts/mesh.ts";
+import { Mesh, MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { binary } from "../../scripts/build.ts";
 import { finished, submit } from "../../scripts/mesh-jobs.ts";
 import { encodeBackupHead, parseBackupHead } from "../../src/lib/backup-file.ts";
@@ -40,7 +40,7 @@ function tables(database: Database, names: readonly string[]): unknown[] {
 test("backups made under load, by every node, are whole states: what was acknowledged before is in them, and they restore", async () => {
   using scratch = temporaryDirectory();
   await using mesh = await Mesh.start({ nodes: 3 });
-  await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  await mesh.leader({ voters: 3 });
   const admin = mesh.nodes[0]!.token;
   const [first] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
   const finishedJob = await submit(first, { run: "echo kept; exit 3", labels: { kept: "yes" } });
@@ -54,7 +54,7 @@ test("backups made under load, by every node, are whole states: what was acknowl
       ((await first.api("GET", `/v1/jobs/${failing}`)).body as { state: string }).state === "running"
         ? true
         : undefined,
-    60_000,
+    patienceMs,
     () => `job ${failing} does not run`,
   );
   const over = new AbortController();
@@ -110,7 +110,7 @@ test("backups made under load, by every node, are whole states: what was acknowl
   mesh.nodes.push(node);
   await until(
     async () => ((await node.api("GET", "/readyz")).status === 200 ? true : undefined),
-    60_000,
+    patienceMs,
     () => node.log,
   );
   expect((await node.api("GET", "/v1/cluster")).body).toMatchObject({ epoch: answer.epoch, voters: [answer.node] });
@@ -122,7 +122,7 @@ test("backups made under load, by every node, are whole states: what was acknowl
   expect(await stateOf(waiting)).toBe("queued");
   await until(
     async () => ((await stateOf(retried)) === "succeeded" ? true : undefined),
-    60_000,
+    patienceMs,
     () => `job ${retried} does not end`,
   );
   expect(await submit(node, { driver: "noop" })).toBeGreaterThan(1_000_000);
@@ -148,10 +148,10 @@ test("backups made under load, by every node, are whole states: what was acknowl
   const each = await submit(added, { run: "true", each_node: true });
   await until(
     async () => ((await stateOf(each)) === "succeeded" ? true : undefined),
-    60_000,
+    patienceMs,
     () => added.log,
   );
-}, 300_000);
+}, 600_000);
 
 test("a file that is cut or damaged, a directory that is not empty, a newer level: nothing is touched, and it is said why", async () => {
   using scratch = temporaryDirectory();
@@ -205,7 +205,7 @@ test("a file that is cut or damaged, a directory that is not empty, a newer leve
   const other = path.join(scratch.path, "other");
   expect((await restore(file, other))[0]).toBe(0);
   expect(await restore(file, other)).toEqual([7, expect.stringContaining("is not empty")]);
-}, 300_000);
+}, 600_000);
 
 test("SIGKILL at every step of a restore: there is nothing, and it may be repeated, or all of it", async () => {
   using scratch = temporaryDirectory();
@@ -237,4 +237,4 @@ test("SIGKILL at every step of a restore: there is nothing, and it may be repeat
   }
   expect(steps).toContain("decided");
   expect(steps.at(-1)).toBe("done");
-}, 300_000);
+}, 600_000);

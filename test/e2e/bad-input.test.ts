@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { finished, submit } from "../../scripts/mesh-jobs.ts";
 import { skein, temporaryDirectory } from "./harness.ts";
 
@@ -16,12 +16,12 @@ beforeAll(async () => {
   mesh = await Mesh.start({ nodes: 3 });
   a = mesh.nodes[0]!;
   await mesh.leader({ voters: 3 });
-}, 60_000);
+}, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
   scratch[Symbol.dispose]();
-}, 60_000);
+}, 600_000);
 
 async function newestJob(): Promise<number> {
   const { body } = await a.api("GET", "/v1/jobs?limit=1");
@@ -256,7 +256,7 @@ describe("a node without a quorum", () => {
     await Promise.all(mesh.nodes.slice(1).map((node) => node.kill()));
     await until(
       async () => ((await fetch(`${a.ready.api}/readyz`)).status === 503 ? true : undefined),
-      20_000,
+      patienceMs,
       () => "it says that it is ready",
     );
     const [answer, said] = await Promise.all([
@@ -272,5 +272,5 @@ describe("a node without a quorum", () => {
     await Promise.all(mesh.nodes.slice(1).map((node) => node.start()));
     await mesh.leader({ voters: 3 });
     expect(await newestJob()).toBe(before);
-  }, 60_000);
+  }, 600_000);
 });

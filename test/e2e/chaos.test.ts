@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { finished, type TaskAnswer, tasksOf } from "../../scripts/mesh-jobs.ts";
 import { randomInteger, seededRandom } from "../../src/lib/prng.ts";
 import { temporaryDirectory } from "./harness.ts";
@@ -200,8 +200,8 @@ test(
       say(`${acknowledged.size} jobs were acknowledged`);
       expect(acknowledged.size).toBeGreaterThan(chaosMs / 2000);
 
-      const leader = await mesh.leader({ voters: 3, timeoutMs: 30_000 });
-      for (const id of acknowledged.keys()) expect((await finished(mesh, id, 90_000)).state).toBe("succeeded");
+      const leader = await mesh.leader({ voters: 3 });
+      for (const id of acknowledged.keys()) expect((await finished(mesh, id)).state).toBe("succeeded");
       const traces = Map.groupBy(pulses(scratch.path), (one) => `${one.job}.${one.task}`);
       for (const [id, count] of acknowledged) {
         const tasks = await tasksOf(leader, id);
@@ -219,7 +219,7 @@ test(
           const states = mesh.nodes.map(stateOf);
           return states.every((one) => one.applied === states[0]!.applied) ? states : undefined;
         },
-        60_000,
+        patienceMs,
         () => `the states do not meet: ${JSON.stringify(mesh.nodes.map(stateOf))}`,
       );
       expect(new Set(disks.map((one) => one.hash)).size).toBe(1);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type FaultyDisk, faultyDiskLibrary, files } from "../../scripts/faulty-disk.ts";
-import { type Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { type Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { finished, submit } from "../../scripts/mesh-jobs.ts";
 import { meshOnFaultyDisks } from "../../scripts/power-loss.ts";
 import { refuted } from "../../scripts/soak-history.ts";
@@ -32,12 +32,12 @@ async function underLoad(body: (rig: Rig) => Promise<void>): Promise<void> {
       load,
       diskOf: (node) => disks[mesh.nodes.indexOf(node)]!,
       pick: async (what) => {
-        const leader = await mesh.leader({ timeoutMs: 30_000 });
+        const leader = await mesh.leader();
         return what === "leader" ? leader : mesh.nodes.find((node) => node !== leader)!;
       },
     });
     for (const one of disks) one.heal();
-    await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+    await mesh.leader({ voters: 3 });
     await load.stop();
     expect(load.acknowledged.length).toBeGreaterThan(0);
     expect(refuted(load.history)).toEqual([]);
@@ -71,7 +71,7 @@ async function ledByAnother(mesh: Mesh, old: MeshNode): Promise<Cluster> {
         ? cluster
         : undefined;
     },
-    30_000,
+    patienceMs,
     () => `node ${old.ready.node} is not replaced`,
   );
 }
@@ -97,14 +97,14 @@ describe.skipIf("missing" in disk)("a disk that hangs", () => {
         // It hears that another one leads, although its disk cannot take the term.
         await until(
           async () => ((await clusterAt(leader)).leader === leader.ready.node ? undefined : true),
-          30_000,
+          patienceMs,
           () => "it believes that it leads still",
         );
         diskOf(leader).heal();
         const healedMs = performance.now();
         await until(
           async () => ((await isReady(leader)) ? true : undefined),
-          60_000,
+          patienceMs,
           () => "it does not come back",
         );
         await load.nextAcknowledgedMs(healedMs);
@@ -136,7 +136,7 @@ describe.skipIf("missing" in disk)("a full disk", () => {
       if (who === "leader") await ledByAnother(mesh, victim);
       await until(
         async () => ((await isReady(victim)) ? undefined : true),
-        30_000,
+        patienceMs,
         () => "it does not notice",
       );
       const refused = await victim.api("POST", "/v1/jobs", { driver: "noop" });
@@ -148,7 +148,7 @@ describe.skipIf("missing" in disk)("a full disk", () => {
       diskOf(victim).heal();
       await until(
         async () => ((await isReady(victim)) ? true : undefined),
-        30_000,
+        patienceMs,
         () => "it does not recover",
       );
     }),
@@ -188,7 +188,7 @@ describe.skipIf("missing" in disk)("a sync that fails", () => {
         await load.nextAcknowledgedMs(performance.now());
         diskOf(victim).failSyncs(files[which], which === "log" ? 3 : 1);
         expect(await victim.exited).toBe(7);
-        expect(victim.log).toMatch(/disk I\/O error|SQLITE_IOERR/);
+        await victim.said(/disk I\/O error|SQLITE_IOERR/);
         await load.nextAcknowledgedMs(performance.now());
         diskOf(victim).heal();
         await victim.start();

@@ -2,9 +2,9 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { submit } from "../../scripts/mesh-jobs.ts";
-import { untilForgotten } from "./harness.ts";
+import { anySaid, untilForgotten } from "./harness.ts";
 
 /**
  * States that differ (S1): a row is changed behind the back of a node that is stopped, and the mesh finds it out by the entries that follow.
@@ -28,7 +28,7 @@ async function applied(node: MeshNode, index: number): Promise<View> {
       const view = await viewOf(node);
       return view !== undefined && view.applied >= index ? view : undefined;
     },
-    60_000,
+    patienceMs,
     () => `node ${node.ready.node} does not reach entry ${index}:\n${node.log}`,
   );
 }
@@ -94,7 +94,7 @@ async function expectReturned(mesh: Mesh, odd: MeshNode, ids: readonly number[],
       });
       return stdout.includes('"node.return"') ? true : undefined;
     },
-    60_000,
+    patienceMs,
     () => `node ${odd.ready.node} is not taken back:\n${odd.log}`,
   );
   await inStep(mesh);
@@ -119,11 +119,11 @@ test("a follower whose state differs is found, quarantined, given the others' st
   await odd.said("quarantined until it is replaced");
   await odd.said("leaves quarantine");
   const ids = await through.stop();
-  expect(others.map((node) => node.log).join()).toContain("differs from that of a quorum: it is quarantined");
+  await anySaid(others, "differs from that of a quorum: it is quarantined");
   const metrics = (await odd.api("GET", "/metrics")).body as string;
   expect(metrics).toContain("skein_state_quarantines_total 1");
   await expectReturned(mesh, odd, ids);
-}, 120_000);
+}, 600_000);
 
 test("a leader whose state differs lets another one lead, and is treated the same", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
@@ -144,7 +144,7 @@ test("a leader whose state differs lets another one lead, and is treated the sam
   await odd.said("leaves quarantine");
   const ids = await through.stop();
   await expectReturned(mesh, odd, ids);
-}, 120_000);
+}, 600_000);
 
 test("a command that fails inside on one node alone sets that node apart (S4)", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
@@ -162,7 +162,7 @@ test("a command that fails inside on one node alone sets that node apart (S4)", 
   await odd.said("failed inside and was undone");
   await odd.said("leaves quarantine");
   await expectReturned(mesh, odd, ids);
-}, 120_000);
+}, 600_000);
 
 test("quarantine outlives a restart, whether the node's log goes on where the others' begins or not", async () => {
   await using mesh = await Mesh.start({ nodes: 3, env: { SKEIN_LOG_ENTRIES: "50" } });
@@ -182,12 +182,12 @@ test("quarantine outlives a restart, whether the node's log goes on where the ot
     await odd.said("is in quarantine still");
     await until(
       () => Promise.resolve(existsSync(mark) ? undefined : true),
-      60_000,
+      patienceMs,
       () => `node ${odd.ready.node} stays in quarantine:\n${odd.log}`,
     );
   }
   await expectReturned(mesh, odd, ids.slice(-20), 2);
-}, 120_000);
+}, 600_000);
 
 test("the leader is gone for good, and the only one with the newest entries is in quarantine: it hands them over, and returns", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
@@ -205,7 +205,7 @@ test("the leader is gone for good, and the only one with the newest entries is i
   await odd.said("leading in term");
   await until(
     () => Promise.resolve(existsSync(mark) ? undefined : true),
-    60_000,
+    patienceMs,
     () => `node ${odd.ready.node} stays in quarantine:\n${odd.log}\n${behind.log}`,
   );
   for (const node of [behind, odd]) {
@@ -214,13 +214,13 @@ test("the leader is gone for good, and the only one with the newest entries is i
         const { status, body } = await node.api("GET", `/v1/jobs/${id}`);
         return status === 200 ? (body as { readonly name: string }) : undefined;
       },
-      60_000,
+      patienceMs,
       () => `node ${node.ready.node} does not show job ${id}:\n${node.log}`,
     );
     expect(job.name).toBe("newest");
   }
   await submit(odd, { driver: "noop" });
-}, 120_000);
+}, 600_000);
 
 test("where no quorum says who is right it is told everywhere and both go on; with the third voter it is decided", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
@@ -240,7 +240,7 @@ test("where no quorum says who is right it is told everywhere and both go on; wi
         const now = await viewOf(node);
         return now?.undecided ? now : undefined;
       },
-      60_000,
+      patienceMs,
       () => `node ${node.ready.node} tells of no difference:\n${node.log}`,
     );
     expect(view.undecided?.groups).toHaveLength(2);
@@ -249,10 +249,10 @@ test("where no quorum says who is right it is told everywhere and both go on; wi
     expect(status.stdout).toContain("no quorum says which one is right: ");
     expect(node.log).not.toContain("quarantined until");
   }
-  expect(through.log).toContain("no quorum says which one is right");
+  await through.said("no quorum says which one is right");
   ids.push(await submit(leader, { driver: "noop" }));
   await third.start();
   ids.push(await submit(leader, { driver: "noop" }));
   await odd.said("leaves quarantine");
   await expectReturned(mesh, odd, ids);
-}, 120_000);
+}, 600_000);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
-import { finished, submit, tasksOf } from "../../scripts/mesh-jobs.ts";
-import { temporaryDirectory, untilTrue } from "./harness.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
+import { finished, submit, submitToEach, tasksOf } from "../../scripts/mesh-jobs.ts";
+import { temporaryDirectory, untilTrue, whileLeasesHold } from "./harness.ts";
 
 /** The real binary, real processes, SIGKILL. */
 
@@ -105,42 +105,52 @@ describe("a node dies while a job of 300 tasks runs on three", () => {
           expect((await finished(mesh, next)).state).toBe("succeeded");
           return (await tasksOf(victim, next)).find((task) => task.node === dead);
         },
-        20_000,
+        patienceMs,
         () => `node ${dead} takes no work after its restart`,
       );
     },
-    120_000,
+    600_000,
   );
 });
 
 describe("a node's process dies and comes back before its lease is over", () => {
   test("what its guard still runs or has finished is handed back, nothing is started again", async () => {
     await using mesh = await Mesh.start({ nodes: 3 });
-    using scratch = temporaryDirectory();
     const victim = await followerOf(mesh);
-    // Two tasks per node: one ends while the node is away, one goes on beyond its return.
-    const short = await submit(victim, { run: traced(scratch.path, "sleep 1"), each_node: true });
-    mkdirSync(path.join(scratch.path, "long"));
-    const long = await submit(victim, { run: traced(path.join(scratch.path, "long"), "sleep 4"), each_node: true });
-    const begun = (): number => readdirSync(path.join(scratch.path, "long")).length;
-    await untilTrue(
-      () => begun() >= 3,
-      () => `only ${begun()} of 3 tasks have begun`,
-    );
-    await victim.kill();
-    await untilTrue(
-      () => traces(scratch.path).every((trace) => trace.ended !== undefined),
-      () => `not all have ended: ${JSON.stringify(traces(scratch.path))}`,
-    );
-    await victim.start();
-    for (const id of [short, long]) {
-      const job = await finished(mesh, id);
-      expect(job.counts).toMatchObject({ succeeded: 3 });
-      const tasks = await tasksOf(victim, id);
-      expect(tasks.map((task) => task.attempt)).toEqual([1, 1, 1]);
-    }
-    expect(traces(path.join(scratch.path, "long")).length).toBe(3);
-  }, 60_000);
+    await whileLeasesHold(async (counts) => {
+      counts(mesh.nodes);
+      using scratch = temporaryDirectory();
+      // Two tasks per node: one ends while the node is away, one goes on beyond its return.
+      const [short, long] = await Promise.all(
+        ["short", "long"].map(async (name) => {
+          const directory = path.join(scratch.path, name);
+          mkdirSync(directory);
+          const gate = path.join(scratch.path, `${name}-gate`);
+          const spec = { run: traced(directory, `until [ -e ${gate} ]; do sleep 0.02; done`) };
+          return { id: await submitToEach(mesh, victim, spec), gate, traces: () => traces(directory) };
+        }),
+      );
+      for (const job of [short!, long!]) {
+        await untilTrue(
+          () => job.traces().length >= 3,
+          () => `only ${job.traces().length} of 3 tasks have begun`,
+        );
+      }
+      await victim.kill();
+      writeFileSync(short!.gate, "");
+      await untilTrue(
+        () => short!.traces().every((trace) => trace.ended !== undefined),
+        () => `not all have ended: ${JSON.stringify(short!.traces())}`,
+      );
+      await victim.start();
+      writeFileSync(long!.gate, "");
+      for (const job of [short!, long!]) {
+        expect((await finished(mesh, job.id)).counts).toMatchObject({ succeeded: 3 });
+        expect((await tasksOf(victim, job.id)).map((task) => task.attempt)).toEqual([1, 1, 1]);
+        expect(job.traces().length).toBe(3);
+      }
+    });
+  }, 600_000);
 });
 
 describe("all nodes die at once", () => {
@@ -168,5 +178,5 @@ describe("all nodes die at once", () => {
     await mesh.leader({ voters: 3 });
     expect(new Set(acknowledged).size).toBe(acknowledged.length);
     for (const id of acknowledged) expect((await finished(mesh, id)).state).toBe("succeeded");
-  }, 120_000);
+  }, 600_000);
 });

@@ -2,11 +2,11 @@
  * The binary for tests. A mesh is `await using mesh = await Mesh.start({ nodes: 3 })` from scripts/mesh.ts, its jobs scripts/mesh-jobs.ts; here is
  * what a test of single commands needs. Wait for events with `until`, never for time.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
-import { type MeshNode, runSkein, type Said, until } from "../../scripts/mesh.ts";
+import { type MeshNode, patienceMs, runSkein, type Said, until } from "../../scripts/mesh.ts";
 
 /** A temporary directory that goes with its scope: `using scratch = temporaryDirectory()`. */
 export function temporaryDirectory(): { readonly path: string } & Disposable {
@@ -28,7 +28,40 @@ export async function skein(
 
 /** Waits until `condition` holds of what this process sees by itself (files, lists); fails after half a minute with `why()`. */
 export async function untilTrue(condition: () => boolean, why: () => string): Promise<void> {
-  await until(() => Promise.resolve(condition() ? true : undefined), 30_000, why);
+  await until(() => Promise.resolve(condition() ? true : undefined), patienceMs, why);
+}
+
+/** Waits until one of these nodes says so. */
+export async function anySaid(nodes: readonly MeshNode[], words: string): Promise<void> {
+  await untilTrue(
+    () => nodes.some((node) => node.log.includes(words)),
+    () => `no node says "${words}":\n${nodes.map((node) => node.log).join("\n---\n")}`,
+  );
+}
+
+/**
+ * Shows what holds while the leases of the nodes that `show` is given go on: it takes them in with `counts` before it begins. On a busy machine one may end
+ * before its node is back, or before another leader renews it, and then work starts again, as it must: that was another situation, and the next
+ * round is to be the right one.
+ */
+export async function whileLeasesHold(
+  show: (counts: (nodes: readonly MeshNode[]) => void) => Promise<void>,
+): Promise<void> {
+  for (let round = 1; ; round++) {
+    const before = new Map<MeshNode, number>();
+    try {
+      return await show((nodes) => nodes.forEach((node) => before.set(node, leasesEnded(node))));
+    } catch (error) {
+      if (round === 5 || [...before].every(([node, count]) => leasesEnded(node) === count)) throw error;
+      console.log(`round ${round}: a lease has ended meanwhile; once more`);
+    }
+  }
+}
+
+/** How often the guard of that node had to kill work because of it. */
+function leasesEnded(node: MeshNode): number {
+  const file = path.join(node.data, "guard.log");
+  return existsSync(file) ? readFileSync(file, "utf8").split("the lease has ended").length - 1 : 0;
 }
 
 /** One figure of `/metrics`; undefined while it is not there. */
@@ -50,7 +83,7 @@ export async function untilForgotten(nodes: readonly MeshNode[], index: number):
         first = await metric(node, "skein_raft_first_index");
         return first !== undefined && first > index + 1 ? true : undefined;
       },
-      60_000,
+      patienceMs,
       () => `the log of node ${node.ready.node} still begins at ${first}, and not after ${index + 1}:\n${node.log}`,
     );
   }

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
-import { finished, submit, type TaskAnswer, tasksOf } from "../../scripts/mesh-jobs.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
+import { finished, submit, submitToEach, type TaskAnswer, tasksOf } from "../../scripts/mesh-jobs.ts";
 import { markedProcesses } from "../../scripts/processes.ts";
 import { temporaryDirectory } from "./harness.ts";
-import { mostAtOnce, traced, tracesIn } from "./traces.ts";
+import { mostAtOnce, type Trace, traced, tracesIn } from "./traces.ts";
 
 /** What a spec says, shown by real tasks on three nodes of four slots each, called a, b and c by their label `zone`. */
 let mesh: Mesh;
@@ -20,12 +20,12 @@ beforeAll(async () => {
   await Promise.all(["b", "c"].map((zone) => mesh.add(["--label", `zone=${zone}`])));
   b = mesh.nodes[1]!;
   await mesh.leader({ voters: 3 });
-}, 60_000);
+}, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
   scratch[Symbol.dispose]();
-}, 60_000);
+}, 600_000);
 
 /** A new empty directory for a test's files. */
 function place(name: string): string {
@@ -58,7 +58,7 @@ async function stateOf(id: number): Promise<string> {
 async function untilFile(file: string): Promise<void> {
   await until(
     () => Promise.resolve(existsSync(file) ? true : undefined),
-    20_000,
+    patienceMs,
     () => `${file} was never written`,
   );
 }
@@ -79,7 +79,9 @@ describe("what a task finds around it", () => {
   });
 
   test("each_node: one task per node, whose target is the node's name", async () => {
-    const tasks = await tasksAfter({ run: "echo $SKEIN_TARGET $SKEIN_NODE", each_node: true });
+    const id = await submitToEach(mesh, b, { run: "echo $SKEIN_TARGET $SKEIN_NODE" });
+    await finished(mesh, id);
+    const tasks = await tasksOf(a, id);
     const expected = mesh.nodes.map((node, at) => `node-${at + 1} ${node.ready.node}\n`);
     expect(tasks.map((task) => task.tail).toSorted()).toEqual(expected.toSorted());
     expect(new Set(tasks.map((task) => task.target))).toEqual(new Set(["node-1", "node-2", "node-3"]));
@@ -138,7 +140,7 @@ describe("how a task ends", () => {
     const id = await submit(b, { run: stubborn, timeout: "300ms", grace: "200ms" });
     await until(
       () => Promise.resolve(markedProcesses(mark).length >= 3 ? true : undefined),
-      20_000,
+      patienceMs,
       () => "the tree did not start",
     );
     await finished(mesh, id);
@@ -202,19 +204,34 @@ describe("where and when tasks run", () => {
     expect(refused).toMatchObject({ status: 422, body: { error: { code: "invalid", details: [{ path: "on" }] } } });
   });
 
+  /** Submits tasks that wait until so many have begun, and gives the traces of all once they have ended. */
+  async function tracesOnceBegun(
+    name: string,
+    begun: number,
+    spec: { readonly count: number; readonly slots?: number; readonly parallel?: number },
+  ): Promise<Trace[]> {
+    const directory = place(name);
+    const gate = path.join(scratch.path, `${name}-gate`);
+    const id = await submit(b, { ...spec, run: traced(directory, `until [ -e ${gate} ]; do sleep 0.02; done`) });
+    await until(
+      () => Promise.resolve(readdirSync(directory).length >= begun ? true : undefined),
+      patienceMs,
+      () => `${readdirSync(directory).length} of ${begun} tasks have begun`,
+    );
+    writeFileSync(gate, "");
+    await finished(mesh, id);
+    expect(tracesIn(directory).length).toBe(spec.count);
+    return tracesIn(directory);
+  }
+
   test("slots: a node never runs more than it has room for, and all nodes are used", async () => {
-    const directory = place("slots");
-    await tasksAfter({ run: traced(directory, "sleep 0.1"), count: 18, slots: 2 });
-    const byNode = Map.groupBy(tracesIn(directory), (trace) => trace.node);
+    const byNode = Map.groupBy(await tracesOnceBegun("slots", 6, { count: 18, slots: 2 }), (trace) => trace.node);
     expect(byNode.size).toBe(3);
     for (const traces of byNode.values()) expect(mostAtOnce(traces)).toBe(2);
   });
 
   test("parallel: so many at once over all nodes", async () => {
-    const directory = place("parallel");
-    await tasksAfter({ run: traced(directory, "sleep 0.05"), count: 15, parallel: 3 });
-    expect(tracesIn(directory).length).toBe(15);
-    expect(mostAtOnce(tracesIn(directory))).toBe(3);
+    expect(mostAtOnce(await tracesOnceBegun("parallel", 3, { count: 15, parallel: 3 }))).toBe(3);
   });
 
   test("priority: of those that wait the highest goes first, and of equals the older", async () => {
@@ -260,7 +277,7 @@ describe("cancel", () => {
     const array = await submit(b, { run: traced(directory, "sleep 60"), count: 50, parallel: 2 });
     await until(
       () => Promise.resolve(readdirSync(directory).length === 2 ? true : undefined),
-      20_000,
+      patienceMs,
       () => "the array did not start",
     );
     expect((await a.skein(["cancel", `${waiting},${array}`, "-o", "quiet"])).stdout).toBe(`${waiting}\n${array}\n`);

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { Mesh, until } from "../../scripts/mesh.ts";
-import { finished, submit } from "../../scripts/mesh-jobs.ts";
+import { Mesh, patienceMs, until } from "../../scripts/mesh.ts";
+import { finished, submit, submitToEach } from "../../scripts/mesh-jobs.ts";
 
 test("the first of two nodes leaves: the other one votes first, then leads alone and goes on", async () => {
   await using mesh = await Mesh.start({ nodes: 2 });
@@ -19,12 +19,12 @@ test("the first of two nodes leaves: the other one votes first, then leads alone
   const cluster = (await second.api("GET", "/v1/cluster")).body as { voters: number[]; nodes: { id: number }[] };
   expect(cluster.voters).toEqual([second.ready.node]);
   expect(cluster.nodes.map((node) => node.id)).toEqual([second.ready.node]);
-}, 60_000);
+}, 600_000);
 
 test("the logs of a job go with the job, on every node that ran it", async () => {
   await using mesh = await Mesh.start({ nodes: 2 });
   const node = mesh.nodes[1]!;
-  const id = await submit(node, { run: "echo something", each_node: true, ttl: "1s" });
+  const id = await submitToEach(mesh, node, { run: "echo something", ttl: "1s" });
   await finished(mesh, id);
   const logs = mesh.nodes.map((each) => path.join(each.data, "logs", String(id)));
   await until(
@@ -32,10 +32,10 @@ test("the logs of a job go with the job, on every node that ran it", async () =>
       const gone = (await node.api("GET", `/v1/jobs/${id}`)).status === 404;
       return gone && logs.every((log) => !existsSync(log)) ? true : undefined;
     },
-    30_000,
+    patienceMs,
     () => `job ${id} or its logs are still there: ${logs.filter((log) => existsSync(log)).join()}`,
   );
-}, 60_000);
+}, 600_000);
 
 /** HOST:PORT that is free now. */
 function freeAddress(): string {
@@ -54,9 +54,9 @@ test("a node that comes back at other addresses finds the leader and is found ag
   const moved = await moving.start(["--api", freeAddress(), "--peer", freeAddress()]);
   expect(moved.api).not.toBe(api);
   expect(moved.peer).not.toBe(peer);
-  const id = await submit(moving, { run: "true", each_node: true });
+  const id = await submitToEach(mesh, moving, { run: "true" });
   expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 3 });
-}, 60_000);
+}, 600_000);
 
 test.each([
   [3, "one that was named", true],
@@ -67,7 +67,7 @@ test.each([
   "all %d nodes come back at once, each at other addresses, and find each other through %s",
   async (nodes, _, isNamed) => {
     await using mesh = await Mesh.start({ nodes });
-    await mesh.leader({ voters: nodes, timeoutMs: 60_000 });
+    await mesh.leader({ voters: nodes });
     const before = await submit(mesh.nodes[0]!, { run: "true" });
     await finished(mesh, before);
     await Promise.all(mesh.nodes.map((node) => node.kill()));
@@ -80,12 +80,12 @@ test.each([
         return node.start(["--api", api, "--peer", freeAddress(), ...words], isNamed ? {} : shared);
       }),
     );
-    await mesh.leader({ voters: nodes, timeoutMs: 60_000 });
-    const id = await submit(mesh.nodes[1]!, { run: "true", each_node: true });
+    await mesh.leader({ voters: nodes });
+    const id = await submitToEach(mesh, mesh.nodes[1]!, { run: "true" });
     expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: nodes });
     expect((await mesh.nodes[1]!.api("GET", `/v1/jobs/${before}`)).status).toBe(200);
   },
-  180_000,
+  600_000,
 );
 
 test("a dead voter gives its place to a learner, in one change, and comes back as a learner itself", async () => {
@@ -99,13 +99,13 @@ test("a dead voter gives its place to a learner, in one change, and comes back a
   await dead.kill();
   await until(
     async () => ((await voters()).includes(spare.ready.node) ? true : undefined),
-    30_000,
+    patienceMs,
     () => "the learner does not become a voter",
   );
   const expected = [...before.filter((node) => node !== dead.ready.node), spare.ready.node];
   expect(new Set(await voters())).toEqual(new Set(expected));
   await dead.start();
-  const id = await submit(dead, { run: "true", each_node: true });
+  const id = await submitToEach(mesh, dead, { run: "true" });
   expect((await finished(mesh, id)).counts).toMatchObject({ succeeded: 4 });
   expect(await voters()).not.toContain(dead.ready.node);
-}, 90_000);
+}, 600_000);

@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import path from "node:path";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { refuted } from "../../scripts/soak-history.ts";
 import { Load } from "../../scripts/soak-load.ts";
 import { levelVariable } from "../../scripts/soak-nemesis.ts";
@@ -40,14 +40,14 @@ async function restartedAs(
   await node.stop();
   between();
   await node.start([], env);
-  await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  await mesh.leader({ voters: 3 });
   const level = Number(env[levelVariable]);
   await until(
     async () =>
       (await viewOf(mesh.nodes[0]!)).nodes.some((one) => one.id === node.ready.node && one.level === level)
         ? true
         : undefined,
-    60_000,
+    patienceMs,
     () => `the cluster does not hear that node ${node.ready.node} understands level ${level}`,
   );
 }
@@ -91,7 +91,7 @@ test("nodes of two levels live together, the level rises only when all understan
       const metrics = (await leader.api("GET", "/metrics")).body as string;
       return Number(/^skein_state_compared_index (\d+)$/m.exec(metrics)?.[1] ?? 0) > index ? true : undefined;
     },
-    60_000,
+    patienceMs,
     () => `no states are compared:\n${leader.log}`,
   );
   expect(await viewOf(third)).toMatchObject({ undecided: null, nodes: [{}, {}, {}].map(() => ({ quarantine: null })) });
@@ -112,4 +112,4 @@ test("nodes of two levels live together, the level rises only when all understan
   await first.stop();
   const back = await first.skein(["up", "--data", first.data, ...ports], { env: older });
   expect([back.code, back.stderr]).toEqual([7, expect.stringContaining(`belongs to a cluster at level ${hashLevel}`)]);
-}, 240_000);
+}, 600_000);

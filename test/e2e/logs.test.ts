@@ -18,12 +18,12 @@ beforeAll(async () => {
   mesh = await Mesh.start({ nodes: 3 });
   [a, b, c] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
   await mesh.leader({ voters: 3 });
-}, 60_000);
+}, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
   scratch[Symbol.dispose]();
-}, 60_000);
+}, 600_000);
 
 /** A selector has labels only: the other two take no work while jobs are submitted. */
 async function submitToB(spec: object): Promise<number> {
@@ -75,9 +75,14 @@ describe("output of another node", () => {
   });
 
   test("stdout and stderr are told apart, and read together in the order of arrival", async () => {
-    const id = await submitToB({
-      run: "for i in 1 2 3; do echo out $i; sleep 0.03; echo err $i >&2; sleep 0.03; done",
-    });
+    // Each line is written once the one before has arrived.
+    const log = `${b.data}/logs/$SKEIN_JOB/$SKEIN_TASK.$SKEIN_ATTEMPT.log`;
+    const arrived = (words: string): string => `until grep -q '${words}' ${log}; do sleep 0.02; done`;
+    const lines = [1, 2, 3].flatMap((i) => [
+      `echo out ${i}; ${arrived(`out ${i}`)}`,
+      `echo err ${i} >&2; ${arrived(`err ${i}`)}`,
+    ]);
+    const id = await submitToB({ run: lines.join("; ") });
     const streams = await Promise.all(
       ["", "?stream=stdout", "?stream=stderr"].map((query) => bytesOf(c, `/v1/jobs/${id}/logs${query}`)),
     );

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ownLevel } from "../../src/state/levels.ts";
 import { judgeByKey, register, tightened } from "../../scripts/linearizable.ts";
-import { Mesh, until } from "../../scripts/mesh.ts";
+import { Mesh, patienceMs, until } from "../../scripts/mesh.ts";
 import { noNamespaces } from "../../scripts/namespaces.ts";
 import { Load } from "../../scripts/soak-load.ts";
 import type { Fault } from "../../scripts/soak-nemesis.ts";
@@ -39,7 +39,7 @@ for (const { faults, overlapShare } of groups) {
       expect(figures.submits).toBeGreaterThan(0);
       expect(figures.reads).toBeGreaterThan(0);
       expect(figures.registers).toBeGreaterThan(0);
-    }, 240_000);
+    }, 600_000);
   });
 }
 
@@ -56,7 +56,7 @@ test("the checks see reads that were allowed to be stale, and a mesh that is not
       await load.nextAcknowledgedMs(performance.now());
       return isSeen() ? true : undefined;
     },
-    60_000,
+    patienceMs,
     () => `${load.registers.length} calls show no stale read`,
   );
   await load.stop();
@@ -71,7 +71,7 @@ test("the checks see reads that were allowed to be stale, and a mesh that is not
     "3 nodes vote, not 5",
   ]);
   mesh.nodes.push(gone);
-}, 120_000);
+}, 600_000);
 
 const noNetwork = noNamespaces();
 if (noNetwork !== undefined) console.log(`skipped partitions: ${noNetwork}`);
@@ -86,5 +86,5 @@ describe.skipIf(noNetwork !== undefined)(`nodes on hosts of their own (SKEIN_TES
       troubles: Record<string, number>;
     };
     expect(Object.keys(figures.troubles).sort()).toEqual(["one-way", "partition"]);
-  }, 240_000);
+  }, 600_000);
 });

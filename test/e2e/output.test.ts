@@ -13,12 +13,12 @@ beforeAll(async () => {
   scratch = temporaryDirectory();
   mesh = await Mesh.start({ nodes: 1 });
   a = mesh.nodes[0]!;
-}, 60_000);
+}, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
   scratch[Symbol.dispose]();
-}, 60_000);
+}, 600_000);
 
 describe("-o", () => {
   /** Each verb, and what -o quiet prints of it. */

@@ -162,7 +162,7 @@ describe.skipIf("missing" in disk)(`three nodes lose their power at once under l
     expect(problems).toEqual([]);
     expect(figures).toMatchObject({ rounds: 4, lost: 0 });
     expect(figures.undone).toBeGreaterThan(0);
-  }, 240_000);
+  }, 600_000);
 
   test("with disks that only say that they sync, as with synchronous=OFF, acknowledged writes are lost, and this very check sees it", async () => {
     console.log(`power loss with SKEIN_TEST_SEED=${seed}`);
@@ -170,5 +170,5 @@ describe.skipIf("missing" in disk)(`three nodes lose their power at once under l
     if (figures.lost === 0) console.log(problems.join("\n"));
     expect(figures.acknowledged).toBeGreaterThan(0);
     expect(figures.lost).toBeGreaterThan(0);
-  }, 480_000);
+  }, 600_000);
 });

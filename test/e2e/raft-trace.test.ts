@@ -33,4 +33,4 @@ test("three nodes join, write, hand over and restart: their traces together are 
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}, 180_000);
+}, 600_000);

@@ -4,7 +4,7 @@ import { Database } from "bun:sqlite";
 import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
-import { Mesh, type MeshNode, runSkein, until } from "../../scripts/mesh.ts";
+import { Mesh, type MeshNode, patienceMs, runSkein, until } from "../../scripts/mesh.ts";
 import { finished, submit } from "../../scripts/mesh-jobs.ts";
 import type { SurvivorView } from "../../src/lib/survivors.ts";
 
@@ -28,7 +28,7 @@ async function inStep(nodes: readonly MeshNode[]): Promise<void> {
   for (const node of nodes) {
     await until(
       async () => ((await clusterOf(node)).applied >= goal ? true : undefined),
-      60_000,
+      patienceMs,
       () => `node ${node.ready.node} does not reach entry ${goal}:\n${node.log}`,
     );
   }
@@ -71,13 +71,13 @@ async function run(node: MeshNode, mesh: Mesh, spec: object): Promise<number> {
 /** Its last words are about the epoch, and it has ended by itself with the exit code of a conflict. */
 async function expectFenced(node: MeshNode): Promise<void> {
   expect(await node.exited).toBe(6);
-  expect(node.log).toContain("was recovered into epoch 1.");
-  expect(node.log).toContain("skein up --join");
+  await node.said("was recovered into epoch 1.");
+  await node.said("skein up --join");
 }
 
 test("two of three are gone for good: the third goes on alone, jobs go on, and the others are fenced when they come back", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
-  const leader = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  const leader = await mesh.leader({ voters: 3 });
   const [first, second, survivor] = [leader, ...mesh.nodes.filter((node) => node !== leader)] as [
     MeshNode,
     MeshNode,
@@ -105,7 +105,7 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   expect(new Set(recovered.gone)).toEqual(new Set([first.ready.node, second.ready.node]));
   expect(recovered.words.join("\n")).toContain("2 of 3 voters");
   await survivor.start();
-  await mesh.leader({ timeoutMs: 60_000 });
+  await mesh.leader();
   const now = await clusterOf(survivor);
   expect(now).toMatchObject({ epoch: recovered.epoch, leader: node, voters: [node] });
   expect(now.nodes.map(({ id }) => id)).toEqual([node]);
@@ -138,11 +138,11 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   const added = await mesh.add();
   expect(added.ready.node).toBeGreaterThan(1000);
   await run(added, mesh, { run: "true", each_node: true });
-}, 300_000);
+}, 600_000);
 
 test("three of five are gone and the two left differ: the most advanced one is found, the other one learns from it", async () => {
   await using mesh = await Mesh.start({ nodes: 5 });
-  const leader = await mesh.leader({ voters: 5, timeoutMs: 60_000 });
+  const leader = await mesh.leader({ voters: 5 });
   await inStep(mesh.nodes);
   const others = mesh.nodes.filter((node) => node !== leader);
   const [behind, ahead] = others as [MeshNode, MeshNode];
@@ -172,7 +172,7 @@ test("three of five are gone and the two left differ: the most advanced one is f
   const recovered = JSON.parse(said.stdout) as Recovered & { rejoin_on: number[] };
   expect(recovered).toMatchObject({ node: ahead.ready.node, rejoin_on: [behind.ready.node] });
   await ahead.start();
-  await mesh.leader({ timeoutMs: 60_000 });
+  await mesh.leader();
   // Before it is told, the other survivor is of the old epoch, and is fenced like everybody else.
   await behind.start();
   await expectFenced(behind);
@@ -184,15 +184,20 @@ test("three of five are gone and the two left differ: the most advanced one is f
   await inStep([ahead, behind]);
   await Promise.all([ahead.stop(), behind.stop()]);
   expect(placeOf(behind)).toEqual(placeOf(ahead));
-}, 300_000);
+}, 600_000);
 
 test("a quorum that is there is not recovered, and neither are members that answer given up", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
-  await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  await mesh.leader({ voters: 3 });
   const [one, two, three] = mesh.nodes as [MeshNode, MeshNode, MeshNode];
   await one.stop();
   const alive = await one.skein(recoverWords(one));
   expect([alive.code, alive.stderr]).toEqual([6, expect.stringContaining("answers, so it is not gone")]);
+  await until(
+    async () => ((await clusterOf(two)).leader === null ? undefined : true),
+    patienceMs,
+    () => `nobody leads:\n${two.log}`,
+  );
   const led = await one.skein([...recoverWords(one), "--survivor", two.ready.api]);
   expect([led.code, led.stderr]).toEqual([6, expect.stringContaining("nothing to recover")]);
   await three.kill();
@@ -201,11 +206,11 @@ test("a quorum that is there is not recovered, and neither are members that answ
   expect([quorum.code, quorum.stderr]).toEqual([6, expect.stringContaining("which is a quorum")]);
   await Promise.all([one.start(), two.start()]);
   await run(one, mesh, { run: "true" });
-}, 300_000);
+}, 600_000);
 
 test("SIGKILL at every step of a recovery: the old epoch is whole, or the next command or start goes on with the new one", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
-  const leader = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  const leader = await mesh.leader({ voters: 3 });
   const job = await run(leader, mesh, { run: "true" });
   await inStep(mesh.nodes);
   const best = mesh.nodes.find((node) => node !== leader)!;
@@ -247,10 +252,10 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
   const at = steps.indexOf("state.db aside") + 1;
   expect((await killedAt(best.data, at)).signal).toBe("SIGKILL");
   await best.start();
-  await mesh.leader({ timeoutMs: 60_000 });
+  await mesh.leader();
   expect((await best.api("GET", `/v1/jobs/${job}`)).status).toBe(200);
   await run(best, mesh, { run: "true" });
-}, 300_000);
+}, 600_000);
 
 async function reportOf(data: string): Promise<SurvivorView> {
   const said = await runSkein(binary, ["cluster", "recover", "--report", "--data", data, "-o", "json"]);

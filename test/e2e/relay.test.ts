@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import path from "node:path";
-import { finished, submit } from "../../scripts/mesh-jobs.ts";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { finished, submit, submitToEach } from "../../scripts/mesh-jobs.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { untilForgotten } from "./harness.ts";
 
 /** More than two learners feed each other, two each: a small mesh with a deep tree. Who is fed by another one than it should be tries that one often. */
@@ -32,7 +32,7 @@ async function inStep(mesh: Mesh): Promise<void> {
   for (const node of running) {
     await until(
       async () => ((await clusterOf(node)).applied >= goal ? true : undefined),
-      60_000,
+      patienceMs,
       () => `node ${node.ready.node} does not reach entry ${goal}:\n${logsOf(mesh)}`,
     );
   }
@@ -66,7 +66,7 @@ async function inTree(mesh: Mesh): Promise<Map<number, number>> {
       if (running.length === mesh.nodes.length && leader !== undefined && leader.feeds.length > 0) return undefined;
       return feeders.size === views.size - leader!.voters.length ? feeders : undefined;
     },
-    60_000,
+    patienceMs,
     () => `no tree: ${seen}\n${logsOf(mesh)}`,
   );
 }
@@ -104,7 +104,7 @@ test("ten learners feed each other, go on when relays and the leader are killed,
   const feeders = await inTree(mesh);
   const leader = await mesh.leader({ voters: 3 });
   expect([...feeders.values()]).not.toContain(leader.ready.node);
-  expect((await finished(mesh, await submit(leader, { run: "true", each_node: true }))).counts).toMatchObject({
+  expect((await finished(mesh, await submitToEach(mesh, leader, { run: "true" }))).counts).toMatchObject({
     succeeded: 13,
   });
   await inStep(mesh);
@@ -115,17 +115,17 @@ test("ten learners feed each other, go on when relays and the leader are killed,
   await inStep(mesh);
   await inTree(mesh);
   await leader.kill();
-  const next = await mesh.leader({ voters: 3, timeoutMs: 60_000 });
+  const next = await mesh.leader({ voters: 3 });
   for (let written = 0; written < 20; written++) await submit(next, { driver: "noop" });
   await inStep(mesh);
   for (const node of [leader, ...relays]) await node.start();
   await inTree(mesh);
-  expect((await finished(mesh, await submit(next, { run: "true", each_node: true }))).counts).toMatchObject({
+  expect((await finished(mesh, await submitToEach(mesh, next, { run: "true" }))).counts).toMatchObject({
     succeeded: 13,
   });
   await inStep(mesh);
   await expectEqualStates(mesh);
-}, 300_000);
+}, 600_000);
 
 test("a relay that freezes is left within moments by those below it, and comes back as it was", async () => {
   await using mesh = await meshOf(8);
@@ -142,7 +142,7 @@ test("a relay that freezes is left within moments by those below it, and comes b
     for (const node of below) {
       await until(
         async () => ((await node.api("GET", `/v1/jobs/${ids[1]}?consistency=stale`)).status === 200 ? true : undefined),
-        60_000,
+        patienceMs,
         () => `node ${node.ready.node} hears nothing more:\n${node.log}`,
       );
       const { fed_by } = await clusterOf(node);
@@ -153,7 +153,7 @@ test("a relay that freezes is left within moments by those below it, and comes b
   }
   await inStep(mesh);
   await inTree(mesh);
-}, 180_000);
+}, 600_000);
 
 test("a learner that others feed becomes a voter, and one that leaves takes nobody along", async () => {
   await using mesh = await meshOf(6);
@@ -168,7 +168,7 @@ test("a learner that others feed becomes a voter, and one that leaves takes nobo
     expect(await leader.skein(words)).toMatchObject({ code: 0 });
   const other = mesh.nodes.at(-2)!;
   expect(await leader.skein(["nodes", "promote", `${other.ready.node}`])).toMatchObject({ code: 0 });
-  await mesh.leader({ voters: 5, timeoutMs: 60_000 });
+  await mesh.leader({ voters: 5 });
   const { voters } = await clusterOf(leader);
   expect(voters).toContain(promoted.ready.node);
   await inTree(mesh);
@@ -180,7 +180,7 @@ test("a learner that others feed becomes a voter, and one that leaves takes nobo
   for (const node of gone) await node.start();
   await inStep(mesh);
   await expectEqualStates(mesh);
-}, 240_000);
+}, 600_000);
 
 test("a learner that was away for longer than the log goes back gets the state from who feeds it", async () => {
   await using mesh = await meshOf(6, { SKEIN_LOG_ENTRIES: "50" });
@@ -201,10 +201,10 @@ test("a learner that was away for longer than the log goes back gets the state f
   // On a busy machine nobody may report of it in time, and then the leader sees to it as well.
   const givers = mesh.nodes.filter((node) => node.log.includes(`node ${away.ready.node} gets a snapshot`));
   expect(givers.length).toBeGreaterThan(0);
-  expect((await finished(mesh, await submit(away, { run: "true", each_node: true }))).counts).toMatchObject({
+  expect((await finished(mesh, await submitToEach(mesh, away, { run: "true" }))).counts).toMatchObject({
     succeeded: 9,
   });
   await inStep(mesh);
   await inTree(mesh);
   await expectEqualStates(mesh);
-}, 240_000);
+}, 600_000);

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
-import { Mesh, type MeshNode, until } from "../../scripts/mesh.ts";
+import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
+import { allUp } from "../../scripts/mesh-jobs.ts";
 import { SkeinClient } from "../../src/client/client.ts";
 import { hashSecret, macOf, newJoinToken, parseJoinToken } from "../../src/node/credentials.ts";
 import { fingerprintOf } from "../../src/transport/certificate.ts";
@@ -16,11 +17,11 @@ let first: MeshNode;
 beforeAll(async () => {
   mesh = await Mesh.start({ nodes: 2, tls: true });
   first = mesh.nodes[0]!;
-}, 60_000);
+}, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
-}, 60_000);
+}, 600_000);
 
 const anyPorts = ["--api", "127.0.0.1:0", "--peer", "127.0.0.1:0"];
 
@@ -48,6 +49,7 @@ async function members(): Promise<readonly string[]> {
 describe("the API over TLS", () => {
   test("is what a node says, joins others, and serves the command line by the context alone", async () => {
     expect(first.ready.api).toStartWith("https://127.0.0.1:");
+    await allUp(mesh, first);
     const { code, stdout } = await first.skein(["run", "--each-node", "--", "echo", "hello"]);
     expect([code, stdout.match(/hello/g)?.length]).toEqual([0, 2]);
     expect(await members()).toEqual(["node-1", "node-2"]);
@@ -121,7 +123,7 @@ describe("the API over TLS", () => {
       key,
     ]);
     expect([code, stderr]).toEqual([2, expect.stringContaining("is not the key of")]);
-  }, 60_000);
+  }, 600_000);
 });
 
 test("--advertise alone opens a node to others, over TLS: one joins by its bare name from another address", async () => {
@@ -150,7 +152,7 @@ test("--advertise alone opens a node to others, over TLS: one joins by its bare 
   expect(stdout).toContain('"api":"https://10.9.0.2:7500","peer":"10.9.0.2:7501"');
   expect(stdout.match(/hello/g)).toHaveLength(2);
   expect(stdout.trimEnd().split("\n").slice(-2)).toEqual(["1", "2"]);
-}, 120_000);
+}, 600_000);
 
 describe("a first contact", () => {
   test("with an authority that the token does not name is refused, and nobody joined", async () => {
@@ -187,13 +189,13 @@ describe("a first contact", () => {
         const row = (body as { tokens: { id: string; state: string }[] }).tokens.find((one) => short.includes(one.id));
         return row?.state === "expired" ? last : undefined;
       },
-      30_000,
+      patienceMs,
       () => "the token did not expire",
     );
     expect(expired).toContain("not known");
     const [late, why] = await refusedJoin(first.ready.api, short);
     expect([late, why]).toEqual([4, expect.stringContaining("has expired: make one with 'skein cluster token'")]);
-  }, 60_000);
+  }, 600_000);
 
   test("that a stranger answers, over TLS or in the clear, is refused, and the secret is not in what it was sent", async () => {
     const token = await mesh.joinToken();

@@ -16,12 +16,12 @@ beforeAll(async () => {
   scratch = temporaryDirectory();
   mesh = await Mesh.start({ nodes: 1 });
   member = mesh.nodes[0]!;
-}, 60_000);
+}, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
   scratch[Symbol.dispose]();
-}, 60_000);
+}, 600_000);
 
 interface Ended {
   readonly code: number | null;
@@ -197,7 +197,7 @@ describe("data that is not what it should be", () => {
     } finally {
       await other.stop();
     }
-  }, 60_000);
+  }, 600_000);
 });
 
 describe("joining", () => {
