@@ -113,6 +113,16 @@ export class Load {
     return Math.max(...points.slice(1).map((point, at) => point - points[at]!));
   }
 
+  /** The same, until the first acknowledgement after `toMs`: 0 when there was none. */
+  gapAroundMs(fromMs: number, toMs: number): number {
+    const after = this.history.reduce(
+      (first, { kind, value, endedMs }) =>
+        kind === "submit" && value !== undefined && endedMs >= toMs ? Math.min(first, endedMs) : first,
+      Infinity,
+    );
+    return after === Infinity ? 0 : this.longestGapMs(fromMs, after);
+  }
+
   /** No new calls; those under way get `graceMs` to end, then they are recorded as unanswered. */
   async stop(graceMs = 30_000): Promise<void> {
     this.#stopping = true;

@@ -97,35 +97,43 @@ export function signal(node: MeshNode, name: NodeJS.Signals): void {
   }
 }
 
-/** One trouble after the other until `isOver` and each kind was there. Tells `say` what it does; gives how often each was. */
+/** A fault, from its beginning until it was healed. */
+export interface Trouble {
+  readonly fault: Fault;
+  readonly beganMs: number;
+  readonly endedMs: number;
+}
+
+/** One trouble after the other until `isOver` and each kind was there. Tells `say` what it does; gives what there was. */
 export async function disturb(
   world: World,
   random: Random,
   kinds: readonly Fault[],
   isOver: () => boolean,
   say: (what: string) => void,
-): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
+): Promise<readonly Trouble[]> {
+  const troubles: Trouble[] = [];
+  const countOf = (...faults: readonly Fault[]): number =>
+    troubles.filter(({ fault }) => faults.includes(fault)).length;
   let left = kinds;
   const nodes = world.mesh.nodes.length;
   for (;;) {
     // What has not been yet comes first; another authority only once the level allows it.
-    const fresh = left.filter(
-      (kind) => counts[kind] === undefined && !(kind === "rotate-ca" && left.includes("upgrade")),
-    );
-    if (left.length === 0 || (fresh.length === 0 && isOver())) return counts;
+    const fresh = left.filter((kind) => countOf(kind) === 0 && !(kind === "rotate-ca" && left.includes("upgrade")));
+    if (left.length === 0 || (fresh.length === 0 && isOver())) return troubles;
     const kind = draw(fresh.length > 0 ? fresh : left, random);
     if (kind === "upgrade") left = left.filter((one) => one !== "upgrade");
-    counts[kind] = (counts[kind] ?? 0) + 1;
     // A join token outlives limits.formerAuthorities replacements of the authority: each of these may be one, or two when it removes who knows the key.
-    const replaced = (["rotate-ca", "rm", "join"] as const).reduce((sum, one) => sum + (counts[one] ?? 0), 0);
-    if (replaced % tokenReplacements === 0) world.mesh.forgetToken();
+    if (countOf("rotate-ca", "rm", "join") % tokenReplacements === 0) world.mesh.forgetToken();
     const others = (meanwhile[kind] ?? []).filter((one) => one !== kind && kinds.includes(one));
     const isOverlapped = random() < (world.overlapShare ?? 0) && others.length > 0;
     // How much comes in between is a matter of time: the seed's own order goes on behind it as it would have.
     const own = seededRandom(randomInteger(random, 1, 2 ** 31));
+    const beganMs = performance.now();
     const change = makeTrouble(world, random, kind, nodes, say);
-    await (isOverlapped ? disturbChange(world, own, others, nodes, change, say, counts) : change);
+    if (isOverlapped) troubles.push(...(await disturbChange(world, own, others, nodes, change, say)));
+    else await change;
+    troubles.push({ fault: kind, beganMs, endedMs: performance.now() });
     await pause(randomInteger(random, 300, 2000));
   }
 }
@@ -138,22 +146,24 @@ async function disturbChange(
   nodes: number,
   change: Promise<void>,
   say: (what: string) => void,
-  counts: Record<string, number>,
-): Promise<void> {
+): Promise<readonly Trouble[]> {
+  const troubles: Trouble[] = [];
   const ending = new AbortController();
   const isOver = (): boolean => ending.signal.aborted;
   const trouble = async (): Promise<void> => {
     do {
       await pause(randomInteger(random, 0, 500));
       const kind = draw(kinds, random);
-      counts[kind] = (counts[kind] ?? 0) + 1;
+      const beganMs = performance.now();
       await makeTrouble({ ...world, longShare: 0 }, random, kind, nodes, (what) => say(`meanwhile: ${what}`), nodes);
+      troubles.push({ fault: kind, beganMs, endedMs: performance.now() });
     } while (!isOver());
   };
   const ended = await Promise.allSettled([change.finally(() => ending.abort()), trouble()]);
   const errors = ended.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
   if (errors.length > 0)
     throw errors.length === 1 ? errors[0] : new AggregateError(errors, errors.map(String).join("; "));
+  return troubles;
 }
 
 function draw(kinds: readonly Fault[], random: Random): Fault {

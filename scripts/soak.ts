@@ -20,6 +20,8 @@ import { numberOption, onInterrupt, root, textOption } from "./steps.ts";
 
 export interface SoakResult {
   readonly troubles: Readonly<Record<string, number>>;
+  /** The longest time without an acknowledged write in trouble of each kind, and until the first one after it. */
+  readonly longestGapMs: Readonly<Record<string, number>>;
   readonly submits: number;
   readonly reads: number;
   /** Writes and reads of registers that were answered. */
@@ -81,8 +83,12 @@ export async function soak(
   ];
   const count = (kind: Operation["kind"]): number =>
     load.history.filter((one) => one.kind === kind && one.value !== undefined).length;
+  const ofKind = (kind: Fault): number[] =>
+    troubles.filter(({ fault }) => fault === kind).map(({ beganMs, endedMs }) => load.gapAroundMs(beganMs, endedMs));
+  const kinds = [...new Set(troubles.map(({ fault }) => fault))];
   return {
-    troubles,
+    troubles: Object.fromEntries(kinds.map((kind) => [kind, ofKind(kind).length])),
+    longestGapMs: Object.fromEntries(kinds.map((kind) => [kind, Math.round(Math.max(...ofKind(kind)))])),
     submits: count("submit"),
     reads: count("read"),
     registers: load.registers.filter((one) => one.output !== undefined).length,
