@@ -160,6 +160,15 @@ export class FaultyDisk {
     closeSync(this.#page);
   }
 
+  /** What was noted of writes is no more: the data is another disk's. No process may use it. */
+  forget(): void {
+    for (const name of readdirSync(this.#directory)) {
+      if (name.startsWith("journal.")) rmSync(path.join(this.#directory, name));
+    }
+    rmSync(path.join(this.#directory, "kept"), { recursive: true });
+    mkdirSync(path.join(this.#directory, "kept"));
+  }
+
   /** What would be on this disk after its power went. No process may use it. The journal begins anew. */
   powerLoss(
     random: Random,
@@ -193,11 +202,7 @@ export class FaultyDisk {
     for (const name of readdirSync(this.#data)) {
       if (name.endsWith("-shm") || name.endsWith(".sock")) rmSync(path.join(this.#data, name), { force: true });
     }
-    for (const name of readdirSync(this.#directory)) {
-      if (name.startsWith("journal.")) rmSync(path.join(this.#directory, name));
-    }
-    rmSync(path.join(this.#directory, "kept"), { recursive: true });
-    mkdirSync(path.join(this.#directory, "kept"));
+    this.forget();
     return { loss, ...lost, names };
   }
 

@@ -120,6 +120,16 @@ export class Mesh {
     return node;
   }
 
+  /** The host of a node that was removed comes back with an empty disk, at its old addresses and under its old name: as a new node. */
+  async replace(node: MeshNode): Promise<MeshNode> {
+    await killAtOnce(node.guards());
+    rmSync(node.data, { recursive: true, force: true, maxRetries: 5 });
+    const [api, peer] = [node.ready.api.replace(/^http:\/\//, ""), node.ready.peer];
+    const join = ["--join", this.addresses(), "--token", await this.joinToken()];
+    await node.start(["--api", api, "--peer", peer, "--name", path.basename(path.dirname(node.data)), ...join]);
+    return node;
+  }
+
   /** HOST:PORT of the API of every running node, joined by commas: what `--join` takes. */
   addresses(): string {
     return this.#running()

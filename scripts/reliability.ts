@@ -21,7 +21,7 @@ import { enterOwnNetwork } from "./namespaces.ts";
 import { meshOnFaultyDisks, powerLossRounds, weakRounds } from "./power-loss.ts";
 import { type Fault, faults } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
-import { soak } from "./soak.ts";
+import { soak, usualShares } from "./soak.ts";
 import { formatMs, numberOption, onInterrupt, root, run, textOption } from "./steps.ts";
 
 interface Row {
@@ -249,14 +249,16 @@ const sections: Readonly<Record<string, Section>> = {
   },
   soak: {
     title: "Everything at once",
-    text: "`npm run soak -- --faults all`: processes die, freeze and restart, networks are cut both ways and one way, disks hang, fill up and lose their power, clocks jump, the mesh is upgraded; the calls of all clients are checked to be linearizable, every job to have one end, the states to be equal.",
+    text: "`npm run soak -- --faults all`: processes die, freeze and restart, networks are cut both ways and one way, disks hang, fill up and lose their power, clocks jump, nodes join, drain, are removed and replaced, the authority is replaced, the mesh is upgraded, some of it at once; the calls of all clients are checked to be linearizable, every job to have one end, the states to be equal.",
     missing: () => whyNot(Object.keys(faults) as Fault[]),
     async measure(rounds) {
       const every = Object.keys(faults) as Fault[];
       const seed = 1 + Math.floor(Math.random() * 2 ** 31);
       await using rig = await startRig(3, every, { ownLevel });
-      const { problems, story: _, ...figures } = await soak(rig, { forMs: rounds(180) * 1000, seed, faults: every });
+      const world = { ...rig, ...usualShares };
+      const { problems, story: _, ...figures } = await soak(world, { forMs: rounds(180) * 1000, seed, faults: every });
       const troubles = Object.entries(figures.troubles).map(([name, count]) => `${name} ${count}`);
+      const gaps = Object.entries(figures.longestGapMs).map(([name, ms]) => `${name} ${ms} ms`);
       return {
         rows: [
           none("complaints of the checks", problems.length),
@@ -267,6 +269,12 @@ const sections: Readonly<Record<string, Section>> = {
             met: undefined,
           },
           { what: "troubles", wanted: "", measured: troubles.join(", "), met: undefined },
+          {
+            what: "longest time without an acknowledged write, by trouble",
+            wanted: "",
+            measured: gaps.join(", "),
+            met: undefined,
+          },
         ],
         problems,
         figures: { seed, ...figures },

@@ -45,6 +45,8 @@ export const faults = {
   /** One more node, which stays until it is removed; each is the other's beginning where that is needed. */
   join: { needs: "nothing", weight: 2 },
   rm: { needs: "nothing", weight: 2 },
+  /** One of the first nodes is removed, dead with its disk or alive, and its host joins anew; the admin's own node is left out. */
+  replace: { needs: "nothing", weight: 2 },
 } as const satisfies Record<string, { readonly needs: "nothing" | "network" | "disk"; readonly weight: number }>;
 export type Fault = keyof typeof faults;
 
@@ -60,7 +62,7 @@ const longMs = [7000, 15_000] as const;
 
 const tokenReplacements = limits.formerAuthorities / 2;
 
-/** What may go wrong while the mesh is changed, by the change. A node that is stopped in order already cannot be killed or find its disk full as well. */
+/** What may go wrong while the mesh is changed, by the change. A node that is down already cannot be killed or find its disk full as well. */
 const whileNodesStay: readonly Fault[] = [
   "kill",
   "freeze",
@@ -79,6 +81,7 @@ const meanwhile: Partial<Record<Fault, readonly Fault[]>> = {
   "rotate-ca": whileNodesStay,
   rolling: whileNodesStop,
   upgrade: whileNodesStop,
+  replace: whileNodesStop,
 };
 
 /** How many of these nodes vote: an odd number, and not more than the world allows. */
@@ -124,7 +127,7 @@ export async function disturb(
     const kind = draw(fresh.length > 0 ? fresh : left, random);
     if (kind === "upgrade") left = left.filter((one) => one !== "upgrade");
     // A join token outlives limits.formerAuthorities replacements of the authority: each of these may be one, or two when it removes who knows the key.
-    if (countOf("rotate-ca", "rm", "join") % tokenReplacements === 0) world.mesh.forgetToken();
+    if (countOf("rotate-ca", "rm", "join", "replace") % tokenReplacements === 0) world.mesh.forgetToken();
     const others = (meanwhile[kind] ?? []).filter((one) => one !== kind && kinds.includes(one));
     const isOverlapped = random() < (world.overlapShare ?? 0) && others.length > 0;
     // How much comes in between is a matter of time: the seed's own order goes on behind it as it would have.
@@ -253,6 +256,9 @@ async function makeTrouble(
       }
       await removeLast(world, say);
       return;
+    case "replace":
+      await replaceNode(world, mesh.nodes[Math.max(1, at)]!, { isDead: inward, isLeading: ofLeader, forMs }, say);
+      return;
     case "partition":
       network!.isolate(at + 1, others);
       await healed(forMs, () => network!.heal());
@@ -293,6 +299,7 @@ const ofMesh: ReadonlySet<Fault> = new Set<Fault>([
   "rotate-ca",
   "join",
   "rm",
+  "replace",
 ]);
 
 /**
@@ -329,9 +336,16 @@ async function join(mesh: Mesh, say: (what: string) => void): Promise<void> {
   say(`node ${node.ready.node} has joined`);
 }
 
-/** Removes the node that joined last, as a person does: it gets no more work, and once it has none it goes for good. */
+/** Removes the node that joined last. */
 async function removeLast({ mesh, disks }: World, say: (what: string) => void): Promise<void> {
   const node = mesh.nodes.at(-1)!;
+  await remove(mesh, node, say);
+  mesh.nodes.pop();
+  if (disks.length > mesh.nodes.length) disks.pop()!.close();
+}
+
+/** As a person does: the node gets no more work, and once it has none it goes for good. */
+async function remove(mesh: Mesh, node: MeshNode, say: (what: string) => void): Promise<void> {
   const name = String(node.ready.node);
   await commandDone(mesh, ["nodes", "drain", name]);
   // Not found: it is gone already, for the answer to an attempt before was lost.
@@ -341,9 +355,28 @@ async function removeLast({ mesh, disks }: World, say: (what: string) => void): 
     60_000,
     () => `node ${name} was removed and goes on:\n${node.log}`,
   );
-  mesh.nodes.pop();
-  if (disks.length > mesh.nodes.length) disks.pop()!.close();
   say(`node ${name} was removed`);
+}
+
+/** A host whose disk is lost, or that is set up anew. */
+async function replaceNode(
+  { mesh, disks }: World,
+  node: MeshNode,
+  how: { readonly isDead: boolean; readonly isLeading: boolean; readonly forMs: number },
+  say: (what: string) => void,
+): Promise<void> {
+  const former = node.ready.node;
+  // Handing over to a node that may not lead is refused for good: then it is removed as it is.
+  if (how.isLeading) await mesh.skein(["cluster", "transfer", "--to", String(former)], { timeoutMs: 30_000 });
+  if (how.isDead) {
+    say(`node ${former} is dead and its disk is lost`);
+    await node.kill();
+    await pause(how.forMs);
+  }
+  await remove(mesh, node, say);
+  disks[mesh.nodes.indexOf(node)]?.forget();
+  await mesh.replace(node);
+  say(`node ${node.ready.node} has joined in place of node ${former}`);
 }
 
 async function healed(forMs: number, heal: () => void): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all] [--long=0.25] [--overlap=0.3]`: the real binary under load while the seed chooses
  * what goes wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump,
- * leaderships handed over, nodes drained, joined and removed, another authority, a rolling upgrade; `--long` is the share that outlasts leases, `--overlap` the share of
+ * leaderships handed over, nodes drained, joined, removed and replaced, another authority, a rolling upgrade; `--long` is the share that outlasts leases, `--overlap` the share of
  * changes to the mesh that other faults come in the middle of. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once,
  * that the states are equal and were so throughout, and that the mesh is as it was before. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
@@ -29,6 +29,9 @@ export interface SoakResult {
   readonly problems: readonly string[];
   readonly story: readonly string[];
 }
+
+/** How much of the trouble outlasts leases, and how many changes it comes in the middle of, in a soak that has time for it. */
+export const usualShares = { longShare: 0.25, overlapShare: 0.3 };
 
 /** One run. Throws only when the mesh itself cannot be started or healed. */
 export async function soak(
@@ -133,8 +136,9 @@ if (process.argv[1] === import.meta.filename) {
     `soak of ${nodes} nodes, at most ${voters} voters, for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`,
   );
   const rig = await startRig(nodes, chosen, { ownLevel, voters });
-  const longShare = numberOption("long", forMs < 30_000 ? 0 : 0.25);
-  const overlapShare = numberOption("overlap", forMs < 30_000 ? 0 : 0.3);
+  const shares = forMs < 30_000 ? { longShare: 0, overlapShare: 0 } : usualShares;
+  const longShare = numberOption("long", shares.longShare);
+  const overlapShare = numberOption("overlap", shares.overlapShare);
   try {
     const {
       story: _,
