@@ -17,7 +17,7 @@ const seed = Number(process.env["SKEIN_TEST_SEED"] ?? 1 + Math.floor(Math.random
 
 const groups: readonly { readonly faults: readonly Fault[]; readonly overlapShare?: number }[] = [
   { faults: ["stall", "full", "clock"] },
-  { faults: ["power-loss", "kill-all", "kill"] },
+  { faults: ["power-loss", "kill-all", "kill", "replace"] },
   { faults: ["upgrade", "stop", "freeze"] },
   // The leadership changes hands in the middle of the others.
   { faults: ["transfer", "drain", "rotate-ca", "join", "rm"], overlapShare: 1 },
