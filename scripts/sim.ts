@@ -2,8 +2,8 @@
  * `npm run sim -- ...`: whole clusters, simulated (docs/simulator.md).
  *
  *   --seeds=A-B          runs these; exit code 1 when one fails
- *   --seed=N             runs one again and tells its story
- *   --seed=N --shrink    looks for a smaller run that fails in the same way
+ *   --seed=N             runs one again and tells its story; of less with --keep=places of troubles, --hosts, --operations, --seconds
+ *   --seed=N --shrink    looks for a smaller run that fails in the same way, from the whole one or that of the same options
  *   --mutants            plants historical bugs and demands that they are found (docs/mutants.md); options in sim-mutants.ts
  *   --minutes=M          hunts over new seeds; what fails is kept in test/sim/regressions.json
  */
@@ -13,7 +13,7 @@ import path from "node:path";
 import { notReached } from "../test/sim/coverage.ts";
 import type { PlanOptions } from "../test/sim/plan.ts";
 import { addCounters, runMany, type SeedJob, type SeedReport } from "../test/sim/seeds.ts";
-import { shrink } from "../test/sim/shrink.ts";
+import { optionsOf, shrink, wordsOf } from "../test/sim/shrink.ts";
 import { runMutants } from "./sim-mutants.ts";
 import { formatMs, root, tool } from "./steps.ts";
 
@@ -60,19 +60,14 @@ async function runAll(jobs: readonly SeedJob[]): Promise<SeedReport[]> {
   return keys.map((key) => reports.get(key)!);
 }
 
+/** What the words of the command line ask for. */
+function planOptions(): PlanOptions {
+  for (const name of ["hosts", "operations", "seconds"]) numberOf(name);
+  return optionsOf(option);
+}
+
 async function replay(seed: number): Promise<void> {
-  const kept = option("keep");
-  const options = {
-    story: true,
-    ...(kept === undefined ? {} : { keep: kept === "" ? [] : kept.split(",").map(Number) }),
-    ...Object.fromEntries(
-      ["hosts", "operations", "seconds"].flatMap((name) => {
-        const value = numberOf(name);
-        return value === undefined ? [] : [[name, value]];
-      }),
-    ),
-  };
-  const [report] = await runAll([{ seed, options }]);
+  const [report] = await runAll([{ seed, options: { story: true, ...planOptions() } }]);
   const { story, problems, counters, ...figures } = report!;
   console.log(story.join("\n"));
   console.log(JSON.stringify(counters));
@@ -85,22 +80,20 @@ async function replay(seed: number): Promise<void> {
 }
 
 async function shrinkSeed(seed: number): Promise<void> {
-  const best = await shrink(seed, {
-    run: (candidates) => runAll(candidates.map((options) => ({ seed, options }))),
-    told: (what) => console.log(what),
-  });
-  if (best === undefined) console.log(`seed ${seed} does not fail`);
-  else console.log(`npm run sim -- --seed=${seed}${words(best)}`);
-}
-
-function words({ keep, hosts, operations, seconds }: PlanOptions): string {
-  const list: readonly (readonly [string, string | number | undefined])[] = [
-    ["keep", keep?.join(",")],
-    ["hosts", hosts],
-    ["operations", operations],
-    ["seconds", seconds],
-  ];
-  return list.map(([name, value]) => (value === undefined ? "" : ` --${name}=${value}`)).join("");
+  const ports = {
+    run: async (options: PlanOptions) => (await runAll([{ seed, options }]))[0]!,
+    told: (what: string) => console.log(what),
+  };
+  const shrunk = await shrink(seed, ports, planOptions());
+  if (shrunk === undefined) {
+    console.log(`seed ${seed}${wordsOf(planOptions())} does not fail`);
+    return;
+  }
+  const { options, report, whole, runs } = shrunk;
+  console.log(
+    `after ${runs} runs: ${report.events} events and ${report.faults} troubles, instead of ${whole.events} and ${whole.faults}`,
+  );
+  console.log(`npm run sim -- --seed=${seed}${wordsOf(options)}`);
 }
 
 interface Totals {

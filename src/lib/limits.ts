@@ -177,6 +177,8 @@ export const limits = {
   hashesKept: 16_384,
   /** A node tells its newest hash so long after it has applied something. */
   hashReportMs: 1_000,
+  /** A state is given to others once a quorum has the same hash, or nobody had another one within this time. */
+  hashVouchMs: 3_000,
   /** Wrong states that were replaced and are kept for inspection. */
   quarantinedStates: 2,
 

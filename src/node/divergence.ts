@@ -1,9 +1,10 @@
 import type { Configuration } from "../lib/configuration.ts";
+import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { nobody } from "../lib/ids.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
-import { judgeHashes } from "../scheduler/odd.ts";
+import { isQuorumsHash, judgeHashes } from "../scheduler/odd.ts";
 import { hashLevel } from "../state/levels.ts";
 import { HashRing } from "./hash-ring.ts";
 
@@ -73,7 +74,12 @@ export class Divergence {
 
   /** What stands undecided, as the leader last said; undefined: nothing. */
   get undecided(): Undecided | undefined {
-    return this.#undecided;
+    if (this.#undecided === undefined) return undefined;
+    const { voters, outgoing, learners } = this.#ports.configuration();
+    const members = new Set([...voters, ...outgoing, ...learners]);
+    const groups = this.#undecided.groups.map((group) => group.filter((node) => members.has(node)));
+    const left = groups.filter((group) => group.length > 0);
+    return left.length < 2 ? undefined : { ...this.#undecided, groups: left };
   }
 
   /** The newest entry after which another node was found to have the same hash as this one, which led then; 0: none was. */
@@ -119,13 +125,64 @@ export class Divergence {
   heard(node: NodeId, report: HashReport): Undecided | undefined {
     if (!this.#ports.isLeading() || this.#ports.level() < hashLevel) return undefined;
     this.#compare(node, report);
-    return this.#undecided;
+    return this.undecided;
   }
 
   /** The leader says that this node is odd: true when its own ring says so too. */
   isOddBy({ index, quorum }: Finding): boolean {
     const own = this.hashAt(index);
     return own !== undefined && own !== quorum;
+  }
+
+  /**
+   * Whether this node's state after entry `index` may be given to `receiver`. Who is given a state has it from then on, and counts among those who say
+   * which one is right: so none is given while a voter that can be asked has another hash. Where nobody else can say, it is. Throws Fault.
+   */
+  async vouch(index: number, hash: string, receiver: NodeId): Promise<void> {
+    const endsAt = monotonicMs() + limits.hashVouchMs;
+    for (;;) {
+      if (this.#ports.level() < hashLevel || this.#closed) return;
+      const said = await this.#hearVouchers(index, hash, receiver);
+      if (said === "differs") {
+        throw new Fault(
+          "data",
+          "another voter has another state: none is given away before a quorum has said which one is right, or the wrong one is stopped",
+          "safe",
+        );
+      }
+      if (said === "agreed" || monotonicMs() >= endsAt) return;
+      await new Promise((resolve) => setTimeout(resolve, limits.hashVouchMs / 20));
+    }
+  }
+
+  /** "later": somebody is there who may know soon. */
+  #hearVouchers(index: number, hash: string, receiver: NodeId): Promise<"agreed" | "differs" | "later"> {
+    const { self } = this.#ports;
+    const { voters, outgoing } = this.#ports.configuration();
+    const agreeing = new Map([[self, hash]]);
+    const others = [...new Set([...voters, ...outgoing])].filter((node) => node !== self && node !== receiver);
+    return new Promise((resolve) => {
+      let open = others.length;
+      let isLater = false;
+      if (open === 0) return resolve("agreed");
+      const heard = (node: NodeId, said: string | undefined): void => {
+        open -= 1;
+        if (said === hash) agreeing.set(node, hash);
+        else if (said !== undefined) resolve("differs");
+        if (isQuorumsHash({ voters, outgoing, hashes: agreeing }, hash)) resolve("agreed");
+        if (open === 0) resolve(isLater ? "later" : "agreed");
+      };
+      for (const node of others) {
+        this.#ports.ask(node, index).then(
+          (said) => {
+            isLater ||= said === undefined;
+            heard(node, said);
+          },
+          () => heard(node, undefined), // it cannot be asked
+        );
+      }
+      return undefined;
+    });
   }
 
   #scheduleReport(): void {
@@ -251,7 +308,7 @@ export class Divergence {
     const groups = undecided.groups.map((group) => `[${group.join(", ")}]`).join(" ");
     this.#ports.log(
       "error",
-      `the states of nodes differ and no quorum says which one is right: ${groups}. Compare what they show, and remove the wrong ones ('skein nodes rm')`,
+      `the states of nodes differ and no quorum says which one is right: ${groups}. Compare what they show, stop the wrong ones and remove them ('skein nodes rm')`,
       { index: undecided.index },
     );
   }

@@ -67,6 +67,7 @@ import type { RelayLimits } from "./relay-tree.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
 import { Principals } from "./principals.ts";
 import { recoverToken } from "./recover-token.ts";
+import { makeSnapshot } from "./snapshot-make.ts";
 import { SnapshotReceiver, type Verdict } from "./snapshot-receive.ts";
 import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSender } from "./snapshot-send.ts";
 import { surveyState } from "./survey.ts";
@@ -382,12 +383,12 @@ export class Node implements NodeApi {
       name: this.name,
       version: parts.version,
       catchUp: () => this.#reader.linearizable(),
-      copy: () => this.#makeSnapshot("backup"),
+      copy: () => this.#makeSnapshot("backup", nobody),
       now: () => this.#wallClock(),
     });
     this.#sender = new SnapshotSender({
       cluster: identity.cluster,
-      make: () => this.#makeSnapshot("snapshot"),
+      make: (peer) => this.#makeSnapshot("snapshot", peer),
       baseIndex: () => raft.baseIndex,
       serves: (peer) => isLeading() || this.#relay.isChild(peer),
       offer: async (peer, offer) => void (await this.#transport.request(peer, "snapshot.offer", offer)),
@@ -585,16 +586,24 @@ export class Node implements NodeApi {
   /** Announces this node until the log has it, learns what it holds, and begins to ask for leases. */
   async #takePart(): Promise<void> {
     await Promise.all([this.#executor.open(), this.#announce()]);
-    while (!this.#stopping) {
-      const current = await this.#reader.linearizable();
-      if (current.ok) break;
-    }
+    await this.#becomesCurrent();
     if (this.#stopping) return;
     this.#takesPart = true;
     this.#certification.changed();
+    this.#reconcileWork();
+    this.#lease.start();
+  }
+
+  async #becomesCurrent(): Promise<void> {
+    while (!this.#stopping) {
+      const current = await this.#reader.linearizable();
+      if (current.ok) return;
+    }
+  }
+
+  #reconcileWork(): void {
     this.#work.reconcile();
     this.#retention.sweep();
-    this.#lease.start();
   }
 
   /** What this node says of itself at every start. */
@@ -746,12 +755,15 @@ export class Node implements NodeApi {
     this.#driver.schedule();
   }
 
-  /** A copy of the state, which is what this node has said that it is. */
-  async #makeSnapshot(purpose: "snapshot" | "backup"): Promise<MadeSnapshot> {
-    const made = await this.#parts.copyState(purpose);
-    const own = this.#divergence.hashAt(made.snapshot.index);
-    if (!this.#quarantine.isActive && (own === undefined || own === made.hash)) return made;
-    throw new Fault("data", "the state of this node is not one for others", "safe");
+  /** A copy of the state, which is what this node has said that it is, and what others say as well if one of them is to get it. */
+  #makeSnapshot(purpose: "snapshot" | "backup", receiver: NodeId): Promise<MadeSnapshot> {
+    return makeSnapshot({
+      copy: () => this.#parts.copyState(purpose),
+      isRight: ({ snapshot, hash }) =>
+        !this.#quarantine.isActive && [undefined, hash].includes(this.#divergence.hashAt(snapshot.index)),
+      vouch: ({ snapshot, hash }) =>
+        purpose === "backup" ? Promise.resolve() : this.#divergence.vouch(snapshot.index, hash, receiver),
+    });
   }
 
   /** Leader: a node in quarantine asks for a state. Throws Fault when this one is not known to be right. */
@@ -773,7 +785,8 @@ export class Node implements NodeApi {
     this.#parts.viewState(undefined);
     this.#applied = place.applied;
     if (!isLogKept) this.#relay.onInstalled(snapshot.index);
-    if (this.#quarantine.isActive) {
+    const isReloaded = this.#quarantine.isActive;
+    if (isReloaded) {
       this.#driver.raft.rewind(snapshot.index);
       this.#compaction.reset(place.applied);
       this.#quarantine.end(place.applied);
@@ -789,8 +802,11 @@ export class Node implements NodeApi {
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
     if (!this.#takesPart) return;
-    this.#work.reconcile();
-    this.#retention.sweep();
+    if (!isReloaded) return this.#reconcileWork();
+    this.#work.pause();
+    void this.#becomesCurrent().then(() => {
+      if (!this.#stopping && !this.#quarantine.isActive) this.#reconcileWork();
+    });
   }
 
   /** state: entries up to `applied` are in state.db. */

@@ -28,8 +28,8 @@ export interface MadeSnapshot {
 
 export interface SnapshotSendPorts {
   readonly cluster: string;
-  /** Copies the state as it is now into a file. Throws Fault. */
-  make(): Promise<MadeSnapshot>;
+  /** Copies the state as it is now into a file, that peer being the first to get it. Throws Fault. */
+  make(peer: NodeId): Promise<MadeSnapshot>;
   /** A log that goes back to this index follows on from a snapshot of it. */
   baseIndex(): number;
   /** This node leads, or feeds that one: a snapshot of its is worth while. */
@@ -103,7 +103,7 @@ export class SnapshotSender {
 
   async #offer(peer: NodeId, from: number): Promise<void> {
     try {
-      const made = await this.#current(from);
+      const made = await this.#current(peer, from);
       const { snapshot, bytes, sha256, hash } = made;
       const { chunkBytes, cluster } = { chunkBytes: limits.snapshotChunkBytes, cluster: this.#ports.cluster };
       await this.#ports.offer(peer, { id: idOf(made), cluster, snapshot, bytes, chunkBytes, sha256, hash });
@@ -115,10 +115,10 @@ export class SnapshotSender {
     }
   }
 
-  #current(from: number): Promise<MadeSnapshot> {
+  #current(peer: NodeId, from: number): Promise<MadeSnapshot> {
     const oldest = Math.max(from, this.#ports.baseIndex());
     if (this.#made !== undefined && this.#made.snapshot.index < oldest) this.#forget();
-    this.#file ??= this.#ports.make().then(
+    this.#file ??= this.#ports.make(peer).then(
       (made) => {
         this.#made = made;
         return made;

@@ -33,6 +33,14 @@ export class Work {
     if (cancelled.length > 0) this.#executor.stop(cancelled);
   }
 
+  /**
+   * The state was replaced by one of an earlier entry: what it does not know may have been begun here, and must not begin again when the log says so
+   * once more (J1). reconcile() ends this.
+   */
+  pause(): void {
+    this.#reconciled = false;
+  }
+
   onApplied(events: readonly AppliedEvent[]): void {
     if (!this.#reconciled) return; // reconcile() reads the sum of it
     const assigned: AttemptName[] = [];

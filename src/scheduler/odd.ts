@@ -25,10 +25,20 @@ export function judgeHashes({ voters, outgoing, hashes }: HashesAtOneEntry): Jud
   for (const [node, hash] of hashes) groups.set(hash, [...(groups.get(hash) ?? []), node]);
   if (groups.size < 2) return { kind: "agreed" };
   for (const [hash, nodes] of groups) {
-    if (!isMajority(nodes, voters) || (outgoing.length > 0 && !isMajority(nodes, outgoing))) continue;
+    if (!isQuorum(nodes, voters, outgoing)) continue;
     return { kind: "odd", hash, nodes: [...hashes.keys()].filter((node) => hashes.get(node) !== hash).sort(byId) };
   }
   return { kind: "undecided", groups: [...groups.values()].map((nodes) => nodes.sort(byId)) };
+}
+
+/** Whether it is known already that a quorum has this one. */
+export function isQuorumsHash({ voters, outgoing, hashes }: HashesAtOneEntry, hash: string): boolean {
+  const nodes = [...hashes].filter(([, other]) => other === hash).map(([node]) => node);
+  return isQuorum(nodes, voters, outgoing);
+}
+
+function isQuorum(nodes: readonly NodeId[], voters: readonly NodeId[], outgoing: readonly NodeId[]): boolean {
+  return isMajority(nodes, voters) && (outgoing.length === 0 || isMajority(nodes, outgoing));
 }
 
 function isMajority(nodes: readonly NodeId[], of: readonly NodeId[]): boolean {

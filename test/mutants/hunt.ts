@@ -46,6 +46,7 @@ const clusterCheckers: readonly ClusterChecker[] = [
   "J1",
   "J2",
   "J3",
+  "S1",
   "once",
   "floor",
   "node id",

@@ -1,9 +1,13 @@
 import { clusterMutants } from "./cluster-mutants.ts";
 import type { Mutant } from "./mutant.ts";
+import { oddMutants } from "./odd-mutants.ts";
 import { raftMutants } from "./raft-mutants.ts";
 import { storageMutants } from "./storage-mutants.ts";
 
 /** All of them, by number. */
-export const mutants: readonly Mutant[] = [...raftMutants, ...storageMutants, ...clusterMutants].toSorted(
-  (a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name),
-);
+export const mutants: readonly Mutant[] = [
+  ...raftMutants,
+  ...storageMutants,
+  ...clusterMutants,
+  ...oddMutants,
+].toSorted((a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name));

@@ -184,3 +184,57 @@ describe("where no quorum has one hash", () => {
     expect(mesh.leader.undecided?.groups).toEqual([[nodeId(3)], [nodeId(1)]]);
   });
 });
+
+describe("a state is given to others only if nobody has another one", () => {
+  const applied = (mesh: Mesh, odd: number, upTo: (number: number) => number = () => 20): void => {
+    for (const [node] of mesh.nodes) {
+      const last = upTo(node);
+      mesh.nodes.get(node)!.onApplied(last, words(node === odd ? 9 : 1, 1, last));
+    }
+  };
+
+  test("a voter that has another one is enough to keep it back, be it found or not who is wrong", async () => {
+    const mesh = new Mesh(3);
+    applied(mesh, 1);
+    expect(mesh.leader.vouch(20, hash(9, 20), nodeId(3))).rejects.toThrow("another voter has another state");
+    await mesh.settle();
+  });
+
+  test("a quorum with the same one need not wait for who is silent", async () => {
+    const mesh = new Mesh(5);
+    applied(mesh, 0);
+    mesh.silent.add(nodeId(5));
+    await mesh.leader.vouch(20, hash(1, 20), nodeId(4));
+    await mesh.settle();
+  });
+
+  test("where nobody else can be asked it is given, or nobody would come back", async () => {
+    const mesh = new Mesh(3);
+    applied(mesh, 0);
+    mesh.silent.add(nodeId(2));
+    await mesh.leader.vouch(20, hash(1, 20), nodeId(3));
+    await mesh.settle();
+  });
+
+  test("who is there and has not come as far is waited for, and heard", async () => {
+    const mesh = new Mesh(3);
+    applied(mesh, 0, (number) => (number === 2 ? 10 : 20));
+    const vouched = mesh.leader.vouch(20, hash(1, 20), nodeId(3));
+    await Promise.resolve();
+    mesh.node(2).onApplied(20, words(9, 11, 20));
+    expect(vouched).rejects.toThrow("another voter has another state");
+    await vouched.catch(() => {});
+    await mesh.settle();
+  });
+});
+
+test("who is no member any more does not keep a difference open", async () => {
+  const mesh = new Mesh(3);
+  mesh.silent.add(nodeId(2));
+  for (const number of [1, 2, 3]) mesh.node(number).onApplied(20, words(number === 3 ? 9 : 1, 1, 20));
+  mesh.leader.heard(nodeId(3), { index: 15, hash: hash(9, 15) });
+  await mesh.settle();
+  expect(mesh.leader.undecided?.groups).toHaveLength(2);
+  mesh.voters = [nodeId(1), nodeId(2)];
+  expect(mesh.leader.undecided).toBeUndefined();
+});

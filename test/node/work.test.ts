@@ -57,6 +57,19 @@ describe("what a node is told of its work", () => {
     ]);
   });
 
+  test("after a return to an older state nothing is told before the log has come to where it was", () => {
+    const { cluster, told, work, events } = rig();
+    const job = cluster.submit({ count: 2 });
+    cluster.assign(job, 2, [0, 1]);
+    work.reconcile();
+    work.pause();
+    cluster.assign(job, 2, [1, 1]);
+    events();
+    expect(told.calls).toEqual([["reconcile", "1/0.1"]]);
+    work.reconcile();
+    expect(told.calls.at(-1)).toEqual(["reconcile", "1/0.1", "1/1.1"]);
+  });
+
   test("what was assigned and taken away again before it is heard of is not begun", () => {
     const { cluster, told, work, events } = rig();
     work.reconcile();

@@ -24,7 +24,8 @@ interface Write {
   readonly name: string;
   readonly key: string | undefined;
   readonly spec: Spec;
-  status: "pending" | "acknowledged" | "refused" | "unknown";
+  /** "vague": acknowledged by a node whose state was wrong. It is in the log, and what it came to is for right states to say. */
+  status: "pending" | "acknowledged" | "vague" | "refused" | "unknown";
   id: number | undefined;
   index: number | undefined;
   /** The highest index at which a linearizable read did not see it. */
@@ -58,6 +59,8 @@ export class Clients implements Callers {
   failedReads = 0;
   /** Linearizable reads that a node answered which does not lead. */
   followerReads = 0;
+  /** Answers by wrong states, which are excused. */
+  vague = 0;
   #stopped = false;
 
   constructor(cluster: Cluster, operations: number | undefined) {
@@ -174,15 +177,22 @@ export class Clients implements Callers {
 
   #submit(host: Host, write: Write, tries: number, done: () => void): void {
     const { node } = host.process!;
+    const askedAt = this.#cluster.time.now;
     const input = { jobs: [write.spec], ...(write.key === undefined ? {} : { key: write.key }), digest: write.name };
     this.#cluster
       .ask(host, callTimeout, () => node.propose("job.submit", input, someone))
       .answered((outcome) => {
+        const isVague = this.#isVague(host, askedAt, outcome);
+        if (outcome?.ok === true && isVague) {
+          if (write.status !== "acknowledged") write.status = "vague";
+          this.#floorIndex = Math.max(this.#floorIndex, outcome.value.index);
+          return done();
+        }
         if (outcome?.ok === true) {
           this.#onAcknowledged(write, outcome.value.value.first, outcome.value.index);
           return done();
         }
-        const isUnknown = outcome === undefined || isUnknownOutcome(outcome.why);
+        const isUnknown = outcome === undefined || isVague || isUnknownOutcome(outcome.why);
         if (isUnknown) {
           this.unknown += 1;
           write.status = "unknown";
@@ -203,6 +213,13 @@ export class Clients implements Callers {
       });
   }
 
+  /** That node's state may have been wrong when it answered: the log's order is right, the rest is what it believed (S1). */
+  #isVague(host: Host, askedAt: number, outcome: unknown): boolean {
+    if (outcome === undefined || host.state.wrongUntil < askedAt) return false;
+    this.vague += 1;
+    return true;
+  }
+
   #onAcknowledged(write: Write, id: number, index: number): void {
     const { time } = this.#cluster;
     if (write.id !== undefined && write.id !== id)
@@ -213,7 +230,6 @@ export class Clients implements Callers {
     write.status = "acknowledged";
     if (write.key === undefined && index <= write.absentAt)
       this.#cluster.fail(`absence: ${write.name} is acknowledged at ${index}, and was not there at ${write.absentAt}`);
-    this.#floorIndex = Math.max(this.#floorIndex, index);
     this.#floorJob = Math.max(this.#floorJob, id);
     time.trace(id);
     time.trace(index);
@@ -249,7 +265,8 @@ export class Clients implements Callers {
     const floorJob = this.#floorJob;
     const { node } = host.process!;
     const about = this.#writes[Math.floor(this.#writes.length * (1 - random() * random()))];
-    const wasAcknowledged = about?.status === "acknowledged";
+    const wasAcknowledged = about?.status === "acknowledged" || about?.status === "vague";
+    const askedAt = this.#cluster.time.now;
     const query = (tx: ReadTx): { readonly next: number; readonly id: number | undefined } => ({
       next: tx.get<{ next_job: number }>(nextJob)?.next_job ?? 0,
       id: about === undefined ? undefined : tx.get<{ id: number }>(byName, about.name)?.id,
@@ -260,8 +277,10 @@ export class Clients implements Callers {
         this.reads += 1;
         if (outcome?.ok !== true) this.failedReads += 1;
         else if (host.process?.node.isLeading === false) this.followerReads += 1;
-        if (outcome?.ok === true)
-          this.#judgeRead(host.id, outcome.value, { floorIndex, floorJob, about, wasAcknowledged });
+        if (outcome?.ok === true) {
+          const isVague = this.#isVague(host, askedAt, outcome);
+          this.#judgeRead(host.id, outcome.value, { floorIndex, floorJob, about, wasAcknowledged, isVague });
+        }
         done();
       });
   }
@@ -277,6 +296,7 @@ export class Clients implements Callers {
       readonly floorJob: number;
       readonly about: Write | undefined;
       readonly wasAcknowledged: boolean;
+      readonly isVague: boolean;
     },
   ): void {
     const { about } = before;
@@ -284,11 +304,12 @@ export class Clients implements Callers {
       this.#cluster.fail(
         `floor: a read of node ${node} is of index ${index}, and ${before.floorIndex} was known before`,
       );
+    this.#floorIndex = Math.max(this.#floorIndex, index);
+    if (before.isVague) return;
     if (value.next - 1 < before.floorJob)
       this.#cluster.fail(
         `floor: a read of node ${node} sees jobs up to ${value.next - 1}, and job ${before.floorJob} was known before`,
       );
-    this.#floorIndex = Math.max(this.#floorIndex, index);
     this.#floorJob = Math.max(this.#floorJob, value.next - 1);
     if (about === undefined) return;
     if (value.id === undefined) {
@@ -305,12 +326,13 @@ export class Clients implements Callers {
     const write = this.#acknowledged.at(-1 - Math.floor(this.#random() * Math.min(3, this.#acknowledged.length)));
     if (write === undefined) return done();
     const { node } = host.process!;
+    const askedAt = this.#cluster.time.now;
     this.#cluster
       .ask(host, 8_000_000, () =>
         node.read((tx) => findJob(tx, write.id!)?.name, { consistency: "stale", minIndex: write.index! }),
       )
       .answered((outcome) => {
-        if (outcome?.ok === true && outcome.value.value !== write.name)
+        if (outcome?.ok === true && outcome.value.value !== write.name && !this.#isVague(host, askedAt, outcome))
           this.#cluster.fail(`own: node ${host.id} does not show ${write.name} at index ${outcome.value.index}`);
         done();
       });
@@ -321,6 +343,16 @@ export class Clients implements Callers {
   /** Jobs of acknowledged writes that have not ended, as that state has it. */
   unfinished(tx: ReadTx): string[] {
     const open: string[] = [];
+    for (const write of this.#writes) {
+      if (write.status !== "vague") continue;
+      const row = tx.get<{ id: number }>(byName, write.name);
+      if (row === undefined) open.push(`${write.name} (acknowledged by a wrong state, and not there)`);
+      else {
+        write.id = row.id;
+        write.status = "acknowledged";
+        this.#acknowledged.push(write);
+      }
+    }
     for (const { id, name } of this.#acknowledged) {
       if (this.#finished.has(id!)) continue;
       const job = findJob(tx, id!);

@@ -14,6 +14,7 @@ import type { Principal } from "../../src/state/types.ts";
 import { Effects } from "./effects.ts";
 import { Host, identityOf } from "./host.ts";
 import { Judge } from "./judge.ts";
+import { isAnswer } from "./odd-judge.ts";
 import { SimNetwork } from "./network.ts";
 import { type Plan, stream } from "./plan.ts";
 import { type Runner, VirtualTime } from "./virtual-time.ts";
@@ -52,6 +53,10 @@ export class Cluster {
   readonly tells: boolean;
   /** Crashed processes come back by themselves. */
   restarts = true;
+  /** Until then (µs) what operators asked for may change who votes. */
+  membershipUntil = 0;
+  /** Nodes say that states differ, and cannot say which one is right. */
+  onUndecided: () => void = () => {};
   /** Clients that ask more of some nodes while something goes wrong. */
   callers: Callers | undefined;
   readonly #streams = new Map<string, Random>();
@@ -69,6 +74,7 @@ export class Cluster {
     const questions = {
       nodeOf: (number: number) => this.hosts.find((host) => host.number === number)?.id,
       guardOf: (node: NodeId) => this.hostOf(node)?.guard,
+      wrongUntil: (node: NodeId) => this.hostOf(node)?.state.wrongUntil ?? -Infinity,
       isGuarded: (node: NodeId, job: number) => {
         const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
         return spec !== undefined && spec["driver"] !== "noop";
@@ -111,6 +117,15 @@ export class Cluster {
 
   #onThrown(error: unknown, runner: Runner | undefined): void {
     if (runner?.alive === false) return;
+    const host = runner === undefined ? undefined : this.byRunner.get(runner);
+    if (host !== undefined && error instanceof Bug && host.state.wrongUntil >= this.time.now) {
+      // An assertion that stops the node before it spreads what its wrong state led it to.
+      this.count("oddStopped");
+      this.note(`node ${host.id} ends, by its wrong state: ${error.message}`);
+      host.crash("killed");
+      this.restartLater(host, "a broken invariant");
+      return;
+    }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.fail(
       `${error instanceof Bug ? "a broken invariant" : "an error"} in ${runner?.name ?? "the simulator"}: ${text}`,
@@ -125,6 +140,11 @@ export class Cluster {
   }
 
   // -------------------------------------------------------------------------------------------------- hosts
+
+  /** With a process. */
+  nodesUp(): Host[] {
+    return this.hosts.filter((host) => host.isUp);
+  }
 
   get live(): Host[] {
     return this.hosts.filter((host) => !host.gone);
@@ -263,6 +283,8 @@ export class Cluster {
       this.time.after(300, process.runner, () => {
         call().then(
           (value) => {
+            if (isAnswer(value) && host.isQuarantined)
+              this.fail(`S1: node ${host.id} answers a client, and is in quarantine`);
             // What a process says in the turn in which it ends does not leave it.
             if (process.runner.alive) this.time.after(300, undefined, () => settle(value));
           },
@@ -311,7 +333,8 @@ export class Cluster {
   canSpare(without: (node: NodeId) => boolean): boolean {
     const have = (node: NodeId): number => {
       const host = this.hostOf(node);
-      return host === undefined || host.gone || host.disk.file.repair !== undefined || without(node) ? 0 : 1;
+      if (host === undefined || host.gone || host.isOdd || without(node)) return 0;
+      return host.disk.file.repair === undefined ? 1 : 0;
     };
     const configurations = this.judge.configurations().filter(({ voters }) => voters.length > 0);
     return configurations.every((configuration) => quorumReached(configuration, { reached: have }) === 1);

@@ -1,3 +1,4 @@
+import { oddKinds } from "./odd-state.ts";
 import { faultKinds } from "./plan.ts";
 
 /**
@@ -41,6 +42,17 @@ export const rarePaths: readonly string[] = [
   "nodesLost",
   "realFilesCut",
   "walCuts",
+  ...oddKinds.map((kind) => `odd:${kind}`),
+  "oddWhileDown",
+  "quarantined",
+  "leaderWasOdd",
+  "quarantinedAtStart",
+  "ledInQuarantine",
+  "reloaded",
+  "leftQuarantine",
+  "bugOnOneNode",
+  "undecided",
+  "vagueAnswers",
 ];
 
 /** Those of them that the counters lack. */

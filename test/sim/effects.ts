@@ -16,7 +16,12 @@ interface Seen {
   readonly from: number;
   to: number | undefined;
   state: Report["state"] | "dropped" | undefined;
+  /** Its node's state was wrong: nothing is promised of what it begins by that (S1). */
+  readonly isWild: boolean;
 }
+
+/** µs that a start may be on its way to a guard, and an end on its way to a state. */
+const onTheWay = 2_000_000;
 
 /** µs after which a lease that a guard was without says nothing of what happens to new attempts. */
 const forgotten = 60_000_000;
@@ -34,6 +39,8 @@ export interface EffectQuestions {
   nodeOf(host: number): NodeId | undefined;
   /** The guard of that node's host. */
   guardOf(node: NodeId): SimGuard | undefined;
+  /** Until when (µs) the rows of that node's state may have been wrong. */
+  wrongUntil(node: NodeId): number;
   /** Its tasks are run by guards, as that node's state has it. */
   isGuarded(node: NodeId, job: number): boolean;
 }
@@ -58,6 +65,8 @@ export class Effects implements EffectPorts {
   retried = 0;
   /** Two attempts at once, the older one on a host that stood still past its lease: the fence is what keeps them apart (J3). */
   excusedOverlaps = 0;
+  /** Begun by a node whose state was wrong. */
+  wild = 0;
 
   constructor(time: VirtualTime, questions: EffectQuestions, fail: (problem: string) => void) {
     this.#time = time;
@@ -70,7 +79,10 @@ export class Effects implements EffectPorts {
     const key = `${start.job}/${start.task}`;
     const seen = this.#tasks.get(key) ?? [];
     this.#tasks.set(key, seen);
+    const isWild = this.#actsWrongly(this.#questions.nodeOf(guard.host));
+    if (isWild) this.wild += 1;
     for (const before of seen) {
+      if (isWild || before.isWild) continue;
       if (before.attempt >= start.attempt)
         this.#fail(`J1: attempt ${start.attempt} of ${key} started after attempt ${before.attempt}`);
       if (before.fence >= start.fence)
@@ -92,13 +104,19 @@ export class Effects implements EffectPorts {
       from: this.#time.now,
       to: undefined,
       state: undefined,
+      isWild,
     });
     this.#time.trace(start.fence);
   }
 
-  ended(_guard: SimGuard, name: AttemptName, state: Report["state"] | undefined): void {
-    const seen = this.#tasks.get(`${name.job}/${name.task}`)?.find(({ attempt }) => attempt === name.attempt);
-    if (seen === undefined || seen.to !== undefined) return;
+  #actsWrongly(node: NodeId | undefined): boolean {
+    return node !== undefined && this.#questions.wrongUntil(node) >= this.#time.now - onTheWay;
+  }
+
+  ended(guard: SimGuard, name: AttemptName, state: Report["state"] | undefined): void {
+    const all = this.#tasks.get(`${name.job}/${name.task}`);
+    const seen = all?.find((one) => one.attempt === name.attempt && one.guard === guard && one.to === undefined);
+    if (seen === undefined) return;
     seen.to = this.#time.now;
     seen.state = state ?? "dropped";
     if (state === "lost") this.lost += 1;
@@ -148,7 +166,11 @@ export class Effects implements EffectPorts {
    */
   #judgeEnd(witness: NodeId, { job, task, attempt, state, node }: EndedAttempt): void {
     const key = `${job}/${task}.${attempt}`;
-    const seen = this.#tasks.get(`${job}/${task}`)?.find((one) => one.attempt === attempt);
+    const all = this.#tasks.get(`${job}/${task}`);
+    const seen = all?.find((one) => one.attempt === attempt);
+    if (all?.some((one) => one.isWild) === true) return;
+    // Who had a wrong state has refused or given up what right ones gave it.
+    if (node !== 0 && this.#questions.wrongUntil(node) >= (seen?.from ?? this.#time.now - forgotten)) return;
     const isResult = state === "succeeded" || state === "failed" || state === "timeout";
     if (seen === undefined) {
       // Cancelled or lost before it began: nobody but its node can say so while it has a lease.
@@ -176,6 +198,15 @@ export class Effects implements EffectPorts {
     return guard.leaseEndsAt <= this.#time.now || node === undefined || this.#givenUp.has(node);
   }
 
+  /** What a wrong state began and nobody has ended yet, on that host. */
+  wildOn(host: number): string[] {
+    return [...this.#tasks].flatMap(([key, attempts]) =>
+      attempts
+        .filter((seen) => seen.isWild && seen.to === undefined && seen.guard.host === host)
+        .map((seen) => `${key}.${seen.attempt}`),
+    );
+  }
+
   /** Somebody asked to take this node out, whatever it does. */
   givesUp(node: NodeId): void {
     this.#givenUp.add(node);
@@ -187,7 +218,7 @@ export class Effects implements EffectPorts {
 
   /** How often a task was begun by a guard. */
   startsOf(job: number, task: number): number {
-    return this.#tasks.get(`${job}/${task}`)?.length ?? 0;
+    return this.#tasks.get(`${job}/${task}`)?.filter((seen) => !seen.isWild).length ?? 0;
   }
 
   /** An attempt of it ran to this end. */

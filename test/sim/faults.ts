@@ -1,7 +1,8 @@
-import type { CommandInput, CommandName } from "../../src/state/commands/index.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import { type Cluster, operator } from "./cluster.ts";
+import { diverge } from "./diverge.ts";
 import type { Host } from "./host.ts";
+import { changesMembers, giveUp } from "./operators.ts";
 import type { FaultEvent } from "./plan.ts";
 
 /** Carries out the troubles of a plan. Each ends by itself, and none takes what could not be given back: a quorum of every configuration stays. */
@@ -17,8 +18,8 @@ function pick<Item>(items: readonly Item[], draw: number): Item | undefined {
 export function disturb(cluster: Cluster, event: FaultEvent, tries = 20): void {
   const done = carryOut(cluster, event);
   if (done === undefined) {
-    // Work that lasts is seldom there at any one moment: it is waited for.
-    if (event.kind === "away" && tries > 0 && !cluster.network.settled)
+    // Work that lasts is seldom there at any one moment, and neither is a quorum that can spare one: it is waited for.
+    if ((event.kind === "away" || event.kind === "diverge") && tries > 0 && !cluster.network.settled)
       cluster.time.after(500_000, undefined, () => disturb(cluster, event, tries - 1));
     return;
   }
@@ -112,6 +113,8 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
       return depose(cluster, event, leader);
     case "away":
       return away(cluster, event, up);
+    case "diverge":
+      return diverge(cluster, event);
     case "clog": {
       const other = pick(up, second);
       if (target === undefined || other === undefined) return undefined;
@@ -192,31 +195,9 @@ function wipe(cluster: Cluster, target: Host | undefined, draw: number): string 
   if (target === undefined || cluster.live.length < 2) return undefined;
   if (!cluster.canSpare((node) => node === target.id)) return undefined;
   const { id } = target;
-  cluster.effects.givesUp(id);
-  target.wipe();
   // Often it asks under its old name, which is refused as long as the old node is a member.
-  cluster.join(draw < 0.5 ? `host${target.number}` : undefined);
-  untilDone(cluster, "node.remove", { node: id });
+  giveUp(cluster, target, draw < 0.5 ? `host${target.number}` : undefined);
   return `node ${id}`;
-}
-
-function untilDone<Name extends CommandName>(
-  cluster: Cluster,
-  name: Name,
-  input: CommandInput<Name>,
-  tries = 60,
-): void {
-  const member = cluster.anyUp("operator");
-  const again = (): void => {
-    if (tries > 0) cluster.time.after(2_000_000, undefined, () => untilDone(cluster, name, input, tries - 1));
-  };
-  if (member === undefined) return again();
-  cluster
-    .ask(member, 6_000_000, () => member.process!.node.propose(name, input, operator))
-    .answered((outcome) => {
-      if (outcome === undefined || (!outcome.ok && outcome.why.code !== "not-found")) again();
-      else cluster.count(`done:${name}`);
-    });
 }
 
 /** What operators ask for, once, of the node that happens to be asked. */
@@ -238,19 +219,25 @@ function ask(cluster: Cluster, { kind, draws }: FaultEvent, target: Host | undef
     case "remove": {
       if (cluster.live.length < 3 || !cluster.canSpare((one) => one === target.id)) return undefined;
       cluster.effects.givesUp(target.id);
+      changesMembers(cluster);
       go(() => node.propose("node.remove", { node: target.id }, operator));
       if (fourth < 0.7) cluster.join();
       return `node ${target.id}, asked of node ${member.id}`;
     }
     case "promote":
+      changesMembers(cluster);
       go(() => node.propose("node.promote", { node: other.id, forget: fourth < 0.3 }, operator));
       return `node ${other.id}`;
     case "demote":
       if (!cluster.canSpare((one) => one === target.id)) return undefined;
+      changesMembers(cluster);
       go(() => node.propose("node.demote", { node: target.id, forget: fourth < 0.3 }, operator));
       return `node ${target.id}`;
     case "resize": {
       const voters = [1, 3, 3, 5][Math.floor(first * 4)]!;
+      // The one that stays might be the wrong one.
+      if (voters < 3 && cluster.live.some((host) => host.isOdd)) return undefined;
+      changesMembers(cluster);
       go(() => node.propose("cluster.set", { voters }, operator));
       return `${voters} voters`;
     }

@@ -1,10 +1,11 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { openExecutor } from "../../src/executor/run.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { seededRandom } from "../../src/lib/prng.ts";
 import { Node } from "../../src/node/node.ts";
+import type { MadeSnapshot } from "../../src/node/snapshot-send.ts";
 import { installingIndex, newSnapshotPath, tidySnapshots } from "../../src/node/snapshot-receive.ts";
 import { bootstrap, bootstrapToken } from "../../src/raft/configuration.ts";
 import { metaOf } from "../../src/storage/snapshot-file.ts";
@@ -17,6 +18,7 @@ import { RealLog } from "./real-log.ts";
 import { authorityKeys, certificate } from "./papers.ts";
 import { stream } from "./plan.ts";
 import { SimState } from "./state.ts";
+import { judgeQuarantined, judgeWords, mayBeContradicted } from "./odd-judge.ts";
 import { StoredLog } from "./stored-log.ts";
 import type { Runner } from "./virtual-time.ts";
 
@@ -55,6 +57,8 @@ export class Host {
   /** It never comes back: wiped, removed, or broken for good. */
   gone = false;
   removed = false;
+  /** Nothing can start from what is on its disk. */
+  isLost = false;
   /** Bits flipped here, and what they hit was not all repaired: it may stop because of that. */
   damaged = false;
   #authority: AuthorityKeys | undefined;
@@ -63,6 +67,8 @@ export class Host {
   #copies = 0;
   #rate: number;
   wallOffsetMs: number;
+  /** What is to happen once its state was found to be wrong. */
+  onQuarantined: () => void = () => {};
   /** The process ends before the so-many-th thing that it does to the outside (crash-in-step). */
   crashAfter = Infinity;
 
@@ -91,7 +97,7 @@ export class Host {
       stream(plan.seed, `state of ${number}`),
       { applyMean: plan.applyMean, path: plan.realFiles ? join(this.dataDir, "state.db") : undefined },
       () => this.level,
-      (place) => judge.onState(this.id, place),
+      (place, odd) => judge.onState(this.id, place, odd),
     );
     const guardRandom = stream(plan.seed, `guard of ${number}`);
     this.guard = new SimGuard(number, time, guardRandom, this.#runner("guard"), cluster.effects);
@@ -117,6 +123,16 @@ export class Host {
 
   get isUp(): boolean {
     return this.process !== undefined;
+  }
+
+  /** The node says of itself that its state is not to be trusted (S1). */
+  get isQuarantined(): boolean {
+    return this.state.wasOdd && existsSync(join(this.dataDir, "quarantine.json"));
+  }
+
+  /** Its state is not known to be a right one: of a quorum of right states it is no part. */
+  get isOdd(): boolean {
+    return this.state.odd !== undefined || this.state.isToFail || this.isQuarantined;
   }
 
   #runner(what: string): Runner {
@@ -159,10 +175,13 @@ export class Host {
     };
     const place = this.state.open(runner, this.id, {
       onApplied: (applied, outcomes, events, hashes) => {
-        cluster.effects.applied(this.id, events);
+        if (this.state.wrongUntil < cluster.time.now) cluster.effects.applied(this.id, events);
         running.node?.onApplied(applied, outcomes, events, hashes);
       },
-      onBug: ({ index, command, message }) => cluster.fail(`${command} of entry ${index} failed inside: ${message}`),
+      onBug: ({ index, command, message }) => {
+        if (this.state.odd?.kind === "bug" && this.state.odd.since === index) cluster.count("bugOnOneNode");
+        else cluster.fail(`${command} of entry ${index} failed inside: ${message}`);
+      },
       onDurable: (applied) => running.node?.onStateDurable(applied),
       onFull: (message) => running.node?.onDiskFull("state.db", message),
       onFault: (code, message) => {
@@ -199,6 +218,7 @@ export class Host {
       if (!(error instanceof Fault) || !this.damaged) throw error;
       cluster.note(`node ${this.id} does not start: ${error.message}`);
       this.gone = true;
+      this.isLost = true;
       runner.alive = false;
       return;
     }
@@ -247,6 +267,7 @@ export class Host {
         append: (append) => {
           if (!alive()) return;
           judge.onAppend(this.id, append);
+          judgeQuarantined(this, running.node, append);
           store.append(append);
         },
         compact: (base) => {
@@ -263,12 +284,16 @@ export class Host {
           judge.onApply(this.id, entries);
           this.state.apply(entries);
         },
-        install: (from, snapshot) => {
+        install: (from, snapshot, asideAs) => {
           cluster.count("snapshotsInstalled");
-          return this.state.install(from, snapshot);
+          if (asideAs !== undefined) {
+            cluster.count("reloaded");
+            judge.reloaded(this.id, snapshot.index);
+          }
+          return this.state.install(from, snapshot, asideAs);
         },
       },
-      copyState: () => this.state.copy(newSnapshotPath(this.dataDir, ++this.#copies)),
+      copyState: () => this.#copyState(),
       checkState: (path) => this.state.check(path),
       viewState: (path) => this.state.viewState(path),
       logBudget: {
@@ -280,8 +305,7 @@ export class Host {
       random,
       randomBytes: (count) => Uint8Array.from({ length: count }, () => Math.floor(random() * 256)),
       log: (level, message) => {
-        // Nothing here makes states differ, so whoever says so has compared what must not be compared (S1).
-        if (/\bstates? .*differ/.test(message)) cluster.fail(`node ${this.id}: ${message}`);
+        judgeWords(this, message);
         if (message.includes("has not renewed its lease")) cluster.count("nodesLost");
         if (message === "a snapshot is gone on with") cluster.count("snapshotsResumed");
         if (level !== "info" || cluster.tells) cluster.note(`node ${this.id}: ${message}`);
@@ -331,6 +355,23 @@ export class Host {
       judge.onAppend(this.id, beginning.append);
       store.append(beginning.append);
     }
+  }
+
+  /**
+   * A wrong state that nobody who is right could object to must not get about: nothing is promised then, since a quorum would come to have it. So its
+   * disk reads nothing.
+   */
+  async #copyState(): Promise<MadeSnapshot> {
+    const made = await this.state.copy(newSnapshotPath(this.dataDir, ++this.#copies));
+    const { odd } = this.state;
+    if (odd === undefined) return made;
+    if (!odd.isSeen || !mayBeContradicted(this, made.snapshot.index)) {
+      rmSync(made.path, { force: true });
+      throw new Fault("data", "the state cannot be read", "safe");
+    }
+    this.cluster.count("wrongCopies");
+    this.cluster.judge.wrongCopy(made.snapshot.index, made.hash);
+    return made;
   }
 
   /** The first entry is on disk. */
@@ -413,6 +454,7 @@ export class Host {
   wipe(): void {
     this.crash("power-loss");
     this.gone = true;
+    this.isLost = true;
     this.guard.runner.alive = false;
     this.close();
     rmSync(this.dataDir, { recursive: true, force: true });

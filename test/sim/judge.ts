@@ -3,6 +3,7 @@ import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Append, Configuration, Entry, Message, SnapshotMeta } from "../../src/raft/types.ts";
 import type { ConsensusView } from "../../src/node/node.ts";
 import type { StatePlace } from "../../src/storage/state-db.ts";
+import type { Odd } from "./odd-state.ts";
 import type { LogFile } from "./stored-log.ts";
 
 /**
@@ -37,6 +38,8 @@ interface Seen {
   commit: number;
   applied: number;
   leading: number;
+  /** Applied will fall to this, once. */
+  reloadedTo: number | undefined;
 }
 
 export interface Committed {
@@ -56,6 +59,7 @@ export class Judge {
   /** Index 1 first. */
   readonly committed: Committed[] = [];
   readonly #hashes = new Map<number, { readonly hash: string; readonly node: NodeId }>();
+  readonly #wrongStates = new Set<string>();
   elections = 0;
   comparedHashes = 0;
   highestTerm = 0;
@@ -75,7 +79,7 @@ export class Judge {
   /** The process is a new one: what was not durable may be forgotten. */
   restarted(node: NodeId, applied: number): void {
     const file = this.#watched.get(node)!.file;
-    this.#seen.set(node, { term: file.hardState.term, commit: 0, applied, leading: 0 });
+    this.#seen.set(node, { term: file.hardState.term, commit: 0, applied, leading: 0, reloadedTo: undefined });
   }
 
   onAppend(node: NodeId, append: Append): void {
@@ -165,9 +169,13 @@ export class Judge {
     }
   }
 
-  onState(node: NodeId, place: StatePlace): void {
+  /** A state that was made wrong says nothing of the others; that it differs is noted. */
+  onState(node: NodeId, place: StatePlace, odd: Odd | undefined): void {
     const known = this.#hashes.get(place.applied);
-    if (known === undefined) this.#hashes.set(place.applied, { hash: place.hash, node });
+    if (odd === undefined && this.#wrongStates.has(`${place.applied} ${place.hash}`))
+      this.#fail(`states differ: node ${node} was given a wrong state of entry ${place.applied}`);
+    if (odd !== undefined) odd.isSeen ||= known !== undefined && known.hash !== place.hash;
+    else if (known === undefined) this.#hashes.set(place.applied, { hash: place.hash, node });
     else {
       this.comparedHashes += 1;
       if (known.hash !== place.hash)
@@ -175,6 +183,16 @@ export class Judge {
           `states differ at index ${place.applied}: node ${known.node} ${known.hash}, node ${node} ${place.hash}`,
         );
     }
+  }
+
+  /** A copy was made of a state that is known to be wrong: nobody must take it for theirs. */
+  wrongCopy(applied: number, hash: string): void {
+    this.#wrongStates.add(`${applied} ${hash}`);
+  }
+
+  /** The state of a node in quarantine was replaced by one of an earlier entry, or of a later one. */
+  reloaded(node: NodeId, applied: number): void {
+    this.#seen.get(node)!.reloadedTo = applied;
   }
 
   /** After every step of a node's process. */
@@ -199,7 +217,8 @@ export class Judge {
       if (commit > this.committed.length) this.#onCommit(node, view);
     }
     if (applied !== seen.applied) {
-      if (applied < seen.applied) this.#fail(`the applied index of node ${node} fell`);
+      if (applied < seen.applied && applied !== seen.reloadedTo) this.#fail(`the applied index of node ${node} fell`);
+      seen.reloadedTo = undefined;
       seen.applied = applied;
     }
     const durable = this.#watched.get(node)!.durableApplied();

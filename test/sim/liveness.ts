@@ -1,7 +1,6 @@
-import type { NodeId } from "../../src/lib/ids.ts";
-import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Clients } from "./clients.ts";
 import { type Cluster, operator } from "./cluster.ts";
+import { Core } from "./core.ts";
 import type { Host } from "./host.ts";
 
 /**
@@ -15,12 +14,14 @@ const second = 1_000_000;
 /** Seconds that each wait may take at most: far more than is needed, since only "never" is a fault. */
 const patience = { leader: 60, write: 60, members: 120, jobs: 420, converged: 60 } as const;
 
+type WaitFor = (what: string, seconds: number, isThere: () => boolean, stuck: () => string) => boolean;
+
 /** Runs the last phase; problems are told to the cluster. */
 export function settle(cluster: Cluster, clients: Clients): void {
-  const core = chooseCore(cluster);
-  heal(cluster, core);
+  const chosen = new Core(cluster);
+  const core = chosen.hosts;
   const { time } = cluster;
-  const waitFor = (what: string, seconds: number, isThere: () => boolean, stuck: () => string): boolean => {
+  const waitFor: WaitFor = (what, seconds, isThere, stuck) => {
     const end = time.now + seconds * second;
     let next = 0;
     let there = false;
@@ -28,6 +29,7 @@ export function settle(cluster: Cluster, clients: Clients): void {
       if (cluster.isOver) return true;
       if (time.now < next) return false;
       next = time.now + 100_000;
+      chosen.takeBackAwaited();
       there = isThere();
       return there;
     });
@@ -43,10 +45,13 @@ export function settle(cluster: Cluster, clients: Clients): void {
     () => describe(cluster, core),
   );
   if (!led) return;
+  if (!areRight(cluster, core, waitFor)) return;
   if (!serves(cluster, core, waitFor)) return;
   const open = (): string[] => {
     const host = isCore(cluster.leader()) ? cluster.leader() : core[0];
-    return host?.process?.node.isLeading === true ? host.state.view((tx) => clients.unfinished(tx)) : ["no leader"];
+    return host?.process?.node.isLeading === true && !host.isOdd
+      ? host.state.view((tx) => clients.unfinished(tx))
+      : ["no leader"];
   };
   const ended = waitFor(
     "the end of every acknowledged job",
@@ -57,6 +62,19 @@ export function settle(cluster: Cluster, clients: Clients): void {
   if (!ended) return;
   const applied = (): number[] =>
     core.filter((host) => isMember(cluster, host)).map((host) => host.process?.node.applied ?? -1);
+  const wild = (): string[] => core.flatMap((host) => cluster.effects.wildOn(host.number));
+  if (cluster.effects.wild > 0) {
+    const what = "the end of what wrong states began";
+    if (
+      !waitFor(
+        what,
+        patience.members,
+        () => wild().length === 0,
+        () => wild().join(", "),
+      )
+    )
+      return;
+  }
   const converged = waitFor(
     "equal states",
     patience.converged,
@@ -67,66 +85,6 @@ export function settle(cluster: Cluster, clients: Clients): void {
   );
   if (!converged) return;
   for (const host of core) if (isMember(cluster, host)) host.state.view((tx) => clients.judgeEnd(host.id, tx));
-}
-
-/** Random nodes, until they are a quorum whatever the configuration turns out to be. */
-function chooseCore(cluster: Cluster): Host[] {
-  const random = cluster.random("core");
-  const usable = cluster.live.filter((host) => !host.removed);
-  const order = usable.map((host) => ({ host, draw: random() + (host.disk.file.repair === undefined ? 0 : 2) }));
-  order.sort((a, b) => a.draw - b.draw);
-  const core: Host[] = [];
-  const configurations = cluster.judge.configurations().filter(({ voters }) => voters.length > 0);
-  const isEnough = (): boolean => {
-    const have = (node: NodeId): number =>
-      core.some((host) => host.id === node && host.disk.file.repair === undefined) ? 1 : 0;
-    return configurations.every((configuration) => quorumReached(configuration, { reached: have }) === 1);
-  };
-  for (const { host } of order) {
-    if (isEnough() && core.length > 0) break;
-    core.push(host);
-  }
-  return core;
-}
-
-function heal(cluster: Cluster, core: readonly Host[]): void {
-  const { network, time } = cluster;
-  const random = cluster.random("outside");
-  const numbers = core.map((host) => host.number);
-  network.healAll();
-  network.settled = true;
-  cluster.note(`core: nodes ${core.map((host) => host.id).join(" ")}`);
-  for (const host of cluster.live) {
-    if (core.includes(host)) {
-      host.disk.stalledUntil = 0;
-      host.disk.fullUntil = 0;
-      host.disk.failing = false;
-      host.crashAfter = Infinity;
-      host.state.slowUntil = 0;
-      host.state.fullUntil = 0;
-      host.freeze(Math.min(host.process?.runner.frozenUntil ?? 0, time.now), false);
-      host.guard.runner.frozenUntil = Math.min(host.guard.runner.frozenUntil, time.now);
-      continue;
-    }
-    const draw = random();
-    cluster.note(
-      `outside: node ${host.id} ${draw < 0.35 ? "is down" : draw < 0.7 ? "hears nobody or is not heard" : "is cut off"}`,
-    );
-    if (draw < 0.35) {
-      host.gone = true;
-      host.crash("power-loss");
-      continue;
-    }
-    for (const other of cluster.hosts) {
-      const out = draw < 0.5 || draw >= 0.7;
-      const into = (draw >= 0.5 && draw < 0.7) || draw >= 0.7;
-      if (numbers.includes(other.number)) {
-        if (out) network.cut(host.number, other.number, false);
-        if (into) network.cut(other.number, host.number, false);
-      }
-    }
-  }
-  for (const host of core) if (!host.isUp) host.start();
 }
 
 function isMember(cluster: Cluster, host: Host): boolean {
@@ -143,12 +101,33 @@ function hasFollowers(cluster: Cluster, core: readonly Host[]): boolean {
   );
 }
 
+/** Every wrong state is found and replaced: by the entries that touch what is wrong, so there are some. */
+function areRight(cluster: Cluster, core: readonly Host[], waitFor: WaitFor): boolean {
+  const odd = (): Host[] => core.filter((host) => isMember(cluster, host) && host.isOdd);
+  if (odd().length === 0) return true;
+  const go = (): void => {
+    if (odd().length === 0) return;
+    cluster.time.after(1_000_000, undefined, go);
+    const node = core.find((host) => host.isUp && !host.isOdd)?.process?.node;
+    if (node === undefined) return;
+    const jobs = [{ driver: "noop" as const, ttlMs: 86_400_000 }];
+    void node.propose("job.submit", { jobs, digest: "touch" }, operator).catch(() => {});
+  };
+  go();
+  const told = (): string =>
+    odd()
+      .map((host) => `node ${host.id} (${host.state.odd?.kind ?? "right"}${host.isQuarantined ? ", quarantined" : ""})`)
+      .join(", ");
+  return waitFor(
+    "the right state in every node",
+    patience.members,
+    () => odd().length === 0,
+    () => `${told()}; ${describe(cluster, core)}`,
+  );
+}
+
 /** A write through each node of the core; drained nodes work again. */
-function serves(
-  cluster: Cluster,
-  core: readonly Host[],
-  waitFor: (what: string, seconds: number, isThere: () => boolean, stuck: () => string) => boolean,
-): boolean {
+function serves(cluster: Cluster, core: readonly Host[], waitFor: WaitFor): boolean {
   for (const host of core) {
     let done = false;
     const go = (): void => {

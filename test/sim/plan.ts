@@ -43,6 +43,7 @@ export const faultKinds = [
   "power-loss-of-all",
   "depose",
   "away",
+  "diverge",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -250,6 +251,14 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
       events.push({ at, kind, lasts, draws: Array.from({ length: 6 }, () => aimed()) });
     }
   }
+  // Drawn apart as well: by its nature it excuses some of what is judged, so that the others go without it.
+  const odd = stream(seed, "odd states");
+  const times = odd() < 0.5 ? randomInteger(odd, 1, 3) : 0;
+  for (let place = 0; place < times; place++) {
+    const at = 15_000_000 + Math.floor(odd() * (duration - 35_000_000));
+    const lasts = Math.floor(1_000_000 + odd() * 5_000_000);
+    events.push({ at, kind: "diverge", lasts, draws: Array.from({ length: 6 }, () => odd()) });
+  }
   return events.sort((a, b) => a.at - b.at);
 }
 
@@ -258,7 +267,8 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
  * way is not heard of, for longer than a lease or not.
  */
 const aimedKinds = ["depose", "away"] as const satisfies readonly FaultKind[];
-const drawnKinds = faultKinds.filter((kind) => !(aimedKinds as readonly FaultKind[]).includes(kind));
+const apart: ReadonlySet<FaultKind> = new Set<FaultKind>([...aimedKinds, "diverge"]);
+const drawnKinds = faultKinds.filter((kind) => !apart.has(kind));
 
 const sureKinds: ReadonlySet<FaultKind> = new Set([
   "crash",

@@ -5,6 +5,7 @@ import { Clients } from "./clients.ts";
 import { Cluster } from "./cluster.ts";
 import { disturb } from "./faults.ts";
 import { settle } from "./liveness.ts";
+import { comparesAfter, takeOut } from "./operators.ts";
 import { RealLog } from "./real-log.ts";
 import { type Plan, planOf, type PlanOptions } from "./plan.ts";
 
@@ -91,6 +92,8 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     attemptsLost: effects.lost,
     attemptsRetried: effects.retried,
     excusedOverlaps: effects.excusedOverlaps,
+    wildAttempts: effects.wild,
+    vagueAnswers: clients.vague,
     syncs: sum((host) => host.disk.syncs),
     groupedAppends: sum((host) => host.disk.appends - host.disk.syncs),
     checkpoints: sum((host) => host.state.checkpoints),
@@ -127,6 +130,7 @@ const usualDuration = 200_000_000;
 function run(cluster: Cluster, clients: Clients): void {
   const { plan, time } = cluster;
   const isOver = (): boolean => cluster.isOver;
+  cluster.onUndecided = () => void time.after(comparesAfter, undefined, () => takeOut(cluster));
   cluster.found();
   if (plan.timing !== undefined) cluster.setTiming(plan.timing);
   const gap = plan.growsSlowly ? (usualDuration * 0.6) / plan.hosts : 300_000;

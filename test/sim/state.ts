@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Fault } from "../../src/lib/fault.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
@@ -13,6 +13,7 @@ import { checkState, copyState, installState, metaOf } from "../../src/storage/s
 import type { JudgedState } from "../../src/storage/snapshot-task.ts";
 import { StateDatabase, type StatePlace } from "../../src/storage/state-db.ts";
 import { StateReader } from "../../src/storage/state-reader.ts";
+import { editFile, editImage, FailingCommands, type Odd, type OddKind } from "./odd-state.ts";
 import { crashFile, walMark, type WalMark } from "./sqlite-files.ts";
 import type { Runner, VirtualTime } from "./virtual-time.ts";
 
@@ -34,7 +35,7 @@ export class SimState {
   readonly #profile: StateProfile;
   readonly #level: () => number;
   /** Told the place after each cut. */
-  readonly #onCut: (place: StatePlace) => void;
+  readonly #onCut: (place: StatePlace, odd: Odd | undefined) => void;
   #database: StateDatabase | undefined;
   /** A snapshot has taken its place, and views are still of it. */
   #replaced: StateDatabase | undefined;
@@ -64,13 +65,20 @@ export class SimState {
   lostAfterSync = false;
   /** Crashes that cut the file's WAL. */
   cuts = 0;
+  /** Copies take so long at least: the disk is slow to read. */
+  copySlowUntil = 0;
+  #odd: Odd | undefined;
+  #failing: FailingCommands | undefined;
+  #wrongUntil = -Infinity;
+  /** It was odd once. */
+  wasOdd = false;
 
   constructor(
     time: VirtualTime,
     random: Random,
     profile: StateProfile,
     level: () => number,
-    onCut: (place: StatePlace) => void,
+    onCut: (place: StatePlace, odd: Odd | undefined) => void,
   ) {
     this.#time = time;
     this.#random = random;
@@ -93,7 +101,10 @@ export class SimState {
         ? new StateDatabase({ path: ":memory:", schema, image: this.#cached ?? this.#durable })
         : this.#openFile(path);
     const { place } = this.#database;
-    if (place.applied > 0) this.#onCut(place);
+    this.#failing = undefined;
+    // What failed inside was not durable, and is applied again.
+    if (this.#odd !== undefined && place.applied < this.#odd.since) this.#cure();
+    if (place.applied > 0) this.#onCut(place, this.#odd);
     this.lostAfterSync = place.applied < this.durableApplied;
     this.#sync();
     return place;
@@ -101,6 +112,79 @@ export class SimState {
 
   get place(): StatePlace {
     return this.#database!.place;
+  }
+
+  /** What is wrong with this state; undefined: nothing is. */
+  get odd(): Odd | undefined {
+    return this.#odd;
+  }
+
+  /** A command will fail inside, here alone. */
+  get isToFail(): boolean {
+    return this.#failing !== undefined;
+  }
+
+  /** No more goes wrong here. */
+  heal(): void {
+    this.slowUntil = 0;
+    this.fullUntil = 0;
+    this.copySlowUntil = 0;
+    this.#failing = undefined;
+  }
+
+  /** What rows were read from it until then (µs) may be wrong, and what was done by them. */
+  get wrongUntil(): number {
+    return this.#odd !== undefined && this.#odd.kind !== "hash" ? Infinity : this.#wrongUntil;
+  }
+
+  /**
+   * Makes the state wrong behind its back, durably, whether a process has it open or not; "bug": a command will fail inside. False: there is nothing
+   * of that kind to change.
+   */
+  spoil(kind: OddKind): boolean {
+    if (kind === "bug") {
+      if (this.#runner === undefined) return false;
+      this.#failing = new FailingCommands();
+      return true;
+    }
+    const { path } = this.#profile;
+    const isOpen = this.#runner !== undefined;
+    if (path === undefined) {
+      const image = (isOpen ? this.#database!.image() : undefined) ?? this.#cached ?? this.#durable;
+      const edited = image === undefined ? undefined : editImage(image, kind);
+      if (edited === undefined) return false;
+      const database = new StateDatabase({ path: ":memory:", schema, image: edited });
+      this.#durable = edited;
+      this.#cached = undefined;
+      this.durableApplied = database.applied;
+      if (isOpen) this.#database!.close();
+      if (isOpen) this.#database = database;
+      else database.close();
+      this.#spoiled(kind, this.durableApplied, database);
+      return true;
+    }
+    if (!existsSync(path)) return false;
+    if (isOpen) this.#database!.close();
+    const isDone = editFile(path, kind);
+    const database = this.#openFile(path);
+    if (isDone) this.durableApplied = database.applied;
+    if (isDone) this.#spoiled(kind, database.applied, database);
+    if (isOpen) {
+      this.#database = database;
+      this.#sync();
+    } else database.close();
+    return isDone;
+  }
+
+  #spoiled(kind: OddKind, since: number, { place }: StateDatabase): void {
+    this.#odd = { kind, since, isSeen: false };
+    this.wasOdd = true;
+    this.#onCut(place, this.#odd);
+  }
+
+  #cure(): void {
+    if (this.#odd !== undefined && this.#odd.kind !== "hash") this.#wrongUntil = this.#time.now;
+    this.#odd = undefined;
   }
 
   view<Value>(query: (tx: ReadTx) => Value): Value {
@@ -152,9 +236,16 @@ export class SimState {
     const hooks = this.#hooks!;
     const database = this.#database!;
     try {
-      const result = applyEntries(database, this.#queue, { self: this.#self!, level: this.#level() });
+      const failing = this.#failing;
+      const commands = failing === undefined ? {} : { commandByTag: failing.byTag };
+      const result = applyEntries(database, this.#queue, { self: this.#self!, level: this.#level(), ...commands });
       this.#queue.splice(0, result.count);
-      this.#onCut(database.place);
+      if (failing?.entry !== undefined) {
+        this.#failing = undefined;
+        this.#odd = { kind: "bug", since: failing.entry, isSeen: false };
+        this.wasOdd = true;
+      }
+      this.#onCut(database.place, this.#odd);
       this.#time.after(30, runner, () => {
         for (const bug of result.bugs) hooks.onBug(bug);
         hooks.onApplied(result.applied, result.outcomes, result.events, result.hashes);
@@ -202,7 +293,7 @@ export class SimState {
   }
 
   /** A verified copy takes the state's place. */
-  install(from: string, snapshot: SnapshotMeta): Promise<StatePlace> {
+  install(from: string, snapshot: SnapshotMeta, asideAs: string | undefined): Promise<StatePlace> {
     const runner = this.#runner!;
     return new Promise((resolve) => {
       const install = (): void => {
@@ -219,11 +310,12 @@ export class SimState {
           // As in production: views stay on the old file through a connection of their own.
           this.#reader = new StateReader(path);
           this.#database!.close();
-          installState(from, path, snapshot, undefined);
+          installState(from, path, snapshot, asideAs);
           this.#database = this.#openFile(path);
         }
         this.#sync();
-        this.#onCut(this.#database.place);
+        this.#cure();
+        this.#onCut(this.#database.place, undefined);
         const { place } = this.#database;
         this.#time.after(50, runner, () => resolve(place));
         return undefined;
@@ -236,7 +328,8 @@ export class SimState {
   copy(path: string): Promise<MadeSnapshot> {
     const runner = this.#runner!;
     return new Promise((resolve, reject) => {
-      this.#time.after(2000 + this.#random() * 50_000, runner, () => {
+      const slow = Math.max(0, this.copySlowUntil - this.#time.now);
+      this.#time.after(slow + 2000 + this.#random() * 50_000, runner, () => {
         const file = this.#profile.path;
         if (file !== undefined) {
           const place = copyState(file, path);
