@@ -89,6 +89,8 @@ export const limits = {
   // Learners fed by other members (node/relay*.ts)
   /** So many learners are fed by the leader itself; when there are more, all are fed through a tree. */
   relayDirectLearners: 8,
+  /** So many members a node that has just joined a large mesh dials before it knows whom it is to meet. */
+  relayFirstContacts: 3,
   /** Learners that one member feeds. */
   relayFanOut: 8,
   /** Entries of one stretch of the hash chain, which begins anew after each. */
@@ -169,6 +171,8 @@ export const limits = {
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,
+  /** What is told of addresses while somebody leads is in the log of all by then; where nobody leads any more it is told on. */
+  addressesLoggedMs: 2_000,
   /** Certificates of authorities that were replaced, by which what names one of them is led to the present one. */
   formerAuthorities: 16,
   /** So many of them are shown in TLS: clients take no longer chains. */

@@ -59,6 +59,8 @@ export interface CertificationPorts {
 
 /** How often everything is looked at, whatever has happened. */
 const lookEveryMs = 1000;
+/** After a change, together with those that follow it. */
+const lookSoonMs = 50;
 /** A voter's place may be taken for a moment only; and several changes are answered by one new authority. */
 const rekeyAfterMs = 3000;
 /** A former voter has so long to say that it deleted the key, before nobody relies on it any more. */
@@ -77,6 +79,7 @@ export class Certification {
   #shown: { readonly of: Certificate; readonly row: CommandInput<"certificate.seen"> | undefined } | undefined;
   readonly #renewal = new Renewal();
   #timer: ReturnType<typeof setInterval> | undefined;
+  #soon: ReturnType<typeof setTimeout> | undefined;
   #saying = false;
   #renewing = false;
   #stepping = false;
@@ -165,18 +168,25 @@ export class Certification {
       () => this.#look(),
       Math.min(lookEveryMs, Math.max(100, this.#ports.lifetimes.nodeMs / 50)),
     );
-    this.changed();
+    this.#lookAround();
   }
 
   stop(): void {
     this.#closed = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     this.authority.close();
   }
 
-  /** The members, their certificates or the authorities changed. */
+  /** The members, their certificates or the authorities changed: a join changes them several times, and what is read then grows with the members. */
   changed(): void {
     if (this.#closed) return;
+    this.#soon ??= setTimeout(() => this.#lookAround(), lookSoonMs);
+  }
+
+  #lookAround(): void {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     this.#look();
     this.authority.changed();
   }

@@ -40,6 +40,7 @@ import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
 import { postReissue } from "./api-tls.ts";
 import { askVoters } from "./ask-voters.ts";
+import { AddressSpread } from "./address-spread.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
 import { Certification } from "./certification.ts";
 import type { Lifetimes } from "./certificates.ts";
@@ -209,6 +210,7 @@ export class Node implements NodeApi {
   #unfinishedJobs = 0;
   #countedAt = -Infinity;
   readonly #book = new AddressBook();
+  readonly #spread: AddressSpread;
   readonly #room = new DiskRoom();
   #peers = new Map<NodeId, string>();
   readonly #departing = new Set<NodeId>();
@@ -292,6 +294,18 @@ export class Node implements NodeApi {
       isVoter: (node) => isVoter(this.#configuration, node),
       nodeOfToken: (id) => parts.view((tx) => findToken(tx, id))?.node,
     };
+    this.#spread = new AddressSpread({
+      hasLeader: () => this.hasLeader,
+      tellAll: () => {
+        if (this.#stopping) return;
+        for (const node of this.#peers.keys())
+          if (this.#transport.isConnected(node)) void this.#exchangeAddresses(node);
+      },
+      later: (action, ms) => {
+        const timer = setTimeout(action, ms);
+        return () => clearTimeout(timer);
+      },
+    });
     this.#principals = new Principals((id) => parts.view((tx) => findToken(tx, id)));
     this.#proposer = new Proposer(
       {
@@ -524,6 +538,7 @@ export class Node implements NodeApi {
     this.#receiver.close();
     this.#divergence.close();
     this.#quarantine.close();
+    this.#spread.stop();
     this.#proposer.close();
     this.#driver.stop();
     await this.#executor.close();
@@ -908,8 +923,7 @@ export class Node implements NodeApi {
   #learnAddresses(theirs: readonly KnownAddress[]): void {
     if (this.#stopping || !this.#book.learn(theirs)) return;
     this.#dialPeers();
-    // What is news here may be news to those whom this node meets already.
-    for (const node of this.#peers.keys()) if (this.#transport.isConnected(node)) void this.#exchangeAddresses(node);
+    this.#spread.learnt();
   }
 
   /** A member is said to be there now: tried, if it is not met already. */

@@ -73,3 +73,8 @@ export function keptTo(node: NodeId, self: NodeId, configuration: Configuration,
   if (votes(node) && votes(self)) return "all";
   return votes(node) || votes(self) ? "raft" : "none";
 }
+
+/** Whom of a large mesh a node meets that knows no configuration yet: not everybody, only to close most of those sockets a moment later. */
+export function isFirstContact(node: NodeId, told: readonly NodeId[], { directLearners }: RelayLimits): boolean {
+  return told.length <= directLearners || told.slice(0, limits.relayFirstContacts).includes(node);
+}

@@ -12,7 +12,7 @@ import { RelayFollower } from "./relay-follow.ts";
 import { encodePullAnswer, parsePull, parseReport } from "./relay-frames.ts";
 import { RelayDirector } from "./relay-leader.ts";
 import { RelayReporter } from "./relay-report.ts";
-import { feedersOf, isRelaying, keptTo, type RelayLimits } from "./relay-tree.ts";
+import { feedersOf, isFirstContact, isRelaying, keptTo, type RelayLimits } from "./relay-tree.ts";
 
 export interface RelayPorts {
   readonly self: NodeId;
@@ -205,6 +205,9 @@ export class Relay {
   /** The sockets to keep to another member. */
   kept(node: NodeId): Kept {
     const { raft, self, limits: relay } = this.#ports;
+    // Just joined: it asks the members one after the other until one feeds it, and learns from the log whom it is to meet.
+    const isNew = raft.configuration.voters.length === 0;
+    if (isNew) return isFirstContact(node, this.#ports.told(), relay) ? "all" : "none";
     return keptTo(node, self, raft.configuration, relay);
   }
 

@@ -1,8 +1,17 @@
 import { expect, test } from "bun:test";
 import type { Configuration } from "../../src/lib/configuration.ts";
 import { type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { randomInteger, seededRandom } from "../../src/lib/prng.ts";
-import { feedersOf, isRelaying, keptTo, makeRoom, mayFeed, relayLimits } from "../../src/node/relay-tree.ts";
+import {
+  feedersOf,
+  isFirstContact,
+  isRelaying,
+  keptTo,
+  makeRoom,
+  mayFeed,
+  relayLimits,
+} from "../../src/node/relay-tree.ts";
 
 function configurationOf(voters: number, learners: readonly number[]): Configuration {
   return {
@@ -155,4 +164,13 @@ test("a small mesh keeps all of its sockets; in a large one learners keep none t
   expect(keptTo(nodeId(1), nodeId(50), large, relayLimits)).toBe("raft");
   expect(keptTo(nodeId(50), nodeId(1), large, relayLimits)).toBe("raft");
   expect(keptTo(nodeId(50), nodeId(51), large, relayLimits)).toBe("none");
+});
+
+test("who has just joined a large mesh meets a few of those that it was told of, the first ones, and all of a small one", () => {
+  const met = (count: number): number[] => {
+    const told = range(1, count).map(nodeId);
+    return told.filter((node) => isFirstContact(node, told, relayLimits));
+  };
+  expect(met(100)).toEqual(range(1, limits.relayFirstContacts));
+  expect(met(relayLimits.directLearners)).toEqual(range(1, relayLimits.directLearners));
 });
