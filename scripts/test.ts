@@ -18,9 +18,11 @@ const fileTimeoutMs = 30 * 60_000;
 /** One test may take this long unless it says otherwise: a bound for what hangs, and none for a machine that is busy. */
 const testTimeoutMs = 300_000;
 /** Processes that a file started may take this long to go away by themselves (a guard waits for its lease). */
-const strayGraceMs = 15_000;
-/** Tests of these folders start whole nodes and count on a share of the machine: one file at a time. */
-const alone = new Set(["node", "e2e", "sim", "browser"]);
+const strayGraceMs = 60_000;
+/** Tests of these folders start real nodes, which mostly wait: two files at a time, after those that only compute. */
+const meshes = new Set(["e2e"]);
+/** Tests of these folders count on a share of the machine: one file at a time. */
+const alone = new Set(["node", "sim", "browser"]);
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
@@ -46,9 +48,19 @@ await runCheck("build (dist/skein)", async () => {
     return { code: 1, output: error instanceof Error ? error.message : String(error), ms: performance.now() - began };
   }
 });
-const [crowd, loners] = [files.filter((file) => !isAlone(file)), files.filter(isAlone)];
-await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, () => drain(crowd)));
-await drain(loners);
+const abreast = Math.min(2, availableParallelism());
+await drain(
+  files.filter((file) => !meshes.has(folderOf(file)) && !alone.has(folderOf(file))),
+  abreast,
+);
+await drain(
+  files.filter((file) => meshes.has(folderOf(file))),
+  abreast,
+);
+await drain(
+  files.filter((file) => alone.has(folderOf(file))),
+  1,
+);
 rmSync(work, { recursive: true, force: true });
 
 const ran = total.passed + total.failed;
@@ -58,8 +70,8 @@ console.log("");
 console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
 process.exit(total.failed === 0 && ran > 0 ? 0 : 1);
 
-function isAlone(file: string): boolean {
-  return alone.has(file.split("/")[1] ?? "");
+function folderOf(file: string): string {
+  return file.split("/")[1] ?? "";
 }
 
 async function runCheck(
@@ -72,8 +84,12 @@ async function runCheck(
   say(name, ended.code === 0 ? [] : [name], "", ended.ms, ended.output);
 }
 
-async function drain(queue: string[]): Promise<void> {
-  for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
+/** So many at once, until none is left. */
+async function drain(queue: string[], lanes: number): Promise<void> {
+  const drive = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
+  };
+  await Promise.all(Array.from({ length: lanes }, drive));
 }
 
 async function runFile(file: string): Promise<void> {
