@@ -1,4 +1,6 @@
-import type { NodeId } from "../lib/ids.ts";
+import { isDialable } from "../lib/host-port.ts";
+import { isId, nodeId, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 
 /** Where a member can be reached on its peer port, as it said itself in its `starts`-th start; a later start's word counts more. */
 export interface KnownAddress {
@@ -58,12 +60,13 @@ export class AddressBook {
 
 /** A peer's book, as it came: undefined when it is none. */
 export function parseAddresses(value: unknown): KnownAddress[] | undefined {
-  if (!Array.isArray(value)) return undefined;
+  if (!Array.isArray(value) || value.length > limits.nodes) return undefined;
   const addresses: KnownAddress[] = [];
   for (const one of value as readonly unknown[]) {
     const { node, address, starts } = (one ?? {}) as { readonly [Field in keyof KnownAddress]?: unknown };
-    if (!Number.isSafeInteger(node) || typeof address !== "string" || !Number.isSafeInteger(starts)) return undefined;
-    addresses.push({ node: node as NodeId, address, starts: starts as number });
+    if (!isId(node) || typeof address !== "string" || !isDialable(address)) return undefined;
+    if (!Number.isSafeInteger(starts) || (starts as number) < 0) return undefined;
+    addresses.push({ node: nodeId(node), address, starts: starts as number });
   }
   return addresses;
 }

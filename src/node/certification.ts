@@ -1,3 +1,4 @@
+import { unreachable } from "../lib/assert.ts";
 import { limits } from "../lib/limits.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
@@ -21,9 +22,12 @@ import { crossSign, type Lifetimes, makeAuthority, makeKey, makeRequest } from "
 import { askVoters } from "./ask-voters.ts";
 import { askForReissue, type Reissue, reissue } from "./reissue.ts";
 import { pinned, type Vouched } from "./pinned.ts";
+import type { PeerRequest } from "./peer-requests.ts";
 import { Renewal } from "./renewal.ts";
-import { type CertificateRequest, parseRequest } from "./requests.ts";
+import type { CertificateRequest } from "./requests.ts";
 import { rekeyReason, rotationStep } from "../state/rotation.ts";
+
+type CertificationRequest = Extract<PeerRequest, { readonly method: `authority.${string}` | `certificate.${string}` }>;
 
 /**
  * All that a running node has to do with certificates: shows its own and renews it, believes the authorities that the log names, issues for others
@@ -191,27 +195,23 @@ export class Certification {
     this.authority.changed();
   }
 
-  /** Requests of peers; undefined: none of these. */
-  onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown> | undefined {
-    switch (method) {
+  /** Answers peers. */
+  onRequest(peer: NodeId, request: CertificationRequest): Promise<unknown> {
+    switch (request.method) {
       case "authority.keys":
         return this.authority.handOver(peer).then((keys) => keys ?? null);
       case "authority.held":
         return Promise.resolve(this.authority.held);
       case "authority.rotate": {
-        const by = this.#ports.askedBy(body);
+        const by = this.#ports.askedBy(request.body);
         return by.ok ? this.#begin(askedFor, by.value) : Promise.resolve(by);
       }
       case "certificate.reissue":
-        return this.reissue(body);
-      case "certificate.issue": {
-        const request = parseRequest(body);
-        return request === undefined
-          ? Promise.resolve(refuse("invalid", "this is not a request for a certificate"))
-          : this.authority.issue(request, peer);
-      }
+        return this.reissue(request.body);
+      case "certificate.issue":
+        return this.authority.issue(request.body, peer);
       default:
-        return undefined;
+        return unreachable(request, "request of a peer");
     }
   }
 

@@ -47,7 +47,7 @@ import type { Lifetimes } from "./certificates.ts";
 import { type Backup, Backups } from "./backup.ts";
 import { Clocks } from "./clocks.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
-import { Divergence, type Finding, type HashReport, type Undecided } from "./divergence.ts";
+import { Divergence, type Finding, type Undecided } from "./divergence.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Compaction, type LogBudget } from "./compaction.ts";
@@ -66,11 +66,12 @@ import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import type { RelayLimits } from "./relay-tree.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
+import { PeerRequests } from "./peer-requests.ts";
 import { Principals } from "./principals.ts";
 import { recoverToken } from "./recover-token.ts";
 import { makeSnapshot } from "./snapshot-make.ts";
 import { SnapshotReceiver, type Verdict } from "./snapshot-receive.ts";
-import { type MadeSnapshot, type SnapshotChunk, type SnapshotOffer, SnapshotSender } from "./snapshot-send.ts";
+import { type MadeSnapshot, type SnapshotChunk, SnapshotSender } from "./snapshot-send.ts";
 import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
@@ -177,6 +178,7 @@ export class Node implements NodeApi {
   readonly #work: Work;
   readonly #tokens: Tokens;
   readonly #principals: Principals;
+  readonly #requests: PeerRequests;
   readonly #voterRights: VoterRightsPorts;
   readonly #certification: Certification;
   /** Told when the credentials change: the listener of the API. */
@@ -289,6 +291,7 @@ export class Node implements NodeApi {
       schedule,
       log: parts.log,
     });
+    this.#requests = new PeerRequests((message) => parts.log("warn", message));
     this.#voterRights = {
       find: (reference) => parts.view((tx) => findNode(tx, reference)),
       isVoter: (node) => isVoter(this.#configuration, node),
@@ -1004,62 +1007,56 @@ export class Node implements NodeApi {
   // ---------------------------------------------------------------------------------------------- peers
 
   async #onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown> {
-    switch (method) {
+    const request = this.#requests.parse(peer, method, body);
+    switch (request.method) {
       case "propose":
-        return this.#proposer.onForwarded(peer, body as Uint8Array);
+        return this.#proposer.onForwarded(peer, request.body);
       case "removed":
         if (!this.#stopping) this.#onRemoved(`node ${peer} says that it was removed`);
         return null;
       case "leader":
         return this.#leadership.leader;
       case "addresses":
-        this.#learnAddresses(parseAddresses(body) ?? []);
+        this.#learnAddresses(request.body);
         return this.#book.list();
       case "transfer":
-        return this.#handOver(body === nobody ? undefined : (body as NodeId));
+        return this.#handOver(request.body === nobody ? undefined : request.body);
       case "read-index":
         return this.#reader.confirm();
       case "lease": {
-        this.#clocks.heard(peer, body, this.#wallClock());
+        this.#clocks.heard(peer, request.body, this.#wallClock());
         const grant = await this.#grant(peer);
         return grant?.kind === "granted" ? { ...grant, clock: this.#clocks.newsFor(peer) } : grant;
       }
       case "relay.pull":
-        return this.#relay.onPull(peer, body);
+        return this.#relay.onPull(peer, request.body);
       case "relay.report":
-        return this.#relay.onReport(body);
+        return this.#relay.onReport(request.body);
       case "hash.report":
-        return this.#divergence.heard(peer, body as HashReport) ?? null;
+        return this.#divergence.heard(peer, request.body) ?? null;
       case "hash.at":
-        return this.#divergence.hashAt(body as number) ?? null;
+        return this.#divergence.hashAt(request.body) ?? null;
       case "hash.odd":
-        this.#onAccused(peer, body as Finding);
+        this.#onAccused(peer, request.body);
         return null;
       case "snapshot.want":
-        this.#onStateWanted(peer, body as Finding & { readonly from: number });
+        this.#onStateWanted(peer, request.body);
         return null;
       case "snapshot.offer":
-        this.#receiver.offered(peer, body as SnapshotOffer);
+        this.#receiver.offered(peer, request.body);
         return null;
-      case "snapshot.chunk": {
-        const { id, number } = body as { readonly id: string; readonly number: number };
-        return this.#sender.chunk(peer, id, number);
-      }
-      case "snapshot.done": {
-        const { id, ok } = body as { readonly id: string; readonly ok: boolean };
-        return this.#sender.done(peer, id, ok) ?? null;
-      }
+      case "snapshot.chunk":
+        return this.#sender.chunk(peer, request.body.id, request.body.number);
+      case "snapshot.done":
+        return this.#sender.done(peer, request.body.id, request.body.ok) ?? null;
       case "join":
-        return this.join(body);
+        return this.join(request.body);
       case "token.recover":
-        return this.#recoverToken(body);
+        return this.#recoverToken(request.body);
       case "log.read":
-        return readLocalLog(body as LogRequest & { attempt: number }, this.#logPorts);
-      default: {
-        const answer = this.#certification.onRequest(peer, method, body);
-        if (answer !== undefined) return answer;
-        throw new Fault("protocol", `this version does not know the request "${method}"`, "never");
-      }
+        return readLocalLog(request.body, this.#logPorts);
+      default:
+        return this.#certification.onRequest(peer, request);
     }
   }
 

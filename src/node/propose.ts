@@ -2,7 +2,7 @@ import { nobody, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
 import type { Proposed, ProposeRefusal } from "../raft/types.ts";
-import { decodeBatch, encodeBatch, encodeEntry, type CommandRecord } from "../state/entry.ts";
+import { type Batch, decodeBatch, encodeBatch, encodeEntry, isBatch, type CommandRecord } from "../state/entry.ts";
 import { checkBatch } from "../state/commands/check.ts";
 import { Fault } from "../lib/fault.ts";
 import { monotonicMs } from "../lib/clock.ts";
@@ -259,7 +259,8 @@ export class Proposer {
   onForwarded(peer: NodeId, bytes: Uint8Array): Promise<ForwardReply> {
     if (!this.#ports.isLeading()) return Promise.resolve({ ok: false, why: "not-leader" });
     const copy = bytes.slice(); // the frame that it is a view of is used again
-    const batch = decodeBatch(copy);
+    const batch = batchOf(copy);
+    if (!isBatch(batch)) throw new Fault("protocol", `node ${peer} forwarded what is no batch of commands`, "never");
     if (batch.origin !== peer)
       throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
     const checked = checkBatch(batch, this.#ports.level());
@@ -371,6 +372,15 @@ export class Proposer {
       one.resolve({ ok: false, why });
     }
     for (const flight of this.#flights.values()) this.#giveUp(flight, this.#isUndone(flight) ? why : unknown);
+  }
+}
+
+/** Throws Fault "protocol". */
+function batchOf(bytes: Uint8Array): Batch {
+  try {
+    return decodeBatch(bytes);
+  } catch (error) {
+    throw new Fault("protocol", "a batch that cannot be read was forwarded", "never", error);
   }
 }
 

@@ -1,4 +1,5 @@
 import { isId, nobody, nodeId, term, type NodeId, type Term } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { Entry } from "../raft/types.ts";
 import { binary, decodeEntries, encodeEntries, list, malformed, text, whole } from "../transport/frames.ts";
 
@@ -52,6 +53,9 @@ export interface Position {
   readonly ageMs: number;
 }
 
+/** Of a value of the hash chain, at most. */
+const chainLength = 100;
+
 const refusals: readonly FeedRefusal[] = ["full", "order", "direct", "loop", "chain", "stopping"];
 
 export const encodePull = ({ after, chain, insists }: Pull): unknown => [after, chain, insists];
@@ -59,6 +63,7 @@ export const encodePull = ({ after, chain, insists }: Pull): unknown => [after, 
 /** Throws Fault "protocol", as all below. */
 export function parsePull(body: unknown): Pull {
   const [after, chain, insists] = list(body, "pull");
+  if (text(chain).length > chainLength) throw malformed("chain");
   return { after: whole(after), chain: text(chain), insists: insists === true };
 }
 
@@ -101,7 +106,9 @@ export const encodeReport = (positions: readonly Position[]): unknown =>
 
 /** Throws Fault "protocol". */
 export function parseReport(body: unknown): Position[] {
-  return list(body, "report").map((value) => {
+  const values = list(body, "report");
+  if (values.length > limits.nodes) throw malformed("number of positions");
+  return values.map((value) => {
     const [one, match, ageMs] = list(value, "position");
     return { node: node(one), match: whole(match), ageMs: whole(ageMs) };
   });

@@ -9,7 +9,7 @@ import type { Kept } from "../transport/types.ts";
 import { EntryChain } from "./relay-chain.ts";
 import { RelayFeeder } from "./relay-feed.ts";
 import { RelayFollower } from "./relay-follow.ts";
-import { encodePullAnswer, parsePull, parseReport } from "./relay-frames.ts";
+import { encodePullAnswer, type Position, type Pull } from "./relay-frames.ts";
 import { RelayDirector } from "./relay-leader.ts";
 import { RelayReporter } from "./relay-report.ts";
 import { feedersOf, isFirstContact, isRelaying, keptTo, type RelayLimits } from "./relay-tree.ts";
@@ -166,14 +166,14 @@ export class Relay {
     this.#roomWanted?.();
   }
 
-  /** Answers another member's question. Throws Fault "protocol". */
-  async onPull(peer: NodeId, body: unknown): Promise<unknown> {
-    return encodePullAnswer(await this.#feeder.pull(peer, parsePull(body)));
+  /** Answers another member's question. */
+  async onPull(peer: NodeId, pull: Pull): Promise<unknown> {
+    return encodePullAnswer(await this.#feeder.pull(peer, pull));
   }
 
-  /** Throws Fault "protocol". */
-  onReport(body: unknown): null {
-    this.#reporter.heard(parseReport(body));
+  /** How far those below another member are. */
+  onReport(positions: readonly Position[]): null {
+    this.#reporter.heard(positions);
     this.#director.watch();
     return null;
   }

@@ -1,5 +1,6 @@
 import { decode, encode } from "../lib/codec.ts";
-import type { NodeId } from "../lib/ids.ts";
+import { isId, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { Principal } from "./types.ts";
 
 /**
@@ -47,6 +48,27 @@ export function encodeBatch(batch: Batch): Uint8Array {
 export function decodeBatch(bytes: Uint8Array): Batch {
   const [origin, serial, floor, commands] = decode(bytes) as [NodeId, number, number, CommandRecord[]];
   return { origin, serial, floor, commands };
+}
+
+/** What holds of every batch, whatever its commands are: they come from other nodes, and the state keeps their names for all time. */
+export function isBatch({ origin, serial, floor, commands }: Batch): boolean {
+  const areWhole = isId(origin) && isId(serial) && Number.isSafeInteger(floor) && floor >= 0 && floor <= serial;
+  if (!areWhole || !Array.isArray(commands)) return false;
+  return commands.length > 0 && commands.length <= limits.commandsPerEntry && commands.every(isRecord);
+}
+
+function isRecord(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 5) return false;
+  const [tag, token, name, role] = value as readonly unknown[];
+  const isNamed = isText(token) && isText(name);
+  return isId(tag) && isNamed && roles.has(role);
+}
+
+const roles: ReadonlySet<unknown> = new Set<Principal["role"]>(["viewer", "operator", "admin", "node"]);
+
+/** Of a token's id, or a principal's name. */
+function isText(value: unknown): boolean {
+  return typeof value === "string" && value.length <= limits.nameLength;
 }
 
 /** The data of a "command" entry. */

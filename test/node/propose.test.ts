@@ -1,3 +1,4 @@
+import { encode } from "../../src/lib/codec.ts";
 import { afterEach, describe, expect, test } from "bun:test";
 import { type NodeId, nobody, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
@@ -125,8 +126,36 @@ describe("proposing", () => {
   test("a batch that claims another origin is not logged", async () => {
     const w = world();
     w.leads(w.self);
-    const bytes = encodeBatch({ origin: nodeId(3), serial: 5, floor: 5, commands: [] });
+    const bytes = encodeBatch({
+      origin: nodeId(3),
+      serial: 5,
+      floor: 5,
+      commands: [[6, "", "c", "node", { node: 3 }]],
+    });
     expect(() => w.proposer.onForwarded(nodeId(2), bytes)).toThrow("forwarded a batch of node 3");
+    await w.turn();
+    expect(w.entries).toEqual([]);
+  });
+
+  test("what is no batch is not logged: its names would stay in the state for all time", async () => {
+    const w = world();
+    w.leads(w.self);
+    const command = [6, "", "b", "node", { node: 2 }];
+    for (const value of [
+      null,
+      [2, 5, 5, []],
+      [2, 5, 6, [command]],
+      [2, 5.5, 5, [command]],
+      [2, "5", 5, [command]],
+      [2, 5, -1, [command]],
+      [2, 5, 5, [[...command, 0]]],
+      [2, 5, 5, [[6, null, "b", "node", {}]]],
+      [2, 5, 5, [[6, "", "b".repeat(1000), "node", {}]]],
+      [2, 5, 5, [[6, "", "b", "root", {}]]],
+      [2, 5, 5, Array.from({ length: 1000 }, () => command)],
+    ])
+      expect(() => w.proposer.onForwarded(nodeId(2), encode(value))).toThrow(/batch/);
+    expect(() => w.proposer.onForwarded(nodeId(2), new Uint8Array([0xc1]))).toThrow("cannot be read");
     await w.turn();
     expect(w.entries).toEqual([]);
   });
