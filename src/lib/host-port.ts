@@ -14,9 +14,9 @@ export function parseHostPort(text: string, defaultPort: number): HostPort | und
   return port > 65_535 ? undefined : { host, port };
 }
 
-/** HOST:PORT of a peer that sockets can be opened to, or "" for one that is not known. */
-export function isDialable(peer: string): boolean {
-  return peer === "" || (peer.length <= 300 && !/[\s/?#@\\]/.test(peer) && URL.canParse(`wss://${peer}/`));
+/** HOST:PORT of a peer as nodes tell it: nothing of it may be read as another part of an URL. "": not known. */
+export function isPeerAddress(peer: string): boolean {
+  return peer.length <= 300 && !/[\s/?#@\\]/.test(peer);
 }
 
 /** The URL of an API address as nodes tell it: HOST:PORT is served in the clear. */

@@ -1,4 +1,4 @@
-import { isDialable } from "../lib/host-port.ts";
+import { isPeerAddress } from "../lib/host-port.ts";
 import { isId, nodeId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 
@@ -64,7 +64,7 @@ export function parseAddresses(value: unknown): KnownAddress[] | undefined {
   const addresses: KnownAddress[] = [];
   for (const one of value as readonly unknown[]) {
     const { node, address, starts } = (one ?? {}) as { readonly [Field in keyof KnownAddress]?: unknown };
-    if (!isId(node) || typeof address !== "string" || !isDialable(address)) return undefined;
+    if (!isId(node) || typeof address !== "string" || !isPeerAddress(address)) return undefined;
     if (!Number.isSafeInteger(starts) || (starts as number) < 0) return undefined;
     addresses.push({ node: nodeId(node), address, starts: starts as number });
   }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { isDialable } from "../../lib/host-port.ts";
+import { isPeerAddress } from "../../lib/host-port.ts";
 import { jobId, nodeId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
 import { isLabel } from "../../lib/selector.ts";
@@ -67,7 +67,7 @@ export const labelsShape = z
 export const announcementFields = {
   incarnation: z.string().min(1).max(100),
   api: z.string().max(300),
-  peer: z.string().max(300).refine(isDialable, "must be HOST:PORT"),
+  peer: z.string().max(300).refine(isPeerAddress, "must be HOST:PORT"),
   labels: labelsShape,
   slots: z.number().int().min(0).max(1_000_000),
   ioTasks: z.number().int().min(0).max(1_000_000),
