@@ -1,4 +1,4 @@
-import { oddKinds } from "./odd-state.ts";
+import { oddKinds } from "./odd-kinds.ts";
 import { faultKinds } from "./plan.ts";
 
 /**

@@ -2,7 +2,7 @@ import { hashLevel } from "../../src/state/levels.ts";
 import { clusterRow } from "../../src/state/queries.ts";
 import { type Cluster, operator } from "./cluster.ts";
 import type { Host } from "./host.ts";
-import type { OddKind } from "./odd-state.ts";
+import type { OddKind } from "./odd-kinds.ts";
 import type { FaultEvent } from "./plan.ts";
 
 /**

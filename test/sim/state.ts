@@ -13,7 +13,8 @@ import { checkState, copyState, installState, metaOf } from "../../src/storage/s
 import type { JudgedState } from "../../src/storage/snapshot-task.ts";
 import { StateDatabase, type StatePlace } from "../../src/storage/state-db.ts";
 import { StateReader } from "../../src/storage/state-reader.ts";
-import { editFile, editImage, FailingCommands, type Odd, type OddKind } from "./odd-state.ts";
+import type { OddKind } from "./odd-kinds.ts";
+import { editFile, editImage, FailingCommands, type Odd } from "./odd-state.ts";
 import { crashFile, walMark, type WalMark } from "./sqlite-files.ts";
 import type { Runner, VirtualTime } from "./virtual-time.ts";
 
