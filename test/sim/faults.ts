@@ -92,6 +92,8 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
       return `node ${target.id} for ${Math.round(lasts / 1000)} ms`;
     case "bit-flip":
       return flip(cluster, target, second);
+    case "misdirect":
+      return cluster.plan.realFiles ? flip(cluster, target, second * 0.7, fourth) : undefined;
     case "slow-apply":
       if (target === undefined) return undefined;
       target.state.slowUntil = until;
@@ -165,8 +167,11 @@ function end(cluster: Cluster, host: Host, how: "killed" | "power-loss", whileWr
   else crash();
 }
 
-/** Bits flip on a minority, in what others have as well. */
-function flip(cluster: Cluster, target: Host | undefined, draw: number): string | undefined {
+/**
+ * Bits flip on a minority, in what others have as well; or, with `other`, a disk gives what belongs elsewhere for that entry, whole and with its own
+ * checksum, as after a write or a read that went astray (D3).
+ */
+function flip(cluster: Cluster, target: Host | undefined, draw: number, other?: number): string | undefined {
   if (target === undefined || cluster.hosts.some((host) => host.disk.file.repair !== undefined && !host.gone))
     return undefined;
   if (!cluster.canSpare((node) => node === target.id)) return undefined;
@@ -185,9 +190,14 @@ function flip(cluster: Cluster, target: Host | undefined, draw: number): string 
   const last = target.disk.file.lastIndex;
   const from = first > last ? target.disk.file.base.index + 1 : first;
   const at = from + Math.floor((draw / 0.7) * (last - from));
-  target.disk.file.damage(at);
+  const { base: newBase } = target.disk.file;
+  const place = other === undefined ? undefined : newBase.index + 1 + Math.floor(other * (last - newBase.index));
+  // One that holds another entry's place has at least two.
+  const instead = place === at ? (at < last ? at + 1 : at - 1) : place;
+  if (instead !== undefined && instead <= newBase.index) target.disk.file.damage(at);
+  else target.disk.file.damage(at, instead);
   cluster.restartLater(target, `entry ${at} damaged`);
-  return `entry ${at} of node ${target.id}`;
+  return `entry ${at} of node ${target.id}${instead === undefined ? "" : `, which reads as ${instead}`}`;
 }
 
 /** The disk is lost: the machine comes back as a new node, and an operator takes the old one out. */

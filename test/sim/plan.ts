@@ -44,6 +44,7 @@ export const faultKinds = [
   "depose",
   "away",
   "diverge",
+  "misdirect",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -259,6 +260,12 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
     const lasts = Math.floor(1_000_000 + odd() * 5_000_000);
     events.push({ at, kind: "diverge", lasts, draws: Array.from({ length: 6 }, () => odd()) });
   }
+  // Of use with real files alone, which few seeds have.
+  const lie = stream(seed, "misdirected");
+  for (let place = randomInteger(lie, 0, 2); place > 0; place--) {
+    const at = 15_000_000 + Math.floor(lie() * (duration - 35_000_000));
+    events.push({ at, kind: "misdirect", lasts: 0, draws: Array.from({ length: 6 }, () => lie()) });
+  }
   return events.sort((a, b) => a.at - b.at);
 }
 
@@ -267,7 +274,7 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
  * way is not heard of, for longer than a lease or not.
  */
 const aimedKinds = ["depose", "away"] as const satisfies readonly FaultKind[];
-const apart: ReadonlySet<FaultKind> = new Set<FaultKind>([...aimedKinds, "diverge"]);
+const apart: ReadonlySet<FaultKind> = new Set<FaultKind>([...aimedKinds, "diverge", "misdirect"]);
 const drawnKinds = faultKinds.filter((kind) => !apart.has(kind));
 
 const sureKinds: ReadonlySet<FaultKind> = new Set([

@@ -8,6 +8,10 @@ import type { StateBeside } from "../../src/storage/types.ts";
 import { crashFile, walMark, type WalMark } from "./sqlite-files.ts";
 import { type LogFile, StoredLog } from "./stored-log.ts";
 
+/** What belongs to one row is found at another one. */
+const astray =
+  "update entry set (term, kind, crc, data) = (select term, kind, crc, data from entry where idx = ?) where idx = ?";
+
 /** A log.db of the production's code in a real file, beside the model of it: after each crash the two must agree. */
 export class RealLog implements LogFile {
   readonly #path: string;
@@ -116,8 +120,8 @@ export class RealLog implements LogFile {
     return this.#reader!.entries(from as Entry["index"], to as Entry["index"], maxBytes);
   }
 
-  /** While nobody has it open: bits of the entry's data, or of its checksum, are not what they were. */
-  damage(at: number): void {
+  /** While nobody has it open: bits of the entry's data, or of its checksum, are not what they were; or all of it is that of another row. */
+  damage(at: number, instead?: number): void {
     const database = new LogDatabase(this.#path);
     const reader = new LogDatabaseReader(this.#path);
     this.#settle(reader);
@@ -125,13 +129,14 @@ export class RealLog implements LogFile {
     database.close();
     if (at <= this.base.index || at > this.lastIndex) return;
     this.#model.damage(at);
-    this.#flip(at);
+    this.#flip(at, instead);
   }
 
-  #flip(at: number): void {
+  #flip(at: number, instead: number | undefined): void {
     const database = new Database(this.#path, { readwrite: true });
     try {
-      database.run("update entry set crc = crc + 1 where idx = ?", [at]);
+      if (instead === undefined) database.run("update entry set crc = crc + 1 where idx = ?", [at]);
+      else database.run(astray, [instead, at]);
     } finally {
       database.close();
     }

@@ -30,8 +30,8 @@ export interface LogFile {
   restored(): Restored;
   /** What is whole from there on: it ends before a damaged entry. */
   entries(from: number, to: number, maxBytes: number): readonly Entry[];
-  /** Bits flip in that entry. */
-  damage(at: number): void;
+  /** Bits flip in that entry; or it reads as the entry `instead`, checksum and all. */
+  damage(at: number, instead?: number): void;
   /** Every configuration that is in it, and the one at its base. */
   configurations(): readonly Configuration[];
 }
