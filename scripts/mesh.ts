@@ -10,6 +10,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import type { SurvivorView } from "../src/lib/survivors.ts";
 import { binary } from "./build.ts";
 import { endMarked, killAtOnce, type Marked } from "./processes.ts";
 
@@ -153,7 +154,7 @@ export class Mesh {
   }
 
   /**
-   * The running node that leads, once one does and at least `voters` nodes vote. Asks all again every 20 ms; throws after `timeoutMs`
+   * The running node that leads, once one does, at least `voters` nodes vote and no change of the members is under way. Asks all again every 20 ms; throws after `timeoutMs`
    * with what was seen last.
    */
   async leader(options: { readonly voters?: number; readonly timeoutMs?: number } = {}): Promise<MeshNode> {
@@ -168,7 +169,7 @@ export class Mesh {
           seen = JSON.stringify({ leader: cluster.leader, voters: cluster.voters });
           if (cluster.voters.length < voters) continue;
           const leader = this.#running().find((each) => each.ready.node === cluster.leader);
-          if (leader !== undefined && (await isReady(leader))) return leader;
+          if (leader !== undefined && (await isReady(leader)) && (await isSettled(leader))) return leader;
         }
         return undefined;
       },
@@ -474,6 +475,22 @@ async function isReady(node: MeshNode): Promise<boolean> {
     (response) => response.ok,
     () => false,
   );
+}
+
+/**
+ * No change of the members is under way in that leader's eyes, and the end of the last one is committed: in the middle of one those that vote no
+ * more, or did alone before, are needed still, and when they die or lose their disk nobody leads.
+ */
+async function isSettled(leader: MeshNode): Promise<boolean> {
+  const seen = async (): Promise<SurvivorView | undefined> =>
+    await leader.api("GET", "/v1/survivor").then(
+      ({ status, body }) => (status === 200 ? (body as SurvivorView) : undefined),
+      () => undefined,
+    );
+  const logged = await seen();
+  if (logged === undefined || logged.outgoing.length > 0) return false;
+  const after = await seen();
+  return after !== undefined && after.commit >= logged.last_index;
 }
 
 /** Ours without SKEIN_ variables, which would speak for another mesh; the mark of a test run stays. */

@@ -5,7 +5,7 @@ import { binary } from "../../scripts/build.ts";
 import { Mesh, MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
 import { finished, type JobAnswer, submit, submitToEach, tasksOf } from "../../scripts/mesh-jobs.ts";
 import { limits } from "../../src/lib/limits.ts";
-import { temporaryDirectory, untilTrue, whileLeasesHold } from "./harness.ts";
+import { temporaryDirectory, threeAbreast, untilTrue, whileLeasesHold } from "./harness.ts";
 
 /** One fault at a time, with the real binary: freezing, stopping in good order, dying at every moment of a node's beginning. */
 
@@ -136,10 +136,14 @@ describe("SIGKILL at every moment of a node's beginning", () => {
     await node.start(words);
   }
 
+  /** So many moments, evenly spread. */
+  const moments = (everyMs: number, lastMs: number): number[] =>
+    Array.from({ length: lastMs / everyMs }, (_, at) => (at + 1) * everyMs);
+
   test("founding: the next start makes a cluster that works, with an admin's token", async () => {
     using scratch = temporaryDirectory();
     const mark = { SKEIN_TEST_MESH: path.basename(scratch.path) };
-    for (let ms = 30; ms <= 330; ms += 30) {
+    await threeAbreast(moments(30, 330), async (ms) => {
       const directory = path.join(scratch.path, `after-${ms}`);
       mkdirSync(directory);
       const node = new MeshNode({ executable: binary, directory, flags: [], env: mark });
@@ -151,7 +155,7 @@ describe("SIGKILL at every moment of a node's beginning", () => {
       } finally {
         await node.stop();
       }
-    }
+    });
   }, 600_000);
 
   test("joining: the next start is a member, its own token is good, and no ghost is left in the cluster", async () => {
@@ -160,7 +164,7 @@ describe("SIGKILL at every moment of a node's beginning", () => {
     const token = await mesh.joinToken();
     const joined: MeshNode[] = [];
     try {
-      for (let ms = 40; ms <= 320; ms += 40) {
+      await threeAbreast(moments(40, 320), async (ms) => {
         const directory = path.join(mesh.directory, `after-${ms}`);
         mkdirSync(directory);
         const env = { SKEIN_TEST_MESH: path.basename(mesh.directory) };
@@ -169,7 +173,7 @@ describe("SIGKILL at every moment of a node's beginning", () => {
         await killedAfter(node, ms, ["--name", `after-${ms}`, "--join", mesh.addresses(), "--token", token]);
         const ran = await node.skein(["run", "--", "echo", "alive"]);
         expect({ ms, ...ran }).toMatchObject({ ms, code: 0, stdout: "alive\n" });
-      }
+      });
       const { nodes } = (await first.api("GET", "/v1/nodes")).body as { nodes: { name: string }[] };
       expect(nodes.length).toBe(1 + joined.length);
     } finally {

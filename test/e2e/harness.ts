@@ -31,6 +31,15 @@ export async function untilTrue(condition: () => boolean, why: () => string): Pr
   await until(() => Promise.resolve(condition() ? true : undefined), patienceMs, why);
 }
 
+/** Does `body` for every item, three at a time: for what takes a process after another and disturbs nobody. */
+export async function threeAbreast<Item>(items: readonly Item[], body: (item: Item) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const drive = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await body(item);
+  };
+  await Promise.all([drive(), drive(), drive()]);
+}
+
 /** Waits until one of these nodes says so. */
 export async function anySaid(nodes: readonly MeshNode[], words: string): Promise<void> {
   await untilTrue(
