@@ -3,6 +3,7 @@ import { exit } from "../src/cli/exit.ts";
 import { limits } from "../src/lib/limits.ts";
 import { type Random, randomInteger, seededRandom } from "../src/lib/prng.ts";
 import type { ClusterView } from "../src/state/answers.ts";
+import { ownLevel } from "../src/state/levels.ts";
 import type { FaultyDisk } from "./faulty-disk.ts";
 import { files } from "./faulty-disk.ts";
 import { type Mesh, type MeshNode, until } from "./mesh.ts";
@@ -415,7 +416,8 @@ export async function upgrade(mesh: Mesh, voters?: number): Promise<void> {
     },
     voters,
   );
-  await commandDone(mesh, ["cluster", "upgrade", "--now"]);
+  // By its number: "--now" is content with less while a member has not told yet what it understands.
+  await commandDone(mesh, ["cluster", "upgrade", "--level", String(ownLevel)]);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

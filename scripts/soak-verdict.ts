@@ -2,7 +2,10 @@
 import path from "node:path";
 import { SkeinClient } from "../src/client/client.ts";
 import type { ClusterView, NodeView } from "../src/state/answers.ts";
+import { ownLevel } from "../src/state/levels.ts";
 import { type Mesh, patienceMs, until } from "./mesh.ts";
+import { tasksOf } from "./mesh-jobs.ts";
+import { pulseName, pulseProblem, pulsesIn } from "./soak-pulses.ts";
 import { run, tool } from "./steps.ts";
 
 interface State {
@@ -42,6 +45,34 @@ export async function notSucceeded(mesh: Mesh, ids: readonly number[], timeoutMs
   const client = clientOf(mesh);
   const view = await client.wait(ids, { timeoutMs });
   return view.jobs.filter((job) => job.state !== "succeeded").map((job) => `job ${job.id} is ${job.state}`);
+}
+
+/** Of these jobs, which have ended, those of {@link pulsed}: whose tasks had two attempts alive at once, or more or fewer than the state says. */
+export async function notOnce(
+  mesh: Mesh,
+  ids: readonly number[],
+  directory: string,
+): Promise<{ readonly judged: number; readonly problems: readonly string[] }> {
+  const client = clientOf(mesh);
+  const traces = pulsesIn(directory);
+  const acknowledged = new Set(ids);
+  const pulsing = new Set<number>();
+  let next: string | undefined;
+  do {
+    const page = await client.jobs({ name: pulseName, limit: 1000, next });
+    for (const job of page.jobs) if (acknowledged.has(job.id)) pulsing.add(job.id);
+    next = page.next;
+  } while (next !== undefined);
+  const problems: string[] = [];
+  const node = mesh.nodes.find((one) => one.running)!;
+  for (const id of pulsing) {
+    for (const task of await tasksOf(node, id)) {
+      const key = `${id}.${task.task}`;
+      const problem = pulseProblem(task, traces.get(key) ?? [], `task ${key}`);
+      if (problem !== undefined) problems.push(problem);
+    }
+  }
+  return { judged: pulsing.size, problems };
 }
 
 /** Waits until nothing moves any more, and gives the different states: one when all nodes are equal. */
@@ -87,6 +118,7 @@ function unsettledIn(cluster: ClusterView, mesh: Mesh, voters: number): string[]
     ...cluster.nodes
       .filter((node) => !isWell(node))
       .map((node) => `node ${node.id} is not well: ${JSON.stringify(node)}`),
+    ...(cluster.level === ownLevel ? [] : [`the cluster is at level ${cluster.level}, not ${ownLevel}`]),
     ...(cluster.voters.length === voters ? [] : [`${cluster.voters.length} nodes vote, not ${voters}`]),
     ...(others.length === 0 ? [] : [`the authority is still being replaced: ${JSON.stringify(cluster.authorities)}`]),
     ...(cluster.undecided === null ? [] : [`nobody knows which state is right: ${JSON.stringify(cluster.undecided)}`]),

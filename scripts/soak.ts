@@ -2,9 +2,11 @@
  * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all] [--long=0.25] [--overlap=0.3]`: the real binary under load while the seed chooses
  * what goes wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump,
  * leaderships handed over, nodes drained, joined, removed and replaced, another authority, a rolling upgrade; `--long` is the share that outlasts leases, `--overlap` the share of
- * changes to the mesh that other faults come in the middle of. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once,
- * that the states are equal and were so throughout, and that the mesh is as it was before. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
+ * changes to the mesh that other faults come in the middle of. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and no task
+ * was ever alive twice, that the states are equal and were so throughout, and that the mesh is as it was before. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
+import { mkdirSync } from "node:fs";
+import path from "node:path";
 import { ownLevel } from "../src/state/levels.ts";
 import { seededRandom } from "../src/lib/prng.ts";
 import { buildIfChanged } from "./build.ts";
@@ -14,8 +16,9 @@ import { enterOwnNetwork } from "./namespaces.ts";
 import { type Operation, refuted } from "./soak-history.ts";
 import { Load } from "./soak-load.ts";
 import { disturb, type Fault, faults, votersOf, type World } from "./soak-nemesis.ts";
+import { pulsed, pulseName } from "./soak-pulses.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
-import { bugsOf, lostOf, notSettled, notSucceeded, statesOf } from "./soak-verdict.ts";
+import { bugsOf, lostOf, notOnce, notSettled, notSucceeded, statesOf } from "./soak-verdict.ts";
 import { numberOption, onInterrupt, root, textOption } from "./steps.ts";
 
 export interface SoakResult {
@@ -26,6 +29,8 @@ export interface SoakResult {
   readonly reads: number;
   /** Writes and reads of registers that were answered. */
   readonly registers: number;
+  /** Tasks that guards carried out. */
+  readonly tasks: number;
   readonly problems: readonly string[];
   readonly story: readonly string[];
 }
@@ -48,8 +53,14 @@ export async function soak(
   const began = performance.now();
   const story: string[] = [];
   await mesh.leader({ voters: votersOf(world), timeoutMs: 60_000 });
-  // Some jobs are the guard's: their processes and results must live through the same.
-  const spec = (_: number, serial: number): object => (serial % 20 === 10 ? { run: "true" } : { driver: "noop" });
+  const pulses = path.join(mesh.directory, "pulses");
+  mkdirSync(pulses);
+  // Some jobs are the guard's: their processes and results must live through the same. A few outlast a lease, where there is time for it.
+  const spec = (client: number, serial: number): object => {
+    const isLong = client === 0 && serial % 150 === 7 && options.forMs >= 30_000;
+    if (!isLong && (client + serial) % 20 !== 5) return { driver: "noop" };
+    return { run: pulsed(pulses, isLong ? 80 : 1 + (serial % 4)), name: pulseName };
+  };
   const load = new Load(mesh, { writers: 6, readers: 3, registrars: 3, pauseMs: 5, attemptMs: 4000, spec });
   const isOver = (): boolean => performance.now() - began > options.forMs;
   const say = (what: string): void => {
@@ -69,6 +80,7 @@ export async function soak(
   const lost = await lostOf(mesh, acknowledged);
   const states = (await notSucceeded(mesh, acknowledged)).slice(0, 10);
   say("every job has ended");
+  const ofGuards = await notOnce(mesh, acknowledged, pulses);
   const unsettled = await notSettled(mesh, votersOf(world));
   say("the mesh has settled");
   const different = await statesOf(mesh);
@@ -79,6 +91,8 @@ export async function soak(
     ...registers.map(({ key, verdict }) => `${key} is no register: ${JSON.stringify(verdict)}`),
     ...lost.slice(0, 10).map((id) => `job ${id} was acknowledged and is lost (${lost.length} in all)`),
     ...states,
+    ...ofGuards.problems.slice(0, 10),
+    ...(ofGuards.judged === 0 ? ["no guard had any work"] : []),
     ...unsettled,
     ...(await bugsOf(mesh)),
     ...(different.length > 1 ? [`the states differ: ${JSON.stringify(different)}`] : []),
@@ -95,6 +109,7 @@ export async function soak(
     submits: count("submit"),
     reads: count("read"),
     registers: load.registers.filter((one) => one.output !== undefined).length,
+    tasks: ofGuards.judged,
     problems,
     story,
   };

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
-import { finished, type TaskAnswer, tasksOf } from "../../scripts/mesh-jobs.ts";
+import { finished, tasksOf } from "../../scripts/mesh-jobs.ts";
+import { pulsed, pulseProblem, pulsesIn } from "../../scripts/soak-pulses.ts";
 import { randomInteger, seededRandom } from "../../src/lib/prng.ts";
 import { temporaryDirectory } from "./harness.ts";
 
@@ -18,33 +19,6 @@ const chaosMs = Number(process.env["SKEIN_TEST_CHAOS_MS"] ?? 30_000);
 const random = seededRandom(seed);
 const between = (low: number, high: number): number => randomInteger(random, low, high);
 const chance = (share: number): boolean => random() < share;
-
-/** Writes the time when it begins, every 100 ms or so while it lives, and "end" when it gets that far. */
-function pulsed(directory: string, beats: number): string {
-  const file = `${directory}/$SKEIN_JOB.$SKEIN_TASK.$SKEIN_ATTEMPT`;
-  return `i=0; while [ $i -lt ${beats} ]; do date +%s%3N >> ${file}; sleep 0.1; i=$((i+1)); done; echo end >> ${file}`;
-}
-
-interface Pulse {
-  readonly job: number;
-  readonly task: number;
-  readonly attempt: number;
-  /** Wall time of the first and the last sign of life, ms. */
-  readonly first: number;
-  readonly last: number;
-  readonly ended: boolean;
-}
-
-function pulses(directory: string): Pulse[] {
-  return readdirSync(directory).flatMap((name) => {
-    const [job, task, attempt] = name.split(".").map(Number);
-    const lines = readFileSync(path.join(directory, name), "utf8").trim().split("\n");
-    const beats = lines.filter((line) => /^\d+$/.test(line)).map(Number);
-    if (beats.length === 0) return [];
-    const [first, last] = [beats[0]!, beats.at(-1)!];
-    return [{ job: job!, task: task!, attempt: attempt!, first, last, ended: lines.includes("end") }];
-  });
-}
 
 function signal(pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
   try {
@@ -150,26 +124,6 @@ function logOf(node: MeshNode, last: number): unknown[] {
   }
 }
 
-/** At most one attempt alive, none after a success, and every trace known to the state (J1, J2). */
-function checkTask(task: TaskAnswer, traces: readonly Pulse[], where: string): void {
-  const earlier = task.attempts.filter((one) => one.attempt < task.attempt);
-  const problems: string[] = [];
-  if (task.state !== "succeeded") problems.push(`it is ${task.state}`);
-  if (earlier.some((one) => one.state !== "lost")) problems.push("it was tried again without having been lost");
-  const sorted = traces.toSorted((a, b) => a.attempt - b.attempt);
-  if (sorted.some((one) => one.attempt > task.attempt)) problems.push("an attempt ran that the state does not know");
-  if (sorted.at(-1)?.attempt !== task.attempt || !sorted.at(-1)!.ended) problems.push("its last attempt left no end");
-  sorted.slice(1).forEach((later, at) => {
-    const before = sorted[at]!;
-    if (later.first < before.last) {
-      problems.push(
-        `attempt ${later.attempt} began ${before.last - later.first} ms before the last sign of life of attempt ${before.attempt}`,
-      );
-    }
-  });
-  if (problems.length > 0) throw new Error(`${where}: ${problems.join("; ")}\n${JSON.stringify({ task, sorted })}`);
-}
-
 test(
   `what was acknowledged is done once, and three nodes agree, whatever dies or freezes (SKEIN_TEST_SEED=${seed})`,
   async () => {
@@ -202,13 +156,13 @@ test(
 
       const leader = await mesh.leader({ voters: 3 });
       for (const id of acknowledged.keys()) expect((await finished(mesh, id)).state).toBe("succeeded");
-      const traces = Map.groupBy(pulses(scratch.path), (one) => `${one.job}.${one.task}`);
+      const traces = pulsesIn(scratch.path);
       for (const [id, count] of acknowledged) {
         const tasks = await tasksOf(leader, id);
         expect(tasks.length).toBe(count);
         for (const task of tasks) {
           const key = `${id}.${task.task}`;
-          checkTask(task, traces.get(key) ?? [], `task ${key}`);
+          expect(pulseProblem(task, traces.get(key) ?? [], `task ${key}`)).toBeUndefined();
         }
       }
 

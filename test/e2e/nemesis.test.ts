@@ -39,6 +39,7 @@ for (const { faults, overlapShare } of groups) {
       expect(figures.submits).toBeGreaterThan(0);
       expect(figures.reads).toBeGreaterThan(0);
       expect(figures.registers).toBeGreaterThan(0);
+      expect(figures.tasks).toBeGreaterThan(0);
     }, 600_000);
   });
 }
