@@ -153,19 +153,26 @@ async function missWrites(leader: MeshNode): Promise<Prepared> {
   return { writes: await many(load, missed), jobs: 0 };
 }
 
-/** In more entries than are kept, so that the log does not go back to where the node was. */
 async function fillState(leader: MeshNode): Promise<Prepared> {
-  const { index } = await clusterOf(leader);
   const perWrite = Math.max(1, Math.ceil(jobs / (kept * 1.5)));
   const body = JSON.stringify({ jobs: Array.from({ length: perWrite }, () => JSON.parse(held) as object) });
   using load = new Load(leader, "/v1/jobs", body, 201);
-  let writes = await many(load, Math.ceil(jobs / perWrite));
-  const filled = writes * perWrite;
-  using more = new Load(leader, "/v1/jobs/4000000000/cancel", "{}", 404);
-  const until = performance.now() + prepareMs;
-  while ((await clusterOf(leader)).index - index < kept * 1.2 && performance.now() < until)
-    writes += await many(more, Math.ceil(kept / 5));
-  return { writes, jobs: filled };
+  const writes = await many(load, Math.ceil(jobs / perWrite));
+  return { writes, jobs: writes * perWrite };
+}
+
+/** The same, and as many more writes as it takes for the log not to go back to where the node was. */
+function forgotten(prepare: (leader: MeshNode) => Promise<Prepared>): (leader: MeshNode) => Promise<Prepared> {
+  return async (leader) => {
+    const { index } = await clusterOf(leader);
+    const prepared = await prepare(leader);
+    let { writes } = prepared;
+    using more = new Load(leader, "/v1/jobs/4000000000/cancel", "{}", 404);
+    const until = performance.now() + prepareMs;
+    while ((await clusterOf(leader)).index - index < kept * 1.2 && performance.now() < until)
+      writes += await many(more, Math.ceil(kept / 5));
+    return { ...prepared, writes };
+  };
 }
 
 /** So many writes, or as many as the time allows; says how many. */
@@ -342,8 +349,8 @@ function pause(ms: number): Promise<void> {
 await printMachine();
 const cases: Readonly<Record<string, () => Promise<Result>>> = {
   log: () => withNodeAway("missed, kept in the log", 2 * missed, missWrites),
-  snapshot: () => withNodeAway("missed, no longer in the log", kept, missWrites),
-  state: () => withNodeAway("a large state", kept, fillState),
+  snapshot: () => withNodeAway("missed, no longer in the log", kept, forgotten(missWrites)),
+  state: () => withNodeAway("a large state", kept, forgotten(fillState)),
 };
 for (const [name, measure] of Object.entries(cases))
   if (only === undefined || only.includes(name)) results.push(await measure());
