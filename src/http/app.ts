@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { NodeApi } from "../node/api.ts";
 import { may } from "../state/rights.ts";
@@ -16,7 +17,7 @@ import { nodeRoutes } from "./nodes.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { recoveryRoutes } from "./recovery.ts";
 import { Reply } from "./reply.ts";
-import { anyone, type Environment, type Exchange, type HttpParts, type Route } from "./route.ts";
+import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { Watchers } from "./watchers.ts";
@@ -26,6 +27,8 @@ export interface AppOptions {
   readonly closing?: AbortSignal;
   /** TLS shows a certificate of the user's own, which none of the cluster's authorities issued. */
   readonly hasOwnCertificate?: boolean;
+  /** How long a reader of a backup may take nothing of it; default: limits.backupStallMs. */
+  readonly backupStallMs?: number;
   /** Told of errors that no route expects; the client gets a 500. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -39,18 +42,20 @@ export type App = Hono<Environment>;
 export function createApp(node: NodeApi, options: AppOptions = {}): App {
   const reply = new Reply(node);
   const watchers = new Watchers(options.closing ?? new AbortController().signal);
-  const parts: HttpParts = { node, reply, watchers, hasOwnCertificate: options.hasOwnCertificate === true };
+  const { hasOwnCertificate = false, backupStallMs = limits.backupStallMs } = options;
+  const parts: HttpParts = { node, reply, watchers, hasOwnCertificate, backupStallMs };
   const routes = allRoutes(parts);
   const app = new Hono<Environment>();
   for (const route of routes) {
-    app.on(route.method, route.path, (exchange) => {
+    const answer = (exchange: Exchange): Response | Promise<Response> => {
       if (route.right === undefined) return route.serve(exchange, anyone);
       const by = bearer(node, exchange);
       if (by === undefined)
         return reply.refusal(exchange.req.raw.headers.has("authorization") ? unknownToken : noToken);
       if (!may(by.role, route.right)) return reply.refusal(forbidden(by, route.right));
       return route.serve(exchange, by);
-    });
+    };
+    app.on(route.method, route.path, (exchange) => (isHead(exchange) ? headOf(answer(exchange)) : answer(exchange)));
   }
   app.notFound((exchange) => notFound(reply, routes, exchange));
   app.onError((error) => {
@@ -58,6 +63,16 @@ export function createApp(node: NodeApi, options: AppOptions = {}): App {
     return reply.refusal(refuse("bug", `this node failed at the request: ${error.message}`).why);
   });
   return app;
+}
+
+/**
+ * hono runs the route of GET for HEAD and drops the body unread. A stream must hear that nobody will take it: what it holds (a
+ * watcher's place, a copy of the state) is given back then (L1).
+ */
+async function headOf(answer: Response | Promise<Response>): Promise<Response> {
+  const { body, status, headers } = await answer;
+  await body?.cancel();
+  return new Response(null, { status, headers });
 }
 
 /** Every route of the API, in the order of registration. */

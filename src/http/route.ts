@@ -22,6 +22,8 @@ export interface HttpParts {
   readonly watchers: Watchers;
   /** TLS shows a certificate of the user's own. */
   readonly hasOwnCertificate?: boolean;
+  /** Default: limits.backupStallMs. */
+  readonly backupStallMs?: number;
 }
 
 /** One route as the app registers it and the documents describe it. */
@@ -109,6 +111,11 @@ export function readState<Value>(
   return Promise.resolve(
     refuse("invalid", "Skein-Min-Index must be the Skein-Index of an earlier answer, a whole number"),
   );
+}
+
+/** Only the head of the answer is wanted; the route is the one of GET. */
+export function isHead(exchange: Exchange): boolean {
+  return exchange.req.raw.method === "HEAD";
 }
 
 /** This request may stay silent for long: no idle timeout of its socket. */

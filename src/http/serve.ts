@@ -10,6 +10,7 @@ export interface ServeOptions {
   readonly hasOwnCertificate?: boolean;
   /** What TLS shows, PEM, as it is now; undefined: served in the clear. */
   readonly tls?: (() => { readonly key: string; readonly cert: string }) | undefined;
+  readonly backupStallMs?: number;
   /** Told of errors that no route expects. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -35,6 +36,7 @@ export function serveHttp(options: ServeOptions): HttpServer {
   const app = createApp(options.node, {
     closing: closing.signal,
     hasOwnCertificate: options.hasOwnCertificate === true,
+    ...(options.backupStallMs === undefined ? {} : { backupStallMs: options.backupStallMs }),
     ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
   });
   const fetch: Serve = (request, server) => app.fetch(request, { server });

@@ -25,6 +25,8 @@ export const limits = {
   watcherBacklogChanges: 50_000,
   /** Silence on an event or log stream after which a comment is sent, so that both ends notice a dead connection. */
   streamKeepAliveMs: 15_000,
+  /** Whoever reads a backup takes the next piece of it within this time, or is sent away: a node makes one at a time. */
+  backupStallMs: 60_000,
   joinBodyBytes: 64 * 1024,
   /** Of a certificate, or a request for one, as text. */
   certificateBytes: 8 * 1024,

@@ -154,6 +154,13 @@ export class FakeNode implements NodeApi {
   /** What its backups hold, and how many have not been removed yet. */
   backupState = new TextEncoder().encode("the state");
   backupsOpen = 0;
+  backupsMade = 0;
+  #removed = Promise.withResolvers<void>();
+
+  /** Resolves when a backup is removed the next time. */
+  nextRemoval(): Promise<void> {
+    return this.#removed.promise;
+  }
 
   backup(stale: boolean): Promise<Outcome<Backup>> {
     if (!stale && this.refusing !== undefined) return Promise.resolve({ ok: false, why: this.refusing });
@@ -174,7 +181,14 @@ export class FakeNode implements NodeApi {
       sha256: digest(state),
     };
     this.backupsOpen += 1;
-    const remove = (): void => void (this.backupsOpen = 0);
+    this.backupsMade += 1;
+    let isRemoved = false;
+    const remove = (): void => {
+      if (!isRemoved) this.backupsOpen -= 1;
+      isRemoved = true;
+      this.#removed.resolve();
+      this.#removed = Promise.withResolvers<void>();
+    };
     function* pieces(): Generator<Uint8Array, void, undefined> {
       yield encodeBackupHead(manifest, digest);
       for (let at = 0; at < state.length; at += 4096) yield state.subarray(at, at + 4096);
