@@ -6,6 +6,7 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { findTask } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { LogPage, LogRequest } from "./api.ts";
+import { logPage } from "./peer-answers.ts";
 import { monotonicMs } from "../lib/clock.ts";
 
 /**
@@ -31,7 +32,7 @@ export async function readLog(request: LogRequest, ports: LogPorts): Promise<Out
   const maxBytes = Math.min(request.maxBytes, pageBytesMax);
   if (node === ports.self) return accept(await readLocalLog({ ...request, attempt, maxBytes }, ports));
   try {
-    return accept((await ports.ask(nodeId(node), { ...request, attempt, maxBytes })) as LogPage);
+    return accept(logPage(await ports.ask(nodeId(node), { ...request, attempt, maxBytes })));
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     const whole = fromTail(request, attempt, ports);

@@ -47,7 +47,7 @@ import type { Lifetimes } from "./certificates.ts";
 import { type Backup, Backups } from "./backup.ts";
 import { Clocks } from "./clocks.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
-import { Divergence, type Finding, type Undecided } from "./divergence.ts";
+import { Divergence, type Finding } from "./divergence.ts";
 import { Driver } from "./drive.ts";
 import { Duties } from "./duties.ts";
 import { Compaction, type LogBudget } from "./compaction.ts";
@@ -60,18 +60,27 @@ import { LogRetention } from "./log-retention.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
 import { isOldCopy } from "./old-copy.ts";
 import { monotonicMs } from "../lib/clock.ts";
-import { type ForwardReply, Proposer } from "./propose.ts";
+import { Proposer } from "./propose.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import type { RelayLimits } from "./relay-tree.ts";
 import type { BatchOutcome, StateWriter } from "./state-writer.ts";
+import {
+  forwardReply,
+  hashAnswer,
+  knownLeader,
+  leaseGrant,
+  readIndex,
+  snapshotChunk,
+  undecidedAnswer,
+} from "./peer-answers.ts";
 import { PeerRequests } from "./peer-requests.ts";
 import { Principals } from "./principals.ts";
 import { recoverToken } from "./recover-token.ts";
 import { makeSnapshot } from "./snapshot-make.ts";
 import { SnapshotReceiver, type Verdict } from "./snapshot-receive.ts";
-import { type MadeSnapshot, type SnapshotChunk, SnapshotSender } from "./snapshot-send.ts";
+import { type MadeSnapshot, SnapshotSender } from "./snapshot-send.ts";
 import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
@@ -320,7 +329,7 @@ export class Node implements NodeApi {
         principalProblem: (record) => this.#principals.problemOf(record) ?? voterProblem(record, this.#voterRights),
         propose: (data) => raft.propose(data),
         randomBytes: (count) => parts.randomBytes(count),
-        forward: async (to, batch) => (await this.#transport.request(to, "propose", batch)) as ForwardReply,
+        forward: async (to, batch) => forwardReply(await this.#transport.request(to, "propose", batch)),
       },
       identity.starts,
     );
@@ -330,7 +339,7 @@ export class Node implements NodeApi {
       schedule,
       applied: () => this.#applied,
       readIndex: (ticket) => raft.readIndex(ticket),
-      askLeader: async (to) => (await this.#transport.request(to, "read-index", null)) as number | undefined,
+      askLeader: async (to) => readIndex(await this.#transport.request(to, "read-index", null)),
     });
     this.#executor = parts.openExecutor({
       report: (reports) => this.#report(reports),
@@ -340,7 +349,7 @@ export class Node implements NodeApi {
       leader,
       isLeading,
       askLeader: async (to) => {
-        const grant = (await this.#transport.request(to, "lease", this.#wallClock())) as LeaseGrant | undefined;
+        const grant = leaseGrant(await this.#transport.request(to, "lease", this.#wallClock()));
         if (grant?.kind === "granted") this.#clocks.tell(grant.clock);
         return grant;
       },
@@ -421,7 +430,7 @@ export class Node implements NodeApi {
       oldest: () => (this.#quarantine.isActive ? raft.baseIndex : raft.commit + 1),
       check: (path) => parts.checkState(path),
       chunk: async (peer, id, number) =>
-        (await this.#transport.request(peer, "snapshot.chunk", { id, number }, { channel: "bulk" })) as SnapshotChunk,
+        snapshotChunk(await this.#transport.request(peer, "snapshot.chunk", { id, number }, { channel: "bulk" })),
       done: async (peer, id, ok) => void (await this.#transport.request(peer, "snapshot.done", { id, ok })),
       offerToRaft: (snapshot) => this.#offerToRaft(snapshot),
       log: parts.log,
@@ -433,9 +442,8 @@ export class Node implements NodeApi {
       isLeading,
       isQuarantined: () => this.#quarantine.isActive,
       configuration: () => this.#configuration,
-      report: async (to, report) =>
-        ((await this.#transport.request(to, "hash.report", report)) as Undecided | null) ?? undefined,
-      ask: async (node, at) => ((await this.#transport.request(node, "hash.at", at)) as string | null) ?? undefined,
+      report: async (to, report) => undecidedAnswer(await this.#transport.request(to, "hash.report", report)),
+      ask: async (node, at) => hashAnswer(await this.#transport.request(node, "hash.at", at)),
       accuse: async (node, finding) => void (await this.#transport.request(node, "hash.odd", finding)),
       onOdd: (finding) => this.#quarantine.begin(finding),
       onAgreed: (node, at) => {
@@ -670,7 +678,7 @@ export class Node implements NodeApi {
     for (const node of this.#peers.keys()) {
       if (!this.#transport.isConnected(node)) continue;
       try {
-        const named = (await this.#transport.request(node, "leader", null, { timeoutMs: 1000 })) as NodeId;
+        const named = knownLeader(await this.#transport.request(node, "leader", null, { timeoutMs: 1000 }));
         if (named !== nobody && named !== this.id) this.#hintedLeader = named;
       } catch (error) {
         if (!(error instanceof Fault)) throw error; // the next one may answer, or this one later

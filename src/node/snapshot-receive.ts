@@ -174,7 +174,8 @@ export class SnapshotReceiver {
           for (const answer of await Promise.allSettled(asked)) {
             if (answer.status === "rejected") throw answer.reason;
             const { data, crc } = answer.value;
-            if (Bun.hash.crc32(data) !== crc) throw new Fault("protocol", "a chunk was damaged", "safe");
+            const isFit = data.length > 0 && data.length <= Math.min(chunkBytes, bytes - at);
+            if (!isFit || Bun.hash.crc32(data) !== crc) throw new Fault("protocol", "a chunk was damaged", "safe");
             writeSync(handle, data, 0, data.length, at);
             at += data.length;
             heardAt = monotonicMs();

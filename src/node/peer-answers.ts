@@ -1,0 +1,105 @@
+import { isId, nobody, type NodeId, nodeId } from "../lib/ids.ts";
+import { binary, list, malformed, whole } from "../transport/frames.ts";
+import type { LogPage } from "./api.ts";
+import type { ClockNews } from "./clocks.ts";
+import type { Undecided } from "./divergence.ts";
+import type { LeaseGrant } from "./lease.ts";
+import type { ForwardReply } from "./propose.ts";
+import type { SnapshotChunk } from "./snapshot-send.ts";
+
+/**
+ * What members answer to the questions of peer-requests.ts that a node asks by itself, while nobody waits who could be told: a wrong answer is
+ * one that did not come, a Fault "protocol". Nothing else that is received may be worse than silence.
+ */
+
+/** The leader's, to a forwarded batch. */
+export function forwardReply(body: unknown): ForwardReply {
+  const { ok, why } = fields(body);
+  if (ok === true) return { ok };
+  if (ok !== false || (why !== "not-leader" && why !== "transferring" && why !== "busy")) throw malformed("answer");
+  return { ok, why };
+}
+
+/** undefined: who was asked does not lead. */
+export function readIndex(body: unknown): number | undefined {
+  return isNothing(body) ? undefined : whole(body);
+}
+
+/** {@link nobody}: not known there. */
+export function knownLeader(body: unknown): NodeId {
+  return body === nobody ? nobody : node(body);
+}
+
+/** undefined: not granted. */
+export function leaseGrant(body: unknown): LeaseGrant | undefined {
+  if (isNothing(body)) return undefined;
+  const { kind, index, clock } = fields(body);
+  if (kind === "lost") return { kind };
+  if (kind !== "granted") throw malformed("kind of grant");
+  return { kind, index: whole(index), clock: isNothing(clock) ? undefined : clockNews(clock) };
+}
+
+function clockNews(body: unknown): ClockNews {
+  const { own, off } = fields(body);
+  return {
+    own: own === null ? null : finite(own),
+    off: list(off, "clocks").map((one) => {
+      const [of, differenceMs] = list(one, "clock");
+      return [node(of), finite(differenceMs)] as const;
+    }),
+  };
+}
+
+/** undefined: not known there. */
+export function hashAnswer(body: unknown): string | undefined {
+  if (isNothing(body)) return undefined;
+  if (typeof body !== "string") throw malformed("hash");
+  return body;
+}
+
+/** undefined: nothing is. */
+export function undecidedAnswer(body: unknown): Undecided | undefined {
+  if (isNothing(body)) return undefined;
+  const { index, groups } = fields(body);
+  return { index: whole(index), groups: list(groups, "groups").map((group) => list(group, "group").map(node)) };
+}
+
+/** Whether it is the right one, its checksum tells. */
+export function snapshotChunk(body: unknown): SnapshotChunk {
+  const { data, crc } = fields(body);
+  return { data: binary(data), crc: whole(crc) };
+}
+
+/** Of an attempt's log. */
+export function logPage(body: unknown): LogPage {
+  const { attempt, chunks, next, end } = fields(body);
+  return {
+    attempt: whole(attempt),
+    chunks: list(chunks, "chunks").map((one) => {
+      const { stream, at, bytes } = fields(one);
+      if (stream !== "stdout" && stream !== "stderr") throw malformed("stream");
+      return { stream, at: finite(at), bytes: binary(bytes) };
+    }),
+    next: whole(next),
+    end: end === true,
+  };
+}
+
+function isNothing(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
+}
+
+function fields(body: unknown): Readonly<Record<string, unknown>> {
+  if (typeof body !== "object" || body === null) throw malformed("answer");
+  return body as Readonly<Record<string, unknown>>;
+}
+
+function node(value: unknown): NodeId {
+  if (!isId(value)) throw malformed("node");
+  return nodeId(value);
+}
+
+function finite(value: unknown): number {
+  if (typeof value !== "number" || !Number.isFinite(value)) throw malformed("number");
+  return value;
+}
