@@ -55,6 +55,15 @@ export function addCluster(program: Command, cli: Cli): void {
   });
 }
 
+/** The voters are being replaced: whom that waits for, if anybody. */
+function changeText({ voters, voters_outgoing: outgoing, nodes }: ClusterView): string | undefined {
+  if (outgoing.length === 0) return undefined;
+  const isUp = (node: number): boolean => nodes.find(({ id }) => id === node)?.state === "up";
+  const down = [...new Set([...voters, ...outgoing])].filter((node) => !isUp(node));
+  const waits = down.length === 0 ? "" : `; not known to be up: ${down.join(", ")}`;
+  return `from the voters ${outgoing.join(", ")}: a majority of these is needed too, until it is done${waits}`;
+}
+
 function printCluster(out: Output, view: ClusterView): void {
   const leader = view.nodes.find((node) => node.id === view.leader);
   const wanted = view.voters_wanted === null ? "" : ` of at most ${view.voters_wanted}`;
@@ -69,6 +78,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ["term", String(view.term)],
     ["index", `${view.index} committed, ${view.applied} applied here`],
     ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],
+    ["changing", changeText(view), "yellow"],
     ["level", levelText(view)],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
     ...view.authorities.map((one) => ["authority", authorityText(one)] as const),

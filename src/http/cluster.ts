@@ -40,6 +40,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             index: status.commit,
             applied: status.applied,
             voters: status.voters,
+            voters_outgoing: status.outgoing,
             voters_wanted: row?.votersWanted ?? null,
             fed_by: status.fedBy,
             feeds: status.feeds,

@@ -11,27 +11,37 @@ export interface KnownAddress {
 }
 
 /**
- * Where the members are. A node's id is its identity, its address is only news, and it comes from four sides: the log (what a node announced),
+ * Where the members are, and those who may have become members after what this node knows: a node that was away while the others were replaced one by
+ * one knows none of those who are there. Ids are given in order and never twice, so whoever bears a larger one than any that the state has given is such
+ * a newcomer, if its certificate proves the id. A node's id is its identity, its address is only news, and it comes from four sides: the log (what a node announced),
  * identity.json (before the log is read), the other members (each exchanges its book with whom it meets), and hints (an address that answered
  * under that id just now). So any one contact leads to all others, even when all have moved while nobody led to log it.
  */
 export class AddressBook {
   readonly #known = new Map<NodeId, KnownAddress>();
   #members: ReadonlySet<NodeId> = new Set();
+  #newest = Infinity;
 
-  /** The members, and what the log (or identity.json) says of them; others are forgotten. */
-  setMembers(members: readonly KnownAddress[]): void {
+  /** The members, and what the log (or identity.json) says of them; `newest`: no larger id has been given, as far as this node knows. Others are forgotten. */
+  setMembers(members: readonly KnownAddress[], newest: number): void {
     this.#members = new Set(members.map(({ node }) => node));
-    for (const node of this.#known.keys()) if (!this.#members.has(node)) this.#known.delete(node);
+    this.#newest = newest;
+    for (const node of this.#known.keys())
+      if (!this.#members.has(node) && !this.isNewcomer(node)) this.#known.delete(node);
     this.learn(members);
   }
 
-  /** Takes over what is newer, of members only. True when an address changed by it. */
+  /** That node may have been admitted after what this node knows. */
+  isNewcomer(node: NodeId): boolean {
+    return node > this.#newest;
+  }
+
+  /** Takes over what is newer, of members and newcomers only. True when an address changed by it. */
   learn(told: readonly KnownAddress[]): boolean {
     let changed = false;
     for (const one of told) {
       const known = this.#known.get(one.node);
-      if (!this.#members.has(one.node) || one.address === "") continue;
+      if (!this.#isPossible(one.node) || one.address === "") continue;
       if (known !== undefined && known.starts >= one.starts) continue;
       changed ||= known?.address !== one.address;
       this.#known.set(one.node, one);
@@ -42,19 +52,26 @@ export class AddressBook {
   /** That node answered there just now: tried at once, until something newer than what is known is learnt. True when it is another address. */
   hint(node: NodeId, address: string): boolean {
     const known = this.#known.get(node);
-    if (!this.#members.has(node) || known?.address === address || address === "") return false;
+    if (!this.#isPossible(node) || known?.address === address || address === "") return false;
     this.#known.set(node, { node, address, starts: known?.starts ?? 0 });
     return true;
   }
 
-  /** What is known of members with an address. */
+  /** A member, or one of no more newcomers than a cluster may have members. */
+  #isPossible(node: NodeId): boolean {
+    if (this.#members.has(node) || this.#known.has(node)) return true;
+    return this.isNewcomer(node) && this.#known.size < limits.nodes;
+  }
+
+  /** What is known of members and newcomers with an address. */
   list(): KnownAddress[] {
     return [...this.#known.values()];
   }
 
-  /** Every member, "" for one whose address is not known. */
+  /** Every member, "" for one whose address is not known, and the newcomers that were heard of. */
   addresses(): Map<NodeId, string> {
-    return new Map([...this.#members].map((node) => [node, this.#known.get(node)?.address ?? ""]));
+    const nodes = new Set([...this.#members, ...this.#known.keys()]);
+    return new Map([...nodes].map((node) => [node, this.#known.get(node)?.address ?? ""]));
   }
 }
 

@@ -122,6 +122,8 @@ export interface NodeStatus {
   /** Oldest index that the log still has; what came before is in the state alone. */
   readonly firstIndex: number;
   readonly voters: readonly NodeId[];
+  /** While the voters change: those of before, a majority of whom is needed as well. */
+  readonly outgoing: readonly NodeId[];
   readonly learners: readonly NodeId[];
   /** The member that feeds this learner with the log; null: the leader itself, or nobody yet. */
   readonly fedBy: NodeId | null;

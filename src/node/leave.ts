@@ -13,8 +13,8 @@ export interface LeavePorts {
   /** Tries to hand the leadership to another voter; false: nobody could take it (yet). */
   handOver(): Promise<boolean>;
   remove(): Promise<Outcome<unknown>>;
-  /** This node still counts in a quorum, as far as it knows. */
-  isVoter(): boolean;
+  /** A quorum may still need this node's vote. */
+  counts(): boolean;
 }
 
 /**
@@ -23,6 +23,7 @@ export interface LeavePorts {
  */
 export class OwnRemoval {
   #asked = false;
+  #answered = false;
   readonly #told = Promise.withResolvers<Outcome<undefined>>();
   #heard = false;
 
@@ -36,24 +37,30 @@ export class OwnRemoval {
     this.#asked = true;
     const removed = await Promise.race([propose(), this.#told.promise]);
     if (this.#heard) return accept(undefined);
-    this.#asked = removed.ok;
+    // Not known: the others will tell, if it was.
+    this.#asked = removed.ok || (removed.why.code === "unavailable" && removed.why.retry !== "safe");
     return removed;
   }
 
-  /** The others say that this node was removed. False: this node has not asked for it. */
-  heard(): boolean {
-    if (!this.#asked) return false;
+  /** Whoever asked this node to leave has an answer. */
+  answered(): void {
+    this.#answered = true;
+  }
+
+  /** The others say that this node was removed: the answer to what it asked for, late when nobody waits for it here any more. */
+  heard(): "unasked" | "awaited" | "late" {
+    if (!this.#asked) return "unasked";
     this.#heard = true;
     this.#told.resolve(accept(undefined));
-    return true;
+    return this.#answered ? "late" : "awaited";
   }
 }
 
 const pollMs = 100;
 /** For another voter to take over: the only learner of two nodes is promoted first. */
 const successorMs = 15_000;
-/** For the removal to be in the configuration: until then the others may count on this node's vote. */
-const settleMs = 5_000;
+/** For the others to need this node's vote no more. */
+const settleMs = 30_000;
 
 /**
  * Drains, waits for the work, hands the leadership over, and takes the node out of the members. A refusal leaves the node a member that
@@ -84,9 +91,11 @@ export async function leaveCluster(timeoutMs: number, ports: LeavePorts): Promis
   }
   const removed = await ports.remove();
   if (!removed.ok) return removed;
-  // Bounded: whoever leads removes it in any case, with or without this node's help.
-  await within(settleMs, () => !ports.isVoter());
-  return accept({ left: true });
+  if (await within(settleMs, () => !ports.counts())) return accept({ left: true });
+  return refuse(
+    "unavailable",
+    "its removal is in the log, but the others cannot go on without its vote yet: are they up ('skein cluster status' there)? This node stays up, and ends by itself as soon as they can",
+  );
 }
 
 /** True once this node does not lead (any more). */

@@ -27,6 +27,7 @@ import {
   type Timing,
   timingOf,
   totals,
+  newestNode,
   wasRemoved,
 } from "../state/queries.ts";
 import { entryProblem } from "../state/join-token.ts";
@@ -81,6 +82,7 @@ import { recoverToken } from "./recover-token.ts";
 import { makeSnapshot } from "./snapshot-make.ts";
 import { SnapshotReceiver, type Verdict } from "./snapshot-receive.ts";
 import { type MadeSnapshot, SnapshotSender } from "./snapshot-send.ts";
+import { StillCounting } from "./still-counting.ts";
 import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
@@ -153,7 +155,7 @@ export interface NodeParts {
 
 export type TransportHooks = Pick<
   TransportOptions,
-  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved" | "isOldCopy"
+  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved" | "mayBeNewer" | "isOldCopy"
 > & {
   credentials(): NodeCredentials;
 };
@@ -221,6 +223,7 @@ export class Node implements NodeApi {
   #unfinishedJobs = 0;
   #countedAt = -Infinity;
   readonly #book = new AddressBook();
+  readonly #counting: StillCounting;
   readonly #spread: AddressSpread;
   readonly #room = new DiskRoom();
   #peers = new Map<NodeId, string>();
@@ -259,6 +262,7 @@ export class Node implements NodeApi {
         this.#configuration = configuration;
         this.#relay.onConfiguration();
         this.#dialPeers();
+        this.#counting.look();
         this.#duties.onConfiguration();
         this.#certification.changed();
       },
@@ -266,6 +270,14 @@ export class Node implements NodeApi {
     });
     const raft = this.#driver.raft;
     this.#configuration = raft.configuration;
+    this.#counting = new StillCounting({
+      current: () => raft.configuration,
+      committed: () => raft.committedConfiguration,
+      released: (node) => {
+        this.#tellRemoved(node);
+        this.#setPeers();
+      },
+    });
     const schedule = (): void => this.#driver.schedule();
     const leader = (): NodeId => (this.#leadership.leader === nobody ? this.#hintedLeader : this.#leadership.leader);
     const isLeading = (): boolean => raft.role === "leader";
@@ -278,7 +290,8 @@ export class Node implements NodeApi {
       },
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
       onRefused: (peer, reason, removed, newer) => this.#onRefused(peer, reason, removed, newer),
-      wasRemoved: (node) => parts.view((tx) => wasRemoved(tx, node)),
+      wasRemoved: (node) => !this.#counting.counts(node) && parts.view((tx) => wasRemoved(tx, node)),
+      mayBeNewer: (node) => this.#book.isNewcomer(node),
       isOldCopy: (node, incarnation) =>
         isOldCopy(
           parts.view((tx) => findNode(tx, node)?.incarnation),
@@ -660,7 +673,7 @@ export class Node implements NodeApi {
         ...this.#announcement(),
       });
       if (outcome.ok) this.#announced = true;
-      else if (outcome.why.code === "not-found" && this.#parts.view(clusterRow) !== undefined) {
+      else if (outcome.why.code === "not-found" && this.#parts.view(clusterRow) !== undefined && !this.#counts) {
         this.#onRemoved(outcome.why.message);
         break;
       } else await new Promise((resolve) => setTimeout(resolve, 100));
@@ -847,6 +860,7 @@ export class Node implements NodeApi {
     this.#wrote("state.db");
     this.#driver.applied(toIndex(applied));
     this.#onChanges(events);
+    this.#counting.look();
     this.#divergence.onApplied(applied, hashes);
     this.#reader.onApplied(applied);
     this.#proposer.onOutcomes(outcomes);
@@ -861,7 +875,7 @@ export class Node implements NodeApi {
     let tokens = false;
     for (const event of events) {
       for (const change of event.changes) {
-        if (change.topic === "node" && change.kind === "removed") this.#tellRemoved(change.node);
+        if (change.topic === "node" && change.kind === "removed") this.#counting.removed(change.node);
         if (change.topic === "node" || change.topic === "cluster") members = true;
         else if (change.topic === "token") tokens = true;
       }
@@ -897,7 +911,12 @@ export class Node implements NodeApi {
         ? rows.map((row) => ({ node: row.id, address: row.peer, starts: startsOf(row.incarnation) }))
         : this.#parts.identity.peers.map((peer) => ({ ...peer, starts: 0 }));
     const self = { node: this.id, address: this.#addresses.peer, starts: this.#parts.identity.starts };
-    this.#book.setMembers([...members.filter(({ node }) => node !== this.id), self]);
+    const newest =
+      rows.length > 0 ? this.#parts.view(newestNode) : Math.max(this.id, ...members.map(({ node }) => node));
+    // One that was removed and votes yet is met as before; where it is, it says itself if nobody remembers.
+    const counting = this.#counting.nodes().filter((node) => !members.some((member) => member.node === node));
+    for (const node of counting) members.push({ node, address: "", starts: 0 });
+    this.#book.setMembers([...members.filter(({ node }) => node !== this.id), self], newest);
     this.#dialPeers();
   }
 
@@ -1007,9 +1026,15 @@ export class Node implements NodeApi {
       this.#transport.request(node, "removed", null).catch(() => {}); // it is told when it dials
   }
 
+  get #counts(): boolean {
+    return this.#counting.counts(this.id);
+  }
+
   /** Others say that this node is no member any more: news, unless it has asked for that itself. */
   #onRemoved(reason: string): void {
-    if (!this.#ownRemoval.heard()) this.#parts.onRemoved(reason);
+    const heard = this.#ownRemoval.heard();
+    if (heard === "late") this.#parts.onLeft();
+    else if (heard === "unasked") this.#parts.onRemoved(reason);
   }
 
   // ---------------------------------------------------------------------------------------------- peers
@@ -1403,7 +1428,7 @@ export class Node implements NodeApi {
   status(): NodeStatus {
     const raft = this.#driver.raft;
     const { leader, role } = this.#leadership;
-    const { voters, learners } = this.#configuration;
+    const { voters, outgoing, learners } = this.#configuration;
     const leading = this.isLeading;
     const rows = this.#parts.view(listNodes);
     const { feeder, children } = this.#relay.status;
@@ -1426,6 +1451,7 @@ export class Node implements NodeApi {
       lastIndex: raft.lastIndex,
       firstIndex: raft.baseIndex + 1,
       voters,
+      outgoing,
       learners,
       fedBy: feeder === nobody ? null : feeder,
       feeds: children,
@@ -1505,8 +1531,9 @@ export class Node implements NodeApi {
       isLeading: () => this.isLeading,
       handOver: () => this.#handOver(),
       remove: () => this.#ownRemoval.ask(() => this.propose("node.remove", { node }, by)),
-      isVoter: () => !this.#ownRemoval.isHeard && isVoter(this.#configuration, node),
+      counts: () => !this.#ownRemoval.isHeard && this.#counting.counts(node),
     });
+    this.#ownRemoval.answered();
     if (left.ok) this.#parts.onLeft();
     return left;
   }

@@ -222,7 +222,9 @@ export class Relay {
 
   get #isRelayed(): boolean {
     if (this.#votes) return false;
-    return this.#configuration.voters.length === 0 || isRelaying(this.#configuration, this.#ports.limits);
+    // One that the configuration does not name is not there yet: whether others are to feed it, the entries that it lacks will tell.
+    const isNamed = this.#configuration.learners.includes(this.#ports.self);
+    return !isNamed || isRelaying(this.#configuration, this.#ports.limits);
   }
 
   /** A voter that hears no leader for long may be cut off from the others: those below it then look for another root. */

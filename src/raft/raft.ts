@@ -228,6 +228,11 @@ export class Raft {
     return this.#configurations.current;
   }
 
+  /** The newest one that is known to be committed. */
+  get committedConfiguration(): Configuration {
+    return this.#configurations.at(this.#commit);
+  }
+
   /** A configuration change waits for its commit, or a joint one for being left. */
   get isChangePending(): boolean {
     return !this.#isConfigurationCommitted || isJoint(this.#configurations.current);

@@ -51,6 +51,8 @@ export interface ClusterView {
   readonly index: number;
   readonly applied: number;
   readonly voters: readonly number[];
+  /** While the voters change: those of before. A majority of them is needed as well, until the change is over. */
+  readonly voters_outgoing: readonly number[];
   readonly voters_wanted: number | null;
   /** Of the answering node: the member that feeds it (null: the leader itself), and the learners that it feeds. */
   readonly fed_by: number | null;

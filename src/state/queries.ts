@@ -133,6 +133,11 @@ export function wasRemoved(tx: ReadTx, node: NodeId): boolean {
   return node < readCounter(tx).next_node && findNode(tx, node) === undefined;
 }
 
+/** The largest id that was ever given to a node. */
+export function newestNode(tx: ReadTx): number {
+  return readCounter(tx).next_node - 1;
+}
+
 /** The token's row, revoked and expired ones included: the caller judges it. */
 export function findToken(tx: ReadTx, id: string): TokenRow | undefined {
   return tokenById(tx, id);

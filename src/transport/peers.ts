@@ -31,7 +31,7 @@ export class Peers implements Transport {
     this.#options = options;
     this.#acceptor = new Acceptor({
       identity: options.identity,
-      isMember: (node) => this.#members.has(node),
+      isMember: (node) => this.#members.has(node) || options.mayBeNewer(node),
       wasRemoved: (node) => options.wasRemoved(node),
       isOldCopy: (node, incarnation) => options.isOldCopy(node, incarnation),
       onAccepted: (peer) => this.#links.get(peer)?.wake(),

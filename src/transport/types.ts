@@ -51,6 +51,8 @@ export interface TransportOptions {
   onRefused(peer: NodeId, reason: string, removed: boolean, newer: Epoch | undefined): void;
   /** This node was a member once and is none any more, as the log has it; ids are never given twice. */
   wasRemoved(node: NodeId): boolean;
+  /** That id was given, if it was, after all that this node knows of: whose certificate proves it is let in. */
+  mayBeNewer(node: NodeId): boolean;
   /** The log knows of a later start of that node: its data is a copy from before it, and has forgotten what was promised since. */
   isOldCopy(node: NodeId, incarnation: string): boolean;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;

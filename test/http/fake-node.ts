@@ -219,6 +219,7 @@ export class FakeNode implements NodeApi {
       lastIndex: applied,
       firstIndex: 1,
       voters: [nodeId(1)],
+      outgoing: [],
       learners: [],
       fedBy: null,
       feeds: [],

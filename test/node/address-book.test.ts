@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { AddressBook, type KnownAddress, parseAddresses } from "../../src/node/address-book.ts";
 
 const at = (node: number, address: string, starts = 1): KnownAddress => ({ node: nodeId(node), address, starts });
 
 function bookOf(...members: readonly KnownAddress[]): AddressBook {
   const book = new AddressBook();
-  book.setMembers(members);
+  book.setMembers(members, 9);
   return book;
 }
 
@@ -15,7 +16,7 @@ describe("where members are", () => {
     const book = bookOf(at(1, "a:1", 2));
     expect(book.learn([at(1, "old:1", 1), at(1, "same:1", 2)])).toBe(false);
     expect(book.learn([at(1, "new:1", 3)])).toBe(true);
-    book.setMembers([at(1, "a:1", 2)]);
+    book.setMembers([at(1, "a:1", 2)], 9);
     expect(book.addresses().get(nodeId(1))).toBe("new:1");
   });
 
@@ -26,8 +27,27 @@ describe("where members are", () => {
       [nodeId(1), "a:1"],
       [nodeId(2), ""],
     ]);
-    book.setMembers([at(2, "")]);
+    book.setMembers([at(2, "")], 9);
     expect(book.list()).toEqual([]);
+  });
+
+  test("who was admitted after all that this node knows is one to be met, until the log says what it is", () => {
+    const book = bookOf(at(1, "a:1"), at(9, "i:1"));
+    expect(book.isNewcomer(nodeId(9))).toBe(false);
+    expect(book.isNewcomer(nodeId(10))).toBe(true);
+    expect(book.learn([at(4, "d:1"), at(10, "j:1"), at(11, "k:1")])).toBe(true);
+    expect([...book.addresses().keys()]).toEqual([1, 9, 10, 11].map(nodeId));
+    // 10 was removed again before this node heard of it, 11 is a member, of 12 it has not heard yet.
+    book.learn([at(12, "l:1")]);
+    book.setMembers([at(9, "i:1"), at(11, "k:1")], 11);
+    expect([...book.addresses().keys()]).toEqual([9, 11, 12].map(nodeId));
+  });
+
+  test("whatever others say, no more newcomers are remembered than a cluster may have members", () => {
+    const book = bookOf(at(1, "a:1"));
+    book.learn(Array.from({ length: 2 * limits.nodes }, (_, place) => at(10 + place, "x:1")));
+    expect(book.list()).toHaveLength(limits.nodes);
+    expect(book.learn([at(1, "b:1", 2)])).toBe(true);
   });
 
   test("a hint is tried at once and gives way to what the node says of itself later", () => {

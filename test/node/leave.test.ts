@@ -26,7 +26,7 @@ function member(more: Partial<LeavePorts> = {}) {
       voter = false;
       return say("remove")();
     },
-    isVoter: () => voter,
+    counts: () => voter,
     ...more,
   };
   return { done, leave: (timeoutMs = 1000) => leaveCluster(timeoutMs, ports) };
@@ -84,7 +84,7 @@ describe("the removal that a node asks for itself", () => {
   test("the others shut their doors before its outcome is heard: it was accepted", async () => {
     const removal = new OwnRemoval();
     const asked = removal.ask(never);
-    expect(removal.heard()).toBe(true);
+    expect(removal.heard()).toBe("awaited");
     expect(await asked).toEqual(accept(undefined));
     expect(removal.isHeard).toBe(true);
   });
@@ -92,14 +92,29 @@ describe("the removal that a node asks for itself", () => {
   test("the doors are shut after its outcome: still no news", async () => {
     const removal = new OwnRemoval();
     expect(await removal.ask(() => Promise.resolve(accept(null)))).toEqual(accept(null));
-    expect(removal.heard()).toBe(true);
+    expect(removal.heard()).toBe("awaited");
+  });
+
+  test("whoever asked had to be told that it takes longer: the end comes when the others tell", async () => {
+    for (const outcome of [accept(null), refuse("unavailable", "its outcome is not known yet")]) {
+      const removal = new OwnRemoval();
+      await removal.ask(() => Promise.resolve(outcome));
+      removal.answered();
+      expect(removal.heard()).toBe("late");
+    }
   });
 
   test("removed by somebody else: news, also after a removal of its own was refused", async () => {
     const removal = new OwnRemoval();
-    expect(removal.heard()).toBe(false);
-    expect((await removal.ask(() => Promise.resolve(refuse("conflict", "it holds work")))).ok).toBe(false);
-    expect(removal.heard()).toBe(false);
+    expect(removal.heard()).toBe("unasked");
+    for (const refusal of [
+      refuse("conflict", "it holds work"),
+      refuse("unavailable", "nothing was done", { retry: "safe" }),
+    ]) {
+      expect((await removal.ask(() => Promise.resolve(refusal))).ok).toBe(false);
+      removal.answered();
+      expect(removal.heard()).toBe("unasked");
+    }
     expect(removal.isHeard).toBe(false);
   });
 });

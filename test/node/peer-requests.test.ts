@@ -221,6 +221,7 @@ function senselessMember(directory: string, of: Booted, answer: () => unknown): 
       throw new Error(`not let in: ${reason}`);
     },
     wasRemoved: () => false,
+    mayBeNewer: () => false,
     isOldCopy: () => false,
     log: () => {},
   });

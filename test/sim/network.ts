@@ -359,7 +359,7 @@ export class SimTransport implements Transport {
   ): { readonly reason: string; readonly final: boolean; readonly removed: boolean } | undefined {
     if (meant !== this.endpoint.node)
       return { reason: `this is node ${this.endpoint.node}, not ${meant}`, final: true, removed: false };
-    if (this.#members.has(dialer.node)) return undefined;
+    if (this.#members.has(dialer.node) || this.#hooks.mayBeNewer(dialer.node)) return undefined;
     if (this.#hooks.wasRemoved(dialer.node))
       return { reason: `node ${dialer.node} was removed from the cluster`, final: true, removed: true };
     return { reason: `node ${dialer.node} is not a member that it knows of`, final: false, removed: false };
@@ -436,7 +436,7 @@ export class SimTransport implements Transport {
   }
 
   #receive(peer: NodeId, messages: readonly Message[]): void {
-    if (!this.#members.has(peer)) return;
+    if (!this.#members.has(peer) && !this.#hooks.mayBeNewer(peer)) return;
     for (const message of messages) {
       if (this.#closed) return;
       this.#counters.received++;

@@ -291,6 +291,15 @@ test("a node that is not known yet is let in once it is", async () => {
   await two.next("connected 1");
 });
 
+test("a node that may have been admitted after all that the other knows is let in, and says where it is", async () => {
+  await using one = await Station.open(1);
+  await using two = await Station.open(2);
+  one.newer.add(2);
+  two.knows({ id: 1, address: one.address });
+  await two.next("connected 1");
+  expect(await two.peers.request(nodeId(1), "echo", "me")).toBe("me");
+});
+
 test("a node that was removed is told so, and not that it may come back later", async () => {
   await using one = await Station.open(1);
   await using two = await Station.open(2);

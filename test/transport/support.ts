@@ -42,6 +42,7 @@ export class Station {
   readonly events: string[] = [];
   readonly logs: string[] = [];
   readonly removed = new Set<number>();
+  readonly newer = new Set<number>();
   answer: (peer: NodeId, method: string, body: unknown) => Promise<unknown> = (_peer, _method, body) =>
     Promise.resolve(body);
   #waiting: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
@@ -58,6 +59,7 @@ export class Station {
         this.#happened(() => this.events.push(`${how} ${peer}: ${reason}`));
       },
       wasRemoved: (node) => this.removed.has(node),
+      mayBeNewer: (node) => this.newer.has(node),
       isOldCopy: (_node, incarnation) => incarnation === "old",
       onRequest: (peer, method, body) => this.answer(peer, method, body),
       log: (_level, message) => this.#happened(() => this.logs.push(message)),
