@@ -42,6 +42,7 @@ import { type SeenCluster, seekMembers } from "./seek.ts";
 import { installingIndex, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
 import { withWayBack } from "./unreadable.ts";
+import { tellOfToken } from "./token-ignored.ts";
 import { TraceFile } from "./trace-file.ts";
 
 /**
@@ -63,7 +64,8 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
       return refuse("conflict", fencedWords(directory.path, epochOf(found!), newer));
     }
     if (found === undefined && readContext(directory.path) !== undefined) throw withoutIdentity(directory.path);
-    const member = found === undefined ? await enter(options, directory.path) : resume(found, options, directory.path);
+    const member =
+      found === undefined ? await enter(options, directory.path) : accept(resume(found, options, directory.path));
     if (!member.ok) {
       directory.close();
       return member;
@@ -139,6 +141,7 @@ async function run(
         `${dataDir}/context.json is gone, and with it this node's token: 'skein' needs another member's here, in --token or SKEIN_TOKEN`,
       );
     await node.start({ api: identity.api, peer: identity.peer });
+    if (member.kind === "resumed") tellOfToken(options, identity, knownAuthorities(node, member));
     if (member.kind === "resumed" && token !== undefined) void seek(options, node, identity, token, () => stopped);
     if (mustFound) await createCluster(options, node, identity, token!);
     // Also when it was killed before it had heard of itself: its own token would not be known here yet.
@@ -435,6 +438,12 @@ function seek(
 function contextOf(identity: Identity, token: string, ca: string | undefined): Context {
   const { cluster, node, api } = identity;
   return { addrs: [urlOf(api)], token, cluster, node, ...(ca === undefined ? {} : { ca }) };
+}
+
+/** The authorities of its cluster that this node has heard of, those of before too. */
+function knownAuthorities(node: Node, { certificate }: Member): readonly string[] {
+  const told = [...node.authorities(), ...node.formerAuthorities()].map((one) => one.certificate);
+  return [...certificate.trusted, ...told];
 }
 
 /** What clients are to believe: the cluster's authorities; under a certificate of the user's own that one, or what their host believes. */

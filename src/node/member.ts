@@ -13,7 +13,6 @@ import { fingerprintOf } from "../transport/certificate.ts";
 import type { Booted, BootOptions } from "./boot-options.ts";
 import { readContext } from "./context.ts";
 import { issueCertificate, lifetimesOf, makeAuthority, makeKey, makeRequest } from "./certificates.ts";
-import { parseJoinToken } from "./credentials.ts";
 import { enterByToken } from "./enter.ts";
 import { hostsAsked, hostsOf } from "./requests.ts";
 import { readJoining } from "./joining.ts";
@@ -31,18 +30,10 @@ export interface Member {
   readonly token: string | undefined;
 }
 
-/** Data of a cluster: goes on as that member, unless the token names another cluster. */
-export function resume(identity: Identity, options: BootOptions, dataDir: string): Outcome<Member> {
+/** Data of a cluster: goes on as that member, whatever cluster or authority its token is of (token-ignored.ts). */
+export function resume(identity: Identity, options: BootOptions, dataDir: string): Member {
   const certificate = readCertificate(dataDir);
   if (certificate === undefined) throw withoutCertificate(dataDir);
-  const joins = options.joinToken === undefined ? undefined : parseJoinToken(options.joinToken);
-  const isOurs = (fingerprint: string): boolean => certificate.trusted.map(fingerprintOf).includes(fingerprint);
-  if (joins !== undefined && typeof joins !== "string" && !isOurs(joins.fingerprint)) {
-    return refuse(
-      "conflict",
-      `${options.dataDir} belongs to cluster ${identity.cluster}, the token to another one, or to the authority that the cluster had before: leave the token out, or use another --data`,
-    );
-  }
   if (options.join.length > 0) {
     options.log(
       "info",
@@ -52,7 +43,7 @@ export function resume(identity: Identity, options: BootOptions, dataDir: string
   if (!existsSync(join(dataDir, "log.db"))) throw withoutLog(dataDir);
   // Killed after it became a member and before its context was written.
   const token = readContext(dataDir) === undefined ? readJoining(dataDir)?.token : undefined;
-  return accept({ kind: "resumed", identity, certificate, authority: readAuthorityKeys(dataDir), token });
+  return { kind: "resumed", identity, certificate, authority: readAuthorityKeys(dataDir), token };
 }
 
 /** An empty data directory: a new cluster, or with --join a member of one. Refusals are for people. */

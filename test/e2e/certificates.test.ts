@@ -248,6 +248,37 @@ test("a join token and a client's authority of before several replacements stay 
   expect((await joinBy(mesh, token, "late")).cluster).toBe(first.ready.cluster);
 }, 600_000);
 
+test("a node that is started with the words of its first start, join token and all, comes back after the authority was replaced", async () => {
+  await using mesh = await Mesh.start({ nodes: 1 });
+  const [first] = mesh.nodes as [MeshNode];
+  const token = (await first.skein(["cluster", "token", "--uses", "1", "-o", "quiet"])).stdout.trim();
+  const joined = await joinBy(mesh, token, "joined");
+  const second = mesh.nodes[1]!;
+  const ignored = "the join token is of no authority";
+  for (let round = 0; round < 2; round++) {
+    expect(token).not.toContain(await rotate(first));
+    await second.stop();
+    // Its flags hold the token, which names the authority of then.
+    expect((await second.start()).node).toBe(joined.node);
+    await untilSeen(second, (view) => view.leader !== null && view.nodes.length === 2, "both nodes and a leader");
+    await second.said("going on as node");
+    expect(second.log).not.toContain(ignored);
+  }
+  // It was off meanwhile, and knows nothing of the authority that a new token names.
+  await second.stop();
+  const begun = await first.skein(["cluster", "rotate-ca", "-o", "quiet"]);
+  expect(begun.code).toBe(0);
+  expect(
+    (await second.start(["--token", `skein1.${"0".repeat(32)}.${token.split(".").slice(2).join(".")}`])).node,
+  ).toBe(joined.node);
+  await second.said(ignored);
+  await untilSeen(
+    second,
+    (view) => view.authorities.length === 1 && view.authorities[0]!.fingerprint === begun.stdout.trim(),
+    "the new authority alone",
+  );
+}, 600_000);
+
 test("a voter that was dead when it was removed learns of it when it is started after the authority was replaced, twice", async () => {
   await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });
   const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
