@@ -29,6 +29,8 @@ export interface Survivor {
   /** The old half of a joint configuration, else empty. */
   readonly outgoing: readonly number[];
   readonly learners: readonly number[];
+  /** The entry that this configuration came with, or a later one up to which it is known to be committed. */
+  readonly configurationIndex: number;
   /** Entries from here on were on its disk and are damaged; null: none are. */
   readonly damagedFrom: number | null;
   /** A leader that it knows now; null: none, or the node is stopped. */
@@ -113,7 +115,7 @@ function problemOf(survivors: readonly Survivor[]): string | undefined {
   const best = survivors.reduce((a, b) => (isAhead(b, a) ? b : a));
   if (!best.members.some(({ node }) => node === best.node))
     return `node ${best.node} does not know of itself as a member yet: it has nothing that a cluster could go on with`;
-  const sound = new Set(survivors.filter(({ damagedFrom }) => damagedFrom === null).map(({ node }) => node));
+  const sound = soundOf(survivors);
   if (halvesOf(best).every((half) => half.filter((node) => sound.has(node)).length >= majorityOf(half))) {
     const { voters } = best;
     return `${[...sound].filter((node) => voters.includes(node)).length} of ${voters.length} voters are here, which is a quorum: start them, and nothing is lost`;
@@ -131,7 +133,7 @@ function majorityOf(half: readonly number[]): number {
 
 function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly SurvivorMember[]): string[] {
   const words: string[] = [];
-  const committed = Math.max(...survivors.map(({ commit }) => commit));
+  const committed = committedOf(survivors);
   const open = best.lastIndex - committed;
   words.push(
     `kept: entries up to ${best.lastIndex}, all that node ${best.node} has. ${committed} are known to be committed` +
@@ -173,25 +175,71 @@ function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly 
   return words;
 }
 
-/** Entries that only dead voters have cannot be seen from here; whether there can be any is a matter of counting. */
+/**
+ * Entries that only others have cannot be seen from here; whether there can be any is a matter of counting. Those whose log is damaged may have
+ * acknowledged what they have no more: they count as missing.
+ *
+ * Short of a quorum that could elect a leader, one thing alone rules them out: a joint configuration that is known to be committed, and a majority
+ * of its new half that is here. What was committed under it, and the entry that leaves it, is on a majority of that half. Anything else may have
+ * been gone on from without those who are here: a change of one voter by an entry that only others have makes do with a majority of what it
+ * leads to (of two voters, one removes the other), and a joint configuration that was not committed may have been overwritten by its old half.
+ */
 function lossOf(best: Survivor, survivors: readonly Survivor[], gone: readonly SurvivorMember[]): string {
-  const here = new Set(survivors.map(({ node }) => node));
-  const counts = halvesOf(best).map((half) => ({
-    all: half.length,
-    dead: half.filter((node) => !here.has(node)).length,
-    quorum: majorityOf(half),
-  }));
-  const { all = 0, dead = 0, quorum = 0 } = counts[0] ?? {};
+  const sound = soundOf(survivors);
+  const isCommitted = best.configurationIndex <= committedOf(survivors);
+  const incoming = countHalf(best.voters, sound);
+  const outgoing = countHalf(best.outgoing, sound);
+  if (isCommitted && outgoing.all > 0 && incoming.here >= incoming.quorum)
+    return `lost: nothing that was acknowledged. An acknowledged entry is on ${incoming.quorum} of ${incoming.all} voters, and ${incoming.here} of them are here, so one that is here has it`;
   const since = best.lastAt === 0 ? "" : `, whose leader's clock showed ${formatInstant(best.lastAt)}`;
-  const isPossible = counts.every((half) => half.dead >= half.quorum);
-  if (!isPossible)
-    return `lost: nothing that was acknowledged. An acknowledged entry is on ${quorum} of ${all} voters, and only ${dead} are missing, so one that is here has it`;
-  const names = gone.map(({ node }) => node).join(", ");
+  const isOldEnough = !isCommitted && outgoing.all > 0 && outgoing.missing >= outgoing.quorum;
+  const half = isOldEnough && incoming.missing < incoming.quorum ? outgoing : incoming;
+  const names = gone.map(({ node }) => node).join(", ") || "none";
+  const damaged = survivors.filter(({ damagedFrom }) => damagedFrom !== null).map(({ node }) => node);
+  const notSound = damaged.length === 0 ? "" : `; damaged: ${damaged.join(", ")}`;
   return (
-    `may be lost: what was acknowledged after entry ${best.lastIndex}${since}. An entry is acknowledged when ${quorum} of ${all} voters have it; ` +
-    `${dead} are missing (members that are gone: ${names}), and ${quorum} of them are enough to have acknowledged entries that nobody here has. ` +
+    `may be lost: what was acknowledged after entry ${best.lastIndex}${since}. An entry is acknowledged when ${half.quorum} of ${half.all} voters have it; ` +
+    `${half.missing} are missing (members that are gone: ${names}${notSound}), and ${enoughOf(half, best.node)}. ` +
+    (isCommitted ? "" : `${changeOf(best)}. `) +
     `How many cannot be known from here, and that there are none cannot be shown`
   );
+}
+
+interface Half {
+  readonly all: number;
+  readonly here: number;
+  /** Not here, or damaged. */
+  readonly missing: number;
+  readonly quorum: number;
+}
+
+function countHalf(half: readonly number[], sound: ReadonlySet<number>): Half {
+  const here = half.filter((node) => sound.has(node)).length;
+  return { all: half.length, here, missing: half.length - here, quorum: majorityOf(half) };
+}
+
+function enoughOf({ missing, quorum }: Half, node: number): string {
+  return missing >= quorum
+    ? `${quorum} of them are enough to have acknowledged entries that nobody here has`
+    : `they are enough once there is a voter more or less, by a change that node ${node} may never have heard of`;
+}
+
+function changeOf({ node, configurationIndex, voters, outgoing }: Survivor): string {
+  const what =
+    outgoing.length > 0
+      ? `the change of voters from ${outgoing.join(", ")} to ${voters.join(", ")}`
+      : `the change that made ${voters.join(", ")} the voters`;
+  return `Entry ${configurationIndex} of node ${node}, ${what}, is not known to be committed: the voters of before may have gone on without it`;
+}
+
+/** Nothing of what was on their disks is missing. */
+function soundOf(survivors: readonly Survivor[]): ReadonlySet<number> {
+  return new Set(survivors.filter(({ damagedFrom }) => damagedFrom === null).map(({ node }) => node));
+}
+
+/** The most advanced one has everything up to there. */
+function committedOf(survivors: readonly Survivor[]): number {
+  return Math.max(...survivors.map(({ commit }) => commit));
 }
 
 /** As JSON has it: in the API, and in the file that is carried from host to host. */
@@ -211,6 +259,7 @@ export interface SurvivorView {
   readonly voters: readonly number[];
   readonly outgoing: readonly number[];
   readonly learners: readonly number[];
+  readonly configuration_index: number;
   readonly damaged_from: number | null;
   readonly leader: number | null;
   readonly members: readonly SurvivorMember[];
@@ -218,13 +267,14 @@ export interface SurvivorView {
 
 /** For people and programs. */
 export function viewSurvivor(survivor: Survivor): SurvivorView {
-  const { epoch, lastIndex, lastTerm, lastAt, damagedFrom, ...same } = survivor;
+  const { epoch, lastIndex, lastTerm, lastAt, configurationIndex, damagedFrom, ...same } = survivor;
   return {
     ...same,
     epoch: formatEpoch(epoch),
     last_index: lastIndex,
     last_term: lastTerm,
     last_at: lastAt === 0 ? null : formatInstant(lastAt),
+    configuration_index: configurationIndex,
     damaged_from: damagedFrom,
   };
 }
@@ -234,6 +284,7 @@ export function parseSurvivor(value: unknown): Survivor | undefined {
   const view = (value ?? {}) as { readonly [Field in keyof SurvivorView]?: unknown };
   const { cluster, name, node, level, term, commit, applied, hash, voters, outgoing, learners, members } = view;
   const { last_index: lastIndex, last_term: lastTerm, damaged_from: damagedFrom, leader } = view;
+  const { configuration_index: configurationIndex } = view;
   const epoch = typeof view.epoch === "string" ? parseEpoch(view.epoch) : undefined;
   const lastAt = view.last_at === null ? 0 : typeof view.last_at === "string" ? parseInstant(view.last_at) : undefined;
   if (typeof cluster !== "string" || typeof name !== "string" || typeof hash !== "string") return undefined;
@@ -241,10 +292,11 @@ export function parseSurvivor(value: unknown): Survivor | undefined {
     return undefined;
   if (!isCount(level) || !isCount(term) || !isCount(commit) || !isCount(applied)) return undefined;
   if (!isCount(lastIndex) || !isCount(lastTerm) || !areIds(learners) || !areMembers(members)) return undefined;
+  if (!isCount(configurationIndex)) return undefined;
   if (damagedFrom !== null && !isId(damagedFrom)) return undefined;
   if (leader !== null && !isId(leader)) return undefined;
   const log = { lastIndex, lastTerm, term, commit, applied, hash, lastAt, damagedFrom, leader };
-  return { cluster, epoch, node, name, level, ...log, voters, outgoing, learners, members };
+  return { cluster, epoch, node, name, level, ...log, voters, outgoing, learners, configurationIndex, members };
 }
 
 function isCount(value: unknown): value is number {

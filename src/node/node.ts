@@ -1415,6 +1415,7 @@ export class Node implements NodeApi {
       voters,
       outgoing,
       learners,
+      configurationIndex: raft.configurationIndex,
       damagedFrom: raft.isRepairing ? raft.durableIndex + 1 : null,
       leader: raft.leader === nobody ? null : raft.leader,
       ...this.#parts.view((tx) => surveyState(tx, 0)),

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { decodeConfiguration, emptyConfiguration } from "../lib/configuration.ts";
+import { type Configuration, decodeConfiguration, emptyConfiguration } from "../lib/configuration.ts";
 import { firstEpoch } from "../lib/epoch.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import { decodeEntry } from "../state/entry.ts";
 import { appliedIndex, clusterRow, listNodes, stateClock, stateHash } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
-import { surveyLog } from "../storage/log-survey.ts";
+import { type LogSurvey, surveyLog } from "../storage/log-survey.ts";
 import { placeOf } from "../storage/snapshot-file.ts";
 import type { StatePlace } from "../storage/state-db.ts";
 import { StateReader } from "../storage/state-reader.ts";
@@ -23,10 +23,7 @@ export function surveyData(dataDir: string, identity: Identity): Survivor {
     const log = surveyLog(join(dataDir, "log.db"), { index: place.applied, term: place.term }, ({ kind, data }) => {
       if (kind === "command") lastAt = decodeEntry(data).at;
     });
-    const configuration =
-      log.configuration ??
-      (place.configuration === undefined ? undefined : decodeConfiguration(place.configuration)) ??
-      emptyConfiguration;
+    const { configuration, configurationIndex } = configurationOf(place, log);
     const { voters, outgoing, learners } = configuration;
     return {
       cluster: identity.cluster,
@@ -40,6 +37,7 @@ export function surveyData(dataDir: string, identity: Identity): Survivor {
       voters,
       outgoing,
       learners,
+      configurationIndex,
       damagedFrom: log.damagedFrom ?? null,
       leader: null,
       ...(reader?.snapshot(() => surveyState(reader, lastAt)) ?? { ...noState, lastAt }),
@@ -47,6 +45,18 @@ export function surveyData(dataDir: string, identity: Identity): Survivor {
   } finally {
     reader?.close();
   }
+}
+
+/** What the state contains is committed; a later one is in the log alone. A log that lost some of its entries may know only one of before. */
+function configurationOf(
+  place: StatePlace,
+  log: LogSurvey,
+): { readonly configuration: Configuration; readonly configurationIndex: number } {
+  const found = log.configuration;
+  if (found !== undefined && found.index > place.applied)
+    return { configuration: found.value, configurationIndex: found.index };
+  const kept = place.configuration === undefined ? undefined : decodeConfiguration(place.configuration);
+  return { configuration: kept ?? found?.value ?? emptyConfiguration, configurationIndex: place.applied };
 }
 
 const noState = { level: 0, applied: 0, hash: "", members: [] };

@@ -233,6 +233,11 @@ export class Raft {
     return this.#configurations.at(this.#commit);
   }
 
+  /** Where it was appended, or the log's base if that is later. */
+  get configurationIndex(): Index {
+    return index(this.#configurations.currentIndex);
+  }
+
   /** A configuration change waits for its commit, or a joint one for being left. */
   get isChangePending(): boolean {
     return !this.#isConfigurationCommitted || isJoint(this.#configurations.current);

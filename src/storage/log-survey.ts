@@ -13,8 +13,8 @@ export interface LogSurvey {
   readonly commit: number;
   /** The last entry that can be used: at least what the state has applied. */
   readonly last: { readonly index: number; readonly term: number };
-  /** The configuration in force at `last`; undefined: the log says nothing of it, the state does. */
-  readonly configuration: Configuration | undefined;
+  /** The configuration in force at `last`, and the entry that brought it; undefined: the log says nothing of it, the state does. */
+  readonly configuration: { readonly index: number; readonly value: Configuration } | undefined;
   /** Entries from here on were stored and are damaged or lost; undefined: none are. */
   readonly damagedFrom: number | undefined;
 }
@@ -56,13 +56,14 @@ function survey(
   };
   const repair = database.query("select until from repair").get() as { until: number } | null;
   const ends = database.query("select max(idx) as last from entry").get() as { last: number | null };
-  let configuration = newestConfiguration(database, path, applied.index) ?? decodeOrNothing(meta.configuration);
+  let configuration =
+    newestConfiguration(database, path, applied.index) ?? configurationIn(meta.base, meta.configuration);
   let last = applied;
   const rows = database.query("select * from entry where idx > ? order by idx").iterate(applied.index);
   for (const row of rows as Iterable<EntryRow>) {
     if (row.idx !== last.index + 1 || row.term < last.term || !isIntact(row)) break;
     const entry = entryOf(row, path);
-    if (entry.kind === "configuration") configuration = decodeConfiguration(entry.data) ?? configuration;
+    if (entry.kind === "configuration") configuration = configurationIn(entry.index, entry.data) ?? configuration;
     each(entry);
     last = { index: entry.index, term: entry.term };
   }
@@ -79,14 +80,15 @@ function survey(
 }
 
 /** The newest one at or before `upTo` that can be read. */
-function newestConfiguration(database: Database, path: string, upTo: number): Configuration | undefined {
+function newestConfiguration(database: Database, path: string, upTo: number): LogSurvey["configuration"] {
   const rows = database
     .query("select * from entry where kind = 2 and idx <= ? order by idx desc limit 8")
     .all(upTo) as EntryRow[];
   const row = rows.find(isIntact);
-  return row === undefined ? undefined : decodeConfiguration(entryOf(row, path).data);
+  return row === undefined ? undefined : configurationIn(row.idx, entryOf(row, path).data);
 }
 
-function decodeOrNothing(data: Uint8Array | null): Configuration | undefined {
-  return data === null ? undefined : decodeConfiguration(data);
+function configurationIn(at: number, data: Uint8Array | null): LogSurvey["configuration"] {
+  const value = data === null ? undefined : decodeConfiguration(data);
+  return value === undefined ? undefined : { index: at, value };
 }

@@ -10,7 +10,8 @@ const members = [1, 2, 3].map((node) => ({ node, name: `n${node}`, api: "", peer
 function survivor(node: number, more: Partial<Survivor> = {}): Survivor {
   const log = { lastIndex: 100, lastTerm: 3, term: 4, commit: 100, applied: 100, hash: "aa", lastAt: 0 };
   const who = { cluster: "c1", epoch: { number: 0, id: "" }, node, name: `n${node}`, level: 3, damagedFrom: null };
-  return { ...who, leader: null, ...log, voters: [1, 2, 3], outgoing: [], learners: [], members, ...more };
+  const configuration = { voters: [1, 2, 3], outgoing: [], learners: [], configurationIndex: 1 };
+  return { ...who, leader: null, ...log, ...configuration, members, ...more };
 }
 
 /** Data directories of stopped nodes, and what is done to them. */

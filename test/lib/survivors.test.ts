@@ -21,7 +21,7 @@ function survivor(node: number, more: Partial<Survivor> = {}): Survivor {
     hash: "aa",
     lastAt: 1_700_000_000_000,
   };
-  const configuration = { voters: [1, 2, 3, 4, 5], outgoing: [], learners: [] };
+  const configuration = { voters: [1, 2, 3, 4, 5], outgoing: [], learners: [], configurationIndex: 50 };
   const who = { cluster: "c1", epoch: { number: 0, id: "" }, node, name: `n${node}`, level: 3, damagedFrom: null };
   return { ...who, leader: null, ...log, ...configuration, members, ...more };
 }
@@ -67,16 +67,49 @@ describe("the most advanced survivor", () => {
     expect(judged(survivor(1, { lastIndex: 107 })).words[0]).toContain("the 7 after them may or may not");
   });
 
-  test("with an even number of voters half of them have all that was acknowledged", () => {
+  test("half of an even number of voters may have been left out of a change that only the others know of", () => {
     const four = { voters: [1, 2, 3, 4] };
-    expect(judged(survivor(1, four), survivor(2, four)).words[1]).toStartWith("lost: nothing");
+    const { words } = judged(survivor(1, four), survivor(2, four));
+    expect(words[1]).toStartWith("may be lost");
+    expect(words[1]).toContain("when 3 of 4 voters have it; 2 are missing");
+    expect(words[1]).toContain("once there is a voter more or less");
   });
 
-  test("in a joint configuration something is lost only when both halves could have confirmed it", () => {
-    const joint = { voters: [1, 2, 3], outgoing: [1, 4, 5] };
-    expect(judged(survivor(1, joint)).words[1]).toStartWith("may be lost");
-    const half = { voters: [1, 2], outgoing: [3, 4, 5] };
-    expect(judged(survivor(1, half)).words[1]).toStartWith("lost: nothing");
+  test("behind a joint configuration that is committed nothing is lost with a majority of its new half", () => {
+    const half = { voters: [1, 2, 3], outgoing: [4, 5, 6] };
+    const [one, two] = [survivor(1, half), survivor(2, half)];
+    expect(judged(one, two).words[1]).toStartWith(
+      "lost: nothing that was acknowledged. An acknowledged entry is on 2 of 3",
+    );
+    expect(judged(one).words[1]).toStartWith("may be lost");
+    expect(judged(one, survivor(2, { ...half, damagedFrom: 101 })).words[1]).toStartWith("may be lost");
+    expect(judged(survivor(1, { ...half, voters: [1, 2] })).words[1]).toContain(
+      "when 2 of 2 voters have it; 1 are missing",
+    );
+  });
+
+  test("a change of voters that was not committed when its leader was cut off is no ground to say that nothing is lost", () => {
+    const cutOff = { lastIndex: 52, commit: 51, applied: 51, configurationIndex: 52, voters: [1], outgoing: [1, 4, 5] };
+    const { words } = judged(survivor(1, cutOff));
+    expect(words[1]).toStartWith("may be lost");
+    expect(words[1]).toContain("when 2 of 3 voters have it; 2 are missing");
+    expect(words[1]).toContain("from 1, 4, 5 to 1, is not known to be committed");
+    // Another one here knows that it was.
+    const learner = survivor(2, { ...cutOff, commit: 52, applied: 52, learners: [2] });
+    expect(judged(survivor(1, cutOff), learner).words[1]).toStartWith("lost: nothing");
+    const simple = judged(survivor(1, { ...cutOff, voters: [1, 2], outgoing: [] })).words[1];
+    expect(simple).toContain("the change that made 1, 2 the voters, is not known to be committed");
+  });
+
+  test("a damaged survivor may have acknowledged what it has no more", () => {
+    const three = { voters: [1, 2, 3] };
+    const damaged = survivor(2, { ...three, lastIndex: 40, commit: 40, applied: 40, hash: "bb", damagedFrom: 41 });
+    const [, loss] = judged(survivor(1, three), damaged).words;
+    expect(loss).toStartWith("may be lost");
+    expect(loss).toContain("2 are missing (members that are gone: 3, 4, 5; damaged: 2), and 2 of them are enough");
+    // Also where the damage begins after all that is known: what followed may be on the third one alone.
+    const later = survivor(2, { ...three, damagedFrom: 101 });
+    expect(judged(survivor(1, three), later).words[1]).toStartWith("may be lost");
   });
 
   test("different states after the same entry, and damage, are pointed out", () => {
