@@ -15,6 +15,7 @@ import { join, resolve } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import { makePrivateFile } from "../lib/files.ts";
 import { fileFault } from "./files.ts";
+import { finishInstall } from "./snapshot-file.ts";
 import { asFault } from "./sqlite-errors.ts";
 
 /** A data directory that this process owns until it ends or lets it go. */
@@ -26,7 +27,8 @@ export interface DataDir {
 
 /**
  * Creates the directory if it is missing, proves that it can be written and synced, closes it to other users (0700: what is in it lets its
- * reader into the mesh), and locks it against other processes. Throws Fault "data" that says what is wrong and what to do.
+ * reader into the mesh), and locks it against other processes. A state that was taking the place of state.db when its process ended does so now: nobody
+ * reads the old one, whose WAL may be gone (D3). Throws Fault "data" that says what is wrong and what to do.
  */
 export function openDataDir(path: string): DataDir {
   const directory = resolve(path);
@@ -38,6 +40,12 @@ export function openDataDir(path: string): DataDir {
     throw fileFault(error, directory);
   }
   const lock = takeLock(directory);
+  try {
+    finishInstall(join(directory, "state.db"));
+  } catch (error) {
+    lock.close();
+    throw fileFault(error, directory);
+  }
   held.add(lock);
   return {
     path: directory,

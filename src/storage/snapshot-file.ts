@@ -5,7 +5,7 @@ import { decodeConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, term } from "../lib/ids.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
-import { syncDirectory, syncFile } from "./files.ts";
+import { makeDatabaseFile, syncDirectory, syncFile } from "./files.ts";
 import { asFault } from "./sqlite-errors.ts";
 import { readPlace, type StatePlace } from "./state-db.ts";
 
@@ -18,6 +18,7 @@ import { readPlace, type StatePlace } from "./state-db.ts";
 export function copyState(from: string, to: string, blanks: readonly string[] = []): StatePlace {
   rmSync(to, { force: true });
   try {
+    makeDatabaseFile(to); // SQLite makes its copy in an empty file that is there, and leaves its mode as it is
     const database = new Database(from, { readonly: true });
     try {
       database.run("pragma busy_timeout = 2000");
@@ -84,8 +85,9 @@ export function metaOf(place: StatePlace): SnapshotMeta | undefined {
 }
 
 /**
- * Puts `from` in the place of the state at `path`, which nobody writes meanwhile. A crash at any moment leaves the old state (an earlier
- * one of its own history, when its WAL went first) or the new one: the name changes hands in one step. `asideAs` keeps the old file. Throws Fault
+ * Puts `from` in the place of the state at `path`, which nobody writes meanwhile. Two files cannot be replaced in one step, and the WAL of the old
+ * state may be all that holds what was told durable (D3). So the new state first gets a name that decides: a crash before leaves the old state
+ * whole, after that whoever opens the data directory next goes on with the new one ({@link finishInstall}). `asideAs` keeps the old file. Throws Fault
  * "data", and leaves everything as it is, when the file is cut short or is not the `expected` state.
  */
 export function installState(
@@ -93,6 +95,7 @@ export function installState(
   path: string,
   expected: Pick<SnapshotMeta, "index" | "term">,
   asideAs: string | undefined,
+  step: (name: string) => void = () => {},
 ): void {
   const place = placeOf(from);
   if (place.applied !== expected.index || place.term !== expected.term) {
@@ -104,9 +107,34 @@ export function installState(
   }
   syncFile(from);
   if (asideAs !== undefined && existsSync(path)) copyAside(path, asideAs);
-  for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
-  renameSync(from, path);
+  step("checked");
+  renameSync(from, decidedPath(path));
+  for (const directory of new Set([dirname(path), dirname(from)])) syncDirectory(directory);
+  step("decided");
+  finishInstall(path, step);
+}
+
+/**
+ * Goes on with an installation that was decided and broke off; true when there was one. Before anything reads the state at `path`, and before its
+ * place is given to another one. Throws what the file system throws.
+ */
+export function finishInstall(path: string, step: (name: string) => void = () => {}): boolean {
+  if (!existsSync(decidedPath(path))) return false;
+  for (const suffix of ["-wal", "-shm"]) {
+    rmSync(path + suffix, { force: true });
+    step(`${suffix} removed`);
+  }
+  // A WAL that came back after a power cut would be taken for the new state's.
   syncDirectory(dirname(path));
+  renameSync(decidedPath(path), path);
+  step("in place");
+  syncDirectory(dirname(path));
+  return true;
+}
+
+/** The state that is to take the place of the one at `path`, by its presence alone. */
+function decidedPath(path: string): string {
+  return `${path}-next`;
 }
 
 /** What was wrong is kept for those who look for the reason. */
