@@ -15,6 +15,7 @@ import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
 import type { Booted, Served } from "./node/boot-options.ts";
 import type { ApiAddress } from "./node/listening.ts";
+import { firstWord } from "./node/first-word.ts";
 import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
 import { restore } from "./node/restore.ts";
@@ -77,12 +78,16 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   if (typeof first === "number") return first;
   const booted = first;
   if (!booted.ok) throw new CliError(exitOfRefusal(booted.why.code), booted.why.message, booted.why.details);
-  // A disk that fails now would leave the greeting without its token for ever.
+  const { node, api, peer, kind } = booted.value;
   const people = options.output === "json" ? io.stderr : io.stdout;
-  await Promise.race([greet(people, startedAs(booted.value, options)), end.promise]);
-  const { node, api, peer } = booted.value;
+  const greeting = async (): Promise<void> => {
+    if (kind === "resumed") await firstWord(node);
+    await greet(people, startedAs(booted.value, options));
+  };
+  // A disk that fails now would leave the greeting without its token for ever; and who is told that its cluster goes on without it is not ready.
+  const early = await Promise.race([end.promise, greeting()]);
   const ready = JSON.stringify({ node: node.id, cluster: node.cluster, api: urlOf(api), peer });
-  io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
+  if (early === undefined) io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
   const code = await end.promise;
   stopListening();
   await Promise.race([booted.value.stop(), new Promise((resolve) => setTimeout(resolve, stopMs))]);

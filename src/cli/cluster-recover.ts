@@ -247,7 +247,7 @@ async function expectSilence(best: StoppedNode, { gone, best: { cluster, epoch }
         const survivor = parseSurvivor(await new SkeinClient({ addrs, token, ca }).survivor());
         const isIt =
           survivor?.cluster === cluster && survivor.node === node && formatEpoch(survivor.epoch) === formatEpoch(epoch);
-        return isIt ? `node ${node} (${name}) at ${addrs[0]}` : undefined;
+        return isIt ? { text: `node ${node} (${name}) at ${addrs[0]}`, leader: survivor.leader } : undefined;
       } catch {
         return undefined; // silent, or somebody else by now
       }
@@ -255,9 +255,14 @@ async function expectSilence(best: StoppedNode, { gone, best: { cluster, epoch }
   );
   const alive = found.filter((one) => one !== undefined);
   if (alive.length === 0) return;
+  const leader = alive.map((one) => one.leader).find((one) => one !== null);
+  const texts = alive.map((one) => one.text).join(" and ");
+  const isOne = alive.length === 1;
   throw new CliError(
     exit.refused,
-    `${alive.join(" and ")} answers, so it is not gone: name it with --survivor ADDRESS, or stop it and name its report`,
+    leader === undefined
+      ? `${texts} ${isOne ? "answers, so it is" : "answer, so they are"} not gone: name ${isOne ? "it" : "each of them"} with --survivor ADDRESS, or stop ${isOne ? "it" : "them"} and name ${isOne ? "its report" : "their reports"}. Nodes that are too few to elect a leader may only lack this one: start it first ('skein up --data ${best.dataDir}')`
+      : `${texts} ${isOne ? "answers" : "answer"}, and the cluster has a leader (node ${leader}): nothing is lost and there is nothing to recover. Start this node again, and it catches up: skein up --data ${best.dataDir}`,
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { limits } from "../lib/limits.ts";
 import { formatDuration, parseDuration } from "../lib/units.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
@@ -70,8 +71,8 @@ function settingsOf(texts: readonly string[]): Settings {
     given.set(name, text.slice(at + 1));
   }
   const voters = given.get("voters");
-  if (voters !== undefined && !/^[1-9]\d?$/.test(voters))
-    throw new CliError(exit.usage, `voters "${voters}" is not a whole number from 1 to 99`);
+  if (voters !== undefined && !(/^[1-9]\d{0,8}$/.test(voters) && Number(voters) <= limits.votersWanted))
+    throw new CliError(exit.usage, `voters "${voters}" is not a whole number from 1 to ${limits.votersWanted}`);
   return {
     ...(voters !== undefined && { voters: Number(voters) }),
     ...(given.has("heartbeat") && { heartbeatMs: durationOf("heartbeat", given) }),

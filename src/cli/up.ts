@@ -104,7 +104,7 @@ export function upOptions(
   const labels = parseLabels(flags.label ?? [], complain);
   const slots = whole("slots", flags.slots, 0, 1_000_000);
   const ioTasks = whole("io-tasks", flags.ioTasks, 0, 1_000_000);
-  const voters = whole("voters", flags.voters, 1, limits.nodes);
+  const voters = whole("voters", flags.voters, 1, limits.votersWanted);
 
   if (problems.length > 0) {
     const message = problems.length === 1 ? "this node cannot be started so" : `${problems.length} things are wrong`;

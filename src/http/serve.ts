@@ -1,4 +1,5 @@
 import { Fault } from "../lib/fault.ts";
+import { unresolvedWords } from "../lib/unresolved.ts";
 import type { NodeApi } from "../node/api.ts";
 import { createApp } from "./app.ts";
 
@@ -83,6 +84,7 @@ function listen({ host, port, tls }: ServeOptions, fetch: Serve): Bun.Server<und
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     const address = `${host}:${port}`;
+    const unresolved = unresolvedWords(error, host);
     const why =
       code === "EADDRINUSE"
         ? "it is in use: stop the program that has it, or choose another with --api HOST:PORT"
@@ -90,7 +92,9 @@ function listen({ host, port, tls }: ServeOptions, fetch: Serve): Bun.Server<und
           ? "it needs more rights than this user has: choose a port above 1023 with --api HOST:PORT"
           : code === "EADDRNOTAVAIL"
             ? "this host has no such address: choose one that it has with --api HOST:PORT"
-            : `${error instanceof Error ? error.message : String(error)}: choose another with --api HOST:PORT`;
+            : unresolved !== undefined
+              ? `${unresolved}: is it spelled right? Choose an address of this host with --api HOST:PORT`
+              : `${error instanceof Error ? error.message : String(error)}: choose another with --api HOST:PORT`;
     throw new Fault("port", `cannot serve the API on ${address}: ${why}`, "never", error);
   }
 }

@@ -173,6 +173,10 @@ export const limits = {
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,
+  /** How many voters can be wished for: more make every write slower and nothing safer. */
+  votersWanted: 99,
+  /** A node that comes back hears of a leader, or that it is a member no more, within this time, before it says that it is ready all the same. */
+  firstWordMs: 2_000,
   /** What is told of addresses while somebody leads is in the log of all by then; where nobody leads any more it is told on. */
   addressesLoggedMs: 2_000,
   /** Certificates of authorities that were replaced, by which what names one of them is led to the present one. */

@@ -1,4 +1,5 @@
 import { Fault } from "../lib/fault.ts";
+import { unresolvedWords } from "../lib/unresolved.ts";
 
 /** Finds out early that an address can be bound (port 0: any free one always can). Throws Fault "port". */
 export function expectFree(at: { readonly host: string; readonly port: number }): void {
@@ -14,6 +15,7 @@ export function expectFree(at: { readonly host: string; readonly port: number })
 export function portFault(error: unknown, host: string, port: number, flag: string): Fault {
   const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const code = (error as { code?: unknown } | null)?.code;
+  const unresolved = unresolvedWords(error, host);
   const reason =
     code === "EADDRINUSE"
       ? `${address} is in use by another process: stop it, or choose another port with ${flag}`
@@ -21,6 +23,8 @@ export function portFault(error: unknown, host: string, port: number, flag: stri
         ? `${address} needs rights that this user does not have: choose a port above 1023 with ${flag}`
         : code === "EADDRNOTAVAIL"
           ? `${address} is not an address of this host: choose one of its own with ${flag}`
-          : `${address} cannot be listened on (${error instanceof Error ? error.message : String(error)}): choose another address with ${flag}`;
+          : unresolved !== undefined
+            ? `${address} cannot be listened on (${unresolved}): is it spelled right? Choose an address of this host with ${flag}`
+            : `${address} cannot be listened on (${error instanceof Error ? error.message : String(error)}): choose another address with ${flag}`;
   return new Fault("port", reason, "never", error);
 }

@@ -1,8 +1,12 @@
 import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StoppedNode } from "../../src/cli/cli.ts";
 import { runCli } from "../../src/cli/program.ts";
+import { serveHttp } from "../../src/http/serve.ts";
+import { firstEpoch } from "../../src/lib/epoch.ts";
 import { type Survivor, viewSurvivor } from "../../src/lib/survivors.ts";
+import { adminToken, Mesh } from "../http/fake-node.ts";
 import { ScratchDir, TestIo } from "./support.ts";
 
 const members = [1, 2, 3].map((node) => ({ node, name: `n${node}`, api: "", peer: `127.0.0.1:${node}` }));
@@ -112,4 +116,34 @@ test("one that broke off is gone on with: those who were named rejoin, nothing i
   expect([code, stopped.done]).toEqual([0, ["rejoin /b"]]);
   expect(err).toContain("had been decided already");
   expect(out).toContain("skein up --data /a");
+});
+
+test("members that answer are not gone: with a leader this node is only to be started, without one they are to be named", async () => {
+  using scratch = new ScratchDir();
+  const nodes = [2, 3].map((id) => new Mesh(3).node(id));
+  const servers = nodes.map((node) => serveHttp({ node, host: "127.0.0.1", port: 0 }));
+  try {
+    const context = { addrs: ["http://127.0.0.1:1"], token: adminToken, cluster: "c", node: 1 };
+    writeFileSync(join(scratch.path, "context.json"), JSON.stringify(context));
+    const members = [1, 2, 3].map((node) => ({
+      node,
+      name: `n${node}`,
+      api: node === 1 ? "" : new URL(servers[node - 2]!.url).host,
+      peer: "",
+    }));
+    const stopped = new Stopped({ [scratch.path]: survivor(1, { cluster: "c", epoch: firstEpoch, members }) });
+    const words = ["--data", scratch.path, "--yes"];
+    const led = await stopped.run(words);
+    expect([led.code, led.err]).toEqual([6, expect.stringContaining("answer, and the cluster has a leader (node 1)")]);
+    expect(led.err).toContain(`skein up --data ${scratch.path}`);
+    for (const node of nodes) node.ready = false;
+    const both = await stopped.run(words);
+    expect([both.code, both.err]).toEqual([6, expect.stringContaining("answer, so they are not gone: name each")]);
+    await servers[1]!.stop();
+    const one = await stopped.run(words);
+    expect([one.code, one.err]).toEqual([6, expect.stringContaining("answers, so it is not gone: name it")]);
+    expect(stopped.done).toEqual([]);
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
+  }
 });

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { limits } from "../../src/lib/limits.ts";
+import { upOptions } from "../../src/cli/up.ts";
 import type { UpOptions } from "../../src/cli/up-options.ts";
 import { cli, ScratchDir, start, TestIo } from "./support.ts";
 
@@ -105,4 +107,16 @@ describe("up", () => {
     const broken = await cli(["up", "--config", dir.write("b.yaml", "name: 'x\n")]);
     expect([broken.code, broken.err]).toEqual([2, expect.stringMatching(/b\.yaml:\d+:\d+: /)]);
   });
+});
+
+test("as many voters can be wished for at the start as later", async () => {
+  const most = limits.votersWanted;
+  for (const words of [
+    ["up", "--voters", `${most + 1}`],
+    ["cluster", "set", `voters=${most + 1}`],
+  ]) {
+    const { code, err } = await cli(words, { SKEIN_ADDR: "http://127.0.0.1:1", SKEIN_TOKEN: "t" });
+    expect([code, err]).toEqual([2, expect.stringContaining(`is not a whole number from 1 to ${most}`)]);
+  }
+  expect(upOptions({ voters: `${most}` }, {}).voters).toBe(most);
 });

@@ -101,6 +101,13 @@ describe("this host", () => {
     expect(((await member.api("GET", "/v1/nodes")).body as { nodes: unknown[] }).nodes.length).toBe(1);
   });
 
+  test("a name that stands for no address: exit 7, and says that", async () => {
+    const api = await up(["--data", fresh("name"), "--api", "no-such-host.invalid:0", "--peer", "127.0.0.1:0"]);
+    expectRefused(api, 7, "no-such-host.invalid:0", "the name no-such-host.invalid does not resolve", "--api");
+    const peer = await up(["--data", fresh("name"), "--api", "127.0.0.1:0", "--peer", "no-such-host.invalid:0"]);
+    expectRefused(peer, 7, "the name no-such-host.invalid does not resolve", "--peer");
+  });
+
   test("the data directory is in use by a running node: exit 7, with its pid", async () => {
     const refused = await up(["--data", member.data, ...anyPorts]);
     expectRefused(refused, 7, `in use by another process (pid ${member.pid})`);

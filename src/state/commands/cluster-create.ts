@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { nodeId, type NodeId } from "../../lib/ids.ts";
+import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { newNodeId } from "../tables/counter.ts";
@@ -18,7 +19,7 @@ interface ClusterCreated {
 
 const shape = z.strictObject({
   cluster: z.string().min(1).max(100),
-  votersWanted: z.number().int().min(1).max(99),
+  votersWanted: z.number().int().min(1).max(limits.votersWanted),
   node: newNodeShape,
   token: newTokenShape,
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { change } from "../tx.ts";
@@ -11,7 +12,10 @@ const shape = z.strictObject({
   voters: z
     .int("must be a whole number")
     .min(1, "must be at least 1")
-    .max(99, "must be at most 99: more voters make every write slower and nothing safer"),
+    .max(
+      limits.votersWanted,
+      `must be at most ${limits.votersWanted}: more voters make every write slower and nothing safer`,
+    ),
 });
 
 const update = change("cluster.set-voters", "update cluster set voters_wanted = ?");
