@@ -195,6 +195,7 @@ function ownCertificate(files: UpOptions["apiCertificate"]): OwnCertificate | un
 /** What the greeting tells of a node that has started. */
 function startedAs({ node, api, kind }: Booted, options: UpOptions): Started {
   const { id, name, cluster, principal } = node;
+  const { voters } = node.status();
   return {
     kind,
     cluster,
@@ -203,6 +204,8 @@ function startedAs({ node, api, kind }: Booted, options: UpOptions): Started {
     dataDir: options.dataDir,
     api: api.replace(/^https:\/\//, ""),
     exposed: (options.api ?? []).filter((one) => one.exposed).map(formatHostPort),
+    voters: voters.length,
+    votes: voters.includes(id),
     makeToken: async () => {
       const token = await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, principal);
       return token.ok ? token.value.token : undefined;

@@ -3,6 +3,7 @@ import { limits } from "../lib/limits.ts";
 import { formatDuration, parseDuration } from "../lib/units.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
+import { noteTolerance, toleranceText } from "./tolerance.ts";
 
 const names = ["voters", "heartbeat", "election-timeout"] as const;
 type Name = (typeof names)[number];
@@ -30,7 +31,7 @@ export function addSet(cluster: Command, cli: Cli): void {
     const effect =
       voters === undefined || voters.in_effect === voters.voters
         ? ""
-        : `, ${voters.in_effect} in effect: an odd number`;
+        : `, ${voters.in_effect} in effect: an even number bears no more than the odd one below it`;
     session.output.result({
       value: { ...voters, ...timing },
       ids: voters === undefined ? [] : [voters.voters],
@@ -41,6 +42,13 @@ export function addSet(cluster: Command, cli: Cli): void {
         out.line(`election timeout: ${formatDuration(timing.election_timeout_ms)}`);
       },
     });
+    if (voters !== undefined) {
+      session.output.note(
+        `${voters.in_effect === 1 ? "1 voter" : `${voters.in_effect} voters`}, once there are as many: the cluster ${toleranceText(voters.in_effect)}`,
+        "dim",
+      );
+      await noteTolerance(session);
+    }
     return exit.done;
   });
 }

@@ -9,6 +9,7 @@ import { addClusterRecover } from "./cluster-recover.ts";
 import { CliError, exit } from "./exit.ts";
 import { printNodes } from "./nodes.ts";
 import type { Output } from "./output.ts";
+import { clusterTolerance } from "./tolerance.ts";
 import { durationFlag } from "./wait.ts";
 
 const tokenTtlMs = 24 * 3_600_000;
@@ -79,6 +80,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ["index", `${view.index} committed, ${view.applied} applied here`],
     ["voters", `${view.voters.join(", ")}${wanted === "" ? "" : `  (${view.voters.length}${wanted})`}`],
     ["changing", changeText(view), "yellow"],
+    ["tolerance", clusterTolerance(view)],
     ["level", levelText(view)],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
     ...view.authorities.map((one) => ["authority", authorityText(one)] as const),

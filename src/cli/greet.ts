@@ -1,4 +1,5 @@
 import type { Sink } from "./io.ts";
+import { toleranceText } from "./tolerance.ts";
 
 /** What a node that has just started says about itself. */
 export interface Started {
@@ -11,6 +12,9 @@ export interface Started {
   readonly api: string;
   /** HOST:PORT of addresses that serve the API in the clear off loopback. */
   readonly exposed: readonly string[];
+  /** How many vote, as far as this node knows, and whether it is one of them. */
+  readonly voters: number;
+  readonly votes: boolean;
   /** Makes a join token, good for 24 h and 10 uses; undefined: none could be made. */
   makeToken(): Promise<string | undefined>;
 }
@@ -21,7 +25,7 @@ export interface Started {
  * every user of the host sees arguments in `ps`.
  */
 export async function greet(sink: Sink, started: Started): Promise<void> {
-  const { kind, cluster, node, name, dataDir, api, exposed } = started;
+  const { kind, cluster, node, name, dataDir, api, exposed, voters, votes } = started;
   const say = (line: string): void => sink.write(`${line}\n`);
   const what = {
     created: `cluster ${cluster} created, this is node ${node} (${name})`,
@@ -29,6 +33,9 @@ export async function greet(sink: Sink, started: Started): Promise<void> {
     resumed: `back in cluster ${cluster} as node ${node} (${name})`,
   }[kind];
   say(`${what}   data ${dataDir}`);
+  const more = kind === "created" ? ", and 3 hosts that of 1" : votes ? "" : "; this node does not vote (yet)";
+  if (voters > 0)
+    say(`  ${voters === 1 ? "1 voter" : `${voters} voters`}: the cluster ${toleranceText(voters)}${more}`);
   for (const address of exposed) {
     say(`warning: the API is served in the clear on ${address}: tokens and jobs can be read on the way`);
   }

@@ -3,6 +3,7 @@ import type { Problem } from "../lib/outcome.ts";
 import { isLabel } from "../lib/selector.ts";
 import type { Cli } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
+import { noteTolerance } from "./tolerance.ts";
 import { labelsText } from "./views.ts";
 
 /** `skein nodes label|promote|demote` */
@@ -40,17 +41,21 @@ function addWish(nodes: Command, cli: Cli, verb: "promote" | "demote", descripti
     .argument("<nodes...>", "ids or names")
     .option("--forget", "take an earlier promote or demote back: the leader decides again");
   cli.verb<{ readonly forget?: boolean }, [string[]]>(command, async (session, { forget = false }, names) => {
-    const changed: { readonly node: number }[] = [];
+    const changed: { readonly node: number; readonly already?: true | undefined }[] = [];
     for (const node of names)
       changed.push(await session.client.call(`node.${verb}`, { node, forget }, { idempotent: true }));
     session.output.result({
       value: changed.length === 1 ? changed[0] : { nodes: changed },
       ids: changed.map((one) => one.node),
       table: (out) =>
-        changed.forEach((one) => out.line(`node ${one.node} ${forget ? "is the leader's to decide on" : done}`)),
+        changed.forEach((one) => {
+          const become = one.already === true ? "is a voter already" : forget ? "is the leader's to decide on" : done;
+          out.line(`node ${one.node} ${become}`);
+        }),
     });
-    if (!forget)
+    if (!forget && changed.some((one) => one.already !== true))
       session.output.note("the leader sees to it when the others allow it: `skein nodes ls` shows the roles", "dim");
+    await noteTolerance(session);
     return exit.done;
   });
 }

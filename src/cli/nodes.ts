@@ -6,6 +6,7 @@ import { exit } from "./exit.ts";
 import { addNodeChanges } from "./nodes-change.ts";
 import type { Output } from "./output.ts";
 import { stateColour } from "./text.ts";
+import { noteTolerance } from "./tolerance.ts";
 import { instantText, labelsText } from "./views.ts";
 
 /** `skein nodes ls|show|drain|undrain|rm`, and what nodes-change.ts adds. */
@@ -45,6 +46,7 @@ export function addNodes(program: Command, cli: Cli): void {
     description: "remove nodes for good, once nothing runs on them (a healthy node leaves by `skein leave`)",
     done: "is removed",
     change: (session, node) => session.client.call("node.remove", { node }),
+    after: noteTolerance,
   });
   addNodeChanges(nodes, cli);
 }
@@ -54,9 +56,10 @@ interface NodeChange {
   readonly description: string;
   readonly done: string;
   readonly change: (session: Session, node: string) => Promise<{ readonly node: number }>;
+  readonly after?: (session: Session) => Promise<void>;
 }
 
-function addChange(parent: Command, cli: Cli, { name, description, done, change }: NodeChange): void {
+function addChange(parent: Command, cli: Cli, { name, description, done, change, after }: NodeChange): void {
   const command = parent.command(name).description(description).argument("<nodes...>", "ids or names");
   cli.verb<object, [string[]]>(command, async (session, _flags, names) => {
     const changed: { readonly node: number }[] = [];
@@ -66,6 +69,7 @@ function addChange(parent: Command, cli: Cli, { name, description, done, change 
       ids: changed.map((one) => one.node),
       table: (out) => changed.forEach((one) => out.line(`node ${one.node} ${done}`)),
     });
+    await after?.(session);
     return exit.done;
   });
 }

@@ -87,6 +87,7 @@ import { surveyState } from "./survey.ts";
 import { Tokens } from "./tokens.ts";
 import { prepareRemoval, transferLeadership, type TransferPorts, type TransferValue } from "./transfer.ts";
 import { voterProblem, type VoterRightsPorts } from "./voter-rights.ts";
+import { votesAlready } from "./votes-already.ts";
 import { Work } from "./work.ts";
 
 /**
@@ -1115,6 +1116,13 @@ export class Node implements NodeApi {
   ): Promise<Committed<Name>> {
     const problem = voterProblem([commandByName(name).tag, by.token, by.name, by.role, input], this.#voterRights);
     if (problem !== undefined) return refuse("forbidden", problem);
+    if (name === "node.promote") {
+      const already = await votesAlready(input as CommandInput<"node.promote">, {
+        ...this.#voterRights,
+        catchUp: () => this.#catchUp({ consistency: "linearizable" }),
+      });
+      if (already !== undefined) return accept({ value: already as CommandValue<Name>, index: this.#applied });
+    }
     if (name === "node.remove") {
       const prepared = await this.#prepareRemoval((input as CommandInput<"node.remove">).node);
       if (!prepared.ok) return prepared;

@@ -6,13 +6,21 @@ import { allNodes, nodeByReference, setWish } from "./tables/node.ts";
 import type { Tx } from "./tx.ts";
 import type { Wish } from "./types.ts";
 
+/** What promote and demote answer. */
+export interface Wished {
+  readonly node: NodeId;
+  readonly wish: Wish | null;
+  /** The node votes: nothing was logged (node/votes-already.ts). */
+  readonly already?: true;
+}
+
 /** Promote and demote: the state keeps the wish, the leader changes the voters by it. */
 export function wishFor(
   tx: Tx,
   context: ApplyContext,
   reference: string | number,
   wish: Wish | undefined,
-): Outcome<{ readonly node: NodeId; readonly wish: Wish | null }> {
+): Outcome<Wished> {
   const node = nodeByReference(tx, reference);
   if (node === undefined) return noNode(reference);
   // Somebody must be left who may vote, as far as the state knows: the leader keeps the last voter in any case.

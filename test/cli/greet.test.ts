@@ -12,6 +12,8 @@ function started(more: Partial<Started> = {}): Started & { readonly made: string
     dataDir: "/d",
     api: "127.0.0.1:7400",
     exposed: [],
+    voters: 1,
+    votes: true,
     makeToken: () => Promise.resolve(made[made.push("skein1.f.i.s") - 1]),
     ...more,
     made,
@@ -42,4 +44,23 @@ test.each(["joined", "resumed"] as const)("a node that has %s makes no token", a
   await greet(stdout, node);
   expect(node.made).toEqual([]);
   expect(stdout.text).toContain("$(skein cluster token -o quiet)");
+});
+
+test("a node tells what its cluster bears, and an even number of voters is explained", async () => {
+  for (const [more, words] of [
+    [{ voters: 1 }, "1 voter: the cluster bears the loss of no voter, and 3 hosts that of 1\n"],
+    [
+      { kind: "joined", voters: 3, votes: false },
+      "3 voters: the cluster bears the loss of 1 voter; this node does not vote (yet)\n",
+    ],
+    [
+      { kind: "resumed", voters: 4 },
+      "4 voters: the cluster bears the loss of 1 voter, as with 3: an even number bears no more\n",
+    ],
+    [{ kind: "resumed", voters: 5 }, "5 voters: the cluster bears the loss of 2 voters\n"],
+  ] as const) {
+    const { stdout } = new TestIo();
+    await greet(stdout, started(more));
+    expect(stdout.text).toContain(words);
+  }
 });

@@ -239,6 +239,26 @@ describe("nodes", () => {
     await said(a, "nodes", "promote", "node-2", "node-3", "--forget");
     await untilVoters(3);
   });
+
+  test("have one that votes already promoted without a word in the log, and one that is to vote no longer with one", async () => {
+    const [a, b] = nodes();
+    const promotions = async (): Promise<number> =>
+      (await said(a, "audit", "--what", "node.promote")).split("\n").length;
+    const before = await promotions();
+    for (const node of [a, b]) {
+      const again = await node.skein(["nodes", "promote", "node-1", "node-2"]);
+      const stdout = `node ${a.ready.node} is a voter already\nnode ${b.ready.node} is a voter already\n`;
+      expect([again.code, again.stdout]).toEqual([0, stdout]);
+      expect(again.stderr).toContain("the cluster has 3 voters now: it bears the loss of 1 voter");
+      expect(again.stderr).not.toContain("the leader sees to it");
+    }
+    expect(await promotions()).toBe(before);
+    await said(a, "nodes", "demote", "node-2");
+    expect(await said(b, "nodes", "promote", "node-2")).toBe(`node ${b.ready.node} is to be a voter`);
+    await untilVoters(3);
+    expect(await promotions()).toBe(before + 1);
+    await said(a, "nodes", "promote", "node-2", "--forget");
+  });
 });
 
 describe("the cluster", () => {
@@ -260,10 +280,17 @@ describe("the cluster", () => {
 
   test("has as many voters as are set, an odd number in effect", async () => {
     const [a] = nodes();
-    expect(await said(a, "cluster", "set", "voters=2")).toBe("voters: 2, 1 in effect: an odd number");
+    expect(await said(a, "cluster", "set", "voters=2")).toBe(
+      "voters: 2, 1 in effect: an even number bears no more than the odd one below it",
+    );
     await untilVoters(1);
-    await said(a, "cluster", "set", "voters=5");
+    const set = await a.skein(["cluster", "set", "voters=5"]);
+    expect([set.stdout, set.stderr]).toEqual([
+      "voters: 5\n",
+      expect.stringContaining("5 voters, once there are as many: the cluster bears the loss of 2 voters"),
+    ]);
     await untilVoters(3);
+    expect(await said(a, "cluster", "status")).toMatch(/tolerance +bears the loss of 1 voter\n/);
   });
 
   test("has the heartbeat and the election timeout that are set, on every node", async () => {

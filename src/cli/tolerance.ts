@@ -1,0 +1,27 @@
+import type { ClusterView } from "../state/answers.ts";
+import type { Session } from "./cli.ts";
+
+/** What a cluster with so many voters bears: a majority of them must be left. */
+export function toleranceText(voters: number): string {
+  const borne = Math.max(0, Math.ceil(voters / 2) - 1);
+  const what = borne === 0 ? "no voter" : borne === 1 ? "1 voter" : `${borne} voters`;
+  const even = voters % 2 === 0 && voters > 0 ? `, as with ${voters - 1}: an even number bears no more` : "";
+  return `bears the loss of ${what}${even}`;
+}
+
+/** The same of a cluster as it is: while the voters change, those of before and those to come must both have a majority. */
+export function clusterTolerance({ voters, voters_outgoing, nodes }: ClusterView): string {
+  const least = voters_outgoing.length === 0 ? voters.length : Math.min(voters.length, voters_outgoing.length);
+  const lost = nodes.filter(({ id, state }) => state === "lost" && voters.includes(id)).length;
+  const already = lost === 0 ? "" : `; ${lost} of them ${lost === 1 ? "is" : "are"} lost now`;
+  const under = voters_outgoing.length === 0 ? "" : "; a change of the voters is under way";
+  return `${toleranceText(least)}${already}${under}`;
+}
+
+/** After a change of who votes, on standard error: what the cluster bears at this moment. The change is done, whether this can be told or not. */
+export async function noteTolerance({ client, output }: Session): Promise<void> {
+  const view = await client.cluster().catch(() => undefined);
+  if (view === undefined) return;
+  const count = view.voters.length === 1 ? "1 voter" : `${view.voters.length} voters`;
+  output.note(`the cluster has ${count} now: it ${clusterTolerance(view)}`, "dim");
+}
