@@ -67,12 +67,18 @@ export function createApp(node: NodeApi, options: AppOptions = {}): App {
 
 /**
  * hono runs the route of GET for HEAD and drops the body unread. A stream must hear that nobody will take it: what it holds (a
- * watcher's place, a copy of the state) is given back then (L1).
+ * watcher's place, a copy of the state) is given back then (L1). The length is GET's, or is left out: without a word the runtime would say 0.
  */
 async function headOf(answer: Response | Promise<Response>): Promise<Response> {
-  const { body, status, headers } = await answer;
-  await body?.cancel();
-  return new Response(null, { status, headers });
+  const response = await answer;
+  const headers = new Headers(response.headers);
+  if (headers.get("content-type") === "application/json") {
+    headers.set("content-length", String((await response.arrayBuffer()).byteLength));
+  } else {
+    await response.body?.cancel();
+    headers.set("transfer-encoding", "chunked");
+  }
+  return new Response(null, { status: response.status, headers });
 }
 
 /** Every route of the API, in the order of registration. */

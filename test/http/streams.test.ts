@@ -49,6 +49,27 @@ describe("HEAD of what streams", () => {
     expect([listeners.open, node.backupsMade, node.backupsOpen]).toEqual([0, 0, 0]);
   });
 
+  test("over a socket says no length, and that of other answers is GET's", async () => {
+    const server = serveHttp({ node: running().node(), host: "127.0.0.1", port: 0 });
+    try {
+      const headers = { authorization: `Bearer ${adminToken}` };
+      for (const path of ["/v1/events", "/v1/jobs/1/logs?follow=true", "/v1/backup"]) {
+        const head = await fetch(server.url + path, { method: "HEAD", headers });
+        expect([path, head.status, head.headers.get("content-length")]).toEqual([path, 200, null]);
+      }
+      for (const path of ["/v1/jobs", "/v1/jobs/9", "/v1/openapi.json"]) {
+        const [head, whole] = [
+          await fetch(server.url + path, { method: "HEAD", headers }),
+          await fetch(server.url + path, { headers }),
+        ];
+        const length = String((await whole.arrayBuffer()).byteLength);
+        expect([path, head.status, head.headers.get("content-length")]).toEqual([path, whole.status, length]);
+      }
+    } finally {
+      await server.stop();
+    }
+  });
+
   test("is refused as GET is: no token, no right, nothing there", async () => {
     const ask = asking(running().node());
     expect((await ask("HEAD", "/v1/backup", undefined, { authorization: undefined })).status).toBe(401);
