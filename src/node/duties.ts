@@ -28,6 +28,8 @@ export interface DutyPorts {
   readonly self: NodeId;
   readonly leases: LeaseTable;
   readonly clocks: Clocks;
+  /** Epoch ms, as entries are stamped. */
+  now(): number;
   /** Has another voter lead, if one can. */
   handOver(): void;
   /** A consistent view of the local state. */
@@ -92,7 +94,7 @@ export class Duties {
       view.reset(tx);
       return stateClock(tx);
     });
-    this.#clockAhead = Math.max(Date.now(), at) - monotonicMs();
+    this.#clockAhead = Math.max(this.#ports.now(), at) - monotonicMs();
     this.#view = view;
     this.#timer = setInterval(() => this.#watch(), watchMs);
     this.#schedulePlan();
@@ -213,7 +215,7 @@ export class Duties {
       nodes: listNodes(tx),
       cluster: clusterRow(tx),
       held: levelHeld(tx),
-      expired: this.#expiring || now < this.#expireAt ? [] : jobsToExpire(tx, Date.now()),
+      expired: this.#expiring || now < this.#expireAt ? [] : jobsToExpire(tx, this.#ports.now()),
     }));
     if (cluster === undefined) return;
     this.#watchLevel(

@@ -26,6 +26,7 @@ import {
   listNodes,
   type Timing,
   timingOf,
+  stateClock,
   totals,
   newestNode,
   wasRemoved,
@@ -58,6 +59,7 @@ import { admitJoiner, type JoinRequest } from "./join.ts";
 import { leaveCluster, OwnRemoval } from "./leave.ts";
 import { type LeaseGrant, LeaseHolder, LeaseTable } from "./lease.ts";
 import { LogRetention } from "./log-retention.ts";
+import { LogClock } from "./log-clock.ts";
 import { type LogPorts, readLocalLog, readLog } from "./logs.ts";
 import { isOldCopy } from "./old-copy.ts";
 import { monotonicMs } from "../lib/clock.ts";
@@ -185,6 +187,7 @@ export class Node implements NodeApi {
   readonly #reader: Reader;
   readonly #leases = new LeaseTable();
   readonly #clocks: Clocks;
+  readonly #logClock: LogClock;
   readonly #lease: LeaseHolder;
   readonly #duties: Duties;
   readonly #work: Work;
@@ -241,7 +244,13 @@ export class Node implements NodeApi {
     this.#applied = parts.applied;
     this.#level = parts.view(clusterRow)?.level ?? parts.level;
     this.#timing = parts.view(timingOf);
-    this.#clocks = new Clocks(this.id);
+    this.#clocks = new Clocks(this.id, () => this.#wallClock());
+    this.#logClock = new LogClock({
+      wall: () => this.#wallClock(),
+      monotonic: monotonicMs,
+      isConfirmed: () => this.#clocks.isConfirmed(this.#configuration),
+    });
+    this.#logClock.seen(parts.view(stateClock));
     this.#events = new Events(parts.applied);
     this.#compaction = new Compaction(parts.logBudget);
     this.#driver = new Driver(this.#openRaft(), parts.logStore, {
@@ -342,6 +351,7 @@ export class Node implements NodeApi {
         schedule,
         principalProblem: (record) => this.#principals.problemOf(record) ?? voterProblem(record, this.#voterRights),
         propose: (data) => raft.propose(data),
+        now: () => this.#logClock.now(),
         randomBytes: (count) => parts.randomBytes(count),
         forward: async (to, batch) => forwardReply(await this.#transport.request(to, "propose", batch)),
       },
@@ -483,6 +493,7 @@ export class Node implements NodeApi {
       self: this.id,
       leases: this.#leases,
       clocks: this.#clocks,
+      now: () => this.#logClock.now(),
       handOver: () => void this.#handOver(),
       view: (query) => parts.view(query),
       propose: (name, input) => this.#proposeAsLeader(name, input),
@@ -874,6 +885,7 @@ export class Node implements NodeApi {
   #onChanges(events: readonly AppliedEvent[]): void {
     let members = false;
     let tokens = false;
+    if (events.length > 0) this.#logClock.seen(events.at(-1)!.at);
     for (const event of events) {
       for (const change of event.changes) {
         if (change.topic === "node" && change.kind === "removed") this.#counting.removed(change.node);
@@ -977,6 +989,8 @@ export class Node implements NodeApi {
         this.#parts.log("info", `leading in term ${leadership.term}`);
         this.#leases.elected();
         this.#clocks.lead(true);
+        this.#logClock.lead();
+        this.#logClock.seen(this.#parts.view(stateClock));
         this.#relay.lead(true);
         void this.#startDuties(leadership.term);
       }
@@ -1058,7 +1072,7 @@ export class Node implements NodeApi {
       case "read-index":
         return this.#reader.confirm();
       case "lease": {
-        this.#clocks.heard(peer, request.body, this.#wallClock());
+        this.#clocks.heard(peer, request.body);
         const grant = await this.#grant(peer);
         return grant?.kind === "granted" ? { ...grant, clock: this.#clocks.newsFor(peer) } : grant;
       }

@@ -29,6 +29,8 @@ export interface ProposerPorts {
   principalProblem(record: CommandRecord): string | undefined;
   /** Step 5: into the machine. */
   propose(data: Uint8Array): Proposed;
+  /** Leader: epoch ms, by which the entry is stamped (J4). */
+  now(): number;
   /** For the entry: apply has no other source of chance (S1). */
   randomBytes(count: number): Uint8Array;
   /** Bytes to the leader by rpc; resolves when it logged or refused them, throws a Fault otherwise. */
@@ -247,7 +249,7 @@ export class Proposer {
     this.#gatheredReplies = [];
     this.#gatheredBytes = 0;
     const proposed = this.#ports.propose(
-      encodeEntry({ at: Date.now(), random: this.#ports.randomBytes(16), level: this.#ports.level(), batches }),
+      encodeEntry({ at: this.#ports.now(), random: this.#ports.randomBytes(16), level: this.#ports.level(), batches }),
     );
     for (const reply of replies) reply(proposed);
   }

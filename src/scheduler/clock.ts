@@ -17,6 +17,11 @@ export function isClockOff(differenceMs: number | undefined): boolean {
   return differenceMs !== undefined && Math.abs(differenceMs) > limits.clockToleranceMs;
 }
 
+/** Further ahead than the tolerance. */
+export function isAhead(differenceMs: number | undefined): boolean {
+  return differenceMs !== undefined && differenceMs > limits.clockToleranceMs;
+}
+
 /** Another one should lead: the leader's clock is off, and that of a voter that could take over is known to be right. */
 export function shouldYield(
   self: NodeId,

@@ -20,6 +20,7 @@ function rig() {
     self: nodeId(1),
     leases: new Silent(),
     clocks: new Clocks(nodeId(1)),
+    now: () => Date.now(),
     handOver: () => {},
     view: (query) => query(cluster.database),
     propose: (name, input) => {

@@ -25,6 +25,7 @@ class World {
     readonly settle: PromiseWithResolvers<ForwardReply>;
   }[] = [];
   readonly self = nodeId(1);
+  now = 1_700_000_000_000;
   /** What the leader's state knows of tokens. */
   readonly tokens = new Map<string, TokenRow>();
   readonly principals = new Principals((id) => this.tokens.get(id));
@@ -47,6 +48,7 @@ class World {
           this.forwarded.push({ to, bytes, settle });
           return settle.promise;
         },
+        now: () => this.now,
         randomBytes: (count) => new Uint8Array(count),
         schedule: () => {},
       },

@@ -6,6 +6,7 @@ import { beginRecovered, beginRestored, restoredNodeId } from "../../src/state/g
 import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
 import { auditBefore } from "../../src/state/tables/audit.ts";
 import { readCounter } from "../../src/state/tables/counter.ts";
+import { sql } from "../../src/state/tx.ts";
 import { announcement, Cluster } from "./support.ts";
 
 const facts = { index: epochStart(1), at: 2_000_000, by: "ops", command: "cluster.recover", what: "a test" } as const;
@@ -74,4 +75,30 @@ test("a restored state is another cluster's: one new node, an admin's token, non
   const isGood = (one: string): boolean => findToken(database, one)?.revoked === false;
   expect(["fresh", "t-admin", "t-2", "j"].map(isGood)).toEqual([true, true, false, false]);
   expect(findToken(database, "fresh")).toMatchObject({ role: "admin", kind: "api", node: null });
+});
+
+const waiting = sql("select not_before from task where job = ?");
+
+test("a restored state has the time of the host where that was done: a clock that was a year ahead once is no matter any more (J4)", () => {
+  const cluster = Cluster.of(1);
+  const { database } = cluster;
+  const right = cluster.now;
+  cluster.now = right + 365 * 86_400_000;
+  const job = cluster.submit({ retries: { max: 1, backoff: "10s", jitter: 0 } });
+  cluster.assign(job, 1, [0, 1]);
+  cluster.finish(job, 0, 1, 1, "failed");
+  const dueAt = () => database.get<{ not_before: number }>(waiting, job)?.not_before;
+  expect(readCounter(database).at).toBe(cluster.now);
+  expect(dueAt()).toBe(cluster.now + 10_000);
+  const id = restoredNodeId(database);
+  begin(cluster, () =>
+    beginRestored(
+      database,
+      { ...facts, at: right, command: "cluster.restore" },
+      { id, cluster: "d", node: { name: "n1", ...announcement(1) }, token: { id: "fresh", hash: "f", name: "admin" } },
+    ),
+  );
+  expect(readCounter(database).at).toBe(right);
+  // What waited for its next try waits for as long as it would have.
+  expect(dueAt()).toBe(right + 10_000);
 });

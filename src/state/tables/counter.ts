@@ -99,3 +99,10 @@ export function advanceClock(tx: Tx, stamped: number): number {
   tx.run(moveClock, stamped);
   return stamped;
 }
+
+/** For a state that a new epoch begins with: its clock is this one. Gives by how much it went back: it was moved on by a clock that was wrong. */
+export function resetClock(tx: Tx, at: number): number {
+  const before = readCounter(tx).at;
+  tx.run(moveClock, at);
+  return Math.max(0, before - at);
+}

@@ -194,3 +194,10 @@ export function requeueTask(
   tx.run(insertAttempt, job, task, attempt, node, state, ...history);
   tx.run(requeue, next.tries, next.losses, next.notBefore, next.tailDropped ? 1 : 0, next.tail, job, task);
 }
+
+const hasten = change("task.hasten", "update task set not_before = max(1, not_before - ?) where not_before > 0");
+
+/** Tasks that wait for their next try are due so much earlier. */
+export function hastenWaiting(tx: Tx, ms: number): void {
+  tx.run(hasten, ms);
+}
