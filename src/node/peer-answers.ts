@@ -16,7 +16,8 @@ import type { SnapshotChunk } from "./snapshot-send.ts";
 export function forwardReply(body: unknown): ForwardReply {
   const { ok, why } = fields(body);
   if (ok === true) return { ok };
-  if (ok !== false || (why !== "not-leader" && why !== "transferring" && why !== "busy")) throw malformed("answer");
+  if (ok !== false || (why !== "not-leader" && why !== "transferring" && why !== "busy" && why !== "behind"))
+    throw malformed("answer");
   return { ok, why };
 }
 

@@ -3,7 +3,7 @@ import { limits } from "../lib/limits.ts";
 import { type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
 import type { Proposed, ProposeRefusal } from "../raft/types.ts";
 import { type Batch, decodeBatch, encodeBatch, encodeEntry, isBatch, type CommandRecord } from "../state/entry.ts";
-import { checkBatch } from "../state/commands/check.ts";
+import { checkBatch, needsMore } from "../state/commands/check.ts";
 import { Fault } from "../lib/fault.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import type { BatchOutcome } from "./state-writer.ts";
@@ -40,7 +40,7 @@ export interface ProposerPorts {
 }
 
 /** The leader's answer to a forwarded batch: it is in its log, or why not. */
-export type ForwardReply = { readonly ok: true } | { readonly ok: false; readonly why: ProposeRefusal };
+export type ForwardReply = { readonly ok: true } | { readonly ok: false; readonly why: ProposeRefusal | "behind" };
 
 interface Waiting {
   readonly record: CommandRecord;
@@ -265,7 +265,9 @@ export class Proposer {
     if (!isBatch(batch)) throw new Fault("protocol", `node ${peer} forwarded what is no batch of commands`, "never");
     if (batch.origin !== peer)
       throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
-    const checked = checkBatch(batch, this.#ports.level());
+    // The one who sends it has applied a raise of the level that is still to be applied here: it is sent again.
+    if (needsMore(batch, this.#ports.level())) return Promise.resolve({ ok: false, why: "behind" });
+    const checked = checkBatch(batch);
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
     for (const record of batch.commands) {
       const problem = this.#ports.principalProblem(record);

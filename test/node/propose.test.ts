@@ -26,6 +26,7 @@ class World {
   }[] = [];
   readonly self = nodeId(1);
   now = 1_700_000_000_000;
+  level = 1;
   /** What the leader's state knows of tokens. */
   readonly tokens = new Map<string, TokenRow>();
   readonly principals = new Principals((id) => this.tokens.get(id));
@@ -35,7 +36,7 @@ class World {
     this.proposer = new Proposer(
       {
         self: this.self,
-        level: () => 1,
+        level: () => this.level,
         leader: () => this.leader,
         isLeading: () => this.leader === this.self,
         principalProblem: (record) => this.principals.problemOf(record),
@@ -123,6 +124,21 @@ describe("proposing", () => {
     await w.turn();
     expect(await reply).toMatchObject({ ok: true });
     expect(decodeEntry(w.entries[0]!).batches[0]).toEqual(bytes);
+  });
+
+  test("a command of a level that this leader has not applied yet waits at the one who sends it", async () => {
+    const w = world();
+    w.leads(w.self);
+    const timing = { heartbeatMs: 100, electionTimeoutMs: 1000 };
+    const { tag, since } = commandByName("cluster.timing");
+    const commands: CommandRecord[] = [[tag, "anna", "anna", "admin", timing]];
+    const bytes = encodeBatch({ origin: nodeId(2), serial: 5, floor: 5, commands });
+    w.level = since - 1;
+    expect(await w.proposer.onForwarded(nodeId(2), bytes)).toEqual({ ok: false, why: "behind" });
+    w.level = since;
+    const reply = w.proposer.onForwarded(nodeId(2), bytes);
+    await w.turn();
+    expect(await reply).toMatchObject({ ok: true });
   });
 
   test("a batch that claims another origin is not logged", async () => {

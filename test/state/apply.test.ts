@@ -345,13 +345,13 @@ describe("the leader's look at a forwarded batch (S3)", () => {
       ),
       record("task.finish", { node: nodeId(1), reports: [] as never[] }, system),
     ];
-    expect(checkBatch(batch(commands.slice(0, 1)), 1).ok).toBe(true);
-    expect(checkBatch(batch(commands), 1).ok).toBe(false);
+    expect(checkBatch(batch(commands.slice(0, 1))).ok).toBe(true);
+    expect(checkBatch(batch(commands)).ok).toBe(false);
   });
 
   test("a wrong shape, a missing right and an unknown command are refused", () => {
     const codeOf = (commands: Parameters<typeof batch>[0]): string => {
-      const checked = checkBatch(batch(commands), 1);
+      const checked = checkBatch(batch(commands));
       return checked.ok ? "ok" : checked.why.code;
     };
     expect(

@@ -4,13 +4,17 @@ import { may } from "../rights.ts";
 import { commandByTag } from "./index.ts";
 import { problemsOf } from "./problems.ts";
 
+/** A known command in it is of a level that is not reached here yet. */
+export function needsMore(batch: Batch, level: number): boolean {
+  return batch.commands.some(([tag]) => (commandByTag(tag)?.since ?? 0) > level);
+}
+
 /** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */
-export function checkBatch(batch: Batch, level: number): Outcome<undefined> {
+export function checkBatch(batch: Batch): Outcome<undefined> {
   for (const [tag, , name, role, payload] of batch.commands) {
     const command = commandByTag(tag);
     if (command === undefined)
       return refuse("invalid", `command ${tag} is not known here: the leader runs an older version`);
-    if (command.since > level) return tooEarly(command, level);
     if (!may(role, command.right)) return refuse("forbidden", `${command.name} is not for ${name} (${role})`);
     const checked = command.payload.safeParse(payload);
     if (!checked.success) {
