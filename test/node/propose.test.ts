@@ -129,7 +129,7 @@ describe("proposing", () => {
   test("a command of a level that this leader has not applied yet waits at the one who sends it", async () => {
     const w = world();
     w.leads(w.self);
-    const timing = { heartbeatMs: 100, electionTimeoutMs: 1000 };
+    const timing = { heartbeat_ms: 100, election_timeout_ms: 1000 };
     const { tag, since } = commandByName("cluster.timing");
     const commands: CommandRecord[] = [[tag, "anna", "anna", "admin", timing]];
     const bytes = encodeBatch({ origin: nodeId(2), serial: 5, floor: 5, commands });

@@ -60,6 +60,8 @@ export class Effects implements EffectPorts {
   /** Attempts that a guard declared lost without having known them. */
   readonly #declaredLost = new Set<string>();
   readonly #givenUp = new Set<number>();
+  /** Tasks whose end was told by a node with a wrong state: it may have run what its state had under that id. */
+  readonly #toldWrongly = new Set<string>();
   starts = 0;
   lost = 0;
   retried = 0;
@@ -170,7 +172,10 @@ export class Effects implements EffectPorts {
     const seen = all?.find((one) => one.attempt === attempt);
     if (all?.some((one) => one.isWild) === true) return;
     // Who had a wrong state has refused or given up what right ones gave it.
-    if (node !== 0 && this.#questions.wrongUntil(node) >= (seen?.from ?? this.#time.now - forgotten)) return;
+    if (node !== 0 && this.#questions.wrongUntil(node) >= (seen?.from ?? this.#time.now - forgotten)) {
+      this.#toldWrongly.add(`${job}/${task}`);
+      return;
+    }
     const isResult = state === "succeeded" || state === "failed" || state === "timeout";
     if (seen === undefined) {
       // Cancelled or lost before it began: nobody but its node can say so while it has a lease.
@@ -221,8 +226,9 @@ export class Effects implements EffectPorts {
     return this.#tasks.get(`${job}/${task}`)?.filter((seen) => !seen.isWild).length ?? 0;
   }
 
-  /** An attempt of it ran to this end. */
+  /** An attempt of it ran to this end, or one with a wrong state said so. */
   hasRun(job: number, task: number, state: Report["state"]): boolean {
-    return this.#tasks.get(`${job}/${task}`)?.some((seen) => seen.state === state) === true;
+    const key = `${job}/${task}`;
+    return this.#toldWrongly.has(key) || this.#tasks.get(key)?.some((seen) => seen.state === state) === true;
   }
 }
