@@ -34,7 +34,10 @@ export function noNamespaces(): string | undefined {
 
 /** Runs this very command again in a network of its own, and ends with its exit code; there it returns at once. */
 export async function enterOwnNetwork(command: readonly string[]): Promise<void> {
-  if (process.env[inside] !== undefined) return run(["ip", "link", "set", "lo", "up"]);
+  if (process.env[inside] !== undefined) {
+    run(["ip", "link", "set", "lo", "up"]);
+    return;
+  }
   const child = spawn("unshare", ["-n", ...command], {
     stdio: "inherit",
     env: { ...process.env, [inside]: String(process.pid) },
@@ -120,16 +123,21 @@ export class Namespaces {
 
 /** Gives an interface its address, and makes the loopback block beyond this host's own 127.0.0.1 a network like any other. */
 function routeLoopback(through: readonly string[], device: string, number: number): void {
-  const within = (...words: string[]): void => run([...through, ...words]);
+  const within = (...words: string[]): unknown => run([...through, ...words]);
   within("ip", "link", "set", "lo", "up");
   within("ip", "route", "replace", "local", "127.0.0.1/32", "dev", "lo", "table", "local");
-  within("ip", "route", "del", "local", "127.0.0.0/8", "dev", "lo", "table", "local");
+  // Another mesh of this process may have been here before.
+  const block = ["127.0.0.0/8", "dev", "lo"];
+  if (run([...through, "ip", "route", "show", "table", "local", "exact", ...block]) !== "")
+    within("ip", "route", "del", "local", ...block, "table", "local");
   within("sh", "-c", `echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet`);
   within("ip", "addr", "add", `${network}.${number}/24`, "dev", device, "scope", "global");
   within("ip", "link", "set", device, "up");
 }
 
-function run(words: readonly string[]): void {
+/** What it printed. */
+function run(words: readonly string[]): string {
   const ended = spawnSync(words[0]!, words.slice(1), { encoding: "utf8" });
   if (ended.status !== 0) throw new Error(`${words.join(" ")}: ${ended.stderr || String(ended.error)}`);
+  return ended.stdout;
 }
