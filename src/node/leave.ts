@@ -35,6 +35,7 @@ export class OwnRemoval {
   /** Settles with the outcome of `propose`, or as accepted when the others tell of it first. */
   async ask(propose: () => Promise<Outcome<unknown>>): Promise<Outcome<unknown>> {
     this.#asked = true;
+    this.#answered = false; // of an attempt before, perhaps
     const removed = await Promise.race([propose(), this.#told.promise]);
     if (this.#heard) return accept(undefined);
     // Not known: the others will tell, if it was.

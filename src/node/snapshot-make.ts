@@ -12,12 +12,16 @@ export interface SnapshotMakePorts {
   vouch(made: MadeSnapshot): Promise<void>;
 }
 
+const notForOthers = (): Fault => new Fault("data", "the state of this node is not one for others", "safe");
+
 /** A copy that others may have; one that they may not leaves no file behind. Throws Fault. */
 export async function makeSnapshot(ports: SnapshotMakePorts): Promise<MadeSnapshot> {
   const made = await ports.copy();
   try {
-    if (!ports.isRight(made)) throw new Fault("data", "the state of this node is not one for others", "safe");
+    if (!ports.isRight(made)) throw notForOthers();
     await ports.vouch(made);
+    // Meanwhile a quorum may have said that it is wrong.
+    if (!ports.isRight(made)) throw notForOthers();
     return made;
   } catch (error) {
     rmSync(made.path, { force: true });

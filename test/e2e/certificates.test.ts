@@ -96,6 +96,14 @@ function bytesOf(file: string): Buffer {
   }
 }
 
+async function untilThreeHoldKeys(mesh: Mesh): Promise<void> {
+  await until(
+    () => Promise.resolve(mesh.nodes.filter((node) => keysOf(node) !== undefined).length === 3 ? true : undefined),
+    patienceMs,
+    () => "not all voters have the key",
+  );
+}
+
 test("voters are given the authority's key in a private file, learners are not, and no key is in any other file", async () => {
   await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"], env: { SKEIN_LOG_ENTRIES: "50" } });
   const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
@@ -292,11 +300,7 @@ test("a voter that was dead when it was removed learns of it when it is started 
   await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });
   const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
   const before = await untilSeen(first, (view) => view.voters.length === 3, "three voters");
-  await until(
-    () => Promise.resolve(mesh.nodes.filter((node) => keysOf(node) !== undefined).length === 3 ? true : undefined),
-    patienceMs,
-    () => "not all voters have the key",
-  );
+  await untilThreeHoldKeys(mesh);
   const old = before.authorities[0]!.fingerprint;
   const dead = mesh.nodes.find((node) => before.voters.includes(node.ready.node) && node !== first)!;
   await dead.kill();
@@ -389,11 +393,7 @@ test("a voter that is removed is followed by a new authority, whose key it never
   await using mesh = await Mesh.start({ nodes: 4, flags: ["--voters", "3"] });
   const [first] = mesh.nodes as [MeshNode, ...MeshNode[]];
   const before = await untilSeen(first, (view) => view.voters.length === 3, "three voters");
-  await until(
-    () => Promise.resolve(mesh.nodes.filter((node) => keysOf(node) !== undefined).length === 3 ? true : undefined),
-    patienceMs,
-    () => "not all voters have the key",
-  );
+  await untilThreeHoldKeys(mesh);
   const old = before.authorities[0]!.fingerprint;
   const leaving = mesh.nodes.find((node) => before.voters.includes(node.ready.node) && node !== first)!;
   expect((await first.skein(["nodes", "rm", String(leaving.ready.node)])).code).toBe(0);

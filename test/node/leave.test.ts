@@ -104,6 +104,14 @@ describe("the removal that a node asks for itself", () => {
     }
   });
 
+  test("an attempt before was refused: whoever asks again is waited for, and the end comes with the answer", async () => {
+    const removal = new OwnRemoval();
+    removal.answered();
+    const asked = removal.ask(never);
+    expect(removal.heard()).toBe("awaited");
+    expect(await asked).toEqual(accept(undefined));
+  });
+
   test("removed by somebody else: news, also after a removal of its own was refused", async () => {
     const removal = new OwnRemoval();
     expect(removal.heard()).toBe("unasked");

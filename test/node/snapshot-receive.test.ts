@@ -8,6 +8,7 @@ import { index, nodeId, term } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { installingIndex, SnapshotReceiver, tidySnapshots, type Verdict } from "../../src/node/snapshot-receive.ts";
 import type { SnapshotOffer } from "../../src/node/snapshot-send.ts";
+import type { JudgedState } from "../../src/storage/snapshot-task.ts";
 import { schema } from "../../src/state/schema.ts";
 import { checkState, installState, placeOf } from "../../src/storage/snapshot-file.ts";
 import { StateDatabase } from "../../src/storage/state-db.ts";
@@ -37,6 +38,13 @@ function makeState(directory: string, more: Partial<SnapshotOffer>): { data: Uin
   return { data, offer };
 }
 
+/** As the worker does it: the whole file is read. */
+function checked(path: string): Promise<JudgedState> {
+  const bytes = readFileSync(path);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return Promise.resolve({ kind: "done", place: checkState(path), bytes: bytes.length, sha256 });
+}
+
 /** Offers that state and gives whether it was handed to consensus, and what the log says. */
 async function received(more: Partial<SnapshotOffer>): Promise<{ taken: boolean; ok: boolean; said: string }> {
   const directory = mkdtempSync(join(tmpdir(), "skein-receive-"));
@@ -48,13 +56,7 @@ async function received(more: Partial<SnapshotOffer>): Promise<{ taken: boolean;
       dataDir: directory,
       cluster: "c",
       oldest: () => 5,
-      check: (path) =>
-        Promise.resolve({
-          kind: "done",
-          place: checkState(path),
-          bytes: data.length,
-          sha256: createHash("sha256").update(readFileSync(path)).digest("hex"),
-        }),
+      check: checked,
       chunk: () => Promise.resolve({ data, crc: Bun.hash.crc32(data) }),
       done: (_peer, _id, ok) => Promise.resolve(end.resolve(ok)),
       offerToRaft: () => {
@@ -113,13 +115,7 @@ class Rig implements Disposable {
       dataDir: this.directory,
       cluster: "c",
       oldest: () => 5,
-      check: (path) =>
-        Promise.resolve({
-          kind: "done",
-          place: checkState(path),
-          bytes: data.length,
-          sha256: createHash("sha256").update(readFileSync(path)).digest("hex"),
-        }),
+      check: checked,
       chunk: () => Promise.resolve({ data, crc: Bun.hash.crc32(data) }),
       done: (peer, _id, ok) => {
         this.done.push([peer, ok]);
