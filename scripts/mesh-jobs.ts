@@ -62,7 +62,8 @@ export async function allUp(mesh: Mesh, node: MeshNode): Promise<void> {
       return mesh.nodes.filter((one) => one.running).every(isThere) ? true : undefined;
     },
     patienceMs,
-    () => `node ${node.ready.node} does not see that all nodes are there, but ${seen}`,
+    () =>
+      `node ${node.ready.node} does not see that all nodes are at ${mesh.nodes.map(({ ready }) => `${ready.node}: ${ready.api}`).join(", ")}, but ${seen}`,
   );
 }
 

@@ -43,7 +43,7 @@ export interface NodePlace {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that runs the binary: its own words come first. */
   readonly through?: readonly string[];
-  /** What it listens on; default 127.0.0.1. */
+  /** What it listens on; default {@link Mesh.host}. */
   readonly host?: string;
 }
 
@@ -67,11 +67,23 @@ const logKept = 400;
 
 const meshes = new Set<Mesh>();
 
+/**
+ * A loopback address that hardly another mesh has: a node that comes back at its old ports must not find them taken, by a node of another mesh that asked for
+ * any or by a dial, which leaves from 127.0.0.1. Elsewhere than on Linux a host has this one alone.
+ */
+function loopbackHost(): string {
+  if (process.platform !== "linux") return "127.0.0.1";
+  const [a, b, c] = crypto.getRandomValues(new Uint8Array(3));
+  return `127.${1 + (a! % 254)}.${b!}.${1 + (c! % 254)}`;
+}
+
 /** Several nodes of one cluster. Stop it in any case: `await using mesh = await Mesh.start({nodes: 3})`. */
 export class Mesh {
   /** Node 1 first. A node that was stopped keeps its place. */
   readonly nodes: MeshNode[] = [];
   readonly directory: string;
+  /** What its nodes listen on. */
+  readonly host = loopbackHost();
   readonly #mark: string;
   readonly #options: MeshOptions;
   #joinToken: Promise<string> | undefined;
@@ -112,7 +124,7 @@ export class Mesh {
       flags: [...(this.#options.flags ?? []), ...flags],
       env: { ...this.#options.env, ...place?.env, SKEIN_TEST_MESH: this.#mark },
       through: place?.through,
-      host: place?.host,
+      host: place?.host ?? this.host,
       tls: this.#options.tls,
       readyTimeoutMs: this.#options.readyTimeoutMs,
     });
@@ -246,6 +258,7 @@ export class MeshNode {
     readonly flags: readonly string[];
     readonly env: Readonly<Record<string, string>>;
     readonly through?: readonly string[] | undefined;
+    /** Default: this host's one that all programs use. */
     readonly host?: string | undefined;
     readonly tls?: boolean | undefined;
     readonly readyTimeoutMs?: number | undefined;
@@ -286,7 +299,9 @@ export class MeshNode {
       });
     });
     return await new Promise<Ready>((resolve, reject) => {
-      const fail = (why: string): void => reject(new Error(`skein up ${why}; its last words:\n${this.log}`));
+      // The last line first: it tells why, and where much is printed the end of it is cut.
+      const fail = (why: string): void =>
+        reject(new Error(`skein up ${why}: ${this.#lines.at(-1) ?? "it said nothing"}\nits last words:\n${this.log}`));
       const bound = setTimeout(() => fail(`was not ready after ${this.#readyTimeoutMs} ms`), this.#readyTimeoutMs);
       void this.#exited.then((code) => {
         clearTimeout(bound);
@@ -357,10 +372,12 @@ export class MeshNode {
     return JSON.parse(readFileSync(path.join(this.data, "context.json"), "utf8")) as { token: string; ca?: string };
   }
 
-  /** Pid of its guard, where one has been started. */
+  /** Pid of its guard, where one runs. One that was killed leaves its file behind, and the pid may be another process's by now. */
   guards(): number[] {
     try {
-      return [(JSON.parse(readFileSync(path.join(this.data, "guard.json"), "utf8")) as { pid: number }).pid];
+      const { pid } = JSON.parse(readFileSync(path.join(this.data, "guard.json"), "utf8")) as { pid: number };
+      if (process.platform !== "linux") return [pid];
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes(this.data) ? [pid] : [];
     } catch {
       return [];
     }

@@ -85,8 +85,11 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
 export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStatus): NodeView[] {
   const running = runningByNode(tx);
   const shown = new Map(authorityState(tx).certificates.map((row) => [row.node, row]));
+  const peers = new Map(status.peers.map((one) => [one.node, one]));
+  const addresses = new Map(status.addresses.map((one) => [one.node, one]));
   return rows.map((row) => {
-    const peer = status.peers.find((one) => one.node === row.id);
+    const peer = peers.get(row.id);
+    const known = addresses.get(row.id);
     const isSelf = row.id === status.id;
     return {
       id: row.id,
@@ -95,8 +98,8 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       leader: status.leader === row.id,
       state: row.state,
       api: row.api,
-      // Where it is met, which may be news that the log does not have yet.
-      peer: (isSelf ? status.peerAddress : peer?.address) || row.peer,
+      peer: known?.address ?? row.peer,
+      starts: known?.starts ?? 0,
       labels: row.labels,
       slots: row.slots,
       running: running.get(row.id) ?? 0,

@@ -14,8 +14,9 @@ export interface KnownAddress {
  * Where the members are, and those who may have become members after what this node knows: a node that was away while the others were replaced one by
  * one knows none of those who are there. Ids are given in order and never twice, so whoever bears a larger one than any that the state has given is such
  * a newcomer, if its certificate proves the id. A node's id is its identity, its address is only news, and it comes from four sides: the log (what a node announced),
- * identity.json (before the log is read), the other members (each exchanges its book with whom it meets), and hints (an address that answered
- * under that id just now). So any one contact leads to all others, even when all have moved while nobody led to log it.
+ * identity.json (before the log is read), the other members (each exchanges its book with whom it meets), and the API of those that are not met yet (seek.ts).
+ * So any one contact leads to all others, even when all have moved while nobody led to log it. Whoever tells it, and however late: of two addresses
+ * of a node that of its later start is right, and no other is taken.
  */
 export class AddressBook {
   readonly #known = new Map<NodeId, KnownAddress>();
@@ -47,14 +48,6 @@ export class AddressBook {
       this.#known.set(one.node, one);
     }
     return changed;
-  }
-
-  /** That node answered there just now: tried at once, until something newer than what is known is learnt. True when it is another address. */
-  hint(node: NodeId, address: string): boolean {
-    const known = this.#known.get(node);
-    if (!this.#isPossible(node) || known?.address === address || address === "") return false;
-    this.#known.set(node, { node, address, starts: known?.starts ?? 0 });
-    return true;
   }
 
   /** A member, or one of no more newcomers than a cluster may have members. */

@@ -1,35 +1,66 @@
+import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 
 export interface AddressSpreadPorts {
   hasLeader(): boolean;
-  /** Exchanges books with everybody who is met now. */
-  tellAll(): void;
+  /** Whom this node can ask now. */
+  met(): readonly NodeId[];
+  /** Exchanges books with a member that is met. False: it did not answer, and may yet. Throws nothing. */
+  exchange(peer: NodeId): Promise<boolean>;
   /** Throws nothing; gives what takes it back. */
   later(action: () => void, ms: number): () => void;
 }
 
 /**
- * When what was learnt of addresses is told on. Where somebody leads, the log tells all of it: told on by each to each besides, a join would
- * cost messages by the square of the members. Where nobody leads it is the only way to one (node/address-book.ts).
+ * When addresses are told on. Each contact begins with an exchange of books, repeated until it has been answered: no other would come, for a socket that is
+ * open is not dialed again, and the two would never learn what only the other one knows. What is learnt later is told on where nobody leads, as the only
+ * way to one (node/address-book.ts). Where somebody leads, the log tells all of it: told on by each to each besides, a join would cost messages by the
+ * square of the members.
  */
 export class AddressSpread {
   readonly #ports: AddressSpreadPorts;
   #takeBack: (() => void) | undefined;
+  /** Members that did not answer: what takes back the next time. */
+  readonly #again = new Map<NodeId, () => void>();
+  #stopped = false;
 
   constructor(ports: AddressSpreadPorts) {
     this.#ports = ports;
   }
 
+  /** That member is met from now on. */
+  meets(peer: NodeId): void {
+    void this.#exchange(peer);
+  }
+
   /** The book has changed by another member's word. A leader that is believed in may be gone already: looked at again a moment later. */
   learnt(): void {
-    if (!this.#ports.hasLeader()) return this.#ports.tellAll();
+    if (!this.#ports.hasLeader()) return this.#tellAll();
     this.#takeBack ??= this.#ports.later(() => {
       this.#takeBack = undefined;
-      if (!this.#ports.hasLeader()) this.#ports.tellAll();
+      if (!this.#ports.hasLeader()) this.#tellAll();
     }, limits.addressesLoggedMs);
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#takeBack?.();
+    for (const takeBack of this.#again.values()) takeBack();
+    this.#again.clear();
+  }
+
+  #tellAll(): void {
+    for (const peer of this.#ports.met()) void this.#exchange(peer);
+  }
+
+  async #exchange(peer: NodeId): Promise<void> {
+    if (this.#stopped || (await this.#ports.exchange(peer))) return;
+    if (this.#stopped || this.#again.has(peer)) return;
+    const again = (): void => {
+      this.#again.delete(peer);
+      // One that is not met any more is asked at the next contact.
+      if (this.#ports.met().includes(peer)) void this.#exchange(peer);
+    };
+    this.#again.set(peer, this.#ports.later(again, limits.addressesAgainMs));
   }
 }

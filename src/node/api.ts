@@ -7,6 +7,7 @@ import type { ReadTx } from "../state/tx.ts";
 import type { Vouched } from "./pinned.ts";
 import type { AuthorityView } from "../state/answers.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
+import type { KnownAddress } from "./address-book.ts";
 import type { Backup } from "./backup.ts";
 import type { TransferValue } from "./transfer.ts";
 
@@ -131,13 +132,11 @@ export interface NodeStatus {
   readonly feeds: readonly NodeId[];
   /** This node could serve a write now: it leads with a quorum, or knows a leader that it has a socket to. */
   readonly ready: boolean;
+  /** Where the members are, this one too: news that the log may not have yet. */
+  readonly addresses: readonly KnownAddress[];
   /** Peers as seen from here; lag in entries, known to the leader only. */
-  /** host:port of this node's peer port, as others are told. */
-  readonly peerAddress: string;
   readonly peers: readonly {
     readonly node: NodeId;
-    /** host:port that it is dialed at; "" when none is known. */
-    readonly address: string;
     readonly connected: boolean;
     readonly lag: number | null;
     readonly leaseMs: number | null;

@@ -430,7 +430,7 @@ function seek(
       }
     },
     isOver: () => node.hasLeader || isStopped(),
-    found: (id, address) => node.hintAddress(id, address),
+    found: (addresses) => node.hearOfAddresses(addresses),
     pause: () => new Promise((resolve) => setTimeout(resolve, seekPauseMs)),
   });
 }

@@ -296,7 +296,7 @@ export class Node implements NodeApi {
       onDisconnected: (peer) => this.#driver.disconnected(peer),
       onConnected: (peer) => {
         this.#driver.connected(peer);
-        void this.#exchangeAddresses(peer);
+        this.#spread.meets(peer);
       },
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
       onRefused: (peer, reason, removed, newer) => this.#onRefused(peer, reason, removed, newer),
@@ -331,11 +331,8 @@ export class Node implements NodeApi {
     };
     this.#spread = new AddressSpread({
       hasLeader: () => this.hasLeader,
-      tellAll: () => {
-        if (this.#stopping) return;
-        for (const node of this.#peers.keys())
-          if (this.#transport.isConnected(node)) void this.#exchangeAddresses(node);
-      },
+      met: () => [...this.#peers.keys()].filter((node) => this.#transport.isConnected(node)),
+      exchange: (peer) => this.#exchangeAddresses(peer),
       later: (action, ms) => {
         const timer = setTimeout(action, ms);
         return () => clearTimeout(timer);
@@ -953,13 +950,15 @@ export class Node implements NodeApi {
     this.#transport.setPeers([...known].map(([node, address]) => ({ node, address, kept: this.#relay.kept(node) })));
   }
 
-  /** Each tells the other where it knows the members to be: so one contact leads to all. */
-  async #exchangeAddresses(peer: NodeId): Promise<void> {
+  /** Each tells the other where it knows the members to be: so one contact leads to all. False: no answer yet. */
+  async #exchangeAddresses(peer: NodeId): Promise<boolean> {
     try {
       const theirs = parseAddresses(await this.#transport.request(peer, "addresses", this.#book.list()));
       if (theirs !== undefined) this.#learnAddresses(theirs);
+      return true;
     } catch (error) {
-      if (!(error instanceof Fault)) throw error; // the next contact is the retry
+      if (!(error instanceof Fault)) throw error;
+      return error.retry === "never";
     }
   }
 
@@ -969,10 +968,9 @@ export class Node implements NodeApi {
     this.#spread.learnt();
   }
 
-  /** A member is said to be there now: tried, if it is not met already. */
-  hintAddress(node: NodeId, address: string): void {
-    if (node === this.id || this.#stopping || this.#transport.isConnected(node)) return;
-    if (this.#book.hint(node, address)) this.#dialPeers();
+  /** Somebody says that members are there: whom this node does not know to have moved since, it dials there. */
+  hearOfAddresses(told: readonly KnownAddress[]): void {
+    this.#learnAddresses(told);
   }
 
   /** Somebody leads, as far as this node has heard. */
@@ -1483,12 +1481,11 @@ export class Node implements NodeApi {
         !this.#room.isFull &&
         !this.#quarantine.isActive &&
         (leading || (leader !== nobody && this.#transport.isConnected(leader))),
-      peerAddress: this.#addresses.peer,
+      addresses: this.#book.list(),
       peers: rows
         .filter((row) => row.id !== this.id)
         .map((row) => ({
           node: row.id,
-          address: this.#peers.get(row.id) ?? "",
           connected: this.#transport.isConnected(row.id),
           lag: leading ? (this.#lag(row.id) ?? raft.lag(row.id) ?? null) : null,
           leaseMs: leading ? this.#leases.leftMs(row.id) : null,

@@ -1,4 +1,4 @@
-import { nodeId, type NodeId } from "../lib/ids.ts";
+import { type KnownAddress, parseAddresses } from "./address-book.ts";
 
 /** A member that was off while others moved asks at API addresses that it was given, until somebody leads again for it. */
 export interface SeekPorts {
@@ -8,15 +8,15 @@ export interface SeekPorts {
   ask(address: string): Promise<SeenCluster | undefined>;
   /** A leader is known, or the node stops. */
   isOver(): boolean;
-  /** A member answered there, or is known to others there. */
-  found(node: NodeId, address: string): void;
+  /** Where the members are, as one of them says that answered. */
+  found(addresses: readonly KnownAddress[]): void;
   pause(): Promise<void>;
 }
 
-/** The part of an answer that matters here: peer addresses by node. */
+/** The part of an answer that matters here, if it is one at all: peer addresses by node. */
 export interface SeenCluster {
-  readonly cluster: string;
-  readonly nodes: readonly { readonly id: number; readonly peer: string }[];
+  readonly cluster?: unknown;
+  readonly nodes?: unknown;
 }
 
 /** Ends when a leader is known. Asking costs a request per address and round. */
@@ -24,9 +24,22 @@ export async function seekMembers(cluster: string, ports: SeekPorts): Promise<vo
   while (!ports.isOver()) {
     for (const address of ports.addresses()) {
       const seen = await ports.ask(address);
-      if (seen === undefined || seen.cluster !== cluster || ports.isOver()) continue;
-      for (const { id, peer } of seen.nodes) ports.found(nodeId(id), peer);
+      if (seen?.cluster !== cluster || ports.isOver()) continue;
+      const told = addressesIn(seen);
+      if (told !== undefined) ports.found(told);
     }
     await ports.pause();
   }
+}
+
+/** undefined: it says none that could be understood. A release that does not tell of starts is believed where nothing else is known. */
+function addressesIn({ nodes }: SeenCluster): KnownAddress[] | undefined {
+  if (!Array.isArray(nodes)) return undefined;
+  const rows = nodes as readonly ({
+    readonly id?: unknown;
+    readonly peer?: unknown;
+    readonly starts?: unknown;
+  } | null)[];
+  const told = rows.map((row) => ({ node: row?.id, address: row?.peer, starts: row?.starts ?? 0 }));
+  return parseAddresses(told.filter(({ address }) => address !== ""));
 }

@@ -9,9 +9,11 @@ export interface NodeView {
   readonly role: "voter" | "learner";
   readonly leader: boolean;
   readonly state: NodeState;
-  /** host:port of the HTTP API and of the peer port. */
+  /** host:port of the HTTP API, as the log has it. */
   readonly api: string;
+  /** host:port of the peer port, as the node said itself in its `starts`-th start; of two answers the one with more starts is right. */
   readonly peer: string;
+  readonly starts: number;
   readonly labels: Labels;
   readonly slots: number;
   /** Attempts that the state gives to this node now. */

@@ -37,12 +37,13 @@ test("the logs of a job go with the job, on every node that ran it", async () =>
   );
 }, 600_000);
 
-/** HOST:PORT that is free now. */
-function freeAddress(): string {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const address = `127.0.0.1:${listener.port}`;
-  listener.stop(true);
-  return address;
+/** So many different HOST:PORT that are free now. */
+function freeAddresses({ host }: Mesh, count: number): string[] {
+  const listeners = Array.from({ length: count }, () => Bun.listen({ hostname: host, port: 0, socket: { data() {} } }));
+  return listeners.map((listener) => {
+    listener.stop(true);
+    return `${host}:${listener.port}`;
+  });
 }
 
 test("a node that comes back at other addresses finds the leader and is found again", async () => {
@@ -51,7 +52,8 @@ test("a node that comes back at other addresses finds the leader and is found ag
   const moving = mesh.nodes[2]!;
   const { api, peer } = moving.ready;
   await moving.stop();
-  const moved = await moving.start(["--api", freeAddress(), "--peer", freeAddress()]);
+  const [newApi, newPeer] = freeAddresses(mesh, 2);
+  const moved = await moving.start(["--api", newApi!, "--peer", newPeer!]);
   expect(moved.api).not.toBe(api);
   expect(moved.peer).not.toBe(peer);
   const id = await submitToEach(mesh, moving, { run: "true" });
@@ -71,13 +73,14 @@ test.each([
     const before = await submit(mesh.nodes[0]!, { run: "true" });
     await finished(mesh, before);
     await Promise.all(mesh.nodes.map((node) => node.kill()));
-    const named = freeAddress();
+    const apis = freeAddresses(mesh, 2 * nodes);
+    const peers = apis.splice(nodes);
     // The user's configuration directory; otherwise each node of a mesh has its own.
     const shared = { XDG_CONFIG_HOME: path.join(mesh.directory, "shared") };
     await Promise.all(
       mesh.nodes.map((node, at) => {
-        const [api, words] = at === 0 ? [named, []] : [freeAddress(), isNamed ? ["--join", named] : []];
-        return node.start(["--api", api, "--peer", freeAddress(), ...words], isNamed ? {} : shared);
+        const words = isNamed && at > 0 ? ["--join", apis[0]!] : [];
+        return node.start(["--api", apis[at]!, "--peer", peers[at]!, ...words], isNamed ? {} : shared);
       }),
     );
     await mesh.leader({ voters: nodes });

@@ -224,7 +224,7 @@ export class FakeNode implements NodeApi {
       fedBy: null,
       feeds: [],
       ready: this.ready,
-      peerAddress: "",
+      addresses: [],
       peers: [],
       clocks: new Map(),
       quarantine: null,
