@@ -61,6 +61,9 @@ export const levelVariable = "SKEIN_LEVEL_MAX";
 const shortMs = [0, 3000] as const;
 const longMs = [7000, 15_000] as const;
 
+/** How long trouble goes on at most while the mesh is changed. */
+const meanwhileMs = 20_000;
+
 const tokenReplacements = limits.formerAuthorities / 2;
 
 /** What may go wrong while the mesh is changed, by the change. A node that is down already cannot be killed or find its disk full as well. */
@@ -142,7 +145,9 @@ export async function disturb(
   }
 }
 
-/** Short trouble, at least once, until the change is over. Throws what went wrong with either of them, once both have ended. */
+/**
+ * Short trouble, at least once, until the change is over, or for {@link meanwhileMs}: a node is declared lost by who has led for 8 s, so one that is dead could
+ * never be removed while each trouble brings another leader. Throws what went wrong with either of them, once both have ended. */
 async function disturbChange(
   world: World,
   random: Random,
@@ -153,7 +158,8 @@ async function disturbChange(
 ): Promise<readonly Trouble[]> {
   const troubles: Trouble[] = [];
   const ending = new AbortController();
-  const isOver = (): boolean => ending.signal.aborted;
+  const untilMs = performance.now() + meanwhileMs;
+  const isOver = (): boolean => ending.signal.aborted || performance.now() > untilMs;
   const trouble = async (): Promise<void> => {
     do {
       await pause(randomInteger(random, 0, 500));
