@@ -48,7 +48,7 @@ async function members(): Promise<readonly string[]> {
 
 describe("the API over TLS", () => {
   test("is what a node says, joins others, and serves the command line by the context alone", async () => {
-    expect(first.ready.api).toStartWith("https://127.0.0.1:");
+    expect(first.ready.api).toStartWith(`https://${mesh.host}:`);
     await allUp(mesh, first);
     const { code, stdout } = await first.skein(["run", "--each-node", "--", "echo", "hello"]);
     expect([code, stdout.match(/hello/g)?.length]).toEqual([0, 2]);
@@ -105,7 +105,8 @@ describe("the API over TLS", () => {
     const ca = path.join(scratch.path, "ca.pem");
     writeFileSync(ca, own.trusted[0]!);
     const flags = ["--api-cert", certificate, "--api-key", key];
-    await using other = await Mesh.start({ nodes: 1, tls: true, flags, env: { SKEIN_CA: ca } });
+    const place = () => ({ host: "127.0.0.1" });
+    await using other = await Mesh.start({ nodes: 1, tls: true, flags, env: { SKEIN_CA: ca }, place });
     const [node] = other.nodes;
     expect((await fetch(`${node!.ready.api}/healthz`, { tls: { ca: [...own.trusted] } })).status).toBe(200);
     expect((await node!.skein(["nodes", "ls"])).code).toBe(0);
