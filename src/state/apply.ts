@@ -12,7 +12,7 @@ import { auditLevel, ownLevel, principalLevel } from "./levels.ts";
 import { isForNodes, mayActAs } from "./rights.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
-import { advanceClock } from "./tables/counter.ts";
+import { advanceClock, counterMark, holdCounter, releaseCounter, writeCounter } from "./tables/counter.ts";
 import { type TokenRow, tokenById } from "./tables/token.ts";
 import type { SqlValue, Tx } from "./tx.ts";
 import type { AuditFacts, Change, Principal } from "./types.ts";
@@ -211,10 +211,15 @@ class Application {
 
   run(cut: readonly ReadEntry[]): ApplyResult {
     const hashes = new Uint32Array(2 * cut.length);
-    cut.forEach((entry, at) => {
-      this.#entry(entry);
-      this.#database.copyHash(hashes, 2 * at);
-    });
+    holdCounter(this.#database);
+    try {
+      cut.forEach((entry, at) => {
+        this.#entry(entry);
+        this.#database.copyHash(hashes, 2 * at);
+      });
+    } finally {
+      releaseCounter(this.#database);
+    }
     return {
       count: cut.length,
       applied: cut.at(-1)!.index,
@@ -244,6 +249,7 @@ class Application {
       writeAudit(this.#database, { index, at }, facts);
       for (const one of facts) changes.push({ topic: "audit", kind: "added", ...one });
     }
+    writeCounter(this.#database);
     this.#events.push({ index: entry.index, at, changes });
     if (this.#restartsHash) {
       this.#restartsHash = false;
@@ -340,10 +346,12 @@ class Application {
     judge: () => Judged,
     told: (outcome: Outcome<unknown>) => Judged,
   ): Judged {
+    const takeBack = counterMark(this.#database);
     try {
       return this.#database.savepoint(judge);
     } catch (error) {
       if (error instanceof Fault) throw error;
+      takeBack();
       this.#bugs.push({ index, command: command.name, message: messageOf(error) });
       const outcome = refuse(
         "bug",

@@ -3,7 +3,7 @@ import { limits } from "../lib/limits.ts";
 import type { ApplyContext } from "./command.ts";
 import { failuresAllowed } from "./spec.ts";
 import { planRetry } from "./retry.ts";
-import { newTally, writeTally, type Tally } from "./tables/counter.ts";
+import { addTally, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, queuedIn, type OpenJob } from "./tables/job.ts";
 import { endWaitingTask, finishTask, requeueTask, waitingOf, type Ended, type StoredTask } from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
@@ -27,12 +27,12 @@ export class Work {
 
   close(): void {
     this.jobs.write();
-    writeTally(this.tx, this.#tally);
+    addTally(this.tx, this.#tally);
   }
 
   /** The present attempt of a running task ended as the report says: tried again, or the task's end (J2). */
   endAttempt(job: OpenJob, row: StoredTask, node: NodeId, report: Omit<Report, "job" | "task" | "attempt">): void {
-    job.touched = true;
+    job.touched = "otherwise";
     job.row.running -= 1;
     const retry = planRetry(job.spec, row, report.state, this.#context.random);
     const tail = this.#boundTail(job, row, report.tail);
@@ -54,7 +54,7 @@ export class Work {
 
   /** A task that waits ends without another attempt. */
   endWaiting(job: OpenJob, row: StoredTask, state: "lost" | "cancelled" | "skipped", reason: string | null): void {
-    job.touched = true;
+    job.touched = "otherwise";
     job.row[state] += 1;
     endWaitingTask(this.tx, row.job, row.task, state, reason, this.#context.at);
     this.#stopPastFailures(job);
@@ -62,7 +62,7 @@ export class Work {
 
   /** Nothing of the job is started any more; its waiting tasks end as `rest` at once. Running ones go on. */
   stop(job: OpenJob, rest: "cancelled" | "skipped", reason: string | null): void {
-    job.touched = true;
+    job.touched = "otherwise";
     const { row } = job;
     for (const waiting of waitingOf(this.tx, row.id)) {
       endWaitingTask(this.tx, row.id, waiting.task, rest, reason, this.#context.at);
@@ -78,7 +78,7 @@ export class Work {
     const { row } = job;
     if (row.finished_at !== null || row.running > 0 || queuedIn(row) > 0) return false;
     const state = verdictOf(job);
-    job.touched = true;
+    job.touched = "otherwise";
     row.state = state;
     row.partial = state === "succeeded" && failuresIn(row) > 0 ? 1 : 0;
     row.finished_at = this.#context.at;

@@ -9,7 +9,8 @@ import { checkBatch } from "../../src/state/commands/check.ts";
 import { decodeBatch, decodeEntry, encodeBatch, encodeEntry } from "../../src/state/entry.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import { totals } from "../../src/state/queries.ts";
-import { change, sql } from "../../src/state/tx.ts";
+import { countSubmitted } from "../../src/state/tables/counter.ts";
+import { change, sql, type Tx } from "../../src/state/tx.ts";
 import { admin, Cluster, openDatabase, record, self, system, throughTheLog } from "./support.ts";
 
 const simple = { jobs: [{ run: "true" }] };
@@ -174,6 +175,24 @@ describe("a command with a bug (S4)", () => {
     const rows = cluster.database.all<{ outcome: string }>(sql("select outcome from audit where command = 'faulty'"));
     expect(rows).toEqual([{ outcome: "bug" }]);
     expect(cluster.database.all(sql("select id from token where id = 'a'"))).toEqual([]);
+  });
+
+  test("what it had counted is taken back, and what others of its entry counted stands", () => {
+    const counting = {
+      ...faulty,
+      apply(tx: Tx, payload: { fail: boolean }) {
+        countSubmitted(tx, 10, 100);
+        if (payload.fail) throw new Error("planted");
+        return accept(undefined);
+      },
+    } as unknown as AnyCommand;
+    const cluster = Cluster.of(1, { commandByTag: (tag) => (tag === 900 ? counting : commandByTag(tag)) });
+    cluster.entry([command("a", false), command("b", true), command("c", false)]);
+    cluster.entry([command("d", true)]);
+    cluster.apply();
+    expect(totals(cluster.database)).toMatchObject({ submitted: 20, jobsUnfinished: 20, tasksQueued: 200 });
+    expect(cluster.submit()).toBe(21);
+    expect(totals(cluster.database).submitted).toBe(21);
   });
 
   test("the same bug everywhere gives the same hash, whatever the cuts", () => {

@@ -38,7 +38,7 @@ export const jobCancel = command<JobCancelled>()({
     if (row.cancelling === 1) return accept(value(row.state, true));
     if (row.rest === "queued") work.stop(job, "cancelled", `cancelled by ${by}`);
     row.cancelling = 1;
-    job.touched = true;
+    job.touched = "otherwise";
     if (!work.finishIfDone(job)) {
       context.changed({ topic: "job", kind: "state", job: job.id, state: row.state, cancelling: true });
       for (const { task, attempt, node } of runningOf(tx, id)) {

@@ -85,7 +85,7 @@ function assign(tx: Tx, context: ApplyContext, job: OpenJob, task: number, attem
     if (present.pin !== null && present.pin !== node) return false;
     assignTask(tx, row.id, task, attempt, node, context.index);
   }
-  job.touched = true;
+  if (job.touched === "not") job.touched = "assigned";
   row.running += 1;
   if (row.state === "queued") {
     row.state = "running";

@@ -17,53 +17,120 @@ export interface Counter {
   readonly tasks_queued: number;
 }
 
+type Row = { -readonly [Column in keyof Counter]: Counter[Column] };
+
+/** The row in memory while entries are applied: nearly every command changes it, so it is read once for a cut and written once for an entry. */
+interface Held {
+  row: Row;
+  isChanged: boolean;
+}
+
+const held = new WeakMap<ReadTx, Held>();
+
 const select = sql("select * from counter where id = 1");
 
 /** The row as it is now; asserts that it exists. */
 export function readCounter(tx: ReadTx): Counter {
+  const inMemory = held.get(tx);
+  if (inMemory !== undefined) return inMemory.row;
   const counter = tx.get<Counter>(select);
   assert(counter !== undefined, "the counter row exists from the schema on");
   return counter;
 }
 
-const takeNode = change("counter.take-node", "update counter set next_node = next_node + 1 where id = 1");
+/** From here to {@link releaseCounter} changes are made in memory; each entry ends with {@link writeCounter}, so that where cuts fall does not show (S1). */
+export function holdCounter(tx: Tx): void {
+  held.set(tx, { row: { ...readCounter(tx) }, isChanged: false });
+}
+
+/** Forgets what is in memory. */
+export function releaseCounter(tx: Tx): void {
+  held.delete(tx);
+}
+
+const set = change(
+  "counter.set",
+  `update counter set at = ?, next_node = ?, next_job = ?, submitted = ?, succeeded = ?, failed = ?, cancelled = ?, skipped = ?,
+   jobs_unfinished = ?, jobs_finished = ?, tasks_running = ?, tasks_queued = ? where id = 1`,
+);
+
+/** Writes what is held, if it was changed. */
+export function writeCounter(tx: Tx): void {
+  const inMemory = held.get(tx);
+  if (inMemory?.isChanged !== true) return;
+  inMemory.isChanged = false;
+  write(tx, inMemory.row);
+}
+
+function write(tx: Tx, row: Counter): void {
+  tx.run(
+    set,
+    row.at,
+    row.next_node,
+    row.next_job,
+    row.submitted,
+    row.succeeded,
+    row.failed,
+    row.cancelled,
+    row.skipped,
+    row.jobs_unfinished,
+    row.jobs_finished,
+    row.tasks_running,
+    row.tasks_queued,
+  );
+}
+
+/** Gives what takes back all changes that are made to what is held from now on (S4). */
+export function counterMark(tx: Tx): () => void {
+  const inMemory = held.get(tx);
+  if (inMemory === undefined) return () => {};
+  const before = { row: { ...inMemory.row }, isChanged: inMemory.isChanged };
+  return () => held.set(tx, before);
+}
+
+function edit(tx: Tx, change: (row: Row) => void): void {
+  const inMemory = held.get(tx);
+  if (inMemory === undefined) {
+    const row = { ...readCounter(tx) };
+    change(row);
+    write(tx, row);
+  } else {
+    change(inMemory.row);
+    inMemory.isChanged = true;
+  }
+}
 
 /** A node id that was never used. */
 export function newNodeId(tx: Tx): number {
   const { next_node: id } = readCounter(tx);
-  tx.run(takeNode);
+  edit(tx, (row) => (row.next_node = id + 1));
   return id;
 }
 
-const skip = change(
-  "counter.skip-ids",
-  "update counter set next_node = next_node + ?, next_job = next_job + ? where id = 1",
-);
-
 /** Leaves out ids that may have been given by entries that nobody has any more. */
 export function skipIds(tx: Tx, nodes: number, jobs: number): void {
-  tx.run(skip, nodes, jobs);
+  edit(tx, (row) => {
+    row.next_node += nodes;
+    row.next_job += jobs;
+  });
 }
-
-const addJobs = change(
-  "counter.add-jobs",
-  `update counter set next_job = next_job + ?1, submitted = submitted + ?1, jobs_unfinished = jobs_unfinished + ?1,
-   tasks_queued = tasks_queued + ?2 where id = 1`,
-);
 
 /** Counts new jobs in; their ids are the run that begins at the counter's next_job. */
 export function countSubmitted(tx: Tx, jobs: number, tasks: number): void {
-  tx.run(addJobs, jobs, tasks);
+  edit(tx, (row) => {
+    row.next_job += jobs;
+    row.submitted += jobs;
+    row.jobs_unfinished += jobs;
+    row.tasks_queued += tasks;
+  });
 }
-
-const expire = change("counter.expire-jobs", "update counter set jobs_finished = jobs_finished - ? where id = 1");
 
 /** Counts out jobs whose rows were removed. */
 export function countExpired(tx: Tx, jobs: number): void {
-  tx.run(expire, jobs);
+  edit(tx, (row) => (row.jobs_finished -= jobs));
 }
 
-/** What one command changed; written once, at its end. */
+/** What one command changed; added at its end. */
 export interface Tally {
   running: number;
   queued: number;
@@ -78,31 +145,32 @@ export function newTally(): Tally {
   return { running: 0, queued: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 };
 }
 
-const add = change(
-  "counter.add-tasks",
-  `update counter set tasks_running = tasks_running + ?1, tasks_queued = tasks_queued + ?2, succeeded = succeeded + ?3,
-   failed = failed + ?4, cancelled = cancelled + ?5, skipped = skipped + ?6,
-   jobs_finished = jobs_finished + ?3 + ?4 + ?5 + ?6, jobs_unfinished = jobs_unfinished - ?3 - ?4 - ?5 - ?6 where id = 1`,
-);
-
-/** Adds a command's sums to the totals, in one statement. */
-export function writeTally(tx: Tx, tally: Tally): void {
-  tx.run(add, tally.running, tally.queued, tally.succeeded, tally.failed, tally.cancelled, tally.skipped);
+/** Adds a command's sums to the totals. */
+export function addTally(tx: Tx, { running, queued, succeeded, failed, cancelled, skipped }: Tally): void {
+  const ended = succeeded + failed + cancelled + skipped;
+  edit(tx, (row) => {
+    row.tasks_running += running;
+    row.tasks_queued += queued;
+    row.succeeded += succeeded;
+    row.failed += failed;
+    row.cancelled += cancelled;
+    row.skipped += skipped;
+    row.jobs_finished += ended;
+    row.jobs_unfinished -= ended;
+  });
 }
-
-const moveClock = change("counter.move-clock", "update counter set at = ? where id = 1");
 
 /** The leader's clock of an entry, made non-decreasing over the log. */
 export function advanceClock(tx: Tx, stamped: number): number {
   const { at } = readCounter(tx);
   if (stamped <= at) return at;
-  tx.run(moveClock, stamped);
+  edit(tx, (row) => (row.at = stamped));
   return stamped;
 }
 
 /** For a state that a new epoch begins with: its clock is this one. Gives by how much it went back: it was moved on by a clock that was wrong. */
 export function resetClock(tx: Tx, at: number): number {
   const before = readCounter(tx).at;
-  tx.run(moveClock, at);
+  edit(tx, (row) => (row.at = at));
   return Math.max(0, before - at);
 }

@@ -90,6 +90,11 @@ const update = change(
    timeout = ?, lost = ?, cancelled = ?, skipped = ?, started_at = ?, finished_at = ?, expires_at = ?, tail_bytes = ? where id = ?`,
 );
 
+const assigned = change(
+  "job.assign",
+  "update job set state = ?, next_task = ?, running = ?, started_at = ? where id = ?",
+);
+
 /** The rows of jobs that one command works on: read once, written once, in the order of first use. */
 export class JobBook {
   readonly #tx: Tx;
@@ -112,10 +117,14 @@ export class JobBook {
 
   write(): void {
     for (const job of this.#jobs.values()) {
-      if (job === undefined || !job.touched) continue;
+      if (job === undefined || job.touched === "not") continue;
       const row = job.row;
       this.#tally.running += row.running - job.runningBefore;
       this.#tally.queued += queuedIn(row) - job.queuedBefore;
+      if (job.touched === "assigned") {
+        this.#tx.run(assigned, row.state, row.next_task, row.running, row.started_at, row.id);
+        continue;
+      }
       this.#tx.run(
         update,
         row.state,
@@ -147,7 +156,8 @@ export class OpenJob {
   readonly id: JobId;
   readonly runningBefore: number;
   readonly queuedBefore: number;
-  touched = false;
+  /** Tasks were given out and nothing else, which changes few columns and happens to each job. */
+  touched: "not" | "assigned" | "otherwise" = "not";
   #spec: Spec | undefined;
 
   constructor(row: StoredJob) {
