@@ -140,7 +140,11 @@ export class StateDatabase {
   }
 
   get<Row>(statement: Statement, ...values: readonly SqlValue[]): Row | undefined {
-    return (this.#call(() => this.#statements.prepared(statement).get(...values)) ?? undefined) as Row | undefined;
+    try {
+      return (this.#statements.prepared(statement).get(...values) ?? undefined) as Row | undefined;
+    } catch (error) {
+      throw asFault(error, this.#path);
+    }
   }
 
   all<Row>(statement: Statement, ...values: readonly SqlValue[]): Row[] {
@@ -155,7 +159,12 @@ export class StateDatabase {
   /** The same, where `hashed` stands for the values in the hash. */
   runAs(statement: ChangeStatement, hashed: readonly SqlValue[], values: readonly SqlValue[]): number {
     assert(this.#inTransaction, "rows change inside a transaction only (D2)");
-    const { changes } = this.#call(() => this.#statements.prepared(statement).run(...values));
+    let changes;
+    try {
+      ({ changes } = this.#statements.prepared(statement).run(...values));
+    } catch (error) {
+      throw asFault(error, this.#path);
+    }
     this.#hash.number(this.#nameHash(statement));
     for (const value of hashed) this.#hash.value(value);
     this.#hash.number(changes);
