@@ -351,10 +351,10 @@ async function removeLast({ mesh, disks }: World, say: (what: string) => void): 
   if (disks.length > mesh.nodes.length) disks.pop()!.close();
 }
 
-/** As a person does: the node gets no more work, and once it has none it goes for good. */
+/** As a person does: the node gets no more work, and once it has none it goes for good. A dead one has none once it is lost, and cannot be drained then. */
 async function remove(mesh: Mesh, node: MeshNode, say: (what: string) => void): Promise<void> {
   const name = String(node.ready.node);
-  await commandDone(mesh, ["nodes", "drain", name]);
+  if (node.running) await commandDone(mesh, ["nodes", "drain", name]);
   // Not found: it is gone already, for the answer to an attempt before was lost.
   await commandDone(mesh, ["nodes", "rm", name], { done: [exit.notFound] });
   await until(
