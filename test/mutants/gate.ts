@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Hunted } from "./hunt.ts";
 import type { Mutant } from "./mutant.ts";
+import { tool } from "../../scripts/steps.ts";
 import { Plantation } from "./plant.ts";
 
 /** What became of one mutant. */
@@ -56,7 +57,7 @@ export async function judgeAll(
 }
 
 async function run(place: string, args: readonly string[]): Promise<Hunted> {
-  const child = spawn(process.execPath, [join(place, "test/mutants/hunt.ts"), ...args], {
+  const child = spawn(tool("bun"), [join(place, "test/mutants/hunt.ts"), ...args], {
     cwd: place,
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { availableParallelism } from "node:os";
+import { run, tool } from "../../scripts/steps.ts";
 import { isFound, judgeAll } from "./gate.ts";
 import { mutants } from "./mutants.ts";
 import { outdated } from "./plant.ts";
@@ -31,4 +32,9 @@ test("a sample of them works without faults, and is caught by its checkers with 
     expect({ name: one.mutant.name, isFound: isFound(one), calm: one.calm, storm: one.storm }).toMatchObject({
       isFound: true,
     });
+}, 300_000);
+
+test("the command for people plants them too: it runs under another runtime than the tests", async () => {
+  const { code, output } = await run(tool("tsx"), ["scripts/sim.ts", "--mutants", "--only=1"], { timeoutMs: 240_000 });
+  expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("1 of 1 found, 1 within 300 seeds") });
 }, 300_000);
