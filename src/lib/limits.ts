@@ -179,8 +179,9 @@ export const limits = {
   firstWordMs: 2_000,
   /** What is told of addresses while somebody leads is in the log of all by then; where nobody leads any more it is told on. */
   addressesLoggedMs: 2_000,
-  /** A member that did not answer with its addresses is asked again after this. */
+  /** A member that did not answer with its addresses is asked again after this, then after twice as long each time, up to the most. */
   addressesAgainMs: 500,
+  addressesAgainMostMs: 8_000,
   /** Certificates of authorities that were replaced, by which what names one of them is led to the present one. */
   formerAuthorities: 16,
   /** So many of them are shown in TLS: clients take no longer chains. */

@@ -68,14 +68,17 @@ export class AddressBook {
   }
 }
 
+/** With more no serial of a batch would be a whole number (state/entry.ts). */
+const startsMost = 2 ** 21;
+
 /** A peer's book, as it came: undefined when it is none. */
 export function parseAddresses(value: unknown): KnownAddress[] | undefined {
-  if (!Array.isArray(value) || value.length > limits.nodes) return undefined;
+  if (!Array.isArray(value) || value.length > 2 * limits.nodes) return undefined;
   const addresses: KnownAddress[] = [];
   for (const one of value as readonly unknown[]) {
     const { node, address, starts } = (one ?? {}) as { readonly [Field in keyof KnownAddress]?: unknown };
     if (!isId(node) || typeof address !== "string" || !isPeerAddress(address)) return undefined;
-    if (!Number.isSafeInteger(starts) || (starts as number) < 0) return undefined;
+    if (!Number.isSafeInteger(starts) || (starts as number) < 0 || (starts as number) > startsMost) return undefined;
     addresses.push({ node: nodeId(node), address, starts: starts as number });
   }
   return addresses;

@@ -1,12 +1,16 @@
+import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import { type KnownAddress, parseAddresses } from "./address-book.ts";
 
 export interface AddressSpreadPorts {
   hasLeader(): boolean;
   /** Whom this node can ask now. */
   met(): readonly NodeId[];
-  /** Exchanges books with a member that is met. False: it did not answer, and may yet. Throws nothing. */
-  exchange(peer: NodeId): Promise<boolean>;
+  /** Tells a member that is met where this node knows the members to be, and gives its answer to the same. Rejects with a Fault when there is none. */
+  exchange(peer: NodeId): Promise<unknown>;
+  /** What a member answered. */
+  learn(told: readonly KnownAddress[]): void;
   /** Throws nothing; gives what takes it back. */
   later(action: () => void, ms: number): () => void;
 }
@@ -30,7 +34,7 @@ export class AddressSpread {
 
   /** That member is met from now on. */
   meets(peer: NodeId): void {
-    void this.#exchange(peer);
+    void this.#exchange(peer, limits.addressesAgainMs);
   }
 
   /** The book has changed by another member's word. A leader that is believed in may be gone already: looked at again a moment later. */
@@ -50,17 +54,30 @@ export class AddressSpread {
   }
 
   #tellAll(): void {
-    for (const peer of this.#ports.met()) void this.#exchange(peer);
+    for (const peer of this.#ports.met()) this.meets(peer);
   }
 
-  async #exchange(peer: NodeId): Promise<void> {
-    if (this.#stopped || (await this.#ports.exchange(peer))) return;
+  async #exchange(peer: NodeId, againMs: number): Promise<void> {
+    if (this.#stopped || (await this.#isAnswered(peer))) return;
     if (this.#stopped || this.#again.has(peer)) return;
     const again = (): void => {
       this.#again.delete(peer);
       // One that is not met any more is asked at the next contact.
-      if (this.#ports.met().includes(peer)) void this.#exchange(peer);
+      if (this.#ports.met().includes(peer))
+        void this.#exchange(peer, Math.min(2 * againMs, limits.addressesAgainMostMs));
     };
-    this.#again.set(peer, this.#ports.later(again, limits.addressesAgainMs));
+    this.#again.set(peer, this.#ports.later(again, againMs));
+  }
+
+  /** Also by what is no book, or by a refusal for good: the same question would get the same answer. */
+  async #isAnswered(peer: NodeId): Promise<boolean> {
+    try {
+      const theirs = parseAddresses(await this.#ports.exchange(peer));
+      if (theirs !== undefined) this.#ports.learn(theirs);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return error.retry === "never";
+    }
   }
 }

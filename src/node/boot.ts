@@ -23,7 +23,7 @@ import { type HostPort, urlOf } from "../lib/host-port.ts";
 import type { Booted, BootOptions, Served } from "./boot-options.ts";
 import { asMember, urlsOf } from "./api-tls.ts";
 import { listeningOf, rememberedAs, toldAs } from "./listening.ts";
-import { addressesOnThisHost, type Context, readContext, writeContext, writeContexts } from "./context.ts";
+import { addressesOnThisHost, type Context, isTold, readContext, writeContext, writeContexts } from "./context.ts";
 import { lifetimesOf } from "./certificates.ts";
 import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
 import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
@@ -35,6 +35,7 @@ import { tooNew } from "./level.ts";
 import { hostsOf } from "./requests.ts";
 import { type LogBudget, logBudget } from "./compaction.ts";
 import { finishEpochChange } from "./epoch-change.ts";
+import { copiedWords, isCopied, writeCopied } from "./copied.ts";
 import { fencedWords, readFence, writeFence } from "./fence.ts";
 import { Node } from "./node.ts";
 import { type RelayLimits, relayLimits } from "./relay-tree.ts";
@@ -62,6 +63,10 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
     if (newer !== undefined) {
       directory.close();
       return refuse("conflict", fencedWords(directory.path, epochOf(found!), newer));
+    }
+    if (found !== undefined && isCopied(directory.path)) {
+      directory.close();
+      return refuse("conflict", copiedWords(directory.path));
     }
     if (found === undefined && readContext(directory.path) !== undefined) throw withoutIdentity(directory.path);
     const member =
@@ -135,6 +140,17 @@ async function run(
     };
     leaveContext();
     node.onRenewed(leaveContext);
+    for (const ms of retellMs) {
+      const retell = (): void => {
+        try {
+          if (token !== undefined && !isTold(contextOf(identity, token, undefined), options.environment))
+            leaveContext();
+        } catch (error) {
+          options.log("warn", `this node's address cannot be written for the 'skein' of this user: ${String(error)}`);
+        }
+      };
+      setTimeout(retell, ms * (0.5 + Math.random())).unref();
+    }
     if (token === undefined)
       options.log(
         "warn",
@@ -298,6 +314,11 @@ async function open(
       options.log("error", fencedWords(dataDir, epochOf(identity), newer));
       options.onEnd(6);
     },
+    onOldCopy: (reason) => {
+      writeCopied(dataDir, reason);
+      options.log("error", `${reason}: ${copiedWords(dataDir)}`);
+      options.onEnd(6);
+    },
     onRemoved: (reason) => {
       options.log(
         "error",
@@ -401,6 +422,9 @@ async function createCluster(options: BootOptions, node: Node, identity: Identit
   if (!outcome.ok && outcome.why.code !== "conflict") throw new Fault("data", outcome.why.message, "never");
 }
 
+/** When a node looks whether its address has stayed where it wrote it: nodes of one host that start at once write over each other there. */
+const retellMs = [500, 2000, 8000] as const;
+
 /** How long a seeking node waits between rounds, and for one answer. */
 const seekPauseMs = 500;
 const seekAnswerMs = 1000;
@@ -415,7 +439,7 @@ function seek(
 ): Promise<void> {
   const own = urlOf(identity.api);
   const headers = { authorization: `Bearer ${token}` };
-  return seekMembers(identity.cluster, {
+  return seekMembers(identity.cluster, epochOf(identity), {
     addresses: () =>
       [...options.join, ...addressesOnThisHost(identity.cluster, options.environment)]
         .flatMap((address) => urlsOf(address))

@@ -1,7 +1,7 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { errorCode, syncDirectory, writeSynced } from "../storage/files.ts";
+import { syncDirectory, writeSynced } from "../storage/files.ts";
 
 /**
  * context.json: what a local `skein run` needs to find the mesh and be let in (mode 0600). One copy in the data
@@ -21,7 +21,8 @@ export interface Context {
 
 /**
  * Writes context.json to the data directory and, merged, to the user's configuration directory: there another node's token of the same
- * cluster stays as long as `isGood` says so, and this node's address takes the place of the one that it had.
+ * cluster stays as long as `isGood` says so, and this node's address comes first. Two that write there at once may each leave out the other one's:
+ * {@link isTold} finds that, and the one that is missing writes again.
  */
 export function writeContexts(
   dataDir: string,
@@ -29,43 +30,21 @@ export function writeContexts(
   environment: Readonly<Record<string, string | undefined>>,
   isGood: (token: string) => boolean,
 ): void {
-  const before = new Set(readContext(dataDir)?.addrs);
   writeContext(dataDir, context);
   const shared = sharedDirectory(environment);
-  mkdirSync(shared, { recursive: true, mode: 0o700 });
-  alone(join(shared, "context.lock"), () => {
-    const present = readContext(shared);
-    if (present?.cluster !== context.cluster) return writeContext(shared, context);
-    const others = present.addrs.filter((address) => !before.has(address));
-    const addrs = [...new Set([...others, ...context.addrs])].slice(-maxAddresses);
-    const { token, node } = present.node !== context.node && isGood(present.token) ? present : context;
-    return writeContext(shared, { ...context, token, node, addrs });
-  });
+  const present = readContext(shared);
+  if (present?.cluster !== context.cluster) return writeContext(shared, context);
+  const addrs = [...new Set([...context.addrs, ...present.addrs])].slice(0, maxAddresses);
+  const { token, node } = present.node !== context.node && isGood(present.token) ? present : context;
+  writeContext(shared, { ...context, token, node, addrs });
 }
 
-/**
- * Nodes that start at once would each write what the other one has not read. One that was killed in here leaves the file behind: after a wait that no
- * living one needs it is nobody's, and what two might lose then is an address that the other nodes know as well.
- */
-function alone(lock: string, action: () => void): void {
-  for (let waitedMs = 0; waitedMs < lockWaitMs; waitedMs += lockRoundMs) {
-    try {
-      closeSync(openSync(lock, "wx", 0o600));
-      break;
-    } catch (error) {
-      if (errorCode(error) !== "EEXIST") throw error;
-      Bun.sleepSync(lockRoundMs);
-    }
-  }
-  try {
-    action();
-  } finally {
-    rmSync(lock, { force: true });
-  }
+/** The user's configuration directory names this node's address, or is of another cluster by now. */
+export function isTold(context: Context, environment: Readonly<Record<string, string | undefined>>): boolean {
+  const shared = readContext(sharedDirectory(environment));
+  if (shared === undefined) return false;
+  return shared.cluster !== context.cluster || context.addrs.every((address) => shared.addrs.includes(address));
 }
-
-const lockWaitMs = 2_000;
-const lockRoundMs = 10;
 
 function sharedDirectory(environment: Readonly<Record<string, string | undefined>>): string {
   return join(environment["XDG_CONFIG_HOME"] ?? join(homedir(), ".config"), "skein");

@@ -38,12 +38,12 @@ import type { Principal, Report } from "../state/types.ts";
 import type { JudgedState } from "../storage/snapshot-task.ts";
 import type { AuthorityKeys, Certificate, Identity, LogStore } from "../storage/types.ts";
 import { type NodeCredentials } from "../transport/certificate.ts";
-import type { Transport, TransportOptions } from "../transport/types.ts";
+import type { PeerRefusal, Transport, TransportOptions } from "../transport/types.ts";
 import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
 import { postReissue } from "./api-tls.ts";
 import { askVoters } from "./ask-voters.ts";
 import { AddressSpread } from "./address-spread.ts";
-import { AddressBook, type KnownAddress, parseAddresses } from "./address-book.ts";
+import { AddressBook, type KnownAddress } from "./address-book.ts";
 import { Certification } from "./certification.ts";
 import type { Lifetimes } from "./certificates.ts";
 import { type Backup, Backups } from "./backup.ts";
@@ -154,6 +154,8 @@ export interface NodeParts {
   onRemoved(reason: string): void;
   /** The cluster goes on in this newer epoch, without this node. */
   onFenced(newer: Epoch): void;
+  /** Its data is an older copy, as another member knows. */
+  onOldCopy(reason: string): void;
 }
 
 export type TransportHooks = Pick<
@@ -299,7 +301,7 @@ export class Node implements NodeApi {
         this.#spread.meets(peer);
       },
       onRequest: (peer, method, body) => this.#onRequest(peer, method, body),
-      onRefused: (peer, reason, removed, newer) => this.#onRefused(peer, reason, removed, newer),
+      onRefused: (peer, refusal) => this.#onRefused(peer, refusal),
       wasRemoved: (node) => !this.#counting.counts(node) && parts.view((tx) => wasRemoved(tx, node)),
       mayBeNewer: (node) => this.#book.isNewcomer(node),
       isOldCopy: (node, incarnation) =>
@@ -332,7 +334,8 @@ export class Node implements NodeApi {
     this.#spread = new AddressSpread({
       hasLeader: () => this.hasLeader,
       met: () => [...this.#peers.keys()].filter((node) => this.#transport.isConnected(node)),
-      exchange: (peer) => this.#exchangeAddresses(peer),
+      exchange: (peer) => this.#transport.request(peer, "addresses", this.#book.list()),
+      learn: (told) => this.#learnAddresses(told),
       later: (action, ms) => {
         const timer = setTimeout(action, ms);
         return () => clearTimeout(timer);
@@ -950,18 +953,6 @@ export class Node implements NodeApi {
     this.#transport.setPeers([...known].map(([node, address]) => ({ node, address, kept: this.#relay.kept(node) })));
   }
 
-  /** Each tells the other where it knows the members to be: so one contact leads to all. False: no answer yet. */
-  async #exchangeAddresses(peer: NodeId): Promise<boolean> {
-    try {
-      const theirs = parseAddresses(await this.#transport.request(peer, "addresses", this.#book.list()));
-      if (theirs !== undefined) this.#learnAddresses(theirs);
-      return true;
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      return error.retry === "never";
-    }
-  }
-
   #learnAddresses(theirs: readonly KnownAddress[]): void {
     if (this.#stopping || !this.#book.learn(theirs)) return;
     this.#dialPeers();
@@ -1020,8 +1011,9 @@ export class Node implements NodeApi {
     }
   }
 
-  #onRefused(peer: NodeId, reason: string, removed: boolean, newer: Epoch | undefined): void {
+  #onRefused(peer: NodeId, { reason, removed, isOldCopy, newer }: PeerRefusal): void {
     if (newer !== undefined && !this.#stopping) return this.#parts.onFenced(newer);
+    if (isOldCopy && !this.#stopping) return this.#parts.onOldCopy(reason);
     if (removed && !this.#stopping) return this.#onRemoved(reason);
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
   }

@@ -1,3 +1,4 @@
+import { type Epoch, parseEpoch } from "../lib/epoch.ts";
 import { type KnownAddress, parseAddresses } from "./address-book.ts";
 
 /** A member that was off while others moved asks at API addresses that it was given, until somebody leads again for it. */
@@ -16,30 +17,36 @@ export interface SeekPorts {
 /** The part of an answer that matters here, if it is one at all: peer addresses by node. */
 export interface SeenCluster {
   readonly cluster?: unknown;
+  readonly epoch?: unknown;
   readonly nodes?: unknown;
 }
 
 /** Ends when a leader is known. Asking costs a request per address and round. */
-export async function seekMembers(cluster: string, ports: SeekPorts): Promise<void> {
+export async function seekMembers(cluster: string, epoch: Epoch, ports: SeekPorts): Promise<void> {
   while (!ports.isOver()) {
     for (const address of ports.addresses()) {
       const seen = await ports.ask(address);
-      if (seen?.cluster !== cluster || ports.isOver()) continue;
+      if (seen?.cluster !== cluster || isBefore(seen.epoch, epoch) || ports.isOver()) continue;
       const told = addressesIn(seen);
-      if (told !== undefined) ports.found(told);
+      if (told.length > 0) ports.found(told);
     }
     await ports.pause();
   }
 }
 
-/** undefined: it says none that could be understood. A release that does not tell of starts is believed where nothing else is known. */
-function addressesIn({ nodes }: SeenCluster): KnownAddress[] | undefined {
-  if (!Array.isArray(nodes)) return undefined;
-  const rows = nodes as readonly ({
-    readonly id?: unknown;
-    readonly peer?: unknown;
-    readonly starts?: unknown;
-  } | null)[];
-  const told = rows.map((row) => ({ node: row?.id, address: row?.peer, starts: row?.starts ?? 0 }));
-  return parseAddresses(told.filter(({ address }) => address !== ""));
+/** Of each node that could be understood. A release that does not tell of starts is believed where nothing else is known. */
+function addressesIn({ nodes }: SeenCluster): KnownAddress[] {
+  if (!Array.isArray(nodes)) return [];
+  return (nodes as readonly SeenNode[]).flatMap((row) => {
+    const { id: node, peer: address, starts = 0 } = row ?? {};
+    return address === "" ? [] : (parseAddresses([{ node, address, starts }]) ?? []);
+  });
+}
+
+type SeenNode = { readonly id?: unknown; readonly peer?: unknown; readonly starts?: unknown } | null;
+
+/** Those of an epoch before know where its members were then. One of a later epoch leads to who fences this node. */
+function isBefore(seen: unknown, own: Epoch): boolean {
+  const epoch = typeof seen === "string" ? parseEpoch(seen) : undefined;
+  return epoch !== undefined && epoch.number < own.number;
 }

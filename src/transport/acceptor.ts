@@ -213,7 +213,7 @@ export class Acceptor {
     }
     if (this.#options.isOldCopy(hello.node, hello.incarnation)) {
       const reason = `its data is an older copy: node ${hello.node} was started again since that was made`;
-      return this.#reject(socket, { reason, final: true, removed: true });
+      return this.#reject(socket, { reason, final: true, removed: true, isOldCopy: true });
     }
     clearTimeout(socket.data.timer);
     this.#strangers--;

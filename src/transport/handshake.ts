@@ -50,13 +50,14 @@ export type Greeting =
   | ({ readonly kind: "refused" } & Rejection);
 
 /**
- * Why a peer is not let in; `final`: trying again will not help; `removed`: it was a member, and never will be again; `epoch`: the one that refuses
- * is of that epoch, and the peer is of another.
+ * Why a peer is not let in; `final`: trying again will not help; `removed`: it was a member, and never will be again; `isOldCopy`: because its data
+ * has forgotten what it promised; `epoch`: the one that refuses is of that epoch, and the peer is of another.
  */
 export interface Rejection {
   readonly reason: string;
   readonly final: boolean;
   readonly removed?: boolean;
+  readonly isOldCopy?: boolean;
   readonly epoch?: Epoch | undefined;
   /** Not told: who this is by the word of an authority that is believed no more. */
   readonly former?: NodeId | undefined;
@@ -81,6 +82,7 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
         greeting.final,
         greeting.removed === true,
         greeting.epoch === undefined ? "" : formatEpoch(greeting.epoch),
+        greeting.isOldCopy === true,
       ]);
     default:
       return unreachable(greeting, "greeting to send");
@@ -107,6 +109,7 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
         final: rest[1] === true,
         removed: rest[2] === true,
         epoch: parseEpoch(text(rest[3])),
+        isOldCopy: rest[4] === true,
       };
     default:
       throw malformed("kind of greeting");

@@ -128,12 +128,13 @@ export class Peers implements Transport {
         this.#options.onConnected(peer);
       },
       disconnected: () => this.#disconnected(peer),
-      refused: (channel, { reason, final, removed = false, epoch }) => {
+      refused: (channel, { reason, final, removed = false, isOldCopy = false, epoch }) => {
         // The three channels are refused for the same reason: the raft one speaks for all.
         const key = `${peer}/raft`;
         if (channel !== "raft" || this.#told.get(key) === reason) return;
         this.#told.set(key, reason);
-        if (final) this.#options.onRefused(peer, reason, removed, newerThan(epoch, this.#options.identity.epoch));
+        const newer = newerThan(epoch, this.#options.identity.epoch);
+        if (final) this.#options.onRefused(peer, { reason, removed, isOldCopy, newer });
         else this.#options.log("info", `node ${peer} at ${address} does not let this node in yet: ${reason}`);
       },
     });

@@ -35,6 +35,17 @@ export interface PeerIdentity {
   credentials(): NodeCredentials;
 }
 
+/** Why this node is let in no more. */
+export interface PeerRefusal {
+  readonly reason: string;
+  /** It is no member any more, or must not be one with the data that it has. */
+  readonly removed: boolean;
+  /** Its data was put back from a copy, as the one that refuses knows by a later start. */
+  readonly isOldCopy: boolean;
+  /** The cluster goes on in this epoch, which is newer than this node's. */
+  readonly newer: Epoch | undefined;
+}
+
 export interface TransportOptions {
   readonly identity: PeerIdentity;
   /** A raft message of an authenticated peer. `from` is the node that the handshake proved; a message that claims another one is dropped and counted. */
@@ -44,11 +55,8 @@ export interface TransportOptions {
   onConnected(peer: NodeId): void;
   /** Answers an rpc of `peer` (channels rpc and bulk). A thrown Fault or Error travels back as peer-refused with its message. */
   onRequest(peer: NodeId, method: string, body: unknown): Promise<unknown>;
-  /**
-   * A handshake was refused for good (other cluster, removed node, level too high). `removed`: this node is no member any more. `newer`: the
-   * cluster goes on in this epoch, which is newer than this node's.
-   */
-  onRefused(peer: NodeId, reason: string, removed: boolean, newer: Epoch | undefined): void;
+  /** A handshake was refused for good (other cluster, removed node, level too high). */
+  onRefused(peer: NodeId, refusal: PeerRefusal): void;
   /** This node was a member once and is none any more, as the log has it; ids are never given twice. */
   wasRemoved(node: NodeId): boolean;
   /** That id was given, if it was, after all that this node knows of: whose certificate proves it is let in. */

@@ -102,6 +102,8 @@ export class FakeNode implements NodeApi {
   /** Called before a command is applied. */
   onPropose: (() => void | Promise<void>) | undefined;
   ready = true;
+  /** Where members are, as this node has heard. */
+  addresses: NodeStatus["addresses"] = [];
   /** Attempts "JOB/TASK.ATTEMPT" whose node does not answer. */
   readonly unreachableLogs = new Set<string>();
   left = false;
@@ -224,7 +226,7 @@ export class FakeNode implements NodeApi {
       fedBy: null,
       feeds: [],
       ready: this.ready,
-      addresses: [],
+      addresses: this.addresses,
       peers: [],
       clocks: new Map(),
       quarantine: null,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Hono } from "hono";
-import { jobId } from "../../src/lib/ids.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { anyone, type Environment } from "../../src/http/route.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
@@ -307,6 +307,21 @@ describe("nodes and cluster", () => {
     const cluster = await jsonIn<ClusterView>(await ask("GET", "/v1/cluster"));
     expect(cluster).toMatchObject({ cluster: "c", leader: 1, voters: [1], voters_wanted: 5, term: 3 });
     expect(cluster.nodes).toEqual(nodes);
+  });
+
+  test("are where this node has heard last that they are, and otherwise where the log has them", async () => {
+    const node = new Mesh(2).node();
+    const ask = asking(node);
+    const where = async () =>
+      (await jsonIn<{ nodes: NodeView[] }>(await ask("GET", "/v1/nodes"))).nodes.map(({ peer, starts }) => [
+        peer,
+        starts,
+      ]);
+    const [first, second] = await where();
+    expect([first![1], second![1]]).toEqual([0, 0]);
+    expect(first![0]).not.toBe("");
+    node.addresses = [{ node: nodeId(2), address: "elsewhere:1", starts: 7 }];
+    expect(await where()).toEqual([first!, ["elsewhere:1", 7]]);
   });
 
   test("drain takes a name or an id, and asks for its right", async () => {

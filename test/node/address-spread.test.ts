@@ -1,8 +1,15 @@
 import { describe, expect, test } from "bun:test";
+import { Fault } from "../../src/lib/fault.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
+import type { KnownAddress } from "../../src/node/address-book.ts";
 import { AddressSpread } from "../../src/node/address-spread.ts";
 
 const [one, other] = [nodeId(1), nodeId(2)];
+
+/** Lets what was asked be answered. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+}
 
 /** With a timer that goes off when the test says so. Both members are met; `silent` ones do not answer. */
 function spreadOf(hasLeader: boolean) {
@@ -10,13 +17,17 @@ function spreadOf(hasLeader: boolean) {
     hasLeader,
     met: [one, other],
     silent: new Set<NodeId>(),
+    /** What it answers to everybody. */
+    answer: [] as unknown,
     told: [] as NodeId[],
+    learnt: [] as KnownAddress[],
     due: [] as (() => void)[],
+    waits: [] as number[],
     /** Lets what was asked be answered, then the timers go off. */
     async passes() {
-      await Promise.resolve();
+      await turns();
       for (const action of world.due.splice(0)) action();
-      await Promise.resolve();
+      await turns();
     },
   };
   const spread = new AddressSpread({
@@ -24,9 +35,12 @@ function spreadOf(hasLeader: boolean) {
     met: () => world.met,
     exchange: (peer) => {
       world.told.push(peer);
-      return Promise.resolve(!world.silent.has(peer));
+      if (world.silent.has(peer)) return Promise.reject(new Fault("peer-unreachable", "it cannot be reached", "safe"));
+      return world.answer instanceof Error ? Promise.reject(world.answer) : Promise.resolve(world.answer);
     },
-    later: (action) => {
+    learn: (addresses) => world.learnt.push(...addresses),
+    later: (action, ms) => {
+      world.waits.push(ms);
       world.due.push(action);
       return () => (world.due = world.due.filter((each) => each !== action));
     },
@@ -88,7 +102,7 @@ describe("books are exchanged at each contact", () => {
     const { spread, world } = spreadOf(true);
     world.silent.add(one);
     spread.meets(one);
-    await Promise.resolve();
+    await turns();
     world.met = [other];
     await world.passes();
     expect([world.told, world.due]).toEqual([[one], []]);
@@ -98,12 +112,40 @@ describe("books are exchanged at each contact", () => {
     const { spread, world } = spreadOf(true);
     world.silent.add(one).add(other);
     spread.meets(one);
-    await Promise.resolve();
+    spread.meets(one);
+    await turns();
     spread.meets(other);
     spread.stop();
-    await Promise.resolve();
+    await turns();
     expect(world.due).toEqual([]);
     await world.passes();
-    expect(world.told).toEqual([one, other]);
+    expect(world.told).toEqual([one, one, other]);
+  });
+
+  test("ever more seldom while there is no answer, and at once again at the next contact", async () => {
+    const { spread, world } = spreadOf(true);
+    world.silent.add(one);
+    spread.meets(one);
+    for (let round = 0; round < 6; round++) await world.passes();
+    expect(world.waits).toEqual([500, 1000, 2000, 4000, 8000, 8000, 8000]);
+    world.due = [];
+  });
+
+  test("with what it answers; what is no book, or a refusal for good, is an answer too", async () => {
+    const { spread, world } = spreadOf(true);
+    const at = { node: other, address: "a:1", starts: 1 };
+    world.answer = [at];
+    spread.meets(one);
+    await turns();
+    for (const answer of [null, [{ node: 0 }], new Fault("peer-refused", "it cannot be read", "never")]) {
+      world.answer = answer;
+      spread.meets(one);
+      await turns();
+    }
+    expect([world.learnt, world.due]).toEqual([[at], []]);
+    world.answer = new Fault("peer-refused", "something went wrong", "unknown");
+    spread.meets(one);
+    await turns();
+    expect(world.due).toHaveLength(1);
   });
 });

@@ -281,9 +281,18 @@ describe("a node that joins", () => {
     await stop(again);
     rmSync(directoryOf("b"), { recursive: true });
     renameSync(directoryOf("copy"), directoryOf("b"));
-    await started("b");
+    const copy = await started("b");
     await until(() => messages.includes("end 6"));
     expect(messages.join()).toContain("its data is an older copy");
+    await stop(copy);
+    // However often it is started: its number would pass the one that the log has.
+    const { starts } = readIdentity(directoryOf("b"))!;
+    for (let time = 0; time < 3; time++)
+      expect(await up("b")).toMatchObject({
+        ok: false,
+        why: { code: "conflict", message: expect.stringContaining("is an older copy") },
+      });
+    expect(readIdentity(directoryOf("b"))!.starts).toBe(starts);
   });
 
   test("into a directory with another member's log is refused, and touches nothing", async () => {

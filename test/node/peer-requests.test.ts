@@ -217,7 +217,7 @@ function senselessMember(directory: string, of: Booted, answer: () => unknown): 
     onDisconnected: () => {},
     onConnected: () => {},
     onRequest: () => Promise.resolve(answer()),
-    onRefused: (_peer, reason) => {
+    onRefused: (_peer, { reason }) => {
       throw new Error(`not let in: ${reason}`);
     },
     wasRemoved: () => false,

@@ -7,16 +7,20 @@ import { type SeenCluster, seekMembers } from "../../src/node/seek.ts";
 async function seek(answers: Readonly<Record<string, SeenCluster | undefined>>, rounds = 1): Promise<KnownAddress[][]> {
   const found: KnownAddress[][] = [];
   let left = rounds;
-  await seekMembers("ours", {
-    addresses: () => Object.keys(answers),
-    ask: (address) => Promise.resolve(answers[address]),
-    isOver: () => left === 0,
-    found: (addresses) => found.push([...addresses]),
-    pause: () => {
-      left -= 1;
-      return Promise.resolve();
+  await seekMembers(
+    "ours",
+    { number: 1, id: "0a0b0c0d" },
+    {
+      addresses: () => Object.keys(answers),
+      ask: (address) => Promise.resolve(answers[address]),
+      isOver: () => left === 0,
+      found: (addresses) => found.push([...addresses]),
+      pause: () => {
+        left -= 1;
+        return Promise.resolve();
+      },
     },
-  });
+  );
   return found;
 }
 
@@ -50,11 +54,21 @@ test("another cluster's answer, and one that is none, say nothing", async () => 
     null,
     "ours",
     { cluster: "ours" },
+    { cluster: "ours", epoch: "0", nodes },
     { cluster: "ours", nodes: {} },
     { cluster: "ours", nodes: [null] },
     { cluster: "ours", nodes: [{ id: "1", peer: "a:1", starts: 1 }] },
     { cluster: "ours", nodes: [{ id: 1, peer: "a b", starts: 1 }] },
     { cluster: "ours", nodes: [{ id: 1, peer: "a:1", starts: -1 }] },
+    { cluster: "ours", nodes: [{ id: 1, peer: "a:1", starts: 2 ** 22 }] },
   ];
   for (const answer of wrong) expect(await seek({ one: answer as SeenCluster })).toEqual([]);
+});
+
+test("what cannot be understood of an answer costs the rest of it nothing", async () => {
+  const nodes = [null, { id: 1, peer: "a b", starts: 1 }, { id: 2, peer: "b:1", starts: 1 }];
+  for (const epoch of [undefined, "1.0a0b0c0d", "2.0a0b0c0d"]) {
+    const found = await seek({ one: { cluster: "ours", epoch, nodes } });
+    expect(found).toEqual([[{ node: nodeId(2), address: "b:1", starts: 1 }]]);
+  }
 });

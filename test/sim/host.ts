@@ -338,6 +338,7 @@ export class Host {
         }),
       onLeft: () => fatal("it has left"),
       onFenced: () => cluster.fail(`node ${this.id} was told of another epoch, and there is only one`),
+      onOldCopy: (reason) => cluster.fail(`node ${this.id} was taken for a copy: ${reason}`),
       onRemoved: (reason) => {
         this.removed = true;
         cluster.onRemoved(this);

@@ -329,7 +329,7 @@ export class SimTransport implements Transport {
         time.after(network.delay(there, this.endpoint.host), runner, () => {
           if (!link.dialing || link.closed) return;
           time.cancel(link.timer);
-          if (refusal.final) this.#hooks.onRefused(link.peer, refusal.reason, refusal.removed, undefined);
+          if (refusal.final) this.#hooks.onRefused(link.peer, { ...refusal, isOldCopy: false, newer: undefined });
           fail(refusal.final ? refusedPause : link.pause);
         });
         return;

@@ -195,6 +195,21 @@ describe("a command with a bug (S4)", () => {
     expect(totals(cluster.database).submitted).toBe(21);
   });
 
+  test("totals that it leaves as no whole numbers are its bug alone", () => {
+    const counting = {
+      ...faulty,
+      apply(tx: Tx, payload: { id: string }) {
+        countSubmitted(tx, Number(payload.id), 1);
+        return accept(undefined);
+      },
+    } as unknown as AnyCommand;
+    const cluster = Cluster.of(1, { commandByTag: (tag) => (tag === 900 ? counting : commandByTag(tag)) });
+    cluster.entry([command("1", false), command("0.5", false), command("not one", false), command("1", false)]);
+    const [batch] = cluster.apply();
+    expect(batch!.outcomes.map(({ ok }) => ok)).toEqual([true, false, false, true]);
+    expect(totals(cluster.database).submitted).toBe(2);
+  });
+
   test("the same bug everywhere gives the same hash, whatever the cuts", () => {
     const hashes = [1, 2, 10].map((cut) => {
       const cluster = Cluster.of(1, { commandByTag: find });

@@ -344,7 +344,7 @@ test("a node whose data is an older copy is told so, and is let in by nobody", a
   await using two = await Station.open(2, { incarnation: "old" });
   one.knows({ id: 2, address: two.address });
   two.knows({ id: 1, address: one.address });
-  await two.next("removed by 1: its data is an older copy: node 2 was started again since that was made");
+  await two.next("a copy to 1: its data is an older copy: node 2 was started again since that was made");
 });
 
 test("a hello cannot be used on another challenge, channel or node", async () => {

@@ -54,8 +54,8 @@ export class Station {
       onMessage: (message) => this.#happened(() => this.messages.push(message)),
       onConnected: (peer) => this.#happened(() => this.events.push(`connected ${peer}`)),
       onDisconnected: (peer) => this.#happened(() => this.events.push(`disconnected ${peer}`)),
-      onRefused: (peer, reason, removed, newer) => {
-        const how = newer !== undefined ? "fenced by" : removed ? "removed by" : "refused";
+      onRefused: (peer, { reason, removed, isOldCopy, newer }) => {
+        const how = newer !== undefined ? "fenced by" : isOldCopy ? "a copy to" : removed ? "removed by" : "refused";
         this.#happened(() => this.events.push(`${how} ${peer}: ${reason}`));
       },
       wasRemoved: (node) => this.removed.has(node),

@@ -25,6 +25,21 @@ interface Held {
   isChanged: boolean;
 }
 
+const columns = [
+  "at",
+  "next_node",
+  "next_job",
+  "submitted",
+  "succeeded",
+  "failed",
+  "cancelled",
+  "skipped",
+  "jobs_unfinished",
+  "jobs_finished",
+  "tasks_running",
+  "tasks_queued",
+] as const satisfies readonly (keyof Counter)[];
+
 const held = new WeakMap<ReadTx, Held>();
 
 const select = sql("select * from counter where id = 1");
@@ -97,6 +112,8 @@ function edit(tx: Tx, change: (row: Row) => void): void {
   } else {
     change(inMemory.row);
     inMemory.isChanged = true;
+    // What SQLite would refuse at the entry's end must be the fault of the command that did it (S4).
+    for (const column of columns) assert(Number.isSafeInteger(inMemory.row[column]), `${column} is a whole number`);
   }
 }
 
