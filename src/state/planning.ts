@@ -1,8 +1,7 @@
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
-import { slotsOf, specDefaults } from "./spec.ts";
+import { readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
-import type { Spec } from "./types.ts";
 
 /** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
 
@@ -101,7 +100,7 @@ interface WaitingRow {
 }
 
 function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
-  const spec = JSON.parse(row.spec) as Spec;
+  const spec = readSpec(row.spec);
   const terms = spec.on === undefined ? anyNode : parseSelector(spec.on);
   const slots = slotsOf(spec);
   const stopped = row.cancelling !== 0 || row.rest !== "queued";

@@ -18,6 +18,7 @@ import { runningOn, taskById, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
+import { readSpec } from "./spec.ts";
 import { sql, type ReadTx, type Statement } from "./tx.ts";
 import type { Assignment, JobState, JobView, NodeRow, Spec, TaskState, TaskView } from "./types.ts";
 import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
@@ -185,7 +186,7 @@ export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
       before = row.id;
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.name !== undefined && row.name !== filter.name) continue;
-      if (terms.length > 0 && !matchesSelector(terms, (JSON.parse(row.spec) as Spec).labels ?? {})) continue;
+      if (terms.length > 0 && !matchesSelector(terms, readSpec(row.spec).labels ?? {})) continue;
       items.push(jobView(row));
     }
     if (rows.length < (plain ? limit + 1 : scanRows)) return { items };
@@ -356,7 +357,7 @@ const selectSpec = sql("select spec from job where id = ?");
 function specOf(tx: ReadTx, job: number): Spec {
   const row = tx.get<{ spec: string }>(selectSpec, job);
   assert(row !== undefined, `task of job ${job}, which does not exist`);
-  return JSON.parse(row.spec) as Spec;
+  return readSpec(row.spec);
 }
 
 /** Counters over the whole life of the cluster and present gauges; one row, nothing is counted. */

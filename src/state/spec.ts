@@ -1,5 +1,6 @@
 import { formatDuration } from "../lib/units.ts";
 import { limits } from "../lib/limits.ts";
+import { memoOfTexts } from "../lib/memo.ts";
 import type { Driver, Spec } from "./types.ts";
 
 /** What a normalised spec means where it is silent, and how it is written back for people. Reading what people write is commands/spec-schema.ts. */
@@ -14,6 +15,9 @@ export const specDefaults = {
   ttlMs: limits.jobTtlMs,
   retries: { backoffMs: 1_000, factor: 2, capMs: 60_000, jitter: 0.1, on: ["failed", "timeout"] },
 } as const;
+
+/** A job's spec as its row holds it. Shared by all who read the same text. */
+export const readSpec: (text: string) => Spec = memoOfTexts((text) => JSON.parse(text) as Spec);
 
 /** How the spec's tasks are carried out: shell unless it says otherwise. */
 export function driverOf(spec: Spec): Driver {

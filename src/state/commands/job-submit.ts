@@ -2,6 +2,7 @@ import { z } from "zod";
 import { assert } from "../../lib/assert.ts";
 import { jobId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
+import { memoOfTexts } from "../../lib/memo.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
@@ -26,13 +27,14 @@ interface JobSubmitted {
   readonly digest: string;
 }
 
-const specText = z.string().refine((text) => {
+const isSpecText = memoOfTexts((text) => {
   try {
     return isNormalised(JSON.parse(text));
   } catch {
     return false; // not JSON: as bad as another shape
   }
 });
+const specText = z.string().refine(isSpecText);
 
 export const jobSubmit = command<JobSubmitted>()({
   name: "job.submit",

@@ -1,5 +1,5 @@
 import { jobId, type JobId } from "../../lib/ids.ts";
-import { specDefaults } from "../spec.ts";
+import { readSpec, specDefaults } from "../spec.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { JobState, Spec, TaskCounts } from "../types.ts";
 import type { Tally } from "./counter.ts";
@@ -168,7 +168,7 @@ export class OpenJob {
   }
 
   get spec(): Spec {
-    return (this.#spec ??= JSON.parse(this.row.spec) as Spec);
+    return (this.#spec ??= readSpec(this.row.spec));
   }
 
   get ttlMs(): number {
