@@ -19,6 +19,7 @@ import { firstWord } from "./node/first-word.ts";
 import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
 import { restore } from "./node/restore.ts";
+import { copiedWords } from "./node/copied.ts";
 import { StoppedNode } from "./node/recover.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./scheduler/voters.ts";
@@ -137,6 +138,7 @@ function openStopped(dataDir: string): ReturnType<CliActions["openStopped"]> {
     survivor: node.survivor,
     peer: node.peer,
     hasGoneOn: node.hasGoneOn,
+    unfit: node.isCopied ? copiedWords(node.dataDir) : undefined,
     recover: (others, what) => node.recover(others, what),
     rejoin: (epoch, of) => node.rejoin(epoch, { ...of, node: nodeId(of.node) }),
     close: () => node.close(),

@@ -51,6 +51,8 @@ export interface StoppedNode {
   readonly peer: string;
   /** A change of epoch that was decided earlier and broke off has just been carried out. */
   readonly hasGoneOn: boolean;
+  /** Why nothing is to be made of its data; undefined: it may be. */
+  readonly unfit: string | undefined;
   /** Makes a new epoch of what it has; on disk when it returns. */
   recover(others: readonly Survivor[], what: string): Epoch;
   /** Goes on in the epoch that was made of another node's data. */

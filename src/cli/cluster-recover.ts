@@ -45,8 +45,11 @@ export function addClusterRecover(cluster: Command, cli: Cli): void {
     const nodes = openAll(cli, flags);
     try {
       const output = cli.output(global);
-      if (flags.report === true) return report(output, nodes);
+      // Where it goes on with another node's data its own does not count.
       if (flags.rejoin !== undefined) return rejoin(output, nodes, flags.rejoin);
+      const unfit = nodes.flatMap(({ unfit }) => unfit ?? []);
+      if (unfit.length > 0) throw new CliError(exit.refused, unfit.join("\n"));
+      if (flags.report === true) return report(output, nodes);
       const others = await Promise.all((flags.survivor ?? []).map((where) => readSurvivor(cli, global, where, nodes)));
       return await recover({ cli, output, nodes, others, flags, startedAt });
     } finally {

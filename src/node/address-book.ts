@@ -69,7 +69,7 @@ export class AddressBook {
 }
 
 /** With more no serial of a batch would be a whole number (state/entry.ts). */
-const startsMost = 2 ** 21;
+const startsMost = 2 ** 21 - 1;
 
 /** A peer's book, as it came: undefined when it is none. */
 export function parseAddresses(value: unknown): KnownAddress[] | undefined {

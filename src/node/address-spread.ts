@@ -34,6 +34,8 @@ export class AddressSpread {
 
   /** That member is met from now on. */
   meets(peer: NodeId): void {
+    this.#again.get(peer)?.();
+    this.#again.delete(peer);
     void this.#exchange(peer, limits.addressesAgainMs);
   }
 

@@ -64,7 +64,7 @@ export async function boot(options: BootOptions): Promise<Outcome<Booted>> {
       directory.close();
       return refuse("conflict", fencedWords(directory.path, epochOf(found!), newer));
     }
-    if (found !== undefined && isCopied(directory.path)) {
+    if (found !== undefined && isCopied(directory.path, found)) {
       directory.close();
       return refuse("conflict", copiedWords(directory.path));
     }
@@ -89,7 +89,9 @@ async function run(
   member: Member,
 ): Promise<Booted> {
   const dataDir = directory.path;
-  let identity: Identity = { ...member.identity, starts: member.identity.starts + 1 };
+  const starts = member.identity.starts + 1;
+  const incarnation = `${starts}.${randomBytes(6).toString("hex")}`;
+  let identity: Identity = { ...member.identity, starts, incarnation };
   const parts = await open(options, dataDir, identity, member);
   const { node } = parts;
   let stopped = false;
@@ -140,17 +142,20 @@ async function run(
     };
     leaveContext();
     node.onRenewed(leaveContext);
-    for (const ms of retellMs) {
-      const retell = (): void => {
+    const retell = (again: number): void => {
+      const ms = (retellMs[again] ?? retellMs.at(-1)!) * (0.5 + Math.random());
+      setTimeout(() => {
+        if (stopped) return;
         try {
           if (token !== undefined && !isTold(contextOf(identity, token, undefined), options.environment))
             leaveContext();
         } catch (error) {
           options.log("warn", `this node's address cannot be written for the 'skein' of this user: ${String(error)}`);
         }
-      };
-      setTimeout(retell, ms * (0.5 + Math.random())).unref();
-    }
+        retell(again + 1);
+      }, ms).unref();
+    };
+    retell(0);
     if (token === undefined)
       options.log(
         "warn",
@@ -246,7 +251,7 @@ async function open(
   let copies = 0;
   const clusterLevel = reader.snapshot(() => clusterRow(reader))?.level ?? 0;
   if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
-  const incarnation = `${identity.starts}.${randomBytes(6).toString("hex")}`;
+  const { incarnation = "" } = identity;
   const tracePath = options.environment["SKEIN_RAFT_TRACE"];
   const trace = tracePath === undefined ? undefined : new TraceFile(`${tracePath}.${identity.node}`);
   const node = new Node({
@@ -314,10 +319,13 @@ async function open(
       options.log("error", fencedWords(dataDir, epochOf(identity), newer));
       options.onEnd(6);
     },
-    onOldCopy: (reason) => {
-      writeCopied(dataDir, reason);
-      options.log("error", `${reason}: ${copiedWords(dataDir)}`);
-      options.onEnd(6);
+    onOldCopy: () => {
+      try {
+        writeCopied(dataDir, incarnation);
+      } finally {
+        options.log("error", copiedWords(dataDir));
+        options.onEnd(6);
+      }
     },
     onRemoved: (reason) => {
       options.log(
@@ -391,7 +399,7 @@ function retire(dataDir: string, identity: Identity): void {
   const aside = join(dataDir, `left-${identity.cluster}-${identity.node}`);
   mkdirSync(aside, { recursive: true, mode: 0o700 });
   // The identity last: killed in between, the rest is never taken for another node's. Results in the guard's outbox are of this cluster's jobs.
-  const parts = /^(context\.json|certificate\.json|log\.db.*|state\.db.*|logs|guard\.outbox)$/;
+  const parts = /^(context\.json|copied\.json|certificate\.json|log\.db.*|state\.db.*|logs|guard\.outbox)$/;
   for (const name of [...readdirSync(dataDir).filter((name) => parts.test(name)), "identity.json"])
     renameSync(join(dataDir, name), join(aside, name));
 }
@@ -422,8 +430,11 @@ async function createCluster(options: BootOptions, node: Node, identity: Identit
   if (!outcome.ok && outcome.why.code !== "conflict") throw new Fault("data", outcome.why.message, "never");
 }
 
-/** When a node looks whether its address has stayed where it wrote it: nodes of one host that start at once write over each other there. */
-const retellMs = [500, 2000, 8000] as const;
+/**
+ * When a node looks whether its address has stayed where it wrote it, the last one again and again: nodes of one host that start at once write over each
+ * other there, and one that moves takes back an address that may be another one's by now.
+ */
+const retellMs = [500, 2000, 8000, 60_000] as const;
 
 /** How long a seeking node waits between rounds, and for one answer. */
 const seekPauseMs = 500;

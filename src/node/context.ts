@@ -21,7 +21,8 @@ export interface Context {
 
 /**
  * Writes context.json to the data directory and, merged, to the user's configuration directory: there another node's token of the same
- * cluster stays as long as `isGood` says so, and this node's address comes first. Two that write there at once may each leave out the other one's:
+ * cluster stays as long as `isGood` says so, and this node's address comes first, in the place of the one that it had: whoever has that now is not to
+ * be shown tokens. Two that write there at once may each leave out the other one's:
  * {@link isTold} finds that, and the one that is missing writes again.
  */
 export function writeContexts(
@@ -30,19 +31,21 @@ export function writeContexts(
   environment: Readonly<Record<string, string | undefined>>,
   isGood: (token: string) => boolean,
 ): void {
+  const former = new Set(readContext(dataDir)?.addrs);
   writeContext(dataDir, context);
   const shared = sharedDirectory(environment);
   const present = readContext(shared);
   if (present?.cluster !== context.cluster) return writeContext(shared, context);
-  const addrs = [...new Set([...context.addrs, ...present.addrs])].slice(0, maxAddresses);
+  const others = present.addrs.filter((address) => !former.has(address));
+  const addrs = [...new Set([...context.addrs, ...others])].slice(0, maxAddresses);
   const { token, node } = present.node !== context.node && isGood(present.token) ? present : context;
   writeContext(shared, { ...context, token, node, addrs });
 }
 
-/** The user's configuration directory names this node's address, or is of another cluster by now. */
+/** The user's configuration directory names this node's address; or it is of another cluster by now, or was taken away, which is the user's business. */
 export function isTold(context: Context, environment: Readonly<Record<string, string | undefined>>): boolean {
   const shared = readContext(sharedDirectory(environment));
-  if (shared === undefined) return false;
+  if (shared === undefined) return true;
   return shared.cluster !== context.cluster || context.addrs.every((address) => shared.addrs.includes(address));
 }
 

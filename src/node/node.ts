@@ -155,7 +155,7 @@ export interface NodeParts {
   /** The cluster goes on in this newer epoch, without this node. */
   onFenced(newer: Epoch): void;
   /** Its data is an older copy, as another member knows. */
-  onOldCopy(reason: string): void;
+  onOldCopy(): void;
 }
 
 export type TransportHooks = Pick<
@@ -219,6 +219,7 @@ export class Node implements NodeApi {
   #timing: Timing;
   /** Whom another member named as the leader, while this node has not heard of one itself. Only a place to send writes to. */
   #hintedLeader: NodeId = nobody;
+  #isOldCopy = false;
   #announced = false;
   #announcing = false;
   /** Where this node can be reached, once it listens. */
@@ -305,6 +306,8 @@ export class Node implements NodeApi {
       wasRemoved: (node) => !this.#counting.counts(node) && parts.view((tx) => wasRemoved(tx, node)),
       mayBeNewer: (node) => this.#book.isNewcomer(node),
       isOldCopy: (node, incarnation) =>
+        // What a wrong state says of others is not to end them.
+        !this.#quarantine.isActive &&
         isOldCopy(
           parts.view((tx) => findNode(tx, node)?.incarnation),
           incarnation,
@@ -1011,9 +1014,16 @@ export class Node implements NodeApi {
     }
   }
 
+  /** Several members say so, each on several sockets. */
+  #onOldCopy(): void {
+    if (this.#isOldCopy) return;
+    this.#isOldCopy = true;
+    this.#parts.onOldCopy();
+  }
+
   #onRefused(peer: NodeId, { reason, removed, isOldCopy, newer }: PeerRefusal): void {
     if (newer !== undefined && !this.#stopping) return this.#parts.onFenced(newer);
-    if (isOldCopy && !this.#stopping) return this.#parts.onOldCopy(reason);
+    if (isOldCopy && !this.#stopping) return this.#onOldCopy();
     if (removed && !this.#stopping) return this.#onRemoved(reason);
     this.#parts.log("warn", `node ${peer} refused this node: ${reason}`);
   }

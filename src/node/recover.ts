@@ -25,6 +25,7 @@ import {
   makeNextEpoch,
   type Step,
 } from "./epoch-change.ts";
+import { copiedWords, isCopied } from "./copied.ts";
 import { tooNew } from "./level.ts";
 import { surveyData } from "./survey.ts";
 
@@ -39,6 +40,8 @@ export class StoppedNode {
   readonly survivor: Survivor;
   /** A change that was decided earlier and broke off has just been carried out. */
   readonly hasGoneOn: boolean;
+  /** Another member has found its data to be an older copy: nothing is to be made of it. */
+  readonly isCopied: boolean;
   readonly #identity: Identity;
   readonly #close: () => void;
 
@@ -46,6 +49,7 @@ export class StoppedNode {
     this.dataDir = dataDir;
     this.#identity = identity;
     this.hasGoneOn = hasGoneOn;
+    this.isCopied = isCopied(dataDir, identity);
     this.#close = close;
     this.survivor = surveyData(dataDir, identity);
   }
@@ -80,6 +84,7 @@ export class StoppedNode {
    */
   recover(others: readonly Survivor[], what: string, step: Step = () => {}): Epoch {
     const { survivor, dataDir } = this;
+    if (this.isCopied) throw new Fault("data", copiedWords(dataDir), "never");
     if (survivor.level > ownLevel) throw new Fault("data", tooNew(dataDir, survivor.level, ownLevel), "never");
     const before = this.#identity.epoch ?? firstEpoch;
     const epoch: Epoch = { number: before.number + 1, id: randomBytes(4).toString("hex") };

@@ -41,6 +41,7 @@ function isIdentity(value: unknown): value is Identity {
     isId(identity.node) &&
     typeof identity.name === "string" &&
     Number.isSafeInteger(identity.starts) &&
+    (identity.incarnation === undefined || isText(identity.incarnation)) &&
     typeof identity.api === "string" &&
     typeof identity.peer === "string" &&
     (identity.listen === undefined || isListen(identity.listen)) &&

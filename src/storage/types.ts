@@ -58,6 +58,8 @@ export interface Identity {
   readonly epoch?: Epoch | undefined;
   /** How often this node was started: incarnation and block of serials. */
   readonly starts: number;
+  /** Of the newest start: its number and what tells it from another one of that number. Absent before the first. */
+  readonly incarnation?: string | undefined;
   /** As others are told: host:port, or https://host:port. */
   readonly api: string;
   readonly peer: string;

@@ -21,6 +21,8 @@ function survivor(node: number, more: Partial<Survivor> = {}): Survivor {
 /** Data directories of stopped nodes, and what is done to them. */
 class Stopped {
   readonly done: string[] = [];
+  /** Those whose data is an older copy. */
+  readonly unfit = new Set<string>();
   readonly #nodes: ReadonlyMap<string, Survivor>;
   open = 0;
 
@@ -37,6 +39,7 @@ class Stopped {
       survivor: one,
       peer: `127.0.0.1:${one.node}`,
       hasGoneOn: false,
+      unfit: this.unfit.has(dataDir) ? `${dataDir} is a copy` : undefined,
       recover: () => {
         this.done.push(`recover ${dataDir}`);
         return { number: 1, id: "0a0b0c0d" };
@@ -146,4 +149,14 @@ test("members that answer are not gone: with a leader this node is only to be st
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
+});
+
+test("of data that is an older copy nothing is made, and it does not count; it may go on with another node's", async () => {
+  const stopped = new Stopped({ "/a": survivor(1), "/b": survivor(2) });
+  stopped.unfit.add("/b");
+  for (const words of [["--yes"], ["--report"]]) {
+    const { code, err } = await stopped.run(["--data", "/a", "--data", "/b", ...words]);
+    expect([code, err]).toEqual([6, expect.stringContaining("/b is a copy")]);
+  }
+  expect(stopped.done).toEqual([]);
 });

@@ -128,7 +128,9 @@ describe("books are exchanged at each contact", () => {
     spread.meets(one);
     for (let round = 0; round < 6; round++) await world.passes();
     expect(world.waits).toEqual([500, 1000, 2000, 4000, 8000, 8000, 8000]);
-    world.due = [];
+    spread.meets(one); // while the long wait is on
+    await turns();
+    expect([world.waits.at(-1), world.due.length]).toEqual([500, 1]);
   });
 
   test("with what it answers; what is no book, or a refusal for good, is an answer too", async () => {

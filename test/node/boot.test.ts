@@ -11,6 +11,7 @@ import type { Booted } from "../../src/node/boot-options.ts";
 import { readContext } from "../../src/node/context.ts";
 import { newApiToken, parseApiToken } from "../../src/node/credentials.ts";
 import { readJoining, writeJoining } from "../../src/node/joining.ts";
+import { StoppedNode } from "../../src/node/recover.ts";
 import { bootstrap } from "../../src/raft/configuration.ts";
 import { readIdentity } from "../../src/storage/identity.ts";
 import { SqliteLogStore } from "../../src/storage/log-store.ts";
@@ -279,20 +280,25 @@ describe("a node that joins", () => {
       return row.ok && row.value.value?.incarnation.startsWith("2.") === true;
     });
     await stop(again);
-    rmSync(directoryOf("b"), { recursive: true });
+    renameSync(directoryOf("b"), directoryOf("newest"));
     renameSync(directoryOf("copy"), directoryOf("b"));
     const copy = await started("b");
     await until(() => messages.includes("end 6"));
-    expect(messages.join()).toContain("its data is an older copy");
     await stop(copy);
     // However often it is started: its number would pass the one that the log has.
     const { starts } = readIdentity(directoryOf("b"))!;
     for (let time = 0; time < 3; time++)
       expect(await up("b")).toMatchObject({
         ok: false,
-        why: { code: "conflict", message: expect.stringContaining("is an older copy") },
+        why: { code: "conflict", message: expect.stringContaining("put back from a copy") },
       });
     expect(readIdentity(directoryOf("b"))!.starts).toBe(starts);
+    const stopped = StoppedNode.open(directoryOf("b"));
+    expect(() => stopped.recover([], "quorum lost")).toThrow("put back from a copy");
+    stopped.close();
+    // The newest data, put over it.
+    cpSync(directoryOf("newest"), directoryOf("b"), { recursive: true });
+    await started("b");
   });
 
   test("into a directory with another member's log is refused, and touches nothing", async () => {

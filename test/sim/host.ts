@@ -233,6 +233,7 @@ export class Host {
     judge.restarted(this.id, applied);
     this.crashAfter = Infinity;
     const random = seededRandom((cluster.plan.seed ^ Math.imul(this.number + 1, 0x9e3779b9) ^ identity.starts) >>> 0);
+    const incarnation = `${identity.starts}.${this.number.toString(16).padStart(12, "0")}`;
     const transports: SimTransport[] = [];
     const alive = (): boolean => {
       if (!runner.alive) return false;
@@ -255,7 +256,7 @@ export class Host {
       relay: cluster.plan.relay,
       version: "0.0.0",
       dataDir: this.dataDir,
-      incarnation: `${identity.starts}.${this.number}`,
+      incarnation,
       level: this.level,
       capacity: { slots: cluster.plan.slots[this.number % cluster.plan.slots.length]!, ioTasks: 20 },
       labels: cluster.plan.zones === 0 ? {} : { zone: `z${this.number % cluster.plan.zones}` },
@@ -311,7 +312,7 @@ export class Host {
         if (level !== "info" || cluster.tells) cluster.note(`node ${this.id}: ${message}`);
       },
       openTransport: (hooks) => {
-        const endpoint = { host: this.number, runner, node: this.id, incarnation: String(identity.starts) };
+        const endpoint = { host: this.number, runner, node: this.id, incarnation };
         const transport = new SimTransport(cluster.network, endpoint, this.#address, {
           ...hooks,
           onMessage: (message) => {
@@ -338,7 +339,7 @@ export class Host {
         }),
       onLeft: () => fatal("it has left"),
       onFenced: () => cluster.fail(`node ${this.id} was told of another epoch, and there is only one`),
-      onOldCopy: (reason) => cluster.fail(`node ${this.id} was taken for a copy: ${reason}`),
+      onOldCopy: () => cluster.fail(`node ${this.id} was taken for a copy of itself`),
       onRemoved: (reason) => {
         this.removed = true;
         cluster.onRemoved(this);

@@ -329,7 +329,8 @@ export class SimTransport implements Transport {
         time.after(network.delay(there, this.endpoint.host), runner, () => {
           if (!link.dialing || link.closed) return;
           time.cancel(link.timer);
-          if (refusal.final) this.#hooks.onRefused(link.peer, { ...refusal, isOldCopy: false, newer: undefined });
+          const { isOldCopy = false } = refusal;
+          if (refusal.final) this.#hooks.onRefused(link.peer, { ...refusal, isOldCopy, newer: undefined });
           fail(refusal.final ? refusedPause : link.pause);
         });
         return;
@@ -356,9 +357,13 @@ export class SimTransport implements Transport {
   refusalOf(
     dialer: Endpoint,
     meant: NodeId,
-  ): { readonly reason: string; readonly final: boolean; readonly removed: boolean } | undefined {
+  ):
+    | { readonly reason: string; readonly final: boolean; readonly removed: boolean; readonly isOldCopy?: boolean }
+    | undefined {
     if (meant !== this.endpoint.node)
       return { reason: `this is node ${this.endpoint.node}, not ${meant}`, final: true, removed: false };
+    if (this.#hooks.isOldCopy(dialer.node, dialer.incarnation))
+      return { reason: `node ${dialer.node} has started again since`, final: true, removed: true, isOldCopy: true };
     if (this.#members.has(dialer.node) || this.#hooks.mayBeNewer(dialer.node)) return undefined;
     if (this.#hooks.wasRemoved(dialer.node))
       return { reason: `node ${dialer.node} was removed from the cluster`, final: true, removed: true };
