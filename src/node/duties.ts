@@ -19,6 +19,9 @@ import { LagWindow } from "./lag-window.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 
+/** When work is given out again that the log did not take. */
+const refusedPlanMs = 100;
+
 /**
  * What runs while this node leads, and only then: placing work, declaring nodes lost, expiring old jobs, keeping the
  * voters as they should be. Each duty is a pure plan in scheduler/; this file feeds it the state and proposes what it
@@ -184,7 +187,10 @@ export class Duties {
         if (this.#view !== view) return; // another term of ours began meanwhile, with a view of its own
         this.#inFlight -= 1;
         this.#ports.view((tx) => view.settled(outcome.ok ? outcome.value.value.refused : units, tx));
-        this.#schedulePlan();
+        if (outcome.ok) return this.#schedulePlan();
+        // It can be refused at once, as where the state is far behind: planned again in the same turn it would be so for as long as that lasts.
+        clearTimeout(this.#wake);
+        this.#wake = setTimeout(() => this.#schedulePlan(), refusedPlanMs);
       });
     }
     const wakeMs = view.nextWakeMs(this.#now());
