@@ -465,7 +465,7 @@ function seek(
       }
     },
     isOver: () => node.hasLeader || isStopped(),
-    found: (addresses) => node.hearOfAddresses(addresses),
+    found: (addresses) => node.learnAddresses(addresses),
     pause: () => new Promise((resolve) => setTimeout(resolve, seekPauseMs)),
   });
 }

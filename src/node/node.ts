@@ -338,7 +338,7 @@ export class Node implements NodeApi {
       hasLeader: () => this.hasLeader,
       met: () => [...this.#peers.keys()].filter((node) => this.#transport.isConnected(node)),
       exchange: (peer) => this.#transport.request(peer, "addresses", this.#book.list()),
-      learn: (told) => this.#learnAddresses(told),
+      learn: (told) => this.learnAddresses(told),
       later: (action, ms) => {
         const timer = setTimeout(action, ms);
         return () => clearTimeout(timer);
@@ -956,15 +956,11 @@ export class Node implements NodeApi {
     this.#transport.setPeers([...known].map(([node, address]) => ({ node, address, kept: this.#relay.kept(node) })));
   }
 
-  #learnAddresses(theirs: readonly KnownAddress[]): void {
+  /** Somebody says that members are there: whom this node does not know to have moved since, it dials there. */
+  learnAddresses(theirs: readonly KnownAddress[]): void {
     if (this.#stopping || !this.#book.learn(theirs)) return;
     this.#dialPeers();
     this.#spread.learnt();
-  }
-
-  /** Somebody says that members are there: whom this node does not know to have moved since, it dials there. */
-  hearOfAddresses(told: readonly KnownAddress[]): void {
-    this.#learnAddresses(told);
   }
 
   /** Somebody leads, as far as this node has heard. */
@@ -1065,7 +1061,7 @@ export class Node implements NodeApi {
       case "leader":
         return this.#leadership.leader;
       case "addresses":
-        this.#learnAddresses(request.body);
+        this.learnAddresses(request.body);
         return this.#book.list();
       case "transfer":
         return this.#handOver(request.body === nobody ? undefined : request.body);

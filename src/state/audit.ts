@@ -13,16 +13,18 @@ export function noteAudit(
   outcome: Outcome<unknown>,
   who: Pick<AuditFacts, "token" | "by" | "role" | "node">,
 ): void {
-  const what = about.length > limits.auditTextLength ? about.slice(0, limits.auditTextLength) : about;
-  const { token, by, role, node } = who;
-  const came = outcome.ok ? "ok" : outcome.why.code;
-  const fact: AuditFacts = { token, by, role, node, command, what, outcome: came, times: 1 };
+  const what = about.slice(0, limits.auditTextLength);
+  const fact: AuditFacts = {
+    ...who,
+    command,
+    what,
+    outcome: outcome.ok ? "ok" : outcome.why.code,
+    times: 1,
+  };
   const last = facts.at(-1);
   if (last !== undefined && command.startsWith("job.") && isAlike(last, fact)) {
-    const end = last.what.indexOf(" … ");
-    const from = end < 0 ? last.what : last.what.slice(0, end);
-    const both = from === what ? from : `${from} … ${what}`;
-    facts[facts.length - 1] = { token, by, role, node, command, what: both, outcome: came, times: last.times + 1 };
+    const from = last.what.split(" … ", 1)[0]!;
+    facts[facts.length - 1] = { ...fact, what: from === what ? from : `${from} … ${what}`, times: last.times + 1 };
   } else facts.push(fact);
 }
 

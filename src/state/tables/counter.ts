@@ -65,8 +65,7 @@ export function releaseCounter(tx: Tx): void {
 
 const set = change(
   "counter.set",
-  `update counter set at = ?, next_node = ?, next_job = ?, submitted = ?, succeeded = ?, failed = ?, cancelled = ?, skipped = ?,
-   jobs_unfinished = ?, jobs_finished = ?, tasks_running = ?, tasks_queued = ? where id = 1`,
+  `update counter set ${columns.map((column) => `${column} = ?`).join(", ")} where id = 1`,
 );
 
 /** Writes what is held, if it was changed. */
@@ -78,21 +77,7 @@ export function writeCounter(tx: Tx): void {
 }
 
 function write(tx: Tx, row: Counter): void {
-  tx.run(
-    set,
-    row.at,
-    row.next_node,
-    row.next_job,
-    row.submitted,
-    row.succeeded,
-    row.failed,
-    row.cancelled,
-    row.skipped,
-    row.jobs_unfinished,
-    row.jobs_finished,
-    row.tasks_running,
-    row.tasks_queued,
-  );
+  tx.run(set, ...columns.map((column) => row[column]));
 }
 
 /** Gives what takes back all changes that are made to what is held from now on (S4). */
