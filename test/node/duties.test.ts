@@ -94,3 +94,44 @@ describe("what counts as a sign of life (J3)", () => {
     expect(leases.quietSince.has(nodeId(2))).toBe(true);
   });
 });
+
+describe("work that the log does not take", () => {
+  test("is given out again later, not in the same turn: what it is refused for may need other turns to pass", async () => {
+    const cluster = Cluster.of(2);
+    cluster.submit();
+    class Fresh extends LeaseTable {
+      override isFresh(): boolean {
+        return true;
+      }
+    }
+    let refused = 0;
+    const first = Promise.withResolvers<void>();
+    const again = Promise.withResolvers<void>();
+    const duties = new Duties({
+      self: nodeId(1),
+      leases: new Fresh(),
+      clocks: new Clocks(nodeId(1)),
+      now: () => Date.now(),
+      handOver: () => {},
+      view: (query) => query(cluster.database),
+      propose: (name) => {
+        if (name !== "unit.assign") return new Promise(() => {});
+        refused += 1;
+        (refused === 1 ? first : again).resolve();
+        return Promise.resolve({ ok: false, why: unknown }) as never;
+      },
+      configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
+      proposeConfiguration: () => {},
+      lag: () => 0,
+      lastIndex: () => 0,
+      log: () => {},
+    });
+    started.push(duties);
+    duties.start();
+    await first.promise;
+    const turns = 20;
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(refused).toBeLessThan(turns / 2); // the timers of a busy machine may have gone off meanwhile
+    await again.promise; // and not given up
+  });
+});
