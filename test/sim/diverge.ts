@@ -92,7 +92,7 @@ function accompany(cluster: Cluster, target: Host, company: Company, { lasts, dr
   const asked = cluster.leader();
   const node = asked?.process?.node;
   if (asked !== undefined && node !== undefined)
-    cluster.ask(asked, 5_000_000, () => node.transfer(target.id, operator));
+    cluster.ask(asked, 5_000_000, () => node.transfer(target.id, operator), "consensus");
 }
 
 function isolate(cluster: Cluster, host: Host, until: number): void {

@@ -217,14 +217,14 @@ function ask(cluster: Cluster, { kind, draws }: FaultEvent, target: Host | undef
   if (member === undefined || target === undefined) return undefined;
   const { node } = member.process!;
   const other = pick(cluster.live, second) ?? target;
-  const go = (call: () => Promise<{ readonly ok: boolean }>): void => {
-    cluster.ask(member, 12_000_000, call).answered((outcome) => {
+  const go = (call: () => Promise<{ readonly ok: boolean }>, from?: "consensus"): void => {
+    cluster.ask(member, 12_000_000, call, from).answered((outcome) => {
       if (outcome?.ok === true) cluster.count(`done:${kind}`);
     });
   };
   switch (kind) {
     case "transfer":
-      go(() => node.transfer(fourth < 0.5 ? undefined : other.id, operator));
+      go(() => node.transfer(fourth < 0.5 ? undefined : other.id, operator), "consensus");
       return `asked of node ${member.id}`;
     case "remove": {
       if (cluster.live.length < 3 || !cluster.canSpare((one) => one === target.id)) return undefined;
