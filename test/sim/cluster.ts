@@ -55,6 +55,8 @@ export class Cluster {
   restarts = true;
   /** Until then (µs) what operators asked for may change who votes. */
   membershipUntil = 0;
+  /** When (µs) the leader of a term was first seen to write. */
+  readonly reigns = new Map<number, number>();
   /** Nodes say that states differ, and cannot say which one is right. */
   onUndecided: () => void = () => {};
   /** Clients that ask more of some nodes while something goes wrong. */
@@ -315,12 +317,13 @@ export class Cluster {
   }
 
   restartLater(host: Host, why: string): void {
-    if (!this.restarts || host.gone || host.removed) return;
+    if (!this.restarts || host.gone || host.removed || host.deadSince !== undefined) return;
     const random = this.random("restarts");
     const pause = random() < 0.5 ? 20_000 + random() * 500_000 : random() * 12_000_000;
     this.note(`node ${host.id} is down (${why}) for ${Math.round(pause / 1000)} ms`);
     this.time.after(pause, undefined, () => {
-      if (this.restarts && !host.gone && !host.removed && !host.isUp) host.start();
+      const isWanted = this.restarts && !host.gone && !host.removed && host.deadSince === undefined;
+      if (isWanted && !host.isUp) host.start();
     });
   }
 
@@ -338,7 +341,7 @@ export class Cluster {
   canSpare(without: (node: NodeId) => boolean): boolean {
     const have = (node: NodeId): number => {
       const host = this.hostOf(node);
-      if (host === undefined || host.gone || host.isOdd || without(node)) return 0;
+      if (host === undefined || host.gone || host.deadSince !== undefined || host.isOdd || without(node)) return 0;
       return host.disk.file.repair === undefined ? 1 : 0;
     };
     const configurations = this.judge.configurations().filter(({ voters }) => voters.length > 0);

@@ -46,6 +46,7 @@ export class Core {
       this.#cluster.note(`back, because a change waits for them: nodes ${back.map(({ id }) => id).join(" ")}`);
       for (const host of back) {
         host.gone = false;
+        host.deadSince = undefined;
         this.hosts.push(host);
       }
       heal(this.#cluster, this.hosts);
@@ -67,7 +68,10 @@ function isQuorumOf(configuration: Configuration, has: (node: NodeId) => boolean
 function chooseHosts(cluster: Cluster): Host[] {
   const random = cluster.random("core");
   const usable = cluster.live.filter((host) => !host.removed);
-  const order = usable.map((host) => ({ host, draw: random() + (host.disk.file.repair === undefined ? 0 : 2) }));
+  // Who is dead comes last: only where a change that waits for it was begun before its leader could know.
+  const late = (host: Host): number =>
+    (host.disk.file.repair === undefined ? 0 : 2) + (host.deadSince === undefined ? 0 : 4);
+  const order = usable.map((host) => ({ host, draw: random() + late(host) }));
   order.sort((a, b) => a.draw - b.draw);
   const core: Host[] = [];
   const configurations = cluster.judge.configurations().filter(({ voters }) => voters.length > 0);
@@ -78,6 +82,8 @@ function chooseHosts(cluster: Cluster): Host[] {
   };
   for (const { host } of order) {
     if (isEnough() && core.length > 0) break;
+    if (host.deadSince !== undefined) cluster.count("deadAwaited");
+    host.deadSince = undefined;
     core.push(host);
   }
   // A wrong state is to be found and replaced, if those who are right can reach it.

@@ -39,6 +39,8 @@ export const rarePaths: readonly string[] = [
   "done:drain",
   "done:remove",
   "done:node.remove",
+  "removedBesideDead",
+  "changesJudged",
   "nodesLost",
   "realFilesCut",
   "walCuts",

@@ -2,6 +2,7 @@ import { ownLevel } from "../../src/state/levels.ts";
 import { type Cluster, operator } from "./cluster.ts";
 import { diverge } from "./diverge.ts";
 import type { Host } from "./host.ts";
+import { lose } from "./lose.ts";
 import { changesMembers, giveUp } from "./operators.ts";
 import type { FaultEvent } from "./plan.ts";
 
@@ -14,12 +15,15 @@ function pick<Item>(items: readonly Item[], draw: number): Item | undefined {
   return items[Math.floor(draw * items.length)];
 }
 
+/** Of these, another moment is as good. */
+const waits: ReadonlySet<string> = new Set(["away", "diverge", "lose"]);
+
 /** Starts one trouble. Counts it when it had a target. */
 export function disturb(cluster: Cluster, event: FaultEvent, tries = 20): void {
   const done = carryOut(cluster, event);
   if (done === undefined) {
     // Work that lasts is seldom there at any one moment, and neither is a quorum that can spare one: it is waited for.
-    if ((event.kind === "away" || event.kind === "diverge") && tries > 0 && !cluster.network.settled)
+    if (waits.has(event.kind) && tries > 0 && !cluster.network.settled)
       cluster.time.after(500_000, undefined, () => disturb(cluster, event, tries - 1));
     return;
   }
@@ -144,6 +148,8 @@ function carryOut(cluster: Cluster, event: FaultEvent): string | undefined {
       }
       return `node ${old.id}`;
     }
+    case "lose":
+      return lose(cluster, event);
     case "wipe":
       return wipe(cluster, target, event.draws[4] ?? 0);
     case "join":

@@ -18,6 +18,7 @@ import { RealLog } from "./real-log.ts";
 import { authorityKeys, certificate } from "./papers.ts";
 import { stream } from "./plan.ts";
 import { SimState } from "./state.ts";
+import { judgeChange } from "./change-judge.ts";
 import { judgeQuarantined, judgeWords, mayBeContradicted } from "./odd-judge.ts";
 import { StoredLog } from "./stored-log.ts";
 import type { Runner } from "./virtual-time.ts";
@@ -57,6 +58,8 @@ export class Host {
   /** It never comes back: wiped, removed, or broken for good. */
   gone = false;
   removed = false;
+  /** µs; the machine has been dead for good since then, and nobody was told. */
+  deadSince: number | undefined;
   /** Nothing can start from what is on its disk. */
   isLost = false;
   /** Bits flipped here, and what they hit was not all repaired: it may stop because of that. */
@@ -269,6 +272,7 @@ export class Host {
           if (!alive()) return;
           judge.onAppend(this.id, append);
           judgeQuarantined(this, running.node, append);
+          judgeChange(this, running.node, append);
           store.append(append);
         },
         compact: (base) => {
@@ -453,8 +457,14 @@ export class Host {
     this.disk.file.close();
   }
 
-  wipe(): void {
+  /** The machine ends for good; what is on its disk is there, should a core be unable to do without it (core.ts). */
+  die(): void {
     this.crash("power-loss");
+    this.deadSince = this.cluster.time.now;
+  }
+
+  wipe(): void {
+    this.die();
     this.gone = true;
     this.isLost = true;
     this.guard.runner.alive = false;

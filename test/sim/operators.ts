@@ -1,3 +1,4 @@
+import type { NodeId } from "../../src/lib/ids.ts";
 import type { CommandInput, CommandName } from "../../src/state/commands/index.ts";
 import { type Cluster, operator } from "./cluster.ts";
 import type { Host } from "./host.ts";
@@ -29,7 +30,12 @@ export function giveUp(cluster: Cluster, target: Host, as: string | undefined): 
   cluster.effects.givesUp(id);
   target.wipe();
   cluster.join(as);
-  untilDone(cluster, "node.remove", { node: id });
+  removeUntilDone(cluster, id);
+}
+
+/** Asks for the removal of a node until it is no member. */
+export function removeUntilDone(cluster: Cluster, node: NodeId): void {
+  untilDone(cluster, "node.remove", { node });
 }
 
 function untilDone<Name extends CommandName>(

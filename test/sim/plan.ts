@@ -45,6 +45,7 @@ export const faultKinds = [
   "away",
   "diverge",
   "misdirect",
+  "lose",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -266,6 +267,13 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
     const at = 15_000_000 + Math.floor(lie() * (duration - 35_000_000));
     events.push({ at, kind: "misdirect", lasts: 0, draws: Array.from({ length: 6 }, () => lie()) });
   }
+  // It takes a voter out of play for the rest of the run, which much else then has to spare.
+  const dead = stream(seed, "dead for good");
+  for (let place = randomInteger(dead, -1, votersWanted > 3 ? 2 : 1); place > 0; place--) {
+    const at = 15_000_000 + Math.floor(dead() * (duration - 60_000_000));
+    const lasts = Math.floor(20_000_000 + dead() * 60_000_000);
+    events.push({ at, kind: "lose", lasts, draws: Array.from({ length: 6 }, () => dead()) });
+  }
   return events.sort((a, b) => a.at - b.at);
 }
 
@@ -274,7 +282,7 @@ function faultsOf(seed: number, duration: number, votersWanted: number): FaultEv
  * way is not heard of, for longer than a lease or not.
  */
 const aimedKinds = ["depose", "away"] as const satisfies readonly FaultKind[];
-const apart: ReadonlySet<FaultKind> = new Set<FaultKind>([...aimedKinds, "diverge", "misdirect"]);
+const apart: ReadonlySet<FaultKind> = new Set<FaultKind>([...aimedKinds, "diverge", "misdirect", "lose"]);
 const drawnKinds = faultKinds.filter((kind) => !apart.has(kind));
 
 const sureKinds: ReadonlySet<FaultKind> = new Set([
