@@ -51,6 +51,7 @@ const clusterCheckers: readonly ClusterChecker[] = [
   "floor",
   "node id",
   "liveness",
+  "membership",
   "states differ",
 ];
 

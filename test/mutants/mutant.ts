@@ -1,7 +1,17 @@
 import type { Checker } from "../raft/violation.ts";
 import type { Plan } from "../sim/plan.ts";
 
-export type ClusterChecker = "J1" | "J2" | "J3" | "S1" | "once" | "floor" | "node id" | "liveness" | "states differ";
+export type ClusterChecker =
+  | "J1"
+  | "J2"
+  | "J3"
+  | "S1"
+  | "once"
+  | "floor"
+  | "node id"
+  | "liveness"
+  | "membership"
+  | "states differ";
 
 /** An exact text of one source file, which must be there once, and what stands there in the mutant. */
 export interface Patch {

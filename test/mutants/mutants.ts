@@ -1,4 +1,5 @@
 import { clusterMutants } from "./cluster-mutants.ts";
+import { membershipMutants } from "./membership-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { oddMutants } from "./odd-mutants.ts";
 import { raftMutants } from "./raft-mutants.ts";
@@ -10,4 +11,5 @@ export const mutants: readonly Mutant[] = [
   ...storageMutants,
   ...clusterMutants,
   ...oddMutants,
+  ...membershipMutants,
 ].toSorted((a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name));

@@ -2,6 +2,8 @@ import { decodeConfiguration } from "../../src/lib/configuration.ts";
 import type { Node } from "../../src/node/node.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Append } from "../../src/raft/types.ts";
+import { listNodes } from "../../src/state/queries.ts";
+import type { Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 
 /**
@@ -35,4 +37,24 @@ export function judgeChange(host: Host, node: Node | undefined, { entries }: App
         `membership: node ${host.id} begins a change to voters ${configuration.voters.join(",")}, most of which are dead`,
       );
   }
+}
+
+/**
+ * "A voter dead for 10 s is replaced by a healthy learner": of the core's configuration, a voter whose machine is down and a learner of the core that
+ * could vote in its place, in words. undefined: no such pair.
+ */
+export function replaceable(cluster: Cluster, core: readonly Host[]): string | undefined {
+  const leader = cluster.leader();
+  if (leader === undefined || leader.isOdd) return "nobody leads who would know";
+  const { voters, learners, outgoing } = cluster.configuration();
+  if (outgoing.length > 0) return `the change from voters ${outgoing.join(",")} to ${voters.join(",")} goes on`;
+  const dead = voters.filter((id) => cluster.hostOf(id)?.isUp !== true);
+  const rows = leader.state.view(listNodes);
+  const ready = learners.filter((id) => {
+    const row = rows.find((one) => one.id === id);
+    const isHere = core.some((host) => host.id === id && host.isUp && !host.isOdd);
+    return isHere && row?.state === "up" && row.wish !== "learner" && row.quarantine === undefined;
+  });
+  if (dead.length === 0 || ready.length === 0) return undefined;
+  return `voters ${dead.join(",")} are down, and learners ${ready.join(",")} do not take their place`;
 }

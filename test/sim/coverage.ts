@@ -40,6 +40,7 @@ export const rarePaths: readonly string[] = [
   "done:remove",
   "done:node.remove",
   "removedBesideDead",
+  "resizedBesideDead",
   "changesJudged",
   "nodesLost",
   "realFilesCut",

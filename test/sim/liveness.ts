@@ -1,3 +1,4 @@
+import { replaceable } from "./change-judge.ts";
 import type { Clients } from "./clients.ts";
 import { type Cluster, operator } from "./cluster.ts";
 import { Core } from "./core.ts";
@@ -75,6 +76,13 @@ export function settle(cluster: Cluster, clients: Clients): void {
     )
       return;
   }
+  const replaced = waitFor(
+    "living voters in place of dead ones",
+    patience.members,
+    () => replaceable(cluster, core) === undefined,
+    () => `${replaceable(cluster, core)}; ${describe(cluster, core)}`,
+  );
+  if (!replaced) return;
   const converged = waitFor(
     "equal states",
     patience.converged,

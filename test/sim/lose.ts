@@ -1,47 +1,77 @@
+import type { NodeId } from "../../src/lib/ids.ts";
+import type { CommandInput, CommandName } from "../../src/state/commands/index.ts";
 import { type Cluster, operator } from "./cluster.ts";
+import type { Host } from "./host.ts";
 import { changesMembers, removeUntilDone } from "./operators.ts";
 import type { FaultEvent } from "./plan.ts";
 
 /**
- * A machine that dies for good, without a word: nobody takes it out, or an operator does long after. Meanwhile the leader replaces it as soon as it
- * may, and another member is removed beside it: the moment in which a change could come to wait for somebody who never returns.
+ * Machines die for good, one or two of five, without a word: nobody takes them out, or an operator does long after. Meanwhile the leader replaces them
+ * as soon as it may, and another member is removed beside them, or fewer are to vote: moments in which a change could come to wait for somebody who
+ * never returns.
  */
 export function lose(cluster: Cluster, { lasts, draws }: FaultEvent): string | undefined {
   const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0, sixth = 0] = draws;
   const { time } = cluster;
   const { voters } = cluster.configuration();
-  const up = cluster.live.filter((host) => host.isUp && !host.process!.stopping && voters.includes(host.id));
-  const target = up[Math.floor(first * up.length)];
-  if (target === undefined || voters.length < 3) return undefined;
-  if (!cluster.canSpare((node) => node === target.id)) return undefined;
-  target.die();
+  if (voters.length < 3) return undefined;
+  const dead: Host[] = [];
+  for (const draw of voters.length > 3 && sixth < 0.6 ? [first, sixth / 0.6] : [first]) {
+    const up = cluster.live.filter((host) => host.isUp && !host.process!.stopping && voters.includes(host.id));
+    const target = up[Math.floor(draw * up.length)];
+    if (target === undefined || !cluster.canSpare((node) => node === target.id)) continue;
+    target.die();
+    dead.push(target);
+  }
+  if (dead.length === 0) return undefined;
   changesMembers(cluster);
   if (second < 0.5) cluster.join();
-  if (third < 0.8) time.after(fourth * 25_000_000, undefined, () => removeBeside(cluster, fifth));
-  if (sixth < 0.4) {
-    time.after(lasts, undefined, () => {
-      if (cluster.network.settled || target.deadSince === undefined) return;
-      cluster.effects.givesUp(target.id);
-      removeUntilDone(cluster, target.id);
+  if (third < 0.8) {
+    const change = fifth < 0.4 ? resizeBeside : removeBeside;
+    time.after(fourth * 60_000_000, undefined, () => {
+      if (!cluster.network.settled && deadVoters(cluster).length > 0) change(cluster, fifth);
     });
   }
-  return `node ${target.id}, for good`;
+  if (third > 0.5) {
+    time.after(lasts, undefined, () => {
+      if (cluster.network.settled) return;
+      for (const { id, deadSince } of dead) {
+        if (deadSince === undefined) continue;
+        cluster.effects.givesUp(id);
+        removeUntilDone(cluster, id);
+      }
+    });
+  }
+  return `${dead.map(({ id }) => `node ${id}`).join(" and ")}, for good`;
+}
+
+function deadVoters(cluster: Cluster): NodeId[] {
+  return cluster.configuration().voters.filter((id) => cluster.hostOf(id)?.deadSince !== undefined);
 }
 
 function removeBeside(cluster: Cluster, draw: number): void {
-  const dead = cluster.hosts.filter((host) => host.deadSince !== undefined).map((host) => host.id);
   const { voters } = cluster.configuration();
-  const member = cluster.anyUp("operator");
-  const others = cluster.live.filter((host) => !dead.includes(host.id) && voters.includes(host.id));
+  const others = cluster.live.filter((host) => host.deadSince === undefined && voters.includes(host.id));
   const other = others[Math.floor(draw * others.length)];
-  if (cluster.network.settled || member === undefined || other === undefined || cluster.live.length < 4) return;
-  if (!dead.some((id) => voters.includes(id)) || !cluster.canSpare((node) => node === other.id)) return;
+  if (other === undefined || cluster.live.length < 4 || !cluster.canSpare((node) => node === other.id)) return;
   cluster.effects.givesUp(other.id);
+  ask(cluster, "removedBesideDead", "node.remove", { node: other.id });
+}
+
+function resizeBeside(cluster: Cluster, draw: number): void {
+  // The one that stays might be the wrong one.
+  if (!cluster.live.some((host) => host.isOdd))
+    ask(cluster, "resizedBesideDead", "cluster.set", { voters: draw < 0.1 ? 1 : 3 });
+}
+
+function ask<Name extends CommandName>(cluster: Cluster, counter: string, name: Name, input: CommandInput<Name>): void {
+  const member = cluster.anyUp("operator");
+  if (member === undefined) return;
   changesMembers(cluster);
-  cluster.note(`node ${other.id} is to go, while node ${dead.join(" and node ")} is dead`);
+  cluster.note(`${name} ${JSON.stringify(input)}, while node ${deadVoters(cluster).join(" and node ")} is dead`);
   cluster
-    .ask(member, 12_000_000, () => member.process!.node.propose("node.remove", { node: other.id }, operator))
+    .ask(member, 12_000_000, () => member.process!.node.propose(name, input, operator))
     .answered((outcome) => {
-      if (outcome?.ok === true) cluster.count("removedBesideDead");
+      if (outcome?.ok === true) cluster.count(counter);
     });
 }

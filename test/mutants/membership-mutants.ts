@@ -1,0 +1,50 @@
+import type { Plan } from "../sim/plan.ts";
+import type { Mutant } from "./mutant.ts";
+
+/** A voter's machine dies for good, and a learner is there. */
+const losesVoters = (plan: Plan): boolean =>
+  plan.votersWanted >= 3 && plan.hosts > plan.votersWanted && plan.faults.some(({ kind }) => kind === "lose");
+
+/** Two of five or more die, and fewer are to vote from a while after that on (lose.ts). */
+const shrinksBesideDead = (plan: Plan): boolean =>
+  plan.votersWanted >= 5 &&
+  plan.faults.some(
+    ({ kind, draws }) =>
+      kind === "lose" && draws[2]! < 0.8 && draws[3]! > 0.6 && draws[4]! > 0.1 && draws[4]! < 0.4 && draws[5]! < 0.6,
+  );
+
+/** Bugs of who votes when machines die for good. */
+export const membershipMutants: readonly Mutant[] = [
+  {
+    name: "46",
+    title: "the dead keep their vote",
+    source: "design of this code (M1)",
+    bug: "A voter that is quiet for long counts as one that serves: the next failure ends the quorum, though a learner was ready.",
+    patches: [
+      {
+        file: "src/scheduler/voters.ts",
+        old: "return member.quietMs >= limits.replaceVoterMs;",
+        new: "return member.quietMs < 0;",
+      },
+    ],
+    simulation: "cluster",
+    checkers: ["liveness", "membership"],
+    isWorth: losesVoters,
+  },
+  {
+    name: "47",
+    title: "voters are chosen by their numbers, dead or alive",
+    source: "design of this code (M1)",
+    bug: "Fewer are to vote, and the dead are among those that remain: the joint change waits for a quorum that never answers.",
+    patches: [
+      {
+        file: "src/scheduler/voters.ts",
+        old: "...serving.filter((member) => member !== leader).map(",
+        new: "...[...serving, ...dead].filter((member) => member !== leader).map(",
+      },
+    ],
+    simulation: "cluster",
+    checkers: ["membership"],
+    isWorth: shrinksBesideDead,
+  },
+];
