@@ -46,6 +46,7 @@ const clusterCheckers: readonly ClusterChecker[] = [
   "J1",
   "J2",
   "J3",
+  "J4",
   "S1",
   "once",
   "floor",

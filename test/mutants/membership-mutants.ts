@@ -48,3 +48,27 @@ export const membershipMutants: readonly Mutant[] = [
     isWorth: shrinksBesideDead,
   },
 ];
+
+/** Clocks are set, by up to an hour, where a majority of three or more could say so. */
+const setsClocks = (plan: Plan): boolean =>
+  plan.votersWanted >= 3 && plan.hosts >= 3 && plan.faults.some(({ kind }) => kind === "clock-step");
+
+/** Bugs of the time in the state. */
+export const clockMutants: readonly Mutant[] = [
+  {
+    name: "48",
+    title: "the leader's wall clock is believed as it is",
+    source: "design of this code (J4)",
+    bug: "One clock that is set wrong moves the time of the state on, for good: tokens end, and what waits for a moment has passed it.",
+    patches: [
+      {
+        file: "src/node/log-clock.ts",
+        old: "if (this.#ahead === undefined || this.#isConfirmed(wall - monotonic, monotonic)) return wall;",
+        new: "if (this.#ahead === undefined || this.#isConfirmed(wall - monotonic, monotonic) || wall > 0) return wall;",
+      },
+    ],
+    simulation: "cluster",
+    checkers: ["J4"],
+    isWorth: setsClocks,
+  },
+];

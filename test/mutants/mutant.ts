@@ -5,6 +5,7 @@ export type ClusterChecker =
   | "J1"
   | "J2"
   | "J3"
+  | "J4"
   | "S1"
   | "once"
   | "floor"

@@ -1,5 +1,5 @@
 import { clusterMutants } from "./cluster-mutants.ts";
-import { membershipMutants } from "./membership-mutants.ts";
+import { clockMutants, membershipMutants } from "./membership-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { oddMutants } from "./odd-mutants.ts";
 import { raftMutants } from "./raft-mutants.ts";
@@ -12,4 +12,5 @@ export const mutants: readonly Mutant[] = [
   ...clusterMutants,
   ...oddMutants,
   ...membershipMutants,
+  ...clockMutants,
 ].toSorted((a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name));

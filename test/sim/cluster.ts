@@ -11,6 +11,7 @@ import { ownLevel } from "../../src/state/levels.ts";
 import type { Node } from "../../src/node/node.ts";
 import { findJob } from "../../src/state/queries.ts";
 import type { Principal } from "../../src/state/types.ts";
+import { ClockJudge } from "./clock-judge.ts";
 import { Effects } from "./effects.ts";
 import { Host, identityOf } from "./host.ts";
 import { Judge } from "./judge.ts";
@@ -42,6 +43,7 @@ export class Cluster {
   readonly time: VirtualTime;
   readonly network: SimNetwork;
   readonly judge: Judge;
+  readonly clocks: ClockJudge;
   readonly effects: Effects;
   readonly hosts: Host[] = [];
   readonly byRunner = new Map<Runner, Host>();
@@ -72,6 +74,7 @@ export class Cluster {
     this.directory = mkdtempSync(join(parent, "skein-sim-"));
     this.time = new VirtualTime((error, runner) => this.#onThrown(error, runner));
     this.network = new SimNetwork(this.time, stream(plan.seed, "network"), plan.network);
+    this.clocks = new ClockJudge(this);
     this.judge = new Judge((problem) => this.fail(problem));
     const questions = {
       nodeOf: (number: number) => this.hosts.find((host) => host.number === number)?.id,

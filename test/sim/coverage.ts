@@ -42,6 +42,7 @@ export const rarePaths: readonly string[] = [
   "removedBesideDead",
   "resizedBesideDead",
   "changesJudged",
+  "stampsJudged",
   "nodesLost",
   "realFilesCut",
   "walCuts",

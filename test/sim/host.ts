@@ -273,6 +273,7 @@ export class Host {
           judge.onAppend(this.id, append);
           judgeQuarantined(this, running.node, append);
           judgeChange(this, running.node, append);
+          cluster.clocks.onAppend(running.node, append);
           store.append(append);
         },
         compact: (base) => {
@@ -441,8 +442,15 @@ export class Host {
     });
   }
 
+  /** Of its wall clock against a right one. */
+  get clockAheadMs(): number {
+    return (this.cluster.time.now / 1000) * (this.#rate - 1) + this.wallOffsetMs;
+  }
+
   stepClock(ms: number): void {
+    this.cluster.clocks.look();
     this.wallOffsetMs += ms;
+    this.cluster.clocks.look();
     if (this.process !== undefined) this.process.runner.wallOffsetMs = this.wallOffsetMs;
     this.guard.runner.wallOffsetMs = this.wallOffsetMs;
   }

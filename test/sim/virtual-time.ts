@@ -170,6 +170,11 @@ export class VirtualTime {
     return Math.floor(epochMs + (this.now / 1000) * rate + (runner?.wallOffsetMs ?? 0));
   }
 
+  /** Epoch ms, by a clock that is right. */
+  get trueWallMs(): number {
+    return epochMs + this.now / 1000;
+  }
+
   /** Puts this time in the place of the runtime's own; gives what ends that. */
   install(seed: number): () => void {
     const random = seededRandom(seed);
