@@ -2,7 +2,7 @@ import { Fault } from "../../src/lib/fault.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import type { Random } from "../../src/lib/prng.ts";
-import type { TransportHooks } from "../../src/node/node.ts";
+import type { TransportHooks } from "../../src/node/parts.ts";
 import type { Message } from "../../src/raft/types.ts";
 import { decodeMessages, encodeMessages } from "../../src/transport/frames.ts";
 import { Caller, decodeRequest, encodeAnswer, failedAnswer } from "../../src/transport/rpc.ts";

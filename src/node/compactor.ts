@@ -1,0 +1,74 @@
+import { index as toIndex, type NodeId } from "../lib/ids.ts";
+import { bytesOf } from "../raft/log.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { Entry } from "../raft/types.ts";
+import type { LogStore } from "../storage/types.ts";
+import { Compaction, type LogBudget } from "./compaction.ts";
+
+/** What the log is cut by. */
+export interface CompactorPorts {
+  readonly raft: Pick<Raft, "baseIndex" | "compact" | "progress">;
+  readonly log: Pick<LogStore, "compact">;
+  /** Members that can be reached now. */
+  met(): Iterable<NodeId>;
+  /** The lowest index that a snapshot on its way, or a learner that is fed here, has not got beyond. */
+  needed(): number;
+  /** Something is to be drained. */
+  schedule(): void;
+}
+
+/** Cuts the log behind what state.db has synced (D3): when, and for whose sake not yet. How far is the arithmetic of compaction.ts. */
+export class Compactor {
+  readonly #ports: CompactorPorts;
+  readonly #compaction: Compaction;
+
+  constructor(ports: CompactorPorts, budget: LogBudget) {
+    this.#ports = ports;
+    this.#compaction = new Compaction(budget);
+  }
+
+  /** These entries were handed to apply. */
+  committed(entries: readonly Entry[]): void {
+    this.#compaction.committed(entries.at(-1)!.index, bytesOf(entries));
+  }
+
+  /** Entries up to `applied` are synced in state.db, and not needed in the log for this node's sake. */
+  stateDurable(applied: number): void {
+    this.#compaction.durable(applied);
+    this.#cut();
+  }
+
+  /** The log's entry of that index cannot be read any more, and the state contains it: the log goes so far as soon as the state is durable. */
+  damaged(at: number): void {
+    this.#compaction.damaged(at);
+    setImmediate(() => this.#cut()); // not in the middle of a drain
+  }
+
+  /** The state was replaced by one that has entries up to `applied`: what follows is handed to apply again. */
+  reset(applied: number): void {
+    this.#compaction.reset(applied);
+  }
+
+  #cut(): void {
+    const { raft, log } = this.#ports;
+    const needed = Math.min(this.#slowestPeer(), this.#ports.needed());
+    const target = this.#compaction.target(raft.baseIndex, this.#compaction.durableIndex, needed);
+    const base = target === undefined ? undefined : raft.compact(toIndex(target));
+    if (base === undefined) return;
+    log.compact(base);
+    this.#ports.schedule();
+  }
+
+  /**
+   * What the slowest member that is there has of this leader's log; one that gets a snapshot needs what follows that, and one that others feed is
+   * waited for by them.
+   */
+  #slowestPeer(): number {
+    let slowest = Infinity;
+    for (const node of this.#ports.met()) {
+      const progress = this.#ports.raft.progress(node);
+      if (progress?.mode === "probe" || progress?.mode === "replicate") slowest = Math.min(slowest, progress.match);
+    }
+    return slowest;
+  }
+}
