@@ -3,7 +3,8 @@ import { limits } from "../lib/limits.ts";
 import { formatDuration, parseDuration } from "../lib/units.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
-import { noteTolerance, toleranceText } from "./tolerance.ts";
+import { toleranceText } from "./tolerance.ts";
+import { noteVoters, timeoutOption, waitMsOf } from "./voters-note.ts";
 
 const names = ["voters", "heartbeat", "election-timeout"] as const;
 type Name = (typeof names)[number];
@@ -21,9 +22,11 @@ export function addSet(cluster: Command, cli: Cli): void {
     .description(
       "settings of the cluster: voters=N, how many nodes vote (an even number counts as the odd one below it); heartbeat=50ms, election-timeout=600ms (at least 8 heartbeats), for members that are far apart",
     )
-    .argument("<settings...>", "voters=5 heartbeat=100ms election-timeout=1s");
-  cli.verb<object, [string[]]>(set, async (session, _flags, texts) => {
+    .argument("<settings...>", "voters=5 heartbeat=100ms election-timeout=1s")
+    .option(...timeoutOption);
+  cli.verb<{ readonly timeout?: string }, [string[]]>(set, async (session, { timeout }, texts) => {
     const settings = settingsOf(texts);
+    const waitMs = waitMsOf(session, timeout);
     // First what can be refused.
     const isTimed = settings.heartbeatMs !== undefined || settings.electionTimeoutMs !== undefined;
     const timing = isTimed ? await setTiming(session, settings) : undefined;
@@ -47,7 +50,16 @@ export function addSet(cluster: Command, cli: Cli): void {
         `${voters.in_effect === 1 ? "1 voter" : `${voters.in_effect} voters`}, once there are as many: the cluster ${toleranceText(voters.in_effect)}`,
         "dim",
       );
-      await noteTolerance(session);
+      const { in_effect } = voters;
+      await noteVoters(
+        session,
+        {
+          isReached: (view) => view.voters.length === in_effect,
+          // Too many become fewer at once; for more there must be members that can vote.
+          isAwaited: (view) => view.voters.length > in_effect,
+        },
+        waitMs,
+      );
     }
     return exit.done;
   });

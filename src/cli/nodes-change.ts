@@ -3,8 +3,8 @@ import type { Problem } from "../lib/outcome.ts";
 import { isLabel } from "../lib/selector.ts";
 import type { Cli } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
-import { noteTolerance } from "./tolerance.ts";
 import { labelsText } from "./views.ts";
+import { goals, noteVoters, timeoutOption, type VotersGoal, waitMsOf } from "./voters-note.ts";
 
 /** `skein nodes label|promote|demote` */
 export function addNodeChanges(nodes: Command, cli: Cli): void {
@@ -24,23 +24,41 @@ export function addNodeChanges(nodes: Command, cli: Cli): void {
     });
     return exit.done;
   });
-  addWish(nodes, cli, "promote", "have nodes vote, before others", "is to be a voter");
-  addWish(
-    nodes,
-    cli,
-    "demote",
-    "have nodes vote no longer, once another one can take their place",
-    "is to be a learner",
-  );
+  addWish(nodes, cli, {
+    verb: "promote",
+    description: "have nodes vote, before others",
+    done: "is to be a voter",
+    goal: goals.promoted,
+  });
+  addWish(nodes, cli, {
+    verb: "demote",
+    description: "have nodes vote no longer, once another one can take their place",
+    done: "is to be a learner",
+    goal: goals.demoted,
+  });
 }
 
-function addWish(nodes: Command, cli: Cli, verb: "promote" | "demote", description: string, done: string): void {
+interface WishFlags {
+  readonly forget?: boolean;
+  readonly timeout?: string;
+}
+
+interface Wish {
+  readonly verb: "promote" | "demote";
+  readonly description: string;
+  readonly done: string;
+  readonly goal: (nodes: readonly number[]) => VotersGoal;
+}
+
+function addWish(nodes: Command, cli: Cli, { verb, description, done, goal }: Wish): void {
   const command = nodes
     .command(verb)
     .description(description)
     .argument("<nodes...>", "ids or names")
-    .option("--forget", "take an earlier promote or demote back: the leader decides again");
-  cli.verb<{ readonly forget?: boolean }, [string[]]>(command, async (session, { forget = false }, names) => {
+    .option("--forget", "take an earlier promote or demote back: the leader decides again")
+    .option(...timeoutOption);
+  cli.verb<WishFlags, [string[]]>(command, async (session, { forget = false, timeout }, names) => {
+    const waitMs = waitMsOf(session, timeout);
     const changed: { readonly node: number; readonly already?: true | undefined }[] = [];
     for (const node of names)
       changed.push(await session.client.call(`node.${verb}`, { node, forget }, { idempotent: true }));
@@ -53,9 +71,12 @@ function addWish(nodes: Command, cli: Cli, verb: "promote" | "demote", descripti
           out.line(`node ${one.node} ${become}`);
         }),
     });
-    if (!forget && changed.some((one) => one.already !== true))
-      session.output.note("the leader sees to it when the others allow it: `skein nodes ls` shows the roles", "dim");
-    await noteTolerance(session);
+    if (forget)
+      session.output.note(
+        "the leader decides who votes: `skein cluster status` shows it, and what the cluster bears",
+        "dim",
+      );
+    else await noteVoters(session, goal(changed.map((one) => one.node)), waitMs);
     return exit.done;
   });
 }

@@ -6,8 +6,8 @@ import { exit } from "./exit.ts";
 import { addNodeChanges } from "./nodes-change.ts";
 import type { Output } from "./output.ts";
 import { stateColour } from "./text.ts";
-import { noteTolerance } from "./tolerance.ts";
 import { instantText, labelsText } from "./views.ts";
+import { goals, noteVoters, timeoutOption, type VotersGoal, waitMsOf } from "./voters-note.ts";
 
 /** `skein nodes ls|show|drain|undrain|rm`, and what nodes-change.ts adds. */
 export function addNodes(program: Command, cli: Cli): void {
@@ -46,7 +46,7 @@ export function addNodes(program: Command, cli: Cli): void {
     description: "remove nodes for good, once nothing runs on them (a healthy node leaves by `skein leave`)",
     done: "is removed",
     change: (session, node) => session.client.call("node.remove", { node }),
-    after: noteTolerance,
+    goal: goals.removed,
   });
   addNodeChanges(nodes, cli);
 }
@@ -56,12 +56,15 @@ interface NodeChange {
   readonly description: string;
   readonly done: string;
   readonly change: (session: Session, node: string) => Promise<{ readonly node: number }>;
-  readonly after?: (session: Session) => Promise<void>;
+  /** Of one that changes who votes. */
+  readonly goal?: (nodes: readonly number[]) => VotersGoal;
 }
 
-function addChange(parent: Command, cli: Cli, { name, description, done, change, after }: NodeChange): void {
+function addChange(parent: Command, cli: Cli, { name, description, done, change, goal }: NodeChange): void {
   const command = parent.command(name).description(description).argument("<nodes...>", "ids or names");
-  cli.verb<object, [string[]]>(command, async (session, _flags, names) => {
+  if (goal !== undefined) command.option(...timeoutOption);
+  cli.verb<{ readonly timeout?: string }, [string[]]>(command, async (session, { timeout }, names) => {
+    const waitMs = waitMsOf(session, timeout);
     const changed: { readonly node: number }[] = [];
     for (const one of names) changed.push(await change(session, one));
     session.output.result({
@@ -69,7 +72,7 @@ function addChange(parent: Command, cli: Cli, { name, description, done, change,
       ids: changed.map((one) => one.node),
       table: (out) => changed.forEach((one) => out.line(`node ${one.node} ${done}`)),
     });
-    await after?.(session);
+    if (goal !== undefined) await noteVoters(session, goal(changed.map((one) => one.node)), waitMs);
     return exit.done;
   });
 }

@@ -1,5 +1,4 @@
 import type { ClusterView } from "../state/answers.ts";
-import type { Session } from "./cli.ts";
 
 /** What a cluster with so many voters bears: a majority of them must be left. */
 export function toleranceText(voters: number): string {
@@ -16,12 +15,4 @@ export function clusterTolerance({ voters, voters_outgoing, nodes }: ClusterView
   const already = lost === 0 ? "" : `; ${lost} of them ${lost === 1 ? "is" : "are"} lost now`;
   const under = voters_outgoing.length === 0 ? "" : "; a change of the voters is under way";
   return `${toleranceText(least)}${already}${under}`;
-}
-
-/** After a change of who votes, on standard error: what the cluster bears at this moment. The change is done, whether this can be told or not. */
-export async function noteTolerance({ client, output }: Session): Promise<void> {
-  const view = await client.cluster().catch(() => undefined);
-  if (view === undefined) return;
-  const count = view.voters.length === 1 ? "1 voter" : `${view.voters.length} voters`;
-  output.note(`the cluster has ${count} now: it ${clusterTolerance(view)}`, "dim");
 }

@@ -229,8 +229,8 @@ export class SkeinClient {
     return this.#get("/v1/survivor");
   }
 
-  cluster(): Promise<ClusterView> {
-    return this.#get("/v1/cluster");
+  cluster(signal?: AbortSignal): Promise<ClusterView> {
+    return this.#get("/v1/cluster", signal);
   }
 
   /** Asks for the end of a job; it stays "running" with `cancelling` until every attempt has ended. */

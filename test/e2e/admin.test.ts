@@ -202,7 +202,8 @@ describe("nodes", () => {
 
   test("promote and demote change who votes", async () => {
     const [a, b] = nodes();
-    await said(a, "nodes", "demote", "node-2");
+    const demoted = await a.skein(["nodes", "demote", "node-2", "--timeout", "2m"]);
+    expect(demoted.stderr).toContain("the cluster has 1 voter now: it bears the loss of no voter");
     await untilVoters(1);
     expect(await said(a, "nodes", "show", "node-2")).toMatch(/wish +to be a learner/);
     await said(b, "nodes", "demote", "node-2", "--forget");

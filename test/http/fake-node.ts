@@ -107,6 +107,11 @@ export class FakeNode implements NodeApi {
   /** Attempts "JOB/TASK.ATTEMPT" whose node does not answer. */
   readonly unreachableLogs = new Set<string>();
   left = false;
+  /** Who votes, and who did before while that changes. */
+  voters: NodeStatus["voters"] = [nodeId(1)];
+  outgoing: NodeStatus["outgoing"] = [];
+  /** Called before a status is given. */
+  onStatus: (() => void) | undefined;
   /** How often status() was asked for: it reads the state. */
   statusAsked = 0;
   #waited = Promise.withResolvers<void>();
@@ -207,7 +212,8 @@ export class FakeNode implements NodeApi {
 
   status(): NodeStatus {
     this.statusAsked += 1;
-    const { applied } = this;
+    this.onStatus?.();
+    const { applied, voters, outgoing } = this;
     return {
       id: this.id,
       cluster: this.cluster,
@@ -220,8 +226,8 @@ export class FakeNode implements NodeApi {
       applied,
       lastIndex: applied,
       firstIndex: 1,
-      voters: [nodeId(1)],
-      outgoing: [],
+      voters,
+      outgoing,
       learners: [],
       fedBy: null,
       feeds: [],

@@ -1,0 +1,101 @@
+import { ApiError, Unreachable } from "../client/errors.ts";
+import { sleep } from "../client/transport.ts";
+import type { ClusterView } from "../state/answers.ts";
+import type { Session } from "./cli.ts";
+import { clusterTolerance } from "./tolerance.ts";
+import { durationFlag } from "./wait.ts";
+
+/** How long a change of who votes is waited for, unless --timeout says it: some round trips, or the 10 s after which a dead voter is replaced. */
+const defaultWaitMs = 15_000;
+/** Between two looks at who votes. */
+const lookMs = 100;
+
+/** What a change of who votes is to come to, as the leader sees to it once the request is in the log. */
+export interface VotersGoal {
+  isReached(view: ClusterView): boolean;
+  /** Whether it is to be expected of the members that there are; without it: yes. */
+  isAwaited?(view: ClusterView): boolean;
+}
+
+/** These nodes are members no more; these vote; these do not. */
+export const goals = {
+  removed: (gone: readonly number[]): VotersGoal => ({
+    isReached: ({ voters, nodes }) =>
+      !gone.some((node) => voters.includes(node) || nodes.some(({ id }) => id === node)),
+  }),
+  promoted: (wanted: readonly number[]): VotersGoal => ({
+    isReached: ({ voters }) => wanted.every((node) => voters.includes(node)),
+  }),
+  demoted: (unwanted: readonly number[]): VotersGoal => ({
+    isReached: ({ voters }) => !unwanted.some((node) => voters.includes(node)),
+  }),
+} as const;
+
+/** The words of --timeout, where a verb changes who votes. */
+export const timeoutOption = [
+  "--timeout <duration>",
+  "how long to wait until the leader has changed who votes (default 15s, with -o json, yaml and quiet 0)",
+] as const;
+
+/** How long this invocation waits for the change. Throws CliError for what is no duration. */
+export function waitMsOf({ output }: Session, timeout: string | undefined): number {
+  return durationFlag("--timeout", timeout) ?? (output.forMachines ? 0 : defaultWaitMs);
+}
+
+/**
+ * After a request that changes who votes, on standard error: what the cluster bears. The request is done when it is in the log, and the leader changes
+ * the configuration after that: what is told before it has would be wrong a moment later. So it is waited for, and when it does not come that is told.
+ */
+export async function noteVoters(session: Session, goal: VotersGoal, waitMs: number): Promise<void> {
+  const { output } = session;
+  let view: ClusterView;
+  try {
+    view = await session.interruptible((signal) => lookUntil(session, goal, waitMs, signal));
+  } catch (error) {
+    // The one that was removed may be the only one that we know, and its token is gone with it.
+    if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;
+    output.note(`what the cluster bears now is not known: ${error.message}`, "dim");
+    return;
+  }
+  const { voters, voters_outgoing } = view;
+  const bears = clusterTolerance(view);
+  if (isSettled(view, goal)) output.note(`the cluster has ${countText(voters.length)} now: it ${bears}`, "dim");
+  else {
+    const count = countText(voters_outgoing.length || voters.length);
+    const rest = "the leader sees to the change when the others allow it, see `skein cluster status`";
+    output.note(`the cluster has ${count} yet, and ${bears}: ${rest}`, "dim");
+  }
+}
+
+const countText = (voters: number): string => (voters === 1 ? "1 voter" : `${voters} voters`);
+
+/** Not in the middle of a change, where those of before are needed too. */
+const isSettled = (view: ClusterView, goal: VotersGoal): boolean =>
+  view.voters_outgoing.length === 0 && goal.isReached(view);
+
+/** How it is once the goal is reached, or the time is up. A terminal shows that it is waited for. */
+async function lookUntil(
+  { client, io }: Session,
+  goal: VotersGoal,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<ClusterView> {
+  const beganAt = performance.now();
+  let isDrawn = false;
+  try {
+    for (;;) {
+      const view = await client.cluster(signal);
+      const waitedMs = performance.now() - beganAt;
+      const isAwaited = view.voters_outgoing.length > 0 || (goal.isAwaited?.(view) ?? true);
+      if (isSettled(view, goal) || !isAwaited || waitedMs >= waitMs) return view;
+      if (io.stderr.isTty) {
+        const count = countText(view.voters_outgoing.length || view.voters.length);
+        io.stderr.write(`\r\u001b[K${count} yet, waiting for the leader, ${Math.floor(waitedMs / 1000)} s`);
+        isDrawn = true;
+      }
+      await sleep(Math.min(lookMs, waitMs - waitedMs), signal);
+    }
+  } finally {
+    if (isDrawn) io.stderr.write("\r\u001b[K");
+  }
+}

@@ -1,0 +1,103 @@
+import { describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
+import { cli, ServedMesh, start, TestIo } from "./support.ts";
+
+const ids = (...nodes: number[]) => nodes.map((node) => nodeId(node));
+
+/** Three members that vote. The configuration changes when the test says so, as the leader changes it: after the request was answered. */
+function threeVoters(): ServedMesh {
+  const served = new ServedMesh();
+  for (const node of [2, 3]) served.mesh.change((cluster) => cluster.join(node));
+  served.node.voters = ids(1, 2, 3);
+  return served;
+}
+
+/** The configuration at each look after the first one: the last of them stays. */
+function thenIs(served: ServedMesh, ...changes: { readonly voters: number[]; readonly outgoing?: number[] }[]): void {
+  let looks = 0;
+  served.node.onStatus = () => {
+    const change = changes[Math.min(looks++, changes.length) - 1];
+    if (change === undefined) return;
+    served.node.voters = ids(...change.voters);
+    served.node.outgoing = ids(...(change.outgoing ?? []));
+  };
+}
+
+describe("what the cluster bears, after a change of who votes", () => {
+  for (const [words, after, said, note] of [
+    [["nodes", "rm", "n2"], [1, 3], "node 2 is removed", "2 voters now: it bears the loss of no voter, as with 1"],
+    [["nodes", "demote", "n2"], [1], "node 2 is to be a learner", "1 voter now: it bears the loss of no voter\n"],
+    [["cluster", "set", "voters=1"], [1], "voters: 1", "1 voter now: it bears the loss of no voter\n"],
+  ] as const)
+    test(`${words.join(" ")}: is told when the change is there, not in the middle of it`, async () => {
+      using served = threeVoters();
+      thenIs(served, { voters: [...after], outgoing: [1, 2, 3] }, { voters: [...after] });
+      const { code, out, err } = await cli(words, served.env);
+      expect([code, out]).toEqual([0, `${said}\n`]);
+      expect(err).toContain(`the cluster has ${note}`);
+      expect(err).not.toContain("3 voters");
+      expect(err).not.toContain("yet");
+    });
+
+  test("promote: is told when the promoted one votes", async () => {
+    using served = threeVoters();
+    served.node.voters = ids(1, 2);
+    thenIs(served, { voters: [1, 2, 3] });
+    const { err } = await cli(["nodes", "promote", "3"], served.env);
+    expect(err).toBe("the cluster has 3 voters now: it bears the loss of 1 voter\n");
+  });
+
+  test("a change that does not come in time is not told as if it had", async () => {
+    using served = threeVoters();
+    const { code, err } = await cli(["nodes", "demote", "2", "--timeout", "250ms"], served.env);
+    expect(code).toBe(0);
+    expect(err).toMatch(/^the cluster has 3 voters yet, and bears the loss of 1 voter: .*`skein cluster status`\n$/);
+    served.node.voters = ids(1);
+    served.node.outgoing = ids(1, 2, 3);
+    expect((await cli(["nodes", "rm", "2", "--timeout", "0"], served.env)).err).toMatch(
+      /^the cluster has 3 voters yet, and bears the loss of no voter; a change of the voters is under way: /,
+    );
+  });
+
+  test("a program gets its value at once, and the truth of that moment beside it", async () => {
+    using served = threeVoters();
+    const { code, out, err } = await cli(["nodes", "rm", "2", "-o", "json"], served.env);
+    expect([code, JSON.parse(out)]).toEqual([0, { node: 2 }]);
+    expect(err).toContain("the cluster has 3 voters yet");
+    expect(served.node.statusAsked).toBe(1);
+  });
+
+  test("a terminal shows that it is waited for, and Ctrl-C ends that", async () => {
+    using served = threeVoters();
+    const io = new TestIo({ tty: true });
+    const code = start(["nodes", "demote", "2", "--no-color"], served.env, io);
+    await io.stderr.has("3 voters yet, waiting for the leader, 0 s");
+    io.interrupt();
+    expect(await code).toBe(130);
+    expect(io.stderr.text).toEndWith("\r\u001b[K");
+    expect(io.stdout.text).toBe("node 2 is to be a learner\n");
+  });
+
+  test("more voters than there are members for are not waited for", async () => {
+    using served = threeVoters();
+    const { err } = await cli(["cluster", "set", "voters=5"], served.env);
+    expect(err).toContain("the cluster has 3 voters yet, and bears the loss of 1 voter");
+    expect(served.node.statusAsked).toBe(1);
+  });
+
+  test("a node that answers no more leaves it open what is borne", async () => {
+    using served = threeVoters();
+    served.node.onStatus = () => {
+      throw new Error("it is gone");
+    };
+    const { code, err } = await cli(["nodes", "rm", "2"], served.env);
+    expect(code).toBe(0);
+    expect(err).toContain("what the cluster bears now is not known: ");
+  });
+
+  test("who votes is the leader's to decide once a wish is taken back", async () => {
+    using served = threeVoters();
+    const { err } = await cli(["nodes", "demote", "2", "--forget"], served.env);
+    expect(err).toStartWith("the leader decides who votes");
+  });
+});
