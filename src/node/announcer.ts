@@ -1,6 +1,10 @@
 import { Fault } from "../lib/fault.ts";
 import { nobody, type NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
+import { clusterRow } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { Transport } from "../transport/types.ts";
+import type { KnownPeers } from "./known-peers.ts";
 import { knownLeader } from "./peer-answers.ts";
 
 /** What telling the log of this node needs of its surroundings. */
@@ -8,19 +12,17 @@ export interface AnnouncerPorts {
   readonly self: NodeId;
   /** Logs what this node says of itself at every start. */
   announce(): Promise<Outcome<unknown>>;
-  /** This node has a state, and no quorum needs its vote: whoever says that it is no member is to be believed. */
-  mayBeRemoved(): boolean;
+  /** The log has this node no more. */
   onRemoved(reason: string): void;
   /** Whom this node has heard of as the leader. */
   heardLeader(): NodeId;
-  /** Whom it can ask, best first; those that it has no socket to as well. */
-  peers(): Iterable<NodeId>;
-  isConnected(node: NodeId): boolean;
-  /** Asks who leads. Throws Fault. */
-  ask(node: NodeId): Promise<unknown>;
+  readonly peers: Pick<KnownPeers, "nodes" | "counts">;
+  readonly transport: Pick<Transport, "isConnected" | "request">;
+  view<Value>(query: (tx: ReadTx) => Value): Value;
 }
 
 const askMs = 50;
+const answerMs = 1000;
 const retryMs = 100;
 
 /**
@@ -62,7 +64,7 @@ export class Announcer {
     while (!this.#announced && !this.#stopped) {
       const outcome = await this.#ports.announce();
       if (outcome.ok) this.#announced = true;
-      else if (outcome.why.code === "not-found" && this.#ports.mayBeRemoved()) {
+      else if (outcome.why.code === "not-found" && this.#mayBeRemoved()) {
         this.#ports.onRemoved(outcome.why.message);
         break;
       } else await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -78,13 +80,20 @@ export class Announcer {
     void this.announce();
   }
 
+  /** It has a state, and no quorum needs its vote: whoever says that it is no member is to be believed. */
+  #mayBeRemoved(): boolean {
+    const { self, peers } = this.#ports;
+    return this.#ports.view(clusterRow) !== undefined && !peers.counts(self);
+  }
+
   async #askWhoLeads(): Promise<void> {
+    const { self, peers, transport } = this.#ports;
     if (this.#ports.heardLeader() !== nobody) return;
-    for (const node of this.#ports.peers()) {
-      if (!this.#ports.isConnected(node)) continue;
+    for (const node of peers.nodes) {
+      if (!transport.isConnected(node)) continue;
       try {
-        const named = knownLeader(await this.#ports.ask(node));
-        if (named !== nobody && named !== this.#ports.self) this.#hint = named;
+        const named = knownLeader(await transport.request(node, "leader", null, { timeoutMs: answerMs }));
+        if (named !== nobody && named !== self) this.#hint = named;
       } catch (error) {
         if (!(error instanceof Fault)) throw error; // the next one may answer, or this one later
       }

@@ -1,7 +1,8 @@
 import { monotonicMs } from "../lib/clock.ts";
-import type { NodeId } from "../lib/ids.ts";
+import type { Configuration } from "../lib/configuration.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { isVoter } from "../raft/configuration.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import type { CommandRecord } from "../state/entry.ts";
@@ -29,7 +30,7 @@ export interface CommandsPorts {
   /** In whose name the leader's duties are logged. */
   readonly name: string;
   applied(): number;
-  isVoter(node: NodeId): boolean;
+  configuration(): Configuration;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Resolves when this node has everything that was acknowledged before. */
   catchUp(): Promise<Outcome<unknown>>;
@@ -54,7 +55,7 @@ export class Commands {
     this.#ports = ports;
     this.#voterRights = {
       find: (reference) => ports.view((tx) => findNode(tx, reference)),
-      isVoter: (node) => ports.isVoter(node),
+      isVoter: (node) => isVoter(ports.configuration(), node),
       nodeOfToken: (id) => ports.view((tx) => findToken(tx, id))?.node,
     };
   }

@@ -8,7 +8,7 @@ import { Compaction, type LogBudget } from "./compaction.ts";
 /** What the log is cut by. */
 export interface CompactorPorts {
   readonly raft: Pick<Raft, "baseIndex" | "compact" | "progress">;
-  readonly log: Pick<LogStore, "compact">;
+  readonly logStore: Pick<LogStore, "compact">;
   /** Members that can be reached now. */
   met(): Iterable<NodeId>;
   /** The lowest index that a snapshot on its way, or a learner that is fed here, has not got beyond. */
@@ -50,12 +50,12 @@ export class Compactor {
   }
 
   #cut(): void {
-    const { raft, log } = this.#ports;
+    const { raft, logStore } = this.#ports;
     const needed = Math.min(this.#slowestPeer(), this.#ports.needed());
     const target = this.#compaction.target(raft.baseIndex, this.#compaction.durableIndex, needed);
     const base = target === undefined ? undefined : raft.compact(toIndex(target));
     if (base === undefined) return;
-    log.compact(base);
+    logStore.compact(base);
     this.#ports.schedule();
   }
 

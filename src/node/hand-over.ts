@@ -4,6 +4,7 @@ import { nobody, type NodeId } from "../lib/ids.ts";
 import type { Raft } from "../raft/raft.ts";
 import { isClockOff } from "../scheduler/clock.ts";
 import type { Clocks } from "./clocks.ts";
+import type { TransferPorts } from "./transfer.ts";
 
 /** What giving the leadership to another voter needs of its surroundings. */
 export interface HandOverPorts {
@@ -50,7 +51,7 @@ export class HandOver {
   }
 
   /** The same, of whoever leads. */
-  async by(leader: NodeId, to: NodeId | undefined): Promise<boolean> {
+  async #by(leader: NodeId, to: NodeId | undefined): Promise<boolean> {
     if (leader === this.#ports.self) return this.to(to);
     try {
       return (await this.#ports.ask(leader, to ?? nobody)) === true;
@@ -58,6 +59,15 @@ export class HandOver {
       if (!(error instanceof Fault)) throw error;
       return this.#ports.leader() !== leader; // its answer may have been lost with its leadership
     }
+  }
+
+  /** What a transfer that somebody asks for, and the removal of who leads, need of it (transfer.ts). */
+  get transferPorts(): Pick<TransferPorts, "leader" | "voters" | "handOver"> {
+    return {
+      leader: () => (this.#ports.leader() === nobody ? undefined : this.#ports.leader()),
+      voters: () => this.#ports.voters(),
+      handOver: (leader, to) => this.#by(leader, to),
+    };
   }
 
   /** The best first: one whose clock is right, whose disk is fast, and that lacks the least. */

@@ -1,4 +1,3 @@
-import type { Executor } from "../executor/types.ts";
 import type { Configuration } from "../lib/configuration.ts";
 import type { Epoch } from "../lib/epoch.ts";
 import { nobody, type NodeId } from "../lib/ids.ts";
@@ -9,14 +8,13 @@ import { listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Transport } from "../transport/types.ts";
 import type { NodeStatus } from "./api.ts";
-import type { Clocks } from "./clocks.ts";
-import type { Divergence } from "./divergence.ts";
 import type { KnownPeers } from "./known-peers.ts";
-import type { LeaseTable } from "./lease.ts";
-import type { Quarantine } from "./quarantine.ts";
+import type { Leading } from "./leading.ts";
+import type { OwnWork } from "./own-work.ts";
 import type { Relay } from "./relay.ts";
 import type { Settings } from "./settings.ts";
 import { surveyState } from "./survey.ts";
+import type { WholeState } from "./whole-state.ts";
 
 /** Who says it. */
 interface Self {
@@ -40,19 +38,16 @@ export interface StatusSources {
   readonly peers: Pick<KnownPeers, "addresses">;
   readonly transport: Pick<Transport, "isConnected" | "stats">;
   readonly relay: Pick<Relay, "status">;
-  readonly leases: Pick<LeaseTable, "leftMs">;
-  readonly clocks: Pick<Clocks, "differences">;
-  readonly executor: Pick<Executor, "running">;
-  readonly quarantine: Pick<Quarantine, "finding" | "times">;
-  readonly divergence: Pick<Divergence, "compared" | "undecided">;
+  readonly leading: Pick<Leading, "leases" | "clocks" | "lag">;
+  readonly work: Pick<OwnWork, "executor">;
+  readonly state: Pick<WholeState, "quarantine" | "divergence">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
-  /** Leader: entries that the node lacks; undefined: it is not there. */
-  lag(node: NodeId): number | undefined;
 }
 
 /** What a node says of itself and of the others as it sees them: the local part of 'skein cluster status' and of metrics. */
 export function statusOf(from: StatusSources): NodeStatus {
-  const { self, raft, leadership, configuration, transport, quarantine, divergence } = from;
+  const { self, raft, leadership, configuration, transport, leading } = from;
+  const { quarantine, divergence } = from.state;
   const { leader } = leadership;
   const { voters, outgoing, learners } = configuration;
   const leads = raft.role === "leader";
@@ -82,11 +77,11 @@ export function statusOf(from: StatusSources): NodeStatus {
       .map((row) => ({
         node: row.id,
         connected: transport.isConnected(row.id),
-        lag: leads ? (from.lag(row.id) ?? raft.lag(row.id) ?? null) : null,
-        leaseMs: leads ? from.leases.leftMs(row.id) : null,
+        lag: leads ? (leading.lag(row.id) ?? raft.lag(row.id) ?? null) : null,
+        leaseMs: leads ? leading.leases.leftMs(row.id) : null,
       })),
-    clocks: from.clocks.differences(),
-    tasksRunning: from.executor.running(),
+    clocks: leading.clocks.differences(),
+    tasksRunning: from.work.executor.running(),
     quarantine: quarantine.finding?.index ?? null,
     compared: divergence.compared,
     quarantines: quarantine.times,

@@ -25,8 +25,8 @@ export const oddMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/node/node.ts",
-        old: "    if (!isReloaded) return this.#reconcileWork();\n    this.#work.pause();",
-        new: "    return this.#reconcileWork();",
+        old: "    if (!isReloaded) return this.#work.reconcile();\n    this.#work.pause();",
+        new: "    return this.#work.reconcile();",
       },
     ],
     simulation: "cluster",

@@ -1,0 +1,158 @@
+import { monotonicMs } from "../lib/clock.ts";
+import type { Configuration } from "../lib/configuration.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Raft } from "../raft/raft.ts";
+import type { Leadership } from "../raft/types.ts";
+import { findNode, stateClock } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { Transport } from "../transport/types.ts";
+import { Clocks } from "./clocks.ts";
+import { Duties, type DutyPorts } from "./duties.ts";
+import { grantLease } from "./grant.ts";
+import { HandOver } from "./hand-over.ts";
+import { type LeaseGrant, LeaseTable } from "./lease.ts";
+import { LogClock } from "./log-clock.ts";
+import type { Reader } from "./read.ts";
+import type { Relay } from "./relay.ts";
+
+/** What leading needs of its surroundings. */
+export interface LeadingPorts {
+  readonly self: NodeId;
+  readonly raft: Pick<Raft, "role" | "progress" | "lag" | "lastIndex" | "transfer" | "proposeConfiguration">;
+  readonly transport: Pick<Transport, "isConnected" | "request">;
+  readonly relay: Pick<Relay, "lead" | "lag" | "wantDirect">;
+  readonly reader: Pick<Reader, "confirm" | "waitApplied">;
+  /** As it was last told to this node. */
+  leadership(): Leadership;
+  configuration(): Configuration;
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  /** Logs a duty's command: void when another one leads by then. */
+  readonly propose: DutyPorts["propose"];
+  /** Epoch ms. */
+  wallClock(): number;
+  /** What consensus has to say leaves now. */
+  drain(): void;
+  /** The same at the end of this turn. */
+  schedule(): void;
+  readonly log: DutyPorts["log"];
+}
+
+const retryMs = 100;
+
+/**
+ * What a node has and does as the leader, and gives up with it: its duties (duties.ts), the leases that it grants and the time that it stamps entries with,
+ * how far it knows the others to be, and the hand-over to another voter.
+ */
+export class Leading {
+  readonly #ports: LeadingPorts;
+  readonly clocks: Clocks;
+  readonly logClock: LogClock;
+  readonly leases = new LeaseTable();
+  readonly duties: Duties;
+  readonly handOver: HandOver;
+  #stopped = false;
+
+  constructor(ports: LeadingPorts) {
+    const { self, raft, transport } = ports;
+    this.#ports = ports;
+    this.clocks = new Clocks(self, () => ports.wallClock());
+    this.logClock = new LogClock({
+      wall: () => ports.wallClock(),
+      monotonic: monotonicMs,
+      isConfirmed: () => this.clocks.isConfirmed(ports.configuration()),
+    });
+    this.logClock.seen(ports.view(stateClock));
+    this.handOver = new HandOver({
+      self,
+      raft,
+      clocks: this.clocks,
+      leader: () => ports.leadership().leader,
+      voters: () => ports.configuration().voters,
+      isConnected: (node) => transport.isConnected(node),
+      drain: () => ports.drain(),
+      ask: (leader, to) => transport.request(leader, "transfer", to),
+    });
+    this.duties = new Duties({
+      self,
+      leases: this.leases,
+      clocks: this.clocks,
+      now: () => this.logClock.now(),
+      handOver: () => void this.handOver.to(),
+      view: (query) => ports.view(query),
+      propose: (name, input) => ports.propose(name, input),
+      configuration: () => ports.configuration(),
+      proposeConfiguration: (change, basedOn) => {
+        if (change.kind === "replace") ports.relay.wantDirect(change.voters);
+        const proposed = raft.proposeConfiguration(change, basedOn);
+        if (proposed.ok) ports.log("info", "the members change", { ...change, index: proposed.index });
+        ports.schedule();
+      },
+      lag: (node) => this.lag(node),
+      lastIndex: () => raft.lastIndex,
+      log: ports.log,
+    });
+  }
+
+  /**
+   * This node was elected. What it judges by is begun anew before it judges: no lease of an earlier term counts (J3), no clock that was heard in one does,
+   * and stamps go on from the state's (J4).
+   */
+  begin({ term }: Leadership): void {
+    this.#ports.log("info", `leading in term ${term}`);
+    this.leases.elected();
+    this.clocks.lead(true);
+    this.logClock.lead();
+    this.logClock.seen(this.#ports.view(stateClock));
+    this.#ports.relay.lead(true);
+    void this.#startDuties(term);
+  }
+
+  /** It leads no longer. */
+  end({ term }: Leadership): void {
+    this.#ports.log("info", `leading no longer, term ${term}`);
+    this.duties.stop();
+    this.clocks.lead(false);
+    this.#ports.relay.lead(false);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.duties.stop();
+  }
+
+  /** Duties begin once the state has everything that earlier leaders committed. */
+  async #startDuties(term: number): Promise<void> {
+    const { raft, reader } = this.#ports;
+    const isDue = (): boolean => raft.role === "leader" && this.#ports.leadership().term === term && !this.#stopped;
+    while (isDue()) {
+      const index = await reader.confirm();
+      const reached = index !== undefined && (await reader.waitApplied(index, monotonicMs() + limits.readWaitMs));
+      if (!isDue()) return;
+      if (reached) return this.duties.start();
+      // Too many reads wait, or the state is far behind: without duties nothing would be started in this whole term.
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+
+  /** Gives the node its lease; undefined: this node may not, now. */
+  grant(node: NodeId): Promise<LeaseGrant | undefined> {
+    return grantLease(node, {
+      confirm: () => this.#ports.reader.confirm(),
+      isLeading: () => this.#ports.raft.role === "leader",
+      isLosing: (one) => this.duties.isLosing(one),
+      stateOf: (one) => this.#ports.view((tx) => findNode(tx, one))?.state,
+      granted: (one) => {
+        this.leases.grant(one);
+        this.duties.onLease();
+      },
+    });
+  }
+
+  /** Entries that the node is not known to have; undefined: it is not there. */
+  lag(node: NodeId): number | undefined {
+    const { raft, relay, transport } = this.#ports;
+    if (raft.progress(node)?.mode === "relay") return relay.lag(node);
+    return transport.isConnected(node) ? raft.lag(node) : undefined;
+  }
+}

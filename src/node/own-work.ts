@@ -1,0 +1,122 @@
+import type { AttemptName, Executor } from "../executor/types.ts";
+import { Fault } from "../lib/fault.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import type { CommandInput } from "../state/commands/index.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { Report } from "../state/types.ts";
+import type { Transport } from "../transport/types.ts";
+import type { AppliedEvent } from "./api.ts";
+import type { Leading } from "./leading.ts";
+import { LeaseHolder } from "./lease.ts";
+import { LogRetention } from "./log-retention.ts";
+import type { LogPorts } from "./logs.ts";
+import type { NodeParts } from "./parts.ts";
+import { leaseGrant } from "./peer-answers.ts";
+import type { Reader } from "./read.ts";
+import { Work } from "./work.ts";
+
+/** What running work needs of its surroundings. */
+export interface OwnWorkPorts {
+  readonly self: NodeId;
+  readonly dataDir: string;
+  readonly openExecutor: NodeParts["openExecutor"];
+  readonly transport: Pick<Transport, "request">;
+  readonly reader: Pick<Reader, "waitApplied">;
+  readonly leading: Pick<Leading, "grant" | "clocks">;
+  /** Where questions for the leader go. */
+  leader(): NodeId;
+  isLeading(): boolean;
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  /** Logs it in this node's name. */
+  propose<Name extends "task.finish" | "task.start">(name: Name, input: CommandInput<Name>): Promise<Outcome<unknown>>;
+  /** Epoch ms. */
+  wallClock(): number;
+  /** The state says that this node was declared lost, or does not know it. */
+  onDeclaredLost(): void;
+  readonly log: (level: "warn", message: string) => void;
+}
+
+/**
+ * What runs on this node: the executor that runs it, the lease under which it may (lease.ts), what the state says that it is to run (work.ts), what is told
+ * of it to the log, and its output, which goes when the job goes (log-retention.ts).
+ */
+export class OwnWork {
+  readonly #ports: OwnWorkPorts;
+  readonly executor: Executor;
+  readonly lease: LeaseHolder;
+  /** Output is read here, and asked for where it is. */
+  readonly logs: LogPorts;
+  readonly #work: Work;
+  readonly #retention: LogRetention;
+
+  constructor(ports: OwnWorkPorts) {
+    const { self, dataDir, transport, reader, leading } = ports;
+    this.#ports = ports;
+    this.executor = ports.openExecutor({
+      report: (reports) => this.#report(reports),
+      started: (attempts) => this.#started(attempts),
+    });
+    this.lease = new LeaseHolder({
+      leader: () => ports.leader(),
+      isLeading: () => ports.isLeading(),
+      askLeader: async (to) => {
+        const grant = leaseGrant(await transport.request(to, "lease", ports.wallClock()));
+        if (grant?.kind === "granted") leading.clocks.tell(grant.clock);
+        return grant;
+      },
+      grantSelf: () => leading.grant(self),
+      waitApplied: (index, deadline) => reader.waitApplied(index, deadline),
+      granted: (endsAt, index) => this.executor.lease(endsAt, index),
+      onDeclaredLost: () => ports.onDeclaredLost(),
+    });
+    this.executor.onLeaseWanted(() => this.lease.want());
+    this.#work = new Work(self, this.executor, (query) => ports.view(query));
+    this.logs = {
+      self,
+      dataDir,
+      view: (query) => ports.view(query),
+      ask: (node, request) =>
+        transport.request(node, "log.read", request, {
+          channel: "bulk",
+          timeoutMs: request.waitMs + limits.rpcTimeoutMs,
+        }),
+    };
+    this.#retention = new LogRetention(dataDir, (query) => ports.view(query), ports.log);
+  }
+
+  /** The state is as new as the cluster's: what runs here, and whose output is kept, is made what it says. */
+  reconcile(): void {
+    this.#work.reconcile();
+    this.#retention.sweep();
+  }
+
+  /** The state was replaced by an older one: nothing is begun or ended by it before reconcile(). */
+  pause(): void {
+    this.#work.pause();
+  }
+
+  onApplied(events: readonly AppliedEvent[]): void {
+    this.#work.onApplied(events);
+    this.#retention.onApplied(events);
+  }
+
+  /** task.finish: settles when the reports are in the log; the executor keeps and repeats what was not. */
+  async #report(reports: readonly Report[]): Promise<void> {
+    const outcome = await this.#ports.propose("task.finish", { node: this.#ports.self, reports: [...reports] });
+    if (outcome.ok) return;
+    // Reports are fenced by their attempt: what may have been logged is repeated freely.
+    const { code, message } = outcome.why;
+    throw new Fault("peer-refused", message, code === "unavailable" || code === "busy" ? "safe" : "never");
+  }
+
+  /** In pieces that an entry holds; what is lost of it is only shown late. */
+  #started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void {
+    const { self } = this.#ports;
+    for (let at = 0; at < attempts.length; at += limits.assignmentsPerEntry) {
+      const tasks = attempts.slice(at, at + limits.assignmentsPerEntry);
+      void this.#ports.propose("task.start", { node: self, tasks });
+    }
+  }
+}
