@@ -66,8 +66,8 @@ import { WholeState } from "./whole-state.ts";
  *   the end         others let this node in no more; it is removed, or leaves
  *
  * What each step does is in a file of its own beside this one; what members ask is in peer-service.ts. Awaits stand in starting, installing, reading and
- * leaving, and none of them keeps a decision about leadership across an await: the log decides. Where several parts are told of one event, it is told them
- * in one turn and in an order that invariants rest on; why is said there.
+ * leaving, and none of them keeps a decision about leadership across an await: the log decides. Where several parts are told of one event, they
+ * are told in one turn, and in an order that invariants rest on; why is said there.
  */
 
 /** Consensus as it stands, only to look at. */
@@ -501,8 +501,9 @@ export class Node implements NodeApi {
   }
 
   /**
-   * state: entries up to `applied` are in state.db. What this node is by them (members, settings, who may do what) is taken over before anybody is
-   * answered, so that a caller who has an answer finds it in force; answers come before duties and work, which only begin something new.
+   * state: entries up to `applied` are in state.db. What this node is by them comes first: consensus knows that they are applied, members, settings and rights
+   * are in force, who was removed and counts no more is shut out (M1), and the hash after them can be asked for (S1). Then those are answered who waited for
+   * them, so that whoever has an answer finds all of that (R1). Duties and work come last: they only begin something new.
    */
   onApplied(
     applied: number,
@@ -548,9 +549,8 @@ export class Node implements NodeApi {
   }
 
   /**
-   * The received state takes the present one's place; everything that was derived from that is derived anew. `isLogKept`: in quarantine, where the log is
-   * right and goes on, and what follows the state is handed out again. Nothing of it is to be seen before the new file is whole, and then all of it at once:
-   * no await comes between.
+   * The received state takes the present one's place, and everything that was derived from that is derived anew, in the order of onApplied and without an
+   * await: nobody sees a half of each. `isLogKept`: in quarantine, where the log is right and goes on, and what follows the state is handed out again.
    */
   async #install(snapshot: SnapshotMeta, isLogKept = false): Promise<void> {
     const { path } = this.#state.receiver;
@@ -576,7 +576,7 @@ export class Node implements NodeApi {
     this.#proposer.onJumped();
     if (!this.#takesPart) return;
     if (!isReloaded) return this.#work.reconcile();
-    this.#work.pause();
+    this.#work.pause(); // what this older state does not know may have been begun here (J1)
     void this.#becomesCurrent().then(() => {
       if (!this.#stopping && !this.#state.quarantine.isActive) this.#work.reconcile();
     });
@@ -610,8 +610,8 @@ export class Node implements NodeApi {
   }
 
   /**
-   * What the leader judges by is begun anew before anything asks for it: leases of an earlier term count for nothing (J3), and the clock of the log goes on
-   * from the state's (J4). Only then are writes and reads handed to the new leader, and the lease is asked for last.
+   * Leading is begun or ended before anything else is told, since what the leader judges and stamps by must be of its own term (J3, J4). Then writes that
+   * wait are handed to who leads now, reads and reports are asked of it, and last the lease, for which this node may be the leader itself.
    */
   #onLeadership(leadership: Leadership): void {
     const before = this.#leadership;
