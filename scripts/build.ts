@@ -39,6 +39,31 @@ export async function build(target?: Target): Promise<void> {
   const fresh = path.join(unfinished, path.basename(out));
   const runtime =
     target === undefined ? [] : [`--target=bun-${target}`, `--compile-executable-path=${await runtimeFor(target)}`];
+  try {
+    await compile(root, fresh, "", runtime);
+  } catch (error) {
+    rmSync(unfinished, { recursive: true, force: true });
+    throw error;
+  }
+  renameSync(fresh, out);
+  rmSync(unfinished, { recursive: true, force: true });
+  if (target === undefined) writeFileSync(stamp, hash);
+  const megabytes = (statSync(out).size / 1e6).toFixed(0);
+  console.log(
+    `built ${path.relative(root, out)} ${version()}, ${megabytes} MB, in ${formatMs(performance.now() - began)}`,
+  );
+}
+
+/**
+ * One executable of the sources in that directory: the repository, or a copy in which something was planted, whose version ends in `suffix`. Throws with
+ * the builder's words when it fails.
+ */
+export async function compile(
+  directory: string,
+  executable: string,
+  suffix: string,
+  more: readonly string[] = [],
+): Promise<void> {
   const args = [
     "build",
     "--compile",
@@ -53,24 +78,14 @@ export async function build(target?: Target): Promise<void> {
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
     "--define",
-    `SKEIN_VERSION=${JSON.stringify(version())}`,
-    ...runtime,
+    `SKEIN_VERSION=${JSON.stringify(version() + suffix)}`,
+    ...more,
     "src/main.ts",
     ...workers(),
-    `--outfile=${fresh}`,
+    `--outfile=${executable}`,
   ];
-  const built = await run(tool("bun"), args, { timeoutMs: 5 * 60_000 });
-  if (built.code !== 0) {
-    rmSync(unfinished, { recursive: true, force: true });
-    throw new Error(`bun build failed:\n${built.output.trim()}`);
-  }
-  renameSync(fresh, out);
-  rmSync(unfinished, { recursive: true, force: true });
-  if (target === undefined) writeFileSync(stamp, hash);
-  const megabytes = (statSync(out).size / 1e6).toFixed(0);
-  console.log(
-    `built ${path.relative(root, out)} ${version()}, ${megabytes} MB, in ${formatMs(performance.now() - began)}`,
-  );
+  const built = await run(tool("bun"), args, { timeoutMs: 5 * 60_000, cwd: directory });
+  if (built.code !== 0) throw new Error(`bun build failed:\n${built.output.trim()}`);
 }
 
 /** Every *-worker.ts is an entry point of its own. Their names are the binary's names for them, so they must differ. */

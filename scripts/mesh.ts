@@ -239,7 +239,8 @@ export class Mesh {
 /** One node: a data directory, and at most one process on it at a time. */
 export class MeshNode {
   readonly data: string;
-  readonly #executable: string;
+  /** Of its next process, and of the commands that are run against it. */
+  executable: string;
   readonly #readyTimeoutMs: number;
   readonly #flags: readonly string[];
   /** Of its next process. */
@@ -264,7 +265,7 @@ export class MeshNode {
     readonly readyTimeoutMs?: number | undefined;
   }) {
     this.#readyTimeoutMs = options.readyTimeoutMs ?? readyTimeoutMs;
-    this.#executable = options.executable;
+    this.executable = options.executable;
     this.#through = options.through ?? [];
     this.#host = options.host ?? "127.0.0.1";
     this.#scheme = options.tls === true ? "https://" : "";
@@ -283,7 +284,7 @@ export class MeshNode {
     if (this.running) throw new Error(`the node of ${this.data} is running already`);
     const ports =
       this.#ready === undefined ? ["--api", `${this.#scheme}${this.#host}:0`, "--peer", `${this.#host}:0`] : [];
-    const [command, ...before] = [...this.#through, this.#executable];
+    const [command, ...before] = [...this.#through, this.executable];
     const child = spawn(command, [...before, "up", "--data", this.data, ...ports, ...this.#flags, ...words], {
       env: { ...cleanEnvironment(), ...this.environment, ...env },
       stdio: ["ignore", "pipe", "pipe"],
@@ -430,7 +431,7 @@ export class MeshNode {
 
   /** Runs a command of the binary against this node, as a person on its host would: by its context, without flags. */
   async skein(words: readonly string[], options: SkeinOptions = {}): Promise<Said> {
-    return await runSkein(this.#executable, words, { ...options, env: { ...this.environment, ...options.env } });
+    return await runSkein(this.executable, words, { ...options, env: { ...this.environment, ...options.env } });
   }
 
   #keep(line: string): void {

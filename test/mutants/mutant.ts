@@ -22,19 +22,24 @@ export interface Patch {
   readonly new: string;
 }
 
+/** Patches of a copy of the sources, and what is wrong with them in. */
+export interface Planted {
+  readonly name: string;
+  readonly title: string;
+  readonly patches: readonly Patch[];
+}
+
 /**
  * A bug that real systems had, brought back into our code. A mutant works while nothing goes wrong, as those systems did: it is the
  * simulation's faults that must bring it to light, and the checkers named here that must see it. Dying of anything else does not count.
  */
-export interface Mutant {
+export interface Mutant extends Planted {
   /** The number in the list of historical bugs, with a letter where one of them is brought back in several ways. */
   readonly name: string;
-  readonly title: string;
   /** Where it was suffered. */
   readonly source: string;
   /** What the code does wrong, in our terms. */
   readonly bug: string;
-  readonly patches: readonly Patch[];
   /** Where it is looked for. */
   readonly simulation: SimulationName;
   /** Of whole clusters: what the problem begins with. */

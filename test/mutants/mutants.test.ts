@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { availableParallelism } from "node:os";
 import { run, tool } from "../../scripts/steps.ts";
+import { synchronousOff } from "../../scripts/synchronous-off.ts";
 import { isFound, judgeAll } from "./gate.ts";
 import { mutants } from "./mutants.ts";
 import { outdated } from "./plant.ts";
@@ -12,7 +13,7 @@ const sample = ["1", "3", "16", "21", "32", "33"];
 const asked = "1 3 4 5 7 8 13 14 16 18 20 21 22 26 27 30 32 33 38".split(" ");
 
 test("every mutant fits the sources as they are, and is told apart", () => {
-  expect(mutants.map(outdated).filter((why) => why !== undefined)).toEqual([]);
+  expect([...mutants, synchronousOff].map(outdated).filter((why) => why !== undefined)).toEqual([]);
   const names = mutants.map(({ name }) => name);
   expect(names).toEqual(expect.arrayContaining(asked));
   expect(names.length).toBeGreaterThanOrEqual(25);

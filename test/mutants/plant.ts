@@ -1,12 +1,12 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Mutant } from "./mutant.ts";
+import type { Planted } from "./mutant.ts";
 
 const top = dirname(dirname(import.meta.dirname));
 
 /** Why this mutant is not one any more: its texts are not in the sources as they are now. Undefined: all of them are, once each. */
-export function outdated(mutant: Mutant): string | undefined {
+export function outdated(mutant: Planted): string | undefined {
   for (const { file, old } of mutant.patches) {
     const times = readFileSync(join(top, file), "utf8").split(old).length - 1;
     if (times !== 1)
@@ -19,7 +19,7 @@ export function outdated(mutant: Mutant): string | undefined {
 export class Plantation {
   readonly path: string;
 
-  constructor(mutant: Mutant | undefined) {
+  constructor(mutant: Planted | undefined) {
     const why = mutant === undefined ? undefined : outdated(mutant);
     if (why !== undefined) throw new Error(why);
     this.path = mkdtempSync(join(tmpdir(), "skein-mutant-"));
