@@ -26,7 +26,7 @@ import { listeningOf, rememberedAs, toldAs } from "./listening.ts";
 import { addressesOnThisHost, type Context, isTold, readContext, writeContext, writeContexts } from "./context.ts";
 import { lifetimesOf } from "./certificates.ts";
 import { hashSecret, newApiToken, parseApiToken } from "./credentials.ts";
-import { enter, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
+import { enter, lostWords, type Member, resume, withoutIdentity, withoutLog } from "./member.ts";
 import { removeJoining } from "./joining.ts";
 import { ownLevel } from "../state/levels.ts";
 import { clusterRow } from "../state/queries.ts";
@@ -319,6 +319,7 @@ async function open(
       options.log("error", fencedWords(dataDir, epochOf(identity), newer));
       options.onEnd(6);
     },
+    onLogLost: (last, until) => fatal(lostWords(dataDir, last, until)),
     onOldCopy: () => {
       try {
         writeCopied(dataDir, incarnation);

@@ -31,6 +31,8 @@ export interface DriverPorts {
   onSnapshotsWanted(peers: readonly NodeId[]): void;
   onLeadership(leadership: Leadership): void;
   onConfiguration(configuration: Configuration): void;
+  /** Entries up to there, which this node has acknowledged, are not in its log: it is to end. */
+  onLogLost(until: Index): void;
   /** Called before each drain: the proposer puts what has gathered into the machine (one entry per drain). */
   beforeDrain(): void;
 }
@@ -100,8 +102,12 @@ export class Driver {
 
   /** Feeds a peer's message; the answer leaves at the end of this turn of the loop, together with others. */
   step(message: Message): void {
+    if (this.#stopped) return;
     this.raft.step(message);
-    if (this.raft.hasReady()) this.schedule();
+    if (this.raft.lostUntil !== undefined) {
+      this.stop();
+      this.#ports.onLogLost(this.raft.lostUntil);
+    } else if (this.raft.hasReady()) this.schedule();
     else this.#setTimer();
   }
 

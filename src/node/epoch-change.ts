@@ -147,6 +147,8 @@ export function finishEpochChange(dataDir: string, step: Step = () => {}): boole
       if (!existsSync(join(next, name))) continue;
       putAside(dataDir, name, decided.asideAs, step);
       renameSync(join(next, name), join(dataDir, name));
+      // After it: a mark without its log would be of a log that has gone back (storage/log-mark.ts), a log without its mark is any log.
+      if (existsSync(join(next, `${name}-mark`))) renameSync(join(next, `${name}-mark`), join(dataDir, `${name}-mark`));
       syncDirectory(dataDir);
       step(`${name} in place`);
     }
@@ -179,7 +181,7 @@ function putAside(dataDir: string, name: string, asideAs: string | undefined, st
   if (asideAs === undefined) return;
   const aside = join(dataDir, asideAs);
   mkdirSync(aside, { recursive: true, mode: 0o700 });
-  for (const suffix of ["", "-wal", "-shm"]) {
+  for (const suffix of ["", "-wal", "-shm", "-mark"]) {
     if (existsSync(join(dataDir, name + suffix))) renameSync(join(dataDir, name + suffix), join(aside, name + suffix));
     step(`${name}${suffix} aside`);
   }

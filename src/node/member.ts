@@ -117,6 +117,11 @@ export function withoutIdentity(dataDir: string): Fault {
   );
 }
 
+/** The leader knows that more was there (raft, lostUntil). */
+export function lostWords(dataDir: string, last: number, until: number): string {
+  return `${dataDir}/log.db ends at entry ${last}, and this node has acknowledged entry ${until}: the end of it was lost, and votes may have been. Remove the whole data directory and the node from the cluster ('skein nodes rm'), and join again as a new one`;
+}
+
 /** A member whose votes and acknowledgements are forgotten must not vote and acknowledge again (D1, D4). */
 export function withoutLog(dataDir: string): Fault {
   return new Fault(

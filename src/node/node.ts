@@ -303,6 +303,7 @@ export class Node implements NodeApi {
       },
       onLeadership: (leadership) => this.#onLeadership(leadership),
       onConfiguration: (configuration) => this.#onConfiguration(configuration),
+      onLogLost: (until) => this.#parts.onLogLost(this.#driver.raft.lastIndex, until),
       beforeDrain: () => this.#proposer.logGathered(),
     });
   }

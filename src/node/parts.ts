@@ -64,6 +64,8 @@ export interface NodeParts {
   onRemoved(reason: string): void;
   /** The cluster goes on in this newer epoch, without this node. */
   onFenced(newer: Epoch): void;
+  /** The log ends at `last`, and the leader counts on entries up to `until` that this node had acknowledged: what else is gone nobody knows. */
+  onLogLost(last: number, until: number): void;
   /** Its data is an older copy, as another member knows. */
   onOldCopy(): void;
 }

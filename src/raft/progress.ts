@@ -87,7 +87,10 @@ export class Progress {
       return true;
     }
     if (rejected !== this.next - 1) return false;
-    this.next = Math.max(Math.min(rejected, candidate + 1), this.match + 1);
+    const next = Math.max(Math.min(rejected, candidate + 1), this.match + 1);
+    // It lacks what it has acknowledged. The same again at once would go on for ever: a heartbeat tells it (Raft.lostUntil), or shows that this was old.
+    if (next === this.next) return false;
+    this.next = next;
     this.paused = false;
     return true;
   }

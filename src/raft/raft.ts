@@ -97,6 +97,7 @@ export class Raft {
   #isHearsay = false;
   /** Peers whose socket closed and did not come back: nothing is to be expected of them in a vote. */
   readonly #absent = new Set<NodeId>();
+  #lostUntil: Index | undefined;
 
   // Candidates.
   readonly #votes = new Map<NodeId, boolean>();
@@ -247,6 +248,14 @@ export class Raft {
     return this.#configurations.currentIndex <= this.#commit;
   }
 
+  /**
+   * The log ends before this entry, which this node has acknowledged in this term, and nothing says that it was lost: what else is gone, votes among it,
+   * nobody knows. From then on the machine is silent; its node is to end. undefined: all is well.
+   */
+  get lostUntil(): Index | undefined {
+    return this.#lostUntil;
+  }
+
   /** Entries that this node had acknowledged are damaged and not replaced yet: it does not lead, and votes for nobody who has less (D3). */
   get isRepairing(): boolean {
     return this.#repair !== undefined;
@@ -290,6 +299,7 @@ export class Raft {
 
   /** One unit of time passed. */
   tick(): void {
+    if (this.#lostUntil !== undefined) return;
     this.#writes.tick();
     if (this.#role === "leader") this.#tickLeader();
     else if (this.#timer.tick()) {
@@ -308,6 +318,7 @@ export class Raft {
       this.#dropped++;
       return;
     }
+    if (this.#lostUntil !== undefined) return; // nothing that it says is worth anything any more
     if (this.#absent.size > 0) this.#absent.delete(message.from);
     if (message.term > this.#term && !this.#meetTerm(message)) return;
     if (message.term < this.#term && !this.#answerOld(message)) return;
@@ -1054,6 +1065,11 @@ export class Raft {
 
   #onHeartbeatRequest(message: MessageOf<"heartbeat-request">): void {
     this.#hearLeader(message.from);
+    // No further than what this node has acknowledged, durably (D4).
+    if (message.commit > this.#log.lastIndex && !this.isRepairing) {
+      this.#lostUntil = message.commit;
+      return;
+    }
     this.#learnCommit(Math.min(message.commit, this.#log.lastIndex));
     const { from, round } = message;
     // Its leader takes the lost entries for stored here, and would never send them.

@@ -6,6 +6,7 @@ import type { HardState, SnapshotMeta } from "../raft/types.ts";
 import { syncDirectory } from "../lib/files.ts";
 import { fileFault, makeDatabaseFile } from "./files.ts";
 import { type EntryRow, entryChecksum, isIntact, logSchema, logVersion, repairSchema } from "./log-format.ts";
+import { LogMark } from "./log-mark.ts";
 import type { StateBeside } from "./types.ts";
 import { checkSqliteVersion } from "./sqlite-errors.ts";
 import { walDamageOf } from "./wal-damage.ts";
@@ -48,6 +49,7 @@ export class LogDatabase {
   readonly #setHard: Statement;
   readonly #setBase: Statement;
   readonly #trim: Statement;
+  readonly #mark: LogMark | undefined;
   #lastIndex: number;
   /** Rows from #firstRow up to the base are of no use any more, and are deleted bit by bit. */
   #baseIndex: number;
@@ -57,8 +59,8 @@ export class LogDatabase {
   #sinceCheckpoint = 0;
 
   /**
-   * Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version, or one whose WAL is
-   * damaged where SQLite would take it for its end.
+   * Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version, one that has gone back
+   * (log-mark.ts), or one whose WAL is damaged where SQLite would take it for its end.
    */
   constructor(path: string) {
     makeDatabaseFile(path);
@@ -73,6 +75,7 @@ export class LogDatabase {
       this.#database.run("pragma checkpoint_fullfsync = 1");
       this.#database.run("pragma wal_autocheckpoint = 0");
       this.#create(path);
+      this.#mark = path === ":memory:" ? undefined : new LogMark(this.#database, path);
       this.#insert = this.#database.prepare("insert into entry values (?, ?, ?, ?, ?)");
       this.#truncate = this.#database.prepare("delete from entry where idx >= ?");
       this.#setHard = this.#database.prepare(`update hard set term = ?, vote = ?, "commit" = ?`);
@@ -320,12 +323,15 @@ export class LogDatabase {
       this.#database.run("pragma wal_checkpoint(passive)");
     } catch (error) {
       if ((error as { code?: unknown }).code !== "SQLITE_FULL") throw error;
+      return;
     }
+    this.#mark?.advance();
   }
 
   close(): void {
     const statements = [this.#insert, this.#truncate, this.#setHard, this.#setBase, this.#trim];
     for (const statement of statements) statement.finalize();
+    this.#mark?.close();
     this.#database.close();
   }
 }

@@ -35,6 +35,7 @@ function rig() {
     onReads: (reads) => done.push(`reads ${reads.length}`),
     onLeadership: (leadership) => done.push(`leadership ${leadership.role}`),
     onConfiguration: () => done.push("configuration"),
+    onLogLost: (until) => done.push(`lost until ${until}`),
     beforeDrain: () => done.push("before"),
   });
   drivers.push(driver);

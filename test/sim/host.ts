@@ -344,6 +344,8 @@ export class Host {
         }),
       onLeft: () => fatal("it has left"),
       onFenced: () => cluster.fail(`node ${this.id} was told of another epoch, and there is only one`),
+      onLogLost: (last, until) =>
+        cluster.fail(`D1: node ${this.id} has acknowledged entry ${until}, and its log ends at ${last}`),
       onOldCopy: () => cluster.fail(`node ${this.id} was taken for a copy of itself`),
       onRemoved: (reason) => {
         this.removed = true;
