@@ -19,7 +19,7 @@ export function addLeave(program: Command, cli: Cli): void {
     if (addrs.length > 1) {
       throw new CliError(
         exit.usage,
-        `leave is about one node, and ${addrs.length} addresses are given: name it with --addr`,
+        `leave is about one node, and ${addrs.length} addresses are given: name it with --addr, or by the --data of its own`,
       );
     }
     await new SkeinClient({ addrs, token }).leave(timeoutMs);
