@@ -1,6 +1,7 @@
 /**
  * The binary as it would be if log.db and state.db were opened with synchronous=OFF: built from a copy of the sources, which themselves have no
- * switch for it (D1). Nothing but the two pragmas differs, and that the mark beside the log, which is synced by itself and would tell of the loss, is left as it was. What shows that a power loss is survived must show that this one does not survive it.
+ * switch for it (D1). What shows that a power loss is survived must show that this one does not survive it. Beside the two pragmas one thing differs: the
+ * mark beside the log (storage/log-mark.ts) is left as it was. It is synced by itself, and the sound binary, which judges what is left, would not start.
  */
 import path from "node:path";
 import type { Planted } from "../test/mutants/mutant.ts";
