@@ -5,6 +5,7 @@ import { failuresAllowed } from "./spec.ts";
 import { planRetry } from "./retry.ts";
 import { addTally, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, queuedIn, type OpenJob } from "./tables/job.ts";
+import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
 import { endWaitingTask, finishTask, requeueTask, waitingOf, type Ended, type StoredTask } from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
 import type { JobState, Report } from "./types.ts";
@@ -39,6 +40,7 @@ export class Work {
     const ended = endedOf(report, row);
     if (retry !== undefined && job.row.rest === "queued") {
       const notBefore = retry.delayMs === 0 ? 0 : this.#context.at + retry.delayMs;
+      if (hasOnlyTask(job.row)) moveToRow(this.tx, job.row);
       requeueTask(this.tx, row, ended, { ...retry, notBefore, ...tail });
       this.#announce(job, row, node, "queued", notBefore);
       return;
@@ -46,7 +48,11 @@ export class Work {
     // A lost attempt of a job that is being stopped would have waited again, and waiting tasks end as the job's rest did.
     const { rest } = job.row;
     const terminal = rest !== "queued" && retry !== undefined && report.state === "lost" ? rest : report.state;
-    finishTask(this.tx, row.job, row.task, { ...ended, state: terminal }, tail.tail, tail.tailDropped);
+    if (hasOnlyTask(job.row)) {
+      job.row.only_started_at = ended.startedAt;
+      job.row.only_end = writeEnd(ended, tail.tailDropped);
+      job.onlyTail = tail.tail;
+    } else finishTask(this.tx, row.job, row.task, { ...ended, state: terminal }, tail.tail, tail.tailDropped);
     job.row[terminal] += 1;
     this.#announce(job, row, node, terminal, 0);
     this.#stopPastFailures(job);

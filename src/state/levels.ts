@@ -7,6 +7,9 @@ export const auditLevel = 2;
 /** From this level on nodes compare their rolling hashes: every release that understands it hashes alike (S1). */
 export const hashLevel = 3;
 
+/** From this level on the first attempt of a job's only task is kept in the job's own row (tables/only-task.ts). */
+export const onlyTaskLevel = 3;
+
 /** From this level on whoever a command names must be who the token is, and without a token a node asks what is a node's to ask. */
 export const principalLevel = 3;
 

@@ -54,18 +54,24 @@ interface JobRow {
   readonly rest: string;
   readonly cancelling: number;
   readonly spec: string;
+  readonly only_node: number | null;
 }
 
-const columns = "id, tasks, next_task, running, rest, cancelling, spec";
+const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node";
 const openInRange = sql(
   `select ${columns} from job where finished_at is null and id between ? and ? order by id limit ?`,
 );
 const waitingOf = sql(
   "select task, attempt, not_before, pin, node from task where job = ? and state = 'queued' order by task",
 );
-const runningOnNode = sql("select job, task, attempt, node from task where state = 'running' and node = ?");
+// An only task has no row of its own (tables/only-task.ts).
+const only = "select id as job, 0 as task, 1 as attempt, only_node as node from job where running = 1";
+const runningOnNode = sql(
+  `select job, task, attempt, node from task where state = 'running' and node = ? union all ${only} and only_node = ?`,
+);
 const runningOfJob = sql(
-  "select job, task, attempt, node from task where state = 'running' and node in (select id from node) and job = ?",
+  `select job, task, attempt, node from task where state = 'running' and node in (select id from node) and job = ?
+   union all ${only} and only_node is not null and id = ?`,
 );
 
 /** Unfinished jobs with ids in [first, last], by id; jobs with nothing left to start are among them, with empty lists. */
@@ -80,12 +86,12 @@ export function openJob(tx: ReadTx, id: JobId): OpenJob | undefined {
 
 /** What a node runs right now. */
 export function runningTasksOn(tx: ReadTx, node: NodeId): RunningTask[] {
-  return tx.all<RunningTask>(runningOnNode, node);
+  return tx.all<RunningTask>(runningOnNode, node, node);
 }
 
 /** What runs of a job right now. */
 export function runningTasksOf(tx: ReadTx, job: JobId): RunningTask[] {
-  return tx.all<RunningTask>(runningOfJob, job);
+  return tx.all<RunningTask>(runningOfJob, job, job);
 }
 
 const anyNode: readonly Term[] = [];
@@ -105,7 +111,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
   const slots = slotsOf(spec);
   const stopped = row.cancelling !== 0 || row.rest !== "queued";
   // A job of which nothing was ever assigned has rows only when its tasks are pinned.
-  const hasRows = row.next_task > 0 || spec.eachNode === true;
+  const hasRows = (row.next_task > 0 && row.only_node === null) || spec.eachNode === true;
   return {
     id: jobId(row.id),
     priority: spec.priority ?? specDefaults.priority,

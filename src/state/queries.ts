@@ -12,9 +12,10 @@ import {
   formerAuthorities,
 } from "./tables/authority.ts";
 import { readCounter } from "./tables/counter.ts";
-import { jobById, type StoredJob } from "./tables/job.ts";
+import { jobById, jobColumns, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
-import { runningOn, taskById, type StoredTask } from "./tables/task.ts";
+import { hasOnlyTask, onlyTask, presentTask, tailOfOnlyTask } from "./tables/only-task.ts";
+import { runningOn, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
@@ -160,8 +161,10 @@ export function jobStates(tx: ReadTx, ids: readonly number[]): Map<number, JobSt
   return states;
 }
 
-const newestJobs = sql("select * from job where id < ? order by id desc limit ?");
-const newestOpenJobs = sql("select * from job where finished_at is null and id < ? order by id desc limit ?");
+const newestJobs = sql(`select ${jobColumns} from job where id < ? order by id desc limit ?`);
+const newestOpenJobs = sql(
+  `select ${jobColumns} from job where finished_at is null and id < ? order by id desc limit ?`,
+);
 
 /** Rows read at once, and at most, for one page: a filter that matches little gives short pages with a `next`. */
 const scanRows = 1000;
@@ -268,14 +271,18 @@ const tailOf = sql("select tail from task where job = ? and task = ?");
 export function findTask(tx: ReadTx, job: number, task: number): TaskView | undefined {
   const parent = jobById(tx, job);
   if (parent === undefined || !Number.isInteger(task) || task < 0 || task >= parent.tasks) return undefined;
-  const row = taskById(tx, job, task);
+  const row = presentTask(tx, parent, task);
   return row === undefined ? rowlessTaskView(parent, task) : viewOf(tx, parent, row);
 }
 
 function viewOf(tx: ReadTx, job: StoredJob, row: StoredTask): TaskView {
   const attempts = row.attempt > 1 || row.state === "queued" ? tx.all<AttemptRow>(attemptsOf, row.job, row.task) : [];
-  const tail = row.tail_size === 0 ? null : (tx.get<{ tail: Uint8Array }>(tailOf, row.job, row.task)?.tail ?? null);
-  return taskView(job, row, attempts, tail);
+  return taskView(job, row, attempts, row.tail_size === 0 ? null : storedTail(tx, job, row));
+}
+
+function storedTail(tx: ReadTx, job: StoredJob, { task }: StoredTask): Uint8Array | null {
+  if (hasOnlyTask(job)) return tailOfOnlyTask(tx, job.id);
+  return tx.get<{ tail: Uint8Array }>(tailOf, job.id, task)?.tail ?? null;
 }
 
 const taskRows: Statement = sql(
@@ -292,7 +299,7 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   const items: TaskView[] = [];
   let from = readCursor(filter.next) ?? 0;
   for (let scanned = 0; from < parent.next_task && scanned < scanMax; scanned += scanRows) {
-    const rows = tx.all<StoredTask>(taskRows, job, from, scanRows);
+    const rows = hasOnlyTask(parent) ? [onlyTask(parent)] : tx.all<StoredTask>(taskRows, job, from, scanRows);
     if (rows.length === 0) break;
     for (const row of rows) {
       if (items.length === limit) return { items, next: writeCursor(row.task) };
@@ -323,16 +330,22 @@ export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
 }
 
 const selectCancelling = sql(
-  `select task.job, task.task, task.attempt from task join job on job.id = task.job
-   where task.state = 'running' and task.node = ? and job.cancelling = 1 order by task.fence, task.job, task.task`,
+  `select job, task, attempt from
+   (select task.job, task.task, task.attempt, task.fence from task join job on job.id = task.job
+    where task.state = 'running' and task.node = ? and job.cancelling = 1
+    union all select id, 0, 1, only_fence from job where running = 1 and only_node = ? and cancelling = 1)
+   order by fence, job, task`,
 );
 
 /** Of what a node holds: attempts of jobs that are being cancelled. */
 export function cancelledOn(tx: ReadTx, node: NodeId): { job: JobId; task: number; attempt: number }[] {
-  return tx.all(selectCancelling, node);
+  return tx.all(selectCancelling, node, node);
 }
 
-const selectRunningCounts = sql("select node, count(*) as running from task where state = 'running' group by node");
+const selectRunningCounts = sql(
+  `select node, count(*) as running from (select node from task where state = 'running'
+   union all select only_node from job where running = 1 and only_node is not null) group by node`,
+);
 
 /** How many attempts each node holds; nodes without any are left out. */
 export function runningByNode(tx: ReadTx): Map<number, number> {
@@ -342,9 +355,10 @@ export function runningByNode(tx: ReadTx): Map<number, number> {
 
 /** One attempt, if it is the present one and running. */
 export function findAssignment(tx: ReadTx, job: number, task: number, attempt: number): Assignment | undefined {
-  const row = taskById(tx, job, task);
-  if (row?.state !== "running" || row.attempt !== attempt) return undefined;
-  return assignmentOf(row, specOf(tx, job));
+  const parent = jobById(tx, job);
+  const row = parent === undefined ? undefined : presentTask(tx, parent, task);
+  if (parent === undefined || row?.state !== "running" || row.attempt !== attempt) return undefined;
+  return assignmentOf(row, readSpec(parent.spec));
 }
 
 function assignmentOf(row: StoredTask, spec: Spec): Assignment {

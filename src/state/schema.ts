@@ -6,7 +6,7 @@ export const backupBlanks: readonly string[] = ["update token set hash = '' wher
  *
  * A job is one row until its tasks differ: a task row appears when the task is first assigned (task >= job.next_task: no
  * row, its state is job.rest), so a million-task array is stored as cheaply as a single task. The tasks of an each_node job have rows
- * from the beginning, pinned to their node. Counts live on the job row; `queued` is what is left of `tasks`.
+ * from the beginning, pinned to their node. The only task of a job has no row before its second attempt. Counts live on the job row; `queued` is what is left of `tasks`.
  */
 export const schema: readonly string[] = [
   `create table cluster (
@@ -79,6 +79,13 @@ export const schema: readonly string[] = [
     spec text not null
   ) strict`,
   `create index job_open on job (id) where finished_at is null`,
+  // tables/only-task.ts: the first attempt of a job's only task, while it runs and, unless it is tried again, for ever.
+  "alter table job add column only_node integer",
+  "alter table job add column only_fence integer",
+  "alter table job add column only_started_at integer",
+  "alter table job add column only_end text",
+  "alter table job add column only_tail blob",
+  "create index job_only_running on job (only_node) where running = 1 and only_node is not null",
   `create index job_expiry on job (expires_at) where expires_at is not null`,
 
   `create table task (

@@ -117,16 +117,22 @@ export class StateDatabase {
     return { applied: this.#applied, term: this.#term, configuration: this.#configuration, hash: this.hash };
   }
 
-  /** A file of an earlier version lacks the tables that came since: they begin empty, as they would have been by replaying its log (S2). */
+  /** A file of an earlier version lacks the tables and columns that came since: they begin empty, as they would have been by replaying its log (S2). */
   #complete(schema: readonly string[]): void {
     const rows = this.#database.query("select name from sqlite_schema").all() as { name: string }[];
     const present = new Set(rows.map((row) => row.name));
     this.#database.transaction(() => {
       for (const text of schema) {
         const name = /^create (?:table|index|unique index) (\w+)/.exec(text)?.[1];
-        if (name !== undefined && !present.has(name)) this.#database.run(text);
+        if (name === undefined ? this.#lacksColumn(text) : !present.has(name)) this.#database.run(text);
       }
     })();
+  }
+
+  #lacksColumn(text: string): boolean {
+    const [, table, column] = /^alter table (\w+) add column (\w+)/.exec(text) ?? [];
+    if (table === undefined || column === undefined) return false;
+    return this.#database.query("select 1 from pragma_table_info(?) where name = ?").get(table, column) === null;
   }
 
   /** Index of the last entry that the committed state contains. */

@@ -122,7 +122,29 @@ function historyOfLevel3(): Cluster {
   const job = cluster.submit({ count: 2 });
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1);
+  onlyTasks(cluster);
   return cluster;
+}
+
+/** Jobs of one task: one waits, one runs, one has ended, one is tried again, one is lost, one is forgotten. */
+function onlyTasks(cluster: Cluster): void {
+  const first = cluster.submit({ retries: { max: 1 }, ttl: "1s" });
+  for (let more = 0; more < 5; more++) cluster.submit({ retries: { max: 1 }, ttl: "1s" });
+  const [running, ended, retried, lost, forgotten] = [first + 1, first + 2, first + 3, first + 4, first + 5];
+  for (const job of [running, ended, retried, forgotten]) cluster.assign(job, 1, [0, 1]);
+  cluster.assign(lost, 2, [0, 1]);
+  const started = { task: 0, attempt: 1, startedAt: 77 };
+  cluster.must("task.start", { node: nodeId(1), tasks: [{ ...started, job: jobId(running) }] });
+  cluster.finish(ended, 0, 1, 1, "succeeded", { log: { bytes: 3, sha256: "s" }, tail: new Uint8Array([0, 255]) });
+  cluster.finish(retried, 0, 1, 1, "failed", { reason: "no such command: x" });
+  cluster.assign(retried, 1, [0, 2]);
+  cluster.finish(retried, 0, 2, 1, "timeout", { signal: "SIGKILL" });
+  cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+  cluster.finish(forgotten, 0, 1, 1, "failed");
+  cluster.assign(forgotten, 1, [0, 2]);
+  cluster.finish(forgotten, 0, 2, 1);
+  cluster.now += 2000;
+  cluster.must("job.expire", { jobs: [jobId(forgotten), jobId(running)] });
 }
 
 /** The first authority, and another one in its place; a member whose certificate is known is removed meanwhile. */

@@ -53,6 +53,8 @@ function digestOf(rows: string[]): string {
   return digest.digest();
 }
 
+/** A column that is null is left out, as a table without rows is: one that a later level brings changes nothing for the log of an earlier one. */
 function bytesAsHex(_: string, value: unknown): unknown {
+  if (value === null) return undefined;
   return value instanceof Uint8Array ? value.toHex() : value;
 }

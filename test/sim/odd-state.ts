@@ -11,16 +11,23 @@ export interface Odd {
   isSeen: boolean;
 }
 
-const edits: Readonly<Record<Exclude<OddKind, "bug">, string>> = {
-  hash: "update meta set hash = (case substr(hash, 1, 1) when '0' then '1' else '0' end) || substr(hash, 2) where hash <> ''",
-  ids: "update counter set next_job = next_job + 7",
-  attempt:
+const edits: Readonly<Record<Exclude<OddKind, "bug">, readonly string[]>> = {
+  hash: [
+    "update meta set hash = (case substr(hash, 1, 1) when '0' then '1' else '0' end) || substr(hash, 2) where hash <> ''",
+  ],
+  ids: ["update counter set next_job = next_job + 7"],
+  attempt: [
+    // The first attempt of an only task is not in a row of its own: another one is.
+    `insert into task (job, task, state, attempt, node, fence)
+     select id, 0, 'running', 1, only_node, only_fence from job where running = 1 and only_node is not null order by id desc limit 1`,
+    "update job set only_node = null where only_node is not null and id in (select job from task where state = 'running')",
     "update task set attempt = attempt + 1 where (job, task) = (select job, task from task where state = 'running' order by job desc, task limit 1)",
+  ],
 };
 
 /** Changes a row; false: there is none of that kind. */
 function edit(database: Database, kind: Exclude<OddKind, "bug">): boolean {
-  return database.run(edits[kind]).changes === 1;
+  return edits[kind].map((text) => database.run(text).changes).at(-1) === 1;
 }
 
 /** The bytes of a state file with a changed row in it; undefined: there is none of that kind. */

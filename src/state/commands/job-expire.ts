@@ -6,6 +6,7 @@ import { command } from "../command.ts";
 import { countExpired, readCounter } from "../tables/counter.ts";
 import { releaseIdempotency, sweepIdempotency } from "../tables/idempotency.ts";
 import { jobById } from "../tables/job.ts";
+import { hasOnlyTask } from "../tables/only-task.ts";
 import { change } from "../tx.ts";
 import { jobIdShape } from "./shapes.ts";
 
@@ -36,8 +37,10 @@ export const jobExpire = command<JobsExpired>()({
       if (job === undefined || job.expires_at === null) continue;
       if (job.expires_at > context.at && kept <= limits.finishedJobs) continue;
       tx.run(deleteJob, id);
-      tx.run(deleteTasks, id);
-      tx.run(deleteAttempts, id);
+      if (!hasOnlyTask(job)) {
+        tx.run(deleteTasks, id);
+        tx.run(deleteAttempts, id);
+      }
       releaseIdempotency(tx, id);
       context.changed({ topic: "job", kind: "removed", job: id });
       kept -= 1;

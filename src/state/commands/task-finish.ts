@@ -5,7 +5,7 @@ import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { Work } from "../ending.ts";
 import type { OpenJob } from "../tables/job.ts";
-import { taskById } from "../tables/task.ts";
+import { presentTask } from "../tables/only-task.ts";
 import type { Report } from "../types.ts";
 import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
 
@@ -60,8 +60,8 @@ export const taskFinish = command<TasksFinished>()({
     const touched = new Set<OpenJob>();
     const refused: [job: number, task: number, attempt: number][] = [];
     for (const one of reports) {
-      const row = taskById(tx, one.job, one.task);
       const job = work.jobs.get(one.job);
+      const row = job === undefined ? undefined : presentTask(tx, job.row, one.task);
       if (job === undefined || row?.state !== "running" || row.attempt !== one.attempt || row.node !== node) {
         refused.push([one.job, one.task, one.attempt]);
         continue;

@@ -3,7 +3,9 @@ import type { JobId, NodeId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { startTask, taskById } from "../tables/task.ts";
+import { jobById } from "../tables/job.ts";
+import { hasOnlyTask, presentTask, startOnlyTask } from "../tables/only-task.ts";
+import { startTask } from "../tables/task.ts";
 import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
 
 interface Started {
@@ -39,9 +41,11 @@ export const taskStart = command<TasksStarted>()({
   apply(tx, { node, tasks }, context) {
     let started = 0;
     for (const { job, task, attempt, startedAt } of tasks) {
-      const row = taskById(tx, job, task);
-      if (row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
-      startTask(tx, job, task, startedAt);
+      const of = jobById(tx, job);
+      const row = of === undefined ? undefined : presentTask(tx, of, task);
+      if (of === undefined || row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
+      if (hasOnlyTask(of)) startOnlyTask(tx, job, startedAt);
+      else startTask(tx, job, task, startedAt);
       context.changed({ topic: "task", kind: "started", job, task, attempt, node });
       started += 1;
     }

@@ -4,6 +4,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command, type ApplyContext } from "../command.ts";
 import { Work } from "../ending.ts";
+import { onlyTaskLevel } from "../levels.ts";
 import type { OpenJob } from "../tables/job.ts";
 import { nodeById } from "../tables/node.ts";
 import { assignTask, insertRunningTask, insertWaitingTask, taskById } from "../tables/task.ts";
@@ -77,7 +78,10 @@ function assign(tx: Tx, context: ApplyContext, job: OpenJob, task: number, attem
   if (task >= row.next_task) {
     if (attempt !== 1 || task - row.next_task > gapMax) return false;
     for (let skipped = row.next_task; skipped < task; skipped++) insertWaitingTask(tx, row.id, skipped, null, null);
-    insertRunningTask(tx, row.id, task, node, context.index);
+    if (row.tasks === 1 && context.level >= onlyTaskLevel) {
+      row.only_node = node;
+      row.only_fence = context.index;
+    } else insertRunningTask(tx, row.id, task, node, context.index);
     row.next_task = task + 1;
   } else {
     const present = taskById(tx, row.id, task);

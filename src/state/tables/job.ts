@@ -31,7 +31,16 @@ export interface StoredJob {
   readonly submitted_by: string;
   tail_bytes: number;
   readonly spec: string;
+  /** Of its only task (only-task.ts): where the first attempt runs or ran; null: there is no such task. */
+  only_node: number | null;
+  only_fence: number | null;
+  only_started_at: number | null;
+  only_end: string | null;
 }
+
+/** All but the tail of an only task, which is read where it is shown. */
+export const jobColumns = `id, name, state, tasks, next_task, rest, cancelling, partial, reason, running, succeeded, failed, timeout, lost, cancelled, skipped,
+  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end`;
 
 /** Tasks by state; they add up to `tasks`. */
 export function countsOf(job: StoredJob): TaskCounts {
@@ -50,7 +59,7 @@ export function failuresIn(job: StoredJob): number {
   return job.failed + job.timeout + job.lost;
 }
 
-const select = sql("select * from job where id = ?");
+const select = sql(`select ${jobColumns} from job where id = ?`);
 
 /** undefined: there is none, or it has been forgotten. */
 export function jobById(tx: ReadTx, id: number): StoredJob | undefined {
@@ -95,6 +104,17 @@ const assigned = change(
   "update job set state = ?, next_task = ?, running = ?, started_at = ? where id = ?",
 );
 
+const assignedOnly = change(
+  "job.assign-only",
+  "update job set state = ?, next_task = 1, running = 1, started_at = ?, only_node = ?, only_fence = ? where id = ?",
+);
+
+const endedOnly = change(
+  "job.end-only",
+  `update job set state = ?, partial = ?, running = 0, cancelling = 0, succeeded = ?, failed = ?, timeout = ?, lost = ?, cancelled = ?, skipped = ?,
+   finished_at = ?, expires_at = ?, tail_bytes = ?, only_started_at = ?, only_end = ?, only_tail = ? where id = ?`,
+);
+
 /** The rows of jobs that one command works on: read once, written once, in the order of first use. */
 export class JobBook {
   readonly #tx: Tx;
@@ -122,7 +142,30 @@ export class JobBook {
       this.#tally.running += row.running - job.runningBefore;
       this.#tally.queued += queuedIn(row) - job.queuedBefore;
       if (job.touched === "assigned") {
-        this.#tx.run(assigned, row.state, row.next_task, row.running, row.started_at, row.id);
+        if (row.only_node !== null)
+          this.#tx.run(assignedOnly, row.state, row.started_at, row.only_node, row.only_fence, row.id);
+        else this.#tx.run(assigned, row.state, row.next_task, row.running, row.started_at, row.id);
+        continue;
+      }
+      if (job.onlyTail !== undefined) {
+        this.#tx.run(
+          endedOnly,
+          row.state,
+          row.partial,
+          row.succeeded,
+          row.failed,
+          row.timeout,
+          row.lost,
+          row.cancelled,
+          row.skipped,
+          row.finished_at,
+          row.expires_at,
+          row.tail_bytes,
+          row.only_started_at,
+          row.only_end,
+          job.onlyTail,
+          row.id,
+        );
         continue;
       }
       this.#tx.run(
@@ -158,6 +201,8 @@ export class OpenJob {
   readonly queuedBefore: number;
   /** Tasks were given out and nothing else, which changes few columns and happens to each job. */
   touched: "not" | "assigned" | "otherwise" = "not";
+  /** Its only task ended, and so the job, with this tail; undefined: it did not. */
+  onlyTail: Uint8Array | null | undefined;
   #spec: Spec | undefined;
 
   constructor(row: StoredJob) {

@@ -33,28 +33,34 @@ const columns = `job, task, state, attempt, node, pin, target, fence, tries, los
   exit_code, signal, reason, log_bytes, log_sha256, tail_dropped, ifnull(length(tail), 0) as tail_size`;
 
 const select = sql(`select ${columns} from task where job = ? and task = ?`);
+/** The same of a job whose only task runs: it has no row of its own (only-task.ts). */
+const onlyColumns = `id as job, 0 as task, 'running' as state, 1 as attempt, only_node as node, null as pin, null as target,
+  only_fence as fence, 0 as tries, 0 as losses, 0 as not_before, only_started_at as started_at, null as finished_at, null as exit_code,
+  null as signal, null as reason, null as log_bytes, null as log_sha256, 0 as tail_dropped, 0 as tail_size`;
 const selectRunningOn = sql(
-  `select ${columns} from task where state = 'running' and node = ? order by fence, job, task`,
+  `select ${columns} from task where state = 'running' and node = ?
+   union all select ${onlyColumns} from job where running = 1 and only_node = ? order by fence, job, task`,
 );
 const selectRunningOf = sql(
-  `select ${columns} from task where state = 'running' and node in (select id from node) and job = ? order by task`,
+  `select ${columns} from task where state = 'running' and node in (select id from node) and job = ?
+   union all select ${onlyColumns} from job where running = 1 and only_node is not null and id = ? order by task`,
 );
 const selectWaitingOf = sql(`select ${columns} from task where state = 'queued' and job = ? order by task`);
 const selectPinnedTo = sql(`select ${columns} from task where state = 'queued' and pin = ? order by job, task`);
 
-/** undefined: the task has no row (it was never assigned), or no such job. */
+/** undefined: the task has no row (never assigned, or an only task), or no such job. */
 export function taskById(tx: ReadTx, job: number, task: number): StoredTask | undefined {
   return tx.get<StoredTask>(select, job, task);
 }
 
 /** Running attempts of a node, in order of their fence. */
 export function runningOn(tx: ReadTx, node: NodeId): StoredTask[] {
-  return tx.all<StoredTask>(selectRunningOn, node);
+  return tx.all<StoredTask>(selectRunningOn, node, node);
 }
 
 /** Running attempts of a job, by task. */
 export function runningOf(tx: ReadTx, job: number): StoredTask[] {
-  return tx.all<StoredTask>(selectRunningOf, job);
+  return tx.all<StoredTask>(selectRunningOf, job, job);
 }
 
 /** Tasks of a job that have a row and are queued: retries and pinned ones. */
