@@ -6,7 +6,7 @@ import { decodeEntry } from "../../src/state/entry.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** Monotonic clocks run at most so much too fast (plan.ts), so that time which goes on by one of them may gain as much. */
-const fastest = 0.03;
+const fastest = 0.05;
 /** ms; what a leader knows of the others' clocks is as old as their last wishes for a lease, and rounded. */
 const slackMs = 500;
 

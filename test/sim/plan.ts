@@ -125,7 +125,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const growsSlowly = topology() < 0.3;
   const zones = topology() < 0.5 ? 0 : randomInteger(topology, 2, 3);
   const oldHosts = topology() < 0.3 ? randomInteger(topology, 1, hosts) : 0;
-  const clients = randomInteger(topology, 2, 12);
+  const clients = randomInteger(topology, 1, 16);
   const heartbeatMs = 10 * randomInteger(topology, 5, 15);
   const electionTimeoutMs = Math.min(2000, heartbeatMs * randomInteger(topology, 8, 20));
   const timing = topology() < 0.35 && oldHosts === 0 ? { heartbeatMs, electionTimeoutMs } : undefined;
@@ -140,11 +140,11 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const net = stream(seed, "net");
   const fast = net() < 0.5;
   const network: NetworkProfile = {
-    delayMin: fast ? 100 : randomInteger(net, 100, 15_000),
-    delayMean: fast ? randomInteger(net, 50, 1000) : randomInteger(net, 1000, 25_000),
+    delayMin: fast ? 100 : randomInteger(net, 100, 30_000),
+    delayMean: fast ? randomInteger(net, 50, 1000) : Math.round(1000 * 100 ** net()),
     loss: net() < 0.6 ? 0 : net() * net() * 0.3,
-    duplicate: net() < 0.6 ? 0 : net() * 0.2,
-    capacity: net() < 0.3 ? randomInteger(net, 4, 20) : 2000,
+    duplicate: net() < 0.6 ? 0 : net() * 0.3,
+    capacity: net() < 0.3 ? randomInteger(net, 2, 20) : 2000,
     encodes: net() < 0.25,
   };
 
@@ -175,7 +175,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     entryBatchBytes: shrunk(0.25, 500, 4000),
     commandsPerEntry: shrunk(0.25, 1, 4),
     applyBatchCommands: shrunk(0.3, 1, 4),
-    snapshotChunkBytes: shrunk(0.6, 4096, 65_536) ?? 65_536,
+    snapshotChunkBytes: shrunk(0.6, 1024, 65_536) ?? 65_536,
     snapshotChunksInFlight: shrunk(0.3, 1, 3),
     checkpointEveryMs: shrunk(0.7, 100, 2000),
     pendingReads: shrunk(0.1, 2, 4),

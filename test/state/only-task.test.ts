@@ -171,7 +171,7 @@ function act(cluster: Cluster, one: Step): unknown {
     }
     case "expire":
       return cluster.must("job.expire", { jobs: [jobId(jobOf(one.pick))] });
-    case "remove":
+    default:
       return cluster.propose("node.remove", { node: "n3" }, admin);
   }
 }
