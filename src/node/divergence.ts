@@ -25,6 +25,8 @@ export interface DivergencePorts {
   report(leader: NodeId, report: HashReport): Promise<Undecided | undefined>;
   /** Asks for the hash of a node after that entry; undefined: it does not know it. Throws Fault. */
   ask(node: NodeId, index: number): Promise<string | undefined>;
+  /** There is a way to it: where a question fails all the same, the next one may not. */
+  isConnected(node: NodeId): boolean;
   /** Tells a node that it is odd. Throws Fault. */
   accuse(node: NodeId, finding: Finding): Promise<void>;
   /** This node is odd itself. */
@@ -178,7 +180,11 @@ export class Divergence {
             isLater ||= said === undefined;
             heard(node, said);
           },
-          () => heard(node, undefined), // it cannot be asked
+          () => {
+            // It cannot be asked; one that has just come back can be in a moment.
+            isLater ||= this.#ports.isConnected(node);
+            heard(node, undefined);
+          },
         );
       }
       return undefined;

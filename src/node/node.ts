@@ -17,6 +17,7 @@ import {
   findNode,
   findToken,
   listNodes,
+  readOutcomes,
   wasRemoved,
 } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -198,6 +199,10 @@ export class Node implements NodeApi {
         now: () => this.#leading.logClock.now(),
         randomBytes: (count) => parts.randomBytes(count),
         forward: async (to, batch) => forwardReply(await transport.request(to, "propose", batch)),
+        remembered: (serial) => {
+          const found = parts.view((tx) => readOutcomes(tx, this.id, serial));
+          return found && { serial, index: found.entry, outcomes: found.outcomes };
+        },
       },
       identity.starts,
     );

@@ -37,6 +37,8 @@ export interface ProposerPorts {
   forward(leader: NodeId, batch: Uint8Array): Promise<ForwardReply>;
   /** Asks for a drain at the end of this turn. */
   schedule(): void;
+  /** What this node's state says that a batch of its own was answered; undefined: it has not applied it. */
+  remembered(serial: number): BatchOutcome | undefined;
 }
 
 /** The leader's answer to a forwarded batch: it is in its log, or why not. */
@@ -290,8 +292,13 @@ export class Proposer {
     for (const flight of this.#flights.values()) this.#hand(flight);
   }
 
-  /** The state jumped over entries, outcomes of ours perhaps among them: everything is handed over again, and answered as it was (S3). */
+  /**
+   * The state jumped over entries, outcomes of ours perhaps among them. It remembers those (S3); everything else is handed over again. All of it would
+   * make the log grow by as much, and a node that is fed by snapshots never come to its end.
+   */
   onJumped(): void {
+    const remembered = [...this.#flights.keys()].flatMap((serial) => this.#ports.remembered(serial) ?? []);
+    this.onOutcomes(remembered);
     for (const flight of this.#flights.values()) {
       flight.sentTo = nobody;
       this.#hand(flight);

@@ -12,7 +12,8 @@ export interface SnapshotMakePorts {
   vouch(made: MadeSnapshot): Promise<void>;
 }
 
-const notForOthers = (): Fault => new Fault("data", "the state of this node is not one for others", "safe");
+/** It is known to be wrong. */
+export const notForOthers = (): Fault => new Fault("data", "the state of this node is not one for others", "safe");
 
 /** A copy that others may have; one that they may not leaves no file behind. Throws Fault. */
 export async function makeSnapshot(ports: SnapshotMakePorts): Promise<MadeSnapshot> {

@@ -30,6 +30,8 @@ export interface SnapshotSendPorts {
   readonly cluster: string;
   /** Copies the state as it is now into a file, that peer being the first to get it. Throws Fault. */
   make(peer: NodeId): Promise<MadeSnapshot>;
+  /** That peer may have it as well: the voters are asked again, among them who was to get it first (S1). Throws Fault. */
+  vouch(made: MadeSnapshot, peer: NodeId): Promise<void>;
   /** A log that goes back to this index follows on from a snapshot of it. */
   baseIndex(): number;
   /** This node leads, or feeds that one: a snapshot of its is worth while. */
@@ -115,10 +117,17 @@ export class SnapshotSender {
     }
   }
 
-  #current(peer: NodeId, from: number): Promise<MadeSnapshot> {
+  async #current(peer: NodeId, from: number): Promise<MadeSnapshot> {
     const oldest = Math.max(from, this.#ports.baseIndex());
     if (this.#made !== undefined && this.#made.snapshot.index < oldest) this.#forget();
-    this.#file ??= this.#ports.make(peer).then(
+    if (this.#file === undefined) return await this.#make(peer);
+    const made = await this.#file;
+    await this.#ports.vouch(made, peer);
+    return made;
+  }
+
+  #make(peer: NodeId): Promise<MadeSnapshot> {
+    this.#file = this.#ports.make(peer).then(
       (made) => {
         this.#made = made;
         return made;

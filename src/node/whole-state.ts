@@ -15,7 +15,7 @@ import { Quarantine } from "./quarantine.ts";
 import type { Reader } from "./read.ts";
 import type { Relay } from "./relay.ts";
 import type { Settings } from "./settings.ts";
-import { makeSnapshot } from "./snapshot-make.ts";
+import { makeSnapshot, notForOthers } from "./snapshot-make.ts";
 import { SnapshotReceiver, type Verdict } from "./snapshot-receive.ts";
 import { type MadeSnapshot, SnapshotSender } from "./snapshot-send.ts";
 
@@ -30,7 +30,7 @@ export interface WholeStatePorts {
     Raft,
     "role" | "leader" | "term" | "commit" | "durableIndex" | "baseIndex" | "snapshotEnded" | "trustState"
   >;
-  readonly transport: Pick<Transport, "request">;
+  readonly transport: Pick<Transport, "request" | "isConnected">;
   readonly settings: Pick<Settings, "level">;
   readonly peers: Pick<KnownPeers, "quarantinedSince">;
   readonly relay: Pick<Relay, "isChild">;
@@ -97,6 +97,7 @@ export class WholeState {
       configuration: () => ports.configuration(),
       report: async (to, report) => undecidedAnswer(await transport.request(to, "hash.report", report)),
       ask: async (node, at) => hashAnswer(await transport.request(node, "hash.at", at)),
+      isConnected: (node) => transport.isConnected(node),
       accuse: async (node, finding) => void (await transport.request(node, "hash.odd", finding)),
       onOdd: (finding) => this.quarantine.begin(finding),
       onAgreed: (node, at) => {
@@ -129,6 +130,10 @@ export class WholeState {
     return new SnapshotSender({
       cluster: parts.identity.cluster,
       make: (peer) => this.#copy("snapshot", peer),
+      vouch: async (made, peer) => {
+        if (!this.#isRight(made)) throw notForOthers();
+        await this.divergence.vouch(made.snapshot.index, made.hash, peer);
+      },
       baseIndex: () => raft.baseIndex,
       serves: (peer) => raft.role === "leader" || ports.relay.isChild(peer),
       offer: async (peer, offer) => void (await transport.request(peer, "snapshot.offer", offer)),
@@ -164,14 +169,17 @@ export class WholeState {
 
   /** A copy of the state, which is what this node has said that it is, and what others say as well if one of them is to get it. Throws Fault. */
   #copy(purpose: "snapshot" | "backup", receiver: NodeId): Promise<MadeSnapshot> {
-    const { divergence, quarantine } = this;
     return makeSnapshot({
       copy: () => this.#ports.parts.copyState(purpose),
-      isRight: ({ snapshot, hash }) =>
-        !quarantine.isActive && [undefined, hash].includes(divergence.hashAt(snapshot.index)),
+      isRight: (made) => this.#isRight(made),
       vouch: ({ snapshot, hash }) =>
-        purpose === "backup" ? Promise.resolve() : divergence.vouch(snapshot.index, hash, receiver),
+        purpose === "backup" ? Promise.resolve() : this.divergence.vouch(snapshot.index, hash, receiver),
     });
+  }
+
+  /** As far as this node knows itself. */
+  #isRight({ snapshot, hash }: MadeSnapshot): boolean {
+    return !this.quarantine.isActive && [undefined, hash].includes(this.divergence.hashAt(snapshot.index));
   }
 
   /** A quorum's hash is the leader's to tell, and nobody else's. Throws Fault: told again, once it is known here who leads. */

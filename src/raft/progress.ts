@@ -127,18 +127,24 @@ export class Progress {
     this.mode = "snapshot";
   }
 
-  /** The snapshot up to `sent` is there, or (0) none is. What follows is probed for, after the next sign of life. */
-  snapshotEnded(sent: number): void {
+  /**
+   * The snapshot up to `sent` is there, or (0) none is: it may have had more than that, so that our log, which begins after `base`, follows on. What
+   * follows is probed for, after the next sign of life.
+   */
+  snapshotEnded(sent: number, base: number): void {
     if (this.mode !== "snapshot") return;
     this.probe();
-    this.next = Math.max(this.next, sent + 1);
+    this.next = Math.max(this.match, sent === 0 ? base : sent) + 1;
     this.paused = true;
   }
 
-  /** What was under way is not to be counted on. */
+  /**
+   * What was under way is not to be counted on. A search that is under way goes on from where it is: who has not answered yet in this term has a match
+   * of 0, which says nothing of its log, and would be given a snapshot for it.
+   */
   probe(): void {
+    if (this.mode !== "probe") this.next = this.match + 1;
     this.mode = "probe";
-    this.next = this.match + 1;
     this.paused = false;
     this.#window.clear();
   }

@@ -493,7 +493,7 @@ export class Raft {
 
   /** Leader: a snapshot for `peer` has come to its end, up to `sent`; undefined: it did not arrive, and is wanted again if need be. */
   snapshotEnded(peer: NodeId, sent: Index | undefined): void {
-    this.#peer(peer)?.snapshotEnded(sent ?? 0);
+    this.#peer(peer)?.snapshotEnded(sent ?? 0, this.#log.baseIndex);
   }
 
   /** Leader: another member feeds that learner, which is said to be as far as `match`. */

@@ -36,6 +36,7 @@ export interface ClusterRow {
   readonly createdAt: number;
 }
 
+export { readOutcomes } from "./tables/batch.ts";
 export { type Timing, timingOf } from "./tables/timing.ts";
 export type { AuthorityRow, CertificateRow } from "./tables/authority.ts";
 export type { TokenRow } from "./tables/token.ts";

@@ -10,6 +10,8 @@ class Mesh {
   readonly odd: [node: NodeId, finding: Finding][] = [];
   readonly agreed: [node: NodeId, index: number][] = [];
   readonly logs: string[] = [];
+  /** Met, though a question to it may fail. */
+  readonly met = new Set<NodeId>();
   readonly silent = new Set<NodeId>();
   readonly quarantined = new Set<NodeId>();
   level = hashLevel;
@@ -36,6 +38,7 @@ class Mesh {
         if (this.silent.has(node)) throw new Error("silent");
         return this.nodes.get(node)!.hashAt(index);
       },
+      isConnected: (node) => this.met.has(node),
       accuse: async (node, finding) => {
         await this.hold;
         if (this.nodes.get(node)!.isOddBy(finding)) this.odd.push([node, finding]);
@@ -213,6 +216,20 @@ describe("a state is given to others only if nobody has another one", () => {
     applied(mesh, 0);
     mesh.silent.add(nodeId(2));
     await mesh.leader.vouch(20, hash(1, 20), nodeId(3));
+    await mesh.settle();
+  });
+
+  test("one that has just come back, so that the first question fails, is asked again", async () => {
+    const mesh = new Mesh(3);
+    applied(mesh, 1);
+    mesh.silent.add(nodeId(2));
+    mesh.met.add(nodeId(2));
+    const vouched = mesh.leader.vouch(20, hash(9, 20), nodeId(3));
+    vouched.catch(() => {});
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    mesh.silent.delete(nodeId(2));
+    expect(vouched).rejects.toThrow("another voter has another state");
+    await vouched.catch(() => {});
     await mesh.settle();
   });
 

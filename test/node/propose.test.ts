@@ -6,6 +6,7 @@ import { accept, type Outcome, refuse } from "../../src/lib/outcome.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { Principals } from "../../src/node/principals.ts";
 import { type ForwardReply, Proposer } from "../../src/node/propose.ts";
+import type { BatchOutcome } from "../../src/node/state-writer.ts";
 import type { Proposed } from "../../src/raft/types.ts";
 import { type CommandRecord, decodeBatch, decodeEntry, encodeBatch } from "../../src/state/entry.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
@@ -31,6 +32,8 @@ class World {
   readonly tokens = new Map<string, TokenRow>();
   readonly principals = new Principals((id) => this.tokens.get(id));
   readonly proposer: Proposer;
+  /** What the state knows of batches of before. */
+  readonly remembered = new Map<number, BatchOutcome>();
 
   constructor(starts = 1) {
     this.proposer = new Proposer(
@@ -52,6 +55,7 @@ class World {
         now: () => this.now,
         randomBytes: (count) => new Uint8Array(count),
         schedule: () => {},
+        remembered: (serial) => this.remembered.get(serial),
       },
       starts,
     );
@@ -108,6 +112,21 @@ describe("proposing", () => {
     w.applied(w.batches()[0]!.serial, 3);
     await w.turn();
     expect(answers.map((one) => one.answer)).toEqual([0, 1, 2].map((value) => accept({ value, index: 7 })));
+  });
+
+  test("the state jumps: what it remembers is answered from it, and only the rest is handed over again (S3)", async () => {
+    const w = world();
+    w.leads(nodeId(2));
+    const [known, unknown] = [w.submit("known"), await w.turn().then(() => w.submit("unknown"))];
+    await w.turn();
+    const serials = w.forwarded.map(({ bytes }) => decodeBatch(bytes).serial);
+    for (const { settle } of w.forwarded) settle.resolve({ ok: true });
+    w.remembered.set(serials[0]!, { serial: serials[0]!, index: 9, outcomes: [accept("done")] });
+    w.proposer.onJumped();
+    await w.turn();
+    expect(known.answer).toEqual(accept({ value: "done", index: 9 }));
+    expect(unknown.answer).toBeUndefined();
+    expect(w.forwarded.map(({ bytes }) => decodeBatch(bytes).serial)).toEqual([...serials, serials[1]!]);
   });
 
   test("a follower's bytes are logged by the leader exactly as they came", async () => {

@@ -22,6 +22,7 @@ function senderOf(chunks: number) {
   };
   const offers: { readonly peer: NodeId; readonly offer: SnapshotOffer }[] = [];
   const ended: string[] = [];
+  const doubted = new Set<NodeId>();
   const served = new Set([2, 3, 4, 5].map(nodeId));
   const sender = new SnapshotSender({
     cluster: "c",
@@ -33,6 +34,10 @@ function senderOf(chunks: number) {
         sha256: createHash("sha256").update(data).digest("hex"),
         hash: "0",
       }),
+    vouch: (_made, peer) =>
+      doubted.has(peer)
+        ? Promise.reject(new Fault("data", "another voter has another state", "safe"))
+        : Promise.resolve(),
     baseIndex: () => 0,
     serves: (peer) => served.has(peer),
     offer: async (peer, offer) => void offers.push({ peer, offer }),
@@ -43,7 +48,7 @@ function senderOf(chunks: number) {
     sender.close();
     rmSync(directory, { recursive: true, force: true });
   };
-  return { sender, offers, ended, served, [Symbol.dispose]: close };
+  return { sender, offers, ended, served, doubted, [Symbol.dispose]: close };
 }
 
 async function offered(offers: readonly unknown[], count: number): Promise<void> {
@@ -63,6 +68,21 @@ test("a few receivers at once; the others wait their turn, and one that is serve
   expect(Number(one.offers.at(-1)!.peer)).toBe(5);
   expect((await one.sender.chunk(nodeId(5), id, 0)).data.length).toBe(limits.snapshotChunkBytes);
   expect(one.ended).toEqual(["2:10"]);
+});
+
+test("the second to get a file gets it only if the voters are of one mind for it as well (S1)", async () => {
+  using one = senderOf(1);
+  one.sender.want(nodeId(2));
+  await offered(one.offers, 1);
+  one.doubted.add(nodeId(3));
+  one.sender.want(nodeId(3));
+  while (one.ended.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  expect(one.ended).toEqual(["3:undefined"]);
+  expect(one.offers.map(({ peer }) => Number(peer))).toEqual([2]);
+  one.doubted.clear();
+  one.sender.want(nodeId(3));
+  await offered(one.offers, 2);
+  expect(Number(one.offers[1]!.peer)).toBe(3);
 });
 
 test("all receivers together are sent no more than the limit says", async () => {

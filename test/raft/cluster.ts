@@ -117,6 +117,8 @@ export class Cluster {
   readonly members: Member[] = [];
   readonly referee = new Referee();
   snapshotsInstalled = 0;
+  /** By leaders, for nodes whose place they took to be compacted. */
+  snapshotsWanted = 0;
   readonly overrides: Partial<RaftOptions>;
   /** Gets the steps of all machines, in their true order (src/raft/trace.ts). */
   readonly #trace: ((line: string) => void) | undefined;
@@ -317,6 +319,7 @@ export class Cluster {
     if (!member.applyStalled) this.apply(member);
     member.reads.push(...ready.reads);
     for (const to of ready.snapshotsWanted) {
+      this.snapshotsWanted += 1;
       const envelope = { from: member.id, to, term: member.raft.term };
       this.network.push({ kind: "snapshot-request", ...envelope, snapshot: this.referee.metaAt(member.applied) });
     }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { index, nodeId } from "../../src/lib/ids.ts";
 import { decodeConfiguration, isJoint } from "../../src/raft/configuration.ts";
+import { Progress } from "../../src/raft/progress.ts";
 import { Cluster } from "./cluster.ts";
 
 /** Three voters, of which node 1 leads, and two learners that have caught up. */
@@ -144,6 +145,47 @@ describe("compaction and snapshots", () => {
     expect(cluster.snapshotsInstalled).toBe(0);
     stop();
     cluster.tickUntil("node 3 is back", () => cluster.get(3).applied >= cluster.get(1).applied, 100);
+  });
+
+  test("a follower that a new leader loses before its first answer is probed for where it is: it needs no snapshot, and would take none", () => {
+    const cluster = Cluster.of(3);
+    cluster.elect(1);
+    for (let count = 0; count < 5; count++) cluster.commit(`${count}`);
+    cluster.tick(4);
+    // Its log goes back to its last entry only, as those of nodes that restart often do.
+    const second = cluster.get(2);
+    second.appliedDurable = second.applied;
+    cluster.compact(2);
+    const stop = cluster.drop(({ from, to }) => from === 3 || to === 3);
+    cluster.crash(1);
+    cluster.noticeClosed(1);
+    cluster.raft(2).disconnected(nodeId(3));
+    stop();
+    // Node 2 leads by the vote of 3, and the socket to it closes before it has acknowledged anything.
+    const muffle = cluster.drop(({ kind, from }) => from === 3 && /^append|^heartbeat/.test(kind));
+    cluster.tickUntil("node 2 leads", () => cluster.leader()?.id === 2);
+    cluster.raft(2).disconnected(nodeId(3));
+    cluster.settle();
+    muffle();
+    cluster.raft(2).connected(nodeId(3));
+    cluster.tickUntil("node 3 is fed", () => cluster.raft(2).progress(nodeId(3))?.mode === "replicate", 60);
+    expect(cluster.snapshotsWanted).toBe(0);
+    cluster.commit("after");
+  });
+
+  test("a snapshot that is not wanted, because the follower has more: what follows on from it is sent", () => {
+    const cluster = Cluster.of(3);
+    cluster.elect(1);
+    for (let count = 0; count < 5; count++) cluster.commit(`${count}`);
+    cluster.tick(4);
+    const progress = new Progress(nodeId(3), 3, 4, 1024);
+    progress.awaitSnapshot();
+    progress.snapshotEnded(0, 5);
+    expect([progress.mode, progress.next, progress.paused]).toEqual(["probe", 6, true]);
+    // One that is really behind says so, and waits for the next one.
+    progress.heartbeatAnswered(9, false);
+    expect(progress.refused(5, 2)).toBe(true);
+    expect(progress.next).toBe(3);
   });
 
   test("an older snapshot that arrives late changes nothing", () => {

@@ -145,6 +145,7 @@ export class SnapshotStage implements Stage {
         hash: "",
       });
     },
+    vouch: () => Promise.resolve(),
     baseIndex: () => 0,
     serves: () => true,
     offer: (_peer, offer) => this.#offered(offer),
