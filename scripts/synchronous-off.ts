@@ -25,7 +25,7 @@ export const synchronousOff: Planted = {
     },
     {
       file: "src/storage/log-mark.ts",
-      old: "writeJson(this.#path, { version, number: this.#number });",
+      old: "writeJson(this.#path, { version, number });",
       new: "",
     },
   ],

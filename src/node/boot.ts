@@ -13,6 +13,7 @@ import type { Restored } from "../raft/types.ts";
 import { openDataDir } from "../storage/data-dir.ts";
 import { removeAuthorityKeys, writeAuthorityKeys, writeCertificate } from "../storage/certificate-file.ts";
 import { readIdentity, writeIdentity } from "../storage/identity.ts";
+import { readLost, writeLost } from "../storage/log-lost.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
 import { metaOf } from "../storage/snapshot-file.ts";
 import { runSnapshotTask } from "../storage/snapshot-task.ts";
@@ -225,6 +226,9 @@ async function open(
     identity.node,
     logStore.open({ applied, meta: metaOf(place), installing: installingIndex(dataDir) }),
   );
+  const until = readLost(join(dataDir, "log.db"));
+  if (until > found.lastIndex)
+    throw new Fault("data", lostWords(dataDir, identity.node, found.lastIndex, until), "never");
   if (applied > found.lastIndex) {
     throw new Fault(
       "data",
@@ -319,7 +323,13 @@ async function open(
       options.log("error", fencedWords(dataDir, epochOf(identity), newer));
       options.onEnd(6);
     },
-    onLogLost: (last, until) => fatal(lostWords(dataDir, last, until)),
+    onLogLost: (last, until) => {
+      try {
+        writeLost(join(dataDir, "log.db"), until);
+      } finally {
+        fatal(lostWords(dataDir, identity.node, last, until));
+      }
+    },
     onOldCopy: () => {
       try {
         writeCopied(dataDir, incarnation);

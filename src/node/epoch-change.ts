@@ -181,7 +181,7 @@ function putAside(dataDir: string, name: string, asideAs: string | undefined, st
   if (asideAs === undefined) return;
   const aside = join(dataDir, asideAs);
   mkdirSync(aside, { recursive: true, mode: 0o700 });
-  for (const suffix of ["", "-wal", "-shm", "-mark"]) {
+  for (const suffix of ["", "-wal", "-shm", "-mark", "-lost"]) {
     if (existsSync(join(dataDir, name + suffix))) renameSync(join(dataDir, name + suffix), join(aside, name + suffix));
     step(`${name}${suffix} aside`);
   }

@@ -16,6 +16,7 @@ import { issueCertificate, lifetimesOf, makeAuthority, makeKey, makeRequest } fr
 import { enterByToken } from "./enter.ts";
 import { hostsAsked, hostsOf } from "./requests.ts";
 import { readJoining } from "./joining.ts";
+import { wayBack } from "./unreadable.ts";
 
 /** The three ways to become the node of a data directory. */
 
@@ -118,8 +119,9 @@ export function withoutIdentity(dataDir: string): Fault {
 }
 
 /** The leader knows that more was there (raft, lostUntil). */
-export function lostWords(dataDir: string, last: number, until: number): string {
-  return `${dataDir}/log.db ends at entry ${last}, and this node has acknowledged entry ${until}: the end of it was lost, and votes may have been. Remove the whole data directory and the node from the cluster ('skein nodes rm'), and join again as a new one`;
+export function lostWords(dataDir: string, node: NodeId, last: number, until: number): string {
+  const what = `${dataDir}/log.db ends at entry ${last}, and this node has acknowledged entry ${until}`;
+  return `${what}: the end of it was lost, and votes may have been. ${wayBack(dataDir, node)}`;
 }
 
 /** A member whose votes and acknowledgements are forgotten must not vote and acknowledge again (D1, D4). */

@@ -275,6 +275,7 @@ export class Node implements NodeApi {
     });
     this.#service = new PeerService({
       ...common,
+      leader: () => this.#leadership.leader,
       proposer: this.#proposer,
       reader: this.#reader,
       leading: this.#leading,

@@ -20,51 +20,76 @@ const version = 1;
  */
 export class LogMark {
   readonly #path: string;
-  readonly #write: Statement;
+  /** undefined: there was no room for it, and the next start makes it. */
+  readonly #write: Statement | undefined;
   #number: number;
 
   /** Of a log that was just opened. Throws Fault "data" when it has gone back. */
   constructor(database: Database, logPath: string) {
-    this.#path = `${logPath}-mark`;
-    database.run(
-      "create table if not exists mark (id integer primary key check (id = 1), number integer not null) strict",
-    );
-    const row = database.query("select number from mark").get() as { readonly number: number } | null;
-    if (row === null) database.run("insert into mark values (1, 0)");
-    this.#number = row?.number ?? 0;
-    this.#check(logPath);
-    this.#write = database.prepare("update mark set number = ?");
+    this.#path = markPath(logPath);
+    const isThere = numberIn(database) !== undefined || ifRoom(() => makeTable(database));
+    this.#number = numberIn(database) ?? 0;
+    if (hasGoneBack(logPath, this.#number)) {
+      throw new Fault(
+        "data",
+        `${logPath} is older than what this node has answered for: its WAL is gone, or it was replaced (LOG_GONE_BACK)`,
+        "never",
+      );
+    }
+    this.#write = isThere ? database.prepare("update mark set number = ?") : undefined;
   }
 
-  #check(logPath: string): void {
-    const value = readJson(this.#path, version) as { readonly number?: unknown } | null | undefined;
-    if (value === undefined) return; // an earlier release, or the first start
-    const told = value?.number;
-    if (!isId(told)) throw damagedFile(this.#path, "its number is missing");
-    if (this.#number >= told) return;
-    throw new Fault(
-      "data",
-      `${logPath} is older than what this node has answered for: its WAL is gone, or it was replaced. Restore what was there, or remove the whole data directory and the node from the cluster ('skein nodes rm'), and join again as a new one`,
-      "never",
-    );
-  }
-
-  /** After a checkpoint; synced in both places when this returns. Without room it is left to the next one. Throws SQLiteError, and Fault "disk". */
+  /**
+   * After a checkpoint: synced in the log when this returns. Without room it is left to the next one. The file's number may lag whatever keeps it from
+   * being written. Throws SQLiteError.
+   */
   advance(): void {
+    const number = this.#number + 1;
+    if (this.#write === undefined || !ifRoom(() => this.#write!.run(number))) return;
+    this.#number = number;
     try {
-      this.#write.run(this.#number + 1);
-      this.#number += 1;
-      writeJson(this.#path, { version, number: this.#number });
+      writeJson(this.#path, { version, number });
     } catch (error) {
-      if ((error as { readonly code?: unknown }).code !== "SQLITE_FULL" && !isFull(error)) throw error;
+      if (!(error instanceof Fault)) throw error;
     }
   }
 
   close(): void {
-    this.#write.finalize();
+    this.#write?.finalize();
   }
 }
 
-function isFull(error: unknown): boolean {
-  return error instanceof Fault && error.code === "disk-full";
+const markPath = (logPath: string): string => `${logPath}-mark`;
+
+function makeTable(database: Database): void {
+  database.transaction(() => {
+    database.run("create table mark (id integer primary key check (id = 1), number integer not null) strict");
+    database.run("insert into mark values (1, 0)");
+  })();
+}
+
+/** undefined: the log has none, being of an earlier release. */
+export function numberIn(database: Database): number | undefined {
+  if (database.query("select 1 from sqlite_schema where name = 'mark'").get() === null) return undefined;
+  return (database.query("select number from mark").get() as { readonly number: number } | null)?.number;
+}
+
+/** The log with this number has less than the file beside it says. Throws Fault "data" for a file that cannot be read. */
+export function hasGoneBack(logPath: string, number: number): boolean {
+  const value = readJson(markPath(logPath), version) as { readonly number?: unknown } | null | undefined;
+  if (value === undefined) return false; // an earlier release, or the first start
+  const told = value?.number;
+  if (!isId(told)) throw damagedFile(markPath(logPath), "its number is missing");
+  return number < told;
+}
+
+/** True: it is done. */
+function ifRoom(change: () => void): boolean {
+  try {
+    change();
+    return true;
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== "SQLITE_FULL") throw error;
+    return false;
+  }
 }

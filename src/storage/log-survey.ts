@@ -4,6 +4,8 @@ import { type Configuration, decodeConfiguration } from "../lib/configuration.ts
 import { index, term } from "../lib/ids.ts";
 import type { Entry } from "../raft/types.ts";
 import { type EntryRow, entryOf, isIntact } from "./log-format.ts";
+import { readLost } from "./log-lost.ts";
+import { hasGoneBack, numberIn } from "./log-mark.ts";
 import { walDamageOf } from "./wal-damage.ts";
 
 /** What a log holds beyond the state beside it, read from the files of a node that does not run, without changing them. */
@@ -67,9 +69,9 @@ function survey(
     each(entry);
     last = { index: entry.index, term: entry.term };
   }
-  const stored = Math.max(ends.last ?? 0, meta.base, repair?.until ?? 0);
-  // SQLite has read no further than to the damage.
-  const isCut = stored > last.index || walDamageOf(path) !== undefined;
+  const stored = Math.max(ends.last ?? 0, meta.base, repair?.until ?? 0, readLost(path));
+  // SQLite has read no further than to the damage, and nothing of a WAL that is gone.
+  const isCut = stored > last.index || walDamageOf(path) !== undefined || hasGoneBack(path, numberIn(database) ?? 0);
   return {
     term: Math.max(hard.term, last.term),
     commit: Math.max(applied.index, Math.min(hard.commit, last.index)),

@@ -23,7 +23,7 @@ test("the WALs of a killed node are removed while others that know of its writes
   );
   expect(ended).toContain("exit code 7");
   expect(ended).toContain("is older than what this node has answered for");
-  expect(ended).toContain("skein nodes rm");
+  expect(ended).toContain(`skein nodes rm ${second.ready.node}`);
   // The two that have what they promised are a quorum, and have it.
   await first.start();
   await mesh.leader({ voters: 3, timeoutMs: 60_000 });
@@ -44,5 +44,11 @@ test("the end of a killed node's WAL is cut off: the leader counts on what was t
   // It may have been ready for a moment.
   expect(typeof started === "string" ? started : `exit code ${await broken.exited}`).toContain("exit code 7");
   expect(broken.log).toMatch(/log\.db ends at entry \d+, and this node has acknowledged entry \d+/);
+  // Whoever starts it again, with or without a leader who would tell: what was found out is not forgotten.
+  await Promise.all(mesh.nodes.map((node) => node.kill()));
+  const again = await broken.start().catch((error: unknown) => String(error));
+  expect(again).toContain("exit code 7");
+  expect(again).toMatch(/log\.db ends at entry \d+, and this node has acknowledged entry \d+/);
+  for (const node of mesh.nodes) if (node !== broken) await node.start();
   await submit(leader, waiting);
 }, 180_000);

@@ -34,7 +34,7 @@ const simulations: Readonly<Record<SimulationName, Run>> = {
     return noticed(() => new Simulation(seed, { calm, steps: 5000, directory: files.path }).run());
   },
   cluster: async (seed, calm, { isWorth }) => {
-    const options = { seconds: 60, operations: 200, ...(calm ? { keep: [] } : {}) };
+    const options = { seconds: 60, operations: 200, ...(calm ? { keep: [], calm: true } : {}) };
     if (!calm && isWorth?.(planOf(seed, options)) === false) return undefined;
     const [message] = (await runSeed(seed, options)).problems;
     if (message === undefined) return undefined;

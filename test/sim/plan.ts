@@ -109,11 +109,22 @@ export interface PlanOptions {
   readonly hosts?: number;
   /** Places in the list of faults that are kept; undefined: all. */
   readonly keep?: readonly number[];
+  /** A network that is fast and loses nothing. */
+  readonly calm?: boolean;
 }
 
 function pick<Item>(random: Random, items: readonly Item[]): Item {
   return items[Math.floor(random() * items.length)]!;
 }
+
+const calmNetwork: NetworkProfile = {
+  delayMin: 100,
+  delayMean: 500,
+  loss: 0,
+  duplicate: 0,
+  capacity: 2000,
+  encodes: false,
+};
 
 /** Everything that a seed decides. */
 export function planOf(seed: number, options: PlanOptions = {}): Plan {
@@ -139,7 +150,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
 
   const net = stream(seed, "net");
   const fast = net() < 0.5;
-  const network: NetworkProfile = {
+  const drawnNetwork: NetworkProfile = {
     delayMin: fast ? 100 : randomInteger(net, 100, 30_000),
     delayMean: fast ? randomInteger(net, 50, 1000) : Math.round(1000 * 100 ** net()),
     loss: net() < 0.6 ? 0 : net() * net() * 0.3,
@@ -147,6 +158,8 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     capacity: net() < 0.3 ? randomInteger(net, 2, 20) : 2000,
     encodes: net() < 0.25,
   };
+
+  const network = options.calm === true ? calmNetwork : drawnNetwork;
 
   const disk = stream(seed, "disk");
   const slowDisks = disk() < 0.25;

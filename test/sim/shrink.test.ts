@@ -22,7 +22,7 @@ function report(options: PlanOptions, problem: string | undefined): SeedReport {
 }
 
 /** A run that fails when it has those troubles and hosts, and so many calls and seconds. */
-function failsWith(needs: Required<PlanOptions>): (options: PlanOptions) => SeedReport {
+function failsWith(needs: Required<Omit<PlanOptions, "calm">>): (options: PlanOptions) => SeedReport {
   const all = planOf(seed).faults;
   return (options) => {
     const { faults, duration, hosts } = planOf(seed, options);

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
-import { copyFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { LogDatabase, type PackedAppend } from "../../src/storage/log-database.ts";
+import { readLost, writeLost } from "../../src/storage/log-lost.ts";
+import { surveyLog } from "../../src/storage/log-survey.ts";
 import { Directory } from "./support.ts";
 
 /** Entries of 4 KiB, from that index on. */
@@ -110,4 +112,34 @@ test("a mark that cannot be read is no reason to go on", () => {
     writeFileSync(`${path}-mark`, text);
     expect(opened(path)).toContain("log.db-mark is damaged");
   }
+});
+
+test("whoever looks for survivors is told of a log that has gone back, or that lacks what the leader counted on: it is no sound one", () => {
+  using directory = new Directory();
+  const path = killed(directory, "log", 0);
+  const damagedFrom = (): number | undefined => surveyLog(path, { index: 0, term: 0 }, () => {}).damagedFrom;
+  expect(damagedFrom()).toBeUndefined();
+  expect(readLost(path)).toBe(0);
+  writeLost(path, 10);
+  expect(damagedFrom()).toBeUndefined();
+  writeLost(path, 11);
+  expect([readLost(path), damagedFrom()]).toEqual([11, 11]);
+  rmSync(`${path}-lost`);
+  rmSync(`${path}-wal`);
+  expect(damagedFrom()).toBe(1);
+});
+
+test("a file that cannot be written at a checkpoint is behind, which is no fault, and no reason to end", () => {
+  using directory = new Directory();
+  const path = directory.file("log.db");
+  const log = new LogDatabase(path);
+  rmSync(`${path}-mark`);
+  mkdirSync(`${path}-mark`);
+  log.checkpoint();
+  log.write([append(1, 1)]);
+  rmSync(`${path}-mark`, { recursive: true });
+  log.checkpoint();
+  log.close();
+  expect(existsSync(`${path}-mark`)).toBe(true);
+  expect(opened(path)).toBe("opened");
 });
