@@ -326,9 +326,10 @@ async function open(
     onLogLost: (last, until) => {
       try {
         writeLost(join(dataDir, "log.db"), until);
-      } finally {
-        fatal(lostWords(dataDir, identity.node, last, until));
+      } catch (error) {
+        options.log("error", `this could not be remembered, do not start the node again: ${(error as Error).message}`);
       }
+      fatal(lostWords(dataDir, identity.node, last, until));
     },
     onOldCopy: () => {
       try {

@@ -133,6 +133,8 @@ export class WholeState {
       vouch: async (made, peer) => {
         if (!this.#isRight(made)) throw notForOthers();
         await this.divergence.vouch(made.snapshot.index, made.hash, peer);
+        // Meanwhile a quorum may have said that it is wrong.
+        if (!this.#isRight(made)) throw notForOthers();
       },
       baseIndex: () => raft.baseIndex,
       serves: (peer) => raft.role === "leader" || ports.relay.isChild(peer),

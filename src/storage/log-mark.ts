@@ -63,8 +63,10 @@ const markPath = (logPath: string): string => `${logPath}-mark`;
 
 function makeTable(database: Database): void {
   database.transaction(() => {
-    database.run("create table mark (id integer primary key check (id = 1), number integer not null) strict");
-    database.run("insert into mark values (1, 0)");
+    database.run(
+      "create table if not exists mark (id integer primary key check (id = 1), number integer not null) strict",
+    );
+    database.run("insert or ignore into mark values (1, 0)");
   })();
 }
 

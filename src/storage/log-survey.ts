@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { type Configuration, decodeConfiguration } from "../lib/configuration.ts";
+import { Fault } from "../lib/fault.ts";
 import { index, term } from "../lib/ids.ts";
 import type { Entry } from "../raft/types.ts";
 import { type EntryRow, entryOf, isIntact } from "./log-format.ts";
@@ -69,9 +70,9 @@ function survey(
     each(entry);
     last = { index: entry.index, term: entry.term };
   }
-  const stored = Math.max(ends.last ?? 0, meta.base, repair?.until ?? 0, readLost(path));
+  const stored = Math.max(ends.last ?? 0, meta.base, repair?.until ?? 0);
   // SQLite has read no further than to the damage, and nothing of a WAL that is gone.
-  const isCut = stored > last.index || walDamageOf(path) !== undefined || hasGoneBack(path, numberIn(database) ?? 0);
+  const isCut = stored > last.index || walDamageOf(path) !== undefined || isKnownToLack(path, database, last.index);
   return {
     term: Math.max(hard.term, last.term),
     commit: Math.max(applied.index, Math.min(hard.commit, last.index)),
@@ -79,6 +80,16 @@ function survey(
     configuration,
     damagedFrom: isCut ? last.index + 1 : undefined,
   };
+}
+
+/** By the files beside the log. One that cannot be read says nothing good of it, and keeps nobody from looking. */
+function isKnownToLack(path: string, database: Database, last: number): boolean {
+  try {
+    return readLost(path) > last || hasGoneBack(path, numberIn(database) ?? 0);
+  } catch (error) {
+    if (error instanceof Fault) return true;
+    throw error;
+  }
 }
 
 /** The newest one at or before `upTo` that can be read. */

@@ -124,6 +124,12 @@ test("whoever looks for survivors is told of a log that has gone back, or that l
   expect(damagedFrom()).toBeUndefined();
   writeLost(path, 11);
   expect([readLost(path), damagedFrom()]).toEqual([11, 11]);
+  for (const name of ["-lost", "-mark"]) {
+    const sound = readFileSync(path + name);
+    writeFileSync(path + name, "");
+    expect(damagedFrom()).toBe(11);
+    writeFileSync(path + name, sound);
+  }
   rmSync(`${path}-lost`);
   rmSync(`${path}-wal`);
   expect(damagedFrom()).toBe(1);
