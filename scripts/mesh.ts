@@ -133,16 +133,6 @@ export class Mesh {
     return node;
   }
 
-  /** The next nodes join with a token that is made now, by the first node's administrator. */
-  async renewJoinToken(): Promise<void> {
-    const node = this.#someNode();
-    const said = await node.skein(["cluster", "token", "--uses", "1000", "-o", "quiet"], {
-      env: { SKEIN_TOKEN: this.nodes[0]!.token },
-    });
-    if (said.code !== 0) throw new Error(`skein cluster token failed (${said.code}): ${said.stderr}`);
-    this.#joinToken = Promise.resolve(said.stdout.trim());
-  }
-
   /** The host of a node that was removed comes back with an empty disk, at its old addresses and under its old name: as a new node. */
   async replace(node: MeshNode): Promise<MeshNode> {
     await killAtOnce(node.guards());

@@ -88,6 +88,8 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   expect(lost).toBeDefined();
   await inStep(mesh.nodes);
   const position = (await clusterOf(survivor)).applied;
+  // Without it nobody could vouch for the next authority to those who know the present one, and a join token of before would end with it.
+  if (survivor !== mesh.nodes[0]) await survivor.said("holds the key of the cluster's authority now");
   await first.kill();
   await second.kill();
 
@@ -109,13 +111,13 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   const now = await clusterOf(survivor);
   expect(now).toMatchObject({ epoch: recovered.epoch, leader: node, voters: [node] });
   expect(now.nodes.map(({ id }) => id)).toEqual([node]);
-  expect(now.index).toBeGreaterThanOrEqual(epochSpan);
 
   // What was there is there, new work runs, its fence and its id are above all that were given out before.
   expect((await survivor.api("GET", `/v1/jobs/${before}`)).body).toMatchObject({ state: "succeeded" });
   const after = await submit(survivor, { run: "echo $SKEIN_FENCE" });
   expect(after).toBeGreaterThan(1_000_000);
   await finished(mesh, after);
+  expect((await clusterOf(survivor)).index).toBeGreaterThan(epochSpan);
   const { body } = await survivor.api("GET", `/v1/jobs/${after}/tasks/0`);
   expect(Number((body as { tail: string }).tail)).toBeGreaterThan(epochSpan);
   // The admin's token of the first node goes on.
@@ -138,7 +140,6 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   await run(survivor, mesh, { run: "true" });
 
   // With an empty directory such a host is welcome as a new node.
-  await mesh.renewJoinToken();
   const added = await mesh.add();
   expect(added.ready.node).toBeGreaterThan(1000);
   await run(added, mesh, { run: "true", each_node: true });
