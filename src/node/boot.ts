@@ -13,7 +13,7 @@ import type { Restored } from "../raft/types.ts";
 import { openDataDir } from "../storage/data-dir.ts";
 import { removeAuthorityKeys, writeAuthorityKeys, writeCertificate } from "../storage/certificate-file.ts";
 import { readIdentity, writeIdentity } from "../storage/identity.ts";
-import { readLost, writeLost } from "../storage/log-lost.ts";
+import { readLost, removeLost, writeLost } from "../storage/log-lost.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
 import { metaOf } from "../storage/snapshot-file.ts";
 import { runSnapshotTask } from "../storage/snapshot-task.ts";
@@ -229,6 +229,8 @@ async function open(
   const until = readLost(join(dataDir, "log.db"));
   if (until > found.lastIndex)
     throw new Fault("data", lostWords(dataDir, identity.node, found.lastIndex, until), "never");
+  // Its files were put back. What is damaged of it later is repaired as anywhere (D3).
+  if (until > 0) removeLost(join(dataDir, "log.db"));
   if (applied > found.lastIndex) {
     throw new Fault(
       "data",

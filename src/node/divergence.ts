@@ -123,6 +123,11 @@ export class Divergence {
     return this.#ports.isQuarantined() ? undefined : this.#ring.at(index);
   }
 
+  /** Whether a state of that entry can still be compared with the others'; where releases hash otherwise nothing is compared. */
+  isComparable(index: number): boolean {
+    return this.#ports.level() < hashLevel || this.#ring.at(index) !== undefined;
+  }
+
   /** Another node tells its newest hash; the answer is what stands undecided. */
   heard(node: NodeId, report: HashReport): Undecided | undefined {
     if (!this.#ports.isLeading() || this.#ports.level() < hashLevel) return undefined;

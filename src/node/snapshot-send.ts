@@ -32,6 +32,8 @@ export interface SnapshotSendPorts {
   make(peer: NodeId): Promise<MadeSnapshot>;
   /** That peer may have it as well: the voters are asked again, among them who was to get it first (S1). Throws Fault. */
   vouch(made: MadeSnapshot, peer: NodeId): Promise<void>;
+  /** The voters still know what a state of that entry must be: only then can they be asked about it. */
+  isComparable(made: MadeSnapshot): boolean;
   /** A log that goes back to this index follows on from a snapshot of it. */
   baseIndex(): number;
   /** This node leads, or feeds that one: a snapshot of its is worth while. */
@@ -122,6 +124,17 @@ export class SnapshotSender {
     if (this.#made !== undefined && this.#made.snapshot.index < oldest) this.#forget();
     if (this.#file === undefined) return await this.#make(peer);
     const made = await this.#file;
+    if (!this.#ports.isComparable(made)) {
+      const isInUse = [...this.#receivers.keys()].some((receiver) => receiver !== peer);
+      if (isInUse)
+        throw new Fault(
+          "data",
+          "the state that others are being given is too old to be compared: a newer one is made after it",
+          "safe",
+        );
+      this.#forget();
+      return await this.#make(peer);
+    }
     await this.#ports.vouch(made, peer);
     return made;
   }

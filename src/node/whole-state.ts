@@ -130,6 +130,7 @@ export class WholeState {
     return new SnapshotSender({
       cluster: parts.identity.cluster,
       make: (peer) => this.#copy("snapshot", peer),
+      isComparable: ({ snapshot }) => this.divergence.isComparable(snapshot.index),
       vouch: async (made, peer) => {
         if (!this.#isRight(made)) throw notForOthers();
         await this.divergence.vouch(made.snapshot.index, made.hash, peer);

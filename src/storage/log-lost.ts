@@ -1,5 +1,7 @@
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { isId } from "../lib/ids.ts";
-import { damagedFile, readJson, writeJson } from "./files.ts";
+import { damagedFile, readJson, syncDirectory, writeJson } from "./files.ts";
 
 /**
  * log.db-lost: the leader has told this node that it acknowledged entries which its log does not have (raft, lostUntil). It is written before the node
@@ -13,6 +15,12 @@ const lostPath = (logPath: string): string => `${logPath}-lost`;
 /** The log must reach `until`. On disk when this returns. Throws Fault. */
 export function writeLost(logPath: string, until: number): void {
   writeJson(lostPath(logPath), { version, until });
+}
+
+/** The log has it all again. Durable when this returns. Throws what the file system throws. */
+export function removeLost(logPath: string): void {
+  rmSync(lostPath(logPath), { force: true });
+  syncDirectory(dirname(logPath));
 }
 
 /** The entry up to which the log must reach; 0: nothing is known to be lost. Throws Fault "data" for a file that cannot be read. */

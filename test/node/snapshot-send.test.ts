@@ -22,18 +22,24 @@ function senderOf(chunks: number) {
   };
   const offers: { readonly peer: NodeId; readonly offer: SnapshotOffer }[] = [];
   const ended: string[] = [];
+  const forgotten = new Set<"all">();
+  let made = 0;
   const doubted = new Set<NodeId>();
   const served = new Set([2, 3, 4, 5].map(nodeId));
   const sender = new SnapshotSender({
     cluster: "c",
-    make: () =>
-      Promise.resolve({
+    make: () => {
+      made += 1;
+      writeFileSync(file, data); // the sender removes what it forgets
+      return Promise.resolve({
         path: file,
         snapshot,
         bytes: data.length,
         sha256: createHash("sha256").update(data).digest("hex"),
         hash: "0",
-      }),
+      });
+    },
+    isComparable: () => !forgotten.has("all"),
     vouch: (_made, peer) =>
       doubted.has(peer)
         ? Promise.reject(new Fault("data", "another voter has another state", "safe"))
@@ -48,7 +54,7 @@ function senderOf(chunks: number) {
     sender.close();
     rmSync(directory, { recursive: true, force: true });
   };
-  return { sender, offers, ended, served, doubted, [Symbol.dispose]: close };
+  return { sender, offers, ended, served, doubted, forgotten, made: () => made, [Symbol.dispose]: close };
 }
 
 async function offered(offers: readonly unknown[], count: number): Promise<void> {
@@ -83,6 +89,20 @@ test("the second to get a file gets it only if the voters are of one mind for it
   one.sender.want(nodeId(3));
   await offered(one.offers, 2);
   expect(Number(one.offers[1]!.peer)).toBe(3);
+});
+
+test("a file so old that the voters know nothing of it any more is given to nobody else: a new one is made once it is free (S1)", async () => {
+  using one = senderOf(1);
+  one.sender.want(nodeId(2));
+  await offered(one.offers, 1);
+  one.forgotten.add("all");
+  one.sender.want(nodeId(3));
+  while (one.ended.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  expect([one.ended, one.offers.length, one.made()]).toEqual([["3:undefined"], 1, 1]);
+  one.sender.done(nodeId(2), one.offers[0]!.offer.id, true);
+  one.sender.want(nodeId(3));
+  await offered(one.offers, 2);
+  expect([Number(one.offers[1]!.peer), one.made()]).toEqual([3, 2]);
 });
 
 test("all receivers together are sent no more than the limit says", async () => {

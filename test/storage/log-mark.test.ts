@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { LogDatabase, type PackedAppend } from "../../src/storage/log-database.ts";
-import { readLost, writeLost } from "../../src/storage/log-lost.ts";
+import { readLost, removeLost, writeLost } from "../../src/storage/log-lost.ts";
 import { surveyLog } from "../../src/storage/log-survey.ts";
 import { Directory } from "./support.ts";
 
@@ -130,7 +130,8 @@ test("whoever looks for survivors is told of a log that has gone back, or that l
     expect(damagedFrom()).toBe(11);
     writeFileSync(path + name, sound);
   }
-  rmSync(`${path}-lost`);
+  removeLost(path);
+  expect([readLost(path), damagedFrom()]).toEqual([0, undefined]);
   rmSync(`${path}-wal`);
   expect(damagedFrom()).toBe(1);
 });
