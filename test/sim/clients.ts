@@ -37,6 +37,8 @@ const byName = sql("select id from job where name = ?");
 const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;
 const usualOperations = 500;
+/** Of a request that is repeated under its key. */
+const mostTries = 6;
 
 export class Clients implements Callers {
   readonly #cluster: Cluster;
@@ -76,6 +78,12 @@ export class Clients implements Callers {
 
   get isDone(): boolean {
     return this.#left <= 0 && this.#active === 0;
+  }
+
+  /** Seconds that the rest of the calls takes at most: all asked one after the other, and of nodes that never answer, as those outside of a core. */
+  get longestRest(): number {
+    const longestCall = (mostTries * (callTimeout + 600_000)) / 1_000_000;
+    return (this.#left + this.#active) * longestCall + 60;
   }
 
   /** No more calls are begun: the core is to end what there is. */
@@ -202,7 +210,7 @@ export class Clients implements Callers {
         }
         // Under a key the same request is repeated until it is answered, by whoever is there.
         const next = this.#cluster.anyUp("clients");
-        if (write.key === undefined || tries >= 5 || next === undefined) return done();
+        if (write.key === undefined || tries >= mostTries - 1 || next === undefined) return done();
         this.repeats += 1;
         if (write.status === "refused") write.status = "pending";
         this.#cluster.time.after(100_000 + this.#random() * 500_000, undefined, () => {

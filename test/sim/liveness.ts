@@ -54,10 +54,17 @@ export function settle(cluster: Cluster, clients: Clients): void {
       ? host.state.view((tx) => clients.unfinished(tx))
       : ["no leader"];
   };
+  const called = waitFor(
+    "the last call of every client",
+    clients.longestRest,
+    () => clients.isDone,
+    () => describe(cluster, core),
+  );
+  if (!called) return;
   const ended = waitFor(
     "the end of every acknowledged job",
     patience.jobs,
-    () => clients.isDone && open().length === 0,
+    () => open().length === 0,
     () => `${open().join(", ")}; ${describe(cluster, core)}`,
   );
   if (!ended) return;
