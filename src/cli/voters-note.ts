@@ -9,6 +9,8 @@ import { durationFlag } from "./wait.ts";
 const defaultWaitMs = 15_000;
 /** Between two looks at who votes. */
 const lookMs = 100;
+/** For the answer to a look beyond the time that there is for the change: a node that hangs is not waited for as patiently as with a request. */
+const answerMs = 2000;
 
 /** What a change of who votes is to come to, as the leader sees to it once the request is in the log. */
 export interface VotersGoal {
@@ -53,7 +55,7 @@ export async function noteVoters(session: Session, goal: VotersGoal, waitMs: num
     view = await session.interruptible((signal) => lookUntil(session, goal, waitMs, signal));
   } catch (error) {
     // The one that was removed may be the only one that we know, and its token is gone with it.
-    if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;
+    if (!(error instanceof ApiError || error instanceof Unreachable || error instanceof NoLook)) throw error;
     output.note(`what the cluster bears now is not known: ${error.message}`, "dim");
     return;
   }
@@ -66,6 +68,9 @@ export async function noteVoters(session: Session, goal: VotersGoal, waitMs: num
     output.note(`the cluster has ${count} yet, and ${bears}: ${rest}`, "dim");
   }
 }
+
+/** No node told in time who votes. */
+class NoLook extends Error {}
 
 const countText = (voters: number): string => (voters === 1 ? "1 voter" : `${voters} voters`);
 
@@ -84,7 +89,8 @@ async function lookUntil(
   let isDrawn = false;
   try {
     for (;;) {
-      const view = await client.cluster(signal);
+      const restMs = Math.max(0, waitMs - (performance.now() - beganAt));
+      const view = await lookOnce(client, restMs + answerMs, signal);
       const waitedMs = performance.now() - beganAt;
       const isAwaited = view.voters_outgoing.length > 0 || (goal.isAwaited?.(view) ?? true);
       if (isSettled(view, goal) || !isAwaited || waitedMs >= waitMs) return view;
@@ -97,5 +103,15 @@ async function lookUntil(
     }
   } finally {
     if (isDrawn) io.stderr.write("\r\u001b[K");
+  }
+}
+
+async function lookOnce(client: Session["client"], patienceMs: number, signal: AbortSignal): Promise<ClusterView> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new NoLook("no node answered in time")), patienceMs);
+  try {
+    return await client.cluster(AbortSignal.any([signal, late.signal]));
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -95,6 +95,26 @@ describe("what the cluster bears, after a change of who votes", () => {
     expect(err).toContain("what the cluster bears now is not known: ");
   });
 
+  test("a node that hangs after the request is given no more time than --timeout says", async () => {
+    using served = threeVoters();
+    // Everything goes on to the mesh, but a look at the cluster is never answered.
+    const hung = Promise.withResolvers<Response>();
+    await using hanging = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        if (pathname === "/v1/cluster") return hung.promise;
+        return fetch(served.env["SKEIN_ADDR"] + pathname + search, request);
+      },
+    });
+    const env = { ...served.env, SKEIN_ADDR: hanging.url.origin };
+    const { code, err } = await cli(["nodes", "demote", "2", "--timeout", "100ms"], env);
+    expect(code).toBe(0);
+    expect(err).toBe("what the cluster bears now is not known: no node answered in time\n");
+    hung.resolve(new Response());
+  });
+
   test("who votes is the leader's to decide once a wish is taken back", async () => {
     using served = threeVoters();
     const { err } = await cli(["nodes", "demote", "2", "--forget"], served.env);

@@ -7,6 +7,7 @@ import { binary } from "../../scripts/build.ts";
 import { Mesh, type MeshNode, patienceMs, runSkein, until } from "../../scripts/mesh.ts";
 import { finished, submit } from "../../scripts/mesh-jobs.ts";
 import type { SurvivorView } from "../../src/lib/survivors.ts";
+import { writeLost } from "../../src/storage/log-lost.ts";
 
 const epochSpan = 2 ** 40;
 
@@ -224,6 +225,8 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
   await inStep(mesh.nodes);
   const best = mesh.nodes.find((node) => node !== leader)!;
   for (const node of mesh.nodes) await node.kill();
+  // A leader has told it that its log lacks something: that is of the old log, and must not bar the new one.
+  writeLost(path.join(best.data, "log.db"), epochSpan - 1);
   const old = await reportOf(best.data);
   const steps: string[] = [];
   // In a process of its own that kills itself at the n-th step, until one survives.
@@ -250,8 +253,9 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
     }
     expect(readdirSync(copy)).not.toContain("next-epoch");
     expect(readdirSync(path.join(copy, "epoch-0"))).toEqual(
-      expect.arrayContaining(["identity.json", "log.db", "state.db"]),
+      expect.arrayContaining(["identity.json", "log.db", "log.db-lost", "state.db"]),
     );
+    expect(readdirSync(copy)).not.toContain("log.db-lost");
   }
   expect(steps).toContain("decided");
   expect(steps).toContain("log.db in place");
