@@ -297,7 +297,11 @@ export class Node implements NodeApi {
       apply: (entries) => {
         // First, and in quarantine too: the log is right whatever the state is, and others are fed with it.
         this.#relay.onCommitted(entries);
-        if (this.#state.quarantine.isActive) return; // handed out again once there is a right state to apply them to
+        if (this.#state.quarantine.isActive) {
+          // Not under way to a state, so none of the room for that is taken; handed out again once there is a right one to apply them to.
+          this.#driver.raft.applied(entries.at(-1)!.index);
+          return;
+        }
         writer.apply(entries);
         this.#compactor.committed(entries);
       },
@@ -566,7 +570,8 @@ export class Node implements NodeApi {
     assert(place.applied === snapshot.index, "the state that was installed is the one that consensus took");
     this.#parts.viewState(undefined);
     this.#applied = place.applied;
-    if (!isLogKept) this.#relay.onInstalled(snapshot.index);
+    if (isLogKept) this.#relay.onReloaded(snapshot.index);
+    else this.#relay.onInstalled(snapshot.index);
     const isReloaded = this.#state.quarantine.isActive;
     if (isReloaded) {
       this.#driver.raft.rewind(snapshot.index);

@@ -77,6 +77,11 @@ export class EntryChain {
     if (this.#value === undefined && /^[0-9a-f]{1,16}$/.test(value)) this.#value = BigInt(`0x${value}`);
   }
 
+  /** What was not seen up to this entry never will be: it is known again from there on, or from the next beginning. */
+  skipTo(head: number): void {
+    if (head > this.#head) this.reset(head);
+  }
+
   /** The state goes on from a snapshot of this entry. */
   reset(head: number): void {
     this.#head = head;

@@ -166,6 +166,12 @@ export class Relay {
     this.#roomWanted?.();
   }
 
+  /** Another state took this one's place and the log stays: entries up to this one are handed out no more, be it that some never were. */
+  onReloaded(index: Index): void {
+    this.#chain.skipTo(index);
+    this.#feeder.onCommitted();
+  }
+
   /** Answers another member's question. */
   async onPull(peer: NodeId, pull: Pull): Promise<unknown> {
     return encodePullAnswer(await this.#feeder.pull(peer, pull));

@@ -57,6 +57,23 @@ test("after a snapshot the value is taken over once, and never instead of a know
   expect(chain.leadsTo(all.slice(300), whole.value)).toBe(true);
 });
 
+test("a state that jumps past what was handed out leaves no gap behind which the chain would stand still, and one that goes back changes nothing", () => {
+  const all = entriesOf(1, 400);
+  const whole = new EntryChain(0, 0, none);
+  whole.advance(all);
+  const chain = new EntryChain(0, 0, none);
+  chain.advance(all.slice(0, 290));
+  chain.skipTo(280);
+  expect([chain.head, chain.value]).toEqual([290, whole.at(290)]);
+  chain.skipTo(300);
+  expect([chain.head, chain.value, chain.at(290)]).toEqual([300, "", ""]);
+  chain.advance(all.slice(300, 320));
+  expect([chain.head, chain.value]).toEqual([320, ""]);
+  chain.adopt(whole.at(320));
+  chain.advance(all.slice(320));
+  expect([chain.head, chain.value]).toEqual([400, whole.value]);
+});
+
 test("one flipped bit, another term, a place that was swapped: each leads to another value", () => {
   const all = entriesOf(1, 40);
   const whole = new EntryChain(0, 0, none);
