@@ -1,3 +1,4 @@
+import { assert } from "../lib/assert.ts";
 import { index as toIndex } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Entry, LogReader } from "../raft/types.ts";
@@ -54,10 +55,11 @@ export class EntryChain {
     return isKept ? text(this.#values[index % limits.relayChainKept]) : "";
   }
 
-  /** Goes on over committed entries; those that it has seen are skipped. */
+  /** Goes on over committed entries, the first of which is at most the one after {@link head}; those that it has seen are skipped. */
   advance(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.index !== this.#head + 1) continue;
+      if (entry.index <= this.#head) continue;
+      assert(entry.index === this.#head + 1, "no committed entry is left out of the chain: it would stand still");
       this.#head = entry.index;
       this.#value = link(this.#value, entry);
       if (this.#value === undefined) this.#keptFrom = entry.index + 1;

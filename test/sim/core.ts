@@ -106,8 +106,8 @@ function heal(cluster: Cluster, core: readonly Host[]): void {
       host.crashAfter = Infinity;
       host.state.heal();
       host.onQuarantined = () => {};
-      host.freeze(Math.min(host.process?.runner.frozenUntil ?? 0, time.now), false);
-      host.guard.runner.frozenUntil = Math.min(host.guard.runner.frozenUntil, time.now);
+      if (host.process !== undefined) time.thaw(host.process.runner);
+      time.thaw(host.guard.runner);
       continue;
     }
     const draw = random();

@@ -16,6 +16,7 @@ export const rarePaths: readonly string[] = [
   "repairs",
   "jointConfigurations",
   "removedTold",
+  "sought",
   "comparedHashes",
   "framesLost",
   "framesDuplicated",

@@ -20,6 +20,7 @@ import { stream } from "./plan.ts";
 import { SimState } from "./state.ts";
 import { judgeChange } from "./change-judge.ts";
 import { judgeQuarantined, judgeWords, mayBeContradicted } from "./odd-judge.ts";
+import { seekOthers } from "./seek.ts";
 import { StoredLog } from "./stored-log.ts";
 import type { Runner } from "./virtual-time.ts";
 
@@ -147,6 +148,10 @@ export class Host {
       wallOffsetMs: this.wallOffsetMs,
       bornAt: this.cluster.time.now,
     };
+  }
+
+  get hasMoved(): boolean {
+    return this.#moves > 0;
   }
 
   /** It has another address from its next start on. */
@@ -305,7 +310,7 @@ export class Host {
       logBudget: {
         trailingEntries: cluster.plan.trailingEntries,
         trailingBytes: 1 << 20,
-        heldEntries: 2 * cluster.plan.trailingEntries,
+        heldEntries: cluster.plan.heldEntries,
         heldBytes: 1 << 22,
       },
       random,
@@ -360,6 +365,7 @@ export class Host {
     if (beginning === undefined) {
       void node.start({ api: `host${this.number}:7400`, peer: this.#address });
       if (node.mustFound()) this.#create(node);
+      if (cluster.hosts.some((host) => host.hasMoved)) seekOthers(this, node, runner);
     } else {
       judge.onAppend(this.id, beginning.append);
       store.append(beginning.append);
@@ -457,9 +463,11 @@ export class Host {
     this.guard.runner.wallOffsetMs = this.wallOffsetMs;
   }
 
+  /** The process stands still until then (µs), and with it the guard if so wished. */
   freeze(until: number, withGuard: boolean): void {
-    if (this.process !== undefined) this.process.runner.frozenUntil = until;
-    if (withGuard) this.guard.runner.frozenUntil = until;
+    const { time } = this.cluster;
+    if (this.process !== undefined) time.freeze(this.process.runner, until);
+    if (withGuard) time.freeze(this.guard.runner, until);
   }
 
   close(): void {

@@ -14,7 +14,7 @@ export type Handle = Event;
 export interface Runner {
   readonly name: string;
   alive: boolean;
-  /** It runs no code before this instant (µs). */
+  /** It runs no code before this instant (µs); changed by {@link VirtualTime.freeze} and {@link VirtualTime.thaw}. */
   frozenUntil: number;
   /** How fast its clocks run: 1.02 is two percent too fast. */
   readonly rate: number;
@@ -29,6 +29,8 @@ class Event {
   sequence: number;
   readonly runner: Runner | undefined;
   run: (() => void) | undefined;
+  /** Its time had come while its runner stood still. */
+  waits = false;
   /** µs between the runs of an interval; 0: once. */
   readonly every: number;
 
@@ -108,6 +110,22 @@ export class VirtualTime {
     this.#current = before;
   }
 
+  /** It stands still until then (µs), or for as long as it does already: what waits must not be overtaken by what comes. */
+  freeze(runner: Runner, until: number): void {
+    runner.frozenUntil = Math.max(runner.frozenUntil, until);
+  }
+
+  /** It goes on now, with what has waited first. */
+  thaw(runner: Runner): void {
+    if (runner.frozenUntil <= this.now) return;
+    runner.frozenUntil = this.now;
+    const all = this.#heap.splice(0);
+    for (const event of all) {
+      if (event.runner === runner && event.waits) event.time = this.now;
+      this.#push(event);
+    }
+  }
+
   /** Until the given instant (µs), or until `isDone` says so after some event. */
   runUntil(end: number, isDone: () => boolean = () => false): void {
     while (!isDone()) {
@@ -134,6 +152,7 @@ export class VirtualTime {
     if (run === undefined || runner?.alive === false) return;
     if (runner !== undefined && runner.frozenUntil > this.now) {
       event.time = runner.frozenUntil; // in the order in which they came, once it runs again
+      event.waits = true;
       this.#push(event);
       return;
     }
@@ -152,6 +171,7 @@ export class VirtualTime {
     if (event.every > 0 && event.run !== undefined) {
       event.time = this.now + event.every;
       event.sequence = ++this.#sequence;
+      event.waits = false;
       this.#push(event);
     }
     if (runner !== undefined) this.onRan(runner);
