@@ -99,7 +99,7 @@ describe("what the cluster bears, after a change of who votes", () => {
     using served = threeVoters();
     // Everything goes on to the mesh, but a look at the cluster is never answered.
     const hung = Promise.withResolvers<Response>();
-    await using hanging = Bun.serve({
+    using hanging = Bun.serve({
       port: 0,
       hostname: "127.0.0.1",
       fetch(request) {
