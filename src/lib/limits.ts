@@ -159,6 +159,9 @@ export const limits = {
   /** A follower that is connected and slower is waited for up to here; past it, as after being away for more than is kept in any case, it gets a snapshot. */
   logHeldEntries: 200_000,
   logHeldBytes: 256 * 1024 * 1024,
+  /** What follows on from a snapshot is kept up to here while its receiver gets it and catches up: as much as is written while a large state travels. */
+  logSnapshotEntries: 2_000_000,
+  logSnapshotBytes: 1024 * 1024 * 1024,
   /** A state that was applied to is synced at least this often, so that the log before it can go. */
   checkpointEveryMs: 10_000,
   snapshotChunkBytes: 1024 * 1024,
@@ -217,6 +220,10 @@ assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entr
 assert(limits.frameBytes > limits.entryBytes, "an entry must fit a frame");
 assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send buffer");
 assert(limits.logHeldEntries >= limits.logTrailingEntries, "what is kept in any case is kept for followers too");
+assert(
+  limits.logSnapshotEntries >= limits.logHeldEntries,
+  "who gets a snapshot is waited for no less than who is slow",
+);
 assert(limits.snapshotChunkBytes * 2 < limits.frameBytes, "a chunk must fit a frame");
 assert(limits.lostAfterMs > limits.leaseMs, "a lease must have ended before its node is declared lost (J3)");
 assert(limits.leaseMs - limits.leaseRenewMs >= 2 * limits.electionTimeoutMaxMs, "a lease outlives an election (J3)");

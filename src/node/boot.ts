@@ -380,6 +380,7 @@ function budgetOf(environment: BootOptions["environment"]): LogBudget {
   const { trailingEntries, trailingBytes, heldBytes } = logBudget;
   const times = Math.max(1, entries / trailingEntries);
   return {
+    ...logBudget,
     trailingEntries: entries,
     trailingBytes: times * trailingBytes,
     heldEntries: 2 * entries,

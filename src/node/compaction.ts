@@ -8,6 +8,9 @@ export interface LogBudget {
   /** Kept for a follower that needs them. */
   readonly heldEntries: number;
   readonly heldBytes: number;
+  /** Kept behind a snapshot for who is being given it. */
+  readonly snapshotEntries: number;
+  readonly snapshotBytes: number;
 }
 
 export const logBudget: LogBudget = {
@@ -15,6 +18,8 @@ export const logBudget: LogBudget = {
   trailingBytes: limits.logTrailingBytes,
   heldEntries: limits.logHeldEntries,
   heldBytes: limits.logHeldBytes,
+  snapshotEntries: limits.logSnapshotEntries,
+  snapshotBytes: limits.logSnapshotBytes,
 };
 
 /** A base is moved by at least this part of what is kept, so that moving it is rare. */
@@ -22,8 +27,8 @@ const stepShare = 8;
 const samplesMax = 1024;
 
 /**
- * Up to where the log may go. Relations: target <= durable (D3), and what lies after the target is at most the held budget, or what is not
- * durable yet. Sizes are known from the samples that were taken while entries were applied.
+ * Up to where the log may go. Relations: target <= durable (D3), and what lies after the target is at most the held budget, or the one for
+ * snapshots while one is given, or what is not durable yet. Sizes are known from the samples that were taken while entries were applied.
  */
 export class Compaction {
   readonly #budget: LogBudget;
@@ -72,14 +77,16 @@ export class Compaction {
 
   /**
    * Where the log may begin after, or undefined when it is not worth while. `needed`: the lowest index that somebody active has not got
-   * beyond yet (a follower's match, a snapshot on its way); `base`: where it begins after now.
+   * beyond yet (a follower's match); `snapshot`: the lowest one from which somebody who is given a snapshot goes on; `base`: where it begins after now.
    */
-  target(base: number, last: number, needed: number): number | undefined {
-    const { trailingEntries, trailingBytes, heldEntries, heldBytes } = this.#budget;
-    const wished = Math.max(last - trailingEntries, this.#indexBefore(trailingBytes));
-    const forced = Math.max(last - heldEntries, this.#indexBefore(heldBytes));
+  target(base: number, last: number, needed: number, snapshot: number): number | undefined {
+    const { trailingEntries, trailingBytes } = this.#budget;
+    const { heldEntries, heldBytes, snapshotEntries, snapshotBytes } = this.#budget;
+    const keeping = (entries: number, bytes: number): number => Math.max(last - entries, this.#indexBefore(bytes));
     if (this.#damaged > base && this.#damaged <= this.#durable) return this.#damaged;
-    const target = Math.min(this.#durable, Math.max(forced, Math.min(wished, needed)));
+    const wished = Math.max(keeping(heldEntries, heldBytes), Math.min(keeping(trailingEntries, trailingBytes), needed));
+    const allowed = Math.max(keeping(snapshotEntries, snapshotBytes), snapshot);
+    const target = Math.min(this.#durable, wished, allowed);
     return target - base >= Math.max(1, trailingEntries / stepShare) ? target : undefined;
   }
 

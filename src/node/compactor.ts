@@ -11,8 +11,10 @@ export interface CompactorPorts {
   readonly logStore: Pick<LogStore, "compact">;
   /** Members that can be reached now. */
   met(): Iterable<NodeId>;
-  /** The lowest index that a snapshot on its way, or a learner that is fed here, has not got beyond. */
+  /** The lowest index that a learner that is fed here has not got beyond. */
   needed(): number;
+  /** The lowest index from which somebody who is given a snapshot goes on. */
+  neededBySnapshot(): number;
   /** Something is to be drained. */
   schedule(): void;
 }
@@ -52,7 +54,12 @@ export class Compactor {
   #cut(): void {
     const { raft, logStore } = this.#ports;
     const needed = Math.min(this.#slowestPeer(), this.#ports.needed());
-    const target = this.#compaction.target(raft.baseIndex, this.#compaction.durableIndex, needed);
+    const target = this.#compaction.target(
+      raft.baseIndex,
+      this.#compaction.durableIndex,
+      needed,
+      this.#ports.neededBySnapshot(),
+    );
     const base = target === undefined ? undefined : raft.compact(toIndex(target));
     if (base === undefined) return;
     logStore.compact(base);

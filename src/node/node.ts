@@ -185,7 +185,8 @@ export class Node implements NodeApi {
         ...common,
         logStore: parts.logStore,
         met: () => this.#peers.met(),
-        needed: () => Math.min(this.#state.sender.needed, this.#relay.needed),
+        needed: () => this.#relay.needed,
+        neededBySnapshot: () => this.#state.sender.needed,
       },
       parts.logBudget,
     );

@@ -76,6 +76,11 @@ export class RelayFeeder {
     return needed;
   }
 
+  /** What that child had when it last asked; 0: it is none. */
+  reached(node: NodeId): number {
+    return this.#children.get(node)?.after ?? 0;
+  }
+
   isChild(node: NodeId): boolean {
     return this.#children.has(node);
   }

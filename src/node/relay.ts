@@ -199,6 +199,11 @@ export class Relay {
     return this.#feeder.needed;
   }
 
+  /** What a learner has that this node feeds; 0: it does not feed it. */
+  reached(node: NodeId): number {
+    return this.#feeder.reached(node);
+  }
+
   isChild(node: NodeId): boolean {
     return this.#feeder.isChild(node);
   }

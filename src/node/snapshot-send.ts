@@ -4,6 +4,7 @@ import { Fault } from "../lib/fault.ts";
 import type { Index, NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
+import { LogHold, type LogHoldPorts } from "./log-hold.ts";
 
 /** What is offered to a peer: a whole state of that index, to be asked for in chunks. */
 export interface SnapshotOffer {
@@ -26,7 +27,7 @@ export interface MadeSnapshot {
   readonly hash: string;
 }
 
-export interface SnapshotSendPorts {
+export interface SnapshotSendPorts extends LogHoldPorts {
   readonly cluster: string;
   /** Copies the state as it is now into a file, that peer being the first to get it. Throws Fault. */
   make(peer: NodeId): Promise<MadeSnapshot>;
@@ -76,9 +77,11 @@ export class SnapshotSender {
   #timer: ReturnType<typeof setInterval> | undefined;
   #unusedSince = 0;
   #closed = false;
+  readonly #hold: LogHold;
 
   constructor(ports: SnapshotSendPorts) {
     this.#ports = ports;
+    this.#hold = new LogHold(ports);
   }
 
   /** A learner that this node feeds, and that says again and again that it needs one. */
@@ -96,19 +99,21 @@ export class SnapshotSender {
     }
     this.#waiting.delete(peer);
     this.#receivers.set(peer, { askedAt: monotonicMs() });
+    this.#hold.begin(peer, this.#ports.baseIndex());
     this.#timer ??= setInterval(() => this.#watch(), retryMs);
     void this.#offer(peer, from);
   }
 
-  /** The lowest index that the log must still follow on from, for those under way. */
+  /** The lowest index that the log must still follow on from, for those under way and those who catch up. */
   get needed(): number {
-    return this.#receivers.size > 0 && this.#made !== undefined ? this.#made.snapshot.index : Infinity;
+    return this.#hold.needed;
   }
 
   async #offer(peer: NodeId, from: number): Promise<void> {
     try {
       const made = await this.#current(peer, from);
       const { snapshot, bytes, sha256, hash } = made;
+      if (this.#receivers.has(peer)) this.#hold.begin(peer, snapshot.index);
       const { chunkBytes, cluster } = { chunkBytes: limits.snapshotChunkBytes, cluster: this.#ports.cluster };
       await this.#ports.offer(peer, { id: idOf(made), cluster, snapshot, bytes, chunkBytes, sha256, hash });
       this.#ports.log("info", `node ${peer} gets a snapshot`, { index: snapshot.index, bytes });
@@ -198,6 +203,8 @@ export class SnapshotSender {
   #end(peer: NodeId, sent: Index | undefined): void {
     if (!this.#receivers.delete(peer) || this.#closed) return;
     this.#unusedSince = monotonicMs();
+    if (sent === undefined) this.#hold.end(peer);
+    else this.#hold.arrived(peer, sent);
     this.#ports.ended(peer, sent);
     this.#nextTurn();
   }
@@ -213,8 +220,10 @@ export class SnapshotSender {
   #watch(): void {
     const now = monotonicMs();
     for (const [peer, { askedAt }] of this.#receivers) {
-      if (!this.#ports.serves(peer)) this.#receivers.delete(peer);
-      else if (now - askedAt > limits.snapshotIdleMs) this.#end(peer, undefined);
+      if (!this.#ports.serves(peer)) {
+        this.#receivers.delete(peer);
+        this.#hold.end(peer);
+      } else if (now - askedAt > limits.snapshotIdleMs) this.#end(peer, undefined);
     }
     this.#nextTurn();
     if (this.#receivers.size > 0 || now - this.#unusedSince < keepMs) return;

@@ -2,6 +2,7 @@ import type { Configuration } from "../lib/configuration.ts";
 import type { Epoch } from "../lib/epoch.ts";
 import { Fault } from "../lib/fault.ts";
 import { nobody, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Message, SnapshotMeta } from "../raft/types.ts";
 import type { Transport } from "../transport/types.ts";
@@ -28,12 +29,12 @@ export interface WholeStatePorts {
   readonly epoch: Epoch;
   readonly raft: Pick<
     Raft,
-    "role" | "leader" | "term" | "commit" | "durableIndex" | "baseIndex" | "snapshotEnded" | "trustState"
+    "role" | "leader" | "term" | "commit" | "progress" | "durableIndex" | "baseIndex" | "snapshotEnded" | "trustState"
   >;
   readonly transport: Pick<Transport, "request" | "isConnected">;
   readonly settings: Pick<Settings, "level">;
   readonly peers: Pick<KnownPeers, "quarantinedSince">;
-  readonly relay: Pick<Relay, "isChild">;
+  readonly relay: Pick<Relay, "isChild" | "reached">;
   readonly reader: Pick<Reader, "linearizable">;
   /** Leader: logs what is known of another node's state. */
   readonly propose: DutyPorts["propose"];
@@ -138,6 +139,8 @@ export class WholeState {
         if (!this.#isRight(made)) throw notForOthers();
       },
       baseIndex: () => raft.baseIndex,
+      reached: (peer) => Math.max(ports.relay.reached(peer), raft.progress(peer)?.match ?? 0),
+      isClose: (at) => raft.commit - at <= limits.promoteLagEntries,
       serves: (peer) => raft.role === "leader" || ports.relay.isChild(peer),
       offer: async (peer, offer) => void (await transport.request(peer, "snapshot.offer", offer)),
       ended: (peer, sent) => {

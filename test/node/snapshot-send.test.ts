@@ -26,6 +26,7 @@ function senderOf(chunks: number) {
   let made = 0;
   const doubted = new Set<NodeId>();
   const served = new Set([2, 3, 4, 5].map(nodeId));
+  const log = { base: 0, last: 10, reached: new Map<NodeId, number>() };
   const sender = new SnapshotSender({
     cluster: "c",
     make: () => {
@@ -44,7 +45,9 @@ function senderOf(chunks: number) {
       doubted.has(peer)
         ? Promise.reject(new Fault("data", "another voter has another state", "safe"))
         : Promise.resolve(),
-    baseIndex: () => 0,
+    baseIndex: () => log.base,
+    reached: (peer) => log.reached.get(peer) ?? 0,
+    isClose: (at) => log.last - at <= 5,
     serves: (peer) => served.has(peer),
     offer: async (peer, offer) => void offers.push({ peer, offer }),
     ended: (peer, sent) => void ended.push(`${peer}:${sent}`),
@@ -54,7 +57,7 @@ function senderOf(chunks: number) {
     sender.close();
     rmSync(directory, { recursive: true, force: true });
   };
-  return { sender, offers, ended, served, doubted, forgotten, made: () => made, [Symbol.dispose]: close };
+  return { sender, offers, ended, served, doubted, forgotten, log, made: () => made, [Symbol.dispose]: close };
 }
 
 async function offered(offers: readonly unknown[], count: number): Promise<void> {
@@ -131,4 +134,38 @@ test("who waits for a chunk of a file that is given up meanwhile is told so", as
   one.sender.done(nodeId(2), id, false);
   const settled = await Promise.allSettled(asked);
   expect(settled.at(-1)).toMatchObject({ status: "rejected", reason: { code: "peer-refused" } });
+});
+
+test("what follows on from a snapshot is kept from before it is made until its receiver has come close to the end", async () => {
+  using one = senderOf(1);
+  const { sender, log } = one;
+  expect(sender.needed).toBe(Infinity);
+  log.base = 7;
+  sender.want(nodeId(2));
+  expect(sender.needed).toBe(7);
+  await offered(one.offers, 1);
+  expect(sender.needed).toBe(10);
+  log.last = 1000;
+  sender.done(nodeId(2), one.offers[0]!.offer.id, true);
+  // It has not said anything of its log yet, and what is known of it is old.
+  log.reached.set(nodeId(2), 3);
+  expect(sender.needed).toBe(10);
+  log.reached.set(nodeId(2), 400);
+  expect(sender.needed).toBe(400);
+  log.reached.set(nodeId(2), 995);
+  expect(sender.needed).toBe(Infinity);
+});
+
+test("nothing is kept for one that did not get its snapshot, or is not served any more", async () => {
+  using one = senderOf(1);
+  const { sender, log } = one;
+  for (const peer of [2, 3]) sender.want(nodeId(peer));
+  await offered(one.offers, 2);
+  log.last = 1000;
+  const { id } = one.offers[0]!.offer;
+  sender.done(nodeId(2), id, false);
+  expect(sender.needed).toBe(10);
+  one.served.delete(nodeId(3));
+  while (sender.needed !== Infinity) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(one.ended).toEqual(["2:undefined"]);
 });

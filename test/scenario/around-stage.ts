@@ -148,6 +148,8 @@ export class SnapshotStage implements Stage {
     isComparable: () => true,
     vouch: () => Promise.resolve(),
     baseIndex: () => 0,
+    reached: () => 0,
+    isClose: () => true,
     serves: () => true,
     offer: (_peer, offer) => this.#offered(offer),
     ended: (_peer, sent) =>

@@ -4,6 +4,7 @@ import { openExecutor } from "../../src/executor/run.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { seededRandom } from "../../src/lib/prng.ts";
+import { logBudget } from "../../src/node/compaction.ts";
 import { Node } from "../../src/node/node.ts";
 import type { MadeSnapshot } from "../../src/node/snapshot-send.ts";
 import { installingIndex, newSnapshotPath, tidySnapshots } from "../../src/node/snapshot-receive.ts";
@@ -308,9 +309,10 @@ export class Host {
       checkState: (path) => this.state.check(path),
       viewState: (path) => this.state.viewState(path),
       logBudget: {
+        ...logBudget,
         trailingEntries: cluster.plan.trailingEntries,
         trailingBytes: 1 << 20,
-        heldEntries: cluster.plan.heldEntries,
+        heldEntries: 2 * cluster.plan.trailingEntries,
         heldBytes: 1 << 22,
       },
       random,

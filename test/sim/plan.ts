@@ -85,8 +85,6 @@ export interface Plan {
   readonly oldHosts: number;
   readonly limits: Readonly<Record<string, number>>;
   readonly trailingEntries: number;
-  /** Kept of the log for a follower that needs them: what is written while a state travels at least, as whoever sets it has to see to, or none ever comes after. */
-  readonly heldEntries: number;
   readonly faults: readonly FaultEvent[];
   /** Part of the jobs run under the guard (the others are no-ops of the node). */
   readonly guarded: number;
@@ -202,7 +200,6 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const limits: Record<string, number> = {};
   for (const [name, value] of Object.entries(chosen)) if (value !== undefined) limits[name] = value;
   const trailingEntries = sizes() < 0.75 ? randomInteger(sizes, 1, 64) : 1000;
-  const heldEntries = Math.max(2 * trailingEntries, writtenMeanwhile(network, limits));
 
   const work = stream(seed, "work");
   const slots = Array.from({ length: 24 }, () => randomInteger(work, 1, 6));
@@ -232,21 +229,10 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     oldHosts,
     limits,
     trailingEntries,
-    heldEntries,
     faults,
     guarded,
     realFiles,
   };
-}
-
-/** Entries that are written while a large state of these runs travels. */
-function writtenMeanwhile(network: NetworkProfile, limits: Readonly<Record<string, number>>): number {
-  const stateBytes = 1_500_000;
-  const entriesPerSecond = 20;
-  const inFlight = Math.min(limits["snapshotChunksInFlight"] ?? 4, network.capacity);
-  const roundTrips = stateBytes / limits["snapshotChunkBytes"]! / inFlight;
-  const seconds = (roundTrips * 2 * (network.delayMin + network.delayMean)) / 1_000_000;
-  return Math.ceil(seconds * entriesPerSecond);
 }
 
 /** Some kinds are left out of each seed: what is always there hides what is rare. */
