@@ -39,14 +39,19 @@ export interface SimResult {
 }
 
 /** Runs one seed from beginning to end. */
-export async function runSeed(seed: number, options: SimOptions = {}): Promise<SimResult> {
+export function runSeed(seed: number, options: SimOptions = {}): Promise<SimResult> {
+  return runPlan(planOf(seed, options), options.story);
+}
+
+/** Runs a plan that may have been changed after it was drawn: for a situation that no seed is to lose. */
+export async function runPlan(plan: Plan, tells = false): Promise<SimResult> {
   const rejections: string[] = [];
   const onRejection = (error: unknown): void => {
     rejections.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   };
   process.on("unhandledRejection", onRejection);
   try {
-    const result = simulate(planOf(seed, options), options.story === true);
+    const result = simulate(plan, tells);
     // What nobody caught is told in the runtime's own next turn.
     await new Promise((resolve) => setImmediate(resolve));
     if (rejections.length === 0) return result;
