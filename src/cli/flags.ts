@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
+import { parseRanges } from "../lib/ranges.ts";
 import { isLabel, parseSelector } from "../lib/selector.ts";
 import { parseDuration, parseSize } from "../lib/units.ts";
 import { CliError, exit } from "./exit.ts";
@@ -11,6 +12,8 @@ import { readText } from "./specs-file.ts";
 export interface SpecFlags {
   readonly name?: string;
   readonly count?: string;
+  readonly array?: string;
+  readonly matrix?: readonly string[];
   readonly eachNode?: boolean;
   readonly on?: string;
   readonly slots?: string;
@@ -37,6 +40,8 @@ export function addSpecFlags(command: Command): void {
     .optionsGroup("Job:")
     .option("--name <name>", "name of the job")
     .option("--count <n>", "an array: n tasks, each with its SKEIN_INDEX")
+    .option("--array <ranges>", "an array of these indices: 0-99:2 or 1,3,5-8")
+    .option("--matrix <k=a,b>", "a task per combination of values (repeatable, the first key is the slowest)", collect)
     .option("--each-node", "one task on every matching node")
     .option("--on <selector>", "nodes that may run it: zone=eu,gpu!=none")
     .option("--slots <n>", "what a task takes of its node")
@@ -88,15 +93,29 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     const terms = parseSelector(flags.on);
     if (typeof terms === "string") problems.push({ path: "--on", message: terms });
   }
-  if (flags.eachNode === true && flags.count !== undefined) {
-    problems.push({ path: "--count", message: "goes not with --each-node, which makes one task per node" });
-  }
+  const makers = [
+    ["--count", flags.count],
+    ["--array", flags.array],
+    ["--matrix", flags.matrix],
+    ["--each-node", flags.eachNode],
+  ] as const;
+  const given = makers.flatMap(([flag, value]) => (value === undefined ? [] : [flag]));
+  const lastMaker = given.pop();
+  for (const flag of given)
+    problems.push({ path: flag, message: `goes not with ${lastMaker}: each says how many tasks there are` });
+  const list = flags.array === undefined ? undefined : parseRanges(flags.array);
+  if (typeof list === "string") problems.push({ path: "--array", message: list });
+  const axes = pairs("matrix", flags.matrix, (key, values) => /^\w+$/.test(key) && values !== "");
   const retries = whole("retries", flags.retries, 0, 1_000_000);
   const tail = checkedText("tail", flags.tail, (text) => parseSize(text) !== undefined, "a size: write 2KiB");
   const spec = {
     run: words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
     name: flags.name,
     count: whole("count", flags.count, 1, limits.arrayTasks),
+    array: flags.array,
+    matrix:
+      axes &&
+      Object.fromEntries(Object.entries(axes).map(([key, values]) => [key, values.split(",").map(matrixValue)])),
     each_node: flags.eachNode,
     on: flags.on,
     slots: whole("slots", flags.slots, 0, 1_000_000),
@@ -124,6 +143,11 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     );
   }
   return Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
+}
+
+/** A whole number is one, as it would be in a file; anything else is text. */
+function matrixValue(text: string): string | number {
+  return /^(0|-?[1-9]\d{0,14})$/.test(text) ? Number(text) : text;
 }
 
 async function textOf(path: string, io: CliIo): Promise<string> {

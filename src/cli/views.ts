@@ -55,9 +55,13 @@ export function printJob(out: Output, job: JobView): void {
 /** Tasks as a table, one a line. */
 export function printTasks(out: Output, tasks: readonly TaskView[]): void {
   const targets = tasks.some((task) => task.target !== undefined);
+  const indices = tasks.some((task) => task.index !== undefined && task.index !== task.task);
+  const points = tasks.some((task) => task.matrix !== undefined);
   out.rows(
     [
       { title: "TASK", align: "right" },
+      ...(indices ? [{ title: "INDEX", align: "right" } as const] : []),
+      ...(points ? [{ title: "MATRIX", shrinks: true } as const] : []),
       ...(targets ? [{ title: "TARGET", shrinks: true } as const] : []),
       { title: "STATE", colour: stateColour },
       { title: "EXIT", align: "right" },
@@ -68,6 +72,8 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
     ],
     tasks.map((task) => [
       String(task.task),
+      ...(indices ? [task.index === undefined ? "" : String(task.index)] : []),
+      ...(points ? [pointText(task)] : []),
       ...(targets ? [task.target ?? ""] : []),
       task.state,
       task.signal ?? (task.exit_code === null ? "" : String(task.exit_code)),
@@ -84,9 +90,21 @@ export function failureText(task: TaskView): string {
   const how =
     task.signal !== null ? `killed by ${task.signal}` : task.exit_code !== null ? `exit ${task.exit_code}` : task.state;
   const where = task.node === null ? "" : ` on node ${task.node}`;
-  const name = task.target === undefined ? `task ${task.task}` : `task ${task.task} (${task.target})`;
+  const about = task.target ?? (task.matrix === undefined ? indexText(task) : pointText(task));
+  const name = about === undefined ? `task ${task.task}` : `task ${task.task} (${about})`;
   const ended = task.state === "timeout" ? "timed out" : how;
   return printable(`${name}: ${ended}${where}${task.reason === undefined ? "" : `: ${task.reason}`}`);
+}
+
+function indexText({ task, index }: TaskView): string | undefined {
+  return index === undefined || index === task ? undefined : `index ${index}`;
+}
+
+/** `mode=a threads=8` */
+function pointText({ matrix = {} }: TaskView): string {
+  return Object.entries(matrix)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(" ");
 }
 
 /** Labels as people write them: `k=v,k=v`. */

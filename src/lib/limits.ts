@@ -40,6 +40,15 @@ export const limits = {
 
   // Jobs
   arrayTasks: 10_000_000,
+  /** Of `array`, as text. */
+  arrayTextLength: 64 * 1024,
+  /** Combinations of a matrix' values, before anything is excluded. */
+  matrixPoints: 1_000_000,
+  matrixKeys: 64,
+  /** Entries of exclude, and of include. */
+  matrixRules: 256,
+  /** A matrix with its rules, as JSON. */
+  matrixBytes: 128 * 1024,
   unfinishedJobs: 5_000_000,
   finishedJobs: 1_000_000,
   jobTtlMs: 7 * 86_400_000,

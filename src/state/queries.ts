@@ -19,9 +19,10 @@ import { runningOn, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
+import { type PointOf, pointsOf } from "./points.ts";
 import { readSpec } from "./spec.ts";
 import { sql, type ReadTx, type Statement } from "./tx.ts";
-import type { Assignment, JobState, JobView, NodeRow, Spec, TaskState, TaskView } from "./types.ts";
+import type { Assignment, JobState, JobView, NodeRow, Point, Spec, TaskState, TaskView } from "./types.ts";
 import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
 
 /**
@@ -273,12 +274,13 @@ export function findTask(tx: ReadTx, job: number, task: number): TaskView | unde
   const parent = jobById(tx, job);
   if (parent === undefined || !Number.isInteger(task) || task < 0 || task >= parent.tasks) return undefined;
   const row = presentTask(tx, parent, task);
-  return row === undefined ? rowlessTaskView(parent, task) : viewOf(tx, parent, row);
+  const point = pointsOf(tx, parent)(task);
+  return row === undefined ? rowlessTaskView(parent, task, point) : viewOf(tx, parent, row, point);
 }
 
-function viewOf(tx: ReadTx, job: StoredJob, row: StoredTask): TaskView {
+function viewOf(tx: ReadTx, job: StoredJob, row: StoredTask, point: Point | undefined): TaskView {
   const attempts = row.attempt > 1 || row.state === "queued" ? tx.all<AttemptRow>(attemptsOf, row.job, row.task) : [];
-  return taskView(job, row, attempts, row.tail_size === 0 ? null : storedTail(tx, job, row));
+  return taskView(job, row, attempts, row.tail_size === 0 ? null : storedTail(tx, job, row), point);
 }
 
 function storedTail(tx: ReadTx, job: StoredJob, { task }: StoredTask): Uint8Array | null {
@@ -298,6 +300,7 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   if (parent === undefined) return undefined;
   const limit = Math.min(filter.limit, limits.listMax);
   const items: TaskView[] = [];
+  const pointOf = pointsOf(tx, parent);
   let from = readCursor(filter.next) ?? 0;
   for (let scanned = 0; from < parent.next_task && scanned < scanMax; scanned += scanRows) {
     const rows = hasOnlyTask(parent) ? [onlyTask(parent)] : tx.all<StoredTask>(taskRows, job, from, scanRows);
@@ -307,7 +310,7 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
       from = row.task + 1;
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.target !== undefined && row.target !== filter.target) continue;
-      items.push(viewOf(tx, parent, row));
+      items.push(viewOf(tx, parent, row, pointOf(row.task)));
     }
   }
   if (from < parent.next_task) return { items, next: writeCursor(from) };
@@ -315,18 +318,18 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   if (!wanted) return { items };
   for (; from < parent.tasks; from++) {
     if (items.length === limit) return { items, next: writeCursor(from) };
-    items.push(rowlessTaskView(parent, from));
+    items.push(rowlessTaskView(parent, from, pointOf(from)));
   }
   return { items };
 }
 
 /** What a node holds: its running attempts, in order of their fence. */
 export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
-  const specs = new Map<number, Spec>();
+  const jobs = new Map<number, JobOfTasks>();
   return runningOn(tx, node).map((row) => {
-    let spec = specs.get(row.job);
-    if (spec === undefined) specs.set(row.job, (spec = specOf(tx, row.job)));
-    return assignmentOf(row, spec);
+    let job = jobs.get(row.job);
+    if (job === undefined) jobs.set(row.job, (job = jobOf(tx, row.job)));
+    return assignmentOf(row, job.spec, job.pointOf);
   });
 }
 
@@ -359,20 +362,33 @@ export function findAssignment(tx: ReadTx, job: number, task: number, attempt: n
   const parent = jobById(tx, job);
   const row = parent === undefined ? undefined : presentTask(tx, parent, task);
   if (parent === undefined || row?.state !== "running" || row.attempt !== attempt) return undefined;
-  return assignmentOf(row, readSpec(parent.spec));
+  return assignmentOf(row, readSpec(parent.spec), pointsOf(tx, parent));
 }
 
-function assignmentOf(row: StoredTask, spec: Spec): Assignment {
+function assignmentOf(row: StoredTask, spec: Spec, pointOf: PointOf): Assignment {
   const { task, attempt, fence } = row;
-  return { job: jobId(row.job), task, attempt, fence, spec, target: row.target ?? undefined };
+  return {
+    job: jobId(row.job),
+    task,
+    attempt,
+    fence,
+    spec,
+    point: pointOf(task),
+    target: row.target ?? undefined,
+  };
 }
 
-const selectSpec = sql("select spec from job where id = ?");
+interface JobOfTasks {
+  readonly spec: Spec;
+  readonly pointOf: PointOf;
+}
 
-function specOf(tx: ReadTx, job: number): Spec {
-  const row = tx.get<{ spec: string }>(selectSpec, job);
-  assert(row !== undefined, `task of job ${job}, which does not exist`);
-  return readSpec(row.spec);
+const selectShape = sql("select id, tasks, spec from job where id = ?");
+
+function jobOf(tx: ReadTx, id: number): JobOfTasks {
+  const row = tx.get<Pick<StoredJob, "id" | "tasks" | "spec">>(selectShape, id);
+  assert(row !== undefined, `task of job ${id}, which does not exist`);
+  return { spec: readSpec(row.spec), pointOf: pointsOf(tx, row) };
 }
 
 /** Counters over the whole life of the cluster and present gauges; one row, nothing is counted. */

@@ -16,8 +16,14 @@ export const specDefaults = {
   retries: { backoffMs: 1_000, factor: 2, capMs: 60_000, jitter: 0.1, on: ["failed", "timeout"] },
 } as const;
 
+const readShort = memoOfTexts((text) => JSON.parse(text) as Spec);
+/** A script or a matrix makes a spec long, and an array of a million tasks has it read for every task: the newest few are remembered as well. */
+const readLong = memoOfTexts((text) => JSON.parse(text) as Spec, { entries: 16, textLength: 256 * 1024 });
+
 /** A job's spec as its row holds it. Shared by all who read the same text. */
-export const readSpec: (text: string) => Spec = memoOfTexts((text) => JSON.parse(text) as Spec);
+export function readSpec(text: string): Spec {
+  return text.length <= 2048 ? readShort(text) : readLong(text);
+}
 
 /** How the spec's tasks are carried out: shell unless it says otherwise. */
 export function driverOf(spec: Spec): Driver {
@@ -51,7 +57,7 @@ export function failuresAllowed(spec: Spec, tasks: number): number | undefined {
 /** The spec as people write it: durations and sizes as text, keys in the contract's spelling. Reading it again gives the same spec. */
 export function renderSpec(spec: Spec): Record<string, unknown> {
   const duration = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : formatDuration(ms));
-  const { retries, output, noop } = spec;
+  const { matrix, retries, output, noop } = spec;
   return compact({
     name: spec.name,
     driver: spec.driver,
@@ -60,6 +66,8 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     dir: spec.dir,
     stdin: spec.stdin,
     count: spec.count,
+    array: spec.array,
+    matrix: matrix && { ...matrix.keys, ...compact({ exclude: matrix.exclude, include: matrix.include }) },
     each_node: spec.eachNode,
     on: spec.on,
     slots: spec.slots,

@@ -43,6 +43,23 @@ export type TaskCounts = { readonly [State in TaskState]: number };
 
 export type Driver = "shell" | "noop";
 
+export type MatrixValue = string | number | boolean;
+export type MatrixPoint = Readonly<Record<string, MatrixValue>>;
+
+/** A task per combination of the keys' values; see state/matrix.ts. */
+export interface Matrix {
+  /** The first key is the slowest. */
+  readonly keys: Readonly<Record<string, readonly MatrixValue[]>>;
+  readonly exclude?: readonly MatrixPoint[];
+  readonly include?: readonly MatrixPoint[];
+}
+
+/** What tells a task of an array or a matrix from the others. */
+export interface Point {
+  readonly index: number;
+  readonly matrix?: MatrixPoint;
+}
+
 /**
  * A job spec after validation: defaults are left out (absent means default, see state/spec.ts), durations are
  * milliseconds and sizes bytes, so that no later reader parses again. This object, as JSON text, is what a job row
@@ -57,6 +74,9 @@ export interface Spec {
   readonly dir?: string;
   readonly stdin?: string;
   readonly count?: number;
+  /** Ranges of indices, in ascending order (lib/ranges.ts). */
+  readonly array?: string;
+  readonly matrix?: Matrix;
   readonly eachNode?: boolean;
   readonly on?: string;
   readonly slots?: number;
@@ -119,7 +139,10 @@ export interface LogView {
 export interface TaskView {
   readonly job: number;
   readonly task: number;
+  /** Of an array or a matrix: SKEIN_INDEX. */
   readonly index?: number;
+  /** The task's point of the matrix. */
+  readonly matrix?: MatrixPoint;
   /** With each_node: the node's name. */
   readonly target?: string;
   readonly state: TaskState;
@@ -250,6 +273,8 @@ export interface Assignment {
   /** Log index of the entry that assigned it; only grows (SKEIN_FENCE). */
   readonly fence: number;
   readonly spec: Spec;
+  /** Of an array or a matrix. */
+  readonly point?: Point | undefined;
   /** With each_node: the node's name, shown as SKEIN_TARGET. */
   readonly target: string | undefined;
 }

@@ -2,7 +2,7 @@ import { formatInstant } from "../lib/calendar.ts";
 import { renderSpec } from "./spec.ts";
 import { countsOf, type StoredJob } from "./tables/job.ts";
 import type { StoredTask } from "./tables/task.ts";
-import type { AttemptView, JobView, LogView, Spec, TaskState, TaskView } from "./types.ts";
+import type { AttemptView, JobView, LogView, Point, Spec, TaskState, TaskView } from "./types.ts";
 
 /** Rows as the contract shows them: RFC 3339 times, integer ids, keys in snake case. */
 
@@ -49,12 +49,13 @@ export function taskView(
   row: StoredTask,
   history: readonly AttemptRow[],
   tail: Uint8Array | null,
+  point: Point | undefined,
 ): TaskView {
   const attempts = history.map(attemptView);
   if (row.attempt > 0 && row.state !== "queued" && row.attempt > (history.at(-1)?.attempt ?? 0))
     attempts.push(attemptView(row));
   return {
-    ...placeOf(job, row.task, row.target),
+    ...placeOf(job, row.task, row.target, point),
     state: row.state,
     exit_code: row.exit_code,
     signal: row.signal,
@@ -74,9 +75,9 @@ export function taskView(
 const text = new TextDecoder("utf-8", { fatal: false });
 
 /** A task that was never assigned. */
-export function rowlessTaskView(job: StoredJob, task: number): TaskView {
+export function rowlessTaskView(job: StoredJob, task: number, point: Point | undefined): TaskView {
   return {
-    ...placeOf(job, task, null),
+    ...placeOf(job, task, null, point),
     state: job.rest,
     exit_code: null,
     signal: null,
@@ -96,9 +97,9 @@ function placeOf(
   job: StoredJob,
   task: number,
   target: string | null,
-): Pick<TaskView, "job" | "task" | "index" | "target"> {
-  if (target !== null) return { job: job.id, task, target };
-  return job.tasks > 1 ? { job: job.id, task, index: task } : { job: job.id, task };
+  point: Point | undefined,
+): Pick<TaskView, "job" | "task" | "index" | "matrix" | "target"> {
+  return target === null ? { job: job.id, task, ...point } : { job: job.id, task, target };
 }
 
 function attemptView(row: AttemptRow): AttemptView {

@@ -3,6 +3,7 @@ import type { Refusal } from "../../src/lib/outcome.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
 import { findJob } from "../../src/state/queries.ts";
+import { tasksIn } from "../../src/state/shape.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { Principal, Spec } from "../../src/state/types.ts";
 import type { Callers, Cluster } from "./cluster.ts";
@@ -171,6 +172,9 @@ export class Clients implements Callers {
       ? { name, run: ["work", String(forMs), String(exit)] }
       : { name, driver: "noop", noop: { forMs: random() < 0.5 || !mayRun ? 0 : forMs, exit } };
     if (random() < 0.1) spec.count = 1 + Math.floor(random() * 4);
+    else if (random() < 0.05) spec.array = "3-12:4";
+    else if (random() < 0.05)
+      spec.matrix = { keys: { mode: ["a", "b"], size: [1, 2] }, exclude: [{ mode: "b", size: 1 }] };
     if (random() < 0.15) spec.retries = { max: 1 + Math.floor(random() * 2), backoffMs: Math.floor(random() * 2000) };
     if (random() < 0.1 && !isLong) spec.timeoutMs = 50 + Math.floor(random() * 1500);
     if (random() < 0.25) spec.onLost = "fail";
@@ -396,7 +400,7 @@ export class Clients implements Callers {
   #judgeTasks(write: Write, state: string): void {
     const { effects } = this.#cluster;
     if (!isTerminal(state)) return;
-    for (let task = 0; task < (write.spec.count ?? 1); task++) {
+    for (let task = 0; task < tasksIn(write.spec); task++) {
       if (state === "succeeded" && !effects.hasRun(write.id!, task, "succeeded"))
         this.#cluster.fail(`J2: job ${write.id} succeeded, and its task ${task} never ran to its end`);
       const atMostOnce = write.spec.onLost === "fail" && write.spec.retries === undefined;

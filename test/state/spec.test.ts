@@ -129,8 +129,6 @@ describe("a spec as people write it", () => {
   });
 
   test.each([
-    "array",
-    "matrix",
     "targets",
     "unit",
     "resources",

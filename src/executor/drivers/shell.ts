@@ -1,11 +1,16 @@
 import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
-import type { Assignment } from "../../state/types.ts";
+import type { Assignment, MatrixPoint } from "../../state/types.ts";
 import type { Start } from "../guard/frames.ts";
+
+/** A point's keys go before the job's own `env`, which is what a point that lacks a key falls back to. */
+function matrixVariables(point: MatrixPoint | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(point ?? {}).map(([key, value]) => [key, String(value)]));
+}
 
 /** Driver shell: a process under the guard. The contract's variables win over the job's own `env`. */
 export function shellStart(assignment: Assignment, node: NodeId): Start {
-  const { job, task, attempt, fence, spec, target } = assignment;
+  const { job, task, attempt, fence, spec, point, target } = assignment;
   return {
     job,
     task,
@@ -14,12 +19,13 @@ export function shellStart(assignment: Assignment, node: NodeId): Start {
     run: spec.run ?? "",
     env: {
       ...spec.env,
+      ...matrixVariables(point?.matrix),
       SKEIN_JOB: String(job),
       SKEIN_TASK: String(task),
       SKEIN_ATTEMPT: String(attempt),
       SKEIN_FENCE: String(fence),
       SKEIN_NODE: String(node),
-      ...(spec.count === undefined ? {} : { SKEIN_INDEX: String(task) }),
+      ...(point === undefined ? {} : { SKEIN_INDEX: String(point.index) }),
       ...(target === undefined ? {} : { SKEIN_TARGET: target }),
     },
     ...(spec.dir === undefined ? {} : { dir: spec.dir }),

@@ -6,6 +6,7 @@ import { memoOfTexts } from "../../lib/memo.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
+import { tasksIn } from "../shape.ts";
 import { displayName } from "../spec.ts";
 import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { idempotencyOf, insertIdempotency } from "../tables/idempotency.ts";
@@ -27,14 +28,22 @@ interface JobSubmitted {
   readonly digest: string;
 }
 
-const isSpecText = memoOfTexts((text) => {
+/** How many tasks a spec makes, 0 standing for each_node; false: it is no spec as one is logged. */
+const tasksOfText = memoOfTexts((text): { readonly tasks: number } | false => {
   try {
-    return isNormalised(JSON.parse(text));
+    const spec: unknown = JSON.parse(text);
+    return isNormalised(spec) && { tasks: tasksIn(spec) };
   } catch {
     return false; // not JSON: as bad as another shape
   }
 });
-const specText = z.string().refine(isSpecText);
+
+const jobShape = z
+  .tuple([z.string(), z.number().int().min(0).max(limits.arrayTasks), z.string(), z.string().nullable()])
+  .refine(([, tasks, spec]) => {
+    const made = tasksOfText(spec);
+    return made !== false && made.tasks === tasks;
+  });
 
 export const jobSubmit = command<JobSubmitted>()({
   name: "job.submit",
@@ -55,10 +64,7 @@ export const jobSubmit = command<JobSubmitted>()({
     digest: z.string().max(128).optional(),
   }),
   payload: z.strictObject({
-    jobs: z
-      .array(z.tuple([z.string(), z.number().int().min(0).max(limits.arrayTasks), specText, z.string().nullable()]))
-      .min(1)
-      .max(limits.specsPerRequest),
+    jobs: z.array(jobShape).min(1).max(limits.specsPerRequest),
     key: z.string().max(limits.idempotencyKeyLength).nullable(),
     digest: z.string().max(128),
   }),
@@ -110,9 +116,7 @@ export const jobSubmit = command<JobSubmitted>()({
 
 function payloadOf(spec: Spec): JobPayload {
   const text = JSON.stringify(spec);
-  return spec.eachNode === true
-    ? [displayName(spec), 0, text, spec.on ?? ""]
-    : [displayName(spec), spec.count ?? 1, text, null];
+  return [displayName(spec), tasksIn(spec), text, spec.eachNode === true ? (spec.on ?? "") : null];
 }
 
 /** The nodes of every each_node job, frozen now; a refusal when one of them has none. Nothing is read when there is no such job. */

@@ -2,8 +2,17 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { parseSelector } from "../../lib/selector.ts";
 import { parseDuration, parseSize } from "../../lib/units.ts";
-import type { Spec } from "../types.ts";
+import type { Matrix, Spec } from "../types.ts";
 import { parsePresent } from "./present.ts";
+import {
+  arrayField,
+  checkMakers,
+  matrixField,
+  normalisedShapeFields,
+  readMatrix,
+  rulesField,
+  tasksOfNormalised,
+} from "./shape-schema.ts";
 import { labelsShape, nameShape } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
@@ -142,10 +151,6 @@ const later = z
 
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
-  array: later,
-  matrix: later,
-  exclude: later,
-  include: later,
   targets: later,
   unit: later,
   resources: later,
@@ -178,6 +183,10 @@ export const specFields = z.strictObject({
   dir: text(4096).startsWith("/", "must be an absolute path").optional(),
   stdin: text(limits.stdinBytes).optional(),
   count: whole(1, limits.arrayTasks).optional(),
+  array: arrayField.optional(),
+  matrix: matrixField.optional(),
+  exclude: rulesField.optional(),
+  include: rulesField.optional(),
   each_node: z.boolean({ error: "must be true or false" }).optional(),
   on: selector.optional(),
   slots: whole(0, 100_000).optional(),
@@ -212,25 +221,28 @@ export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, 
   if (!parsed.success)
     for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
   // Rules between fields are checked on what was written, so that they are reported together with the fields' own problems.
+  let matrix: Matrix | undefined;
   if (typeof raw === "object" && raw !== null && !Array.isArray(raw))
-    checkTogether(raw as Record<string, unknown>, context);
+    matrix = checkTogether(raw as Record<string, unknown>, context);
   else if (parsed.success) return z.NEVER;
-  return parsed.success ? normalise(parsed.data) : z.NEVER;
+  return parsed.success ? normalise(parsed.data, matrix) : z.NEVER;
 });
 
-function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): void {
+/** Gives the matrix, whose rules stand in it or beside it. */
+function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): Matrix | undefined {
   const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
   const name = raw["driver"] ?? "shell";
   if (name === "shell" && raw["run"] === undefined) refuse("run", "is required: what should the job run?");
   if (name === "noop" && raw["run"] !== undefined) refuse("run", "driver noop runs nothing: leave it out");
   if (name === "shell" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
-  if (raw["count"] !== undefined && raw["each_node"] === true) {
-    refuse("count", "cannot be combined with each_node, which makes one task per node");
-  }
+  const refuseAt = (path: readonly PropertyKey[], message: string): void =>
+    context.addIssue({ code: "custom", path: [...path], message });
+  checkMakers(raw, refuseAt);
+  return readMatrix(raw, refuseAt);
 }
 
 /** Durations in ms, sizes in bytes, absent where nothing was written. The order of keys is fixed: equal specs give equal texts. */
-function normalise(fields: Fields): Spec {
+function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   const spec: Mutable<Spec> = {};
   if (fields.name !== undefined) spec.name = fields.name;
   if (fields.driver === "noop") spec.driver = "noop";
@@ -239,6 +251,8 @@ function normalise(fields: Fields): Spec {
   if (fields.dir !== undefined) spec.dir = fields.dir;
   if (fields.stdin !== undefined) spec.stdin = fields.stdin;
   if (fields.count !== undefined) spec.count = fields.count;
+  if (fields.array !== undefined) spec.array = fields.array;
+  if (matrix !== undefined) spec.matrix = matrix;
   if (fields.each_node === true) spec.eachNode = true;
   if (fields.on !== undefined && fields.on.trim() !== "") spec.on = fields.on;
   if (fields.slots !== undefined) spec.slots = fields.slots;
@@ -294,6 +308,7 @@ const normalisedFields = z.strictObject({
   dir: z.string().exactOptional(),
   stdin: z.string().exactOptional(),
   count: z.number().int().min(1).max(limits.arrayTasks).exactOptional(),
+  ...normalisedShapeFields,
   eachNode: z.boolean().exactOptional(),
   on: z.string().exactOptional(),
   slots: z.number().int().min(0).exactOptional(),
@@ -326,6 +341,6 @@ const normalisedFields = z.strictObject({
 });
 
 /** True for a normalised spec as it stands in a payload: the leader's second look at what a follower forwarded (S3). */
-export function isNormalised(spec: unknown): boolean {
-  return parsePresent(normalisedFields, spec).success;
+export function isNormalised(spec: unknown): spec is Spec {
+  return parsePresent(normalisedFields, spec).success && tasksOfNormalised(spec as Spec) !== undefined;
 }
