@@ -171,10 +171,10 @@ export class Clients implements Callers {
     const spec: { -readonly [Key in keyof Spec]: Spec[Key] } = isGuarded
       ? { name, run: ["work", String(forMs), String(exit)] }
       : { name, driver: "noop", noop: { forMs: random() < 0.5 || !mayRun ? 0 : forMs, exit } };
-    if (random() < 0.1) spec.count = 1 + Math.floor(random() * 4);
-    else if (random() < 0.05) spec.array = "3-12:4";
-    else if (random() < 0.05)
-      spec.matrix = { keys: { mode: ["a", "b"], size: [1, 2] }, exclude: [{ mode: "b", size: 1 }] };
+    const shape = random();
+    if (shape < 0.1) spec.count = 1 + Math.floor(random() * 4);
+    else if (shape < 0.15) spec.array = "3-12:4";
+    else if (shape < 0.2) spec.matrix = { keys: { mode: ["a", "b"], size: [1, 2] }, exclude: [{ mode: "b", size: 1 }] };
     if (random() < 0.15) spec.retries = { max: 1 + Math.floor(random() * 2), backoffMs: Math.floor(random() * 2000) };
     if (random() < 0.1 && !isLong) spec.timeoutMs = 50 + Math.floor(random() * 1500);
     if (random() < 0.25) spec.onLost = "fail";
