@@ -451,8 +451,9 @@ async function createCluster(options: BootOptions, node: Node, identity: Identit
  */
 const retellMs = [500, 2000, 8000, 60_000] as const;
 
-/** How long a seeking node waits between rounds, and for one answer. */
+/** How long a seeking node waits between rounds, before it looks again whether anybody leads still, and for one answer. */
 const seekPauseMs = 500;
+const seekLedPauseMs = 10_000;
 const seekAnswerMs = 1000;
 
 /** The members may all have moved meanwhile: asks at the addresses of `--join`, and at those of this cluster's nodes on this host. */
@@ -479,9 +480,10 @@ function seek(
         return undefined; // nobody is there (yet): the next round asks again
       }
     },
-    isOver: () => node.hasLeader || isStopped(),
+    isLed: () => node.hasLeader,
+    isOver: isStopped,
     found: (addresses) => node.learnAddresses(addresses),
-    pause: () => new Promise((resolve) => setTimeout(resolve, seekPauseMs)),
+    pause: (isLed) => new Promise((resolve) => setTimeout(resolve, isLed ? seekLedPauseMs : seekPauseMs).unref()),
   });
 }
 

@@ -68,6 +68,7 @@ export class Divergence {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #undecided: Undecided | undefined;
   #compared = 0;
+  #line = 0;
   #closed = false;
 
   constructor(ports: DivergencePorts) {
@@ -89,19 +90,32 @@ export class Divergence {
     return this.#compared;
   }
 
+  /**
+   * Which line of states this node is on: another one from the moment on in which a state took this one's place, or the hashes began anew. Within a line each hash
+   * covers all that was before it.
+   */
+  get line(): number {
+    return this.#line;
+  }
+
   /** The state has entries up to `applied`; their hashes, two words each. */
   onApplied(applied: number, hashes: Uint32Array): void {
     this.#ring.push(applied, hashes);
-    if (this.#ports.level() < hashLevel) return this.#ring.reset(applied); // hashes of other releases may be others
+    if (this.#ports.level() < hashLevel) return this.#begin(applied, ""); // hashes of other releases may be others
     this.#scheduleReport();
     if (this.#early.size > 0 && this.#ports.isLeading()) this.#compareEarly();
   }
 
   /** The state that is there at start, or that took the place of another one, has this hash after entry `applied`. */
   reset(applied: number, hash: string): void {
-    if (this.#ports.level() < hashLevel) return this.#ring.reset(applied);
-    this.#ring.reset(applied, hash);
+    if (this.#ports.level() < hashLevel) return this.#begin(applied, "");
+    this.#begin(applied, hash);
     this.#scheduleReport();
+  }
+
+  #begin(applied: number, hash: string): void {
+    this.#line += 1;
+    this.#ring.reset(applied, hash);
   }
 
   /** Somebody else leads: what was found before is found again if it is still so. */
@@ -123,9 +137,9 @@ export class Divergence {
     return this.#ports.isQuarantined() ? undefined : this.#ring.at(index);
   }
 
-  /** Whether a state of that entry can still be compared with the others'; where releases hash otherwise nothing is compared. */
-  isComparable(index: number): boolean {
-    return this.#ports.level() < hashLevel || this.#ring.at(index) !== undefined;
+  /** Whether a state of that line can still be compared with the others'; where releases hash otherwise nothing is compared. */
+  isComparable(line: number): boolean {
+    return this.#ports.level() < hashLevel || line === this.#line;
   }
 
   /** Another node tells its newest hash; the answer is what stands undecided. */
@@ -142,13 +156,26 @@ export class Divergence {
   }
 
   /**
-   * Whether this node's state after entry `index` may be given to `receiver`. Who is given a state has it from then on, and counts among those who say
-   * which one is right: so none is given while a voter that can be asked has another hash. Where nobody else can say, it is. Throws Fault.
+   * Whether a copy of this node's state after entry `index`, made on that line, may be given to `receiver`. Who is given a state has it from then on, and counts
+   * among those who say which one is right: so none is given while a voter that can be asked has another hash. Where nobody else can say, it is. A copy or its way
+   * can take longer than hashes are remembered: then the newest hash of the same line is compared, which covers that entry and all after it. Throws Fault.
    */
-  async vouch(index: number, hash: string, receiver: NodeId): Promise<void> {
+  async vouch(
+    copy: { readonly index: number; readonly hash: string; readonly line: number },
+    receiver: NodeId,
+  ): Promise<void> {
     const endsAt = monotonicMs() + limits.hashVouchMs;
+    const isKnown = this.#ring.at(copy.index) !== undefined;
+    const index = isKnown ? copy.index : (this.#ring.newest ?? copy.index);
+    const hash = isKnown ? copy.hash : (this.#ring.at(index) ?? copy.hash);
     for (;;) {
       if (this.#ports.level() < hashLevel || this.#closed) return;
+      if (copy.line !== this.#line)
+        throw new Fault(
+          "data",
+          "another state took this one's place since it was copied: a newer copy is made",
+          "safe",
+        );
       const said = await this.#hearVouchers(index, hash, receiver);
       if (said === "differs") {
         throw new Fault(

@@ -1,5 +1,6 @@
 import { type Index, nobody, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import { HeldMessages } from "./held-messages.ts";
 import type { Raft } from "../raft/raft.ts";
 import type {
   Append,
@@ -50,8 +51,8 @@ export class Driver {
   readonly raft: Raft;
   readonly #log: LogStore;
   readonly #ports: DriverPorts;
-  /** Messages that promise something of the append with that token (D4), oldest first. */
-  #held: { readonly token: number; readonly messages: readonly Message[] }[] = [];
+  /** Messages that promise something of the append with that token (D4). */
+  readonly #held = new HeldMessages();
   #handed = 0;
   #durable = 0;
   #scheduled = false;
@@ -168,7 +169,7 @@ export class Driver {
     }
     for (const message of ready.messages) this.#ports.send(message);
     if (ready.messagesAfterAppend.length > 0) {
-      this.#held.push({ token: this.#handed, messages: ready.messagesAfterAppend });
+      this.#held.hold(this.#handed, ready.messagesAfterAppend);
       this.#release();
     }
     if (ready.configuration !== undefined) this.#ports.onConfiguration(ready.configuration);
@@ -191,11 +192,6 @@ export class Driver {
   }
 
   #release(): void {
-    let released = 0;
-    while (released < this.#held.length && this.#held[released]!.token <= this.#durable) {
-      for (const message of this.#held[released]!.messages) this.#ports.send(message);
-      released += 1;
-    }
-    if (released > 0) this.#held.splice(0, released);
+    for (const message of this.#held.release(this.#durable)) this.#ports.send(message);
   }
 }

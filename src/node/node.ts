@@ -350,10 +350,11 @@ export class Node implements NodeApi {
       },
       onRequest: (peer, method, body) => this.#service.onRequest(peer, method, body),
       onRefused: (peer, refusal) => this.#onRefused(peer, refusal),
-      wasRemoved: (node) => !this.#peers.counts(node) && parts.view((tx) => wasRemoved(tx, node)),
+      // What a wrong state says of others is not to end them.
+      wasRemoved: (node) =>
+        !this.#state.quarantine.isActive && !this.#peers.counts(node) && parts.view((tx) => wasRemoved(tx, node)),
       mayBeNewer: (node) => this.#peers.isNewcomer(node),
       isOldCopy: (node, incarnation) =>
-        // What a wrong state says of others is not to end them.
         !this.#state.quarantine.isActive &&
         isOldCopy(
           parts.view((tx) => findNode(tx, node)?.incarnation),

@@ -1,17 +1,20 @@
 import { type Epoch, parseEpoch } from "../lib/epoch.ts";
 import { type KnownAddress, parseAddresses } from "./address-book.ts";
 
-/** A member that was off while others moved asks at API addresses that it was given, until somebody leads again for it. */
+/** A member that was off while others moved asks at API addresses that it was given, whenever nobody leads as far as it has heard. */
 export interface SeekPorts {
   /** API addresses, with or without a scheme; asked anew in every round, since they may grow. */
   addresses(): readonly string[];
   /** GET of the cluster as the node at that API address knows it (`/v1/cluster` with this node's token); undefined: no answer that helps. */
   ask(address: string): Promise<SeenCluster | undefined>;
-  /** A leader is known, or the node stops. */
+  /** A leader is known. It may move in its turn before anybody has told the others where this node is. */
+  isLed(): boolean;
+  /** The node stops. */
   isOver(): boolean;
   /** Where the members are, as one of them says that answered. */
   found(addresses: readonly KnownAddress[]): void;
-  pause(): Promise<void>;
+  /** Between two rounds. */
+  pause(isLed: boolean): Promise<void>;
 }
 
 /** The part of an answer that matters here, if it is one at all: peer addresses by node. */
@@ -21,16 +24,17 @@ export interface SeenCluster {
   readonly nodes?: unknown;
 }
 
-/** Ends when a leader is known. Asking costs a request per address and round. */
+/** Ends with the node. Asking costs a request per address and round. */
 export async function seekMembers(cluster: string, epoch: Epoch, ports: SeekPorts): Promise<void> {
   while (!ports.isOver()) {
-    for (const address of ports.addresses()) {
+    const isLed = ports.isLed();
+    for (const address of isLed ? [] : ports.addresses()) {
       const seen = await ports.ask(address);
       if (seen?.cluster !== cluster || isBefore(seen.epoch, epoch) || ports.isOver()) continue;
       const told = addressesIn(seen);
       if (told.length > 0) ports.found(told);
     }
-    await ports.pause();
+    await ports.pause(isLed);
   }
 }
 

@@ -25,6 +25,8 @@ export interface MadeSnapshot {
   readonly bytes: number;
   readonly sha256: string;
   readonly hash: string;
+  /** Which line of this node's states it was copied from (divergence.ts); a copy that is not to be compared has none. */
+  readonly line?: number | undefined;
 }
 
 export interface SnapshotSendPorts extends LogHoldPorts {
@@ -33,7 +35,7 @@ export interface SnapshotSendPorts extends LogHoldPorts {
   make(peer: NodeId): Promise<MadeSnapshot>;
   /** That peer may have it as well: the voters are asked again, among them who was to get it first (S1). Throws Fault. */
   vouch(made: MadeSnapshot, peer: NodeId): Promise<void>;
-  /** The voters still know what a state of that entry must be: only then can they be asked about it. */
+  /** The state that it was copied from is this node's still, with what came after: only then can the voters be asked about it. */
   isComparable(made: MadeSnapshot): boolean;
   /** A log that goes back to this index follows on from a snapshot of it. */
   baseIndex(): number;
@@ -134,7 +136,7 @@ export class SnapshotSender {
       if (isInUse)
         throw new Fault(
           "data",
-          "the state that others are being given is too old to be compared: a newer one is made after it",
+          "another state took the place of the one that others are being given: a newer copy is made after it",
           "safe",
         );
       this.#forget();

@@ -131,10 +131,10 @@ export class WholeState {
     return new SnapshotSender({
       cluster: parts.identity.cluster,
       make: (peer) => this.#copy("snapshot", peer),
-      isComparable: ({ snapshot }) => this.divergence.isComparable(snapshot.index),
+      isComparable: ({ line }) => line !== undefined && this.divergence.isComparable(line),
       vouch: async (made, peer) => {
         if (!this.#isRight(made)) throw notForOthers();
-        await this.divergence.vouch(made.snapshot.index, made.hash, peer);
+        await this.#vouch(made, peer);
         // Meanwhile a quorum may have said that it is wrong.
         if (!this.#isRight(made)) throw notForOthers();
       },
@@ -175,12 +175,17 @@ export class WholeState {
 
   /** A copy of the state, which is what this node has said that it is, and what others say as well if one of them is to get it. Throws Fault. */
   #copy(purpose: "snapshot" | "backup", receiver: NodeId): Promise<MadeSnapshot> {
+    const { line } = this.divergence;
     return makeSnapshot({
-      copy: () => this.#ports.parts.copyState(purpose),
+      copy: async () => ({ ...(await this.#ports.parts.copyState(purpose)), line }),
       isRight: (made) => this.#isRight(made),
-      vouch: ({ snapshot, hash }) =>
-        purpose === "backup" ? Promise.resolve() : this.divergence.vouch(snapshot.index, hash, receiver),
+      vouch: (made) => (purpose === "backup" ? Promise.resolve() : this.#vouch(made, receiver)),
     });
+  }
+
+  /** Throws Fault. */
+  #vouch({ snapshot, hash, line = -1 }: MadeSnapshot, receiver: NodeId): Promise<void> {
+    return this.divergence.vouch({ index: snapshot.index, hash, line }, receiver);
   }
 
   /** As far as this node knows itself. */

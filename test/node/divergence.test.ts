@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { digestOf } from "../../src/lib/hash.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { Divergence, type Finding } from "../../src/node/divergence.ts";
 import { hashLevel } from "../../src/state/levels.ts";
 
@@ -189,6 +190,8 @@ describe("where no quorum has one hash", () => {
 });
 
 describe("a state is given to others only if nobody has another one", () => {
+  /** Of the leader's state after entry 20. */
+  const copyOf = (mesh: Mesh, itsHash: string) => ({ index: 20, hash: itsHash, line: mesh.leader.line });
   const applied = (mesh: Mesh, odd: number, upTo: (number: number) => number = () => 20): void => {
     for (const [node] of mesh.nodes) {
       const last = upTo(node);
@@ -199,7 +202,7 @@ describe("a state is given to others only if nobody has another one", () => {
   test("a voter that has another one is enough to keep it back, be it found or not who is wrong", async () => {
     const mesh = new Mesh(3);
     applied(mesh, 1);
-    expect(mesh.leader.vouch(20, hash(9, 20), nodeId(3))).rejects.toThrow("another voter has another state");
+    expect(mesh.leader.vouch(copyOf(mesh, hash(9, 20)), nodeId(3))).rejects.toThrow("another voter has another state");
     await mesh.settle();
   });
 
@@ -207,7 +210,7 @@ describe("a state is given to others only if nobody has another one", () => {
     const mesh = new Mesh(5);
     applied(mesh, 0);
     mesh.silent.add(nodeId(5));
-    await mesh.leader.vouch(20, hash(1, 20), nodeId(4));
+    await mesh.leader.vouch(copyOf(mesh, hash(1, 20)), nodeId(4));
     await mesh.settle();
   });
 
@@ -215,7 +218,7 @@ describe("a state is given to others only if nobody has another one", () => {
     const mesh = new Mesh(3);
     applied(mesh, 0);
     mesh.silent.add(nodeId(2));
-    await mesh.leader.vouch(20, hash(1, 20), nodeId(3));
+    await mesh.leader.vouch(copyOf(mesh, hash(1, 20)), nodeId(3));
     await mesh.settle();
   });
 
@@ -224,7 +227,7 @@ describe("a state is given to others only if nobody has another one", () => {
     applied(mesh, 1);
     mesh.silent.add(nodeId(2));
     mesh.met.add(nodeId(2));
-    const vouched = mesh.leader.vouch(20, hash(9, 20), nodeId(3));
+    const vouched = mesh.leader.vouch(copyOf(mesh, hash(9, 20)), nodeId(3));
     vouched.catch(() => {});
     for (let turn = 0; turn < 20; turn++) await Promise.resolve();
     mesh.silent.delete(nodeId(2));
@@ -236,11 +239,39 @@ describe("a state is given to others only if nobody has another one", () => {
   test("who is there and has not come as far is waited for, and heard", async () => {
     const mesh = new Mesh(3);
     applied(mesh, 0, (number) => (number === 2 ? 10 : 20));
-    const vouched = mesh.leader.vouch(20, hash(1, 20), nodeId(3));
+    const vouched = mesh.leader.vouch(copyOf(mesh, hash(1, 20)), nodeId(3));
     await Promise.resolve();
     mesh.node(2).onApplied(20, words(9, 11, 20));
     expect(vouched).rejects.toThrow("another voter has another state");
     await vouched.catch(() => {});
+    await mesh.settle();
+  });
+
+  test("a copy that took longer than hashes are remembered is judged by what came after it", async () => {
+    const last = 20 + limits.hashesKept + 1;
+    for (const history of [1, 9]) {
+      const mesh = new Mesh(3);
+      applied(mesh, history === 1 ? 0 : 1);
+      const copy = copyOf(mesh, hash(history, 20));
+      for (const number of [1, 2]) mesh.node(number).onApplied(last, words(number === 1 ? history : 1, 21, last));
+      expect(mesh.leader.hashAt(20)).toBeUndefined();
+      const vouched = mesh.leader.vouch(copy, nodeId(3)).then(
+        () => "given",
+        (error: Error) => error.message,
+      );
+      expect(await vouched).toStartWith(history === 1 ? "given" : "another voter has another state");
+      await mesh.settle();
+    }
+  });
+
+  test("a copy of a state that another one has replaced since is nobody's any more", async () => {
+    const mesh = new Mesh(3);
+    applied(mesh, 0);
+    const copy = copyOf(mesh, hash(1, 20));
+    expect(mesh.leader.isComparable(copy.line)).toBe(true);
+    mesh.leader.reset(30, hash(1, 30));
+    expect(mesh.leader.isComparable(copy.line)).toBe(false);
+    expect(mesh.leader.vouch(copy, nodeId(3))).rejects.toThrow("a newer copy is made");
     await mesh.settle();
   });
 });

@@ -4,7 +4,11 @@ import type { KnownAddress } from "../../src/node/address-book.ts";
 import { type SeenCluster, seekMembers } from "../../src/node/seek.ts";
 
 /** Asks everybody in each round, until all `rounds` are over; gives what was found. */
-async function seek(answers: Readonly<Record<string, SeenCluster | undefined>>, rounds = 1): Promise<KnownAddress[][]> {
+async function seek(
+  answers: Readonly<Record<string, SeenCluster | undefined>>,
+  rounds = 1,
+  isLed = (_left: number): boolean => false,
+): Promise<KnownAddress[][]> {
   const found: KnownAddress[][] = [];
   let left = rounds;
   await seekMembers(
@@ -13,6 +17,7 @@ async function seek(answers: Readonly<Record<string, SeenCluster | undefined>>, 
     {
       addresses: () => Object.keys(answers),
       ask: (address) => Promise.resolve(answers[address]),
+      isLed: () => isLed(left),
       isOver: () => left === 0,
       found: (addresses) => found.push([...addresses]),
       pause: () => {
@@ -39,6 +44,11 @@ test("every member that answers says where the others are, and since which start
     [{ node: nodeId(1), address: "a:1", starts: 2 }],
     [{ node: nodeId(2), address: "b:1", starts: 7 }],
   ]);
+});
+
+test("a leader that was heard and is gone again, having moved before it could tell of this node, is sought anew", async () => {
+  const answers = { one: { cluster: "ours", nodes: [{ id: 1, peer: "a:1", starts: 2 }] } };
+  expect(await seek(answers, 5, (left) => left === 4 || left === 3)).toHaveLength(3);
 });
 
 test("one that does not tell of starts is believed where nothing else is known", async () => {

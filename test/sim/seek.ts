@@ -37,8 +37,9 @@ export function seekOthers(host: Host, node: Node, runner: Runner): void {
       const nodes = told.map(({ node: id, address: peer, starts }) => ({ id, peer, starts }));
       return { cluster: host.identity.cluster, epoch: formatEpoch(firstEpoch), nodes };
     },
-    isOver: () => node.hasLeader || !runner.alive,
+    isLed: () => node.hasLeader,
+    isOver: () => !runner.alive,
     found: (addresses) => node.learnAddresses(addresses),
-    pause: () => new Promise((resolve) => setTimeout(resolve, 500)),
+    pause: (isLed) => new Promise((resolve) => setTimeout(resolve, isLed ? 10_000 : 500)),
   });
 }
