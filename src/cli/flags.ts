@@ -22,6 +22,7 @@ export interface SpecFlags {
   readonly retries?: string;
   readonly timeout?: string;
   readonly env?: readonly string[];
+  readonly secret?: readonly string[];
   readonly dir?: string;
   readonly stdin?: string;
   readonly label?: readonly string[];
@@ -50,6 +51,7 @@ export function addSpecFlags(command: Command): void {
     .option("--retries <n>", "tries after the first one that failed")
     .option("--timeout <duration>", "of a task: 90s, 1h30m")
     .option("--env <k=v>", "environment variable (repeatable)", collect)
+    .option("--secret <k=name>", "environment variable with a secret's value (repeatable)", collect)
     .option("--dir <dir>", "working directory on the node")
     .option("--stdin <file>", "standard input of the tasks: a file, or - for this command's own")
     .option("--label <k=v>", "label of the job (repeatable)", collect)
@@ -108,6 +110,12 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
   const axes = pairs("matrix", flags.matrix, (key, values) => /^\w+$/.test(key) && values !== "");
   const retries = whole("retries", flags.retries, 0, 1_000_000);
   const tail = checkedText("tail", flags.tail, (text) => parseSize(text) !== undefined, "a size: write 2KiB");
+  const plain = pairs("env", flags.env, (key) => !key.includes("\0"));
+  const secrets = pairs("secret", flags.secret, (_key, name) => name !== "");
+  const environment =
+    secrets === undefined
+      ? plain
+      : { ...plain, ...Object.fromEntries(Object.entries(secrets).map(([key, secret]) => [key, { secret }])) };
   const spec = {
     run: words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
     name: flags.name,
@@ -128,7 +136,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
       (text) => (parseDuration(text) ?? 0) > 0,
       "a duration: write 90s or 1h30m",
     ),
-    env: pairs("env", flags.env, (key) => !key.includes("\0")),
+    env: environment,
     dir: flags.dir,
     stdin: flags.stdin === undefined ? undefined : await textOf(flags.stdin, io),
     labels: pairs("label", flags.label, isLabel),

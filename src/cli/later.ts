@@ -13,7 +13,6 @@ interface LaterVerb {
 export const laterVerbs: readonly LaterVerb[] = [
   { words: "plan" },
   { words: "results", meanwhile: "`skein jobs ls` and `skein jobs tasks ID --target NODE` show what ran" },
-  { words: "secret" },
   { words: "cron" },
   { words: "inventory" },
   { words: "bundle" },

@@ -16,6 +16,7 @@ import { addLogs } from "./logs.ts";
 import { addNodes } from "./nodes.ts";
 import { addRestore } from "./restore.ts";
 import { addRun } from "./run.ts";
+import { addSecret } from "./secret.ts";
 import { addSubmit } from "./submit.ts";
 import { addToken } from "./token.ts";
 import { addUp } from "./up.ts";
@@ -35,6 +36,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addNodes,
   addCluster,
   addToken,
+  addSecret,
   addAudit,
   addBackup,
   addRestore,

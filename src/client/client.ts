@@ -10,6 +10,7 @@ import type {
   EventView,
   NewTokenView,
   NodeView,
+  SecretView,
   TokenView,
   WaitView,
 } from "../state/answers.ts";
@@ -296,6 +297,24 @@ export class SkeinClient {
       body: JSON.stringify(request),
       repeat: "unless-sent",
     });
+  }
+
+  /** Keeps a value that only tasks are given; doing it twice is doing it once, but for the revision. */
+  async setSecret(name: string, value: string): Promise<{ readonly name: string; readonly revision: number }> {
+    const { value: made } = await this.#transport.json<{ name: string; revision: number }>({
+      method: "POST",
+      path: "/v1/secrets",
+      body: JSON.stringify({ name, value }),
+      repeat: "unless-sent",
+    });
+    return made;
+  }
+
+  /** One page of secrets, by name, without their values. */
+  secrets(
+    query: { readonly limit?: number | undefined; readonly next?: string | undefined } = {},
+  ): Promise<{ readonly secrets: readonly SecretView[]; readonly next?: string }> {
+    return this.#get(`/v1/secrets${queryText(query)}`);
   }
 
   /** One page of what people and nodes asked for, newest first. */

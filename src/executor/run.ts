@@ -10,6 +10,7 @@ import type { Listing } from "./guard/link.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
+import type { SecretValues } from "./secrets.ts";
 import type { AttemptName, Executor, ExecutorOptions } from "./types.ts";
 
 /** Makes the executor of this node. Nothing happens before its open(). */
@@ -33,6 +34,8 @@ interface Held {
   /** undefined: found in the guard, not yet confirmed by the state. */
   assignment: Assignment | undefined;
   stopping: boolean;
+  /** Values of the secrets that it needs, until it is handed on; "asked": they are on their way. */
+  secrets: SecretValues | "asked" | undefined;
   /** Set when ended. */
   report: Report | undefined;
 }
@@ -156,7 +159,14 @@ class NodeExecutor implements Executor {
   // ------------------------------------------------------------------------------------------------ attempts
 
   #hold(assignment: Assignment, phase: "waiting" | "guarded"): Held {
-    const held: Held = { name: nameOf(assignment), phase, assignment, stopping: false, report: undefined };
+    const held: Held = {
+      name: nameOf(assignment),
+      phase,
+      assignment,
+      stopping: false,
+      secrets: undefined,
+      report: undefined,
+    };
     this.#held.set(attemptKey(assignment), held);
     if (phase === "waiting") this.#waiting.set(attemptKey(assignment), held);
     return held;
@@ -179,13 +189,38 @@ class NodeExecutor implements Executor {
         noop.push(assignment);
       } else {
         if (this.#guard === undefined) continue; // started when there is a guard again
+        const secrets = assignment.spec.secrets === undefined ? noSecrets : held.secrets;
+        if (secrets === undefined) void this.#fetchSecrets(key, held);
+        if (secrets === undefined || secrets === "asked") continue;
         held.phase = "guarded";
-        this.#guard.start(shellStart(assignment, this.#options.node));
+        held.secrets = undefined; // the guard has them now; a later start asks for what they are then
+        this.#guard.start(shellStart(assignment, this.#options.node, secrets));
       }
       this.#waiting.delete(key);
     }
     if (noop.length > 0) this.#noop.start(noop);
     if (uncovered) this.#leaseWanted();
+  }
+
+  /** Asks until they come, the attempt is not this node's any more, or one of them does not exist. */
+  async #fetchSecrets(key: string, held: Held): Promise<void> {
+    held.secrets = "asked";
+    const isWanted = (): boolean => !this.#closed && this.#waiting.get(key) === held;
+    for (
+      let pauseMs: number = limits.secretRetryMs;
+      isWanted();
+      pauseMs = Math.min(2 * pauseMs, limits.secretRetryMaxMs)
+    ) {
+      const outcome = await this.#options.secrets(held.name);
+      if (!isWanted()) return;
+      if (outcome.ok) {
+        held.secrets = outcome.value;
+        return this.#startWaiting();
+      }
+      if (outcome.why.code === "not-found")
+        return this.#onEnded([neverStarted(held.name, "failed", outcome.why.message)]);
+      await Bun.sleep(pauseMs);
+    }
   }
 
   #onEnded(reports: readonly Report[]): void {
@@ -266,7 +301,14 @@ class NodeExecutor implements Executor {
   /** Known to the guard before the state has said anything. */
   #find(name: AttemptName, report: Report | undefined): void {
     const phase = report === undefined ? "guarded" : "ended";
-    this.#held.set(attemptKey(name), { name: nameOf(name), phase, assignment: undefined, stopping: false, report });
+    this.#held.set(attemptKey(name), {
+      name: nameOf(name),
+      phase,
+      assignment: undefined,
+      stopping: false,
+      secrets: undefined,
+      report,
+    });
   }
 
   #putBack(held: Held): void {
@@ -310,14 +352,20 @@ class NodeExecutor implements Executor {
   }
 }
 
-function neverStarted(name: AttemptName): Report {
+const noSecrets: SecretValues = {};
+
+function neverStarted(
+  name: AttemptName,
+  state: "cancelled" | "failed" = "cancelled",
+  reason = "cancelled before it started",
+): Report {
   const now = wallMs();
   return {
     ...nameOf(name),
-    state: "cancelled",
+    state,
     exitCode: null,
     signal: null,
-    reason: "cancelled before it started",
+    reason,
     startedAt: now,
     finishedAt: now,
     tail: new Uint8Array(0),

@@ -1,6 +1,7 @@
 import type { LogWriter } from "./log-writer.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import type { LogStream } from "./log-record.ts";
+import { Redactor } from "./redact.ts";
 import type { Tail } from "./tail.ts";
 
 interface Reader {
@@ -25,6 +26,7 @@ export class Output {
     streams: { readonly stdout: ReadableStream<Uint8Array>; readonly stderr: ReadableStream<Uint8Array> },
     log: LogWriter,
     tail: Tail,
+    redact: readonly string[] | undefined,
   ) {
     this.#log = log;
     this.#tail = tail;
@@ -35,22 +37,28 @@ export class Output {
     const stderr = streams.stderr.getReader();
     this.#readers = [stdout, stderr];
     this.#open = 2;
-    void this.#drain("stdout", stdout);
-    void this.#drain("stderr", stderr);
+    const redactor = redact === undefined ? undefined : () => new Redactor(redact);
+    void this.#drain("stdout", stdout, redactor?.());
+    void this.#drain("stderr", stderr, redactor?.());
   }
 
-  async #drain(stream: LogStream, reader: Reader): Promise<void> {
+  async #drain(stream: LogStream, reader: Reader, redactor: Redactor | undefined): Promise<void> {
+    const write = (bytes: Uint8Array): void => {
+      if (bytes.length === 0) return;
+      this.#log.write(stream, wallMs(), bytes);
+      this.#tail.push(bytes);
+    };
     try {
       while (true) {
         const { done, value } = await reader.read();
         if (done || value === undefined) break;
         this.#lastAt = monotonicMs();
-        this.#log.write(stream, wallMs(), value);
-        this.#tail.push(value);
+        write(redactor === undefined ? value : redactor.push(value));
       }
     } catch {
       // A pipe that breaks has ended.
     }
+    if (redactor !== undefined) write(redactor.end());
     this.#open -= 1;
     if (this.#open === 0) this.#onEnd();
   }

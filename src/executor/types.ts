@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Outcome } from "../lib/outcome.ts";
 import type { Assignment, Report } from "../state/types.ts";
 
 /**
@@ -27,6 +28,8 @@ export interface ExecutorOptions {
   report(reports: readonly Report[]): Promise<void>;
   /** Attempts that run longer than limits' start delay are announced once, so that started_at is known. */
   started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;
+  /** Values of the secrets that the attempt's spec names, by their names; "not-found": one is not there, and the attempt cannot run. */
+  secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 

@@ -19,6 +19,7 @@ import { recoveryRoutes } from "./recovery.ts";
 import { Reply } from "./reply.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
+import { secretRoutes } from "./secrets.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -91,6 +92,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...clusterRoutes(parts),
     ...authorityRoutes(parts),
     ...tokenRoutes(parts),
+    ...secretRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),
     ...backupRoutes(parts),

@@ -212,6 +212,22 @@ export const limits = {
   epochSkipsNodes: 1_000,
   epochSkipsJobs: 1_000_000,
 
+  // Secrets (node/secrets.ts)
+  secrets: 10_000,
+  secretNameLength: 128,
+  /** Of a value. A shorter one would be found by chance in any output, and cannot be hidden there. */
+  secretMinCharacters: 4,
+  secretBytes: 64 * 1024,
+  /** Names of secrets in one spec. */
+  secretsPerSpec: 64,
+  /** Encrypted anew in one entry. */
+  secretsPerEntry: 16,
+  /** Jobs that are named where a secret cannot be removed because of them. */
+  secretJobsNamed: 5,
+  /** A task waits so long, at first and at most, before it asks for its secrets again. */
+  secretRetryMs: 100,
+  secretRetryMaxMs: 2_000,
+
   // Tokens and the audit
   tokens: 10_000,
   /** One without any time would let nobody in. */

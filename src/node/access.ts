@@ -16,6 +16,7 @@ import type { NodeParts } from "./parts.ts";
 import { Principals } from "./principals.ts";
 import type { Proposer } from "./propose.ts";
 import { recoverToken } from "./recover-token.ts";
+import { Secrets } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 import { Tokens } from "./tokens.ts";
 
@@ -47,6 +48,8 @@ export interface AccessPorts {
   takesPart(): boolean;
   configuration(): Configuration;
   propose<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Committed<Name>>;
+  /** Resolves when this node has everything that was acknowledged before. */
+  catchUp(): Promise<Outcome<unknown>>;
   /** As new as whatever was acknowledged before. */
   findToken(id: string): Promise<Outcome<TokenRow | undefined>>;
 }
@@ -61,6 +64,7 @@ export class Access {
   readonly principals: Principals;
   readonly certification: Certification;
   readonly admission: Admission;
+  readonly secrets: Secrets;
   /** Told when the credentials change: the listener of the API. */
   readonly #renewedListeners = new Set<() => void>();
 
@@ -75,6 +79,16 @@ export class Access {
       now: () => Date.now(),
     });
     this.certification = this.#certify();
+    this.secrets = new Secrets({
+      self: parts.identity.node,
+      keyOf: (fingerprint) => this.certification.authority.keyOf(fingerprint),
+      voters: () => this.certification.otherVoters(),
+      ask: (peer, method, body) => ports.transport.request(peer, method, body),
+      view: (query) => parts.view(query),
+      catchUp: () => ports.catchUp(),
+      propose: (name, input, by) => ports.propose(name, input, by),
+      log: parts.log,
+    });
     this.admission = new Admission({
       cluster: parts.identity.cluster,
       epoch: parts.identity.epoch,
@@ -121,6 +135,7 @@ export class Access {
           transport.renewed();
           for (const tell of this.#renewedListeners) tell();
         },
+        rekeySecrets: (leaving) => this.secrets.rekey(leaving, ports.principal),
         storeCertificate: (certificate) => parts.storeCertificate(certificate),
         storeKeys: (keys) => parts.storeAuthority(keys),
         now: () => Date.now(),

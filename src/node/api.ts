@@ -72,6 +72,8 @@ export interface NodeApi {
   transfer(to: string | number | undefined, by: Principal): Promise<Outcome<TransferValue>>;
   /** Makes an API token, shown once. `ttlMs` undefined: it has no end. */
   createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>>;
+  /** Keeps a value that only tasks are given (K1): encrypted at a voter before anything is logged. */
+  setSecret(name: string, value: string, by: Principal): Promise<Outcome<SetSecret>>;
   /** A token for whoever proves that a member's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
   /** The authorities whose certificates are believed: public. */
@@ -93,6 +95,13 @@ export interface NewTokenOptions {
   readonly name: string;
   readonly role: Role;
   readonly ttlMs?: number | undefined;
+}
+
+export interface SetSecret {
+  readonly name: string;
+  readonly revision: number;
+  /** Of its entry. */
+  readonly index: number;
 }
 
 export interface MadeToken {

@@ -55,6 +55,8 @@ export interface CertificationPorts {
   hosts(): readonly string[];
   /** The credentials changed: whoever shows them is to show the new ones. */
   renewed(): void;
+  /** Encrypts secrets with the newest authority's key; false while some are under the key of `leaving`, which is to be forgotten. */
+  rekeySecrets(leaving: string | undefined): Promise<boolean>;
   storeCertificate(certificate: Certificate): void;
   storeKeys(keys: AuthorityKeys | undefined): void;
   now(): number;
@@ -70,6 +72,8 @@ const rekeyAfterMs = 3000;
 /** A former voter has so long to say that it deleted the key, before nobody relies on it any more. */
 const deletionMs = 600_000;
 const retryMs = 500;
+/** So long the leader may lack a former key, which another voter may still give it. */
+const unreadableMs = 60_000;
 const askedFor = "asked for";
 
 /** See above. */
@@ -94,6 +98,8 @@ export class Certification {
   readonly #deleted = new Set<NodeId>();
   readonly #asked = new Set<NodeId>();
   #nextRenewal = 0;
+  /** Since when secrets are left under a key that is to be forgotten. */
+  #unreadableSince: number | undefined;
   #complained = "";
 
   constructor(ports: CertificationPorts, own: Certificate, keys: AuthorityKeys | undefined) {
@@ -104,7 +110,7 @@ export class Certification {
         cluster: ports.cluster,
         self: ports.self,
         isVoter: (node) => ports.isVoter(node),
-        voters: () => this.#otherVoters(),
+        voters: () => this.otherVoters(),
         signing: () => this.#signing(),
         current: () => new Set(this.#believed().map(fingerprintOf)),
         ask: (peer, method, body) => ports.ask(peer, method, body),
@@ -218,7 +224,7 @@ export class Certification {
   /** Replaces the authority for a person, on whichever voter holds its key. */
   async rotate(by: Principal): Promise<Outcome<{ readonly authority: string }>> {
     if (this.#ports.isVoter(this.#ports.self)) return this.#begin(askedFor, by);
-    for (const voter of this.#otherVoters()) {
+    for (const voter of this.otherVoters()) {
       try {
         return (await this.#ports.ask(voter, "authority.rotate", { reason: askedFor, by })) as Outcome<{
           authority: string;
@@ -272,7 +278,8 @@ export class Certification {
     return this.#state().authorities.find((row) => row.phase === "issuing")?.certificate ?? this.#own.trusted[0]!;
   }
 
-  #otherVoters(): NodeId[] {
+  /** Whom to ask, those that there is a connection to first. */
+  otherVoters(): NodeId[] {
     const { self } = this.#ports;
     const others = this.#ports.voters().filter((node) => node !== self);
     // Those without a socket can be dialed for the question.
@@ -386,7 +393,7 @@ export class Certification {
   async #ask(request: CertificateRequest): Promise<Outcome<string>> {
     let last: Outcome<string> = await this.authority.issue(request, this.#ports.self);
     if (last.ok) return last;
-    const voters = this.#otherVoters();
+    const voters = this.otherVoters();
     const [met, others] = [
       voters.filter((one) => this.#ports.isConnected(one)),
       voters.filter((one) => !this.#ports.isConnected(one)),
@@ -407,7 +414,7 @@ export class Certification {
   async reissue(body: unknown): Promise<Outcome<string>> {
     const { cluster } = this.#ports;
     if (this.authority.signer === undefined)
-      return (await askVoters(this.#otherVoters(), (voter) =>
+      return (await askVoters(this.otherVoters(), (voter) =>
         this.#ports.ask(voter, "certificate.reissue", body),
       )) as Outcome<string>;
     return reissue(body, {
@@ -447,9 +454,26 @@ export class Certification {
       this.#rekeySince = undefined;
       const begun = await this.#begin(reason.text, by);
       if (begun.ok) this.#ports.log("info", `replaces the cluster's authority, because ${reason.text}`);
-    } else if (next !== undefined && next.waitsFor.length === 0) {
-      await this.#ports.propose(`authority.${next.kind}`, { fingerprint: next.fingerprint }, by);
+    } else if (next !== undefined) {
+      // Also while some member is waited for: who was removed knows the former key.
+      const isRekeyed = await this.#rekeySecrets(next.kind === "drop" ? next.fingerprint : undefined);
+      if (next.waitsFor.length === 0 && isRekeyed)
+        await this.#ports.propose(`authority.${next.kind}`, { fingerprint: next.fingerprint }, by);
     }
+  }
+
+  /** True when nothing keeps the former key from being forgotten. Secrets that nobody can read any more do not keep it for ever. */
+  async #rekeySecrets(leaving: string | undefined): Promise<boolean> {
+    const now = this.#ports.now();
+    if (await this.#ports.rekeySecrets(leaving)) {
+      this.#unreadableSince = undefined;
+      return true;
+    }
+    if (leaving === undefined) return true; // the next authority may issue already
+    this.#unreadableSince ??= now;
+    if (now - this.#unreadableSince < unreadableMs) return false;
+    this.#ports.log("warn", "some secrets could not be encrypted with the new authority's key: set them again");
+    return true;
   }
 
   /** Members that were given the key and vote no more are asked whether they have deleted it (K1). */

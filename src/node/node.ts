@@ -26,7 +26,16 @@ import type { PeerRefusal, Transport } from "../transport/types.ts";
 import { Access } from "./access.ts";
 import type { KnownAddress } from "./address-book.ts";
 import { Announcer } from "./announcer.ts";
-import type { AppliedEvent, LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "./api.ts";
+import type {
+  AppliedEvent,
+  LogPage,
+  LogRequest,
+  MadeToken,
+  NewTokenOptions,
+  NodeApi,
+  NodeStatus,
+  SetSecret,
+} from "./api.ts";
 import type { Backup } from "./backup.ts";
 import { Commands, type Committed } from "./commands.ts";
 import { Compactor } from "./compactor.ts";
@@ -230,6 +239,7 @@ export class Node implements NodeApi {
       leading: this.#leading,
       propose: (name, input) => this.#propose(name, input),
       onDeclaredLost: () => this.#announcer.again(),
+      secrets: (attempt) => this.#access.secrets.values(attempt),
     });
     this.#access = new Access({
       ...common,
@@ -240,6 +250,7 @@ export class Node implements NodeApi {
       proposer: this.#proposer,
       takesPart: () => this.#takesPart,
       propose: (name, input, by) => this.propose(name, input, by),
+      catchUp: () => this.#catchUp({ consistency: "linearizable" }),
       findToken: async (id) => {
         const found = await this.read((tx) => findToken(tx, id), { consistency: "linearizable" });
         return found.ok ? accept(found.value.value) : found;
@@ -745,6 +756,10 @@ export class Node implements NodeApi {
     by: Principal,
   ): Promise<Outcome<{ readonly token: string }>> {
     return this.#access.tokens.createJoinToken(options, by);
+  }
+
+  setSecret(name: string, value: string, by: Principal): Promise<Outcome<SetSecret>> {
+    return this.#access.secrets.set(name, value, by);
   }
 
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {

@@ -35,6 +35,8 @@ export interface OwnWorkPorts {
   wallClock(): number;
   /** The state says that this node was declared lost, or does not know it. */
   onDeclaredLost(): void;
+  /** The values that an attempt of this node needs. */
+  secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
   readonly log: (level: "warn", message: string) => void;
 }
 
@@ -57,6 +59,7 @@ export class OwnWork {
     this.executor = ports.openExecutor({
       report: (reports) => this.#report(reports),
       started: (attempts) => this.#started(attempts),
+      secrets: (attempt) => ports.secrets(attempt),
     });
     this.lease = new LeaseHolder({
       leader: () => ports.leader(),

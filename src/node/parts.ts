@@ -78,4 +78,4 @@ export type TransportHooks = Pick<
   credentials(): NodeCredentials;
 };
 /** What the executor tells this node. */
-export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started">;
+export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started" | "secrets">;

@@ -1,6 +1,7 @@
+import type { AttemptName } from "../executor/types.ts";
 import { toConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
-import { index, isId, nobody, type NodeId, nodeId, term } from "../lib/ids.ts";
+import { index, isId, jobId, nobody, type NodeId, nodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { binary, malformed, text, whole } from "../transport/frames.ts";
@@ -50,6 +51,16 @@ const shapes = {
   "log.read": logRequest,
   "authority.keys": nothing,
   "authority.held": nothing,
+  "secret.seal": (body: unknown): { readonly name: string; readonly value: string } => {
+    const { name: of, value } = fields(body);
+    const given = text(value);
+    if (Buffer.byteLength(given) > limits.secretBytes) return wrong("length of a value");
+    return { name: bounded(of, limits.secretNameLength), value: given };
+  },
+  "secret.values": (body: unknown): AttemptName => {
+    const { job, task, attempt } = fields(body);
+    return isId(job) && isId(attempt) ? { job: jobId(job), task: whole(task), attempt } : wrong("attempt");
+  },
   "certificate.issue": (body: unknown) => parseRequest(body) ?? wrong("request for a certificate"),
   // In somebody else's name: read, judged and refused for that one, by what the question itself proves.
   "authority.rotate": passedOn,
@@ -133,8 +144,12 @@ function fields(body: unknown): Readonly<Record<string, unknown>> {
 }
 
 function name(value: unknown): string {
+  return bounded(value, nameLength);
+}
+
+function bounded(value: unknown, length: number): string {
   const given = text(value);
-  return given !== "" && given.length <= nameLength ? given : wrong("name");
+  return given !== "" && given.length <= length ? given : wrong("name");
 }
 
 /** A rolling hash (lib/hash.ts); "": of no entry, or not known. */

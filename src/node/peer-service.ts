@@ -18,7 +18,7 @@ export interface PeerServicePorts {
   readonly peers: Pick<KnownPeers, "learn" | "addresses">;
   readonly relay: Pick<Relay, "onPull" | "onReport">;
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
-  readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery">;
+  readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery" | "secrets">;
   readonly work: Pick<OwnWork, "logs">;
   /** Whom this node has heard of as the leader. */
   leader(): NodeId;
@@ -75,6 +75,11 @@ export class PeerService {
         return ports.relay.onReport(request.body);
       case "log.read":
         return readLocalLog(request.body, ports.work.logs);
+      // Secrets: encrypted for who cannot, and their values for what runs there.
+      case "secret.seal":
+        return ports.access.secrets.seal(request.body.name, request.body.value);
+      case "secret.values":
+        return ports.access.secrets.reveal(peer, request.body);
       // States: whether they are equal, and copies of them.
       case "hash.report":
         return ports.state.divergence.heard(peer, request.body) ?? null;

@@ -100,6 +100,17 @@ export interface LogPieceView {
 }
 
 /** A token as lists show it: never its secret, nor the hash. */
+/** A secret without its value, which nobody is shown. */
+export interface SecretView {
+  readonly name: string;
+  /** How often it was set. */
+  readonly revision: number;
+  readonly set_at: string;
+  readonly set_by: string;
+  /** `lost`: its key is not in this cluster (restored from a backup, or never passed on): it must be set again. */
+  readonly state: "usable" | "lost";
+}
+
 export interface TokenView {
   readonly id: string;
   readonly kind: "api" | "join";

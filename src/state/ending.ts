@@ -6,6 +6,7 @@ import { planRetry } from "./retry.ts";
 import { addTally, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
+import { forgetUses } from "./tables/secret.ts";
 import { endWaitingTask, finishTask, requeueTask, waitingOf, type Ended, type StoredTask } from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
 import type { JobState, Report } from "./types.ts";
@@ -91,6 +92,7 @@ export class Work {
     row.expires_at = this.#context.at + job.ttlMs;
     row.cancelling = 0;
     this.#tally[state] += 1;
+    if (job.spec.secrets !== undefined) forgetUses(this.tx, job.id, job.spec);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
     return true;
   }

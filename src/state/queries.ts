@@ -17,6 +17,7 @@ import { allNodes, nodeByReference } from "./tables/node.ts";
 import { hasOnlyTask, onlyTask, presentTask, tailOfOnlyTask } from "./tables/only-task.ts";
 import { runningOn, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
+import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
 import { type PointOf, pointsOf } from "./points.ts";
@@ -41,6 +42,7 @@ export { readOutcomes } from "./tables/batch.ts";
 export { type Timing, timingOf } from "./tables/timing.ts";
 export type { AuthorityRow, CertificateRow } from "./tables/authority.ts";
 export type { TokenRow } from "./tables/token.ts";
+export { countSecretsUnder, secretByName, secretsUnder } from "./tables/secret.ts";
 
 export interface JobFilter {
   readonly state?: JobState | undefined;
@@ -323,6 +325,19 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   return { items };
 }
 
+/** The spec of an attempt that this node holds now; undefined: it does not. */
+export function heldAttempt(
+  tx: ReadTx,
+  name: { readonly job: number; readonly task: number; readonly attempt: number },
+  node: NodeId,
+): Spec | undefined {
+  const job = jobById(tx, name.job);
+  const row = job === undefined ? undefined : presentTask(tx, job, name.task);
+  if (job === undefined || row?.state !== "running" || row.attempt !== name.attempt || row.node !== node)
+    return undefined;
+  return readSpec(job.spec);
+}
+
 /** What a node holds: its running attempts, in order of their fence. */
 export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
   const jobs = new Map<number, JobOfTasks>();
@@ -413,4 +428,21 @@ function readCursor(text: string | undefined): number | undefined {
   if (text === undefined || !/^[0-9a-z]{1,11}$/.test(text)) return undefined;
   const position = Number.parseInt(text, 36);
   return Number.isSafeInteger(position) ? position : undefined;
+}
+
+export interface ListedSecret extends SecretFacts {
+  /** It is encrypted with a key that no authority of this cluster has. */
+  readonly isLost: boolean;
+}
+
+/** By name. */
+export function listSecrets(
+  tx: ReadTx,
+  filter: { readonly limit: number; readonly next?: string | undefined },
+): Page<ListedSecret> {
+  const limit = Math.min(filter.limit, limits.listMax);
+  const known = new Set(authorities(tx).map((row) => row.fingerprint));
+  const rows = secretsAfter(tx, filter.next ?? "", limit + 1);
+  const items = rows.slice(0, limit).map((row) => ({ ...row, isLost: !known.has(row.key) }));
+  return rows.length > limit ? { items, next: items.at(-1)!.name } : { items };
 }

@@ -4,7 +4,7 @@ import type { Principal, Right, Role } from "./types.ts";
 export const rightsOf: Readonly<Record<Role, readonly Right[]>> = {
   viewer: ["read"],
   operator: ["read", "jobs:write", "nodes:write"],
-  admin: ["read", "jobs:write", "nodes:write", "cluster:write", "tokens:write", "audit:read"],
+  admin: ["read", "jobs:write", "nodes:write", "cluster:write", "tokens:write", "secrets:write", "audit:read"],
 };
 
 /** What needs a person's right and what a node does on its own all the same, as its duty. */

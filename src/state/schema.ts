@@ -225,4 +225,15 @@ export const schema: readonly string[] = [
     node integer not null,
     primary key (authority, node)
   ) strict, without rowid`,
+
+  // Values that only voters can read (K1): "key" names the authority whose key they are encrypted with (node/secrets.ts), "job" an unfinished one.
+  `create table secret (
+    name text primary key,
+    revision integer not null,
+    key text not null,
+    sealed blob not null,
+    set_at integer not null,
+    set_by text not null
+  ) strict, without rowid`,
+  `create table secret_use (secret text not null, job integer not null, primary key (secret, job)) strict, without rowid`,
 ];

@@ -62,7 +62,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     name: spec.name,
     driver: spec.driver,
     run: spec.run,
-    env: spec.env,
+    env: withSecrets(spec.env, spec.secrets?.env),
     dir: spec.dir,
     stdin: spec.stdin,
     count: spec.count,
@@ -92,6 +92,14 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
   });
+}
+
+function withSecrets(
+  plain: Readonly<Record<string, string>> | undefined,
+  secret: Readonly<Record<string, string>> | undefined,
+): Record<string, unknown> | undefined {
+  if (secret === undefined) return plain;
+  return { ...plain, ...Object.fromEntries(Object.entries(secret).map(([key, name]) => [key, { secret: name }])) };
 }
 
 /** The largest unit that says it exactly. */

@@ -15,6 +15,7 @@ export type Right =
   | "nodes:write"
   | "cluster:write"
   | "tokens:write"
+  | "secrets:write"
   | "audit:read"
   | "internal";
 
@@ -71,6 +72,8 @@ export interface Spec {
   /** A string runs under /bin/sh -c; a list is argv. */
   readonly run?: string | readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** What of the spec is a secret's value, by the secret's name. One key for all of them: that a text holds it says that its job uses secrets. */
+  readonly secrets?: SpecSecrets;
   readonly dir?: string;
   readonly stdin?: string;
   readonly count?: number;
@@ -99,6 +102,11 @@ export interface Spec {
   readonly noop?: { readonly forMs?: number; readonly outputBytes?: number; readonly exit?: number };
   readonly labels?: Labels;
   readonly ttlMs?: number;
+}
+
+/** Names of secrets, by the place where the value goes. */
+export interface SpecSecrets {
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A job as the API shows it. Times are RFC 3339, ids integers. */
@@ -247,6 +255,7 @@ export type Change =
     }
   | { readonly topic: "cluster"; readonly kind: "changed" }
   | { readonly topic: "token"; readonly kind: "changed" }
+  | { readonly topic: "secret"; readonly kind: "changed" }
   | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);
 
 /** Who asked for what, and what became of it; see tables/audit.ts. */

@@ -71,7 +71,7 @@ class HandNode {
   }
 
   start(assignment: Assignment): void {
-    this.say({ kind: "start", start: shellStart(assignment, nodeId(7)) });
+    this.say({ kind: "start", start: shellStart(assignment, nodeId(7), {}) });
   }
 
   hears<Kind extends FromGuard["kind"]>(kind: Kind): Promise<Heard<Kind>> {

@@ -12,6 +12,7 @@ const executor = openExecutor({
   guardCommand: guardCommand(dataDir),
   report: () => new Promise(() => {}),
   started: () => {},
+  secrets: () => new Promise(() => {}),
   log: (_level, message) => console.error(message),
 });
 await executor.open();

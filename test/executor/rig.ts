@@ -7,6 +7,7 @@ import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import type { AttemptName, Executor } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { type Outcome, refuse } from "../../src/lib/outcome.ts";
 import type { Assignment, Report, Spec } from "../../src/state/types.ts";
 
 export const guardCommand = (dataDir: string): string[] => [
@@ -53,6 +54,9 @@ export class Rig {
   logDown = false;
   /** Called with each message, in the turn that it is said. */
   onMessage: (message: string) => void = () => {};
+  /** What the node would give. */
+  secrets: (attempt: AttemptName) => Promise<Outcome<Readonly<Record<string, string>>>> = () =>
+    Promise.resolve(refuse("not-found", "there are no secrets here"));
   executor: Executor;
   #nextFence = 1;
 
@@ -73,6 +77,7 @@ export class Rig {
         this.reports.push(...reports);
       },
       started: (attempts) => this.started.push(...attempts),
+      secrets: (attempt) => this.secrets(attempt),
       log: (_level, message) => {
         this.messages.push(message);
         this.onMessage(message);
@@ -128,6 +133,7 @@ export class Rig {
       attempt: more.attempt ?? 1,
       fence: this.#nextFence++,
       spec,
+      point: spec.count === undefined ? undefined : { index: more.task ?? 0 },
       target: more.target,
     };
   }

@@ -161,6 +161,7 @@ test("a guard that cannot be started is a fault that says what it said", async (
     guardCommand: ["/bin/sh", "-c", "echo no room here >&2; exit 7"],
     report: () => Promise.resolve(),
     started: () => {},
+    secrets: () => new Promise(() => {}),
     log: () => {},
   });
   expect(await broken.open().catch((error: unknown) => String(error))).toContain("no room here");

@@ -5,7 +5,15 @@ import { type BackupManifest, encodeBackupHead } from "../../src/lib/backup-file
 import { type Backup, digest } from "../../src/node/backup.ts";
 import type { Survivor } from "../../src/lib/survivors.ts";
 import { createApp } from "../../src/http/app.ts";
-import type { LogPage, LogRequest, MadeToken, NewTokenOptions, NodeApi, NodeStatus } from "../../src/node/api.ts";
+import type {
+  LogPage,
+  LogRequest,
+  MadeToken,
+  NewTokenOptions,
+  NodeApi,
+  NodeStatus,
+  SetSecret,
+} from "../../src/node/api.ts";
 import { newApiToken } from "../../src/node/credentials.ts";
 import type { TransferValue } from "../../src/node/transfer.ts";
 import { recoverToken } from "../../src/node/recover-token.ts";
@@ -289,6 +297,8 @@ export class FakeNode implements NodeApi {
     }
   }
 
+  readonly secretsSet: [name: string, value: string][] = [];
+
   async join(request: unknown): Promise<Outcome<unknown>> {
     await Promise.resolve();
     if ((request as { token?: unknown }).token !== "good")
@@ -309,6 +319,11 @@ export class FakeNode implements NodeApi {
     const expiresAt = ttlMs === undefined ? null : Date.now() + ttlMs;
     const made = await this.propose("token.create", { id, hash, name, role, expiresAt, kind: "api", uses: null }, by);
     return made.ok ? accept({ id, token: text, expiresAt }) : made;
+  }
+  async setSecret(name: string, value: string, by: Principal): Promise<Outcome<SetSecret>> {
+    this.secretsSet.push([name, value]);
+    const made = await this.propose("secret.set", { name, key: "0".repeat(32), sealed: new Uint8Array(40) }, by);
+    return made.ok ? accept({ ...made.value.value, index: made.value.index }) : made;
   }
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
     const create = (input: CommandInput<"token.create">, name: string) =>

@@ -32,6 +32,9 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/tokens": "admin",
   "delete /v1/tokens/{id}": "admin",
   "get /v1/audit": "admin",
+  "get /v1/secrets": "operator",
+  "post /v1/secrets": "admin",
+  "delete /v1/secrets/{secret}": "admin",
   // Proven otherwise than by a token of the API.
   "post /v1/join": "nobody",
   "post /v1/tokens/recover": "nobody",

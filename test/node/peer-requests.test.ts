@@ -53,6 +53,8 @@ const samples: Readonly<Record<(typeof peerMethods)[number], unknown>> = {
   "log.read": { job: 1, task: 0, attempt: 1, offset: 0, maxBytes: 1000, waitMs: 0 },
   "authority.keys": null,
   "authority.held": null,
+  "secret.seal": { name: "deploy-key", value: "hunter2!" },
+  "secret.values": { job: 1, task: 0, attempt: 1 },
   "authority.rotate": { reason: "asked for", by: { token: "t" } },
   "certificate.issue": { csr: "-----BEGIN CERTIFICATE REQUEST-----", hosts: ["localhost"] },
   "certificate.reissue": { request: { csr: "", hosts: [] }, certificate, proof: "" },
@@ -68,6 +70,9 @@ describe("the shape of a question", () => {
   test.each([
     ["log.read", { ...(samples["log.read"] as object), job: "../../../etc" }],
     ["log.read", { ...(samples["log.read"] as object), task: -1 }],
+    ["secret.seal", { name: "", value: "hunter2!" }],
+    ["secret.seal", { name: "deploy-key", value: "x".repeat(64 * 1024 + 1) }],
+    ["secret.values", { job: 1, task: -1, attempt: 1 }],
     ["log.read", { ...(samples["log.read"] as object), attempt: undefined }],
     ["log.read", { ...(samples["log.read"] as object), stream: "both" }],
     ["log.read", { ...(samples["log.read"] as object), offset: Number.NaN }],

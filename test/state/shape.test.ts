@@ -303,12 +303,12 @@ describe("tasks of a shape", () => {
     });
     cluster.assign(job, 1, [0, 1], [1, 1]);
     const environment = (task: number): object =>
-      shellStart(findAssignment(cluster.database, job, task, 1)!, nodeId(1)).env;
+      shellStart(findAssignment(cluster.database, job, task, 1)!, nodeId(1), {}).env;
     expect(environment(0)).toMatchObject({ mode: "a", threads: "8", MORE: "y", SKEIN_INDEX: "0", SKEIN_TASK: "0" });
     expect(environment(1)).toMatchObject({ mode: "c", threads: "1", MORE: "y", SKEIN_INDEX: "1" });
     const array = cluster.submit({ array: "7,9" });
     cluster.assign(array, 1, [1, 1]);
-    expect(shellStart(findAssignment(cluster.database, array, 1, 1)!, nodeId(1)).env).toMatchObject({
+    expect(shellStart(findAssignment(cluster.database, array, 1, 1)!, nodeId(1), {}).env).toMatchObject({
       SKEIN_INDEX: "9",
       SKEIN_TASK: "1",
     });

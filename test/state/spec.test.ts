@@ -110,7 +110,11 @@ describe("a spec as people write it", () => {
       `"1 elephant" is not a size: write a number of bytes, or text like "64MiB"`,
     ],
     [{ run: "x", env: { "A B": "1" } }, "env.A B", "not a variable's name: letters, digits and _ only"],
-    [{ run: "x", env: { A: { secret: "s" } } }, "env.A", "must be text"],
+    [
+      { run: "x", env: { A: { secret: "no way" } } },
+      "env.A.secret",
+      "a secret's name has letters, digits and ._- only, begins with a letter or digit, and has at most 128 characters",
+    ],
     [{ run: "x", retries: { max: 1001 } }, "retries.max", "must be at most 1000"],
     [{ run: "x", retries: { max: 1, factor: 0.5 } }, "retries.factor", "must be at least 1"],
     [{ run: "x", retries: { max: 1, jitter: 2 } }, "retries.jitter", "must be at most 1"],

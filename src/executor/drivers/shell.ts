@@ -1,6 +1,7 @@
 import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Assignment, MatrixPoint } from "../../state/types.ts";
+import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
 import type { Start } from "../guard/frames.ts";
 
 /** A point's keys go before the job's own `env`, which is what a point that lacks a key falls back to. */
@@ -9,7 +10,7 @@ function matrixVariables(point: MatrixPoint | undefined): Record<string, string>
 }
 
 /** Driver shell: a process under the guard. The contract's variables win over the job's own `env`. */
-export function shellStart(assignment: Assignment, node: NodeId): Start {
+export function shellStart(assignment: Assignment, node: NodeId, secrets: SecretValues): Start {
   const { job, task, attempt, fence, spec, point, target } = assignment;
   return {
     job,
@@ -19,6 +20,7 @@ export function shellStart(assignment: Assignment, node: NodeId): Start {
     run: spec.run ?? "",
     env: {
       ...spec.env,
+      ...valuesOf(spec.secrets?.env, secrets),
       ...matrixVariables(point?.matrix),
       SKEIN_JOB: String(job),
       SKEIN_TASK: String(task),
@@ -34,5 +36,6 @@ export function shellStart(assignment: Assignment, node: NodeId): Start {
     graceMs: spec.graceMs ?? limits.graceDefaultMs,
     tailBytes: Math.min(spec.output?.tailBytes ?? limits.tailDefaultBytes, limits.tailMaxBytes),
     keepBytes: spec.output?.keepBytes ?? limits.logKeepBytes,
+    ...redacting(spec, secrets),
   };
 }

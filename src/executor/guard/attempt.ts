@@ -101,7 +101,7 @@ export class Attempt {
 
   /** From start to the moment when neither the process nor anything that it started is left. */
   async #watch(child: Child): Promise<Result> {
-    const output = new Output(child, this.#log, this.#tail);
+    const output = new Output(child, this.#log, this.#tail, this.#start.redact);
     await child.exited;
     this.#mainEnded = true;
     clearTimeout(this.#timer);

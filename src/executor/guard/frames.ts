@@ -25,6 +25,8 @@ export interface Start extends AttemptName {
   readonly graceMs: number;
   readonly tailBytes: number;
   readonly keepBytes: number;
+  /** Values that its output is not to show. They are in memory alone, of the node and of the guard. */
+  readonly redact?: readonly string[];
 }
 
 export interface Started extends AttemptName {

@@ -25,6 +25,9 @@ import { nodeRemove } from "./node-remove.ts";
 import { nodeReturn } from "./node-return.ts";
 import { nodeSeen } from "./node-seen.ts";
 import { nodeUndrain } from "./node-undrain.ts";
+import { secretRekey } from "./secret-rekey.ts";
+import { secretRm } from "./secret-rm.ts";
+import { secretSet } from "./secret-set.ts";
 import { taskFinish } from "./task-finish.ts";
 import { taskStart } from "./task-start.ts";
 import { tokenCreate } from "./token-create.ts";
@@ -63,6 +66,9 @@ export const commands = [
   authorityIssue,
   authorityDrop,
   authorityHeld,
+  secretSet,
+  secretRm,
+  secretRekey,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -7,11 +7,13 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { tasksIn } from "../shape.ts";
-import { displayName } from "../spec.ts";
+import { secretPlaces, secretsKey } from "../secrets.ts";
+import { displayName, readSpec } from "../spec.ts";
 import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { idempotencyOf, insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob } from "../tables/job.ts";
 import { allNodes } from "../tables/node.ts";
+import { hasSecret, noteUses } from "../tables/secret.ts";
 import { insertWaitingTask } from "../tables/task.ts";
 import type { ReadTx } from "../tx.ts";
 import type { NodeRow, Spec } from "../types.ts";
@@ -84,6 +86,8 @@ export const jobSubmit = command<JobSubmitted>()({
     }
     const pinned = resolveEachNode(tx, jobs);
     if (!Array.isArray(pinned)) return pinned;
+    const unknown = unknownSecrets(tx, jobs);
+    if (unknown !== undefined) return unknown;
     const first = jobId(readCounter(tx).next_job);
     const { at } = context;
     const by = context.by.name;
@@ -100,6 +104,7 @@ export const jobSubmit = command<JobSubmitted>()({
         nodes.forEach((node, task) => insertWaitingTask(tx, id, task, node.id, node.name));
         tasks += nodes.length;
       }
+      if (spec.includes(secretsKey)) noteUses(tx, id, readSpec(spec));
       id += 1;
     }
     countSubmitted(tx, jobs.length, tasks);
@@ -117,6 +122,19 @@ export const jobSubmit = command<JobSubmitted>()({
 function payloadOf(spec: Spec): JobPayload {
   const text = JSON.stringify(spec);
   return [displayName(spec), tasksIn(spec), text, spec.eachNode === true ? (spec.on ?? "") : null];
+}
+
+/** Refuses jobs that name a secret that is not there: they would fail one by one, when nobody looks any more. */
+function unknownSecrets(tx: ReadTx, jobs: readonly JobPayload[]): ReturnType<typeof refuse> | undefined {
+  const details = jobs.flatMap(([, , spec], position) =>
+    spec.includes(secretsKey)
+      ? secretPlaces(readSpec(spec))
+          .filter(({ secret }) => !hasSecret(tx, secret))
+          .map(({ path, secret }) => ({ path: `jobs[${position}].${path}`, message: `there is no secret ${secret}` }))
+      : [],
+  );
+  if (details.length === 0) return undefined;
+  return refuse("invalid", `${details[0]!.message}: set it first ('skein secret set')`, { details });
 }
 
 /** The nodes of every each_node job, frozen now; a refusal when one of them has none. Nothing is read when there is no such job. */

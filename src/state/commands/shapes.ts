@@ -86,6 +86,18 @@ export const newTokenShape = z.strictObject({
 });
 export type NewToken = z.output<typeof newTokenShape>;
 
+export const secretNameForm = `a secret's name has letters, digits and ._- only, begins with a letter or digit, and has at most ${limits.secretNameLength} characters`;
+export const secretName = z
+  .string({ error: secretNameForm })
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, secretNameForm)
+  .max(limits.secretNameLength, secretNameForm);
+
+/** A secret's value as the log may hold it: nonce, ciphertext and tag (K1). */
+export const sealedShape = z.custom<Uint8Array>(
+  (value) => value instanceof Uint8Array && value.length > 28 && value.length <= 28 + limits.secretBytes,
+  "must be an encrypted value",
+);
+
 export const roleShape = z.enum(["viewer", "operator", "admin"]);
 
 /** How certificates are named: the first half of their SHA-256. */

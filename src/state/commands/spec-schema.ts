@@ -13,7 +13,7 @@ import {
   rulesField,
   tasksOfNormalised,
 } from "./shape-schema.ts";
-import { labelsShape, nameShape } from "./shapes.ts";
+import { labelsShape, nameShape, secretName } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
 
@@ -58,14 +58,23 @@ function text(maxBytes: number): z.ZodString {
 
 const environmentName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+const secretForm = "must be text, or {secret: name}";
+/** `{secret: name}` in the place of a value. */
+const secretReference = z.strictObject({ secret: secretName }, { error: secretForm });
+
 const environment = z
-  .record(z.string(), z.union([z.string(), z.number(), z.boolean()], { error: "must be text" }).transform(String), {
-    error: "must be a map of names to text",
-  })
+  .record(
+    z.string(),
+    z.union([z.union([z.string(), z.number(), z.boolean()]).transform(String), secretReference], {
+      error: secretForm,
+    }),
+    { error: "must be a map of names to text" },
+  )
   .superRefine((env, context) => {
     let bytes = 0;
     for (const [name, value] of Object.entries(env)) {
-      bytes += name.length + value.length + 2;
+      const length = typeof value === "string" ? value.length : 0;
+      bytes += name.length + length + 2;
       if (!environmentName.test(name)) {
         context.addIssue({
           code: "custom",
@@ -73,13 +82,30 @@ const environment = z
           message: "not a variable's name: letters, digits and _ only",
         });
       }
-      if (value.includes("\0"))
+      if (typeof value === "string" && value.includes("\0"))
         context.addIssue({ code: "custom", path: [name], message: "must not contain a NUL character" });
     }
     if (bytes > limits.environmentBytes) {
       context.addIssue({ code: "custom", message: `must be at most ${limits.environmentBytes} bytes together` });
     }
   });
+
+/** Values, and names of secrets where a value is one. */
+function partOf(given: Readonly<Record<string, string | { readonly secret: string }>>): {
+  readonly plain: Readonly<Record<string, string>> | undefined;
+  readonly secret: Readonly<Record<string, string>> | undefined;
+} {
+  const plain: [string, string][] = [];
+  const secret: [string, string][] = [];
+  for (const [key, value] of Object.entries(given)) {
+    if (typeof value === "string") plain.push([key, value]);
+    else secret.push([key, value.secret]);
+  }
+  return {
+    plain: plain.length > 0 || secret.length === 0 ? Object.fromEntries(plain) : undefined,
+    secret: secret.length > 0 ? Object.fromEntries(secret) : undefined,
+  };
+}
 
 const argument = text(limits.commandBytes).refine((value) => !value.includes("\0"), "must not contain a NUL character");
 
@@ -247,7 +273,11 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.name !== undefined) spec.name = fields.name;
   if (fields.driver === "noop") spec.driver = "noop";
   if (fields.run !== undefined) spec.run = fields.run;
-  if (fields.env !== undefined) spec.env = fields.env;
+  if (fields.env !== undefined) {
+    const { plain, secret } = partOf(fields.env);
+    if (plain !== undefined) spec.env = plain;
+    if (secret !== undefined) spec.secrets = { env: secret };
+  }
   if (fields.dir !== undefined) spec.dir = fields.dir;
   if (fields.stdin !== undefined) spec.stdin = fields.stdin;
   if (fields.count !== undefined) spec.count = fields.count;
@@ -305,6 +335,7 @@ const normalisedFields = z.strictObject({
   driver: z.enum(["shell", "noop"]).exactOptional(),
   run: z.union([z.string(), z.array(z.string())]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
+  secrets: z.strictObject({ env: z.record(z.string(), secretName).exactOptional() }).exactOptional(),
   dir: z.string().exactOptional(),
   stdin: z.string().exactOptional(),
   count: z.number().int().min(1).max(limits.arrayTasks).exactOptional(),
