@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { logPath, type LogStream, readRecordHeader, type RecordHeader, recordHeaderBytes } from "./log-record.ts";
-import { monotonicMs } from "../lib/clock.ts";
+import { logPath, readRecordHeader, type RecordHeader, recordHeaderBytes } from "./log-record.ts";
+import type { LogStream } from "./pack-record.ts";
 import type { AttemptName, LogChunk } from "./types.ts";
 
 export interface LogFileRequest extends AttemptName {
@@ -41,32 +41,7 @@ export async function readLogFile(dataDir: string, request: LogFileRequest): Pro
   }
 }
 
-/**
- * Waits until the log has output past `request.offset` (then true), or until `waitMs` have passed or the signal aborts (then
- * false).
- */
-export async function watchLogFile(
-  dataDir: string,
-  request: LogFileRequest,
-  waitMs: number,
-  signal?: AbortSignal,
-): Promise<boolean> {
-  const deadline = monotonicMs() + waitMs;
-  while (true) {
-    if ((await readLogFile(dataDir, { ...request, maxBytes: 1 })).chunks.length > 0) return true;
-    if (signal?.aborted === true || monotonicMs() >= deadline) return false;
-    await Bun.sleep(Math.min(watchEveryMs, Math.max(1, deadline - monotonicMs())));
-  }
-}
-
-const watchEveryMs = 50;
-
-/** Deletes one attempt's log. */
-export async function removeLog(dataDir: string, name: AttemptName): Promise<void> {
-  await rm(logPath(dataDir, name), { force: true });
-}
-
-/** Deletes all logs that this node has of a job. */
+/** Deletes the files that this node has of a job. */
 export async function removeLogs(dataDir: string, job: number): Promise<void> {
   await rm(join(dataDir, "logs", String(job)), { recursive: true, force: true });
 }

@@ -1,16 +1,13 @@
 import { join } from "node:path";
-import type { AttemptName, LogChunk } from "./types.ts";
+import type { LogStream } from "./pack-record.ts";
+import type { AttemptName } from "./types.ts";
 
 /**
- * An attempt's log: one file of records, appended as output arrives (N1). A record is a header of 10 bytes and the bytes of
+ * Logs as releases before packs wrote them: a file per attempt, read until its job is gone. One file of records, appended as output arrived. A record is a header of 10 bytes and the bytes of
  * one chunk: stream (1 or 2), length (24 bits), wall time of arrival in epoch ms (48 bits), all big-endian. A record that is cut short
  * by a crash, or is being written right now, is the end of the file to every reader.
  */
 export const recordHeaderBytes = 10;
-/** The most that the header's length can say. */
-export const recordBytesMax = 0xffffff;
-
-export type LogStream = LogChunk["stream"];
 
 export interface RecordHeader {
   readonly stream: LogStream;
@@ -32,13 +29,4 @@ export function readRecordHeader(bytes: Buffer, offset: number): RecordHeader | 
     length: bytes.readUIntBE(offset + 1, 3),
     at: bytes.readUIntBE(offset + 4, 6),
   };
-}
-
-/** The header of a record of `length` bytes, at most recordBytesMax, that arrived at `at` (epoch ms). */
-export function recordHeader(stream: LogStream, length: number, at: number): Buffer {
-  const header = Buffer.allocUnsafe(recordHeaderBytes);
-  header[0] = stream === "stdout" ? 1 : 2;
-  header.writeUIntBE(length, 1, 3);
-  header.writeUIntBE(at, 4, 6);
-  return header;
 }

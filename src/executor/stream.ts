@@ -1,6 +1,6 @@
-import type { LogWriter } from "./log-writer.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
-import type { LogStream } from "./log-record.ts";
+import type { LogStream } from "./pack-record.ts";
+import type { AttemptLog } from "./pack-writer.ts";
 import { Redactor } from "./redact.ts";
 import type { Tail } from "./tail.ts";
 
@@ -14,7 +14,7 @@ interface Reader {
  * arrival. A stream is not read on before its chunk is on its way to the file, so that nothing piles up here.
  */
 export class Output {
-  readonly #log: LogWriter;
+  readonly #log: AttemptLog;
   readonly #tail: Tail;
   readonly #readers: Reader[];
   #open: number;
@@ -24,7 +24,7 @@ export class Output {
 
   constructor(
     streams: { readonly stdout: ReadableStream<Uint8Array>; readonly stderr: ReadableStream<Uint8Array> },
-    log: LogWriter,
+    log: AttemptLog,
     tail: Tail,
     redact: readonly string[] | undefined,
   ) {

@@ -142,6 +142,25 @@ export const limits = {
   outboxBytes: 8 * 1024 * 1024,
   guardStartMs: 10_000,
   reportRetryMs: 2_000,
+  /** A pack of output is sealed at this size, or when nothing came for so long. */
+  packBytes: 64 * 1024 * 1024,
+  packIdleMs: 10 * 60_000,
+  /** What an attempt prints past this has packs of its own. */
+  packOwnAfterBytes: 1024 * 1024,
+  /** One that has not grown for so long is written by nobody any more, sealed or not. */
+  packOverMs: 15 * 60_000,
+  /** Packs of this node, and those that it keeps for others: the oldest go first past it, each kind by itself. */
+  packsBytes: 16 * 1024 * 1024 * 1024,
+  /** How often packs are looked at for what was appended; a copy is behind by about as much. */
+  packLookMs: 200,
+  packCopyChunkBytes: 1024 * 1024,
+  /** A member that did not take a copy is not asked again for so long. */
+  packHolderFailedMs: 5_000,
+  /** Packs whose copy is on a node that is lost for so long are copied to another one. */
+  packHolderLostMs: 60_000,
+  /** How long a task with `sync: true` waits for its copy before it ends as failed, unless its `timeout` is shorter. */
+  packSyncMs: 10 * 60_000,
+  packsPerEntry: 256,
 
   // Log and peers
   entryBytes: 17 * 1024 * 1024,
@@ -261,4 +280,6 @@ assert(limits.replaceVoterMs > limits.lostAfterMs, "a voter is replaced after it
 assert(limits.relaySilenceMs > 2 * limits.relayIdleMs, "one late answer is not silence");
 assert(limits.relayUnheardMs > 2 * limits.relayReportMs, "one lost report is not the end of a relay");
 assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");
+assert(limits.packOverMs > limits.packIdleMs, "a pack that may be appended to is not taken for whole");
+assert(limits.packCopyChunkBytes * 2 < limits.frameBytes, "a piece of a pack must fit a frame");
 assert(limits.tailMaxBytes * 2 < limits.reportBytes, "a report holds at least one full tail");

@@ -1,28 +1,36 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { removeLogs } from "../executor/log-file.ts";
+import type { PackShelf } from "../executor/pack-shelf.ts";
+import { limits } from "../lib/limits.ts";
 import { jobStates } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 
+/** What retention works on. */
+export interface LogRetentionPorts {
+  readonly dataDir: string;
+  readonly shelf: Pick<PackShelf, "lookAtAll" | "jobs" | "forget" | "clear">;
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  /** These packs of this node, or copies of those of others, are here no more. */
+  onRemoved(packs: readonly { readonly source: number; readonly name: string }[]): void;
+  log(level: "warn", message: string): void;
+  /** Bytes of packs, this node's and of copies each; absent: {@link limits}. */
+  readonly keepBytes?: number;
+}
+
 /**
- * A job's logs go when the job goes (L1, N1): each node deletes its own when it applies the removal, and at start what was
- * removed while it was away.
+ * A job's logs go when the job goes (L1, N1): each node forgets them when it applies the removal, and at start what was removed while it was away. A pack goes
+ * when all its jobs are gone, here and where its copy is: each of the two finds that out by itself. More than limits.packsBytes are not kept.
  */
 export class LogRetention {
-  readonly #dataDir: string;
-  readonly #view: <Value>(query: (tx: ReadTx) => Value) => Value;
-  readonly #log: (level: "warn", message: string) => void;
+  readonly #ports: LogRetentionPorts;
   #going: Promise<void> = Promise.resolve();
+  /** Jobs with files of releases before packs; undefined: not looked yet. */
+  #legacy: Set<number> | undefined;
 
-  constructor(
-    dataDir: string,
-    view: <Value>(query: (tx: ReadTx) => Value) => Value,
-    log: (level: "warn", message: string) => void,
-  ) {
-    this.#dataDir = dataDir;
-    this.#view = view;
-    this.#log = log;
+  constructor(ports: LogRetentionPorts) {
+    this.#ports = ports;
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
@@ -32,17 +40,28 @@ export class LogRetention {
         if (change.topic === "job" && change.kind === "removed") removed.push(change.job);
       }
     }
-    if (removed.length > 0) this.#remove(removed);
+    if (removed.length > 0) this.#then(() => this.#forget(removed));
   }
 
   /** The state is as new as the cluster's: what it does not know any more is deleted. */
   sweep(): void {
-    this.#going = this.#going.then(async () => {
-      const kept = await readdir(join(this.#dataDir, "logs")).catch(() => [] as string[]);
-      const jobs = kept.map(Number).filter((job) => Number.isSafeInteger(job) && job > 0);
-      const known = this.#view((tx) => jobStates(tx, jobs));
-      this.#remove(jobs.filter((job) => !known.has(job)));
+    this.#then(async () => {
+      await this.#sweepFiles();
+      await this.#ports.shelf.lookAtAll();
+      for (let after = 0; ;) {
+        const jobs = this.#ports.shelf.jobs(after, sweptAtOnce);
+        if (jobs.length === 0) break;
+        this.#ports.shelf.forget(this.#unknown(jobs));
+        after = jobs.at(-1)!;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await this.#clear();
     });
+  }
+
+  /** Packs that nobody needs, or for which there is no room, go. */
+  tidy(): void {
+    this.#then(() => this.#clear());
   }
 
   /** Resolves when all that was asked for so far is deleted. */
@@ -55,18 +74,52 @@ export class LogRetention {
   }
 
   /** One after the other: a batch of expired jobs must not open a thousand directories at once. */
-  #remove(jobs: readonly number[]): void {
-    this.#going = this.#going.then(async () => {
-      for (const job of jobs) {
-        try {
-          await removeLogs(this.#dataDir, job);
-        } catch (error) {
-          this.#log(
-            "warn",
-            `the logs of job ${job} could not be deleted: ${error instanceof Error ? error.message : String(error)}`,
-          );
-        }
-      }
+  #then(step: () => Promise<void>): void {
+    this.#going = this.#going.then(step).catch((error: unknown) => {
+      this.#ports.log("warn", `logs could not be deleted: ${error instanceof Error ? error.message : String(error)}`);
     });
   }
+
+  async #forget(jobs: readonly number[]): Promise<void> {
+    this.#ports.shelf.forget(jobs);
+    await this.#clear();
+    const inFiles = this.#legacy;
+    await this.#removeFiles(inFiles === undefined ? jobs : jobs.filter((job) => inFiles.has(job)));
+  }
+
+  async #clear(): Promise<void> {
+    const removed = await this.#ports.shelf.clear(this.#ports.keepBytes ?? limits.packsBytes);
+    const wanted = removed.filter((pack) => pack.wanted).length;
+    if (wanted > 0)
+      this.#ports.log("warn", `${wanted} packs of logs were deleted before their jobs: there were more than are kept`);
+    if (removed.length > 0) this.#ports.onRemoved(removed);
+  }
+
+  async #sweepFiles(): Promise<void> {
+    const kept = await readdir(join(this.#ports.dataDir, "logs")).catch(() => [] as string[]);
+    const jobs = kept.map(Number).filter((job) => Number.isSafeInteger(job) && job > 0);
+    this.#legacy = new Set(jobs);
+    await this.#removeFiles(this.#unknown(jobs));
+  }
+
+  #unknown(jobs: readonly number[]): number[] {
+    const known = this.#ports.view((tx) => jobStates(tx, jobs));
+    return jobs.filter((job) => !known.has(job));
+  }
+
+  async #removeFiles(jobs: readonly number[]): Promise<void> {
+    for (const job of jobs) {
+      try {
+        await removeLogs(this.#ports.dataDir, job);
+        this.#legacy?.delete(job);
+      } catch (error) {
+        this.#ports.log(
+          "warn",
+          `the logs of job ${job} could not be deleted: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+    }
+  }
 }
+
+const sweptAtOnce = 500;

@@ -1,4 +1,4 @@
-import { readLogFile, watchLogFile } from "../executor/log-file.ts";
+import type { PackShelf } from "../executor/pack-shelf.ts";
 import { Fault } from "../lib/fault.ts";
 import { jobId, nodeId, type NodeId } from "../lib/ids.ts";
 import { isTerminal } from "../lib/states.ts";
@@ -15,7 +15,7 @@ import { monotonicMs } from "../lib/clock.ts";
  */
 export interface LogPorts {
   readonly self: NodeId;
-  readonly dataDir: string;
+  readonly shelf: Pick<PackShelf, "read" | "watch">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   ask(node: NodeId, request: LogRequest & { readonly attempt: number }): Promise<unknown>;
 }
@@ -80,13 +80,13 @@ export async function readLocalLog(
     // Asked before reading: bytes that arrive between the two are seen by the next read, never taken for the end.
     const located = locate(request, ports);
     const ended = located.ok && located.value.attempt === request.attempt ? located.value.ended : true;
-    const page = await readLogFile(ports.dataDir, wanted);
+    const page = await ports.shelf.read(ports.self, wanted);
     const end = ended && page.atEnd;
     if (page.chunks.length > 0 || end || monotonicMs() >= deadline) {
       return { attempt: request.attempt, chunks: page.chunks, next: page.next, end };
     }
     // Short waits, because the attempt may also end without another byte.
-    await watchLogFile(ports.dataDir, wanted, Math.min(endCheckMs, deadline - monotonicMs()));
+    await ports.shelf.watch(ports.self, wanted, Math.min(endCheckMs, deadline - monotonicMs()));
   }
 }
 

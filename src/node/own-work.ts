@@ -1,3 +1,4 @@
+import { PackShelf } from "../executor/pack-shelf.ts";
 import type { AttemptName, Executor } from "../executor/types.ts";
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
@@ -76,9 +77,10 @@ export class OwnWork {
     });
     this.executor.onLeaseWanted(() => this.lease.want());
     this.#work = new Work(self, this.executor, (query) => ports.view(query));
+    const shelf = new PackShelf(dataDir, self);
     this.logs = {
       self,
-      dataDir,
+      shelf,
       view: (query) => ports.view(query),
       ask: (node, request) =>
         transport.request(node, "log.read", request, {
@@ -86,7 +88,13 @@ export class OwnWork {
           timeoutMs: request.waitMs + limits.rpcTimeoutMs,
         }),
     };
-    this.#retention = new LogRetention(dataDir, (query) => ports.view(query), ports.log);
+    this.#retention = new LogRetention({
+      dataDir,
+      shelf,
+      view: (query) => ports.view(query),
+      onRemoved: () => {},
+      log: ports.log,
+    });
   }
 
   /** The state is as new as the cluster's: what runs here, and whose output is kept, is made what it says. */

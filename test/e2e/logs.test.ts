@@ -76,8 +76,8 @@ describe("output of another node", () => {
 
   test("stdout and stderr are told apart, and read together in the order of arrival", async () => {
     // Each line is written once the one before has arrived.
-    const log = `${b.data}/logs/$SKEIN_JOB/$SKEIN_TASK.$SKEIN_ATTEMPT.log`;
-    const arrived = (words: string): string => `until grep -q '${words}' ${log}; do sleep 0.02; done`;
+    const log = `${b.data}/logs/packs/*.pack`;
+    const arrived = (words: string): string => `until grep -aq '${words}' ${log}; do sleep 0.02; done`;
     const lines = [1, 2, 3].flatMap((i) => [
       `echo out ${i}; ${arrived(`out ${i}`)}`,
       `echo err ${i} >&2; ${arrived(`err ${i}`)}`,

@@ -1,11 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { appendFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { readLogFile, removeLogs, watchLogFile } from "../../src/executor/log-file.ts";
+import { dirname, join } from "node:path";
+import { readLogFile, removeLogs } from "../../src/executor/log-file.ts";
 import { logPath } from "../../src/executor/log-record.ts";
-import { LogWriter } from "../../src/executor/log-writer.ts";
 import { Tail } from "../../src/executor/tail.ts";
 import { jobId } from "../../src/lib/ids.ts";
 
@@ -19,13 +18,26 @@ const name = { job: jobId(4), task: 2, attempt: 1 };
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const textOf = (chunks: readonly { bytes: Uint8Array }[]): string =>
   Buffer.concat(chunks.map((chunk) => chunk.bytes)).toString();
-const writer = (keepBytes = 1 << 30): LogWriter => new LogWriter(logPath(dataDir, name), keepBytes);
+
+/** Writes as releases before packs did: what they left is read until its job is gone. */
+function writer() {
+  const path = logPath(dataDir, name);
+  mkdirSync(dirname(path), { recursive: true });
+  return {
+    write(stream: "stdout" | "stderr", at: number, chunk: Uint8Array): void {
+      const header = Buffer.alloc(10);
+      header[0] = stream === "stdout" ? 1 : 2;
+      header.writeUIntBE(chunk.length, 1, 3);
+      header.writeUIntBE(at, 4, 6);
+      appendFileSync(path, Buffer.concat([header, chunk]));
+    },
+  };
+}
 
 test("what was written is read back, stream, stamp and bytes", async () => {
   const log = writer();
   log.write("stdout", 1_700_000_000_123, bytes("one"));
   log.write("stderr", 1_700_000_000_456, bytes("two"));
-  log.close();
   const page = await readLogFile(dataDir, { ...name, offset: 0, maxBytes: 100 });
   expect(page.chunks).toEqual([
     { stream: "stdout", at: 1_700_000_000_123, bytes: bytes("one") },
@@ -37,7 +49,6 @@ test("what was written is read back, stream, stamp and bytes", async () => {
 test("offsets count output of the chosen stream; negative ones count from its end", async () => {
   const log = writer();
   for (let i = 0; i < 10; i++) log.write(i % 2 === 0 ? "stdout" : "stderr", i, bytes(`${i}${i}`));
-  log.close();
   const read = async (offset: number, maxBytes: number, stream?: "stdout" | "stderr") => {
     const page = await readLogFile(dataDir, { ...name, stream, offset, maxBytes });
     return [textOf(page.chunks), page.next, page.atEnd];
@@ -79,7 +90,6 @@ test("pages of any size give the whole, whatever was written between them", asyn
     ),
     { numRuns: 30 },
   );
-  log.close();
 });
 
 test("a log that does not exist is empty; a record cut short is the end until it is whole", async () => {
@@ -98,44 +108,11 @@ test("a log that does not exist is empty; a record cut short is the end until it
     chunks: [{ at: 9, bytes: bytes("new") }],
     next: 8,
   });
-  log.close();
-});
-
-test("a watcher wakes up when output comes, and gives up when its time or its patience ends", async () => {
-  const watched = watchLogFile(dataDir, { ...name, offset: 0, maxBytes: 1 }, 10_000);
-  const log = writer();
-  log.write("stderr", 1, bytes("!"));
-  expect(await watched).toBe(true);
-  expect(await watchLogFile(dataDir, { ...name, offset: 1, maxBytes: 1 }, 1)).toBe(false);
-  expect(
-    await watchLogFile(dataDir, { ...name, stream: "stdout", offset: 0, maxBytes: 1 }, 60_000, AbortSignal.abort()),
-  ).toBe(false);
-  log.close();
-});
-
-test("what is past keep is counted, and hash and size are of what is there", async () => {
-  const log = writer(4);
-  log.write("stdout", 1, bytes("abc"));
-  log.write("stderr", 1, bytes("def"));
-  expect(log.dropped).toBe(2);
-  expect(log.close()).toEqual({ bytes: 4, sha256: new Bun.CryptoHasher("sha256").update("abcd").digest("hex") });
-  expect(textOf((await readLogFile(dataDir, { ...name, offset: 0, maxBytes: 100 })).chunks)).toBe("abcd");
-});
-
-test("a log that cannot be written does not stop the task: the fault is kept and all output counts as dropped", () => {
-  appendFileSync(join(dataDir, "logs"), "a file where a directory should be");
-  const log = writer();
-  log.write("stdout", 1, bytes("abc"));
-  log.write("stdout", 1, bytes("de"));
-  expect(log.dropped).toBe(5);
-  expect(log.fault).toContain("ENOTDIR");
-  expect(log.close()).toBeUndefined();
 });
 
 test("the logs of a job go together", async () => {
   const log = writer();
   log.write("stdout", 1, bytes("x"));
-  log.close();
   await removeLogs(dataDir, name.job);
   await removeLogs(dataDir, name.job);
   expect(existsSync(logPath(dataDir, name))).toBe(false);

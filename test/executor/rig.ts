@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readLogFile } from "../../src/executor/log-file.ts";
+import { PackShelf } from "../../src/executor/pack-shelf.ts";
 import { placesOf } from "../../src/executor/guard/places.ts";
 import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
@@ -158,7 +158,9 @@ export class Rig {
 
   /** The text of an attempt's log. */
   async logText(name: AttemptName, stream?: "stdout" | "stderr"): Promise<string> {
-    const page = await readLogFile(this.dataDir, { ...name, stream, offset: 0, maxBytes: 1 << 30 });
+    const shelf = new PackShelf(this.dataDir, 7);
+    const page = await shelf.read(7, { ...name, stream, offset: 0, maxBytes: 1 << 30 });
+    shelf.close();
     return Buffer.concat(page.chunks.map((chunk) => chunk.bytes)).toString();
   }
 

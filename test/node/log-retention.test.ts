@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PackShelf } from "../../src/executor/pack-shelf.ts";
+import { PackWriter } from "../../src/executor/pack-writer.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import { LogRetention } from "../../src/node/log-retention.ts";
 import { Cluster } from "../state/support.ts";
@@ -14,12 +16,30 @@ function rig() {
     mkdirSync(join(dataDir, "logs", String(job)), { recursive: true });
     writeFileSync(join(dataDir, "logs", String(job), "0.1.log"), "x");
   };
-  const retention = new LogRetention(
+  const shelf = new PackShelf(dataDir, 1);
+  const writer = new PackWriter(dataDir, "g", { packBytes: 100, ownAfterBytes: 1 << 20, idleMs: 600_000 });
+  /** One pack for each. */
+  const print = (job: number): void => {
+    const attempt = writer.open({ job: jobId(job), task: 0, attempt: 1 }, 1000);
+    attempt.write("stdout", 1, new Uint8Array(30));
+    attempt.close();
+  };
+  const removed: string[] = [];
+  const said: string[] = [];
+  const retention = new LogRetention({
     dataDir,
-    (query) => query(cluster.database),
-    () => {},
-  );
-  return { cluster, has, log, retention, [Symbol.dispose]: () => rmSync(dataDir, { recursive: true }) };
+    shelf,
+    view: (query) => query(cluster.database),
+    onRemoved: (packs) => removed.push(...packs.map(({ name }) => name)),
+    log: (_level, message) => said.push(message),
+    keepBytes: 500,
+  });
+  const packs = (): number => readdirSync(join(dataDir, "logs", "packs")).length;
+  const close = (): void => {
+    shelf.close();
+    rmSync(dataDir, { recursive: true });
+  };
+  return { cluster, has, log, retention, shelf, print, packs, removed, said, [Symbol.dispose]: close };
 }
 
 describe("the logs of a job", () => {
@@ -46,5 +66,39 @@ describe("the logs of a job", () => {
     using r = rig();
     r.retention.sweep();
     await r.retention.settled();
+  });
+
+  test("in a pack go with the pack, when all its jobs are gone and it is written no more", async () => {
+    using r = rig();
+    for (const job of [1, 2, 3]) r.print(job);
+    await r.shelf.look(1);
+    expect(r.packs()).toBe(3);
+    const gone = [2, 3].map((job) => ({ topic: "job", kind: "removed", job: jobId(job) }) as const);
+    r.retention.onApplied([{ index: 9, at: 9, changes: gone }]);
+    await r.retention.settled();
+    expect([r.packs(), r.removed.length]).toEqual([2, 1]); // the newest is open
+    expect(r.shelf.jobs(0, 10)).toEqual([1]);
+  });
+
+  test("in a pack that was removed while the node was away go at its next start", async () => {
+    using r = rig();
+    const job = r.cluster.submit();
+    r.print(job);
+    r.print(job + 1);
+    r.print(job + 2);
+    r.retention.sweep();
+    await r.retention.settled();
+    expect(r.shelf.jobs(0, 10)).toEqual([job]);
+    expect(r.packs()).toBe(2);
+  });
+
+  test("are bounded by what a node keeps, and it says so", async () => {
+    using r = rig();
+    for (let job = 1; job <= 12; job++) r.print(job);
+    await r.shelf.look(1);
+    r.retention.tidy();
+    await r.retention.settled();
+    expect(r.packs()).toBeLessThan(7);
+    expect(r.said.join()).toContain("deleted before their jobs");
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { PackShelf } from "../../src/executor/pack-shelf.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import type { LogRequest } from "../../src/node/api.ts";
@@ -14,7 +15,7 @@ function away(output: Uint8Array, logBytes = output.length) {
   cluster.finish(job, 0, 1, 2, "succeeded", { tail: output, log });
   const ports: LogPorts = {
     self: nodeId(1),
-    dataDir: "",
+    shelf: new PackShelf("", 1),
     view: (query) => query(cluster.database),
     ask: () => Promise.reject(new Fault("peer-unreachable", "no socket", "safe")),
   };

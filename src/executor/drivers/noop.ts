@@ -2,11 +2,9 @@ import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
 import type { Assignment, Report } from "../../state/types.ts";
 import type { Started } from "../guard/frames.ts";
-import { logPath } from "../log-record.ts";
-import { removeLog } from "../log-file.ts";
-import { LogWriter } from "../log-writer.ts";
 import { monotonicMs, wallMs, timerMsMax } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
+import { PackWriter } from "../pack-writer.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
 
@@ -21,7 +19,7 @@ export interface NoopEvents {
  * batch; the others share a timer per slotMs.
  */
 export class NoopDriver {
-  readonly #dataDir: string;
+  readonly #packs: PackWriter;
   readonly #events: NoopEvents;
   readonly #live = new Map<string, Live>();
   /** By due time in slots. */
@@ -30,7 +28,7 @@ export class NoopDriver {
   #announcer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(dataDir: string, events: NoopEvents) {
-    this.#dataDir = dataDir;
+    this.#packs = new PackWriter(dataDir, "n");
     this.#events = events;
   }
 
@@ -54,7 +52,7 @@ export class NoopDriver {
   }
 
   drop(name: AttemptName): void {
-    if (this.#live.delete(attemptKey(name))) void removeLog(this.#dataDir, name).catch(() => {});
+    this.#live.delete(attemptKey(name));
   }
 
   close(): void {
@@ -62,6 +60,7 @@ export class NoopDriver {
     this.#slots.clear();
     clearTimeout(this.#announcer);
     this.#live.clear();
+    this.#packs.close();
   }
 
   #begin(live: Live, forMs: number): void {
@@ -113,7 +112,7 @@ export class NoopDriver {
     const outputBytes = noop?.outputBytes ?? 0;
     if (outputBytes === 0) return report(live, state, { exitCode });
     const tail = new Tail(Math.min(output?.tailBytes ?? limits.tailDefaultBytes, limits.tailMaxBytes));
-    const writer = new LogWriter(logPath(this.#dataDir, live.assignment), output?.keepBytes ?? limits.logKeepBytes);
+    const writer = this.#packs.open(live.assignment, output?.keepBytes ?? limits.logKeepBytes);
     for (let left = outputBytes; left > 0; left -= filling.length) {
       const bytes = left < filling.length ? filling.subarray(filling.length - left) : filling;
       writer.write("stdout", wallMs(), bytes);

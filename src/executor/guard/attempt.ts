@@ -3,10 +3,9 @@ import { rm } from "node:fs/promises";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
-import { logPath } from "../log-record.ts";
-import { LogWriter } from "../log-writer.ts";
 import { timerMsMax, wallMs } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
+import type { AttemptLog, PackWriter } from "../pack-writer.ts";
 import { Output } from "../stream.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
@@ -23,6 +22,7 @@ export interface AttemptContext {
   readonly places: Places;
   readonly inherited: Readonly<Record<string, string | undefined>>;
   readonly sweeper: Sweeper;
+  readonly packs: PackWriter;
   log(message: string): void;
 }
 
@@ -36,7 +36,7 @@ export class Attempt {
   readonly ended: Promise<Report | undefined>;
   readonly #start: Start;
   readonly #context: AttemptContext;
-  readonly #log: LogWriter;
+  readonly #log: AttemptLog;
   readonly #tail: Tail;
   #ending: Ending | undefined;
   #mainEnded = false;
@@ -50,7 +50,7 @@ export class Attempt {
     this.#start = start;
     this.#context = context;
     this.name = nameOf(start);
-    this.#log = new LogWriter(logPath(context.places.dataDir, start), start.keepBytes);
+    this.#log = context.packs.open(start, start.keepBytes);
     this.#tail = new Tail(start.tailBytes);
     const spawned = spawn(start, context.places, context.inherited);
     this.pid = spawned.ok ? spawned.child.pid : undefined;
@@ -132,7 +132,6 @@ export class Attempt {
   async #clear(scratch: string | undefined): Promise<void> {
     try {
       if (scratch !== undefined) await removeScratch(scratch);
-      if (this.#ending === "dropped") await rm(logPath(this.#context.places.dataDir, this.name), { force: true });
     } catch (error) {
       this.#context.log(
         `cannot clean up after ${attemptKey(this.name)}: ${error instanceof Error ? error.message : String(error)}`,

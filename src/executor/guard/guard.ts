@@ -5,6 +5,7 @@ import { limits } from "../../lib/limits.ts";
 import type { Report } from "../../state/types.ts";
 import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { attemptKey } from "../names.ts";
+import { PackWriter } from "../pack-writer.ts";
 import type { AttemptName } from "../types.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 import { Channel } from "./channel.ts";
@@ -61,6 +62,7 @@ class Guard {
   readonly #places: Places;
   readonly #context: AttemptContext;
   readonly #outbox: Outbox;
+  readonly #packs: PackWriter;
   readonly #sweeper: Sweeper;
   readonly #sentinel = new Sentinel(say);
   readonly #lease = new GuardLease(() => this.#onLeaseEnded());
@@ -82,7 +84,8 @@ class Guard {
   constructor(places: Places, inherited: Readonly<Record<string, string | undefined>>) {
     this.#places = places;
     this.#sweeper = new Sweeper(places.marker);
-    this.#context = { places, inherited, sweeper: this.#sweeper, log: say };
+    this.#packs = new PackWriter(places.dataDir, "g");
+    this.#context = { places, inherited, sweeper: this.#sweeper, packs: this.#packs, log: say };
     this.#outbox = new Outbox(places.outbox, bootId(), say);
     this.#exact = this.#outbox.restored.exact;
   }
@@ -102,6 +105,7 @@ class Guard {
     rmSync(this.#places.file, { force: true });
     this.#lease.close();
     await this.#sweeper.idle();
+    this.#packs.close();
     this.#outbox.close(this.#exact);
   }
 
