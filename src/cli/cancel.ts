@@ -13,14 +13,30 @@ export function addCancel(parent: Command, cli: Cli): void {
   cli.verb<object, [string[]]>(command, cancel);
 }
 
-/** Goes on past jobs that cannot be cancelled; the first one's exit code counts. */
 async function cancel(session: Session, _flags: object, texts: readonly string[]): Promise<number> {
-  const { client, output } = session;
+  return forEachJob(session, texts, {
+    call: (id) => session.client.cancel(id),
+    name: "cancelling",
+    line: (id) => `job ${id} is being cancelled`,
+  });
+}
+
+/** What is done to one job after the other, and how it is told. */
+export interface JobVerb {
+  call(id: number): Promise<void>;
+  /** The member of the JSON answer that lists the jobs. */
+  readonly name: string;
+  line(id: number): string;
+}
+
+/** Goes on past jobs to which it cannot be done; the first one's exit code counts. */
+export async function forEachJob(session: Session, texts: readonly string[], verb: JobVerb): Promise<number> {
+  const { output } = session;
   const done: number[] = [];
   let code: number = exit.done;
   for (const id of await parseIds(texts, session.findLast)) {
     try {
-      await client.cancel(id);
+      await verb.call(id);
       done.push(id);
     } catch (error) {
       if (!(error instanceof ApiError) || (error.code !== "not-found" && error.code !== "conflict")) throw error;
@@ -29,9 +45,9 @@ async function cancel(session: Session, _flags: object, texts: readonly string[]
     }
   }
   output.result({
-    value: { cancelling: done },
+    value: { [verb.name]: done },
     ids: done,
-    table: (out) => done.forEach((id) => out.line(`job ${id} is being cancelled`)),
+    table: (out) => done.forEach((id) => out.line(verb.line(id))),
   });
   return code;
 }

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
 import type { JobState, JobView, TaskState } from "../state/types.ts";
 import { addCancel } from "./cancel.ts";
+import { addHold } from "./hold.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
 import { parseIds, parseTask } from "./selectors.ts";
@@ -18,13 +19,14 @@ const jobStates = [
 
 const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
 
-/** `skein jobs ls|show|tasks|cancel`, and `skein ps`. */
+/** `skein jobs ls|show|tasks|cancel|hold|release`, and `skein ps`. */
 export function addJobs(program: Command, cli: Cli): void {
   const jobs = program.command("jobs").description("list, show and cancel jobs");
   addList(jobs, "ls", cli);
   addShow(jobs, cli);
   addTasks(jobs, cli);
   addCancel(jobs, cli);
+  addHold(jobs, cli);
   addList(program, "ps", cli);
 }
 

@@ -21,8 +21,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },
   { words: "jobs retry", meanwhile: "submit the spec again" },
   { words: "jobs explain", meanwhile: "`skein jobs show ID` and `skein nodes ls` show state and free slots" },
-  { words: "jobs hold" },
-  { words: "jobs release" },
   { words: "jobs extend" },
   { words: "jobs rm", meanwhile: "finished jobs go by themselves after their ttl" },
   { words: "jobs template" },

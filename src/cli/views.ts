@@ -42,6 +42,7 @@ export function printJob(out: Output, job: JobView): void {
     ["name", job.name === "" ? undefined : job.name],
     ["state", stateText(job), stateColour(job.state)],
     ["reason", job.reason],
+    ["waits for", waitsText(job) || undefined],
     ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
     ["started", job.started_at === null ? undefined : instantText(job.started_at)],
@@ -119,7 +120,22 @@ export function instantText(instant: string): string {
   return instant.replace("T", " ").replace(/\.\d+Z$/, "Z");
 }
 
+/** What keeps a job from starting, nodes and room aside; "" when nothing does. */
+export function waitsText({ waits }: JobView): string {
+  if (waits === undefined) return "";
+  const { held, start_at, after, key } = waits;
+  return [
+    held === true ? "its release" : "",
+    start_at === undefined ? "" : instantText(start_at),
+    after === undefined ? "" : `the end of ${after === 1 ? "another job" : `${after} other jobs`}`,
+    key === undefined ? "" : `its key "${key}"`,
+  ]
+    .filter((text) => text !== "")
+    .join(", ");
+}
+
 function stateText(job: JobView): string {
+  if (job.held === true) return `${job.state} (held)`;
   if (job.cancelling === true && job.state === "running") return "running (cancelling)";
   return job.partial === true ? `${job.state} (partly)` : job.state;
 }

@@ -234,6 +234,16 @@ export class SkeinClient {
     return this.#get("/v1/cluster", signal);
   }
 
+  /** Nothing more of the job starts until it is released; what runs goes on. */
+  async hold(job: number): Promise<void> {
+    await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/hold`, body: "{}", repeat: "freely" });
+  }
+
+  /** Lets a held job go on. */
+  async release(job: number): Promise<void> {
+    await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/release`, body: "{}", repeat: "freely" });
+  }
+
   /** Asks for the end of a job; it stays "running" with `cancelling` until every attempt has ended. */
   async cancel(job: number): Promise<void> {
     await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/cancel`, body: "{}", repeat: "freely" });

@@ -160,8 +160,8 @@ function textOf(event: AppliedEvent, begin: Position | undefined, wanted: Readon
   let text = "";
   const at = formatInstant(event.at);
   for (const [n, change] of event.changes.entries()) {
-    // Tokens are the audit's to show.
-    if (change.topic === "token" || !wanted.has(change.topic)) continue;
+    // Tokens are the audit's to show, and gates the leader's to mind.
+    if (change.topic === "token" || change.topic === "gate" || !wanted.has(change.topic)) continue;
     if (begin !== undefined && event.index === begin.index && n <= begin.n) continue;
     text += eventText(change.topic, `${event.index}.${n}`, { at, ...viewOf(change) });
   }

@@ -68,6 +68,12 @@ export const limits = {
   reasonLength: 4096,
   assignmentsPerEntry: 1024,
   expirePerEntry: 500,
+  /** Jobs beside its own that one command opens, skips or cancels; the rest is done by later entries (state/gates.ts). */
+  releasesPerCommand: 256,
+  /** Jobs that one job waits for, and all jobs of a request together. */
+  afterPerJob: 10_000,
+  afterPerRequest: 50_000,
+  jobKeyLength: 200,
 
   // Leases (J3)
   leaseMs: 6_000,

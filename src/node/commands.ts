@@ -4,6 +4,7 @@ import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { isVoter } from "../raft/configuration.ts";
 import { tooEarly } from "../state/commands/check.ts";
+import { ownLevel } from "../state/levels.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import type { CommandRecord } from "../state/entry.ts";
 import { findNode, findToken, totals } from "../state/queries.ts";
@@ -115,6 +116,8 @@ export class Commands {
     const { level } = this.#ports.settings;
     if (definition.since > level) return Promise.resolve(tooEarly(definition, level));
     const payload = definition.prepare(input as never, by);
+    const needed = level < ownLevel ? (definition.needs?.(payload as never) ?? 0) : 0;
+    if (needed > level) return Promise.resolve(tooEarly({ name: `what this ${name} asks for`, since: needed }, level));
     const record: CommandRecord = [definition.tag, by.token, by.name, by.role, payload];
     return this.#ports.proposer.submit(record) as Promise<Committed<Name>>;
   }

@@ -16,6 +16,7 @@ import type { AppliedEvent } from "./api.ts";
 import { Closeness } from "./closeness.ts";
 import type { Clocks } from "./clocks.ts";
 import { LagWindow } from "./lag-window.ts";
+import { GateDuty } from "./gate-duty.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 
@@ -85,8 +86,12 @@ export class Duties {
   /** See #now. */
   #clockAhead = 0;
 
+  /** Jobs that wait for time, for others' ends, for a key. */
+  readonly #gates: GateDuty;
+
   constructor(ports: DutyPorts) {
     this.#ports = ports;
+    this.#gates = new GateDuty(ports);
   }
 
   /** This node leads and its state has every entry committed before its term. */
@@ -100,6 +105,7 @@ export class Duties {
     this.#clockAhead = Math.max(this.#ports.now(), at) - monotonicMs();
     this.#view = view;
     this.#timer = setInterval(() => this.#watch(), watchMs);
+    this.#gates.start();
     this.#schedulePlan();
   }
 
@@ -107,6 +113,7 @@ export class Duties {
     clearInterval(this.#timer);
     clearTimeout(this.#wake);
     clearTimeout(this.#stableTimer);
+    this.#gates.stop();
     this.#stableTimer = undefined;
     this.#view = undefined;
     this.#inFlight = 0;
@@ -131,6 +138,7 @@ export class Duties {
         this.#scheduleWatch();
       }
     }
+    this.#gates.onApplied(events);
     this.#schedulePlan();
   }
 
@@ -216,6 +224,7 @@ export class Duties {
     const view = this.#view;
     if (view === undefined) return;
     const now = monotonicMs();
+    this.#gates.look();
     this.#schedulePlan();
     const { nodes, cluster, held, expired } = this.#ports.view((tx) => ({
       nodes: listNodes(tx),

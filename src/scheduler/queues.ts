@@ -24,6 +24,8 @@ export interface PlannedJob {
   waiting: WaitingTask[];
   /** Its tasks belong to one node each. */
   readonly pinned: boolean;
+  /** Nothing of it starts: what runs of it is only counted. */
+  readonly stopped: boolean;
   /** Attempts that run or are proposed, by task. */
   held: Map<number, Held>;
   /** How many of them are proposed and not seen applied. */

@@ -203,10 +203,15 @@ export class PlacementView {
       return;
     }
     const job = this.#jobs.get(change.job);
-    if (job === undefined || index <= job.asOf) return;
     const isOpen = change.kind === "state" && (change.state === "queued" || change.state === "running");
+    if (job === undefined) {
+      // Nothing else is told of a job that is not in the view: a gate of it has opened, and it is to be placed.
+      if (isOpen && !change.cancelling) this.#stale.add(change.job);
+      return;
+    }
+    if (index <= job.asOf) return;
     if (isOpen && !change.cancelling) {
-      // It began to run, which the task's own change says better; or nothing more of it is started (max_failures, a removed node).
+      // It began to run, which the task's own change says better; or nothing more of it is started (max_failures, a removed node, a gate).
       if (job.held.size > 0 && job.proposed === job.held.size) return;
       this.#stale.add(job.id);
     } else if (change.kind === "state" && change.cancelling) this.#empty(job);
@@ -225,7 +230,10 @@ export class PlacementView {
       } else this.#stale.add(job.id); // a plan that was given up has reached the log after all
     } else if (change.kind === "ended") {
       if (job.held.get(task)?.attempt === attempt) this.#release(job, task);
-      if (change.state === "queued") {
+      // Whatever lets it go on has it read again.
+      if (job.stopped) {
+        if (job.held.size === 0) this.#remove(job);
+      } else if (change.state === "queued") {
         this.#delay(job, {
           task,
           attempt,
@@ -248,7 +256,7 @@ export class PlacementView {
   }
 
   #add(open: OpenJob, asOf: number): void {
-    const { id, priority, slots, io, on, terms, parallel, tasks, next, waiting } = open;
+    const { id, priority, slots, io, on, terms, parallel, tasks, next, stopped, waiting } = open;
     const job: PlannedJob = {
       id,
       priority,
@@ -262,6 +270,7 @@ export class PlacementView {
       next,
       waiting: [],
       pinned: open.eachNode,
+      stopped,
       held: nothingHeld,
       proposed: 0,
       delayed: 0,
@@ -297,8 +306,7 @@ export class PlacementView {
       const job = this.#jobs.get(id);
       if (job !== undefined && job.proposed > 0) continue;
       this.#stale.delete(id);
-      if (job === undefined) continue;
-      this.#remove(job);
+      if (job !== undefined) this.#remove(job);
       const open = openJob(tx, id);
       if (open === undefined) continue;
       this.#add(open, asOf);

@@ -35,6 +35,8 @@ export interface CommandDefinition<
   /** Absent: not for people (only nodes propose it). */
   readonly route?: Route | undefined;
   prepare(input: Input, by: Principal): Payload;
+  /** The level that this very payload needs, where that may be more than `since` (S2). */
+  needs?(payload: Payload): number;
   apply(tx: Tx, payload: Payload, context: ApplyContext): Outcome<Value>;
   /** What it is about, for the audit, secrets left out (K1); absent: not a change that anybody asked for. */
   audit?(payload: Payload, outcome: Outcome<NoInfer<Value>>): string;

@@ -1,25 +1,36 @@
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import { formatDuration } from "../lib/units.ts";
 import type { ApplyContext } from "./command.ts";
+import { Gates } from "./gates.ts";
 import { failuresAllowed } from "./spec.ts";
 import { planRetry } from "./retry.ts";
 import { addTally, newTally, type Tally } from "./tables/counter.ts";
-import { failuresIn, JobBook, queuedIn, type OpenJob } from "./tables/job.ts";
+import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
 import { forgetUses } from "./tables/secret.ts";
-import { endWaitingTask, finishTask, requeueTask, waitingOf, type Ended, type StoredTask } from "./tables/task.ts";
+import {
+  endWaitingTask,
+  finishTask,
+  requeueTask,
+  runningOf,
+  waitingOf,
+  type Ended,
+  type StoredTask,
+} from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
-import type { JobState, Report } from "./types.ts";
+import type { JobState, Report, Spec } from "./types.ts";
 
 /**
- * How attempts, tasks and jobs end: the one place for it, used by task.finish, node.lost, node.remove and job.cancel. A `Work`
- * belongs to one command; `close()` writes the job rows and totals that it changed.
+ * How attempts, tasks and jobs end: the one place for it, used by task.finish, node.lost, node.remove, job.cancel and job.overdue. A `Work`
+ * belongs to one command; `close()` tells those who wait for what has ended (gates.ts), and writes the job rows and totals that it changed.
  */
 export class Work {
   readonly tx: Tx;
   readonly jobs: JobBook;
   readonly #context: ApplyContext;
   readonly #tally: Tally = newTally();
+  #gates: Gates | undefined;
 
   constructor(tx: Tx, context: ApplyContext) {
     this.tx = tx;
@@ -27,7 +38,13 @@ export class Work {
     this.jobs = new JobBook(tx, this.#tally);
   }
 
+  /** What jobs wait for, and who waits for them; most commands have nothing to do with it. */
+  get gates(): Gates {
+    return (this.#gates ??= new Gates(this, this.#context));
+  }
+
   close(): void {
+    this.#gates?.settle();
     this.jobs.write();
     addTally(this.tx, this.#tally);
   }
@@ -38,7 +55,8 @@ export class Work {
     job.row.running -= 1;
     const retry = planRetry(job.spec, row, report.state, this.#context.random);
     const tail = this.#boundTail(job, row, report.tail);
-    const ended = endedOf(report, row);
+    const isOverdue = job.row.cancelling === overdue && report.state === "cancelled";
+    const ended = endedOf(isOverdue ? { ...report, reason: deadlineReason(job.spec) } : report, row);
     if (retry !== undefined && job.row.rest === "queued") {
       const notBefore = retry.delayMs === 0 ? 0 : this.#context.at + retry.delayMs;
       if (hasOnlyTask(job.row)) moveToRow(this.tx, job.row);
@@ -47,8 +65,9 @@ export class Work {
       return;
     }
     // A lost attempt of a job that is being stopped would have waited again, and waiting tasks end as the job's rest did.
-    const { rest } = job.row;
-    const terminal = rest !== "queued" && retry !== undefined && report.state === "lost" ? rest : report.state;
+    const rest = job.row.cancelling === overdue ? "timeout" : job.row.rest;
+    const waits = retry !== undefined && report.state === "lost" && rest !== "queued";
+    const terminal = waits ? rest : isOverdue ? "timeout" : report.state;
     if (hasOnlyTask(job.row)) {
       job.row.only_started_at = ended.startedAt;
       job.row.only_end = writeEnd(ended, tail.tailDropped);
@@ -68,7 +87,7 @@ export class Work {
   }
 
   /** Nothing of the job is started any more; its waiting tasks end as `rest` at once. Running ones go on. */
-  stop(job: OpenJob, rest: "cancelled" | "skipped", reason: string | null): void {
+  stop(job: OpenJob, rest: "cancelled" | "skipped" | "timeout", reason: string | null): void {
     job.touched = "otherwise";
     const { row } = job;
     for (const waiting of waitingOf(this.tx, row.id)) {
@@ -78,6 +97,35 @@ export class Work {
     row[rest] += queuedIn(row);
     row.rest = rest;
     if (reason !== null) row.reason = reason;
+  }
+
+  /** Cancels an unfinished job: waiting tasks end at once, running ones are stopped; no news for one that is being stopped already. */
+  cancel(job: OpenJob, reason: string): void {
+    const { row } = job;
+    if (row.finished_at !== null || row.cancelling !== 0) return;
+    if (row.rest === "queued") this.stop(job, "cancelled", reason);
+    row.cancelling = 1;
+    job.touched = "otherwise";
+    if (!this.finishIfDone(job)) this.#stopRunning(job, true);
+  }
+
+  /** The job's deadline has passed: the same, and its tasks end as timeout. One that succeeds before it is stopped has succeeded. */
+  endOverdue(job: OpenJob): void {
+    const { row } = job;
+    if (row.finished_at !== null || row.cancelling !== 0) return;
+    const reason = deadlineReason(job.spec);
+    if (row.rest === "queued") this.stop(job, "timeout", reason);
+    else row.reason ??= reason;
+    row.cancelling = overdue;
+    job.touched = "otherwise";
+    if (!this.finishIfDone(job)) this.#stopRunning(job, false);
+  }
+
+  #stopRunning(job: OpenJob, cancelling: boolean): void {
+    this.#context.changed({ topic: "job", kind: "state", job: job.id, state: job.row.state, cancelling });
+    for (const { task, attempt, node } of runningOf(this.tx, job.id)) {
+      if (node !== null) this.#context.changed({ topic: "task", kind: "stop", job: job.id, task, attempt, node });
+    }
   }
 
   /** Gives the job its verdict when nothing of it is queued or running any more (J2). True when it ended now. */
@@ -94,6 +142,7 @@ export class Work {
     this.#tally[state] += 1;
     if (job.spec.secrets !== undefined) forgetUses(this.tx, job.id, job.spec);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
+    if (row.gate !== null || row.ties !== null) this.gates.onEnded(job, state);
     return true;
   }
 
@@ -120,11 +169,18 @@ export class Work {
   }
 }
 
-/** The contract's verdict: all succeeded, or failures stayed within max_failures; cancelled by a person; failed otherwise. */
+function deadlineReason({ deadlineMs }: Spec): string {
+  return `the job's deadline of ${formatDuration(deadlineMs ?? 0)} passed`;
+}
+
+/** The contract's verdict: all succeeded, or failures stayed within max_failures; skipped, cancelled by a person; failed otherwise. */
 function verdictOf(job: OpenJob): Exclude<JobState, "queued" | "running"> {
   const { row } = job;
   if (row.succeeded === row.tasks) return "succeeded";
+  // Where max_failures skips tasks, others have failed.
+  if (row.skipped === row.tasks) return "skipped";
   if (row.cancelling === 1 || row.rest === "cancelled") return "cancelled";
+  if (row.cancelling === overdue) return "failed";
   const allowed = failuresAllowed(job.spec, row.tasks);
   const good = row.succeeded + failuresIn(row) === row.tasks && allowed !== undefined && failuresIn(row) <= allowed;
   return good ? "succeeded" : "failed";

@@ -13,6 +13,9 @@ export const onlyTaskLevel = 3;
 /** From this level on whoever a command names must be who the token is, and without a token a node asks what is a node's to ask. */
 export const principalLevel = 3;
 
+/** From this level on jobs wait for more than a node with room (gates.ts). */
+export const gateLevel = 3;
+
 /**
  * From this level on a request to join that comes again is answered only while its node has not come and its join token is good; under another
  * name it is let in as the same node.

@@ -3,6 +3,8 @@ import { parseSelector, type Term } from "../lib/selector.ts";
 import { readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
 
+export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
+
 /** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
 
 /** The part of a job that decides where and when its tasks start. */
@@ -23,6 +25,8 @@ export interface OpenJob {
   readonly running: number;
   /** Each task belongs to one node. */
   readonly eachNode: boolean;
+  /** Nothing of it starts, now or (held by a person) for a while. */
+  readonly stopped: boolean;
   /** Tasks that have a row and wait: retries, and the pinned tasks of an each_node job. */
   readonly waiting: readonly WaitingTask[];
 }
@@ -55,11 +59,13 @@ interface JobRow {
   readonly cancelling: number;
   readonly spec: string;
   readonly only_node: number | null;
+  readonly gate: number | null;
 }
 
-const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node";
+const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node, gate";
+// What waits behind a gate (gates.ts) is no business of the planner; what runs of such a job takes room all the same.
 const openInRange = sql(
-  `select ${columns} from job where finished_at is null and id between ? and ? order by id limit ?`,
+  `select ${columns} from job where finished_at is null and (gate is null or running > 0) and id between ? and ? order by id limit ?`,
 );
 const waitingOf = sql(
   "select task, attempt, not_before, pin, node from task where job = ? and state = 'queued' order by task",
@@ -74,12 +80,12 @@ const runningOfJob = sql(
    union all ${only} and only_node is not null and id = ?`,
 );
 
-/** Unfinished jobs with ids in [first, last], by id; jobs with nothing left to start are among them, with empty lists. */
+/** Unfinished jobs with ids in [first, last], by id, but for those that wait behind a gate; jobs with nothing left to start are among them, with empty lists. */
 export function openJobs(tx: ReadTx, first: number, last: number, limit: number): OpenJob[] {
   return tx.all<JobRow>(openInRange, first, last, limit).map((row) => toOpenJob(tx, row));
 }
 
-/** undefined: finished or unknown. */
+/** undefined: finished, unknown, or waiting behind a gate. */
 export function openJob(tx: ReadTx, id: JobId): OpenJob | undefined {
   return openJobs(tx, id, id, 1)[0];
 }
@@ -109,7 +115,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
   const spec = readSpec(row.spec);
   const terms = spec.on === undefined ? anyNode : parseSelector(spec.on);
   const slots = slotsOf(spec);
-  const stopped = row.cancelling !== 0 || row.rest !== "queued";
+  const stopped = row.cancelling !== 0 || row.rest !== "queued" || row.gate !== null;
   // A job of which nothing was ever assigned has rows only when its tasks are pinned.
   const hasRows = (row.next_task > 0 && row.only_node === null) || spec.eachNode === true;
   return {
@@ -124,6 +130,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     next: stopped ? row.tasks : row.next_task,
     running: row.running,
     eachNode: spec.eachNode === true,
+    stopped,
     waiting: stopped || !hasRows ? noneWaiting : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
   };
 }

@@ -12,6 +12,7 @@ import {
   formerAuthorities,
 } from "./tables/authority.ts";
 import { readCounter } from "./tables/counter.ts";
+import { gateOf } from "./tables/gate.ts";
 import { jobById, jobColumns, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
 import { hasOnlyTask, onlyTask, presentTask, tailOfOnlyTask } from "./tables/only-task.ts";
@@ -152,7 +153,11 @@ export function findToken(tx: ReadTx, id: string): TokenRow | undefined {
 /** undefined: there is none, or it has been forgotten. */
 export function findJob(tx: ReadTx, id: number): JobView | undefined {
   const job = jobById(tx, id);
-  return job === undefined ? undefined : jobView(job);
+  return job === undefined ? undefined : shown(tx, job);
+}
+
+function shown(tx: ReadTx, job: StoredJob): JobView {
+  return jobView(job, job.gate === null ? undefined : gateOf(tx, job.id));
 }
 
 const selectStates = sql("select id, state from job where id in (select value from json_each(?))");
@@ -194,7 +199,7 @@ export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.name !== undefined && row.name !== filter.name) continue;
       if (terms.length > 0 && !matchesSelector(terms, readSpec(row.spec).labels ?? {})) continue;
-      items.push(jobView(row));
+      items.push(shown(tx, row));
     }
     if (rows.length < (plain ? limit + 1 : scanRows)) return { items };
   }
@@ -351,12 +356,12 @@ export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
 const selectCancelling = sql(
   `select job, task, attempt from
    (select task.job, task.task, task.attempt, task.fence from task join job on job.id = task.job
-    where task.state = 'running' and task.node = ? and job.cancelling = 1
-    union all select id, 0, 1, only_fence from job where running = 1 and only_node = ? and cancelling = 1)
+    where task.state = 'running' and task.node = ? and job.cancelling > 0
+    union all select id, 0, 1, only_fence from job where running = 1 and only_node = ? and cancelling > 0)
    order by fence, job, task`,
 );
 
-/** Of what a node holds: attempts of jobs that are being cancelled. */
+/** Of what a node holds: attempts of jobs that are being cancelled, or are past their deadline. */
 export function cancelledOn(tx: ReadTx, node: NodeId): { job: JobId; task: number; attempt: number }[] {
   return tx.all(selectCancelling, node, node);
 }

@@ -236,4 +236,29 @@ export const schema: readonly string[] = [
     set_by text not null
   ) strict, without rowid`,
   `create table secret_use (secret text not null, job integer not null, primary key (secret, job)) strict, without rowid`,
+  // Jobs that wait for more than a node (gates.ts, tables/gate.ts). A plain job has null in both columns and is in none of the tables.
+  "alter table job add column gate integer",
+  "alter table job add column ties integer",
+  // While the job is unfinished. "turn": 0 waits for its other gates, 1 for its key alone, 2 has the key.
+  `create table job_gate (
+    job integer primary key,
+    start_at integer,
+    deadline_at integer,
+    after_left integer not null default 0,
+    key text,
+    turn integer not null default 0
+  ) strict`,
+  `create index job_gate_start on job_gate (start_at) where start_at is not null`,
+  `create index job_gate_deadline on job_gate (deadline_at) where deadline_at is not null`,
+  `create index job_gate_key on job_gate (key, turn, job) where key is not null`,
+  // Who waits for the end of whom, until that was told.
+  `create table job_after (
+    parent integer not null,
+    child integer not null,
+    condition text not null,
+    primary key (parent, child)
+  ) strict, without rowid`,
+  // What one command left to be done by later ones: ended jobs whose children are to be told, and keys whose jobs before one are to be cancelled.
+  `create table job_release (parent integer primary key, state text not null) strict`,
+  `create table job_replace (key text primary key, before integer not null) strict, without rowid`,
 ];

@@ -1,3 +1,4 @@
+import { formatInstant } from "../lib/calendar.ts";
 import { formatDuration } from "../lib/units.ts";
 import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
@@ -33,6 +34,13 @@ export function driverOf(spec: Spec): Driver {
 /** Slots that one task takes: 1 for shell, 0 for noop (which ioTasks bounds) unless the spec says otherwise. */
 export function slotsOf(spec: Spec): number {
   return spec.slots ?? (driverOf(spec) === "shell" ? 1 : 0);
+}
+
+/** It waits for more than a node, or for a while only: what gates.ts is about. */
+export function isGated(spec: Spec): boolean {
+  return (
+    spec.after !== undefined || spec.key !== undefined || spec.startAt !== undefined || spec.deadlineMs !== undefined
+  );
 }
 
 /** The name that lists show: the spec's own, or the beginning of its command. */
@@ -73,8 +81,13 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     slots: spec.slots,
     parallel: spec.parallel,
     priority: spec.priority,
+    after: spec.after?.map(({ job, when }) => (when === undefined ? job : { job, when })),
+    key: spec.key,
+    on_conflict: spec.onConflict,
+    start_at: spec.startAt === undefined ? undefined : formatInstant(spec.startAt),
     timeout: duration(spec.timeoutMs),
     grace: duration(spec.graceMs),
+    deadline: duration(spec.deadlineMs),
     retries:
       retries &&
       compact({

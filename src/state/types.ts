@@ -85,8 +85,14 @@ export interface Spec {
   readonly slots?: number;
   readonly parallel?: number;
   readonly priority?: number;
+  readonly after?: readonly After[];
+  readonly key?: string;
+  readonly onConflict?: "refuse" | "replace";
+  /** Epoch ms. */
+  readonly startAt?: number;
   readonly timeoutMs?: number;
   readonly graceMs?: number;
+  readonly deadlineMs?: number;
   readonly retries?: {
     readonly max: number;
     readonly backoffMs?: number;
@@ -109,12 +115,30 @@ export interface SpecSecrets {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** A job that another one waits for. A name is of a job of the same request, and is the job's id once it is in the state. */
+export interface After {
+  readonly job: number | string;
+  /** How that one has to end: well, unless it says otherwise. */
+  readonly when?: "failed" | "done";
+}
+
+/** What keeps a job from starting, nodes and room aside; what it does not wait for is left out. */
+export interface WaitsView {
+  readonly held?: true;
+  readonly start_at?: string;
+  /** So many jobs that it waits for have not ended yet. */
+  readonly after?: number;
+  readonly key?: string;
+}
+
 /** A job as the API shows it. Times are RFC 3339, ids integers. */
 export interface JobView {
   readonly id: number;
   readonly name: string;
   readonly state: JobState;
   readonly cancelling?: boolean;
+  readonly held?: true;
+  readonly waits?: WaitsView;
   readonly partial?: boolean;
   readonly reason?: string;
   readonly counts: TaskCounts;
@@ -238,7 +262,7 @@ export type Change =
       readonly notBefore: number;
     }
   | {
-      /** The attempt is to be stopped by the node that runs it (cancelled job). */
+      /** The attempt is to be stopped by the node that runs it (its job is cancelled, or past its deadline). */
       readonly topic: "task";
       readonly kind: "stop";
       readonly job: JobId;
@@ -256,6 +280,8 @@ export type Change =
   | { readonly topic: "cluster"; readonly kind: "changed" }
   | { readonly topic: "token"; readonly kind: "changed" }
   | { readonly topic: "secret"; readonly kind: "changed" }
+  /** For the leader's duty alone: there is an instant to wait for, or something that a command left to later ones. */
+  | { readonly topic: "gate"; readonly kind: "changed" }
   | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);
 
 /** Who asked for what, and what became of it; see tables/audit.ts. */

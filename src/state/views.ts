@@ -1,19 +1,21 @@
 import { formatInstant } from "../lib/calendar.ts";
 import { renderSpec } from "./spec.ts";
 import { countsOf, type StoredJob } from "./tables/job.ts";
+import { shut, type StoredGate } from "./tables/gate.ts";
 import type { StoredTask } from "./tables/task.ts";
-import type { AttemptView, JobView, LogView, Point, Spec, TaskState, TaskView } from "./types.ts";
+import type { AttemptView, JobView, LogView, Point, Spec, TaskState, TaskView, WaitsView } from "./types.ts";
 
 /** Rows as the contract shows them: RFC 3339 times, integer ids, keys in snake case. */
 
-/** The job with its spec rendered back into what people write. */
-export function jobView(job: StoredJob): JobView {
+/** The job with its spec rendered back into what people write. `gate`: its row of job_gate, where it has one. */
+export function jobView(job: StoredJob, gate?: StoredGate): JobView {
   const spec = JSON.parse(job.spec) as Spec;
   return {
     id: job.id,
     name: job.name,
     state: job.state,
     ...(job.cancelling === 1 ? { cancelling: true } : {}),
+    ...waitsOf(job, gate),
     ...(job.partial === 1 ? { partial: true } : {}),
     ...(job.reason === null ? {} : { reason: job.reason }),
     counts: countsOf(job),
@@ -24,6 +26,21 @@ export function jobView(job: StoredJob): JobView {
     labels: spec.labels ?? {},
     spec: renderSpec(spec),
   };
+}
+
+/** What is shut of its gates; nothing for a job that waits for no more than a node. */
+function waitsOf({ gate: bits }: StoredJob, gate: StoredGate | undefined): Pick<JobView, "held" | "waits"> {
+  if (bits === null) return {};
+  const isShut = (bit: number): boolean => (bits & bit) !== 0;
+  const waits: WaitsView = {
+    ...(isShut(shut.held) ? { held: true } : {}),
+    ...(isShut(shut.startAt) && gate !== undefined && gate.start_at !== null
+      ? { start_at: formatInstant(gate.start_at) }
+      : {}),
+    ...(isShut(shut.after) ? { after: gate?.after_left ?? 0 } : {}),
+    ...(isShut(shut.key) && gate !== undefined && gate.key !== null ? { key: gate.key } : {}),
+  };
+  return { ...(isShut(shut.held) ? { held: true } : {}), waits };
 }
 
 /** An attempt of the history. */

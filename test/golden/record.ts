@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { assert } from "../../src/lib/assert.ts";
+import { formatInstant } from "../../src/lib/calendar.ts";
 import { encode } from "../../src/lib/codec.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { admin, announcement, Cluster, record } from "../state/support.ts";
@@ -123,25 +124,36 @@ function historyOfLevel3(): Cluster {
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1);
   onlyTasks(cluster);
-  keepSecrets(cluster);
+  gatedJobs(cluster);
   return cluster;
 }
 
-/** Secrets that are set, used by a job, encrypted anew and removed. The authority is the second one by now. */
-function keepSecrets(cluster: Cluster): void {
-  const [key, sealed] = ["b".repeat(32), (which: number) => new Uint8Array(40).fill(which)] as const;
-  for (const name of ["door", "gate"]) cluster.must("secret.set", { name, key, sealed: sealed(1) }, admin);
-  cluster.must("secret.set", { name: "gate", key, sealed: sealed(2) }, admin);
-  cluster.refused("secret.set", { name: "gate", key: "a".repeat(32), sealed: sealed(3) }, admin);
-  const job = cluster.submit({ env: { PASSWORD: { secret: "door" } } });
-  cluster.propose("job.submit", { jobs: [{ run: "x", secrets: { env: { PASSWORD: "wall" } } }] }, admin);
-  cluster.refused("secret.rm", { secret: "door" }, admin);
-  const secrets = ["door", "gate"].map((name) => ({ name, was: sealed(1).slice(0, 12), sealed: sealed(4) }));
-  cluster.must("secret.rekey", { key, secrets });
-  cluster.assign(job, 1, [0, 1]);
-  cluster.finish(job, 0, 1, 1);
-  cluster.must("secret.rm", { secret: "door" }, admin);
-  cluster.must("secret.rm", { secret: "gate", force: true }, admin);
+/** Jobs that wait: for each other, for a key, for an instant, for a person; some in vain. */
+function gatedJobs(cluster: Cluster): void {
+  const head = cluster.submit();
+  const children = Array.from({ length: 300 }, () => ({ run: "true", after: [{ job: head }] }));
+  cluster.must("job.submit", { jobs: children }, admin);
+  const start_at = formatInstant(cluster.now + 1000);
+  const first = cluster.submit({ key: "k" });
+  const second = cluster.submit({ key: "k", after: [{ job: first, when: "done" }], deadline: "1h" });
+  const third = cluster.submit({ key: "k", start_at });
+  const overdue = cluster.submit({ deadline: "1s", after: [third] });
+  cluster.must("job.hold", { id: jobId(first) }, admin);
+  cluster.must("job.release", { id: jobId(first) }, admin);
+  cluster.must("job.hold", { id: jobId(overdue) }, admin);
+  cluster.assign(first, 1, [0, 1]);
+  cluster.assign(head, 1, [0, 1]);
+  cluster.finish(head, 0, 1, 1, "failed");
+  cluster.must("job.settle", {});
+  cluster.must("job.open", { jobs: [jobId(third)] });
+  cluster.now += 1000;
+  cluster.must("job.open", { jobs: [jobId(third)] });
+  cluster.must("job.overdue", { jobs: [jobId(overdue), jobId(second)] });
+  cluster.finish(first, 0, 1, 1);
+  const last = cluster.submit({ key: "k", on_conflict: "replace" });
+  cluster.must("job.hold", { id: jobId(last) }, admin);
+  cluster.submit({ after: [last, head] });
+  cluster.submit({ after: [last], start_at: formatInstant(cluster.now + 1000) });
 }
 
 /** Jobs of one task: one waits, one runs, one has ended, one is tried again, one is lost, one is forgotten. */

@@ -9,6 +9,8 @@ import { adminToken, asking, jsonIn, Mesh, operatorToken, viewerToken } from "./
 const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">> = {
   "post /v1/jobs": "operator",
   "post /v1/jobs/{id}/cancel": "operator",
+  "post /v1/jobs/{id}/hold": "operator",
+  "post /v1/jobs/{id}/release": "operator",
   "post /v1/jobs/wait": "viewer",
   "post /v1/commands/{name}": "viewer",
   "post /v1/nodes/{node}/drain": "operator",

@@ -32,6 +32,11 @@ const full = {
   output: { tail: "2KiB", keep: "64MiB" },
   labels: { team: "docs" },
   ttl: "7d",
+  after: [17, "build", { job: 18, when: "failed" }],
+  key: "deploy-prod",
+  on_conflict: "replace",
+  start_at: "2026-12-01T02:00:00.000Z",
+  deadline: "2h",
 };
 
 describe("a spec as people write it", () => {
@@ -128,27 +133,38 @@ describe("a spec as people write it", () => {
       "not a label: letters, digits and -_./ only, at most 128 characters",
     ],
     [{ run: "x", priority: 101 }, "priority", "must be at most 100"],
+    [{ run: "x", after: 17 }, "after", "must be a list: [17, {job: 18, when: failed}]"],
+    [{ run: "x", after: [] }, "after", "must not be empty"],
+    [
+      { run: "x", after: [0] },
+      "after[0]",
+      "must be a job's id, the name of a job of the same request, or {job: 17, when: succeeded|failed|done}",
+    ],
+    [
+      { run: "x", after: [{ job: 1, when: "late" }] },
+      "after[0]",
+      "must be a job's id, the name of a job of the same request, or {job: 17, when: succeeded|failed|done}",
+    ],
+    [{ run: "x", after: [1, { job: 1, when: "done" }] }, "after[1]", "names 1 a second time"],
+    [{ run: "x", key: "" }, "key", "must not be empty"],
+    [{ run: "x", on_conflict: "refuse" }, "on_conflict", "says what becomes of jobs with the same key: give a key"],
+    [{ run: "x", key: "k", on_conflict: "wait" }, "on_conflict", `must be "queue", "refuse" or "replace"`],
+    [
+      { run: "x", start_at: "tomorrow" },
+      "start_at",
+      `"tomorrow" is not an instant: write it as in "2026-12-01T02:00:00Z", with its zone`,
+    ],
+    [{ run: "x", deadline: "0s" }, "deadline", "must be longer than 0"],
   ])("%j is refused at %s", (spec, path, message) => {
     expect(problems(spec)).toEqual({ [path]: message });
   });
 
-  test.each([
-    "targets",
-    "unit",
-    "resources",
-    "after",
-    "key",
-    "on_conflict",
-    "start_at",
-    "deadline",
-    "user",
-    "bundle",
-    "ssh",
-    "ansible",
-    "http",
-  ])("%s is a key of the contract that this version does not run: refused, not ignored", (key) => {
-    expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });
-  });
+  test.each(["targets", "unit", "resources", "user", "bundle", "ssh", "ansible", "http"])(
+    "%s is a key of the contract that this version does not run: refused, not ignored",
+    (key) => {
+      expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });
+    },
+  );
 
   test.each([[null], ["run: x"], [[]], [5]])("%j is not a spec", (value) => {
     expect(Object.keys(problems(value))).toEqual([""]);

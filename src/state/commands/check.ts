@@ -1,12 +1,24 @@
 import { accept, type Outcome, refuse } from "../../lib/outcome.ts";
 import type { Batch } from "../entry.ts";
+import { ownLevel } from "../levels.ts";
 import { may } from "../rights.ts";
-import { commandByTag } from "./index.ts";
+import { type AnyCommand, commandByTag } from "./index.ts";
 import { problemsOf } from "./problems.ts";
 
 /** A known command in it is of a level that is not reached here yet. */
 export function needsMore(batch: Batch, level: number): boolean {
-  return batch.commands.some(([tag]) => (commandByTag(tag)?.since ?? 0) > level);
+  if (level >= ownLevel) return false;
+  return batch.commands.some(([tag, , , , payload]) => {
+    const command = commandByTag(tag);
+    return command !== undefined && levelOf(command, payload) > level;
+  });
+}
+
+/** The level that a command with this payload needs. A payload of a wrong shape, which nobody has looked at yet, needs none. */
+function levelOf(command: AnyCommand, payload: unknown): number {
+  if (command.needs === undefined) return command.since;
+  const checked = command.payload.safeParse(payload);
+  return checked.success ? Math.max(command.since, command.needs(checked.data)) : command.since;
 }
 
 /** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */

@@ -16,6 +16,11 @@ import { nodePromote } from "./node-promote.ts";
 import { clusterCreate } from "./cluster-create.ts";
 import { jobCancel } from "./job-cancel.ts";
 import { jobExpire } from "./job-expire.ts";
+import { jobHold } from "./job-hold.ts";
+import { jobOpen } from "./job-open.ts";
+import { jobOverdue } from "./job-overdue.ts";
+import { jobRelease } from "./job-release.ts";
+import { jobSettle } from "./job-settle.ts";
 import { jobSubmit } from "./job-submit.ts";
 import { nodeDrain } from "./node-drain.ts";
 import { nodeJoin } from "./node-join.ts";
@@ -69,6 +74,11 @@ export const commands = [
   secretSet,
   secretRm,
   secretRekey,
+  jobHold,
+  jobRelease,
+  jobOpen,
+  jobOverdue,
+  jobSettle,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -3,7 +3,6 @@ import type { JobId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { Work } from "../ending.ts";
-import { runningOf } from "../tables/task.ts";
 import type { JobState } from "../types.ts";
 import { jobIdInput, jobIdShape } from "./shapes.ts";
 
@@ -35,17 +34,9 @@ export const jobCancel = command<JobCancelled>()({
       state,
       cancelling,
     });
-    if (row.cancelling === 1) return accept(value(row.state, true));
-    if (row.rest === "queued") work.stop(job, "cancelled", `cancelled by ${by}`);
-    row.cancelling = 1;
-    job.touched = "otherwise";
-    if (!work.finishIfDone(job)) {
-      context.changed({ topic: "job", kind: "state", job: job.id, state: row.state, cancelling: true });
-      for (const { task, attempt, node } of runningOf(tx, id)) {
-        if (node !== null) context.changed({ topic: "task", kind: "stop", job: job.id, task, attempt, node });
-      }
-    }
+    if (row.cancelling !== 0) return accept(value(row.state, true));
+    work.cancel(job, `cancelled by ${by}`);
     work.close();
-    return accept(value(row.state, row.cancelling === 1));
+    return accept(value(row.state, row.cancelling !== 0));
   },
 });

@@ -6,9 +6,11 @@ import { memoOfTexts } from "../../lib/memo.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
+import { type Asked, readGated, shutGates } from "../gating.ts";
+import { gateLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
-import { displayName, readSpec } from "../spec.ts";
+import { displayName, isGated, readSpec } from "../spec.ts";
 import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { idempotencyOf, insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob } from "../tables/job.ts";
@@ -17,10 +19,21 @@ import { hasSecret, noteUses } from "../tables/secret.ts";
 import { insertWaitingTask } from "../tables/task.ts";
 import type { ReadTx } from "../tx.ts";
 import type { NodeRow, Spec } from "../types.ts";
+import { placesByName, placesOf, refuseBadLinks, whenList } from "./after-schema.ts";
+import { count } from "./shapes.ts";
 import { isNormalised, specSchema } from "./spec-schema.ts";
 
-/** [name, tasks, spec as JSON, selector]: tasks 0 stands for each_node, and only then the selector is given. */
-type JobPayload = readonly [name: string, tasks: number, spec: string, selector: string | null];
+/**
+ * [name, tasks, spec as JSON, selector, places]: tasks 0 stands for each_node, and only then the selector is given. The places are there only for
+ * a job that waits for more than a node (gates.ts): where in the request the jobs stand that its `after` names.
+ */
+type JobPayload = readonly [
+  name: string,
+  tasks: number,
+  spec: string,
+  selector: string | null,
+  places?: readonly number[] | undefined,
+];
 
 interface JobSubmitted {
   readonly jobs: readonly JobPayload[];
@@ -30,21 +43,29 @@ interface JobSubmitted {
   readonly digest: string;
 }
 
-/** How many tasks a spec makes, 0 standing for each_node; false: it is no spec as one is logged. */
-const tasksOfText = memoOfTexts((text): { readonly tasks: number } | false => {
+/** What a spec's text has to agree with: how many tasks it makes, 0 standing for each_node, and how many places; false: it is no spec as one is logged. */
+const madeBy = memoOfTexts((text): { readonly tasks: number; readonly places: number | undefined } | false => {
   try {
     const spec: unknown = JSON.parse(text);
-    return isNormalised(spec) && { tasks: tasksIn(spec) };
+    if (!isNormalised(spec)) return false;
+    const named = (spec.after ?? []).filter(({ job }) => typeof job === "string");
+    return { tasks: tasksIn(spec), places: isGated(spec) ? named.length : undefined };
   } catch {
     return false; // not JSON: as bad as another shape
   }
 });
 
 const jobShape = z
-  .tuple([z.string(), z.number().int().min(0).max(limits.arrayTasks), z.string(), z.string().nullable()])
-  .refine(([, tasks, spec]) => {
-    const made = tasksOfText(spec);
-    return made !== false && made.tasks === tasks;
+  .tuple([
+    z.string(),
+    z.number().int().min(0).max(limits.arrayTasks),
+    z.string(),
+    z.string().nullable(),
+    z.array(count.max(limits.specsPerRequest)).max(limits.afterPerJob).optional(),
+  ])
+  .refine(([, tasks, spec, , places]) => {
+    const made = madeBy(spec);
+    return made !== false && made.tasks === tasks && made.places === places?.length;
   });
 
 export const jobSubmit = command<JobSubmitted>()({
@@ -57,7 +78,8 @@ export const jobSubmit = command<JobSubmitted>()({
     jobs: z
       .array(specSchema)
       .min(1, "needs at least one job")
-      .max(limits.specsPerRequest, `at most ${limits.specsPerRequest} jobs a request`),
+      .max(limits.specsPerRequest, `at most ${limits.specsPerRequest} jobs a request`)
+      .superRefine(refuseBadLinks, whenList),
     key: z
       .string()
       .min(1)
@@ -71,7 +93,8 @@ export const jobSubmit = command<JobSubmitted>()({
     digest: z.string().max(128),
   }),
   route: { method: "POST", path: "/v1/jobs", status: 201 },
-  prepare: ({ jobs, key, digest }) => ({ jobs: jobs.map(payloadOf), key: key ?? null, digest: digest ?? "" }),
+  prepare: ({ jobs, key, digest }) => ({ jobs: payloadsOf(jobs), key: key ?? null, digest: digest ?? "" }),
+  needs: ({ jobs }) => (jobs.some((job) => job.length > 4) ? gateLevel : 1),
   apply(tx, { jobs, key, digest }, context) {
     if (key !== null) {
       const earlier = idempotencyOf(tx, context.by.token, key);
@@ -90,10 +113,13 @@ export const jobSubmit = command<JobSubmitted>()({
     if (unknown !== undefined) return unknown;
     const first = jobId(readCounter(tx).next_job);
     const { at } = context;
+    const gated = readGated(tx, asked(jobs), first, at);
+    if ("ok" in gated) return gated;
     const by = context.by.name;
     let tasks = 0;
     let id: number = first;
-    for (const [name, count, spec] of jobs) {
+    for (const [name, count, text] of jobs) {
+      const spec = gated.size === 0 ? text : (gated.get(id - first)?.text ?? text);
       if (count > 0) {
         insertJob(tx, id, name, count, at, by, spec);
         tasks += count;
@@ -110,6 +136,7 @@ export const jobSubmit = command<JobSubmitted>()({
     countSubmitted(tx, jobs.length, tasks);
     if (key !== null) insertIdempotency(tx, context.by.token, key, digest, first, jobs.length, at);
     context.changed({ topic: "job", kind: "added", first, count: jobs.length });
+    if (gated.size > 0) shutGates(tx, context, gated.values());
     return accept({ first, count: jobs.length, repeated: false });
   },
   audit: ({ jobs }, outcome) => {
@@ -119,9 +146,24 @@ export const jobSubmit = command<JobSubmitted>()({
   },
 });
 
-function payloadOf(spec: Spec): JobPayload {
-  const text = JSON.stringify(spec);
-  return [displayName(spec), tasksIn(spec), text, spec.eachNode === true ? (spec.on ?? "") : null];
+function payloadsOf(jobs: readonly Spec[]): JobPayload[] {
+  let places: ReadonlyMap<string, number> | undefined;
+  return jobs.map((spec) => {
+    const text = JSON.stringify(spec);
+    const selector = spec.eachNode === true ? (spec.on ?? "") : null;
+    if (!isGated(spec)) return [displayName(spec), tasksIn(spec), text, selector];
+    return [
+      displayName(spec),
+      tasksIn(spec),
+      text,
+      selector,
+      placesOf(spec.after ?? [], (places ??= placesByName(jobs))),
+    ];
+  });
+}
+
+function* asked(jobs: readonly JobPayload[]): Generator<Asked> {
+  for (const [, , spec, , places] of jobs) yield { spec, places };
 }
 
 /** Refuses jobs that name a secret that is not there: they would fail one by one, when nobody looks any more. */

@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { parseSelector } from "../../lib/selector.ts";
+import { parseInstant } from "../../lib/calendar.ts";
 import { parseDuration, parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
+import { afterShape, normalisedAfter } from "./after-schema.ts";
 import { parsePresent } from "./present.ts";
 import {
   arrayField,
@@ -54,6 +56,17 @@ function whole(low: number, high: number): z.ZodNumber {
 
 function text(maxBytes: number): z.ZodString {
   return z.string({ error: "must be text" }).max(maxBytes, `must be at most ${maxBytes} characters`);
+}
+
+const instant = z.string({ error: instantForm() }).transform((text, context) => {
+  const at = parseInstant(text);
+  if (at !== undefined && at > 0) return at;
+  context.addIssue({ code: "custom", message: `"${text}" is not an instant: ${instantForm()}` });
+  return z.NEVER;
+});
+
+function instantForm(): string {
+  return `write it as in "2026-12-01T02:00:00Z", with its zone`;
 }
 
 const environmentName = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -180,11 +193,6 @@ const laterKeys = {
   targets: later,
   unit: later,
   resources: later,
-  after: later,
-  key: later,
-  on_conflict: later,
-  start_at: later,
-  deadline: later,
   user: later,
   bundle: later,
   ssh: later,
@@ -218,8 +226,13 @@ export const specFields = z.strictObject({
   slots: whole(0, 100_000).optional(),
   parallel: whole(1, limits.arrayTasks).optional(),
   priority: whole(0, 100).optional(),
+  after: afterShape.optional(),
+  key: text(limits.jobKeyLength).min(1, "must not be empty").optional(),
+  on_conflict: z.enum(["queue", "refuse", "replace"], { error: `must be "queue", "refuse" or "replace"` }).optional(),
+  start_at: instant.optional(),
   timeout: duration({ positive: true }).optional(),
   grace: duration().optional(),
+  deadline: duration({ positive: true }).optional(),
   retries: retries.optional(),
   on_lost: z.enum(["retry", "fail"], { error: `must be "retry" or "fail"` }).optional(),
   max_failures: maxFailures.optional(),
@@ -261,6 +274,8 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   if (name === "shell" && raw["run"] === undefined) refuse("run", "is required: what should the job run?");
   if (name === "noop" && raw["run"] !== undefined) refuse("run", "driver noop runs nothing: leave it out");
   if (name === "shell" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
+  if (raw["on_conflict"] !== undefined && raw["key"] === undefined)
+    refuse("on_conflict", "says what becomes of jobs with the same key: give a key");
   const refuseAt = (path: readonly PropertyKey[], message: string): void =>
     context.addIssue({ code: "custom", path: [...path], message });
   checkMakers(raw, refuseAt);
@@ -288,8 +303,13 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.slots !== undefined) spec.slots = fields.slots;
   if (fields.parallel !== undefined) spec.parallel = fields.parallel;
   if (fields.priority !== undefined) spec.priority = fields.priority;
+  if (fields.after !== undefined) spec.after = fields.after;
+  if (fields.key !== undefined) spec.key = fields.key;
+  if (fields.on_conflict !== undefined && fields.on_conflict !== "queue") spec.onConflict = fields.on_conflict;
+  if (fields.start_at !== undefined) spec.startAt = fields.start_at;
   if (fields.timeout !== undefined) spec.timeoutMs = fields.timeout;
   if (fields.grace !== undefined) spec.graceMs = fields.grace;
+  if (fields.deadline !== undefined) spec.deadlineMs = fields.deadline;
   if (fields.retries !== undefined) spec.retries = normaliseRetries(fields.retries);
   if (fields.on_lost !== undefined) spec.onLost = fields.on_lost;
   if (fields.max_failures !== undefined) spec.maxFailures = fields.max_failures;
@@ -345,8 +365,13 @@ const normalisedFields = z.strictObject({
   slots: z.number().int().min(0).exactOptional(),
   parallel: z.number().int().min(1).exactOptional(),
   priority: z.number().int().min(0).max(100).exactOptional(),
+  after: normalisedAfter.exactOptional(),
+  key: z.string().min(1).max(limits.jobKeyLength).exactOptional(),
+  onConflict: z.enum(["refuse", "replace"]).exactOptional(),
+  startAt: z.number().int().positive().exactOptional(),
   timeoutMs: ms.exactOptional(),
   graceMs: ms.exactOptional(),
+  deadlineMs: ms.exactOptional(),
   retries: z
     .strictObject({
       max: z.number().int().min(0).max(1000),

@@ -67,7 +67,7 @@ export const unitAssign = command<UnitsAssigned>()({
 });
 
 function isOpen({ row }: OpenJob): boolean {
-  return row.finished_at === null && row.cancelling === 0 && row.rest === "queued";
+  return row.finished_at === null && row.cancelling === 0 && row.rest === "queued" && row.gate === null;
 }
 
 /** Gives one task to the node; false when it is not waiting for exactly this attempt (J1). */

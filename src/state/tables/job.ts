@@ -13,7 +13,8 @@ export interface StoredJob {
   /** The first task that has no row; all after it have none either. */
   next_task: number;
   /** What the tasks without a row are: queued, or how they ended together. */
-  rest: "queued" | "cancelled" | "skipped";
+  rest: "queued" | "cancelled" | "skipped" | "timeout";
+  /** What runs is being stopped: 1 by somebody's wish, 2 because the deadline has passed (see {@link overdue}). */
   cancelling: number;
   partial: number;
   reason: string | null;
@@ -36,11 +37,18 @@ export interface StoredJob {
   only_fence: number | null;
   only_started_at: number | null;
   only_end: string | null;
+  /** What it waits for before anything of it starts, a set of bits (gate.ts); null: nothing. */
+  gate: number | null;
+  /** What is to be looked after when it ends, a set of bits (gate.ts); null: nothing. */
+  ties: number | null;
 }
+
+/** `cancelling` of a job past its deadline: its attempts are stopped, and end as timeout. */
+export const overdue = 2;
 
 /** All but the tail of an only task, which is read where it is shown. */
 export const jobColumns = `id, name, state, tasks, next_task, rest, cancelling, partial, reason, running, succeeded, failed, timeout, lost, cancelled, skipped,
-  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end`;
+  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end, gate, ties`;
 
 /** Tasks by state; they add up to `tasks`. */
 export function countsOf(job: StoredJob): TaskCounts {

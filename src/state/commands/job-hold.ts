@@ -1,0 +1,36 @@
+import { z } from "zod";
+import type { JobId } from "../../lib/ids.ts";
+import { accept, refuse } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { Work } from "../ending.ts";
+import { shut } from "../tables/gate.ts";
+import { jobIdInput, jobIdShape } from "./shapes.ts";
+
+interface JobHeld {
+  readonly id: JobId;
+}
+
+export const jobHold = command<JobHeld>()({
+  name: "job.hold",
+  tag: 45,
+  since: 3,
+  right: "jobs:write",
+  doc: "Nothing more of the job starts until it is released; what runs goes on.",
+  input: z.strictObject({ id: jobIdInput }),
+  payload: z.strictObject({ id: jobIdShape }),
+  route: { method: "POST", path: "/v1/jobs/:id/hold", status: 200 },
+  answer: z.object({ id: z.int(), held: z.literal(true) }),
+  prepare: (input) => input,
+  audit: ({ id }) => `job ${id}`,
+  apply(tx, { id }, context) {
+    const work = new Work(tx, context);
+    const job = work.jobs.get(id);
+    if (job === undefined) return refuse("not-found", `there is no job ${id}`);
+    const { row } = job;
+    if (row.finished_at !== null) return refuse("conflict", `job ${id} has ended already: ${row.state}`);
+    if (row.cancelling !== 0) return refuse("conflict", `job ${id} is being stopped`);
+    if (((row.gate ?? 0) & shut.held) === 0) work.gates.shut(job, shut.held);
+    work.close();
+    return accept({ id, held: true as const });
+  },
+});
