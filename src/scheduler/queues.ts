@@ -44,6 +44,42 @@ export interface Held {
   proposed: boolean;
 }
 
+/** Jobs in the order of their ids, taken from the front. */
+class Run {
+  #jobs: PlannedJob[] = [];
+  #head = 0;
+
+  first(): PlannedJob | undefined {
+    return this.#jobs[this.#head];
+  }
+
+  /** True for one that comes after all that are there: costs no search. */
+  isNext(job: PlannedJob): boolean {
+    return this.#head === this.#jobs.length || this.#jobs[this.#jobs.length - 1]!.id <= job.id;
+  }
+
+  add(job: PlannedJob): void {
+    if (this.isNext(job)) {
+      this.#jobs.push(job);
+      return;
+    }
+    let [low, high] = [this.#head, this.#jobs.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#jobs[middle]!.id <= job.id) low = middle + 1;
+      else high = middle;
+    }
+    this.#jobs.splice(low, 0, job);
+  }
+
+  takeFirst(): void {
+    this.#head += 1;
+    if (this.#head <= 1024 || this.#head * 2 <= this.#jobs.length) return;
+    this.#jobs = this.#jobs.slice(this.#head);
+    this.#head = 0;
+  }
+}
+
 /** Jobs that want the same of a node, in the order in which they are served. */
 export class Bucket {
   readonly priority: number;
@@ -52,9 +88,9 @@ export class Bucket {
   /** What a task needs free to start: its slots, or one io task. */
   readonly need: number;
   readonly pinned: boolean;
-  /** Fresh jobs by id, from #head on. */
-  #fresh: PlannedJob[] = [];
-  #head = 0;
+  /** Fresh jobs, and those that younger ones came before: a gate of theirs has opened, or they were read again. */
+  readonly #fresh = new Run();
+  readonly #late = new Run();
   readonly #returned: PlannedJob[] = [];
 
   constructor(job: PlannedJob) {
@@ -68,7 +104,7 @@ export class Bucket {
   /** The job to place next; jobs with nothing left are dropped on the way. */
   first(): PlannedJob | undefined {
     while (true) {
-      const job = this.#returned[this.#returned.length - 1] ?? this.#fresh[this.#head];
+      const job = this.#returned[this.#returned.length - 1] ?? this.#oldest().first();
       if (job === undefined || job.next < job.tasks || job.waiting.length > 0) return job;
       this.takeFirst(job);
     }
@@ -77,17 +113,17 @@ export class Bucket {
   takeFirst(job: PlannedJob): void {
     job.queued = false;
     if (this.#returned[this.#returned.length - 1] === job) this.#returned.pop();
-    else {
-      this.#head += 1;
-      if (this.#head > 1024 && this.#head * 2 > this.#fresh.length) {
-        this.#fresh = this.#fresh.slice(this.#head);
-        this.#head = 0;
-      }
-    }
+    else this.#oldest().takeFirst();
+  }
+
+  #oldest(): Run {
+    const [fresh, late] = [this.#fresh.first(), this.#late.first()];
+    if (late === undefined) return this.#fresh;
+    return fresh === undefined || late.id < fresh.id ? this.#late : this.#fresh;
   }
 
   append(job: PlannedJob): void {
-    this.#fresh.push(job);
+    (this.#fresh.isNext(job) ? this.#fresh : this.#late).add(job);
   }
 
   giveBack(job: PlannedJob): void {

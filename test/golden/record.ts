@@ -124,6 +124,7 @@ function historyOfLevel3(): Cluster {
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1);
   onlyTasks(cluster);
+  keepSecrets(cluster);
   gatedJobs(cluster);
   return cluster;
 }
@@ -154,6 +155,23 @@ function gatedJobs(cluster: Cluster): void {
   cluster.must("job.hold", { id: jobId(last) }, admin);
   cluster.submit({ after: [last, head] });
   cluster.submit({ after: [last], start_at: formatInstant(cluster.now + 1000) });
+}
+
+/** Secrets that are set, used by a job, encrypted anew and removed. The authority is the second one by now. */
+function keepSecrets(cluster: Cluster): void {
+  const [key, sealed] = ["b".repeat(32), (which: number) => new Uint8Array(40).fill(which)] as const;
+  for (const name of ["door", "gate"]) cluster.must("secret.set", { name, key, sealed: sealed(1) }, admin);
+  cluster.must("secret.set", { name: "gate", key, sealed: sealed(2) }, admin);
+  cluster.refused("secret.set", { name: "gate", key: "a".repeat(32), sealed: sealed(3) }, admin);
+  const job = cluster.submit({ env: { PASSWORD: { secret: "door" } } });
+  cluster.propose("job.submit", { jobs: [{ run: "x", secrets: { env: { PASSWORD: "wall" } } }] }, admin);
+  cluster.refused("secret.rm", { secret: "door" }, admin);
+  const secrets = ["door", "gate"].map((name) => ({ name, was: sealed(1).slice(0, 12), sealed: sealed(4) }));
+  cluster.must("secret.rekey", { key, secrets });
+  cluster.assign(job, 1, [0, 1]);
+  cluster.finish(job, 0, 1, 1);
+  cluster.must("secret.rm", { secret: "door" }, admin);
+  cluster.must("secret.rm", { secret: "gate", force: true }, admin);
 }
 
 /** Jobs of one task: one waits, one runs, one has ended, one is tried again, one is lost, one is forgotten. */

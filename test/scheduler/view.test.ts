@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import type { Unit } from "../../src/scheduler/place.ts";
 import { PlacementView } from "../../src/scheduler/view.ts";
@@ -375,6 +375,57 @@ describe("plans and the log", () => {
     expect(late.place()).toHaveLength(4);
     early.observe();
     expect(early.place()).toEqual([]);
+  });
+});
+
+describe("jobs behind gates", () => {
+  test("are not in the view, whoever reads it when, and are placed when the gate opens", () => {
+    const leader = new Leader(Cluster.of(1));
+    const parent = leader.cluster.submit();
+    const child = leader.cluster.submit({ after: [parent] });
+    const next = leader.cluster.submit({ key: "k" });
+    const held = leader.cluster.submit({ key: "k" });
+    expect(leader.place()).toEqual([`${parent}/0.1@1`, `${next}/0.1@1`]);
+    expect([leader.view.hasWork(), new Leader(leader.cluster).view.hasWork()]).toEqual([false, false]);
+    leader.finish(parent, 0, 1, 1);
+    leader.finish(next, 0, 1, 1, "failed");
+    expect(new Leader(leader.cluster).place()).toEqual([`${child}/0.1@1`, `${held}/0.1@1`]);
+    leader.observe();
+    expect(leader.view.hasWork()).toBe(false);
+    expect(perNode([...runningTasksOn(leader.cluster.database, nodeId(1))].map(() => "@1"))).toEqual([2, 0, 0]);
+  });
+
+  test("what runs of a held job is counted, its retries wait, and a release has it planned again", () => {
+    const leader = new Leader(Cluster.of(1));
+    const { cluster } = leader;
+    const job = cluster.submit({ count: 6, retries: { max: 3, backoff: "0s" } });
+    const other = cluster.submit({ count: 9 });
+    expect(leader.place()).toHaveLength(4);
+    cluster.must("job.hold", { id: jobId(job) }, admin);
+    leader.finish(job, 0, 1, 1, "failed");
+    leader.finish(job, 1, 1, 1);
+    // Three slots are the other job's now, or free: what is held takes none of them but for what runs.
+    expect(leader.place()).toEqual([`${other}/0.1@1`, `${other}/1.1@1`]);
+    expect(new Leader(cluster).place()).toEqual([]);
+    leader.finish(job, 2, 1, 1, "failed");
+    leader.finish(job, 3, 1, 1);
+    expect(leader.place()).toEqual([`${other}/2.1@1`, `${other}/3.1@1`]);
+    cluster.must("job.release", { id: jobId(job) }, admin);
+    for (const task of [0, 1, 2, 3]) leader.finish(other, task, 1, 1);
+    expect(leader.place()).toEqual([`${job}/0.2@1`, `${job}/2.2@1`, `${job}/4.1@1`, `${job}/5.1@1`]);
+  });
+
+  test("a job that is held while a plan for it is on its way is planned no further, and again after its release", () => {
+    const leader = new Leader(Cluster.of(1));
+    const { cluster } = leader;
+    const job = cluster.submit({ count: 2 });
+    leader.observe();
+    const units = leader.plan();
+    cluster.must("job.hold", { id: jobId(job) }, admin);
+    expect(leader.log(units)).toBe(1);
+    expect(leader.place()).toEqual([]);
+    cluster.must("job.release", { id: jobId(job) }, admin);
+    expect(leader.place()).toEqual([`${job}/0.1@1`, `${job}/1.1@1`]);
   });
 });
 

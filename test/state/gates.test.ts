@@ -583,10 +583,10 @@ test("what a gated job's payload holds passes the leader's look at it", () => {
     ],
   });
   const definition = commandByName("job.submit");
-  const payload = definition.prepare({ jobs } as never, admin);
+  const payload = definition.prepare({ jobs }, admin);
   expect(definition.payload.safeParse(payload).success).toBe(true);
   expect(definition.needs!(payload)).toBe(3);
-  expect(definition.needs!(definition.prepare({ jobs: [{ run: "a" }] } as never, admin))).toBe(1);
+  expect(definition.needs!(definition.prepare({ jobs: [{ run: "a" }] }, admin))).toBe(1);
   expect(payload.jobs.map((job) => job[4])).toEqual([undefined, [0]]);
   expect(isNormalised(JSON.parse(payload.jobs[1]![2]))).toBe(true);
 });
