@@ -82,6 +82,13 @@ export class Redactor {
   }
 }
 
+/** A text that is said at once, like a reason. */
+export function redactText(values: readonly string[] | undefined, text: string): string {
+  if (values === undefined || values.length === 0) return text;
+  const redactor = new Redactor(values);
+  return Buffer.concat([redactor.push(Buffer.from(text)), redactor.end()]).toString();
+}
+
 interface Hidden {
   readonly from: number;
   readonly to: number;

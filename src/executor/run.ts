@@ -2,6 +2,7 @@ import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
 import type { Assignment, Report } from "../state/types.ts";
 import { Lease } from "./accept.ts";
+import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
 import { GuardClient, type GuardEvents, type GuardPort } from "./guard/client.ts";
@@ -194,7 +195,9 @@ class NodeExecutor implements Executor {
         if (secrets === undefined || secrets === "asked") continue;
         held.phase = "guarded";
         held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-        this.#guard.start(shellStart(assignment, this.#options.node, secrets));
+        const { node, cluster } = this.#options;
+        const isRequest = assignment.spec.http !== undefined;
+        this.#guard.start(isRequest ? httpStart(assignment, cluster, secrets) : shellStart(assignment, node, secrets));
       }
       this.#waiting.delete(key);
     }

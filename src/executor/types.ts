@@ -18,6 +18,8 @@ export interface AttemptName {
 
 export interface ExecutorOptions {
   readonly node: NodeId;
+  /** Name of the cluster, which no other one has. */
+  readonly cluster: string;
   readonly dataDir: string;
   /** How to start the guard: argv of this very program, e.g. [execPath, "guard", "--data", dir]. */
   readonly guardCommand: readonly string[];

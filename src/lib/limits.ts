@@ -237,6 +237,12 @@ export const limits = {
   epochSkipsNodes: 1_000,
   epochSkipsJobs: 1_000_000,
 
+  // Driver http (executor/guard/http-attempt.ts)
+  httpUrlLength: 8 * 1024,
+  httpHeaders: 64,
+  httpHeaderLength: 16 * 1024,
+  httpRedirects: 5,
+
   // Secrets (node/secrets.ts)
   secrets: 10_000,
   secretNameLength: 128,

@@ -315,7 +315,14 @@ async function open(
         log: options.log,
       }),
     openExecutor: (hooks) =>
-      openExecutor({ ...hooks, node: identity.node, dataDir, guardCommand: options.guardCommand, log: options.log }),
+      openExecutor({
+        ...hooks,
+        node: identity.node,
+        cluster: identity.cluster,
+        dataDir,
+        guardCommand: options.guardCommand,
+        log: options.log,
+      }),
     onLeft: () => {
       left = true;
       options.onEnd(0);

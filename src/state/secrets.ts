@@ -11,7 +11,12 @@ export interface SecretPlace {
 
 /** Every place of the spec that holds a secret, in the order in which it is written. */
 export function secretPlaces({ secrets }: Spec): SecretPlace[] {
-  return Object.entries(secrets?.env ?? {}).map(([name, secret]) => ({ path: `env.${name}`, secret }));
+  const { env = {}, headers = {}, body } = secrets ?? {};
+  return [
+    ...Object.entries(env).map(([name, secret]) => ({ path: `env.${name}`, secret })),
+    ...Object.entries(headers).map(([name, secret]) => ({ path: `http.headers.${name}`, secret })),
+    ...(body === undefined ? [] : [{ path: "http.body", secret: body }]),
+  ];
 }
 
 /** The names of the secrets that the spec uses, each once. */

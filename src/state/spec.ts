@@ -31,7 +31,7 @@ export function driverOf(spec: Spec): Driver {
   return spec.driver ?? specDefaults.driver;
 }
 
-/** Slots that one task takes: 1 for shell, 0 for noop (which ioTasks bounds) unless the spec says otherwise. */
+/** Slots that one task takes: 1 for shell, 0 for http and noop (which ioTasks bounds) unless the spec says otherwise. */
 export function slotsOf(spec: Spec): number {
   return spec.slots ?? (driverOf(spec) === "shell" ? 1 : 0);
 }
@@ -46,10 +46,14 @@ export function isGated(spec: Spec): boolean {
 /** The name that lists show: the spec's own, or the beginning of its command. */
 export function displayName(spec: Spec): string {
   if (spec.name !== undefined) return spec.name;
-  if (spec.run === undefined) return driverOf(spec);
-  const text = typeof spec.run === "string" ? spec.run : spec.run.join(" ");
+  if (spec.run === undefined && spec.http === undefined) return driverOf(spec);
+  const text = spec.http !== undefined ? `${spec.http.method} ${spec.http.url}` : commandOf(spec.run ?? "");
   const line = text.trimStart().split("\n", 1)[0]!.trim();
   return line.length <= 40 ? line : `${line.slice(0, 39)}…`;
+}
+
+function commandOf(run: string | readonly string[]): string {
+  return typeof run === "string" ? run : run.join(" ");
 }
 
 /**
@@ -102,8 +106,21 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     max_failures: spec.maxFailures,
     output: output && compact({ tail: renderSize(output.tailBytes), keep: renderSize(output.keepBytes) }),
     noop: noop && compact({ for: duration(noop.forMs), output: renderSize(noop.outputBytes), exit: noop.exit }),
+    http: spec.http && renderHttp(spec.http, spec.secrets),
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
+  });
+}
+
+function renderHttp(http: NonNullable<Spec["http"]>, secrets: Spec["secrets"]): Record<string, unknown> {
+  const { method, url, body, json, expect } = http;
+  const plain = json === true && body !== undefined ? (JSON.parse(body) as unknown) : body;
+  return compact({
+    method,
+    url,
+    headers: withSecrets(http.headers, secrets?.headers),
+    body: secrets?.body === undefined ? plain : { secret: secrets.body },
+    expect: expect?.length === 1 ? expect[0] : expect,
   });
 }
 

@@ -42,7 +42,7 @@ export const taskStates = [
 
 export type TaskCounts = { readonly [State in TaskState]: number };
 
-export type Driver = "shell" | "noop";
+export type Driver = "shell" | "noop" | "http";
 
 export type MatrixValue = string | number | boolean;
 export type MatrixPoint = Readonly<Record<string, MatrixValue>>;
@@ -106,6 +106,17 @@ export interface Spec {
   readonly maxFailures?: number | string;
   readonly output?: { readonly tailBytes?: number; readonly keepBytes?: number };
   readonly noop?: { readonly forMs?: number; readonly outputBytes?: number; readonly exit?: number };
+  /** The request of driver http; headers and body that are secrets are under `secrets`. */
+  readonly http?: {
+    readonly method: string;
+    readonly url: string;
+    readonly headers?: Readonly<Record<string, string>>;
+    readonly body?: string;
+    /** The body was written as a map or list, and is its JSON. */
+    readonly json?: boolean;
+    /** Statuses that are a success: numbers, or classes like "2xx". */
+    readonly expect?: readonly (number | string)[];
+  };
   readonly labels?: Labels;
   readonly ttlMs?: number;
 }
@@ -113,6 +124,9 @@ export interface Spec {
 /** Names of secrets, by the place where the value goes. */
 export interface SpecSecrets {
   readonly env?: Readonly<Record<string, string>>;
+  /** Of the request of driver http. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
 }
 
 /** A job that another one waits for. A name is of a job of the same request, and is the job's id once it is in the state. */

@@ -8,6 +8,7 @@ import { guardCommand } from "./rig.ts";
 const [dataDir, held, leaseMs] = process.argv.slice(2) as [string, string, string];
 const executor = openExecutor({
   node: nodeId(7),
+  cluster: "c1",
   dataDir,
   guardCommand: guardCommand(dataDir),
   report: () => new Promise(() => {}),

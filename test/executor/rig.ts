@@ -68,6 +68,7 @@ export class Rig {
   newExecutor(): Executor {
     const executor = openExecutor({
       node: nodeId(7),
+      cluster: "c1",
       dataDir: this.dataDir,
       guardCommand: guardCommand(this.dataDir),
       report: async (reports) => {

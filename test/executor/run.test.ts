@@ -157,6 +157,7 @@ test("its own result, applied before its report is settled, is no reason to dele
 test("a guard that cannot be started is a fault that says what it said", async () => {
   const broken = openExecutor({
     node: nodeId(7),
+    cluster: "c1",
     dataDir: rig.dataDir,
     guardCommand: ["/bin/sh", "-c", "echo no room here >&2; exit 7"],
     report: () => Promise.resolve(),

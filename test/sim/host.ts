@@ -344,6 +344,7 @@ export class Host {
         openExecutor({
           ...hooks,
           node: this.id,
+          cluster: "sim",
           dataDir: this.dataDir,
           guardCommand: [],
           log: () => {},

@@ -39,6 +39,11 @@ const full = {
   deadline: "2h",
 };
 
+const asking = (more: object = {}): Record<string, unknown> => ({
+  driver: "http",
+  http: { url: "https://x/", ...more },
+});
+
 describe("a spec as people write it", () => {
   test("is read into milliseconds and bytes, with nothing where nothing was written", () => {
     expect(read({ run: "true" })).toEqual({ run: "true" });
@@ -101,7 +106,7 @@ describe("a spec as people write it", () => {
     [{ run: 5 }, "run", "must be text for /bin/sh -c, or a list of words"],
     [{ driver: "noop", run: "x" }, "run", "driver noop runs nothing: leave it out"],
     [{ run: "x", driver: "ssh" }, "driver", "driver ssh is not supported by this version yet"],
-    [{ run: "x", driver: "tcl" }, "driver", `must be "shell" or "noop"`],
+    [{ run: "x", driver: "tcl" }, "driver", `must be "shell", "http" or "noop"`],
     [{ run: "x", count: 10_000_001 }, "count", "must be at most 10000000"],
     [
       { run: "x", count: 2, each_node: true },
@@ -132,6 +137,24 @@ describe("a spec as people write it", () => {
       "labels.no good",
       "not a label: letters, digits and -_./ only, at most 128 characters",
     ],
+    [{ driver: "http" }, "http", "is required: what should be asked?"],
+    [{ run: "x", http: { url: "http://x" } }, "http", "is for driver http only"],
+    [{ ...asking(), run: "x" }, "run", "driver http starts no process: leave it out"],
+    [asking({ url: "x" }), "http.url", `"x" is not a URL: write https://host/path`],
+    [asking({ url: "file:///x" }), "http.url", "must begin with http:// or https://"],
+    [
+      asking({ url: "https://me:pw@host/" }),
+      "http.url",
+      "must not hold a password: write headers: {Authorization: {secret: name}}",
+    ],
+    [asking({ method: "FETCH" }), "http.method", "must be one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+    [asking({ method: "GET", body: "x" }), "http.body", "a GET has no body: leave one of them out"],
+    [asking({ body: 5 }), "http.body", "must be text, {secret: name}, or a map or list that is sent as JSON"],
+    [asking({ headers: { "a b": "x" } }), "http.headers.a b", "not a header's name"],
+    [asking({ headers: { A: "x\ny" } }), "http.headers.A", "must be one line"],
+    [asking({ headers: { A: "1", a: "2" } }), "http.headers.a", "is there twice, in other letters"],
+    [asking({ headers: { Host: "x" } }), "http.headers.Host", "is set by the request itself: leave it out"],
+    [asking({ expect: 99 }), "http.expect", `must be a status from 100 to 599, a class like "2xx", or a list of them`],
     [{ run: "x", priority: 101 }, "priority", "must be at most 100"],
     [{ run: "x", after: 17 }, "after", "must be a list: [17, {job: 18, when: failed}]"],
     [{ run: "x", after: [] }, "after", "must not be empty"],
@@ -159,7 +182,7 @@ describe("a spec as people write it", () => {
     expect(problems(spec)).toEqual({ [path]: message });
   });
 
-  test.each(["targets", "unit", "resources", "user", "bundle", "ssh", "ansible", "http"])(
+  test.each(["targets", "unit", "resources", "user", "bundle", "ssh", "ansible"])(
     "%s is a key of the contract that this version does not run: refused, not ignored",
     (key) => {
       expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });
@@ -188,5 +211,32 @@ describe("what a spec means", () => {
     expect(failuresAllowed({ maxFailures: "10%" }, 30)).toBe(3);
     expect(failuresAllowed({ maxFailures: 2 }, 8)).toBe(2);
     expect(failuresAllowed({}, 8)).toBeUndefined();
+  });
+});
+
+test("a request is read and written back as it was written", () => {
+  const http = (fields: object): Spec => specSchema.parse(asking(fields));
+  expect(http({})).toEqual({ driver: "http", http: { method: "GET", url: "https://x/" } });
+  expect(displayName(http({ method: "put", body: "" }))).toBe("PUT https://x/");
+  expect(slotsOf(http({}))).toBe(0);
+  const fields = {
+    method: "POST",
+    url: "https://x/",
+    headers: { "X-Plain": "1", Authorization: { secret: "token" } },
+    body: { a: [1, { secret: "no reference, it has another key", b: 2 }] },
+    expect: ["2xx", 404],
+  };
+  const spec = http(fields);
+  expect(spec.secrets).toEqual({ headers: { Authorization: "token" } });
+  expect(spec.http!.body).toBe(JSON.stringify(fields.body));
+  expect(renderSpec(spec)).toEqual({ driver: "http", http: fields });
+  expect(isNormalised(spec)).toBe(true);
+  const secret = http({ body: { secret: "token" }, expect: 204 });
+  expect([secret.secrets, secret.http!.body]).toEqual([{ body: "token" }, undefined]);
+  expect(renderSpec(secret)["http"]).toEqual({
+    method: "POST",
+    url: "https://x/",
+    body: { secret: "token" },
+    expect: 204,
   });
 });

@@ -26,8 +26,21 @@ export interface AttemptContext {
   log(message: string): void;
 }
 
+/** What the guard holds of an attempt that runs. */
+export interface RunningAttempt {
+  readonly name: AttemptName;
+  /** Wall time, epoch ms. */
+  readonly startedAt: number;
+  /** Head and number of its process group; undefined: it has none. */
+  readonly pid: number | undefined;
+  /** The result; undefined when it was dropped. */
+  readonly ended: Promise<Report | undefined>;
+  stop(ending: "timeout" | "cancelled"): void;
+  kill(ending: "lost" | "dropped"): void;
+}
+
 /** One attempt from its first process to its last: nothing of it is alive or open when {@link ended} resolves (J3). */
-export class Attempt {
+export class Attempt implements RunningAttempt {
   readonly name: AttemptName;
   readonly startedAt = wallMs();
   /** Head and number of the process group; undefined when it could not be started. */

@@ -27,6 +27,20 @@ export interface Start extends AttemptName {
   readonly keepBytes: number;
   /** Values that its output is not to show. They are in memory alone, of the node and of the guard. */
   readonly redact?: readonly string[];
+  /** A request instead of a process. A guard of an earlier release finds no such command as `run` says. */
+  readonly http?: HttpRequest;
+}
+
+/** What driver http asks. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly url: string;
+  /** `isSecret`: not for another host, if the answer leads to one. */
+  readonly headers: readonly (readonly [name: string, value: string, isSecret: boolean])[];
+  readonly body?: string;
+  readonly isSecretBody: boolean;
+  /** Statuses that are a success: numbers, or classes like "2xx". */
+  readonly expect: readonly (number | string)[];
 }
 
 export interface Started extends AttemptName {

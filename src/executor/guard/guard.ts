@@ -7,10 +7,11 @@ import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { attemptKey } from "../names.ts";
 import { PackWriter } from "../pack-writer.ts";
 import type { AttemptName } from "../types.ts";
-import { Attempt, type AttemptContext } from "./attempt.ts";
+import { Attempt, type AttemptContext, type RunningAttempt } from "./attempt.ts";
 import { Channel } from "./channel.ts";
 import { batchReports, type FromGuard, guardProtocol, type Start, type Started, type ToGuard } from "./frames.ts";
 import { clearLeftovers } from "./leftovers.ts";
+import { HttpAttempt } from "./http-attempt.ts";
 import { GuardLease } from "./lease.ts";
 import { Lock } from "./lock.ts";
 import { Outbox } from "./outbox.ts";
@@ -66,11 +67,11 @@ class Guard {
   readonly #sweeper: Sweeper;
   readonly #sentinel = new Sentinel(say);
   readonly #lease = new GuardLease(() => this.#onLeaseEnded());
-  readonly #attempts = new Map<string, Attempt>();
+  readonly #attempts = new Map<string, RunningAttempt>();
   /** Since the last turn, to be told in one frame. */
   #untold: Report[] = [];
   /** Attempts that have not been announced as started, oldest first. */
-  #unannounced: Attempt[] = [];
+  #unannounced: RunningAttempt[] = [];
   #announcer: ReturnType<typeof setTimeout> | undefined;
   #node: Channel | undefined;
   /** See FromGuard "listed". */
@@ -209,7 +210,7 @@ class Guard {
       this.#send({ kind: "refused", names: [{ job: start.job, task: start.task, attempt: start.attempt }] });
       return;
     }
-    const attempt = new Attempt(start, this.#context);
+    const attempt = begin(start, this.#context);
     this.#attempts.set(key, attempt);
     if (attempt.pid !== undefined) {
       this.#sentinel.watch(attempt.pid);
@@ -226,7 +227,7 @@ class Guard {
     void attempt.ended.then((report) => this.#onEnded(attempt, report));
   }
 
-  #onEnded(attempt: Attempt, report: Report | undefined): void {
+  #onEnded(attempt: RunningAttempt, report: Report | undefined): void {
     this.#attempts.delete(attemptKey(attempt.name));
     if (attempt.pid !== undefined) this.#sentinel.forget(attempt.pid);
     if (report === undefined) this.#outbox.forget([attempt.name]);
@@ -298,7 +299,12 @@ class Guard {
   }
 }
 
-function startedOf(attempt: Attempt): Started {
+/** A process, or a request. */
+function begin(start: Start, context: AttemptContext): RunningAttempt {
+  return start.http === undefined ? new Attempt(start, context) : new HttpAttempt(start, start.http, context);
+}
+
+function startedOf(attempt: RunningAttempt): Started {
   return { ...attempt.name, startedAt: attempt.startedAt };
 }
 

@@ -5,7 +5,9 @@ import { parseInstant } from "../../lib/calendar.ts";
 import { parseDuration, parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
 import { afterShape, normalisedAfter } from "./after-schema.ts";
+import { httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
 import { parsePresent } from "./present.ts";
+import { partSecrets, secretForm, secretReference } from "./secret-schema.ts";
 import {
   arrayField,
   checkMakers,
@@ -15,7 +17,7 @@ import {
   rulesField,
   tasksOfNormalised,
 } from "./shape-schema.ts";
-import { labelsShape, nameShape, secretName } from "./shapes.ts";
+import { labelsShape, nameShape } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
 
@@ -71,10 +73,6 @@ function instantForm(): string {
 
 const environmentName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-const secretForm = "must be text, or {secret: name}";
-/** `{secret: name}` in the place of a value. */
-const secretReference = z.strictObject({ secret: secretName }, { error: secretForm });
-
 const environment = z
   .record(
     z.string(),
@@ -102,23 +100,6 @@ const environment = z
       context.addIssue({ code: "custom", message: `must be at most ${limits.environmentBytes} bytes together` });
     }
   });
-
-/** Values, and names of secrets where a value is one. */
-function partOf(given: Readonly<Record<string, string | { readonly secret: string }>>): {
-  readonly plain: Readonly<Record<string, string>> | undefined;
-  readonly secret: Readonly<Record<string, string>> | undefined;
-} {
-  const plain: [string, string][] = [];
-  const secret: [string, string][] = [];
-  for (const [key, value] of Object.entries(given)) {
-    if (typeof value === "string") plain.push([key, value]);
-    else secret.push([key, value.secret]);
-  }
-  return {
-    plain: plain.length > 0 || secret.length === 0 ? Object.fromEntries(plain) : undefined,
-    secret: secret.length > 0 ? Object.fromEntries(secret) : undefined,
-  };
-}
 
 const argument = text(limits.commandBytes).refine((value) => !value.includes("\0"), "must not contain a NUL character");
 
@@ -197,15 +178,14 @@ const laterKeys = {
   bundle: later,
   ssh: later,
   ansible: later,
-  http: later,
   load: later,
 } as const;
 
-const driver = z.enum(["shell", "noop"], {
+const driver = z.enum(["shell", "noop", "http"], {
   error: (issue) =>
-    ["ssh", "ansible", "http", "load"].includes(issue.input as string)
+    ["ssh", "ansible", "load"].includes(issue.input as string)
       ? `driver ${String(issue.input)} is not supported by this version yet`
-      : `must be "shell" or "noop"`,
+      : `must be "shell", "http" or "noop"`,
 });
 
 /** The fields alone, without the rules between them: what a JSON schema can say. */
@@ -246,6 +226,7 @@ export const specFields = z.strictObject({
       exit: whole(0, 255).optional(),
     })
     .optional(),
+  http: httpField.optional(),
   labels: labelsShape.optional(),
   ttl: duration().optional(),
   idempotency_key: z.string().min(1).max(limits.idempotencyKeyLength).optional(),
@@ -273,9 +254,15 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   const name = raw["driver"] ?? "shell";
   if (name === "shell" && raw["run"] === undefined) refuse("run", "is required: what should the job run?");
   if (name === "noop" && raw["run"] !== undefined) refuse("run", "driver noop runs nothing: leave it out");
-  if (name === "shell" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
   if (raw["on_conflict"] !== undefined && raw["key"] === undefined)
     refuse("on_conflict", "says what becomes of jobs with the same key: give a key");
+  if (name !== "noop" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
+  if (name !== "http" && raw["http"] !== undefined) refuse("http", "is for driver http only");
+  if (name === "http") {
+    if (raw["http"] === undefined) refuse("http", "is required: what should be asked?");
+    for (const key of ["run", "env", "dir", "stdin", "grace"])
+      if (raw[key] !== undefined) refuse(key, "driver http starts no process: leave it out");
+  }
   const refuseAt = (path: readonly PropertyKey[], message: string): void =>
     context.addIssue({ code: "custom", path: [...path], message });
   checkMakers(raw, refuseAt);
@@ -286,10 +273,10 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
 function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   const spec: Mutable<Spec> = {};
   if (fields.name !== undefined) spec.name = fields.name;
-  if (fields.driver === "noop") spec.driver = "noop";
+  if (fields.driver !== undefined && fields.driver !== "shell") spec.driver = fields.driver;
   if (fields.run !== undefined) spec.run = fields.run;
   if (fields.env !== undefined) {
-    const { plain, secret } = partOf(fields.env);
+    const { plain, secret } = partSecrets(fields.env);
     if (plain !== undefined) spec.env = plain;
     if (secret !== undefined) spec.secrets = { env: secret };
   }
@@ -326,6 +313,11 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
     if (fields.noop.exit !== undefined) noop.exit = fields.noop.exit;
     spec.noop = noop;
   }
+  if (fields.http !== undefined) {
+    const { http, secrets } = normaliseHttp(fields.http);
+    spec.http = http;
+    if (Object.keys(secrets).length > 0) spec.secrets = { ...spec.secrets, ...secrets };
+  }
   if (fields.labels !== undefined) spec.labels = fields.labels;
   if (fields.ttl !== undefined) spec.ttlMs = fields.ttl;
   return spec;
@@ -352,10 +344,10 @@ const bytes = z
 
 const normalisedFields = z.strictObject({
   name: z.string().max(limits.nameLength).exactOptional(),
-  driver: z.enum(["shell", "noop"]).exactOptional(),
+  driver: z.enum(["shell", "noop", "http"]).exactOptional(),
   run: z.union([z.string(), z.array(z.string())]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
-  secrets: z.strictObject({ env: z.record(z.string(), secretName).exactOptional() }).exactOptional(),
+  secrets: normalisedSecrets.exactOptional(),
   dir: z.string().exactOptional(),
   stdin: z.string().exactOptional(),
   count: z.number().int().min(1).max(limits.arrayTasks).exactOptional(),
@@ -392,6 +384,7 @@ const normalisedFields = z.strictObject({
       exit: z.number().int().exactOptional(),
     })
     .exactOptional(),
+  http: normalisedHttp.exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),
   ttlMs: ms.exactOptional(),
 });

@@ -1,0 +1,140 @@
+import { z } from "zod";
+import { limits } from "../../lib/limits.ts";
+import type { Spec, SpecSecrets } from "../types.ts";
+import { partSecrets, secretForm, secretReference } from "./secret-schema.ts";
+import { secretName } from "./shapes.ts";
+
+/** The key `http` of a spec: the request that a task of driver http makes. */
+
+const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+const methodForm = `must be one of ${methods.join(", ")}`;
+
+const url = z
+  .string({ error: "must be the URL to ask, as text" })
+  .max(limits.httpUrlLength, `must be at most ${limits.httpUrlLength} characters`)
+  .superRefine((text, context) => {
+    const refuse = (message: string): void => context.addIssue({ code: "custom", message });
+    if (!URL.canParse(text)) return refuse(`"${text}" is not a URL: write https://host/path`);
+    const { protocol, username, password } = new URL(text);
+    if (protocol !== "http:" && protocol !== "https:") return refuse("must begin with http:// or https://");
+    // It stands in the spec, in lists and in logs.
+    if (username !== "" || password !== "")
+      return refuse("must not hold a password: write headers: {Authorization: {secret: name}}");
+    return undefined;
+  });
+
+/** What is the transport's to say. */
+const ownHeaders = ["connection", "content-length", "host", "transfer-encoding", "upgrade", "expect", "te", "trailer"];
+const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+const headers = z
+  .record(
+    z.string(),
+    z.union([z.union([z.string(), z.number()]).transform(String), secretReference], { error: secretForm }),
+    { error: "must be a map of names to text" },
+  )
+  .superRefine((given, context) => {
+    const entries = Object.entries(given);
+    const refuse = (name: string, message: string): void => context.addIssue({ code: "custom", path: [name], message });
+    if (entries.length > limits.httpHeaders)
+      context.addIssue({ code: "custom", message: `at most ${limits.httpHeaders} headers` });
+    const seen = new Set<string>();
+    for (const [name, value] of entries) {
+      const lower = name.toLowerCase();
+      if (!headerName.test(name)) refuse(name, "not a header's name");
+      else if (ownHeaders.includes(lower)) refuse(name, "is set by the request itself: leave it out");
+      else if (seen.has(lower)) refuse(name, "is there twice, in other letters");
+      if (typeof value === "string" && /[\r\n\0]/.test(value)) refuse(name, "must be one line");
+      if (typeof value === "string" && value.length > limits.httpHeaderLength)
+        refuse(name, `must be at most ${limits.httpHeaderLength} characters`);
+      seen.add(lower);
+    }
+  });
+
+const bodyForm = "must be text, {secret: name}, or a map or list that is sent as JSON";
+const body = z.unknown().superRefine((value, context) => {
+  const refuse = (message: string): void => context.addIssue({ code: "custom", message });
+  if (typeof value === "string" ? value.length > limits.stdinBytes : JSON.stringify(value).length > limits.stdinBytes)
+    return refuse(`must be at most ${limits.stdinBytes} characters`);
+  if (typeof value !== "string" && (typeof value !== "object" || value === null)) return refuse(bodyForm);
+  if (isReference(value) && !secretReference.safeParse(value).success) return refuse(bodyForm);
+  return undefined;
+});
+
+/** Only that key: a body of JSON that is such a map is written as text. */
+function isReference(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.keys(value).join(",") === "secret";
+}
+
+const statusForm = `must be a status from 100 to 599, a class like "2xx", or a list of them`;
+const status = z.union(
+  [z.number().int(statusForm).min(100, statusForm).max(599, statusForm), z.string().regex(/^[1-5]xx$/, statusForm)],
+  { error: statusForm },
+);
+
+/** As people write it. */
+export const httpField = z
+  .strictObject(
+    {
+      method: z
+        .string({ error: methodForm })
+        .transform((text) => text.toUpperCase())
+        .pipe(z.enum(methods, { error: methodForm }))
+        .optional(),
+      url,
+      headers: headers.optional(),
+      body: body.optional(),
+      expect: z.union([status, z.array(status).min(1, statusForm).max(64)], { error: statusForm }).optional(),
+    },
+    {
+      error: (issue) =>
+        issue.code === "invalid_type" ? "must be a map like {method: POST, url: https://…}" : undefined,
+    },
+  )
+  .superRefine(({ method, body: sent }, context) => {
+    if ((method === "GET" || method === "HEAD") && sent !== undefined)
+      context.addIssue({ code: "custom", path: ["body"], message: `a ${method} has no body: leave one of them out` });
+  });
+
+/** As it stands in the log. */
+export const normalisedHttp = z.strictObject({
+  method: z.enum(methods),
+  url: z.string(),
+  headers: z.record(z.string(), z.string()).exactOptional(),
+  body: z.string().exactOptional(),
+  json: z.boolean().exactOptional(),
+  expect: z.array(z.union([z.number(), z.string()])).exactOptional(),
+});
+
+/** Names of secrets, as they stand in the log. */
+export const normalisedSecrets = z.strictObject({
+  env: z.record(z.string(), secretName).exactOptional(),
+  headers: z.record(z.string(), secretName).exactOptional(),
+  body: secretName.exactOptional(),
+});
+
+/** What a task of driver http asks, and which of it are secrets. */
+export function normaliseHttp(fields: z.output<typeof httpField>): {
+  readonly http: NonNullable<Spec["http"]>;
+  readonly secrets: SpecSecrets;
+} {
+  const { plain, secret } = partSecrets(fields.headers ?? {});
+  const isSecret = isReference(fields.body);
+  const text = typeof fields.body === "string" ? fields.body : JSON.stringify(fields.body);
+  return {
+    http: {
+      method: fields.method ?? (fields.body === undefined ? "GET" : "POST"),
+      url: fields.url,
+      ...(plain === undefined || Object.keys(plain).length === 0 ? {} : { headers: plain }),
+      ...(fields.body === undefined || isSecret ? {} : { body: text }),
+      ...(fields.body === undefined || isSecret || typeof fields.body === "string" ? {} : { json: true }),
+      ...(fields.expect === undefined
+        ? {}
+        : { expect: Array.isArray(fields.expect) ? fields.expect : [fields.expect] }),
+    },
+    secrets: {
+      ...(secret === undefined ? {} : { headers: secret }),
+      ...(isSecret ? { body: (fields.body as { secret: string }).secret } : {}),
+    },
+  };
+}

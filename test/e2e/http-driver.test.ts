@@ -1,0 +1,38 @@
+/** Driver http on the real binary: a submitted request is made once, its answer is the task's output, and a secret goes along. */
+import { expect, test } from "bun:test";
+import { Mesh, patienceMs } from "../../scripts/mesh.ts";
+import { finished, submit, type TaskAnswer } from "../../scripts/mesh-jobs.ts";
+
+test(
+  "a request with a secret in a header is answered, tried again as the spec says, and shows no secret",
+  async () => {
+    const keys: (string | null)[] = [];
+    using server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch(request) {
+        keys.push(request.headers.get("idempotency-key"));
+        const given = request.headers.get("authorization");
+        return new Response(`you are ${given}\n`, { status: keys.length === 1 ? 503 : 200 });
+      },
+    });
+    await using mesh = await Mesh.start({ nodes: 1 });
+    const node = mesh.nodes[0]!;
+    const set = await node.skein(["secret", "set", "token"], { stdin: "Bearer hunter2!\n" });
+    expect([set.code, set.stdout]).toEqual([0, "secret token is set (revision 1)\n"]);
+    const job = await submit(node, {
+      driver: "http",
+      http: { url: `http://127.0.0.1:${server.port}/`, headers: { Authorization: { secret: "token" } } },
+      retries: { max: 1, backoff: "10ms" },
+    });
+    await finished(mesh, job);
+    const task = (await node.api("GET", `/v1/jobs/${job}/tasks/0`)).body as TaskAnswer;
+    expect([task.state, task.attempt, task.exit_code]).toEqual(["succeeded", 2, 0]);
+    expect(task.tail).toMatch(/^you are \*\*\*\nGET http:\/\/127\.0\.0\.1:\d+\/: 200 OK, /);
+    expect(new Set(keys).size).toBe(1);
+    const shown = await node.skein(["jobs", "show", String(job), "-o", "json"]);
+    expect(shown.stdout).toContain('{"secret":"token"}');
+    expect(shown.stdout).not.toContain("hunter2");
+  },
+  4 * patienceMs,
+);
