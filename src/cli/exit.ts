@@ -27,6 +27,7 @@ const ofRefusal = {
   gone: exit.refused,
   busy: exit.refused,
   unavailable: exit.unreachable,
+  "no-room": exit.host,
   bug: exit.jobFailed,
 } as const satisfies Record<RefusalCode, number>;
 

@@ -103,7 +103,9 @@ export function printNodes(out: Output, nodes: readonly NodeView[]): void {
       labelsText(node.labels),
     ]),
   );
-  for (const { id, name, clock_ms } of nodes) {
+  for (const { id, name, clock_ms, snapshot_trouble } of nodes) {
+    if (typeof snapshot_trouble === "string")
+      out.line(`node ${id} (${name}) can give its state to no member that needs it: ${snapshot_trouble}`);
     if (clock_ms !== null && Math.abs(clock_ms) > limits.clockToleranceMs)
       out.line(`the clock of node ${id} (${name}) is ${clockText(clock_ms)} the others'`);
   }
@@ -129,6 +131,7 @@ function printNode(out: Output, node: NodeView): void {
       "quarantine",
       node.quarantine === null ? undefined : `its state differed from the others' at entry ${node.quarantine}`,
     ],
+    ["no snapshots", node.snapshot_trouble ?? undefined, "red"],
     ["api", node.api],
     ["peer", node.peer],
     ["running", `${node.running} of ${node.slots} slots`],

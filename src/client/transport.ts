@@ -133,7 +133,7 @@ export class Transport {
     }
     if (error instanceof ApiError) {
       // Any other answer is the mesh's own: the next node would say the same.
-      if (error.code !== "unavailable" && error.code !== "busy") {
+      if (!["unavailable", "busy", "no-room"].includes(error.code)) {
         this.#addresses.worked(address);
         throw error;
       }

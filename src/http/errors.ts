@@ -13,6 +13,7 @@ export const statusOf: Readonly<Record<RefusalCode, number>> = {
   busy: 429,
   bug: 500,
   unavailable: 503,
+  "no-room": 507,
 };
 
 /** What cures by itself has a time to come back even when the refusal names none. */

@@ -111,6 +111,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       seen_at: formatInstant(row.seenAt),
       wish: row.wish ?? null,
       quarantine: row.quarantine ?? null,
+      snapshot_trouble: isSelf ? status.snapshotTrouble : null,
       certificate: certificateView(shown.get(row.id)),
     };
   });

@@ -198,6 +198,20 @@ export const limits = {
   logSnapshotBytes: 1024 * 1024 * 1024,
   /** A state that was applied to is synced at least this often, so that the log before it can go. */
   checkpointEveryMs: 10_000,
+  /** What is kept of its WAL for the next commits once all of it is in the file. */
+  stateWalKeptBytes: 64 * 1024 * 1024,
+  /** Of rows that are copied at once: between two pieces it is seen whether the copy may go on. */
+  copyPieceRows: 10_000,
+  /** A copy of the state leaves this share of the file system free, so that log and state can go on, within these bounds, and of a tiny one no more than that share. */
+  copyReservePercent: 5,
+  copyReserveBytes: 64 * 1024 * 1024,
+  copyReserveMostBytes: 1024 * 1024 * 1024,
+  copyReserveMostPercent: 25,
+  /** A copy is ended when the WAL, which its view holds back, is larger than this and than the state. */
+  copyWalBytes: 256 * 1024 * 1024,
+  /** After a copy that could not be made the next one is tried no sooner than this, then after twice as long each time, up to the most. */
+  copyRetryMs: 1_000,
+  copyRetryMostMs: 60_000,
   snapshotChunkBytes: 1024 * 1024,
   snapshotChunksInFlight: 4,
   /** Of one sender, to all its receivers together: what serves them must not keep it from what it is there for. */
@@ -280,6 +294,7 @@ assert(
   limits.logSnapshotEntries >= limits.logHeldEntries,
   "who gets a snapshot is waited for no less than who is slow",
 );
+assert(limits.copyWalBytes > limits.stateWalKeptBytes, "what is kept of the WAL ends no copy");
 assert(limits.snapshotChunkBytes * 2 < limits.frameBytes, "a chunk must fit a frame");
 assert(limits.lostAfterMs > limits.leaseMs, "a lease must have ended before its node is declared lost (J3)");
 assert(limits.leaseMs - limits.leaseRenewMs >= 2 * limits.electionTimeoutMaxMs, "a lease outlives an election (J3)");

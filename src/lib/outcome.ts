@@ -15,6 +15,7 @@ export type RefusalCode =
   | "gone" // 410: events older than what is kept
   | "busy" // 429: a limit; repeat after retryAfterMs
   | "unavailable" // 503: no leader or no quorum; repeat after retryAfterMs
+  | "no-room" // 507: the disk of the node that was asked; nothing was done
   | "bug"; // 500: apply of the command threw (S4)
 
 /** One problem of an input: where ("jobs[0].retries.max") and what is wrong. The root's path is "". */

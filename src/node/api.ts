@@ -161,6 +161,8 @@ export interface NodeStatus {
   readonly quarantines: number;
   /** States differ and no quorum says which one is right: the entry, and the nodes that agree with each other. */
   readonly undecided: { readonly index: number; readonly groups: readonly (readonly NodeId[])[] } | null;
+  /** Why it can make no copy of its state for a member that asks for one; null: it can, or none asks. */
+  readonly snapshotTrouble: string | null;
   readonly transport: { readonly sent: number; readonly received: number; readonly lost: number };
 }
 

@@ -58,6 +58,8 @@ export class Backups {
     } catch (error) {
       this.#running = false;
       if (!(error instanceof Fault)) throw error;
+      if (error.code === "disk-full")
+        return refuse("no-room", `this node can make no backup: ${error.message}`, { retry: "safe" });
       return refuse("unavailable", `no backup can be made here: ${error.message}`, {
         retryAfterMs: 10_000,
         retry: "safe",

@@ -4,6 +4,7 @@ import { Fault } from "../lib/fault.ts";
 import type { Index, NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
+import { isDisk } from "./copy-backoff.ts";
 import { LogHold, type LogHoldPorts } from "./log-hold.ts";
 
 /** What is offered to a peer: a whole state of that index, to be asked for in chunks. */
@@ -121,7 +122,9 @@ export class SnapshotSender {
       this.#ports.log("info", `node ${peer} gets a snapshot`, { index: snapshot.index, bytes });
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      this.#ports.log("warn", `node ${peer} cannot be given a snapshot yet: ${error.message}`);
+      // Where the disk has no room, a log that is kept for a snapshot that cannot be made would take what is left.
+      if (isDisk(error)) this.#hold.end(peer);
+      else this.#ports.log("warn", `node ${peer} cannot be given a snapshot yet: ${error.message}`);
       setTimeout(() => this.#end(peer, undefined), retryMs);
     }
   }

@@ -40,7 +40,7 @@ export interface StatusSources {
   readonly relay: Pick<Relay, "status">;
   readonly leading: Pick<Leading, "leases" | "clocks" | "lag">;
   readonly work: Pick<OwnWork, "executor">;
-  readonly state: Pick<WholeState, "quarantine" | "divergence">;
+  readonly state: Pick<WholeState, "quarantine" | "divergence" | "copies">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
 }
 
@@ -86,6 +86,7 @@ export function statusOf(from: StatusSources): NodeStatus {
     compared: divergence.compared,
     quarantines: quarantine.times,
     undecided: divergence.undecided ?? null,
+    snapshotTrouble: from.state.copies.trouble ?? null,
     transport: transport.stats(),
   };
 }

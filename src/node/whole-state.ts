@@ -7,6 +7,7 @@ import type { Raft } from "../raft/raft.ts";
 import type { Message, SnapshotMeta } from "../raft/types.ts";
 import type { Transport } from "../transport/types.ts";
 import { Backups } from "./backup.ts";
+import { CopyBackoff } from "./copy-backoff.ts";
 import { Divergence, type Finding } from "./divergence.ts";
 import type { DutyPorts } from "./duties.ts";
 import type { KnownPeers } from "./known-peers.ts";
@@ -65,10 +66,12 @@ export class WholeState {
   readonly sender: SnapshotSender;
   readonly receiver: SnapshotReceiver;
   readonly backups: Backups;
+  readonly copies: CopyBackoff;
 
   constructor(ports: WholeStatePorts) {
     const { parts } = ports;
     this.#ports = ports;
+    this.copies = new CopyBackoff({ log: parts.log });
     this.divergence = this.#compare();
     this.quarantine = this.#guard();
     this.sender = this.#give();
@@ -176,8 +179,9 @@ export class WholeState {
   /** A copy of the state, which is what this node has said that it is, and what others say as well if one of them is to get it. Throws Fault. */
   #copy(purpose: "snapshot" | "backup", receiver: NodeId): Promise<MadeSnapshot> {
     const { line } = this.divergence;
+    const copy = async (): Promise<MadeSnapshot> => ({ ...(await this.#ports.parts.copyState(purpose)), line });
     return makeSnapshot({
-      copy: async () => ({ ...(await this.#ports.parts.copyState(purpose)), line }),
+      copy: () => (purpose === "backup" ? copy() : this.copies.run(copy)),
       isRight: (made) => this.#isRight(made),
       vouch: (made) => (purpose === "backup" ? Promise.resolve() : this.#vouch(made, receiver)),
     });

@@ -31,6 +31,8 @@ export interface NodeView {
   readonly wish: Wish | null;
   /** Its state was found to differ from a quorum's at this entry and is being replaced; null: it was not. */
   readonly quarantine: number | null;
+  /** Why it can give its state to no member that needs it, as when its disk has no room for the copy; null: it can, none asks, or it is not the node that answers. */
+  readonly snapshot_trouble: string | null;
   /** What the node shows to its peers, as it said last; null: it has not said so yet. */
   readonly certificate: {
     readonly fingerprint: string;

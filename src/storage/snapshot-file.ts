@@ -5,33 +5,37 @@ import { decodeConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, term } from "../lib/ids.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
-import { makeDatabaseFile, syncDirectory, syncFile } from "./files.ts";
+import { guardCopy } from "./copy-guard.ts";
+import { type CopyGuard, copyRows } from "./copy-rows.ts";
+import { fileFault, makeDatabaseFile, syncDirectory, syncFile } from "./files.ts";
 import { asFault } from "./sqlite-errors.ts";
 import { readPlace, type StatePlace } from "./state-db.ts";
 
 /** Copies of state.db as files: made, judged by what they say of themselves, and put in the place of state.db. */
 
+export interface CopyOptions {
+  /** SQL texts that take out of the copy what it must not hold. */
+  readonly blanks?: readonly string[];
+  /** Absent: it is made whatever room there is. */
+  readonly guard?: CopyGuard;
+}
+
 /**
  * A compact copy of the state as it is now, synced. Reads one view and holds nobody up; the WAL of state.db grows meanwhile. Where it stands is
- * read from the copy itself, never from memory. `blanks` are SQL texts that take out of the copy what it must not hold. Throws Fault.
+ * read from the copy itself, never from memory. Throws Fault, and leaves no file then.
  */
-export function copyState(from: string, to: string, blanks: readonly string[] = []): StatePlace {
+export function copyState(from: string, to: string, { blanks = [], guard }: CopyOptions = {}): StatePlace {
   rmSync(to, { force: true });
   try {
-    makeDatabaseFile(to); // SQLite makes its copy in an empty file that is there, and leaves its mode as it is
-    const database = new Database(from, { readonly: true });
-    try {
-      database.run("pragma busy_timeout = 2000");
-      database.query("vacuum into ?").run(to);
-    } finally {
-      database.close();
-    }
+    placeOf(from); // before a file is made of what is no state
+    makeDatabaseFile(to); // SQLite makes its copy in a file that is there, and leaves its mode as it is
+    copyRows(from, to, guard);
     if (blanks.length > 0) blank(to, blanks);
     syncFile(to);
     return placeOf(to);
   } catch (error) {
     rmSync(to, { force: true });
-    throw asFault(error, to);
+    throw fileFault(asFault(error, to), to);
   }
 }
 
@@ -140,9 +144,9 @@ function decidedPath(path: string): string {
 /** What was wrong is kept for those who look for the reason. */
 function copyAside(path: string, asideAs: string): void {
   try {
-    copyState(path, asideAs);
+    copyState(path, asideAs, { guard: guardCopy({ from: path, to: asideAs }) });
   } catch {
-    // It cannot even be read: nothing is lost with it, it is what gets replaced.
+    // It cannot even be read, or there is no room: nothing is lost with it, it is what gets replaced.
   }
 }
 

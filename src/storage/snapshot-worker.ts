@@ -1,12 +1,13 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { Fault } from "../lib/fault.ts";
+import { guardCopy } from "./copy-guard.ts";
 import { checkState, copyState, sizeOf } from "./snapshot-file.ts";
 import type { StatePlace } from "./state-db.ts";
 
 /** A thread that copies or judges one state file and ends: both read every page, which would hold up the loop for seconds. */
 
 export type SnapshotTask =
-  | { readonly kind: "copy"; readonly from: string; readonly to: string; readonly blanks?: readonly string[] }
+  | { readonly kind: "copy"; readonly from: string; readonly to: string; readonly blanks: readonly string[] }
   | { readonly kind: "check"; readonly path: string };
 
 export type SnapshotResult =
@@ -26,8 +27,12 @@ self.onmessage = (event: MessageEvent<SnapshotTask>): void => {
 
 function carryOut(task: SnapshotTask): SnapshotResult {
   const path = task.kind === "copy" ? task.to : task.path;
-  const place = task.kind === "copy" ? copyState(task.from, path, task.blanks) : checkState(path);
+  const place = task.kind === "copy" ? copied(task) : checkState(path);
   return { kind: "done", place, bytes: sizeOf(path), sha256: digestOf(path) };
+}
+
+function copied({ from, to, blanks }: Extract<SnapshotTask, { kind: "copy" }>): StatePlace {
+  return copyState(from, to, { blanks, guard: guardCopy({ from, to }) });
 }
 
 const pieceBytes = 1024 * 1024;

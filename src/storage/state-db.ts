@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import { RollingHash } from "../lib/hash.ts";
+import { limits } from "../lib/limits.ts";
 import { isNoRoom, makeDatabaseFile, syncDirectory, syncFile } from "./files.ts";
 import { asFault, checkSqliteVersion } from "./sqlite-errors.ts";
 import { StatementCache, type ChangeStatement, type SqlValue, type Statement } from "./statements.ts";
@@ -71,6 +72,8 @@ export class StateDatabase {
       this.#database.run("pragma synchronous = normal");
       this.#database.run("pragma checkpoint_fullfsync = 1");
       this.#database.run("pragma wal_autocheckpoint = 0");
+      // What a copy's view made of the WAL is given back, once all of it is in the file and it begins anew.
+      this.#database.run(`pragma journal_size_limit = ${limits.stateWalKeptBytes}`);
       this.#database.run("pragma foreign_keys = off");
       this.#create(options.schema);
       this.#statements = new StatementCache(this.#database);

@@ -247,6 +247,7 @@ export class FakeNode implements NodeApi {
       compared: 0,
       quarantines: 0,
       undecided: null,
+      snapshotTrouble: null,
       tasksRunning: 0,
       transport: { sent: 1, received: 2, lost: 0 },
     };

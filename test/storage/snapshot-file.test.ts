@@ -93,7 +93,7 @@ test("a copy of the state is for this user alone", () => {
   writeVerified(from);
   for (const blanks of [[], ["delete from audit"]]) {
     const to = directory.file(`made-${blanks.length}.db`);
-    expect(copyState(from, to, blanks).applied).toBe(30);
+    expect(copyState(from, to, { blanks }).applied).toBe(30);
     expect([blanks, statSync(to).mode & 0o777]).toEqual([blanks, 0o600]);
   }
 });
