@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { parseInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { parseRanges } from "../lib/ranges.ts";
@@ -19,8 +20,13 @@ export interface SpecFlags {
   readonly slots?: string;
   readonly parallel?: string;
   readonly priority?: string;
+  readonly after?: readonly string[];
+  readonly key?: string;
+  readonly onConflict?: string;
+  readonly startAt?: string;
   readonly retries?: string;
   readonly timeout?: string;
+  readonly deadline?: string;
   readonly env?: readonly string[];
   readonly secret?: readonly string[];
   readonly dir?: string;
@@ -48,6 +54,11 @@ export function addSpecFlags(command: Command): void {
     .option("--slots <n>", "what a task takes of its node")
     .option("--parallel <n>", "tasks of this job running at once")
     .option("--priority <n>", "0..100, default 50, higher first")
+    .option("--after <jobs>", "start when these have succeeded: 17,18 or 18:failed, 18:done (repeatable)", collect)
+    .option("--key <key>", "one running job per key")
+    .option("--on-conflict <what>", "when another job has the key: queue, refuse or replace")
+    .option("--start-at <time>", "not before: 2026-12-01T02:00:00Z")
+    .option("--deadline <duration>", "of the job, waiting included: 2h")
     .option("--retries <n>", "tries after the first one that failed")
     .option("--timeout <duration>", "of a task: 90s, 1h30m")
     .option("--env <k=v>", "environment variable (repeatable)", collect)
@@ -91,6 +102,13 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     return text;
   };
 
+  const after = (text: string): unknown => {
+    const [, id, when] = /^(\d{1,15})(?::(succeeded|failed|done))?$/.exec(text.trim()) ?? [];
+    if (id === undefined)
+      problems.push({ path: "--after", message: `"${text}" names no job: write 17, 17:failed or 17:done` });
+    return when === undefined ? Number(id) : { job: Number(id), when };
+  };
+
   if (flags.on !== undefined) {
     const terms = parseSelector(flags.on);
     if (typeof terms === "string") problems.push({ path: "--on", message: terms });
@@ -129,13 +147,23 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     slots: whole("slots", flags.slots, 0, 1_000_000),
     parallel: whole("parallel", flags.parallel, 1, limits.arrayTasks),
     priority: whole("priority", flags.priority, 0, 100),
-    retries: retries === undefined ? undefined : { max: retries },
-    timeout: checkedText(
-      "timeout",
-      flags.timeout,
-      (text) => (parseDuration(text) ?? 0) > 0,
-      "a duration: write 90s or 1h30m",
+    after: flags.after?.flatMap((text) => text.split(",").map(after)),
+    key: flags.key,
+    on_conflict: checkedText(
+      "on-conflict",
+      flags.onConflict,
+      (text) => ["queue", "refuse", "replace"].includes(text),
+      "queue, refuse or replace",
     ),
+    start_at: checkedText(
+      "start-at",
+      flags.startAt,
+      (text) => parseInstant(text) !== undefined,
+      "an instant: write 2026-12-01T02:00:00Z, with its zone",
+    ),
+    retries: retries === undefined ? undefined : { max: retries },
+    timeout: checkedText("timeout", flags.timeout, isDuration, "a duration: write 90s or 1h30m"),
+    deadline: checkedText("deadline", flags.deadline, isDuration, "a duration: write 90s or 1h30m"),
     env: environment,
     dir: flags.dir,
     stdin: flags.stdin === undefined ? undefined : await textOf(flags.stdin, io),
@@ -156,6 +184,10 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
 /** A whole number is one, as it would be in a file; anything else is text. */
 function matrixValue(text: string): string | number {
   return /^(0|-?[1-9]\d{0,14})$/.test(text) ? Number(text) : text;
+}
+
+function isDuration(text: string): boolean {
+  return (parseDuration(text) ?? 0) > 0;
 }
 
 async function textOf(path: string, io: CliIo): Promise<string> {

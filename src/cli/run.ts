@@ -8,7 +8,7 @@ import { exit, Interrupted, OutputClosed } from "./exit.ts";
 import { addSpecFlags, type SpecFlags, specOf } from "./flags.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { streamOutput } from "./stream.ts";
-import { failureText, printJob } from "./views.ts";
+import { failureText, printJob, waitsText } from "./views.ts";
 
 /** A job that waits for this long says so. */
 const queuedNoteMs = 3000;
@@ -125,7 +125,9 @@ async function watch(session: Session, id: number, progress: Progress, signal: A
     if (advance.total > 1 && session.io.stderr.isTty) progress.show(advance);
     if (!noted && job.state === "queued" && performance.now() - start > queuedNoteMs) {
       noted = true;
-      session.output.note(`skein: job ${id} is queued: no matching node has a free slot yet`, "dim");
+      const gates = waitsText(job);
+      const why = gates === "" ? "no matching node has a free slot yet" : `it waits for ${gates}`;
+      session.output.note(`skein: job ${id} is queued: ${why}`, "dim");
     }
   }
 }

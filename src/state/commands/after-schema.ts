@@ -121,6 +121,13 @@ function cycleIn(specs: readonly Spec[], places: ReadonlyMap<string, number>): n
   return undefined;
 }
 
+/** The name and the links of a spec that is refused for something else; what cannot be read of them is left out. */
+export function linksOf(raw: unknown): Spec {
+  const { name, after } = (raw ?? {}) as { readonly name?: unknown; readonly after?: unknown };
+  const links = afterShape.safeParse(after);
+  return { ...(typeof name === "string" ? { name } : {}), ...(links.success ? { after: links.data } : {}) };
+}
+
 /** For the list of a request's jobs; also where some of them could not be read, so that every problem is told at once. */
 export function refuseBadLinks(jobs: readonly Spec[], context: z.RefinementCtx): void {
   for (const problem of problemsBetween(jobs)) context.addIssue({ code: "custom", ...problem });

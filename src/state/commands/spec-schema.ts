@@ -4,7 +4,7 @@ import { parseSelector } from "../../lib/selector.ts";
 import { parseInstant } from "../../lib/calendar.ts";
 import { parseDuration, parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
-import { afterShape, normalisedAfter } from "./after-schema.ts";
+import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
 import { httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
 import { parsePresent } from "./present.ts";
 import { partSecrets, secretForm, secretReference } from "./secret-schema.ts";
@@ -245,7 +245,8 @@ export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, 
   if (typeof raw === "object" && raw !== null && !Array.isArray(raw))
     matrix = checkTogether(raw as Record<string, unknown>, context);
   else if (parsed.success) return z.NEVER;
-  return parsed.success ? normalise(parsed.data, matrix) : z.NEVER;
+  // What is wrong between the jobs of a request is told together with what is wrong in one of them.
+  return parsed.success ? normalise(parsed.data, matrix) : linksOf(raw);
 });
 
 /** Gives the matrix, whose rules stand in it or beside it. */

@@ -1,0 +1,78 @@
+import { expect, test } from "bun:test";
+import { cli, ServedMesh, start, TestIo } from "./support.ts";
+
+test("flags say what a job waits for", async () => {
+  using served = new ServedMesh();
+  served.submit();
+  served.submit();
+  const flags = "--after 1,2:failed --after 2:done --key deploy --on-conflict replace --deadline 2h";
+  const wrong = await cli(["run", "-d", ...flags.split(" "), "--", "x"], served.env);
+  expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("after[2]: names 2 a second time")]);
+  const right = flags.replace("--after 2:done ", "");
+  const ran = await cli(["run", "-d", ...right.split(" "), "--start-at", "2999-12-01T02:00:00+01:00", "--", "x"], {
+    ...served.env,
+  });
+  // The deadline counts from now on.
+  expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("deadline: passes before start_at")]);
+  const long = right.replace(" --deadline 2h", "");
+  expect(
+    await cli(["run", "-d", ...long.split(" "), "--start-at", "2999-12-01T02:00:00+01:00", "--", "x"], served.env),
+  ).toEqual({ code: 0, out: "3\n", err: "" });
+  expect(served.mesh.cluster.job(3).spec).toMatchObject({
+    after: [1, { job: 2, when: "failed" }],
+    key: "deploy",
+    on_conflict: "replace",
+    start_at: "2999-12-01T01:00:00.000Z",
+  });
+  const { out } = await cli(["jobs", "show", "3"], served.env);
+  expect(out).toMatch(/waits for +2999-12-01 01:00:00Z, the end of 2 other jobs, its key "deploy"/);
+});
+
+test("wrong ones are told together, before anything is sent", async () => {
+  const flags = "--after x --after 5:late --on-conflict wait --start-at tomorrow --deadline 0s";
+  const { code, err } = await cli(["run", ...flags.split(" "), "--", "x"], { SKEIN_ADDR: "http://127.0.0.1:9" });
+  expect(code).toBe(2);
+  for (const path of ["--after", "--on-conflict", "--start-at", "--deadline"]) expect(err).toContain(path);
+  expect(err).toContain("5 flags are wrong");
+});
+
+test("hold and release: many ids, what cannot be held is passed over, in every form of output", async () => {
+  using served = new ServedMesh();
+  served.submit();
+  served.submit();
+  const { code, out, err } = await cli(["jobs", "hold", "1,9,2", "-o", "json"], served.env);
+  expect([code, JSON.parse(out)]).toEqual([3, { held: [1, 2] }]);
+  expect(err).toContain("job 9");
+  expect((await cli(["ps"], served.env)).out).toMatch(/1 .*queued \(held\)/);
+  expect(JSON.parse((await cli(["jobs", "show", "1", "-o", "json"], served.env)).out)).toMatchObject({
+    state: "queued",
+    held: true,
+    waits: { held: true },
+  });
+  expect(await cli(["jobs", "release", "1", "-o", "quiet"], served.env)).toEqual({ code: 0, out: "1\n", err: "" });
+  expect(await cli(["jobs", "release", "last"], served.env)).toEqual({ code: 0, out: "job 2 is released\n", err: "" });
+  served.assign(1);
+  served.finish(1);
+  expect((await cli(["jobs", "hold", "1"], served.env)).code).toBe(6);
+});
+
+test("a key that another job has is a conflict, and a parent that is not there is invalid", async () => {
+  using served = new ServedMesh();
+  served.submit({ key: "k" });
+  const taken = await cli(["run", "--key", "k", "--on-conflict", "refuse", "--", "x"], served.env);
+  expect([taken.code, taken.err]).toEqual([6, expect.stringContaining('job 1 has the key "k"')]);
+  const missing = await cli(["run", "--after", "7", "--", "x"], served.env);
+  expect([missing.code, missing.err]).toEqual([2, expect.stringContaining("after[0]: there is no job 7")]);
+});
+
+test("a job that waits says for what, and one that is skipped ends the command with 1 and its reason", async () => {
+  using served = new ServedMesh();
+  const parent = served.submit();
+  const io = new TestIo();
+  const code = start(["run", "--after", String(parent), "--", "x"], served.env, io);
+  await io.stderr.has("job 2 is queued: it waits for the end of another job");
+  served.assign(parent);
+  served.finish(parent, 0, "failed");
+  expect(await code).toBe(1);
+  expect(io.stderr.text).toContain("job 2 was skipped: job 1 failed");
+});
