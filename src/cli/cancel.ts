@@ -1,8 +1,6 @@
 import type { Command } from "commander";
-import { ApiError } from "../client/errors.ts";
 import type { Cli, Session } from "./cli.ts";
-import { endingOf, exit } from "./exit.ts";
-import { parseIds } from "./selectors.ts";
+import { eachJob } from "./each-job.ts";
 
 /** `skein cancel ID...`; `skein jobs cancel` is the same. */
 export function addCancel(parent: Command, cli: Cli): void {
@@ -32,18 +30,10 @@ export interface JobVerb {
 /** Goes on past jobs to which it cannot be done; the first one's exit code counts. */
 export async function forEachJob(session: Session, texts: readonly string[], verb: JobVerb): Promise<number> {
   const { output } = session;
-  const done: number[] = [];
-  let code: number = exit.done;
-  for (const id of await parseIds(texts, session.findLast)) {
-    try {
-      await verb.call(id);
-      done.push(id);
-    } catch (error) {
-      if (!(error instanceof ApiError) || (error.code !== "not-found" && error.code !== "conflict")) throw error;
-      output.note(`skein: ${error.message}`, "red");
-      if (code === exit.done) code = endingOf(error).code;
-    }
-  }
+  const { code, done } = await eachJob(session, texts, async (id) => {
+    await verb.call(id);
+    return id;
+  });
   output.result({
     value: { [verb.name]: done },
     ids: done,

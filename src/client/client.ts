@@ -42,6 +42,15 @@ export interface TaskQuery {
   readonly next?: string | undefined;
 }
 
+export interface RetryOptions {
+  /** "failed": those that failed, timed out or were lost; "unfinished": all that did not succeed. Default: all. */
+  readonly only?: "all" | "failed" | "unfinished" | undefined;
+  /** Tasks by their numbers: "1,3,5-8". */
+  readonly tasks?: string | undefined;
+  readonly key?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface TokenQuery {
   readonly kind?: "api" | "join" | undefined;
   /** Those that cannot be used any more as well. */
@@ -122,6 +131,29 @@ export class SkeinClient {
       signal: options.signal,
     });
     return { ids: "ids" in value ? value.ids : [value.id], repeated: status === 200 };
+  }
+
+  /**
+   * Runs a finished job again, as a new job of the same spec: all of its tasks, only those that failed or did not succeed, or some by number ("1,3,5-8"). Always
+   * under a key, as {@link submit}.
+   */
+  async retry(job: number, options: RetryOptions = {}): Promise<{ readonly id: number; readonly repeated: boolean }> {
+    const { only, tasks, key, signal } = options;
+    const { status, value } = await this.#transport.json<{ id: number }>({
+      method: "POST",
+      path: `/v1/jobs/${job}/retry`,
+      body: JSON.stringify({ only, tasks }),
+      headers: { "idempotency-key": key ?? randomKey() },
+      repeat: "freely",
+      timeoutMs: 60_000,
+      signal,
+    });
+    return { id: value.id, repeated: status === 200 };
+  }
+
+  /** Forgets a finished job at once. */
+  async remove(job: number): Promise<void> {
+    await this.#transport.json({ method: "DELETE", path: `/v1/jobs/${job}`, repeat: "unless-sent" });
   }
 
   /** One page of jobs, newest first. */

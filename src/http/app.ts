@@ -17,6 +17,7 @@ import { nodeRoutes } from "./nodes.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { recoveryRoutes } from "./recovery.ts";
 import { Reply } from "./reply.ts";
+import { retryRoutes } from "./retry.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
 import { secretRoutes } from "./secrets.ts";
@@ -87,6 +88,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
   const routes = [
     ...commandRoutes(parts),
     ...jobRoutes(parts),
+    ...retryRoutes(parts),
     ...logRoutes(parts),
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),

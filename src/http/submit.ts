@@ -109,6 +109,6 @@ function keysWithin(jobs: unknown): Problem[] {
 }
 
 /** The state knows batches only; who wrote one spec reads paths of that spec. */
-function aboutOne(why: Refusal): Refusal {
+export function aboutOne(why: Refusal): Refusal {
   return { ...why, details: why.details?.map((one) => ({ ...one, path: one.path.replace(/^jobs\[0\]\.?/, "") })) };
 }

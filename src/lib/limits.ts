@@ -49,6 +49,14 @@ export const limits = {
   matrixRules: 256,
   /** A matrix with its rules, as JSON. */
   matrixBytes: 128 * 1024,
+  /** Of the tasks that a retry chooses, as ranges. */
+  pickTextLength: 2 * 1024 * 1024,
+  /** Rows of tasks that are looked at in one go for a choice among them. */
+  chooseRows: 20_000,
+  /** Rows of tasks that go with their jobs in one entry; those of larger jobs go in steps, after their job. */
+  forgetRows: 10_000,
+  forgetAtOnceRows: 1_000,
+  sweepRows: 5_000,
   unfinishedJobs: 5_000_000,
   finishedJobs: 1_000_000,
   jobTtlMs: 7 * 86_400_000,

@@ -70,6 +70,25 @@ export function numberAt({ ranges, before, count }: RangeList, position: number)
   return first + (position - before[low]!) * step;
 }
 
+/**
+ * Positions in a list, as ranges -> the numbers that are there, as ranges again. Costs the ranges on both sides, not the numbers in them. Every position
+ * must be in the list.
+ */
+export function* through(positions: Iterable<Range>, { ranges, before }: RangeList): Generator<Range, void, undefined> {
+  let run = 0;
+  for (const { first, last, step } of positions) {
+    for (let at = first; at <= last;) {
+      while (before[run + 1]! <= at) run += 1;
+      const of = ranges[run]!;
+      const most = Math.min(last, before[run + 1]! - 1);
+      const end = most - ((most - at) % step);
+      const number = (position: number): number => of.first + (position - before[run]!) * of.step;
+      yield { first: number(at), last: number(end), step: at === end ? 1 : step * of.step };
+      at = end + step;
+    }
+  }
+}
+
 /** As people would write it; reading it again gives the same list. */
 export function formatRanges(ranges: readonly Range[]): string {
   return ranges.map(formatRange).join(",");

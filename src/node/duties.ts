@@ -19,6 +19,7 @@ import { LagWindow } from "./lag-window.ts";
 import { GateDuty } from "./gate-duty.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
+import { Sweeping } from "./sweeping.ts";
 
 /** When work is given out again that the log did not take. */
 const refusedPlanMs = 100;
@@ -75,6 +76,7 @@ export class Duties {
   readonly #closeness = new Closeness();
   #lostProposed = new Set<NodeId>();
   #expiring = false;
+  readonly #sweeping: Sweeping;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
   /** Members whose clocks were reported as off. */
@@ -92,6 +94,7 @@ export class Duties {
   constructor(ports: DutyPorts) {
     this.#ports = ports;
     this.#gates = new GateDuty(ports);
+    this.#sweeping = new Sweeping(ports);
   }
 
   /** This node leads and its state has every entry committed before its term. */
@@ -264,6 +267,7 @@ export class Duties {
       self: this.#ports.self,
     });
     if (change !== undefined) this.#ports.proposeConfiguration(change, configuration);
+    this.#sweeping.look(() => this.#view === view);
     if (expired.length === 0 && now >= this.#expireAt) this.#expireAt = now + expireEveryMs;
     if (expired.length > 0) {
       this.#expiring = true;

@@ -21,3 +21,9 @@ export const gateLevel = 3;
  * name it is let in as the same node.
  */
 export const joinLevel = 3;
+
+/** From this level on specs have `array` and `matrix`: releases before would run tasks that do not know what they are. */
+export const shapeLevel = 3;
+
+/** From this level on rows of tasks of large jobs go in steps, after their job (forgetting.ts). */
+export const forgetLevel = 3;

@@ -1,6 +1,7 @@
 import { shapeOf } from "./shape.ts";
 import { readSpec } from "./spec.ts";
 import type { StoredJob } from "./tables/job.ts";
+import { pickedTask } from "./tables/pick.ts";
 import type { ReadTx } from "./tx.ts";
 import type { Point } from "./types.ts";
 
@@ -9,8 +10,10 @@ export type PointOf = (task: number) => Point | undefined;
 
 const none: PointOf = () => undefined;
 
-/** Of all tasks of a job: reads its spec once. */
-export function pointsOf(_tx: ReadTx, job: Pick<StoredJob, "id" | "tasks" | "spec">): PointOf {
+/** Of all tasks of a job: reads its spec once. One that has fewer tasks than its spec makes retries some of them (tables/pick.ts). */
+export function pointsOf(tx: ReadTx, job: Pick<StoredJob, "id" | "tasks" | "spec">): PointOf {
   const shape = shapeOf(readSpec(job.spec));
-  return shape === undefined ? none : (task) => shape.point(task);
+  if (shape === undefined) return none;
+  if (job.tasks === shape.tasks) return (task) => shape.point(task);
+  return (task) => shape.point(pickedTask(tx, job.id, task));
 }

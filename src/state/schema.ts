@@ -261,4 +261,16 @@ export const schema: readonly string[] = [
   // What one command left to be done by later ones: ended jobs whose children are to be told, and keys whose jobs before one are to be cancelled.
   `create table job_release (parent integer primary key, state text not null) strict`,
   `create table job_replace (key text primary key, before integer not null) strict, without rowid`,
+
+  // Where a job comes from, when nobody wrote its spec for it: {"retry_of": 5}, as JSON.
+  "alter table job add column origin text",
+  // Of a job that retries some tasks of another one: which tasks of its spec its own are (tables/pick.ts), some ranges a row. "first": the number of the row's first task.
+  `create table pick (
+    job integer not null,
+    first integer not null,
+    tasks text not null,
+    primary key (job, first)
+  ) strict, without rowid`,
+  // Jobs that are gone, and whose tasks' rows are going (forgetting.ts).
+  `create table remains (job integer primary key) strict`,
 ];

@@ -160,6 +160,8 @@ export interface JobView {
   readonly started_at: string | null;
   readonly finished_at: string | null;
   readonly submitted_by: string;
+  /** The job whose tasks this one runs again. */
+  readonly retry_of?: number;
   readonly labels: Labels;
   readonly spec: Readonly<Record<string, unknown>>;
 }

@@ -3,7 +3,7 @@ import { assert } from "../../src/lib/assert.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import { encode } from "../../src/lib/codec.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
-import { admin, announcement, Cluster, record } from "../state/support.ts";
+import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
 
 /**
@@ -126,6 +126,7 @@ function historyOfLevel3(): Cluster {
   onlyTasks(cluster);
   keepSecrets(cluster);
   gatedJobs(cluster);
+  shapes(cluster);
   return cluster;
 }
 
@@ -172,6 +173,52 @@ function keepSecrets(cluster: Cluster): void {
   cluster.finish(job, 0, 1, 1);
   cluster.must("secret.rm", { secret: "door" }, admin);
   cluster.must("secret.rm", { secret: "gate", force: true }, admin);
+}
+
+/** Jobs of several shapes, retried whole and in part and over generations, removed, and the rows of a large one swept. */
+function shapes(cluster: Cluster): void {
+  const retry = (id: number, only: "all" | "failed" | "unfinished" | "tasks", tasks: string | null): number =>
+    cluster.must(
+      "job.retry",
+      { id: jobId(id), only, tasks, key: only === "all" ? null : `retry ${id}`, digest: "d" },
+      admin,
+    ).first;
+  const run = (job: number, tasks: number): void => {
+    for (let from = 0; from < tasks; from += 500) {
+      const some = Array.from({ length: Math.min(500, tasks - from) }, (_, at) => from + at);
+      cluster.assign(job, 1, ...some.map((task) => [task, 1] as const));
+      const reports = some.map((task) => report(job, task, 1, task % 3 === 0 ? "succeeded" : "failed"));
+      cluster.must("task.finish", { node: nodeId(1), reports });
+    }
+  };
+  const array = cluster.submit({ array: "10-90:10,1000" });
+  const matrix = cluster.submit({
+    matrix: {
+      mode: ["a", "b"],
+      size: [1, 2],
+      exclude: [{ mode: "b", size: 1 }],
+      include: [{ mode: "c" }, { more: true }],
+    },
+  });
+  const pinned = cluster.submit({ each_node: true });
+  run(array, 10);
+  run(matrix, 4);
+  run(pinned, cluster.job(pinned).counts.queued);
+  const second = retry(array, "failed", "1-2,4-5,7-8");
+  run(second, 6);
+  const third = retry(second, "tasks", "1-5:2");
+  retry(matrix, "all", null);
+  retry(pinned, "all", null);
+  cluster.refused("job.retry", { id: jobId(third), only: "all", tasks: null, key: null, digest: "" }, admin);
+  cluster.refused("job.remove", { id: jobId(third) }, admin);
+  cluster.must("job.cancel", { id: jobId(third) }, admin);
+  retry(third, "all", null);
+  for (const job of [third, matrix]) cluster.must("job.remove", { id: jobId(job) }, admin);
+  const large = cluster.submit({ count: 1200 });
+  run(large, 1200);
+  cluster.must("job.remove", { id: jobId(large) }, admin);
+  cluster.must("job.sweep", { rows: 700 });
+  cluster.must("job.sweep", { rows: 700 });
 }
 
 /** Jobs of one task: one waits, one runs, one has ended, one is tried again, one is lost, one is forgotten. */

@@ -11,6 +11,8 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/jobs/{id}/cancel": "operator",
   "post /v1/jobs/{id}/hold": "operator",
   "post /v1/jobs/{id}/release": "operator",
+  "post /v1/jobs/{id}/retry": "operator",
+  "delete /v1/jobs/{id}": "operator",
   "post /v1/jobs/wait": "viewer",
   "post /v1/commands/{name}": "viewer",
   "post /v1/nodes/{node}/drain": "operator",

@@ -18,6 +18,7 @@ import { stream } from "./plan.ts";
  *   absence    a name that a linearizable read did not see was not acknowledged at or before the index that it was read at
  *   once       a request that is repeated under its key makes one job, whatever happened to the answers
  *   refused    what was refused for good, or as surely not done, is never there
+ *   retried    a retry of a finished job is one job, says which one it retries, and ends as any other
  *   durable    at the end everything that was acknowledged is there, under its id, and has ended
  */
 interface Write {
@@ -34,7 +35,8 @@ interface Write {
 }
 
 const someone: Principal = { token: "admin", name: "admin", role: "operator" };
-const byName = sql("select id from job where name = ?");
+/** A job that retries another one has its name. */
+const byName = sql("select id from job where name = ? and origin is null");
 const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;
 const usualOperations = 500;
@@ -46,6 +48,8 @@ export class Clients implements Callers {
   readonly #random: Random;
   readonly #writes: Write[] = [];
   readonly #acknowledged: Write[] = [];
+  /** Jobs that retry another one, by their key. */
+  readonly #retries = new Map<string, { readonly of: Write; id: number }>();
   /** Of these no more is asked. */
   readonly #finished = new Set<number>();
   #left: number;
@@ -153,7 +157,8 @@ export class Clients implements Callers {
     if (draw < 0.4) return this.#submit(host, this.#newWrite(this.#random, true), 0, done);
     if (draw < 0.8) return this.#read(host, this.#random, done);
     if (draw < 0.88) return this.#readOwn(host, done);
-    if (draw < 0.94) return this.#cancel(host, done);
+    if (draw < 0.92) return this.#cancel(host, done);
+    if (draw < 0.95) return this.#retry(host, done);
     return this.#label(host, done);
   }
 
@@ -255,6 +260,30 @@ export class Clients implements Callers {
       .ask(host, callTimeout, () => node.propose("job.cancel", { id: jobId(write.id!) }, someone))
       .answered((outcome) => {
         if (outcome?.ok === true) this.#floorIndex = Math.max(this.#floorIndex, outcome.value.index);
+        done();
+      });
+  }
+
+  /** Asks for a retry of a job, whether it has ended or not; twice under one key now and then. */
+  #retry(host: Host, done: () => void): void {
+    const write = this.#acknowledged[Math.floor(this.#random() * this.#acknowledged.length)];
+    if (write === undefined) return done();
+    const { node } = host.process!;
+    const askedAt = this.#cluster.time.now;
+    const key = `retry-${write.serial}-${Math.floor(this.#random() * 2)}`;
+    const input = { id: jobId(write.id!), only: "all", tasks: null, key, digest: key } as const;
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose("job.retry", input, someone))
+      .answered((outcome) => {
+        if (outcome?.ok === true) this.#floorIndex = Math.max(this.#floorIndex, outcome.value.index);
+        if (outcome?.ok === true && !this.#isVague(host, askedAt, outcome)) {
+          const { first: id } = outcome.value.value;
+          const known = this.#retries.get(key);
+          if (known !== undefined && known.id !== id)
+            this.#cluster.fail(`retried: ${key} was answered with job ${known.id} and with job ${id}`);
+          this.#retries.set(key, { of: write, id });
+          this.#floorJob = Math.max(this.#floorJob, id);
+        }
         done();
       });
   }
@@ -372,6 +401,10 @@ export class Clients implements Callers {
       else open.push(`${name} (job ${id}, ${job.state})`);
       if (open.length >= 5) break;
     }
+    for (const { id } of this.#retries.values()) {
+      const job = findJob(tx, id);
+      if (job !== undefined && !isTerminal(job.state)) open.push(`retry ${id} (${job.state})`);
+    }
     return open;
   }
 
@@ -393,20 +426,28 @@ export class Clients implements Callers {
       const told = effects.endOf(write.id!);
       if (told !== undefined && told !== job.state)
         this.#cluster.fail(`J2: job ${write.id} ended as ${told}, and is ${job.state} on node ${node}`);
-      if (write.spec.driver !== "noop") this.#judgeTasks(write, job.state);
+      if (write.spec.driver !== "noop") this.#judgeTasks(write.spec, write.id!, job.state);
+    }
+    for (const [key, { of, id }] of this.#retries) {
+      const job = findJob(tx, id);
+      if (job?.retry_of !== of.id)
+        this.#cluster.fail(
+          `retried: ${key} was acknowledged as job ${id} of ${of.id}, node ${node} has ${job?.retry_of}`,
+        );
+      else if (of.spec.driver !== "noop") this.#judgeTasks(of.spec, id, job!.state);
     }
   }
 
-  #judgeTasks(write: Write, state: string): void {
+  #judgeTasks(spec: Spec, id: number, state: string): void {
     const { effects } = this.#cluster;
     if (!isTerminal(state)) return;
-    for (let task = 0; task < tasksIn(write.spec); task++) {
-      if (state === "succeeded" && !effects.hasRun(write.id!, task, "succeeded"))
-        this.#cluster.fail(`J2: job ${write.id} succeeded, and its task ${task} never ran to its end`);
-      const atMostOnce = write.spec.onLost === "fail" && write.spec.retries === undefined;
-      if (atMostOnce && effects.startsOf(write.id!, task) > 1)
+    for (let task = 0; task < tasksIn(spec); task++) {
+      if (state === "succeeded" && !effects.hasRun(id, task, "succeeded"))
+        this.#cluster.fail(`J2: job ${id} succeeded, and its task ${task} never ran to its end`);
+      const atMostOnce = spec.onLost === "fail" && spec.retries === undefined;
+      if (atMostOnce && effects.startsOf(id, task) > 1)
         this.#cluster.fail(
-          `J2: task ${task} of job ${write.id} has on_lost: fail, and began ${effects.startsOf(write.id!, task)} times`,
+          `J2: task ${task} of job ${id} has on_lost: fail, and began ${effects.startsOf(id, task)} times`,
         );
     }
   }

@@ -274,6 +274,9 @@ describe("what a spec says about its tasks", () => {
     expect(said(2, '{"run":"x","count":2,"array":"0-1"}')).toBe(false);
     expect(said(1, '{"run":"x","matrix":{"keys":{"exclude":[1]}}}')).toBe(false);
     expect(said(1, '{"run":"x","array":"5-1"}')).toBe(false);
+    const needed = (spec: object): number =>
+      submit.needs!(submit.prepare({ jobs: [read({}), read(spec)] }, {} as never));
+    expect([needed({ count: 5 }), needed({ array: "5" }), needed({ matrix: { a: [1] } })]).toEqual([1, 3, 3]);
   });
 });
 

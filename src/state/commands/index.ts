@@ -21,7 +21,10 @@ import { jobOpen } from "./job-open.ts";
 import { jobOverdue } from "./job-overdue.ts";
 import { jobRelease } from "./job-release.ts";
 import { jobSettle } from "./job-settle.ts";
+import { jobRemove } from "./job-remove.ts";
+import { jobRetry } from "./job-retry.ts";
 import { jobSubmit } from "./job-submit.ts";
+import { jobSweep } from "./job-sweep.ts";
 import { nodeDrain } from "./node-drain.ts";
 import { nodeJoin } from "./node-join.ts";
 import { nodeLost } from "./node-lost.ts";
@@ -79,6 +82,9 @@ export const commands = [
   jobOpen,
   jobOverdue,
   jobSettle,
+  jobRemove,
+  jobRetry,
+  jobSweep,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -3,11 +3,10 @@ import type { JobId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { countExpired, readCounter } from "../tables/counter.ts";
-import { releaseIdempotency, sweepIdempotency } from "../tables/idempotency.ts";
+import { Forgetting } from "../forgetting.ts";
+import { readCounter } from "../tables/counter.ts";
+import { sweepIdempotency } from "../tables/idempotency.ts";
 import { jobById } from "../tables/job.ts";
-import { hasOnlyTask } from "../tables/only-task.ts";
-import { change } from "../tx.ts";
 import { jobIdShape } from "./shapes.ts";
 
 interface JobsExpired {
@@ -15,10 +14,6 @@ interface JobsExpired {
 }
 
 const shape = z.strictObject({ jobs: z.array(jobIdShape).min(1).max(limits.expirePerEntry) });
-
-const deleteJob = change("job.remove", "delete from job where id = ?");
-const deleteTasks = change("task.remove-of-job", "delete from task where job = ?");
-const deleteAttempts = change("attempt.remove-of-job", "delete from attempt where job = ?");
 
 export const jobExpire = command<JobsExpired>()({
   name: "job.expire",
@@ -30,24 +25,16 @@ export const jobExpire = command<JobsExpired>()({
   payload: shape,
   prepare: (input) => input,
   apply(tx, { jobs }, context) {
-    let kept = readCounter(tx).jobs_finished;
-    let removed = 0;
+    const kept = readCounter(tx).jobs_finished;
+    const forgetting = new Forgetting(tx, context);
     for (const id of jobs) {
       const job = jobById(tx, id);
       if (job === undefined || job.expires_at === null) continue;
-      if (job.expires_at > context.at && kept <= limits.finishedJobs) continue;
-      tx.run(deleteJob, id);
-      if (!hasOnlyTask(job)) {
-        tx.run(deleteTasks, id);
-        tx.run(deleteAttempts, id);
-      }
-      releaseIdempotency(tx, id);
-      context.changed({ topic: "job", kind: "removed", job: id });
-      kept -= 1;
-      removed += 1;
+      if (job.expires_at > context.at && kept - forgetting.removed <= limits.finishedJobs) continue;
+      forgetting.forget(job);
     }
-    if (removed > 0) countExpired(tx, removed);
+    forgetting.close();
     sweepIdempotency(tx, context.at);
-    return accept({ removed });
+    return accept({ removed: forgetting.removed });
   },
 });

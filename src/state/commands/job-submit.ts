@@ -7,16 +7,17 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { gateLevel } from "../levels.ts";
+import { gateLevel, shapeLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
 import { countSubmitted, readCounter } from "../tables/counter.ts";
-import { idempotencyOf, insertIdempotency } from "../tables/idempotency.ts";
+import { insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob } from "../tables/job.ts";
 import { allNodes } from "../tables/node.ts";
 import { hasSecret, noteUses } from "../tables/secret.ts";
 import { insertWaitingTask } from "../tables/task.ts";
+import { earlierUnder } from "../under-key.ts";
 import type { ReadTx } from "../tx.ts";
 import type { NodeRow, Spec } from "../types.ts";
 import { placesByName, placesOf, refuseBadLinks, whenList } from "./after-schema.ts";
@@ -94,18 +95,11 @@ export const jobSubmit = command<JobSubmitted>()({
   }),
   route: { method: "POST", path: "/v1/jobs", status: 201 },
   prepare: ({ jobs, key, digest }) => ({ jobs: payloadsOf(jobs), key: key ?? null, digest: digest ?? "" }),
-  needs: ({ jobs }) => (jobs.some((job) => job.length > 4) ? gateLevel : 1),
+  needs: ({ jobs }) => Math.max(...jobs.map(levelOf)),
   apply(tx, { jobs, key, digest }, context) {
     if (key !== null) {
-      const earlier = idempotencyOf(tx, context.by.token, key);
-      if (earlier?.digest === digest)
-        return accept({ first: jobId(earlier.first), count: earlier.count, repeated: true });
-      if (earlier !== undefined) {
-        return refuse(
-          "conflict",
-          `the idempotency key was used for another request (job ${earlier.first}): use a new key`,
-        );
-      }
+      const earlier = earlierUnder(tx, context, key, digest);
+      if (earlier !== undefined) return earlier;
     }
     const pinned = resolveEachNode(tx, jobs);
     if (!Array.isArray(pinned)) return pinned;
@@ -145,6 +139,12 @@ export const jobSubmit = command<JobSubmitted>()({
     return count === 1 ? `job ${first}` : `jobs ${first}-${first + count - 1}`;
   },
 });
+
+function levelOf([, , text, , places]: JobPayload): number {
+  const { array, matrix } = readSpec(text);
+  const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
+  return places === undefined ? shape : gateLevel;
+}
 
 function payloadsOf(jobs: readonly Spec[]): JobPayload[] {
   let places: ReadonlyMap<string, number> | undefined;

@@ -41,6 +41,14 @@ export interface StoredJob {
   gate: number | null;
   /** What is to be looked after when it ends, a set of bits (gate.ts); null: nothing. */
   ties: number | null;
+  /** {@link Origin} as JSON; null: a person's own. */
+  readonly origin: string | null;
+}
+
+/** Where a job comes from. */
+export interface Origin {
+  /** The job whose tasks it runs again. */
+  readonly retry_of?: number;
 }
 
 /** `cancelling` of a job past its deadline: its attempts are stopped, and end as timeout. */
@@ -48,7 +56,7 @@ export const overdue = 2;
 
 /** All but the tail of an only task, which is read where it is shown. */
 export const jobColumns = `id, name, state, tasks, next_task, rest, cancelling, partial, reason, running, succeeded, failed, timeout, lost, cancelled, skipped,
-  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end, gate, ties`;
+  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end, gate, ties, origin`;
 
 /** Tasks by state; they add up to `tasks`. */
 export function countsOf(job: StoredJob): TaskCounts {
@@ -99,6 +107,13 @@ export function insertPinnedJob(
   spec: string,
 ): void {
   tx.run(insertPinned, id, name, tasks, tasks, at, by, spec);
+}
+
+const setOrigin = change("job.set-origin", "update job set origin = ? where id = ?");
+
+/** Said of a job that was just added. */
+export function noteOrigin(tx: Tx, id: number, origin: Origin): void {
+  tx.run(setOrigin, JSON.stringify(origin), id);
 }
 
 const update = change(

@@ -1,0 +1,23 @@
+import { limits } from "../lib/limits.ts";
+import { nextRemains } from "../state/forgetting.ts";
+import type { DutyPorts } from "./duties.ts";
+
+/** A duty of the leader: rows of tasks whose large jobs were forgotten go in steps, one entry after the other (state/forgetting.ts). */
+export class Sweeping {
+  readonly #ports: Pick<DutyPorts, "view" | "propose">;
+  #isUnderWay = false;
+
+  constructor(ports: Pick<DutyPorts, "view" | "propose">) {
+    this.#ports = ports;
+  }
+
+  /** Begins with what is left, if anything is; goes on by itself for as long as `isLeading` says so and entries are taken. */
+  look(isLeading: () => boolean): void {
+    if (this.#isUnderWay || !isLeading() || this.#ports.view(nextRemains) === undefined) return;
+    this.#isUnderWay = true;
+    void this.#ports.propose("job.sweep", { rows: limits.sweepRows }).then((outcome) => {
+      this.#isUnderWay = false;
+      if (outcome.ok) this.look(isLeading);
+    });
+  }
+}

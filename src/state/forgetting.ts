@@ -1,0 +1,82 @@
+import { limits } from "../lib/limits.ts";
+import type { ApplyContext } from "./command.ts";
+import { forgetLevel } from "./levels.ts";
+import { countExpired } from "./tables/counter.ts";
+import { releaseIdempotency } from "./tables/idempotency.ts";
+import type { StoredJob } from "./tables/job.ts";
+import { hasOnlyTask } from "./tables/only-task.ts";
+import { removePick } from "./tables/pick.ts";
+import { change, sql, type ReadTx, type Tx } from "./tx.ts";
+import { jobId } from "../lib/ids.ts";
+
+const deleteJob = change("job.remove", "delete from job where id = ?");
+const deleteTasks = change("task.remove-of-job", "delete from task where job = ?");
+const deleteAttempts = change("attempt.remove-of-job", "delete from attempt where job = ?");
+const insertRemains = change("remains.add", "insert into remains (job) values (?)");
+
+/**
+ * How finished jobs go: by their age or number (job.expire), or because a person says so (job.remove). The job is gone at once, for whoever asks; of a job with many
+ * tasks their rows go after it, a bounded number with each entry (job.sweep), since ten million of them would keep every node from its other work for half a minute.
+ * One belongs to one command; `close()` counts what it forgot.
+ */
+export class Forgetting {
+  readonly #tx: Tx;
+  readonly #context: ApplyContext;
+  #rows = 0;
+  removed = 0;
+
+  constructor(tx: Tx, context: ApplyContext) {
+    this.#tx = tx;
+    this.#context = context;
+  }
+
+  forget(job: StoredJob): void {
+    const { id, next_task: rows } = job;
+    this.#tx.run(deleteJob, id);
+    if (!hasOnlyTask(job)) {
+      const isMuch = rows > limits.forgetAtOnceRows || this.#rows + rows > limits.forgetRows;
+      if (isMuch && this.#context.level >= forgetLevel) this.#tx.run(insertRemains, id);
+      else {
+        this.#rows += rows;
+        this.#tx.run(deleteTasks, id);
+        this.#tx.run(deleteAttempts, id);
+      }
+    }
+    if (job.origin !== null) removePick(this.#tx, id);
+    releaseIdempotency(this.#tx, id);
+    this.#context.changed({ topic: "job", kind: "removed", job: jobId(id) });
+    this.removed += 1;
+  }
+
+  close(): void {
+    if (this.removed > 0) countExpired(this.#tx, this.removed);
+  }
+}
+
+const selectRemains = sql("select job from remains order by job limit 1");
+
+/** A job that is gone and whose tasks' rows are not; undefined: there is none. */
+export function nextRemains(tx: ReadTx): number | undefined {
+  return tx.get<{ job: number }>(selectRemains)?.job;
+}
+
+const sweepAttempts = change(
+  "attempt.sweep",
+  "delete from attempt where job = ? and (task, attempt) in (select task, attempt from attempt where job = ? order by task, attempt limit ?)",
+);
+const sweepTasks = change(
+  "task.sweep",
+  "delete from task where job = ? and task in (select task from task where job = ? order by task limit ?)",
+);
+const deleteRemains = change("remains.remove", "delete from remains where job = ?");
+
+/** Removes the next rows of what is left of jobs that are gone, at most so many; gives how many they were. */
+export function sweepRemains(tx: Tx, rows: number): number {
+  let left = rows;
+  for (let job = nextRemains(tx); job !== undefined && left > 0; job = nextRemains(tx)) {
+    left -= tx.run(sweepAttempts, job, job, left);
+    if (left > 0) left -= tx.run(sweepTasks, job, job, left);
+    if (left > 0) tx.run(deleteRemains, job);
+  }
+  return rows - left;
+}
