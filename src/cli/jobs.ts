@@ -5,6 +5,7 @@ import { addCancel } from "./cancel.ts";
 import { addHold } from "./hold.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
+import { addExplain } from "./explain.ts";
 import { addRemove } from "./remove.ts";
 import { addRetry } from "./retry.ts";
 import { parseIds, parseTask } from "./selectors.ts";
@@ -21,12 +22,13 @@ const jobStates = [
 
 const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
 
-/** `skein jobs ls|show|tasks|cancel|hold|release|retry|rm`, and `skein ps`. */
+/** `skein jobs ls|show|tasks|explain|cancel|hold|release|retry|rm`, and `skein ps`. */
 export function addJobs(program: Command, cli: Cli): void {
   const jobs = program.command("jobs").description("list, show, cancel, retry and remove jobs");
   addList(jobs, "ls", cli);
   addShow(jobs, cli);
   addTasks(jobs, cli);
+  addExplain(jobs, cli);
   addCancel(jobs, cli);
   addHold(jobs, cli);
   addRetry(jobs, cli);

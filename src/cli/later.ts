@@ -11,7 +11,6 @@ interface LaterVerb {
 
 /** Verbs of docs/contract.md that come later: refused by name, so that nobody looks for a typing mistake. */
 export const laterVerbs: readonly LaterVerb[] = [
-  { words: "plan" },
   { words: "results", meanwhile: "`skein jobs ls` and `skein jobs tasks ID --target NODE` show what ran" },
   { words: "cron" },
   { words: "inventory" },
@@ -19,7 +18,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "load" },
   { words: "alert" },
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },
-  { words: "jobs explain", meanwhile: "`skein jobs show ID` and `skein nodes ls` show state and free slots" },
   { words: "jobs extend" },
   { words: "jobs template" },
   { words: "bench failover" },

@@ -14,6 +14,7 @@ import { addLater } from "./later.ts";
 import { addLeave } from "./leave.ts";
 import { addLogs } from "./logs.ts";
 import { addNodes } from "./nodes.ts";
+import { addPlan } from "./plan.ts";
 import { addRestore } from "./restore.ts";
 import { addRun } from "./run.ts";
 import { addSecret } from "./secret.ts";
@@ -29,6 +30,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addLeave,
   addRun,
   addSubmit,
+  addPlan,
   addWait,
   addJobs,
   addLogs,

@@ -126,7 +126,10 @@ async function watch(session: Session, id: number, progress: Progress, signal: A
     if (!noted && job.state === "queued" && performance.now() - start > queuedNoteMs) {
       noted = true;
       const gates = waitsText(job);
-      const why = gates === "" ? "no matching node has a free slot yet" : `it waits for ${gates}`;
+      const why =
+        gates === ""
+          ? `no matching node has room yet (\`skein jobs explain ${id}\` says why)`
+          : `it waits for ${gates}`;
       session.output.note(`skein: job ${id} is queued: ${why}`, "dim");
     }
   }

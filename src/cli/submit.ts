@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { ApiError } from "../client/errors.ts";
+import type { Problem } from "../lib/outcome.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
 import { readSpecs, type SpecsFile } from "./specs-file.ts";
@@ -35,20 +36,29 @@ async function submit(session: Session, flags: SubmitFlags, path: string): Promi
   return exit.done;
 }
 
-/** All specs in one request: all or none. Problems that the API finds are told with their place in the file. */
-async function send(
+/** All specs in one request: all or none. */
+function send(
   session: Session,
   file: SpecsFile,
   key: string | undefined,
 ): Promise<{ readonly ids: readonly number[]; readonly repeated: boolean }> {
+  return located(file, () => session.client.submit(file.specs.length === 1 ? file.specs[0]! : file.specs, { key }));
+}
+
+/** Problems that the API finds in specs are told with their place in the file. */
+export async function located<Value>(file: SpecsFile, ask: () => Promise<Value>): Promise<Value> {
   try {
-    return await session.client.submit(file.specs.length === 1 ? file.specs[0]! : file.specs, { key });
+    return await ask();
   } catch (error) {
     if (!(error instanceof ApiError) || error.problems.length === 0) throw error;
-    const problems = error.problems.map((problem) => {
-      const place = file.locate(problem.path);
-      return place === undefined ? problem : { path: `${place}: ${problem.path}`, message: problem.message };
-    });
-    throw new CliError(exit.usage, error.message, problems);
+    throw new CliError(exit.usage, error.message, placesIn(file, error.problems));
   }
+}
+
+/** Problems at their places in the file. */
+export function placesIn(file: SpecsFile, problems: readonly Problem[]): Problem[] {
+  return problems.map((problem) => {
+    const place = file.locate(problem.path);
+    return place === undefined ? problem : { path: `${place}: ${problem.path}`, message: problem.message };
+  });
 }

@@ -52,6 +52,10 @@ const stateColours: Readonly<Record<string, Colour>> = {
   revoked: "red",
   expired: "dim",
   used: "dim",
+  free: "green",
+  full: "yellow",
+  away: "yellow",
+  never: "red",
 };
 
 /** The colour of a job's, task's or node's state. */

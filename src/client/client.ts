@@ -8,8 +8,10 @@ import type {
   AuthoritiesView,
   ClusterView,
   EventView,
+  ExplainView,
   NewTokenView,
   NodeView,
+  PlanView,
   SecretView,
   TokenView,
   WaitView,
@@ -154,6 +156,23 @@ export class SkeinClient {
   /** Forgets a finished job at once. */
   async remove(job: number): Promise<void> {
     await this.#transport.json({ method: "DELETE", path: `/v1/jobs/${job}`, repeat: "unless-sent" });
+  }
+
+  /** What specs would become if they were submitted now: tasks, placement, refusals. Nothing is stored. */
+  async plan(specs: object | readonly object[]): Promise<PlanView> {
+    const { value } = await this.#transport.json<PlanView>({
+      method: "POST",
+      path: "/v1/plan",
+      body: JSON.stringify(Array.isArray(specs) ? { jobs: specs as readonly object[] } : specs),
+      repeat: "freely",
+      timeoutMs: 30_000,
+    });
+    return value;
+  }
+
+  /** Why a job waits: what holds it up, and how every node stands to its tasks. */
+  explain(job: number): Promise<ExplainView> {
+    return this.#get(`/v1/jobs/${job}/explain`);
   }
 
   /** One page of jobs, newest first. */

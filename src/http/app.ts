@@ -9,6 +9,7 @@ import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backup.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { eventRoutes } from "./events.ts";
+import { explainRoutes } from "./explain.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
 import { logRoutes } from "./logs.ts";
@@ -94,6 +95,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...clusterRoutes(parts),
     ...authorityRoutes(parts),
     ...tokenRoutes(parts),
+    ...explainRoutes(parts),
     ...secretRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),

@@ -81,7 +81,7 @@ function operationId(route: Route): string {
 }
 
 function requestBody(route: Route, inPath: readonly string[]): Record<string, unknown> {
-  if (route.method === "POST" && route.path === "/v1/jobs") {
+  if (route.method === "POST" && (route.path === "/v1/jobs" || route.path === "/v1/plan")) {
     const spec = { $ref: "#/components/schemas/Spec" };
     const many = { type: "object", properties: { jobs: { type: "array", items: spec } }, required: ["jobs"] };
     const content = {

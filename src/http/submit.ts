@@ -23,20 +23,27 @@ interface Submitted {
  */
 export async function serveSubmit(parts: HttpParts, exchange: Exchange, by: Principal): Promise<Response> {
   const { node, reply } = parts;
-  const request = exchange.req.raw;
-  const text = await readText(request);
-  if (!text.ok) return reply.refusal(text.why);
-  const submitted = readSubmitted(text.value, request.headers);
-  if (!submitted.ok) return reply.refusal(submitted.why);
-  const { shape } = submitted.value;
-  const input = checkSubmitted(submitted.value, text.value);
-  if (!input.ok) return reply.refusal(input.why);
-  const outcome = await node.propose("job.submit", input.value, by);
+  const read = await readJobs(exchange.req.raw);
+  if (!read.ok) return reply.refusal(read.why);
+  const { shape, input } = read.value;
+  const outcome = await node.propose("job.submit", input, by);
   if (!outcome.ok) return reply.refusal(shape === "one" ? aboutOne(outcome.why) : outcome.why);
   const { value, index } = outcome.value;
   const status = value.repeated ? 200 : 201;
   if (shape === "one") return reply.json({ id: value.first }, index, status);
   return reply.json({ ids: Array.from({ length: value.count }, (_, at) => value.first + at) }, index, status);
+}
+
+/** The jobs of a body, checked: of a submit, or of what a plan is asked for. */
+export async function readJobs(
+  request: Request,
+): Promise<Outcome<{ readonly shape: "one" | "many"; readonly input: CommandInput<"job.submit"> }>> {
+  const text = await readText(request);
+  if (!text.ok) return text;
+  const submitted = readSubmitted(text.value, request.headers);
+  if (!submitted.ok) return submitted;
+  const input = checkSubmitted(submitted.value, text.value);
+  return input.ok ? accept({ shape: submitted.value.shape, input: input.value }) : input;
 }
 
 function readSubmitted(text: string, headers: Headers): Outcome<Submitted> {
@@ -109,6 +116,6 @@ function keysWithin(jobs: unknown): Problem[] {
 }
 
 /** The state knows batches only; who wrote one spec reads paths of that spec. */
-export function aboutOne(why: Refusal): Refusal {
+export function aboutOne<Why extends Pick<Refusal, "details">>(why: Why): Why {
   return { ...why, details: why.details?.map((one) => ({ ...one, path: one.path.replace(/^jobs\[0\]\.?/, "") })) };
 }

@@ -82,6 +82,13 @@ export const limits = {
   afterPerJob: 10_000,
   afterPerRequest: 50_000,
   jobKeyLength: 200,
+  /** Nodes that are gone through one by one to say why a task waits, and waiting tasks; the rest is counted. */
+  explainNodes: 200,
+  explainTasks: 1_000,
+  /** Jobs that are named where one waits for others. */
+  explainParents: 10,
+  /** Tasks of a planned job that are shown one by one. */
+  planTasksShown: 20,
 
   // Leases (J3)
   leaseMs: 6_000,

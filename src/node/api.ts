@@ -5,7 +5,7 @@ import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Vouched } from "./pinned.ts";
-import type { AuthorityView } from "../state/answers.ts";
+import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import type { Change, Principal, Role } from "../state/types.ts";
 import type { KnownAddress } from "./address-book.ts";
 import type { Backup } from "./backup.ts";
@@ -42,6 +42,14 @@ export interface NodeApi {
     query: (tx: ReadTx) => Value,
     options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
   ): Promise<Outcome<{ readonly value: Value; readonly index: number }>>;
+
+  /** Why a job waits, as the leader's planner knows it. */
+  explain(job: number): Promise<Outcome<{ readonly value: ExplainView; readonly index: number }>>;
+  /** What these specs would become if they were submitted now; nothing is stored. */
+  plan(
+    jobs: CommandInput<"job.submit">["jobs"],
+    by: Principal,
+  ): Promise<Outcome<{ readonly value: PlanView; readonly index: number }>>;
 
   /** The principal of a bearer token, from the local state (cached until tokens change); undefined: unknown, expired or revoked. */
   authenticate(token: string): Principal | undefined;

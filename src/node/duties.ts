@@ -6,6 +6,7 @@ import { jobsToExpire } from "../scheduler/expire.ts";
 import { lostNodes } from "../scheduler/lost.ts";
 import { isClockOff, shouldYield } from "../scheduler/clock.ts";
 import { type LevelWatch, planLevel } from "../scheduler/level.ts";
+import type { Standing } from "../scheduler/lack.ts";
 import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel, type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
@@ -51,6 +52,10 @@ export interface DutyPorts {
   lastIndex(): number;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
+
+const noLease = "it has not asked the leader for a lease lately";
+const notConnected = "the leader has no connection to it";
+const tooFarBehind = `it is more than ${limits.assignLagMs} ms or ${limits.assignLagEntries} entries behind the log`;
 
 /** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
 const watchMs = 1000;
@@ -213,14 +218,28 @@ export class Duties {
   /** Nodes that may be given work: up, under a fresh lease, not far behind. */
   #eligible(view: PlacementView): ReadonlySet<NodeId> {
     const eligible = new Set<NodeId>();
+    const hindrance = this.#hindrance();
+    for (const node of view.nodes()) if (hindrance(node) === undefined) eligible.add(node);
+    return eligible;
+  }
+
+  /** Why a node that is up is given no work at this moment; undefined: it may be. */
+  #hindrance(): (node: NodeId) => string | undefined {
+    const { self, leases } = this.#ports;
     const lastIndex = this.#ports.lastIndex();
     const required = this.#lagWindow.required(monotonicMs(), lastIndex);
-    for (const node of view.nodes()) {
-      if (!this.#ports.leases.isFresh(node)) continue;
-      const lag = node === this.#ports.self ? 0 : this.#ports.lag(node);
-      if (lag !== undefined && lag <= limits.assignLagEntries && lastIndex - lag >= required) eligible.add(node);
-    }
-    return eligible;
+    return (node) => {
+      if (!leases.isFresh(node)) return noLease;
+      const lag = node === self ? 0 : this.#ports.lag(node);
+      if (lag === undefined) return notConnected;
+      return lag <= limits.assignLagEntries && lastIndex - lag >= required ? undefined : tooFarBehind;
+    };
+  }
+
+  /** Lets somebody look at what is planned from, without changing it; undefined: this node does not plan (yet). */
+  inspect<Value>(look: (view: PlacementView, standings: Standing[], now: number) => Value): Value | undefined {
+    const view = this.#view;
+    return view && look(view, view.standings(this.#hindrance()), this.#now());
   }
 
   #watch(): void {

@@ -8,7 +8,7 @@ import type { Survivor } from "../lib/survivors.ts";
 import { Raft } from "../raft/raft.ts";
 import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, SnapshotMeta } from "../raft/types.ts";
-import type { AuthorityView } from "../state/answers.ts";
+import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, type CommandName, commandByName } from "../state/commands/index.ts";
 import {
   appliedIndex,
@@ -53,6 +53,7 @@ import { forwardReply, readIndex } from "./peer-answers.ts";
 import { PeerService } from "./peer-service.ts";
 import type { Vouched } from "./pinned.ts";
 import { Proposer } from "./propose.ts";
+import { Questions } from "./questions.ts";
 import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import { Settings } from "./settings.ts";
@@ -117,6 +118,7 @@ export class Node implements NodeApi {
   readonly #proposer: Proposer;
   readonly #reader: Reader;
   readonly #access: Access;
+  readonly #questions: Questions;
   readonly #service: PeerService;
   readonly #work: OwnWork;
 
@@ -285,8 +287,16 @@ export class Node implements NodeApi {
       announce: () => this.#propose("node.seen", { node: this.id, ...this.#announcement() }),
       onRemoved: (reason) => this.#onRemoved(reason),
     });
+    this.#questions = new Questions({
+      ...common,
+      duties: this.#leading.duties,
+      level: () => this.#settings.level,
+      catchUp: () => this.#catchUp({ consistency: "linearizable" }),
+      ask: (leader, method, body) => transport.request(leader, method, body),
+    });
     this.#service = new PeerService({
       ...common,
+      questions: this.#questions,
       leader: () => this.#leadership.leader,
       proposer: this.#proposer,
       reader: this.#reader,
@@ -703,6 +713,17 @@ export class Node implements NodeApi {
     const refusal = this.#state.quarantine.refusal(); // again: it may have been found while this waited
     if (refusal !== undefined) return refusal;
     return accept(this.#parts.view((tx) => ({ index: appliedIndex(tx), value: query(tx) })));
+  }
+
+  explain(job: number): Promise<Outcome<{ readonly value: ExplainView; readonly index: number }>> {
+    return this.#questions.explain(job);
+  }
+
+  plan(
+    jobs: CommandInput<"job.submit">["jobs"],
+    by: Principal,
+  ): Promise<Outcome<{ readonly value: PlanView; readonly index: number }>> {
+    return this.#questions.plan(jobs, by);
   }
 
   /** Waits until the local state is as new as was asked for. */

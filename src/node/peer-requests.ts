@@ -5,8 +5,10 @@ import { index, isId, jobId, nobody, type NodeId, nodeId, term } from "../lib/id
 import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { binary, malformed, text, whole } from "../transport/frames.ts";
+import { commandByName } from "../state/commands/index.ts";
 import { parseAddresses } from "./address-book.ts";
 import type { LogRequest } from "./api.ts";
+import type { PlanRequest } from "./questions.ts";
 import type { Finding, HashReport } from "./divergence.ts";
 import { parsePull, parseReport } from "./relay-frames.ts";
 import { parseRequest } from "./requests.ts";
@@ -49,6 +51,8 @@ const shapes = {
     return { id: name(id), ok: ok === true };
   },
   "log.read": logRequest,
+  "job.explain": (body: unknown): number => (isId(body) ? body : wrong("job")),
+  "job.plan": planRequest,
   "authority.keys": nothing,
   "authority.held": nothing,
   "secret.seal": (body: unknown): { readonly name: string; readonly value: string } => {
@@ -206,6 +210,16 @@ function logRequest(body: unknown): LogRequest & { readonly attempt: number } {
     maxBytes: whole(maxBytes),
     waitMs: Math.min(wait, limits.waitMs),
   };
+}
+
+/** Specs in the shape of the log, and in whose name. */
+function planRequest(body: unknown): PlanRequest {
+  const { jobs, by } = fields(body);
+  const { token, name: called, role } = fields(by);
+  if (role !== "viewer" && role !== "operator" && role !== "admin") return wrong("role");
+  const payload = commandByName("job.submit").payload.safeParse({ jobs, key: null, digest: "" });
+  if (!payload.success) return wrong("specs");
+  return { jobs: payload.data.jobs, by: { token: text(token), name: text(called), role } };
 }
 
 function passedOn(body: unknown): Readonly<Record<string, unknown>> {

@@ -6,6 +6,7 @@ import { readLocalLog } from "./logs.ts";
 import type { OwnWork } from "./own-work.ts";
 import { PeerRequests } from "./peer-requests.ts";
 import type { Proposer } from "./propose.ts";
+import type { Questions } from "./questions.ts";
 import type { Reader } from "./read.ts";
 import type { Relay } from "./relay.ts";
 import type { WholeState } from "./whole-state.ts";
@@ -14,6 +15,7 @@ import type { WholeState } from "./whole-state.ts";
 export interface PeerServicePorts {
   readonly proposer: Pick<Proposer, "onForwarded">;
   readonly reader: Pick<Reader, "confirm">;
+  readonly questions: Pick<Questions, "explainHere" | "planHere">;
   readonly leading: Pick<Leading, "clocks" | "grant" | "handOver">;
   readonly peers: Pick<KnownPeers, "learn" | "addresses">;
   readonly relay: Pick<Relay, "onPull" | "onReport">;
@@ -57,6 +59,11 @@ export class PeerService {
         return ports.leading.handOver.to(request.body === nobody ? undefined : request.body);
       case "token.recover":
         return ports.access.judgeRecovery(request.body);
+      // What the leader's planner has to say.
+      case "job.explain":
+        return ports.questions.explainHere(request.body);
+      case "job.plan":
+        return ports.questions.planHere(request.body);
       // Who is there.
       case "leader":
         return ports.leader();

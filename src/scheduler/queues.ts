@@ -63,13 +63,22 @@ class Run {
       this.#jobs.push(job);
       return;
     }
+    this.#jobs.splice(this.#head + this.before(job.id), 0, job);
+  }
+
+  get length(): number {
+    return this.#jobs.length - this.#head;
+  }
+
+  /** How many are older than one of this id. */
+  before(id: number): number {
     let [low, high] = [this.#head, this.#jobs.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#jobs[middle]!.id <= job.id) low = middle + 1;
+      if (this.#jobs[middle]!.id < id) low = middle + 1;
       else high = middle;
     }
-    this.#jobs.splice(low, 0, job);
+    return low - this.#head;
   }
 
   takeFirst(): void {
@@ -122,6 +131,21 @@ export class Bucket {
     return fresh === undefined || late.id < fresh.id ? this.#late : this.#fresh;
   }
 
+  /** How many of its jobs that never came back are older than one of this id. */
+  before(id: number): number {
+    return this.#fresh.before(id) + this.#late.before(id);
+  }
+
+  /** How many have something to start, about: those that have ended since are dropped when their turn comes. */
+  get size(): number {
+    return this.#fresh.length + this.#late.length + this.#returned.length;
+  }
+
+  /** Jobs of it that came back. */
+  get returned(): readonly PlannedJob[] {
+    return this.#returned;
+  }
+
   append(job: PlannedJob): void {
     (this.#fresh.isNext(job) ? this.#fresh : this.#late).add(job);
   }
@@ -146,6 +170,19 @@ export class Queues {
     if (job.queued) return;
     job.queued = true;
     this.#bucketOf(job).giveBack(job);
+  }
+
+  /** How many queued jobs come before this one: of a higher priority, older ones of its own, and those of its bucket that came back. */
+  ahead(job: PlannedJob): number {
+    const own = this.#bucketOf(job);
+    let count = 0;
+    for (const bucket of this.#buckets.values()) {
+      if (bucket.priority > job.priority) count += bucket.size;
+      else if (bucket.priority === job.priority) count += bucket.before(job.id);
+    }
+    // A stack: the last one that came back is served first.
+    const place = own.returned.indexOf(job);
+    return place === -1 ? count + own.returned.length : own.returned.length - 1 - place;
   }
 
   isEmpty(): boolean {

@@ -12,6 +12,8 @@ import { appliedIndex, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Change, NodeRow } from "../state/types.ts";
 import type { Room } from "./choose.ts";
+import type { Queued } from "./explain.ts";
+import type { Standing } from "./lack.ts";
 import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Unit } from "./place.ts";
 import { type Held, type PlannedJob, Queues } from "./queues.ts";
@@ -151,13 +153,27 @@ export class PlacementView {
     this.#queues.giveBack(job);
   }
 
+  /** What is known of a job beside its rows; undefined: it is not in the view. */
+  queued(id: JobId): Queued | undefined {
+    const job = this.#jobs.get(id);
+    return job && { held: job.held.size, ahead: job.queued ? this.#queues.ahead(job) : undefined };
+  }
+
+  /** Every node, what is free of it, and why it takes no work: a copy. */
+  standings(hindrance: (node: NodeId) => string | undefined): Standing[] {
+    return Array.from(this.#loads.values(), (load) => ({
+      row: load.row,
+      room: roomOf(load),
+      away: stateHindrance(load.row) ?? hindrance(load.row.id),
+    }));
+  }
+
   /** Nodes that may be given work, and what is free of them. */
   #rooms(eligible: ReadonlySet<NodeId>): Room[] {
     const rooms: Room[] = [];
-    for (const { row, ioUsed, slotsUsed } of this.#loads.values()) {
-      if (row.state !== "up" || row.quarantine !== undefined || !eligible.has(row.id)) continue;
-      const { id: node, labels, slots, ioTasks } = row;
-      rooms.push({ node, labels, slots, freeSlots: slots - slotsUsed, freeIo: ioTasks - ioUsed, heldFor: undefined });
+    for (const load of this.#loads.values()) {
+      const { row } = load;
+      if (row.state === "up" && row.quarantine === undefined && eligible.has(row.id)) rooms.push(roomOf(load));
     }
     return rooms;
   }
@@ -331,4 +347,17 @@ export class PlacementView {
     }
     for (const id of this.#loads.keys()) if (!present.has(id)) this.#loads.delete(id);
   }
+}
+
+function roomOf({ row, slotsUsed, ioUsed }: Load): Room {
+  const { id: node, labels, slots, ioTasks } = row;
+  return { node, labels, slots, freeSlots: slots - slotsUsed, freeIo: ioTasks - ioUsed, heldFor: undefined };
+}
+
+/** Why a node takes no work, by what the log says of it. */
+function stateHindrance({ name, state, quarantine, api }: NodeRow): string | undefined {
+  if (quarantine !== undefined) return `node ${name} is in quarantine: its state is being replaced by the others'`;
+  if (state === "lost") return `node ${name} is lost: it has not renewed its lease`;
+  if (state === "draining") return `node ${name} is drained`;
+  return api === "" ? `node ${name} was let in and has not come yet` : undefined;
 }

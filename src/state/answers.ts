@@ -174,3 +174,97 @@ export interface AuthoritiesView {
   /** The API shows a certificate of the user's own, which is none of the cluster's. */
   readonly own_certificate: boolean;
 }
+
+/** One reason why something waits: a word for programs, a sentence for people. */
+export interface ReasonView {
+  readonly code: ReasonCode;
+  readonly message: string;
+  /** When it ends by itself, where that is known. */
+  readonly until?: string;
+}
+
+export type ReasonCode =
+  | "ended" // nothing waits any more
+  | "cancelling"
+  | "stopped" // nothing more of it is started (max_failures)
+  | "held"
+  | "start_at"
+  | "after"
+  | "key"
+  | "parallel"
+  | "backoff"
+  | "no-node" // no node there is can run it
+  | "no-room" // nodes that could are full, drained or away
+  | "queue" // others come before it
+  | "next"; // a node has room: it is about to start
+
+/** How a node stands to a task that waits. */
+export interface NodeReasonView {
+  readonly node: number;
+  readonly name: string;
+  /** `never`: not as it is; `away`: takes no work now; `full`: no room now; `free`: the task could start there. */
+  readonly state: "never" | "away" | "full" | "free";
+  readonly reasons: readonly string[];
+}
+
+/** Tasks of a job that wait for the same. */
+export interface WaitingView {
+  readonly tasks: number;
+  /** Their first task. */
+  readonly first: number;
+  /** With each_node: the only node that may run it. */
+  readonly pinned?: number;
+  readonly reasons: readonly ReasonView[];
+  readonly nodes: readonly NodeReasonView[];
+  /** Nodes beyond those that are listed. */
+  readonly nodes_more?: number;
+}
+
+/** GET /v1/jobs/:id/explain */
+export interface ExplainView {
+  readonly job: number;
+  readonly name: string;
+  readonly state: JobState;
+  readonly queued: number;
+  readonly running: number;
+  /** What keeps the whole job from starting more. */
+  readonly reasons: readonly ReasonView[];
+  readonly waiting: readonly WaitingView[];
+  /** Waiting tasks that were not looked at one by one. */
+  readonly waiting_more?: number;
+  /** Jobs that come before it; null: it is in no queue. */
+  readonly ahead: number | null;
+}
+
+/** One job of POST /v1/plan. */
+export interface PlannedView {
+  readonly name: string;
+  readonly driver: string;
+  readonly tasks: number;
+  readonly slots: number;
+  /** The first of its tasks, as they would be. */
+  readonly first: readonly {
+    readonly task: number;
+    readonly index?: number;
+    readonly matrix?: Readonly<Record<string, string | number | boolean>>;
+    readonly target?: string;
+  }[];
+  /** Where its tasks would start at once. */
+  readonly placement: readonly { readonly node: number; readonly name: string; readonly tasks: number }[];
+  /** Tasks that would wait, and why. */
+  readonly waits: number;
+  readonly reasons: readonly ReasonView[];
+  readonly nodes: readonly NodeReasonView[];
+  readonly nodes_more?: number;
+}
+
+/** POST /v1/plan. Nothing of it is stored. */
+export interface PlanView {
+  /** What a submit would be refused with; null: it would be accepted. */
+  readonly refusal: {
+    readonly code: string;
+    readonly message: string;
+    readonly details?: readonly { readonly path: string; readonly message: string }[];
+  } | null;
+  readonly jobs: readonly PlannedView[];
+}

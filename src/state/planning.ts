@@ -2,6 +2,7 @@ import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
 import { readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
+import type { Spec } from "./types.ts";
 
 export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
 
@@ -111,25 +112,35 @@ interface WaitingRow {
   readonly node: NodeId | null;
 }
 
-function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
-  const spec = readSpec(row.spec);
+/** What a job's spec asks of the planner. */
+export type Wants = Pick<OpenJob, "priority" | "slots" | "io" | "on" | "terms" | "parallel" | "eachNode">;
+
+/** See {@link Wants}. */
+export function wantsOf(spec: Spec): Wants {
   const terms = spec.on === undefined ? anyNode : parseSelector(spec.on);
   const slots = slotsOf(spec);
+  return {
+    priority: spec.priority ?? specDefaults.priority,
+    slots,
+    io: slots === 0,
+    on: spec.on ?? "",
+    terms: typeof terms === "string" ? anyNode : terms,
+    parallel: spec.parallel ?? Infinity,
+    eachNode: spec.eachNode === true,
+  };
+}
+
+function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
+  const spec = readSpec(row.spec);
   const stopped = row.cancelling !== 0 || row.rest !== "queued" || row.gate !== null;
   // A job of which nothing was ever assigned has rows only when its tasks are pinned.
   const hasRows = (row.next_task > 0 && row.only_node === null) || spec.eachNode === true;
   return {
     id: jobId(row.id),
-    priority: spec.priority ?? specDefaults.priority,
-    slots,
-    io: slots === 0,
-    on: spec.on ?? "",
-    terms: typeof terms === "string" ? [] : terms,
-    parallel: spec.parallel ?? Infinity,
+    ...wantsOf(spec),
     tasks: row.tasks,
     next: stopped ? row.tasks : row.next_task,
     running: row.running,
-    eachNode: spec.eachNode === true,
     stopped,
     waiting: stopped || !hasRows ? noneWaiting : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
   };

@@ -93,10 +93,10 @@ describe("what the contract has and this version has not", () => {
   });
 
   test("it is neither in the help nor in a completion", async () => {
-    expect((await cli(["--help"])).out).not.toMatch(/^ +(cron|plan|console)/m);
+    expect((await cli(["--help"])).out).not.toMatch(/^ +(cron|results|console)/m);
     const { out } = await cli(["completion", "bash"]);
     expect(out).toContain("jobs ls");
-    for (const verb of ["cron", "jobs explain"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
+    for (const verb of ["cron", "jobs extend"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
   });
 });
 

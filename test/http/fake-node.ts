@@ -14,10 +14,12 @@ import type {
   NodeStatus,
   SetSecret,
 } from "../../src/node/api.ts";
+import { Questions } from "../../src/node/questions.ts";
 import { newApiToken } from "../../src/node/credentials.ts";
 import type { TransferValue } from "../../src/node/transfer.ts";
 import { recoverToken } from "../../src/node/recover-token.ts";
 import { Events } from "../../src/node/events.ts";
+import { PlacementView } from "../../src/scheduler/view.ts";
 import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
 import type { AuthorityView } from "../../src/state/answers.ts";
 import { findTask } from "../../src/state/queries.ts";
@@ -156,6 +158,37 @@ export class FakeNode implements NodeApi {
     if ((options.minIndex ?? 0) > index)
       return refuse("unavailable", "this node has not applied that far", { retryAfterMs: 1500 });
     return accept({ value: query(this.mesh.cluster.database), index });
+  }
+
+  /** The planner's answers, of a leader that has just begun. */
+  readonly #questions = new Questions({
+    self: nodeId(1),
+    leader: () => nodeId(1),
+    isLeading: () => true,
+    duties: {
+      inspect: (look) => {
+        const { database, now } = this.mesh.cluster;
+        const view = new PlacementView();
+        view.reset(database);
+        return look(
+          view,
+          view.standings(() => undefined),
+          now,
+        );
+      },
+    },
+    level: () => this.mesh.cluster.level,
+    view: (query) => query(this.mesh.cluster.database),
+    catchUp: () => this.read(() => undefined, { consistency: "linearizable" }),
+    ask: () => Promise.reject(new Error("this node leads")),
+  });
+
+  explain(job: number) {
+    return this.#questions.explain(job);
+  }
+
+  plan(jobs: CommandInput<"job.submit">["jobs"], by: Principal) {
+    return this.#questions.plan(jobs, by);
   }
 
   get applied(): number {

@@ -36,6 +36,8 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/tokens": "admin",
   "delete /v1/tokens/{id}": "admin",
   "get /v1/audit": "admin",
+  "get /v1/jobs/{id}/explain": "viewer",
+  "post /v1/plan": "operator",
   "get /v1/secrets": "operator",
   "post /v1/secrets": "admin",
   "delete /v1/secrets/{secret}": "admin",

@@ -53,6 +53,11 @@ const samples: Readonly<Record<(typeof peerMethods)[number], unknown>> = {
   "log.read": { job: 1, task: 0, attempt: 1, offset: 0, maxBytes: 1000, waitMs: 0 },
   "authority.keys": null,
   "authority.held": null,
+  "job.explain": 7,
+  "job.plan": {
+    jobs: [["x", 1, '{"run":"x"}', null]],
+    by: { token: "t", name: "anna", role: "operator" },
+  },
   "secret.seal": { name: "deploy-key", value: "hunter2!" },
   "secret.values": { job: 1, task: 0, attempt: 1 },
   "authority.rotate": { reason: "asked for", by: { token: "t" } },
@@ -70,6 +75,9 @@ describe("the shape of a question", () => {
   test.each([
     ["log.read", { ...(samples["log.read"] as object), job: "../../../etc" }],
     ["log.read", { ...(samples["log.read"] as object), task: -1 }],
+    ["job.explain", 0],
+    ["job.plan", { jobs: [["x", 2, '{"run":"x"}', null]], by: { token: "t", name: "anna", role: "operator" } }],
+    ["job.plan", { jobs: [["x", 1, '{"run":"x"}', null]], by: { token: "t", name: "anna", role: "node" } }],
     ["secret.seal", { name: "", value: "hunter2!" }],
     ["secret.seal", { name: "deploy-key", value: "x".repeat(64 * 1024 + 1) }],
     ["secret.values", { job: 1, task: -1, attempt: 1 }],

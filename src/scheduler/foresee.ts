@@ -1,0 +1,60 @@
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import { matchesSelector } from "../lib/selector.ts";
+import type { PlannedView } from "../state/answers.ts";
+import type { SpecForeseen } from "../state/rehearsal.ts";
+import { chooseNode } from "./choose.ts";
+import { askedOf, nodeReasons, reasonsOfNodes, shown } from "./explain.ts";
+import type { Standing } from "./lack.ts";
+
+/**
+ * What specs would become if they were submitted now (`skein plan`): their tasks, and where those would start by what is free. Places the jobs one after the other in what is free: `standings` are a copy, which this uses up. What waits already is thought to have taken what it could,
+ * as the planner leaves no room that a waiting job fits. At most limits.assignmentsPerEntry tasks are placed, as one plan places.
+ */
+export function foresee(jobs: readonly SpecForeseen[], standings: readonly Standing[]): PlannedView[] {
+  const names = new Map(standings.map(({ row }) => [row.id, row.name]));
+  const open = standings.filter(({ away }) => away === undefined).map(({ room }) => room);
+  let left: number = limits.assignmentsPerEntry;
+  return jobs.map(({ name, driver, wants, gates, tasks, first, pins }) => {
+    const asked = askedOf(wants);
+    const rooms = open.filter((room) => matchesSelector(wants.terms, room.labels));
+    const placed = new Map<NodeId, number>();
+    let started = 0;
+    const most = gates.length > 0 ? 0 : Math.min(tasks, wants.parallel);
+    for (let task = 0; task < tasks && started < most && left > 0; task++) {
+      const pin = pins[task];
+      const node = chooseNode(rooms, asked, { task, attempt: 0, notBefore: 0, pin, avoid: undefined });
+      if (node === undefined && pin === undefined) break;
+      if (node === undefined) continue;
+      placed.set(node, (placed.get(node) ?? 0) + 1);
+      started += 1;
+      left -= 1;
+    }
+    const waits = tasks - started;
+    const nodes = nodeReasons(standings, asked);
+    const isBounded = started >= most && started < tasks;
+    return {
+      name,
+      driver,
+      tasks,
+      slots: wants.slots,
+      first,
+      placement: [...placed]
+        .sort(([a], [b]) => a - b)
+        .map(([node, tasks]) => ({ node, name: names.get(node) ?? "", tasks })),
+      waits,
+      reasons:
+        waits === 0 || gates.length > 0
+          ? gates
+          : isBounded
+            ? [
+                {
+                  code: "parallel" as const,
+                  message: `${wants.parallel} of its tasks run at once, as many as \`parallel: ${wants.parallel}\` allows`,
+                },
+              ]
+            : reasonsOfNodes(nodes, undefined, wants),
+      ...shown(nodes),
+    };
+  });
+}

@@ -1,0 +1,59 @@
+import type { Term } from "../lib/selector.ts";
+import { matchesSelector } from "../lib/selector.ts";
+import type { NodeReasonView } from "../state/answers.ts";
+import type { NodeRow } from "../state/types.ts";
+import type { Room, Want } from "./choose.ts";
+
+/** A node as the leader sees it: what it has, what is free of it, and why it takes no work at present. */
+export interface Standing {
+  readonly row: NodeRow;
+  readonly room: Room;
+  /** undefined: it takes work. */
+  readonly away: string | undefined;
+}
+
+/** What decides about a node: the constraints of a job, and what a task of it takes. */
+export interface Asked extends Want {
+  readonly terms: readonly Term[];
+}
+
+/** How a node stands to a task, in words for each constraint that does not hold. */
+export function standingOf({ row, room, away }: Standing, asked: Asked): NodeReasonView {
+  const { id: node, name } = row;
+  const never = [...asked.terms.flatMap((term) => lackOfLabel(row, term)), ...lackOfSize(row, asked)];
+  const now = lackOfRoom(room, row, asked);
+  const state = never.length > 0 ? "never" : away !== undefined ? "away" : now.length > 0 ? "full" : "free";
+  return {
+    node,
+    name,
+    state,
+    reasons: [...never, ...(away === undefined ? [] : [away]), ...(never.length > 0 ? [] : now)],
+  };
+}
+
+function lackOfLabel({ labels, name }: NodeRow, term: Term): string[] {
+  if (matchesSelector([term], labels)) return [];
+  const { key, operator, value } = term;
+  const has = labels[key] === undefined ? `no label ${key}` : `${key}=${labels[key]}`;
+  const wanted = { "=": `${key}=${value}`, "!=": `${key}!=${value}`, present: key, absent: `!${key}` }[operator];
+  return [`${wanted} is asked for, node ${name} has ${has}`];
+}
+
+/** What the node could not give if nothing else ran there. */
+function lackOfSize({ name, slots, ioTasks }: NodeRow, { io, need }: Asked): string[] {
+  if (io) return need > ioTasks ? [`node ${name} takes no tasks without slots (--io-tasks is 0)`] : [];
+  return need > slots ? [`node ${name} has ${count(slots, "slot")}, the task asks for ${need}`] : [];
+}
+
+/** What is taken now. */
+function lackOfRoom({ freeSlots, freeIo }: Room, { name, slots, ioTasks }: NodeRow, { io, need }: Asked): string[] {
+  if (io && freeIo < need)
+    return [`node ${name} runs ${ioTasks} tasks without slots already, as many as it takes at once`];
+  if (!io && freeSlots < need)
+    return [`node ${name} has ${Math.max(0, freeSlots)} of ${count(slots, "slot")} free, the task asks for ${need}`];
+  return [];
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
