@@ -238,7 +238,7 @@ export class PackIndex {
       .query(
         `select pack, pack.name, start, length, before, bytes, out_before as outBefore, out_bytes as outBytes
          from piece join pack on pack.id = piece.pack
-         where job = ? and task = ? and attempt = ? and piece.source = ? and ${before} + ${bytes} > ?
+         where job = ? and task = ? and attempt = ? and piece.source = ? and ${before} + ${bytes} > ? and ${bytes} > 0
          order by before limit 64`,
       )
       .all(job, task, attempt, source, offset) as Piece[];

@@ -44,6 +44,7 @@ export class PackWriter {
   #stagedBytes = 0;
   #stagedFor: PackFile | undefined;
   #scheduled = false;
+  #stamp = 0;
   #shared: PackFile | undefined;
 
   constructor(dataDir: string, maker: PackMaker, sizes: PackSizes = usual) {
@@ -150,7 +151,8 @@ export class PackWriter {
   }
 
   #open(): PackFile {
-    const name = `${this.#maker}${wallMs().toString(36)}-${randomBytes(4).toString("hex")}.pack`;
+    this.#stamp = Math.max(wallMs(), this.#stamp + 1); // their names tell their order
+    const name = `${this.#maker}${this.#stamp.toString(36)}-${randomBytes(4).toString("hex")}.pack`;
     const path = join(this.#directory, name);
     try {
       return new PackFile(openSync(path, "wx", 0o600));

@@ -1,5 +1,6 @@
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
+import { formatDuration } from "../lib/units.ts";
 import type { Assignment, Report } from "../state/types.ts";
 import { Lease } from "./accept.ts";
 import { httpStart } from "./drivers/http.ts";
@@ -78,7 +79,6 @@ class NodeExecutor implements Executor {
     const wanted = new Map(held.map((assignment) => [attemptKey(assignment), assignment]));
     this.drop([...this.#held.values()].filter((one) => !wanted.has(attemptKey(one.name))).map((one) => one.name));
     this.#reconciled = true;
-    this.#reporter.add([...this.#held.values()].flatMap((one) => (one.report === undefined ? [] : [one.report])));
     const unknown: Held[] = [];
     for (const [key, assignment] of wanted) {
       const known = this.#held.get(key);
@@ -86,6 +86,7 @@ class NodeExecutor implements Executor {
       else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting");
       else unknown.push(this.#hold(assignment, "guarded")); // until the guard has been asked
     }
+    this.#report([...this.#held.values()].flatMap((one) => (one.report === undefined ? [] : [one.report])));
     this.#settleUnknown(unknown);
     // The node that these were announced to may have ended before it could tell.
     this.#onStarted(
@@ -242,7 +243,26 @@ class NodeExecutor implements Executor {
       }
     }
     this.#guard?.acknowledge(unwanted);
-    if (this.#reconciled && wanted.length > 0) this.#reporter.add(wanted);
+    if (this.#reconciled && wanted.length > 0) this.#report(wanted);
+  }
+
+  /** At once, but for those whose output must be on a second disk before (output.sync). */
+  #report(reports: readonly Report[]): void {
+    const ready: Report[] = [];
+    for (const report of reports) {
+      const spec = this.#held.get(attemptKey(report))?.assignment?.spec;
+      if (spec?.output?.sync !== true || report.log === undefined) ready.push(report);
+      else void this.#reportCopied(report, Math.min(spec.timeoutMs ?? limits.packSyncMs, limits.packSyncMs));
+    }
+    if (ready.length > 0) this.#reporter.add(ready);
+  }
+
+  async #reportCopied(report: Report, withinMs: number): Promise<void> {
+    const isCopied = await this.#options.copied(withinMs);
+    const held = this.#held.get(attemptKey(report));
+    if (this.#closed || held?.report !== report) return; // dropped meanwhile
+    if (!isCopied) held.report = uncopied(report, withinMs);
+    this.#reporter.add([held.report]);
   }
 
   #onReported(reports: readonly Report[]): void {
@@ -353,6 +373,13 @@ class NodeExecutor implements Executor {
       }
     }
   }
+}
+
+/** It ran, but what was promised of its output does not hold. */
+function uncopied(report: Report, withinMs: number): Report {
+  const words = `its output was not copied to a second node within ${formatDuration(withinMs)} (output.sync)`;
+  const reason = report.reason === undefined ? words : `${report.reason}; ${words}`;
+  return { ...report, state: report.state === "succeeded" ? "failed" : report.state, reason };
 }
 
 const noSecrets: SecretValues = {};

@@ -314,6 +314,7 @@ async function open(
         },
         log: options.log,
       }),
+    copiesLogs: true,
     openExecutor: (hooks) =>
       openExecutor({
         ...hooks,

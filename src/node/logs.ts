@@ -3,48 +3,132 @@ import { Fault } from "../lib/fault.ts";
 import { jobId, nodeId, type NodeId } from "../lib/ids.ts";
 import { isTerminal } from "../lib/states.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
-import { findTask } from "../state/queries.ts";
+import { findNode, findTask, packHolders } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { LogPage, LogRequest } from "./api.ts";
-import { logPage } from "./peer-answers.ts";
+import { type CopyPage, copyPage as copyPageOf, logPage } from "./peer-answers.ts";
 import { monotonicMs } from "../lib/clock.ts";
 
 /**
- * Logs stay on the disk of the node that ran the attempt (N1); any node serves them, through the bulk channel when they
- * are elsewhere. Reads are pages, so that neither side holds more than one.
+ * The log of an attempt is in the packs of the node that ran it (N1), and in their copies on another one; any node serves it, through the bulk channel when
+ * it is elsewhere. Reads are pages, so that neither side holds more than one. Offsets count output, so a reader goes on with a copy where it was.
  */
 export interface LogPorts {
   readonly self: NodeId;
   readonly shelf: Pick<PackShelf, "read" | "watch">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   ask(node: NodeId, request: LogRequest & { readonly attempt: number }): Promise<unknown>;
+  /** The same of a copy that `holder` has of what ran on node `source`. */
+  askCopy(holder: NodeId, request: CopyRequest): Promise<unknown>;
+  /** Nodes that did not answer, and until when (on monotonicMs()) they are not asked where there is a copy. */
+  readonly away: Map<number, number>;
+}
+
+/** A page of a copy. */
+export interface CopyRequest extends LogRequest {
+  readonly attempt: number;
+  readonly source: NodeId;
 }
 
 const pageBytesMax = 1024 * 1024;
 const endCheckMs = 100;
+const copyCheckMs = 200;
+const awayMs = 5_000;
 
-/** A page of an attempt's log, from here or from the node that has it. */
+/** A page of an attempt's log, from here, from the node that has it, or from its copy when that is gone or has lost some of it. */
 export async function readLog(request: LogRequest, ports: LogPorts): Promise<Outcome<LogPage>> {
   const where = locate(request, ports);
   if (!where.ok) return where;
-  const { attempt, node } = where.value;
-  if (node === null) return accept({ attempt, chunks: [], next: Math.max(0, request.offset), end: where.value.ended });
-  const maxBytes = Math.min(request.maxBytes, pageBytesMax);
-  if (node === ports.self) return accept(await readLocalLog({ ...request, attempt, maxBytes }, ports));
+  const { attempt, node, ended } = where.value;
+  if (node === null) return accept({ attempt, chunks: [], next: Math.max(0, request.offset), end: ended });
+  const asked = { ...request, attempt, maxBytes: Math.min(request.maxBytes, pageBytesMax) };
+  if (isAway(node, ports)) {
+    const copy = await fromCopies(asked, where.value, ports);
+    if (copy !== undefined) return accept(copy);
+  }
+  let problem: string;
   try {
-    return accept(logPage(await ports.ask(nodeId(node), { ...request, attempt, maxBytes })));
+    const page = node === ports.self ? await readLocalLog(asked, ports) : logPage(await ports.ask(nodeId(node), asked));
+    ports.away.delete(node);
+    const isCut = page.end && page.next < expected(asked, where.value);
+    if (!isCut) return accept(page);
+    if (page.chunks.length > 0) return accept({ ...page, end: false });
+    problem = "has lost the rest of it";
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    const whole = fromTail(request, attempt, ports);
-    if (whole !== undefined) return accept(whole);
-    return refuse(
-      "unavailable",
-      `the log of this attempt is on node ${node}, which did not answer (${error.message}): repeat later`,
-      {
-        retryAfterMs: 1000,
-      },
-    );
+    ports.away.set(node, monotonicMs() + awayMs);
+    problem = `did not answer (${error.message})`;
   }
+  const whole = (await fromCopies(asked, where.value, ports)) ?? fromTail(request, attempt, ports);
+  if (whole !== undefined) return accept(whole);
+  return refuse(
+    "unavailable",
+    `the log of this attempt is on node ${node}, which ${problem}, and no other has a copy of all of it: repeat later`,
+    { retryAfterMs: 1000 },
+  );
+}
+
+/** How much there must be, as the result says; 0: that is not known, or not for one stream alone. */
+function expected({ stream }: LogRequest, { ended, bytes }: Location): number {
+  return ended && stream === undefined ? (bytes ?? 0) : 0;
+}
+
+/** It cannot be expected to answer: what another node has is asked for first. */
+function isAway(node: number, ports: LogPorts): boolean {
+  if (node === ports.self) return false;
+  const row = ports.view((tx) => findNode(tx, node));
+  return row === undefined || row.state === "lost" || (ports.away.get(node) ?? -Infinity) > monotonicMs();
+}
+
+/**
+ * A page from whoever holds copies of that node's packs; undefined: nobody has what is asked for. While the attempt may still run it waits for more, for
+ * nobody says when a copy grows.
+ */
+async function fromCopies(
+  request: LogRequest & { readonly attempt: number },
+  { node, ended, bytes }: Location,
+  ports: LogPorts,
+): Promise<LogPage | undefined> {
+  const deadline = monotonicMs() + request.waitMs;
+  while (true) {
+    const holders = ports.view((tx) => packHolders(tx, node!)).filter((holder) => holder !== node);
+    const nearest = holders.filter((holder) => holder === ports.self);
+    let isAnswered = false;
+    let isWhole = false;
+    let next = Math.max(0, request.offset);
+    for (const holder of new Set([...nearest, ...holders])) {
+      const page = await copyPage(holder, { ...request, source: nodeId(node!) }, ports);
+      if (page === undefined) continue;
+      isAnswered = true;
+      next = page.next;
+      const { attempt } = request;
+      if (page.chunks.length > 0) return { attempt, chunks: page.chunks, next, end: false };
+      // The result says how much there is; of an attempt that was lost with its node nobody can.
+      isWhole ||= ended && page.whole >= (bytes ?? 0);
+    }
+    if (isWhole) return { attempt: request.attempt, chunks: [], next, end: true };
+    if (ended || !isAnswered) return undefined;
+    if (monotonicMs() >= deadline) return { attempt: request.attempt, chunks: [], next, end: false };
+    await new Promise((resolve) => setTimeout(resolve, Math.min(copyCheckMs, deadline - monotonicMs())));
+  }
+}
+
+async function copyPage(holder: NodeId, request: CopyRequest, ports: LogPorts): Promise<CopyPage | undefined> {
+  if (holder === ports.self) return readCopy(request, ports);
+  try {
+    return copyPageOf(await ports.askCopy(holder, request));
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return undefined;
+  }
+}
+
+/** A page of what this node has of another's packs, without waiting. */
+export async function readCopy(request: CopyRequest, ports: LogPorts): Promise<CopyPage> {
+  const { source, attempt, task, stream, offset } = request;
+  const maxBytes = Math.min(request.maxBytes, pageBytesMax);
+  const page = await ports.shelf.read(source, { job: jobId(request.job), task, attempt, stream, offset, maxBytes });
+  return { attempt, chunks: page.chunks, next: page.next, end: page.atEnd, whole: page.whole };
 }
 
 /** A short output is whole in the replicated tail: it is served although the node that has the log is away. */
@@ -94,6 +178,8 @@ interface Location {
   readonly attempt: number;
   readonly node: number | null;
   readonly ended: boolean;
+  /** How much output the result says there is; null: none, or there is no result. */
+  readonly bytes: number | null;
 }
 
 function locate(request: LogRequest, ports: LogPorts): Outcome<Location> {
@@ -101,10 +187,15 @@ function locate(request: LogRequest, ports: LogPorts): Outcome<Location> {
   if (task === undefined) return refuse("not-found", `there is no task ${request.task} of job ${request.job}`);
   const wanted = request.attempt ?? task.attempt;
   if (wanted === task.attempt) {
-    return accept({ attempt: wanted, node: task.node, ended: isTerminal(task.state) });
+    return accept({
+      attempt: wanted,
+      node: task.node,
+      ended: isTerminal(task.state),
+      bytes: task.log?.bytes ?? null,
+    });
   }
   const earlier = task.attempts.find((one) => one.attempt === wanted);
   if (earlier === undefined)
     return refuse("not-found", `task ${request.task} of job ${request.job} has no attempt ${wanted}`);
-  return accept({ attempt: wanted, node: earlier.node, ended: true });
+  return accept({ attempt: wanted, node: earlier.node, ended: true, bytes: earlier.log?.bytes ?? null });
 }

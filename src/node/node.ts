@@ -236,6 +236,7 @@ export class Node implements NodeApi {
       ...common,
       dataDir: parts.dataDir,
       openExecutor: (hooks) => parts.openExecutor(hooks),
+      copiesLogs: parts.copiesLogs,
       transport,
       reader: this.#reader,
       leading: this.#leading,
@@ -476,7 +477,7 @@ export class Node implements NodeApi {
     this.#stopping = true;
     // Whoever would begin something first, then those who answer and send, and the edges at the end.
     this.#announcer.stop();
-    this.#work.lease.stop();
+    this.#work.stop();
     this.#leading.stop();
     this.#access.certification.stop();
     this.#relay.stop();

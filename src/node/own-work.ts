@@ -14,7 +14,9 @@ import { LeaseHolder } from "./lease.ts";
 import { LogRetention } from "./log-retention.ts";
 import type { LogPorts } from "./logs.ts";
 import type { NodeParts } from "./parts.ts";
-import { leaseGrant } from "./peer-answers.ts";
+import { PackCopies } from "./pack-copies.ts";
+import { PackHolder } from "./pack-holder.ts";
+import { leaseGrant, packHeld } from "./peer-answers.ts";
 import type { Reader } from "./read.ts";
 import { Work } from "./work.ts";
 
@@ -23,6 +25,7 @@ export interface OwnWorkPorts {
   readonly self: NodeId;
   readonly dataDir: string;
   readonly openExecutor: NodeParts["openExecutor"];
+  readonly copiesLogs: NodeParts["copiesLogs"];
   readonly transport: Pick<Transport, "request">;
   readonly reader: Pick<Reader, "waitApplied">;
   readonly leading: Pick<Leading, "grant" | "clocks">;
@@ -31,7 +34,10 @@ export interface OwnWorkPorts {
   isLeading(): boolean;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Logs it in this node's name. */
-  propose<Name extends "task.finish" | "task.start">(name: Name, input: CommandInput<Name>): Promise<Outcome<unknown>>;
+  propose<Name extends "task.finish" | "task.start" | "pack.placed" | "pack.gone">(
+    name: Name,
+    input: CommandInput<Name>,
+  ): Promise<Outcome<unknown>>;
   /** Epoch ms. */
   wallClock(): number;
   /** The state says that this node was declared lost, or does not know it. */
@@ -52,6 +58,9 @@ export class OwnWork {
   /** Output is read here, and asked for where it is. */
   readonly logs: LogPorts;
   readonly #work: Work;
+  /** Takes copies of the packs of others. */
+  readonly holder: PackHolder;
+  readonly #copies: PackCopies | undefined;
   readonly #retention: LogRetention;
 
   constructor(ports: OwnWorkPorts) {
@@ -61,6 +70,7 @@ export class OwnWork {
       report: (reports) => this.#report(reports),
       started: (attempts) => this.#started(attempts),
       secrets: (attempt) => ports.secrets(attempt),
+      copied: (withinMs) => this.#copies?.copied(withinMs) ?? Promise.resolve(false),
     });
     this.lease = new LeaseHolder({
       leader: () => ports.leader(),
@@ -81,7 +91,9 @@ export class OwnWork {
     this.logs = {
       self,
       shelf,
+      away: new Map(),
       view: (query) => ports.view(query),
+      askCopy: (holder, request) => transport.request(holder, "pack.read", request, { channel: "bulk" }),
       ask: (node, request) =>
         transport.request(node, "log.read", request, {
           channel: "bulk",
@@ -92,15 +104,37 @@ export class OwnWork {
       dataDir,
       shelf,
       view: (query) => ports.view(query),
-      onRemoved: () => {},
+      onRemoved: (packs) => this.#copies?.removed(packs),
       log: ports.log,
     });
+    this.holder = new PackHolder(shelf);
+    if (ports.copiesLogs)
+      this.#copies = new PackCopies({
+        self,
+        shelf,
+        view: (query) => ports.view(query),
+        append: async (holder, piece) =>
+          packHeld(await transport.request(holder, "pack.append", piece, { channel: "bulk" })),
+        placed: (packs) =>
+          ports.propose("pack.placed", { node: self, packs: packs.map(([pack, to]): [string, NodeId] => [pack, to]) }),
+        gone: (packs) =>
+          ports.propose("pack.gone", { node: self, packs: packs.map(([of, pack]): [NodeId, string] => [of, pack]) }),
+        sweep: () => this.#retention.sweep(),
+        log: ports.log,
+      });
   }
 
   /** The state is as new as the cluster's: what runs here, and whose output is kept, is made what it says. */
   reconcile(): void {
     this.#work.reconcile();
     this.#retention.sweep();
+    this.#copies?.start();
+  }
+
+  /** No more copies are made. */
+  stop(): void {
+    this.lease.stop();
+    this.#copies?.stop();
   }
 
   /** The state was replaced by an older one: nothing is begun or ended by it before reconcile(). */

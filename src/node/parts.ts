@@ -52,6 +52,8 @@ export interface NodeParts {
   readonly relay: RelayLimits;
   openTransport(hooks: TransportHooks): Transport;
   openExecutor(hooks: ExecutorHooks): Executor;
+  /** Whether its packs of logs are copied to other members (the simulator has no disks for that). */
+  readonly copiesLogs: boolean;
   /** Reads a state file whole and says what it is. Throws Fault. */
   checkState(path: string): Promise<JudgedState>;
   /** Numbers in [0, 1) for elections. */
@@ -78,4 +80,4 @@ export type TransportHooks = Pick<
   credentials(): NodeCredentials;
 };
 /** What the executor tells this node. */
-export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started" | "secrets">;
+export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started" | "secrets" | "copied">;

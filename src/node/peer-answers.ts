@@ -86,6 +86,21 @@ export function logPage(body: unknown): LogPage {
   };
 }
 
+/** Of a copy of an attempt's log: `end` says that the copy has no more now, `whole` how much of the output it has from the beginning on. */
+export interface CopyPage extends LogPage {
+  readonly whole: number;
+}
+
+/** A page of a copy. */
+export function copyPage(body: unknown): CopyPage {
+  return { ...logPage(body), whole: whole(fields(body)["whole"]) };
+}
+
+/** How long a copy of a pack is now. */
+export function packHeld(body: unknown): { readonly end: number } {
+  return { end: whole(fields(body)["end"]) };
+}
+
 function isNothing(value: unknown): value is null | undefined {
   return value === null || value === undefined;
 }

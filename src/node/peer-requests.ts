@@ -7,9 +7,12 @@ import type { SnapshotMeta } from "../raft/types.ts";
 import { binary, malformed, text, whole } from "../transport/frames.ts";
 import { commandByName } from "../state/commands/index.ts";
 import { parseAddresses } from "./address-book.ts";
+import { packName } from "../executor/pack-record.ts";
 import type { LogRequest } from "./api.ts";
 import type { PlanRequest } from "./questions.ts";
 import type { Finding, HashReport } from "./divergence.ts";
+import type { CopyRequest } from "./logs.ts";
+import type { PackAppend } from "./pack-holder.ts";
 import { parsePull, parseReport } from "./relay-frames.ts";
 import { parseRequest } from "./requests.ts";
 import type { SnapshotOffer } from "./snapshot-send.ts";
@@ -53,6 +56,13 @@ const shapes = {
   "log.read": logRequest,
   "job.explain": (body: unknown): number => (isId(body) ? body : wrong("job")),
   "job.plan": planRequest,
+  "pack.append": (body: unknown): PackAppend => {
+    const { pack, from, bytes, sync } = fields(body);
+    if (!packName.test(text(pack))) return wrong("name of a pack");
+    const piece = within(binary(bytes), limits.packCopyChunkBytes);
+    return { pack: text(pack), from: whole(from), bytes: piece, sync: sync === true };
+  },
+  "pack.read": (body: unknown): CopyRequest => ({ ...logRequest(body), source: node(fields(body)["source"]) }),
   "authority.keys": nothing,
   "authority.held": nothing,
   "secret.seal": (body: unknown): { readonly name: string; readonly value: string } => {

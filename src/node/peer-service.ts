@@ -2,7 +2,7 @@ import { nobody, type NodeId } from "../lib/ids.ts";
 import type { Access } from "./access.ts";
 import type { KnownPeers } from "./known-peers.ts";
 import type { Leading } from "./leading.ts";
-import { readLocalLog } from "./logs.ts";
+import { readCopy, readLocalLog } from "./logs.ts";
 import type { OwnWork } from "./own-work.ts";
 import { PeerRequests } from "./peer-requests.ts";
 import type { Proposer } from "./propose.ts";
@@ -21,7 +21,7 @@ export interface PeerServicePorts {
   readonly relay: Pick<Relay, "onPull" | "onReport">;
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
   readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery" | "secrets">;
-  readonly work: Pick<OwnWork, "logs">;
+  readonly work: Pick<OwnWork, "logs" | "holder">;
   /** Whom this node has heard of as the leader. */
   leader(): NodeId;
   /** A member says that this node is none any more. */
@@ -82,6 +82,10 @@ export class PeerService {
         return ports.relay.onReport(request.body);
       case "log.read":
         return readLocalLog(request.body, ports.work.logs);
+      case "pack.append":
+        return ports.work.holder.append(peer, request.body);
+      case "pack.read":
+        return readCopy(request.body, ports.work.logs);
       // Secrets: encrypted for who cannot, and their values for what runs there.
       case "secret.seal":
         return ports.access.secrets.seal(request.body.name, request.body.value);

@@ -273,4 +273,7 @@ export const schema: readonly string[] = [
   ) strict, without rowid`,
   // Jobs that are gone, and whose tasks' rows are going (forgetting.ts).
   `create table remains (job integer primary key) strict`,
+  // Which node has the copy of a node's pack of logs (N1): a row for a pack, however many tasks are in it.
+  `create table pack_copy (node integer not null, pack text not null, holder integer not null, primary key (node, pack)) strict, without rowid`,
+  `create index pack_copy_holder on pack_copy (holder)`,
 ];

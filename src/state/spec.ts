@@ -104,7 +104,14 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
       }),
     on_lost: spec.onLost,
     max_failures: spec.maxFailures,
-    output: output && compact({ tail: renderSize(output.tailBytes), keep: renderSize(output.keepBytes) }),
+    output:
+      output &&
+      compact({
+        tail: renderSize(output.tailBytes),
+        keep: renderSize(output.keepBytes),
+        copies: output.copies,
+        sync: output.sync,
+      }),
     noop: noop && compact({ for: duration(noop.forMs), output: renderSize(noop.outputBytes), exit: noop.exit }),
     http: spec.http && renderHttp(spec.http, spec.secrets),
     labels: spec.labels,

@@ -104,7 +104,12 @@ export interface Spec {
   readonly onLost?: "retry" | "fail";
   /** A count, or a share written as "10%". */
   readonly maxFailures?: number | string;
-  readonly output?: { readonly tailBytes?: number; readonly keepBytes?: number };
+  readonly output?: {
+    readonly tailBytes?: number;
+    readonly keepBytes?: number;
+    readonly copies?: number;
+    readonly sync?: boolean;
+  };
   readonly noop?: { readonly forMs?: number; readonly outputBytes?: number; readonly exit?: number };
   /** The request of driver http; headers and body that are secrets are under `secrets`. */
   readonly http?: {

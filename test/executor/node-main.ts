@@ -14,6 +14,7 @@ const executor = openExecutor({
   report: () => new Promise(() => {}),
   started: () => {},
   secrets: () => new Promise(() => {}),
+  copied: () => Promise.resolve(true),
   log: (_level, message) => console.error(message),
 });
 await executor.open();

@@ -82,6 +82,17 @@ describe("a pack", () => {
     expect(await read(99, 100)).toEqual(["", 99, true]);
   });
 
+  test("of one stream is read past pieces that hold only the other", async () => {
+    const writer = new PackWriter(dataDir, "g", { packBytes: 3_000, ownAfterBytes: 1 << 20, idleMs: 600_000 });
+    const log = writer.open(name(), unlimited);
+    for (const stream of ["stderr", "stdout", "stderr", "stdout"] as const)
+      log.write(stream, 1, bytes(stream.repeat(400)));
+    log.close();
+    expect(packs()).toHaveLength(4);
+    expect(await whole(0, "stderr")).toBe("stderr".repeat(800));
+    expect(await whole(0, "stdout")).toBe("stdout".repeat(800));
+  });
+
   test("what is past keep is counted, and hash and size are of what is there", async () => {
     const log = new PackWriter(dataDir, "g", roomy).open(name(), 4);
     log.write("stdout", 1, bytes("abc"));
@@ -268,7 +279,6 @@ describe("the packs of a node", () => {
       const log = writer.open(name(0, job), unlimited);
       log.write("stdout", 1, bytes("x".repeat(1_900)));
       log.close();
-      await Bun.sleep(2); // their names say when they were made
     }
     await shelf.look(7);
     const removed = await shelf.clear(6_000);

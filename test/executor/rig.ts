@@ -52,6 +52,8 @@ export class Rig {
   leasesWanted = 0;
   /** Set to make report() fail. */
   logDown = false;
+  /** Answers for the second node. */
+  copied: (withinMs: number) => Promise<boolean> = () => Promise.resolve(true);
   /** Called with each message, in the turn that it is said. */
   onMessage: (message: string) => void = () => {};
   /** What the node would give. */
@@ -79,6 +81,7 @@ export class Rig {
       },
       started: (attempts) => this.started.push(...attempts),
       secrets: (attempt) => this.secrets(attempt),
+      copied: (withinMs) => this.copied(withinMs),
       log: (_level, message) => {
         this.messages.push(message);
         this.onMessage(message);

@@ -154,6 +154,50 @@ test("its own result, applied before its report is settled, is no reason to dele
   expect(await rig.logText(assignment)).toBe("words\n");
 });
 
+test("with output.sync a result is told when the log is on a second disk, not before; others do not wait for it", async () => {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  rig.copied = () => promise;
+  await rig.open();
+  const synced = rig.assignment({ run: "echo words", output: { copies: 2, sync: true } });
+  rig.executor.assign([synced]);
+  await until("the end of the task", async () => (await rig.logText(synced)) === "words\n");
+  await rig.run({ run: "echo others" }, { task: 1 });
+  await rig.run({ run: "true", output: { copies: 2, sync: true } }, { task: 2 }); // it said nothing: there is nothing to copy
+  expect(rig.reports.map((report) => report.task)).toEqual([1, 2]);
+  resolve(true);
+  expect(await rig.reportOf(synced)).toMatchObject({ state: "succeeded", reason: undefined });
+});
+
+test("with output.sync and nobody to take the copy a task fails after its timeout, and says why", async () => {
+  const waited: number[] = [];
+  rig.copied = (withinMs) => {
+    waited.push(withinMs);
+    return Promise.resolve(false);
+  };
+  await rig.open();
+  const report = await rig.run({ run: "echo words", timeoutMs: 60_000, output: { copies: 2, sync: true } });
+  expect(report).toMatchObject({ state: "failed", exitCode: 0, log: { bytes: 6 } });
+  expect(report.reason).toBe("its output was not copied to a second node within 1m (output.sync)");
+  await rig.run({ run: "echo words; exit 3", output: { copies: 2, sync: true } }, { task: 1 });
+  expect(waited).toEqual([60_000, limits.packSyncMs]);
+});
+
+test("with output.sync a result that waits for its copy is waited for again by the node that comes next", async () => {
+  rig.copied = () => new Promise(() => {});
+  await rig.open();
+  const synced = rig.assignment({ run: "echo words", output: { copies: 2, sync: true } });
+  rig.executor.assign([synced]);
+  await until("the end of the task", async () => (await rig.logText(synced)) === "words\n");
+  await rig.executor.close();
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  rig.copied = () => promise;
+  rig.executor = rig.newExecutor();
+  await rig.open({ held: [synced] });
+  expect(rig.reports).toEqual([]);
+  resolve(true);
+  expect(await rig.reportOf(synced)).toMatchObject({ state: "succeeded" });
+});
+
 test("a guard that cannot be started is a fault that says what it said", async () => {
   const broken = openExecutor({
     node: nodeId(7),
@@ -163,6 +207,7 @@ test("a guard that cannot be started is a fault that says what it said", async (
     report: () => Promise.resolve(),
     started: () => {},
     secrets: () => new Promise(() => {}),
+    copied: () => Promise.resolve(true),
     log: () => {},
   });
   expect(await broken.open().catch((error: unknown) => String(error))).toContain("no room here");

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { assert } from "../../src/lib/assert.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import { encode } from "../../src/lib/codec.ts";
-import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
 
@@ -127,6 +127,7 @@ function historyOfLevel3(): Cluster {
   keepSecrets(cluster);
   gatedJobs(cluster);
   shapes(cluster);
+  packs(cluster);
   return cluster;
 }
 
@@ -268,4 +269,20 @@ function replaceAuthority(cluster: Cluster): void {
   cluster.refused("authority.drop", { fingerprint: first });
   for (const node of [1, 2]) seen(node, second, [first, second]);
   cluster.must("authority.drop", { fingerprint: first });
+}
+
+/** Copies of packs of logs: placed, moved, given up, and left when nodes go. */
+function packs(cluster: Cluster): void {
+  const of = (node: number, ...numbers: number[]): [NodeId, string][] =>
+    numbers.map((number) => [nodeId(node), `g0000000${number}-0000000${number}.pack`]);
+  const at = (...places: [number: number, holder: number][]): [string, NodeId][] =>
+    places.map(([number, holder]) => [of(0, number)[0]![1], nodeId(holder)]);
+  cluster.must("pack.placed", { node: nodeId(1), packs: at([1, 2], [2, 2], [3, 99], [4, 4]) });
+  cluster.must("pack.placed", { node: nodeId(1), packs: at([1, 4]) });
+  cluster.must("pack.gone", { node: nodeId(2), packs: of(1, 1, 2) });
+  cluster.must("node.remove", { node: 4 }, admin);
+  cluster.must("pack.placed", { node: nodeId(1), packs: at([1, 2], [5, 2]) });
+  cluster.must("pack.gone", { node: nodeId(1), packs: of(1, 1, 2) });
+  cluster.refused("pack.placed", { node: nodeId(99), packs: at([1, 2]) });
+  cluster.submit({ output: { copies: 2, sync: true } });
 }

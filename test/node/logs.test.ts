@@ -17,6 +17,8 @@ function away(output: Uint8Array, logBytes = output.length) {
     self: nodeId(1),
     shelf: new PackShelf("", 1),
     view: (query) => query(cluster.database),
+    away: new Map(),
+    askCopy: () => Promise.reject(new Fault("peer-unreachable", "no socket", "safe")),
     ask: () => Promise.reject(new Fault("peer-unreachable", "no socket", "safe")),
   };
   const read = (more: Partial<LogRequest> = {}) =>

@@ -20,6 +20,8 @@ const good: Readonly<Record<keyof typeof answers, readonly unknown[]>> = {
     { attempt: 1, chunks: [{ stream: "stderr", at: 1.5, bytes: new Uint8Array([1]) }], next: 1, end: true },
     { attempt: 2, chunks: [], next: 0, end: false },
   ],
+  copyPage: [{ attempt: 2, chunks: [], next: 0, end: true, whole: 9 }],
+  packHeld: [{ end: 0 }, { end: 67_108_864 }],
 };
 
 test.each(Object.entries(answers))(

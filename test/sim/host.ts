@@ -340,6 +340,7 @@ export class Host {
         };
         return transport;
       },
+      copiesLogs: false,
       openExecutor: (hooks) =>
         openExecutor({
           ...hooks,

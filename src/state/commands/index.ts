@@ -33,6 +33,8 @@ import { nodeRemove } from "./node-remove.ts";
 import { nodeReturn } from "./node-return.ts";
 import { nodeSeen } from "./node-seen.ts";
 import { nodeUndrain } from "./node-undrain.ts";
+import { packGone } from "./pack-gone.ts";
+import { packPlaced } from "./pack-placed.ts";
 import { secretRekey } from "./secret-rekey.ts";
 import { secretRm } from "./secret-rm.ts";
 import { secretSet } from "./secret-set.ts";
@@ -85,6 +87,8 @@ export const commands = [
   jobRemove,
   jobRetry,
   jobSweep,
+  packPlaced,
+  packGone,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -105,6 +105,8 @@ export const jobSubmit = command<JobSubmitted>()({
     if (!Array.isArray(pinned)) return pinned;
     const unknown = unknownSecrets(tx, jobs);
     if (unknown !== undefined) return unknown;
+    const alone = copiesOfOne(tx, jobs);
+    if (alone !== undefined) return alone;
     const first = jobId(readCounter(tx).next_job);
     const { at } = context;
     const gated = readGated(tx, asked(jobs), first, at);
@@ -178,6 +180,21 @@ function unknownSecrets(tx: ReadTx, jobs: readonly JobPayload[]): ReturnType<typ
   if (details.length === 0) return undefined;
   return refuse("invalid", `${details[0]!.message}: set it first ('skein secret set')`, { details });
 }
+
+/** Refuses jobs whose output is to be on two disks before they finish, where there is one node: nobody could ever take the copy. */
+function copiesOfOne(tx: ReadTx, jobs: readonly JobPayload[]): ReturnType<typeof refuse> | undefined {
+  const synced = jobs.flatMap(([, , spec], position) =>
+    spec.includes(syncKey) && readSpec(spec).output?.sync === true ? [position] : [],
+  );
+  if (synced.length === 0 || allNodes(tx).length > 1) return undefined;
+  const message =
+    "this cluster has one node, and a second one to hold the copy is needed: leave sync out, or join a node";
+  const details = synced.map((position) => ({ path: `jobs[${position}].output.sync`, message }));
+  return refuse("invalid", message, { details });
+}
+
+/** As it stands in the text of a spec that may have it. */
+const syncKey = '"sync":true';
 
 /** The nodes of every each_node job, frozen now; a refusal when one of them has none. Nothing is read when there is no such job. */
 function resolveEachNode(tx: ReadTx, jobs: readonly JobPayload[]): NodeRow[][] | ReturnType<typeof refuse> {

@@ -5,6 +5,7 @@ import { endPinnedTo } from "../departure.ts";
 import { auditLevel } from "../levels.ts";
 import { noNode } from "../no-node.ts";
 import { allNodes, deleteNode, nodeByReference } from "../tables/node.ts";
+import { packCopiesHeldBy, removePackCopy } from "../tables/pack-copy.ts";
 import { runningOn } from "../tables/task.ts";
 import { revokeTokensOf } from "../tables/token.ts";
 import { nodeReference } from "./shapes.ts";
@@ -43,6 +44,8 @@ export const nodeRemove = command<NodeRemoved>()({
     }
     endPinnedTo(tx, context, node.id, `node ${node.name} was removed`);
     revokeTokensOf(tx, node.id);
+    // Copies that it held go with it; those of its own packs are what is left of its logs.
+    for (const { node: of, pack } of packCopiesHeldBy(tx, node.id)) removePackCopy(tx, of, pack);
     deleteNode(tx, node.id);
     context.changed({ topic: "node", kind: "removed", node: node.id });
     context.changed({ topic: "token", kind: "changed" });

@@ -126,3 +126,6 @@ export type TokenRecovery = z.output<typeof tokenRecoveryShape>;
 
 /** [task, attempt] */
 export const taskAttempt = z.tuple([count, z.number().int().positive()]);
+
+/** The file of a pack of logs (executor/pack-record.ts): part of a path on other nodes, so nothing else comes through. */
+export const packShape = z.string().regex(/^[gnc][0-9a-z]{8,12}-[0-9a-f]{8}\.pack$/, "must be the name of a pack");

@@ -217,7 +217,12 @@ export const specFields = z.strictObject({
   on_lost: z.enum(["retry", "fail"], { error: `must be "retry" or "fail"` }).optional(),
   max_failures: maxFailures.optional(),
   output: z
-    .strictObject({ tail: size(limits.tailMaxBytes, "64KiB").optional(), keep: size(2 ** 40, "1TiB").optional() })
+    .strictObject({
+      tail: size(limits.tailMaxBytes, "64KiB").optional(),
+      keep: size(2 ** 40, "1TiB").optional(),
+      copies: whole(1, 2).optional(),
+      sync: z.boolean({ error: "must be true or false" }).optional(),
+    })
     .optional(),
   noop: z
     .strictObject({
@@ -264,6 +269,9 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
     for (const key of ["run", "env", "dir", "stdin", "grace"])
       if (raw[key] !== undefined) refuse(key, "driver http starts no process: leave it out");
   }
+  const output = raw["output"] as { readonly copies?: unknown; readonly sync?: unknown } | undefined;
+  if (output?.sync === true && output.copies !== 2)
+    context.addIssue({ code: "custom", path: ["output", "sync"], message: "is for copies: 2" });
   const refuseAt = (path: readonly PropertyKey[], message: string): void =>
     context.addIssue({ code: "custom", path: [...path], message });
   checkMakers(raw, refuseAt);
@@ -305,6 +313,8 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
     const output: Mutable<NonNullable<Spec["output"]>> = {};
     if (fields.output.tail !== undefined) output.tailBytes = fields.output.tail;
     if (fields.output.keep !== undefined) output.keepBytes = fields.output.keep;
+    if (fields.output.copies !== undefined) output.copies = fields.output.copies;
+    if (fields.output.sync === true) output.sync = true;
     spec.output = output;
   }
   if (fields.noop !== undefined) {
@@ -377,7 +387,14 @@ const normalisedFields = z.strictObject({
     .exactOptional(),
   onLost: z.enum(["retry", "fail"]).exactOptional(),
   maxFailures: z.union([z.number(), z.string().regex(share)]).exactOptional(),
-  output: z.strictObject({ tailBytes: bytes.exactOptional(), keepBytes: bytes.exactOptional() }).exactOptional(),
+  output: z
+    .strictObject({
+      tailBytes: bytes.exactOptional(),
+      keepBytes: bytes.exactOptional(),
+      copies: z.literal([1, 2]).exactOptional(),
+      sync: z.literal(true).exactOptional(),
+    })
+    .exactOptional(),
   noop: z
     .strictObject({
       forMs: ms.exactOptional(),
