@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
 import type { JobState, JobView, TaskState } from "../state/types.ts";
 import { addCancel } from "./cancel.ts";
+import { addExtend } from "./extend.ts";
 import { addHold } from "./hold.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
@@ -22,7 +23,7 @@ const jobStates = [
 
 const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
 
-/** `skein jobs ls|show|tasks|explain|cancel|hold|release|retry|rm`, and `skein ps`. */
+/** `skein jobs ls|show|tasks|explain|cancel|hold|release|extend|retry|rm`, and `skein ps`. */
 export function addJobs(program: Command, cli: Cli): void {
   const jobs = program.command("jobs").description("list, show, cancel, retry and remove jobs");
   addList(jobs, "ls", cli);
@@ -33,6 +34,7 @@ export function addJobs(program: Command, cli: Cli): void {
   addHold(jobs, cli);
   addRetry(jobs, cli);
   addRemove(jobs, cli);
+  addExtend(jobs, cli);
   addList(program, "ps", cli);
 }
 

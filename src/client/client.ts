@@ -300,6 +300,17 @@ export class SkeinClient {
     await this.#transport.json({ method: "POST", path: `/v1/jobs/${job}/cancel`, body: "{}", repeat: "freely" });
   }
 
+  /** Gives running tasks of a job, or one of them, more time than their timeout: "10m". */
+  async extend(job: number, by: string, task?: number): Promise<{ readonly id: number; readonly tasks: number }> {
+    const { value } = await this.#transport.json<{ id: number; tasks: number }>({
+      method: "POST",
+      path: `/v1/jobs/${job}/extend`,
+      body: JSON.stringify({ by, task }),
+      repeat: "unless-sent",
+    });
+    return value;
+  }
+
   /** The authorities that the cluster believes. */
   async authorities(): Promise<AuthoritiesView> {
     const { value } = await this.#transport.json<AuthoritiesView>({ method: "GET", path: "/v1/ca", repeat: "freely" });

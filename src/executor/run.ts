@@ -7,13 +7,13 @@ import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
 import { GuardClient, type GuardEvents, type GuardPort } from "./guard/client.ts";
-import type { Started } from "./guard/frames.ts";
+import type { Started, Timeout } from "./guard/frames.ts";
 import type { Listing } from "./guard/link.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
 import type { SecretValues } from "./secrets.ts";
-import type { AttemptName, Executor, ExecutorOptions } from "./types.ts";
+import type { AttemptName, Executor, ExecutorOptions, Extension } from "./types.ts";
 
 /** Makes the executor of this node. Nothing happens before its open(). */
 export function openExecutor(options: ExecutorOptions & { readonly openGuard?: OpenGuard }): Executor {
@@ -36,6 +36,8 @@ interface Held {
   /** undefined: found in the guard, not yet confirmed by the state. */
   assignment: Assignment | undefined;
   stopping: boolean;
+  /** What was added to its timeout. */
+  extendedMs: number;
   /** Values of the secrets that it needs, until it is handed on; "asked": they are on their way. */
   secrets: SecretValues | "asked" | undefined;
   /** Set when ended. */
@@ -82,11 +84,14 @@ class NodeExecutor implements Executor {
     const unknown: Held[] = [];
     for (const [key, assignment] of wanted) {
       const known = this.#held.get(key);
-      if (known !== undefined) known.assignment = assignment;
-      else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting");
+      if (known !== undefined) {
+        known.assignment = assignment;
+        known.extendedMs = assignment.extendedMs ?? known.extendedMs;
+      } else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting");
       else unknown.push(this.#hold(assignment, "guarded")); // until the guard has been asked
     }
     this.#report([...this.#held.values()].flatMap((one) => (one.report === undefined ? [] : [one.report])));
+    this.#guard?.extend(timeoutsOf(this.#held.values()));
     this.#settleUnknown(unknown);
     // The node that these were announced to may have ended before it could tell.
     this.#onStarted(
@@ -113,6 +118,18 @@ class NodeExecutor implements Executor {
       else if (held.phase === "noop") this.#noop.stop(held.name);
     }
     this.#guard?.stop(guarded);
+  }
+
+  extend(extensions: readonly Extension[]): void {
+    const extended: Held[] = [];
+    for (const { ms, ...name } of extensions) {
+      const held = this.#held.get(attemptKey(name));
+      if (held === undefined || held.stopping || held.phase === "ended") continue;
+      held.extendedMs = ms;
+      extended.push(held);
+      if (held.phase === "noop") this.#noop.extend(held.name, ms);
+    }
+    this.#guard?.extend(timeoutsOf(extended));
   }
 
   drop(attempts: readonly AttemptName[]): void {
@@ -166,6 +183,7 @@ class NodeExecutor implements Executor {
       phase,
       assignment,
       stopping: false,
+      extendedMs: assignment.extendedMs ?? 0,
       secrets: undefined,
       report: undefined,
     };
@@ -198,7 +216,9 @@ class NodeExecutor implements Executor {
         held.secrets = undefined; // the guard has them now; a later start asks for what they are then
         const { node, cluster } = this.#options;
         const isRequest = assignment.spec.http !== undefined;
-        this.#guard.start(isRequest ? httpStart(assignment, cluster, secrets) : shellStart(assignment, node, secrets));
+        const start = isRequest ? httpStart(assignment, cluster, secrets) : shellStart(assignment, node, secrets);
+        this.#guard.start(start);
+        this.#guard.extend(timeoutsOf([held]));
       }
       this.#waiting.delete(key);
     }
@@ -295,6 +315,7 @@ class NodeExecutor implements Executor {
     const { orphans, stopping } = this.#takeRunning(listing);
     guard.drop(orphans);
     guard.stop(stopping);
+    guard.extend(timeoutsOf(this.#held.values()));
     if (monotonicMs() < this.#lease.endsAt) guard.lease(this.#lease.endsAt);
     if (this.#reconciled) this.#settleUnknown(missing);
     else for (const held of missing) this.#held.delete(attemptKey(held.name)); // reconcile() asks this guard again
@@ -329,6 +350,7 @@ class NodeExecutor implements Executor {
       phase,
       assignment: undefined,
       stopping: false,
+      extendedMs: 0,
       secrets: undefined,
       report,
     });
@@ -380,6 +402,15 @@ function uncopied(report: Report, withinMs: number): Report {
   const words = `its output was not copied to a second node within ${formatDuration(withinMs)} (output.sync)`;
   const reason = report.reason === undefined ? words : `${report.reason}; ${words}`;
   return { ...report, state: report.state === "succeeded" ? "failed" : report.state, reason };
+}
+
+/** Of those that have more time. The guard counts from their starts. */
+function timeoutsOf(some: Iterable<Held>): Timeout[] {
+  return [...some].flatMap(({ name, phase, assignment, extendedMs }) => {
+    const timeoutMs = assignment?.spec.timeoutMs;
+    if (phase !== "guarded" || extendedMs === 0 || timeoutMs === undefined) return [];
+    return [{ ...name, timeoutMs: timeoutMs + extendedMs }];
+  });
 }
 
 const noSecrets: SecretValues = {};

@@ -16,6 +16,12 @@ export interface AttemptName {
   readonly attempt: number;
 }
 
+/** An attempt that has more time. */
+export interface Extension extends AttemptName {
+  /** What was added to its timeout, all in all. */
+  readonly ms: number;
+}
+
 export interface ExecutorOptions {
   readonly node: NodeId;
   /** Name of the cluster, which no other one has. */
@@ -52,6 +58,8 @@ export interface Executor {
   assign(assignments: readonly Assignment[]): void;
   /** The job was cancelled: TERM, then KILL after the grace; reported as cancelled. Unknown attempts are ignored. */
   stop(attempts: readonly AttemptName[]): void;
+  /** These may run longer than their timeout. Unknown ones are ignored; said twice it is done once. */
+  extend(extensions: readonly Extension[]): void;
   /** The state no longer gives this node the attempt (declared lost, superseded): killed at once, nothing is reported. */
   drop(attempts: readonly AttemptName[]): void;
   /**

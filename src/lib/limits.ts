@@ -266,6 +266,11 @@ export const limits = {
   epochSkipsNodes: 1_000,
   epochSkipsJobs: 1_000_000,
 
+  // More time for running tasks
+  timeoutMaxMs: 366 * 86_400_000,
+  extensionsPerCommand: 1024,
+  extensions: 10_000,
+
   // Driver http (executor/guard/http-attempt.ts)
   httpUrlLength: 8 * 1024,
   httpHeaders: 64,

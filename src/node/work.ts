@@ -1,4 +1,4 @@
-import type { AttemptName, Executor } from "../executor/types.ts";
+import type { AttemptName, Executor, Extension } from "../executor/types.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { assignmentsOf, cancelledOn, findAssignment } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -46,16 +46,19 @@ export class Work {
     const assigned: AttemptName[] = [];
     const stopped: AttemptName[] = [];
     const dropped: AttemptName[] = [];
+    const extended: Extension[] = [];
     for (const event of events) {
       for (const change of event.changes) {
         if (change.topic !== "task" || change.node !== this.#self) continue;
         if (change.kind === "assigned") assigned.push(change);
         else if (change.kind === "stop") stopped.push(change);
         else if (change.kind === "ended") dropped.push(change);
+        else if (change.kind === "extended") extended.push(change);
       }
     }
     if (assigned.length > 0) this.#executor.assign(this.#load(assigned));
     if (stopped.length > 0) this.#executor.stop(stopped);
+    if (extended.length > 0) this.#executor.extend(extended);
     // An end that this node reported itself is unknown to the executor by now, and ignored there.
     if (dropped.length > 0) this.#executor.drop(dropped);
   }

@@ -11,6 +11,7 @@ import {
   type FormerAuthority,
   formerAuthorities,
 } from "./tables/authority.ts";
+import { extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf } from "./tables/gate.ts";
 import { jobById, jobColumns, type StoredJob } from "./tables/job.ts";
@@ -347,10 +348,13 @@ export function heldAttempt(
 /** What a node holds: its running attempts, in order of their fence. */
 export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
   const jobs = new Map<number, JobOfTasks>();
+  const extensions = new Map(extensionsOn(tx, node).map((row) => [`${row.job}/${row.task}`, row.ms]));
   return runningOn(tx, node).map((row) => {
     let job = jobs.get(row.job);
     if (job === undefined) jobs.set(row.job, (job = jobOf(tx, row.job)));
-    return assignmentOf(row, job.spec, job.pointOf);
+    const assignment = assignmentOf(row, job.spec, job.pointOf);
+    const extendedMs = extensions.get(`${row.job}/${row.task}`);
+    return extendedMs === undefined ? assignment : { ...assignment, extendedMs };
   });
 }
 
@@ -378,7 +382,7 @@ export function runningByNode(tx: ReadTx): Map<number, number> {
   return new Map(rows.map(({ node, running }) => [node, running]));
 }
 
-/** One attempt, if it is the present one and running. */
+/** One attempt, if it is the present one and running. That it may run longer is told after it was given to its node. */
 export function findAssignment(tx: ReadTx, job: number, task: number, attempt: number): Assignment | undefined {
   const parent = jobById(tx, job);
   const row = parent === undefined ? undefined : presentTask(tx, parent, task);

@@ -276,4 +276,12 @@ export const schema: readonly string[] = [
   // Which node has the copy of a node's pack of logs (N1): a row for a pack, however many tasks are in it.
   `create table pack_copy (node integer not null, pack text not null, holder integer not null, primary key (node, pack)) strict, without rowid`,
   `create index pack_copy_holder on pack_copy (holder)`,
+  // What was added to the timeouts of running attempts.
+  `create table task_extension (
+    job integer not null,
+    task integer not null,
+    attempt integer not null,
+    ms integer not null,
+    primary key (job, task)
+  ) strict, without rowid`,
 ];

@@ -291,6 +291,16 @@ export type Change =
       readonly attempt: number;
       readonly node: NodeId;
     }
+  | {
+      /** The attempt may run so much longer than its timeout, all in all. */
+      readonly topic: "task";
+      readonly kind: "extended";
+      readonly job: JobId;
+      readonly task: number;
+      readonly attempt: number;
+      readonly node: NodeId;
+      readonly ms: number;
+    }
   /** `announced`: the node itself has spoken (it was let in, started, or came back), and not somebody about it. */
   | {
       readonly topic: "node";
@@ -333,6 +343,8 @@ export interface Assignment {
   readonly point?: Point | undefined;
   /** With each_node: the node's name, shown as SKEIN_TARGET. */
   readonly target: string | undefined;
+  /** What was added to its timeout; absent: nothing. */
+  readonly extendedMs?: number | undefined;
 }
 
 /** What the executor says of an attempt that ended. Payload of task.finish. */

@@ -1,6 +1,6 @@
-/** Driver http on the real binary: a submitted request is made once, its answer is the task's output, and a secret goes along. */
+/** Driver http on the real binary: a submitted request is made, its answer is the task's output, and a secret goes along. And more time for a task that waits for an answer. */
 import { expect, test } from "bun:test";
-import { Mesh, patienceMs } from "../../scripts/mesh.ts";
+import { Mesh, patienceMs, until } from "../../scripts/mesh.ts";
 import { finished, submit, type TaskAnswer } from "../../scripts/mesh-jobs.ts";
 
 test(
@@ -33,6 +33,42 @@ test(
     const shown = await node.skein(["jobs", "show", String(job), "-o", "json"]);
     expect(shown.stdout).toContain('{"secret":"token"}');
     expect(shown.stdout).not.toContain("hunter2");
+  },
+  4 * patienceMs,
+);
+
+test(
+  "jobs extend gives a request that waits for its answer more time than its timeout",
+  async () => {
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    using server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      idleTimeout: 0,
+      fetch: () => answered.then(() => new Response("at last\n")),
+    });
+    await using mesh = await Mesh.start({ nodes: 1 });
+    const node = mesh.nodes[0]!;
+    const http = { url: `http://127.0.0.1:${server.port}/` };
+    const extended = await submit(node, { driver: "http", http, timeout: "8s" });
+    const other = await submit(node, { driver: "http", http, timeout: "8s" });
+    const said = await until(
+      async () => {
+        const one = await node.skein(["jobs", "extend", `${extended}/0`, "1h", "-o", "json"]);
+        return one.code === 0 ? one.stdout : undefined; // it runs now
+      },
+      patienceMs,
+      () => `job ${extended} never ran`,
+    );
+    expect(said).toBe(`{"id":${extended},"tasks":1}\n`);
+    await finished(mesh, other);
+    const ended = await node.skein(["jobs", "extend", String(other), "1h"]);
+    expect([ended.code, ended.stderr]).toEqual([6, `skein: job ${other} has ended already: failed\n`]);
+    answer();
+    expect((await finished(mesh, extended)).state).toBe("succeeded");
   },
   4 * patienceMs,
 );

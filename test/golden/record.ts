@@ -125,6 +125,7 @@ function historyOfLevel3(): Cluster {
   cluster.finish(job, 0, 1, 1);
   onlyTasks(cluster);
   keepSecrets(cluster);
+  extendTasks(cluster);
   gatedJobs(cluster);
   shapes(cluster);
   packs(cluster);
@@ -157,6 +158,18 @@ function gatedJobs(cluster: Cluster): void {
   cluster.must("job.hold", { id: jobId(last) }, admin);
   cluster.submit({ after: [last, head] });
   cluster.submit({ after: [last], start_at: formatInstant(cluster.now + 1000) });
+}
+
+/** Running tasks are given more time, twice and in a job of many; what has ended is swept out. */
+function extendTasks(cluster: Cluster): void {
+  const [one, many] = [cluster.submit({ timeout: "10s" }), cluster.submit({ timeout: "10s", count: 3 })];
+  cluster.refused("job.extend", { id: jobId(one), by: 1000 }, admin);
+  cluster.assign(one, 1, [0, 1]);
+  cluster.assign(many, 1, [0, 1], [1, 1]);
+  for (const by of [1000, 2000]) cluster.must("job.extend", { id: jobId(one), by }, admin);
+  cluster.finish(one, 0, 1, 1);
+  cluster.must("job.extend", { id: jobId(many), by: 1000 }, admin);
+  cluster.must("job.extend", { id: jobId(many), by: 1000, task: 1 }, admin);
 }
 
 /** Secrets that are set, used by a job, encrypted anew and removed. The authority is the second one by now. */

@@ -9,6 +9,7 @@ import { adminToken, asking, jsonIn, Mesh, operatorToken, viewerToken } from "./
 const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">> = {
   "post /v1/jobs": "operator",
   "post /v1/jobs/{id}/cancel": "operator",
+  "post /v1/jobs/{id}/extend": "operator",
   "post /v1/jobs/{id}/hold": "operator",
   "post /v1/jobs/{id}/release": "operator",
   "post /v1/jobs/{id}/retry": "operator",

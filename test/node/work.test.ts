@@ -15,6 +15,7 @@ class Told implements Executor {
   reconcile = (held: readonly AttemptName[]): void => this.#note("reconcile", held);
   assign = (held: readonly AttemptName[]): void => this.#note("assign", held);
   stop = (names: readonly AttemptName[]): void => this.#note("stop", names);
+  extend = (names: readonly AttemptName[]): void => this.#note("extend", names);
   drop = (names: readonly AttemptName[]): void => this.#note("drop", names);
   lease = (): void => {};
   onLeaseWanted = (): void => {};

@@ -100,6 +100,7 @@ export class SimGuard {
       listing,
       start: (start) => tell(() => this.#start(start)),
       stop: (names) => tell(() => names.forEach((name) => this.#stop(name))),
+      extend: () => {}, // nothing here has a timeout
       drop: (names) => tell(() => names.forEach((name) => this.#drop(name))),
       acknowledge: (names) => tell(() => names.forEach((name) => this.#finished.delete(keyOf(name)))),
       declareLost: (names) => tell(() => this.#keepLost(names)),

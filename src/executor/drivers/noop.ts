@@ -37,8 +37,10 @@ export class NoopDriver {
     const startedAt = wallMs();
     for (const assignment of assignments) {
       const forMs = assignment.spec.noop?.forMs ?? 0;
-      if (forMs === 0) ended.push(this.#finish({ assignment, startedAt }));
-      else this.#begin({ assignment, startedAt }, Math.min(forMs, assignment.spec.timeoutMs ?? forMs));
+      const { timeoutMs } = assignment.spec;
+      const live: Live = { assignment, startedAt, since: monotonicMs(), timeoutMs };
+      if (forMs === 0) ended.push(this.#finish(live));
+      else this.#begin(live, Math.min(forMs, timeoutMs ?? forMs));
     }
     if (ended.length > 0) this.#events.onEnded(ended);
   }
@@ -49,6 +51,16 @@ export class NoopDriver {
     if (live === undefined) return;
     this.#live.delete(attemptKey(name));
     this.#events.onEnded([report(live, "cancelled", { exitCode: null })]);
+  }
+
+  /** One that would have run longer than its timeout has so much more time. */
+  extend(name: AttemptName, ms: number): void {
+    const live = this.#live.get(attemptKey(name));
+    const { timeoutMs, noop } = live?.assignment.spec ?? {};
+    if (live === undefined || timeoutMs === undefined) return;
+    live.timeoutMs = timeoutMs + ms;
+    const forMs = Math.min(noop?.forMs ?? 0, live.timeoutMs);
+    this.#place(live, forMs - (monotonicMs() - live.since));
   }
 
   drop(name: AttemptName): void {
@@ -65,13 +77,18 @@ export class NoopDriver {
 
   #begin(live: Live, forMs: number): void {
     this.#live.set(attemptKey(live.assignment), live);
-    const slot = Math.ceil((monotonicMs() + forMs) / slotMs);
-    const known = this.#slots.get(slot);
-    if (known !== undefined) known.due.push(live);
-    else this.#wait(slot, [live]);
+    this.#place(live, forMs);
     if (forMs <= limits.startedAfterMs) return;
     this.#unannounced.push(live);
     this.#announcer ??= setTimeout(() => this.#announce(), limits.startedAfterMs);
+  }
+
+  #place(live: Live, forMs: number): void {
+    const slot = Math.ceil((monotonicMs() + forMs) / slotMs);
+    live.slot = slot;
+    const known = this.#slots.get(slot);
+    if (known !== undefined) known.due.push(live);
+    else this.#wait(slot, [live]);
   }
 
   /** In steps of what a timer can count. */
@@ -81,18 +98,18 @@ export class NoopDriver {
       () => {
         if (leftMs > timerMsMax) return this.#wait(slot, due);
         this.#slots.delete(slot);
-        return this.#end(due);
+        return this.#end(slot, due);
       },
       Math.min(leftMs, timerMsMax),
     );
     this.#slots.set(slot, { timer, due });
   }
 
-  #end(due: readonly Live[]): void {
+  #end(slot: number, due: readonly Live[]): void {
     const ended: Report[] = [];
     for (const live of due) {
       // Another attempt, or the same one begun anew, may have the key by now.
-      if (this.#live.get(attemptKey(live.assignment)) !== live) continue;
+      if (this.#live.get(attemptKey(live.assignment)) !== live || live.slot !== slot) continue;
       this.#live.delete(attemptKey(live.assignment));
       ended.push(this.#finish(live));
     }
@@ -100,7 +117,8 @@ export class NoopDriver {
   }
 
   #finish(live: Live): Report {
-    const { noop, timeoutMs, output } = live.assignment.spec;
+    const { timeoutMs } = live;
+    const { noop, output } = live.assignment.spec;
     if (timeoutMs !== undefined && timeoutMs < (noop?.forMs ?? 0)) {
       return report(live, "timeout", {
         exitCode: null,
@@ -142,6 +160,11 @@ export class NoopDriver {
 interface Live {
   readonly assignment: Assignment;
   readonly startedAt: number;
+  /** On monotonicMs(). */
+  readonly since: number;
+  timeoutMs: number | undefined;
+  /** Where it is due; one that was given more time stands in an earlier slot, too. */
+  slot?: number;
 }
 
 function report(

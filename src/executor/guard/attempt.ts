@@ -3,12 +3,13 @@ import { rm } from "node:fs/promises";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
-import { timerMsMax, wallMs } from "../../lib/clock.ts";
+import { wallMs } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
 import type { AttemptLog, PackWriter } from "../pack-writer.ts";
 import { Output } from "../stream.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
+import { Countdown } from "./countdown.ts";
 import type { Start } from "./frames.ts";
 import type { Places } from "./places.ts";
 import { type Child, type NotSpawned, spawn } from "./spawn.ts";
@@ -37,6 +38,8 @@ export interface RunningAttempt {
   readonly ended: Promise<Report | undefined>;
   stop(ending: "timeout" | "cancelled"): void;
   kill(ending: "lost" | "dropped"): void;
+  /** Its timeout, counted from its start, is this now. */
+  extend(timeoutMs: number): void;
 }
 
 /** One attempt from its first process to its last: nothing of it is alive or open when {@link ended} resolves (J3). */
@@ -51,12 +54,12 @@ export class Attempt implements RunningAttempt {
   readonly #context: AttemptContext;
   readonly #log: AttemptLog;
   readonly #tail: Tail;
+  readonly #countdown: Countdown;
   #ending: Ending | undefined;
   #mainEnded = false;
   /** Nobody may signal it any more: its number may be another's. */
   #groupGone = false;
   #terminated: Promise<void> | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Starts it. Never throws: what goes wrong is its result. */
   constructor(start: Start, context: AttemptContext) {
@@ -67,8 +70,8 @@ export class Attempt implements RunningAttempt {
     this.#tail = new Tail(start.tailBytes);
     const spawned = spawn(start, context.places, context.inherited);
     this.pid = spawned.ok ? spawned.child.pid : undefined;
+    this.#countdown = new Countdown(spawned.ok ? start.timeoutMs : undefined, () => this.stop("timeout"));
     this.ended = this.#live(spawned.ok ? spawned.child : spawned.why, spawned.scratch);
-    if (spawned.ok && start.timeoutMs !== undefined) this.#armTimeout(start.timeoutMs);
   }
 
   /** TERM to the group, KILL after the attempt's grace. */
@@ -84,13 +87,8 @@ export class Attempt implements RunningAttempt {
     if (this.pid !== undefined && !this.#groupGone) signalGroup(this.pid, "SIGKILL");
   }
 
-  /** In steps of what a timer can count. */
-  #armTimeout(leftMs: number): void {
-    const stepMs = Math.min(leftMs, timerMsMax);
-    this.#timer = setTimeout(() => {
-      if (leftMs > stepMs) this.#armTimeout(leftMs - stepMs);
-      else this.stop("timeout");
-    }, stepMs);
+  extend(timeoutMs: number): void {
+    this.#countdown.move(timeoutMs);
   }
 
   async #live(child: Child | NotSpawned, scratch: string | undefined): Promise<Report | undefined> {
@@ -117,7 +115,7 @@ export class Attempt implements RunningAttempt {
     const output = new Output(child, this.#log, this.#tail, this.#start.redact);
     await child.exited;
     this.#mainEnded = true;
-    clearTimeout(this.#timer);
+    this.#countdown.stop();
     const settled = await this.#endGroup(child.pid, output);
     if (!settled) await output.cancel();
     // A pipe that stays open, or a group that had to be killed: somebody may have left the group. Else the next sweep is soon enough.
@@ -155,7 +153,7 @@ export class Attempt implements RunningAttempt {
   #reason(result: Result): string | undefined {
     if (result.reason !== undefined) return result.reason;
     if (this.#ending === "timeout")
-      return `ran longer than its timeout of ${formatDuration(this.#start.timeoutMs ?? 0)}`;
+      return `ran longer than its timeout of ${formatDuration(this.#countdown.timeoutMs ?? 0)}`;
     if (this.#ending === "lost") return "the lease of its node ended while it ran: it was killed";
     if (typeof this.#start.run !== "string") return undefined;
     if (result.exitCode === 127) return "the shell found no such command: see the end of the output";

@@ -3,7 +3,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import type { Report } from "../../state/types.ts";
 import { monotonicMs } from "../../lib/clock.ts";
 import type { AttemptName } from "../types.ts";
-import type { FromGuard, Start, Started } from "./frames.ts";
+import type { FromGuard, Start, Started, Timeout } from "./frames.ts";
 import { notReached, startGuard } from "./launch.ts";
 import { connect, isWelcomed, type Link, type Listing, type Welcome } from "./link.ts";
 import { placesOf } from "./places.ts";
@@ -21,7 +21,7 @@ export interface GuardEvents {
 /** The guard as the executor sees it. */
 export type GuardPort = Pick<
   GuardClient,
-  "listing" | "start" | "stop" | "drop" | "acknowledge" | "declareLost" | "lease" | "close"
+  "listing" | "start" | "stop" | "extend" | "drop" | "acknowledge" | "declareLost" | "lease" | "close"
 >;
 
 export interface GuardClientOptions {
@@ -78,6 +78,10 @@ export class GuardClient {
 
   stop(names: readonly AttemptName[]): void {
     if (names.length > 0) this.#link.send({ kind: "stop", names });
+  }
+
+  extend(timeouts: readonly Timeout[]): void {
+    if (timeouts.length > 0) this.#link.send({ kind: "extend", timeouts });
   }
 
   drop(names: readonly AttemptName[]): void {

@@ -43,6 +43,10 @@ export interface HttpRequest {
   readonly expect: readonly (number | string)[];
 }
 
+export interface Timeout extends AttemptName {
+  readonly timeoutMs: number;
+}
+
 export interface Started extends AttemptName {
   /** Wall time, epoch ms. */
   readonly startedAt: number;
@@ -52,6 +56,8 @@ export type ToGuard =
   | { readonly kind: "hello"; readonly protocol: number; readonly node: number }
   | { readonly kind: "start"; readonly start: Start }
   | { readonly kind: "stop"; readonly names: readonly AttemptName[] }
+  /** Their timeouts, counted from their starts, are these now. */
+  | { readonly kind: "extend"; readonly timeouts: readonly Timeout[] }
   | { readonly kind: "drop"; readonly names: readonly AttemptName[] }
   /** `endsAt` on the guard's clock. Never moves the deadline back. */
   | { readonly kind: "lease"; readonly endsAt: number }

@@ -173,6 +173,9 @@ class Guard {
       case "stop":
         for (const name of frame.names) this.#attempts.get(attemptKey(name))?.stop("cancelled");
         return undefined;
+      case "extend":
+        for (const one of frame.timeouts) this.#attempts.get(attemptKey(one))?.extend(one.timeoutMs);
+        return undefined;
       case "drop":
         for (const name of frame.names) this.#attempts.get(attemptKey(name))?.kill("dropped");
         return this.#outbox.forget(frame.names.filter((name) => !this.#attempts.has(attemptKey(name))));

@@ -1,4 +1,4 @@
-import { monotonicMs, timerMsMax, wallMs } from "../../lib/clock.ts";
+import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
@@ -9,6 +9,7 @@ import { Redactor, redactText } from "../redact.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
 import type { AttemptContext, Ending, RunningAttempt } from "./attempt.ts";
+import { Countdown } from "./countdown.ts";
 import type { HttpRequest, Start } from "./frames.ts";
 
 /**
@@ -24,9 +25,9 @@ export class HttpAttempt implements RunningAttempt {
   readonly #log: AttemptLog;
   readonly #tail: Tail;
   readonly #abort = new AbortController();
+  readonly #countdown: Countdown;
   #ending: Ending | undefined;
   #isOver = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #lastByte = 10;
 
   /** Sends it. Never throws: what goes wrong is its result. */
@@ -35,7 +36,7 @@ export class HttpAttempt implements RunningAttempt {
     this.name = nameOf(start);
     this.#log = context.packs.open(start, start.keepBytes);
     this.#tail = new Tail(start.tailBytes);
-    if (start.timeoutMs !== undefined) this.#armTimeout(start.timeoutMs);
+    this.#countdown = new Countdown(start.timeoutMs, () => this.stop("timeout"));
     this.ended = this.#live(request);
   }
 
@@ -50,19 +51,14 @@ export class HttpAttempt implements RunningAttempt {
     this.#abort.abort();
   }
 
-  /** In steps of what a timer can count. */
-  #armTimeout(leftMs: number): void {
-    const stepMs = Math.min(leftMs, timerMsMax);
-    this.#timer = setTimeout(() => {
-      if (leftMs > stepMs) this.#armTimeout(leftMs - stepMs);
-      else this.stop("timeout");
-    }, stepMs);
+  extend(timeoutMs: number): void {
+    this.#countdown.move(timeoutMs);
   }
 
   async #live(request: HttpRequest): Promise<Report | undefined> {
     const result = await this.#ask(request).catch((error: unknown) => unanswered(request, error));
     this.#isOver = true;
-    clearTimeout(this.#timer);
+    this.#countdown.stop();
     const log = this.#log.close();
     if (this.#ending === "dropped") return undefined;
     const reason = [this.#brokenOff() ?? result.reason, this.#truncation()]
@@ -147,7 +143,7 @@ export class HttpAttempt implements RunningAttempt {
   #brokenOff(): string | undefined {
     const unknown = "the request was broken off, and may have been done all the same";
     if (this.#ending === "timeout")
-      return `ran longer than its timeout of ${formatDuration(this.#start.timeoutMs ?? 0)}: ${unknown}`;
+      return `ran longer than its timeout of ${formatDuration(this.#countdown.timeoutMs ?? 0)}: ${unknown}`;
     if (this.#ending === "lost") return `the lease of its node ended while it ran: ${unknown}`;
     return this.#ending === "cancelled" ? unknown : undefined;
   }

@@ -15,6 +15,7 @@ import { nodeLabel } from "./node-label.ts";
 import { nodePromote } from "./node-promote.ts";
 import { clusterCreate } from "./cluster-create.ts";
 import { jobCancel } from "./job-cancel.ts";
+import { jobExtend } from "./job-extend.ts";
 import { jobExpire } from "./job-expire.ts";
 import { jobHold } from "./job-hold.ts";
 import { jobOpen } from "./job-open.ts";
@@ -79,6 +80,7 @@ export const commands = [
   secretSet,
   secretRm,
   secretRekey,
+  jobExtend,
   jobHold,
   jobRelease,
   jobOpen,
