@@ -236,6 +236,9 @@ export const limits = {
   /** A receiver that asks for no chunk for this long is taken for gone. */
   snapshotIdleMs: 15_000,
   applyBatchCommands: 256,
+  /** Rows of unfinished jobs that the state's writer keeps in memory: some ten MiB. More, and those of longer specs, are read where they are needed. */
+  heldJobs: 16_384,
+  heldJobSpecLength: 1_024,
   /** A cut of apply also ends here: about 5 ms of rows. */
   applyBatchBytes: 256 * 1024,
   nodes: 1_000,

@@ -13,6 +13,7 @@ import { isForNodes, mayActAs } from "./rights.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
 import { advanceClock, counterMark, holdCounter, releaseCounter, writeCounter } from "./tables/counter.ts";
+import { closeHeldJobs, forgetHeldJobs, openHeldJobs } from "./tables/held-jobs.ts";
 import { type TokenRow, tokenById } from "./tables/token.ts";
 import type { SqlValue, Tx } from "./tx.ts";
 import type { AuditFacts, Change, Principal } from "./types.ts";
@@ -116,8 +117,17 @@ export function applyEntries(
   assert(cut[0]!.index === before + 1, `entry ${cut[0]!.index} does not follow the applied index ${before}`);
   const last = cut.at(-1)!.index;
   const newest = newestOf(entries.slice(0, cut.length));
-  const run = (careful: boolean): ApplyResult =>
-    database.transaction(before, last, () => new Application(database, options, careful).run(cut), newest);
+  const run = (careful: boolean): ApplyResult => {
+    openHeldJobs(database, before);
+    try {
+      return database.transaction(before, last, () => new Application(database, options, careful).run(cut), newest);
+    } catch (error) {
+      forgetHeldJobs(database);
+      throw error;
+    } finally {
+      closeHeldJobs(database, database.applied);
+    }
+  };
   try {
     return run(false);
   } catch (error) {
@@ -352,6 +362,7 @@ class Application {
     } catch (error) {
       if (error instanceof Fault) throw error;
       takeBack();
+      forgetHeldJobs(this.#database);
       this.#bugs.push({ index, command: command.name, message: messageOf(error) });
       const outcome = refuse(
         "bug",

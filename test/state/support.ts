@@ -1,3 +1,4 @@
+import { deepStrictEqual } from "node:assert/strict";
 import { assert } from "../../src/lib/assert.ts";
 import { type NodeId, nodeId, jobId } from "../../src/lib/ids.ts";
 import type { Outcome, RefusalCode } from "../../src/lib/outcome.ts";
@@ -15,6 +16,9 @@ import {
   commandByName,
 } from "../../src/state/commands/index.ts";
 import { type CommandRecord, encodeBatch, encodeEntry } from "../../src/state/entry.ts";
+import { heldJobs } from "../../src/state/tables/held-jobs.ts";
+import { jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
+import { sql } from "../../src/state/tx.ts";
 import { findJob, findTask } from "../../src/state/queries.ts";
 import { schema } from "../../src/state/schema.ts";
 
@@ -27,6 +31,8 @@ import { encode, decode } from "../../src/lib/codec.ts";
 export const admin: Principal = { token: "t-admin", name: "anna", role: "admin" };
 export const system: Principal = { token: "", name: "n1", role: "node" };
 export const self = nodeId(1);
+
+const jobRow = sql(`select ${jobColumns} from job where id = ?`);
 
 export function openDatabase(): StateDatabase {
   return new StateDatabase({ path: ":memory:", schema });
@@ -106,7 +112,14 @@ export class Cluster {
       outcomes.push(...result.outcomes);
       this.events.push(...result.events);
     }
+    this.#expectHeldRows();
     return outcomes;
+  }
+
+  /** What is held in memory is what the database would give (some of it: there may be thousands). */
+  #expectHeldRows(): void {
+    for (const row of heldJobs(this.database).slice(-32))
+      deepStrictEqual({ ...row }, { ...this.database.get<StoredJob>(jobRow, row.id) });
   }
 
   propose<Name extends CommandName>(

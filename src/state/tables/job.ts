@@ -3,6 +3,7 @@ import { readSpec, specDefaults } from "../spec.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { JobState, Spec, TaskCounts } from "../types.ts";
 import type { Tally } from "./counter.ts";
+import { heldJob, holdJob, takeHeldJob } from "./held-jobs.ts";
 
 /** A job's row. Counts of tasks that ended are kept here; `queued` is derived. */
 export interface StoredJob {
@@ -79,7 +80,7 @@ const select = sql(`select ${jobColumns} from job where id = ?`);
 
 /** undefined: there is none, or it has been forgotten. */
 export function jobById(tx: ReadTx, id: number): StoredJob | undefined {
-  return tx.get<StoredJob>(select, id);
+  return heldJob(tx, id) ?? tx.get<StoredJob>(select, id);
 }
 
 const insert = change(
@@ -94,6 +95,38 @@ const insertPinned = change(
 /** A job of `tasks` tasks, none of which has a row. `spec` is the normalised spec as JSON. */
 export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: number, by: string, spec: string): void {
   tx.run(insert, id, name, tasks, at, by, spec);
+  holdJob(tx, {
+    id,
+    name,
+    state: "queued",
+    tasks,
+    next_task: 0,
+    rest: "queued",
+    cancelling: 0,
+    partial: 0,
+    reason: null,
+    running: 0,
+    succeeded: 0,
+    failed: 0,
+    timeout: 0,
+    lost: 0,
+    cancelled: 0,
+    skipped: 0,
+    submitted_at: at,
+    started_at: null,
+    finished_at: null,
+    expires_at: null,
+    submitted_by: by,
+    tail_bytes: 0,
+    spec,
+    only_node: null,
+    only_fence: null,
+    only_started_at: null,
+    only_end: null,
+    gate: null,
+    ties: null,
+    origin: null,
+  });
 }
 
 /** A job whose tasks all have rows from the beginning. */
@@ -114,6 +147,7 @@ const setOrigin = change("job.set-origin", "update job set origin = ? where id =
 /** Said of a job that was just added. */
 export function noteOrigin(tx: Tx, id: number, origin: Origin): void {
   tx.run(setOrigin, JSON.stringify(origin), id);
+  takeHeldJob(tx, id); // read again when it is needed: few jobs have one
 }
 
 const update = change(
@@ -138,7 +172,7 @@ const endedOnly = change(
    finished_at = ?, expires_at = ?, tail_bytes = ?, only_started_at = ?, only_end = ?, only_tail = ? where id = ?`,
 );
 
-/** The rows of jobs that one command works on: read once, written once, in the order of first use. */
+/** The rows of jobs that one command works on: read once at most (held-jobs.ts), written once, in the order of first use. */
 export class JobBook {
   readonly #tx: Tx;
   readonly #tally: Tally;
@@ -152,7 +186,7 @@ export class JobBook {
   /** The job, or undefined when there is none of that id. */
   get(id: number): OpenJob | undefined {
     if (this.#jobs.has(id)) return this.#jobs.get(id);
-    const row = jobById(this.#tx, id);
+    const row = takeHeldJob(this.#tx, id) ?? jobById(this.#tx, id);
     const job = row === undefined ? undefined : new OpenJob(row);
     this.#jobs.set(id, job);
     return job;
@@ -164,55 +198,61 @@ export class JobBook {
       const row = job.row;
       this.#tally.running += row.running - job.runningBefore;
       this.#tally.queued += queuedIn(row) - job.queuedBefore;
-      if (job.touched === "assigned") {
-        if (row.only_node !== null)
-          this.#tx.run(assignedOnly, row.state, row.started_at, row.only_node, row.only_fence, row.id);
-        else this.#tx.run(assigned, row.state, row.next_task, row.running, row.started_at, row.id);
-        continue;
-      }
-      if (job.onlyTail !== undefined) {
-        this.#tx.run(
-          endedOnly,
-          row.state,
-          row.partial,
-          row.succeeded,
-          row.failed,
-          row.timeout,
-          row.lost,
-          row.cancelled,
-          row.skipped,
-          row.finished_at,
-          row.expires_at,
-          row.tail_bytes,
-          row.only_started_at,
-          row.only_end,
-          job.onlyTail,
-          row.id,
-        );
-        continue;
-      }
+      this.#writeRow(job);
+      holdJob(this.#tx, row);
+    }
+  }
+
+  #writeRow(job: OpenJob): void {
+    const { row } = job;
+    if (job.touched === "assigned") {
+      if (row.only_node !== null)
+        this.#tx.run(assignedOnly, row.state, row.started_at, row.only_node, row.only_fence, row.id);
+      else this.#tx.run(assigned, row.state, row.next_task, row.running, row.started_at, row.id);
+      return;
+    }
+    if (job.onlyTail !== undefined) {
       this.#tx.run(
-        update,
+        endedOnly,
         row.state,
-        row.next_task,
-        row.rest,
-        row.cancelling,
         row.partial,
-        row.reason,
-        row.running,
         row.succeeded,
         row.failed,
         row.timeout,
         row.lost,
         row.cancelled,
         row.skipped,
-        row.started_at,
         row.finished_at,
         row.expires_at,
         row.tail_bytes,
+        row.only_started_at,
+        row.only_end,
+        job.onlyTail,
         row.id,
       );
+      return;
     }
+    this.#tx.run(
+      update,
+      row.state,
+      row.next_task,
+      row.rest,
+      row.cancelling,
+      row.partial,
+      row.reason,
+      row.running,
+      row.succeeded,
+      row.failed,
+      row.timeout,
+      row.lost,
+      row.cancelled,
+      row.skipped,
+      row.started_at,
+      row.finished_at,
+      row.expires_at,
+      row.tail_bytes,
+      row.id,
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 import { nodeId } from "../../lib/ids.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { TaskState } from "../types.ts";
+import { heldJob } from "./held-jobs.ts";
 import type { StoredJob } from "./job.ts";
 import { insertRunningTask, taskById, type Ended, type StoredTask } from "./task.ts";
 
@@ -89,6 +90,8 @@ const start = change("job.start-only", "update job set only_started_at = ? where
 /** The only attempt began to run at `at`, by its executor's clock, epoch ms. */
 export function startOnlyTask(tx: Tx, job: number, at: number): void {
   tx.run(start, at, job);
+  const held = heldJob(tx, job);
+  if (held !== undefined) held.only_started_at = at;
 }
 
 const selectTail = sql("select only_tail as tail from job where id = ?");
