@@ -36,10 +36,11 @@ export interface PackRow {
   readonly name: string;
   /** The end of its last whole record. */
   readonly scanned: number;
+  /** 1: nothing follows; 2: and what it took over from other packs is not looked for there any more. */
   readonly sealed: number;
 }
 
-const layout = 1;
+const layout = 2;
 
 const tables = [
   `create table about (id integer primary key check (id = 1), boot text not null) strict`,
@@ -63,6 +64,7 @@ const tables = [
     bytes integer not null,
     out_before integer not null,
     out_bytes integer not null,
+    records integer not null,
     primary key (job, task, attempt, source, pack, start)
   ) strict, without rowid`,
   `create index piece_pack on piece (pack)`,
@@ -85,6 +87,7 @@ type GrowingPiece = AttemptName & {
   bytes: number;
   outBefore: number;
   outBytes: number;
+  records: number;
   isNew: boolean;
 };
 
@@ -105,11 +108,11 @@ export class PackIndex {
   private constructor(database: Database) {
     this.#database = database;
     this.#put = database.prepare(
-      `insert or replace into piece (job, task, attempt, source, pack, start, length, before, bytes, out_before, out_bytes)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `insert or replace into piece (job, task, attempt, source, pack, start, length, before, bytes, out_before, out_bytes, records)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#grow = database.prepare(
-      `update piece set length = ?, bytes = ?, out_bytes = ? where job = ? and task = ? and attempt = ? and source = ? and pack = ? and start = ?`,
+      `update piece set length = ?, bytes = ?, out_bytes = ?, records = ? where job = ? and task = ? and attempt = ? and source = ? and pack = ? and start = ?`,
     );
     this.#replace = database.prepare(
       `delete from piece where job = ? and task = ? and attempt = ? and source = ? and pack <> ? and before < ? and before + bytes > ?`,
@@ -202,13 +205,14 @@ export class PackIndex {
         known.length = end - known.start;
         known.bytes += record.length;
         known.outBytes += out;
+        known.records += 1;
         changed.add(known);
         continue;
       }
       const { job, task, attempt, before, stdoutBefore: outBefore } = record;
       const length = end - position;
       const begun = { job, task, attempt, start: position, length, before, bytes: record.length, outBefore };
-      const piece = { ...begun, outBytes: out, isNew: true };
+      const piece = { ...begun, outBytes: out, records: 1, isNew: true };
       growing.set(key, piece);
       changed.add(piece);
     }
@@ -220,14 +224,14 @@ export class PackIndex {
   }
 
   #write({ id, source, name }: PackRow, piece: GrowingPiece): void {
-    const { job, task, attempt, start, length, before, bytes, outBefore, outBytes } = piece;
+    const { job, task, attempt, start, length, before, bytes, outBefore, outBytes, records } = piece;
     if (!piece.isNew) {
-      this.#grow.run(length, bytes, outBytes, job, task, attempt, source, id, start);
+      this.#grow.run(length, bytes, outBytes, records, job, task, attempt, source, id, start);
       return;
     }
     // What the node itself writes (driver noop) it may write twice, when it was killed before the result was logged: the later one counts.
-    if (!name.startsWith("g")) this.#replace.run(job, task, attempt, source, id, before + bytes, before);
-    this.#put.run(job, task, attempt, source, id, start, length, before, bytes, outBefore, outBytes);
+    if (name.startsWith("n")) this.#replace.run(job, task, attempt, source, id, before + bytes, before);
+    this.#put.run(job, task, attempt, source, id, start, length, before, bytes, outBefore, outBytes, records);
     piece.isNew = false;
   }
 
@@ -244,6 +248,38 @@ export class PackIndex {
       .all(job, task, attempt, source, offset) as Piece[];
   }
 
+  /** Of a node's packs of at least `minBytes` the one of which least is wanted still, if that is less than half and not nothing. */
+  sparsest(source: number, minBytes: number): PackRow | undefined {
+    const found = this.#database
+      .query(
+        `select id, pack.source, name, scanned, sealed, sum(bytes + ${packHeaderBytes} * records) as live from pack join piece on piece.pack = pack.id
+         where pack.source = ? and sealed > 0 and scanned >= ? group by pack.id having 2 * live < scanned order by live limit 1`,
+      )
+      .get(source, minBytes) as (PackRow & { live: number }) | null;
+    return found ?? undefined;
+  }
+
+  /** Whether something of that attempt is wanted of that pack. */
+  wants(pack: PackRow, { job, task, attempt }: AttemptName): boolean {
+    const found = this.#database
+      .query("select 1 from piece where job = ? and task = ? and attempt = ? and source = ? and pack = ? limit 1")
+      .get(job, task, attempt, pack.source, pack.id);
+    return found !== null;
+  }
+
+  /** What is in this pack is not looked for in others any more; in steps: the next `count` of its pieces after `after`, and true when there are more. */
+  supersede(pack: PackRow, after: number, count: number): boolean {
+    const pieces = this.#database
+      .query("select job, task, attempt, before, bytes from piece where pack = ? order by start limit ? offset ?")
+      .all(pack.id, count, after) as (AttemptName & { before: number; bytes: number })[];
+    this.#database.transaction(() => {
+      for (const { job, task, attempt, before, bytes } of pieces)
+        this.#replace.run(job, task, attempt, pack.source, pack.id, before + bytes, before);
+      if (pieces.length < count) this.#progress.run(pack.scanned, 2, pack.id);
+    })();
+    return pieces.length === count;
+  }
+
   /** How much output is known of it: of the chosen stream, and of both as far as there is nothing missing in between. */
   known(
     source: number,
@@ -257,7 +293,7 @@ export class PackIndex {
          from piece where job = ? and task = ? and attempt = ? and source = ?`,
       )
       .get(job, task, attempt, source) as { total: number; bytes: number; reach: number };
-    return { total: found.total, whole: found.bytes === found.reach ? found.reach : 0 };
+    return { total: found.total, whole: found.bytes >= found.reach ? found.reach : 0 };
   }
 
   /** Jobs that there is output of, from `after` on, in order. */

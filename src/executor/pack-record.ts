@@ -12,7 +12,7 @@ import type { AttemptName, LogChunk } from "./types.ts";
  *
  * Found through an index (pack-shelf.ts), which knows nothing that is not in the packs: each record says whose it is, and how much that attempt
  * had printed before it. Copied to a second node while they are written (node/pack-copies.ts), byte for byte: the same code reads them there.
- * They go when the last of their jobs goes (node/log-retention.ts).
+ * They go when the last of their jobs goes (node/log-retention.ts); of a large one that is wanted to less than half, what is wanted is written into a new one.
  *
  * A pack is an opening of 8 bytes and records. A record is a header of 40 bytes, all big-endian, and the bytes of one chunk:
  *
@@ -56,6 +56,14 @@ export function writePackRecord(buffer: Buffer, at: number, record: PackRecord):
   buffer.writeUIntBE(record.before, at + 28, 6);
   buffer.writeUIntBE(record.stdoutBefore, at + 34, 6);
   buffer.writeUInt32BE(crc32(buffer.subarray(at + 4, at + packHeaderBytes + record.length)), at);
+}
+
+/** The last record of a pack that was made at `at` (epoch ms). */
+export function sealedRecord(at: number): Buffer {
+  const record = Buffer.alloc(packHeaderBytes);
+  const nobody = { job: 0 as PackRecord["job"], task: 0, attempt: 0 };
+  writePackRecord(record, 0, { ...nobody, kind: "sealed", length: 0, at, before: 0, stdoutBefore: 0 });
+  return record;
 }
 
 /** The record at `at`; "short" when there are not enough bytes to tell, "damaged" when they are none. */

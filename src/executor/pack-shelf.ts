@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { limits } from "../lib/limits.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { readLogFile, type LogFilePage, type LogFileRequest } from "./log-file.ts";
 import { type Growing, PackIndex, type PackRow, type Piece, type PlacedRecord } from "./pack-index.ts";
-import { packHeaderBytes, packName, packOpening, readPackRecord } from "./pack-record.ts";
+import { packHeaderBytes, packName, packOpening, readPackRecord, sealedRecord } from "./pack-record.ts";
 import type { AttemptName, LogChunk } from "./types.ts";
 
 /** A pack of this node or of another, as it is on the disk here. */
@@ -187,7 +188,7 @@ export class PackShelf {
   }
 
   #isOver(pack: PackRow): boolean {
-    if (pack.sealed === 1) return true;
+    if (pack.sealed > 0) return true;
     try {
       return wallMs() - statSync(join(this.directoryOf(pack.source), pack.name)).mtimeMs > limits.packOverMs;
     } catch {
@@ -213,6 +214,7 @@ export class PackShelf {
       let pack = packs.get(name);
       if (pack === undefined) packs.set(name, (pack = { ...index.addPack(source, name) }));
       if (pack.sealed === 0) await this.#lookInto(pack, join(directory, name), index);
+      if (pack.sealed === 1 && name.startsWith("c")) await this.#supersede(pack, index);
     }
   }
 
@@ -244,6 +246,60 @@ export class PackShelf {
     }
   }
 
+  /** Both places are right meanwhile. */
+  async #supersede(pack: Shelved, index: PackIndex): Promise<void> {
+    for (let done = 0; index.supersede(pack, done, supersededAtOnce); done += supersededAtOnce) await yielded();
+    pack.sealed = 2;
+  }
+
+  // ------------------------------------------------------------------------------------------- compaction
+
+  /**
+   * Writes what is still wanted of this node's sparsest pack, if less than half of it is, into a new one; true when it did. The old pack is one that nobody needs then, and goes with
+   * {@link clear}; the new one is copied as any other, and the records in it are the same, so that it takes the place of the old one wherever it is.
+   */
+  async compact(minBytes: number = limits.packCompactBytes): Promise<boolean> {
+    const sparse = this.#index?.sparsest(this.#self, minBytes);
+    if (this.#index === undefined || sparse === undefined) return false;
+    const directory = this.directoryOf(this.#self);
+    const name = `c${wallMs().toString(36)}-${randomBytes(4).toString("hex")}.pack`;
+    const draft = join(directory, `${name}.new`);
+    const from = await open(join(directory, sparse.name), "r");
+    try {
+      const to = await open(draft, "wx", 0o600);
+      try {
+        await this.#copyWanted(sparse, from, to, this.#index);
+        await to.sync();
+      } finally {
+        await to.close();
+      }
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
+    } finally {
+      await from.close();
+    }
+    await rename(draft, join(directory, name));
+    await this.look(this.#self);
+    return true;
+  }
+
+  async #copyWanted(pack: PackRow, from: FileHandle, to: FileHandle, index: PackIndex): Promise<void> {
+    await to.appendFile(packOpening);
+    for (let position = 0; ;) {
+      const window = Buffer.from((await readAt(from, position, windowBytes)).buffer);
+      const { records, end } = parse(window, position);
+      const wanted = records.filter(({ record }) => record.kind !== "sealed" && index.wants(pack, record));
+      const kept = wanted.map(({ record, position: at }) =>
+        window.subarray(at - position, at - position + packHeaderBytes + record.length),
+      );
+      if (kept.length > 0) await to.appendFile(Buffer.concat(kept));
+      if (end === position || records.at(-1)?.record.kind === "sealed") break;
+      position = end;
+    }
+    await to.appendFile(sealedRecord(wallMs()));
+  }
+
   // ---------------------------------------------------------------------------------------------- reading
 
   async #collect(source: number, request: LogFileRequest): Promise<LogFilePage> {
@@ -255,6 +311,7 @@ export class PackShelf {
       const pieces = this.#index!.pieces(source, request, stream, next);
       if (pieces.length === 0) return { chunks, next, atEnd: true };
       for (const piece of pieces) {
+        if (endOf(piece, stream) <= next) continue; // in two packs, while one takes the other's place
         // A hole: what lies behind it is not what follows.
         if (startOf(piece, stream) > next) return { chunks, next, atEnd: true };
         const records = await this.#recordsOf(source, piece, request);
@@ -305,6 +362,7 @@ export class PackShelf {
 type Shelved = { -readonly [Field in keyof PackRow]: PackRow[Field] };
 
 const watchEveryMs = 50;
+const supersededAtOnce = 1_000;
 /** Holds several of the longest records. */
 const windowBytes = 1024 * 1024;
 
@@ -331,6 +389,12 @@ function startOf(piece: Piece, stream: LogChunk["stream"] | undefined): number {
   return stream === "stdout" ? piece.outBefore : piece.before - piece.outBefore;
 }
 
+function endOf(piece: Piece, stream: LogChunk["stream"] | undefined): number {
+  const { bytes, outBytes } = piece;
+  if (stream === undefined) return startOf(piece, stream) + bytes;
+  return startOf(piece, stream) + (stream === "stdout" ? outBytes : bytes - outBytes);
+}
+
 function placeOf(record: PlacedRecord["record"], stream: LogChunk["stream"] | undefined): number {
   if (stream === undefined) return record.before;
   return stream === "stdout" ? record.stdoutBefore : record.before - record.stdoutBefore;
@@ -345,6 +409,11 @@ async function readAt(file: FileHandle, from: number, length: number): Promise<U
     held += bytesRead;
   }
   return held === length ? bytes : bytes.slice(0, held);
+}
+
+/** Others have their turn. */
+function yielded(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function byAge(one: { readonly name: string }, other: { readonly name: string }): number {

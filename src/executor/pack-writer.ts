@@ -9,6 +9,7 @@ import {
   packHeaderBytes,
   packOpening,
   type PackRecord,
+  sealedRecord,
   writePackRecord,
 } from "./pack-record.ts";
 import type { AttemptName } from "./types.ts";
@@ -204,10 +205,8 @@ class PackFile {
   /** The last record says that nothing follows. */
   seal(): void {
     if (this.broken) return;
-    const record = Buffer.alloc(packHeaderBytes);
-    writePackRecord(record, 0, { ...nobody, kind: "sealed", length: 0, at: wallMs(), before: 0, stdoutBefore: 0 });
     try {
-      this.write(record);
+      this.write(sealedRecord(wallMs()));
     } catch {
       return; // closed already; it counts as whole when it has been idle for long
     }
@@ -227,8 +226,6 @@ class PackFile {
     closeSync(this.#handle);
   }
 }
-
-const nobody = { job: 0 as AttemptName["job"], task: 0, attempt: 0 };
 
 /** What one attempt prints: its place in the packs, its size and its hash. */
 export class AttemptLog {

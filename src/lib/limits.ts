@@ -168,6 +168,8 @@ export const limits = {
   packIdleMs: 10 * 60_000,
   /** What an attempt prints past this has packs of its own. */
   packOwnAfterBytes: 1024 * 1024,
+  /** A pack of at least this size of which less than half is wanted is written anew. */
+  packCompactBytes: 1024 * 1024,
   /** One that has not grown for so long is written by nobody any more, sealed or not. */
   packOverMs: 15 * 60_000,
   /** Packs of this node, and those that it keeps for others: the oldest go first past it, each kind by itself. */

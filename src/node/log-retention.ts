@@ -10,18 +10,20 @@ import type { AppliedEvent } from "./api.ts";
 /** What retention works on. */
 export interface LogRetentionPorts {
   readonly dataDir: string;
-  readonly shelf: Pick<PackShelf, "lookAtAll" | "jobs" | "forget" | "clear">;
+  readonly shelf: Pick<PackShelf, "lookAtAll" | "jobs" | "forget" | "clear" | "compact">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** These packs of this node, or copies of those of others, are here no more. */
   onRemoved(packs: readonly { readonly source: number; readonly name: string }[]): void;
   log(level: "warn", message: string): void;
   /** Bytes of packs, this node's and of copies each; absent: {@link limits}. */
   readonly keepBytes?: number;
+  /** Packs of this size and more are compacted; absent: {@link limits}. */
+  readonly compactBytes?: number;
 }
 
 /**
  * A job's logs go when the job goes (L1, N1): each node forgets them when it applies the removal, and at start what was removed while it was away. A pack goes
- * when all its jobs are gone, here and where its copy is: each of the two finds that out by itself. More than limits.packsBytes are not kept.
+ * when all its jobs are gone, here and where its copy is: each of the two finds that out by itself. One that is wanted to less than half is written anew, by its node alone, in a sweep. More than limits.packsBytes are not kept.
  */
 export class LogRetention {
   readonly #ports: LogRetentionPorts;
@@ -55,6 +57,11 @@ export class LogRetention {
         after = jobs.at(-1)!;
         await new Promise((resolve) => setImmediate(resolve));
       }
+      for (
+        let packs = 0;
+        packs < compactedAtOnce && (await this.#ports.shelf.compact(this.#ports.compactBytes));
+        packs++
+      );
       await this.#clear();
     });
   }
@@ -123,3 +130,5 @@ export class LogRetention {
 }
 
 const sweptAtOnce = 500;
+/** In one sweep, of which there is one every few minutes. */
+const compactedAtOnce = 16;

@@ -287,6 +287,64 @@ describe("the packs of a node", () => {
     expect(shelf.jobs(0, 100)).toEqual([8, 9, 10]);
   });
 
+  test("that are wanted to less than half are written anew; what is wanted is read all the while, here and from a copy", async () => {
+    const writer = new PackWriter(dataDir, "g", { ...roomy, packBytes: 100_000 });
+    const print = (job: number) => {
+      const log = writer.open(name(0, job), unlimited);
+      for (let line = 0; line < 20; line++) {
+        log.write(line % 3 === 0 ? "stderr" : "stdout", line, bytes(`job ${job} line ${line}\n`));
+        const other = writer.open(name(1, 1_000 + job), unlimited);
+        other.write("stdout", line, bytes("x".repeat(200)));
+        other.close();
+      }
+      log.close();
+    };
+    for (let job = 1; job <= 40; job++) print(job);
+    const expected = (job: number, stream?: Stream): string =>
+      Array.from({ length: 20 }, (_, line) =>
+        stream === undefined || (line % 3 === 0) === (stream === "stderr") ? `job ${job} line ${line}\n` : "",
+      ).join("");
+    const check = async (source = 7) => {
+      for (const job of [1, 7, 13, 26, 40])
+        for (const stream of [undefined, "stdout", "stderr"] as const) {
+          const page = await shelf.read(source, { ...name(0, job), stream, offset: 0, maxBytes: 1 << 20 });
+          expect(textOf(page.chunks)).toBe(expected(job, stream));
+          expect(page.whole).toBe(expected(job).length);
+        }
+    };
+    await shelf.look(7);
+    const before = packs();
+    expect(before.length).toBeGreaterThan(2);
+    expect(await shelf.compact(10_000)).toBe(false);
+    shelf.forget(Array.from({ length: 40 }, (_, at) => 1_001 + at));
+    // The copy has all packs of before.
+    mkdirSync(join(dataDir, "logs", "copies", "9"), { recursive: true });
+    const copy = (pack: string) =>
+      writeFileSync(join(dataDir, "logs", "copies", "9", pack), readFileSync(join(dataDir, "logs", "packs", pack)));
+    for (const pack of before) copy(pack);
+    let compacted = 0;
+    while (await shelf.compact(10_000)) {
+      compacted += 1;
+      await check();
+    }
+    expect(compacted).toBe(before.length - 1); // all but the one that is written
+    const removed = await shelf.clear(unlimited);
+    expect(
+      removed
+        .filter(({ source }) => source === 7)
+        .map((pack) => pack.name)
+        .toSorted(),
+    ).toEqual(before.slice().toSorted().slice(0, -1));
+    await check();
+    for (const pack of packs()) copy(pack);
+    await check(9);
+    shelf.close();
+    rmSync(join(dataDir, "logs", "index.db"));
+    shelf = new PackShelf(dataDir, 7);
+    await check();
+    await check(9);
+  });
+
   test("of another node are kept apart from its own", async () => {
     const log = new PackWriter(dataDir, "g", roomy).open(name(), unlimited);
     log.write("stdout", 1, bytes("mine"));
