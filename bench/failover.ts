@@ -1,8 +1,8 @@
 /**
  * How long are writes held up when the leader of three dies (`kill`), freezes (`freeze`), is cut off in silence (`partition`), or its disk hangs
- * (`hang`)? See scripts/measure-failover.ts.
+ * (`hang`) or is full (`full`)? See scripts/measure-failover.ts.
  *
- * `npm run bench -- failover [--rounds=20] [--ways=kill,freeze,partition,hang]`
+ * `npm run bench -- failover [--rounds=20] [--ways=kill,freeze,partition,hang,full]`
  */
 import { measureFailover, ways, type Way } from "../scripts/measure-failover.ts";
 import { enterOwnNetwork } from "../scripts/namespaces.ts";

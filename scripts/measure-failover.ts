@@ -1,5 +1,5 @@
 /**
- * How long are writes held up when the leader dies, freezes, is cut off in silence, or its disk hangs? Under load: from the moment to the first
+ * How long are writes held up when the leader dies, freezes, is cut off in silence, or its disk hangs or is full? Under load: from the moment to the first
  * acknowledgement of a write that was sent afterwards, through either of the other nodes. What clients saw all the time is judged at the end.
  */
 import { type Distribution, distribution } from "./figures.ts";
@@ -12,10 +12,13 @@ import { startRig } from "./soak-rig.ts";
 import { lostOf, statesOf } from "./soak-verdict.ts";
 
 /** What happens to the leader, and the fault whose means it takes. */
-export const ways = { kill: "kill", freeze: "freeze", partition: "partition", hang: "stall" } as const satisfies Record<
-  string,
-  Fault
->;
+export const ways = {
+  kill: "kill",
+  freeze: "freeze",
+  partition: "partition",
+  hang: "stall",
+  full: "full",
+} as const satisfies Record<string, Fault>;
 export type Way = keyof typeof ways;
 
 export interface FailoverFigures {
@@ -23,6 +26,10 @@ export interface FailoverFigures {
   readonly nextWriteMs: Distribution;
   /** Until the others follow another leader: not the same, because a leader whose disk hangs can still commit what the others store. */
   readonly replacedMs: Distribution;
+  /** From the fault's end until the old leader can serve writes again. */
+  readonly recoveredMs: Distribution;
+  /** Rounds in which the old leader, once it was replaced, refused a write and said that nothing was done. Of a full disk, else 0. */
+  readonly refused: number;
   readonly acknowledged: number;
   readonly lost: number;
   readonly problems: readonly string[];
@@ -36,6 +43,8 @@ export async function measureFailover(way: Way, rounds: number, say: (what: stri
   const load = new Load(mesh, { writers: 4, readers: 1, pauseMs: 5, attemptMs: 2000 });
   const nextWrites: number[] = [];
   const replaced: number[] = [];
+  const recovered: number[] = [];
+  let refused = 0;
   for (let round = 1; round <= rounds; round++) {
     const leader = await settled(rig, load);
     const others = mesh.nodes.filter((node) => node !== leader);
@@ -48,7 +57,11 @@ export async function measureFailover(way: Way, rounds: number, say: (what: stri
     replaced.push(replacedMs - beganMs);
     const told = [firstMs, replacedMs].map((ms) => `${(ms - beganMs).toFixed(1)} ms`);
     say(`${way} ${round} of ${rounds}: a write after ${told[0]}, replaced after ${told[1]}`);
+    if (way === "full" && (await refusesWrites(leader))) refused += 1;
+    const healedMs = performance.now();
     await heal();
+    await ready(leader);
+    recovered.push(performance.now() - healedMs);
     over.abort(new Error("the round is over"));
     await Promise.allSettled(probes);
   }
@@ -60,6 +73,8 @@ export async function measureFailover(way: Way, rounds: number, say: (what: stri
     rounds,
     nextWriteMs: distribution(nextWrites),
     replacedMs: distribution(replaced),
+    recoveredMs: distribution(recovered),
+    refused,
     acknowledged: load.acknowledged.length,
     lost: lost.length,
     problems: [
@@ -100,9 +115,31 @@ function hurt({ mesh, disks, network }: World, way: Way, leader: MeshNode): () =
     case "hang":
       disks[at]!.set("stall", files.all);
       return () => Promise.resolve(disks[at]!.heal());
+    case "full":
+      disks[at]!.set("full", files.all);
+      return () => Promise.resolve(disks[at]!.heal());
     default:
       throw new Error(`there is no way ${String(way)}`);
   }
+}
+
+/** Nothing of it is done, so that its client may ask another node. */
+async function refusesWrites(node: MeshNode): Promise<boolean> {
+  const { status, body } = await node.api("POST", "/v1/jobs", { driver: "noop" });
+  return status === 503 && (body as { error?: { retry?: string } }).error?.retry === "safe";
+}
+
+async function ready(node: MeshNode): Promise<void> {
+  const ask = (): Promise<boolean> =>
+    fetch(`${node.ready.api}/readyz`, { signal: AbortSignal.timeout(2000) }).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+  await until(
+    async () => (await ask()) || undefined,
+    60_000,
+    () => `node ${node.ready.node} does not recover`,
+  );
 }
 
 /** When one of the others follows a new leader. */

@@ -1,7 +1,8 @@
 /**
  * `npm run reliability -- [--only=kill,transfer,...] [--scale=1]`: measures what docs/reliability.md says, and writes it. Each section can be measured
  * alone and takes its own place again; the figures are kept in docs/reliability.json. `--scale=0.05` makes fewer rounds, `--render` none.
- * Exit code 1 when something acknowledged was lost, a call was not linearizable, or a section could not be measured.
+ * Exit code 1 when something acknowledged was lost, a call was not linearizable, what was measured is not what is wanted, or a section could not be
+ * measured; with `--render` when the page says so of any section.
  *
  * The whole takes about half an hour on two quiet cores, the simulator's hunt and the large meshes not counted: these run when they are named.
  */
@@ -14,24 +15,26 @@ import { ownLevel } from "../src/state/levels.ts";
 import { binary, buildIfChanged } from "./build.ts";
 import { faultyDiskLibrary } from "./faulty-disk.ts";
 import type { Distribution } from "./figures.ts";
-import { measureFailover, type Way, ways } from "./measure-failover.ts";
+import { type FailoverFigures, measureFailover, type Way, ways } from "./measure-failover.ts";
 import { type Handover, measureHandover } from "./measure-handover.ts";
 import { Mesh, runSkein } from "./mesh.ts";
 import { enterOwnNetwork } from "./namespaces.ts";
 import { lyingDisk, meshOnFaultyDisks, powerLossRounds, runningAs, weakRounds } from "./power-loss.ts";
+import {
+  judgeCatchup,
+  judgeHunt,
+  judgeMutants,
+  judgeScale,
+  judgeSeeds,
+  missedIn,
+  none,
+  type Row,
+} from "./reliability-judge.ts";
 import { type Fault, faults } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
 import { soak, usualShares } from "./soak.ts";
 import { formatMs, numberOption, onInterrupt, root, run, textOption } from "./steps.ts";
 import { buildSynchronousOff } from "./synchronous-off.ts";
-
-interface Row {
-  readonly what: string;
-  readonly wanted: string;
-  readonly measured: string;
-  /** undefined: nothing is demanded. */
-  readonly met: boolean | undefined;
-}
 
 /** What one section found. */
 interface Found {
@@ -50,6 +53,8 @@ interface Section {
   readonly onlyWhenNamed?: boolean;
   /** Why it cannot be measured here. */
   missing?(): Promise<string | undefined>;
+  /** Of a section that is lines of another program: what they are to be, also of lines that were recorded before. */
+  judge?(lines: readonly string[]): readonly Row[];
   measure(rounds: (count: number) => number): Promise<Found>;
 }
 
@@ -66,8 +71,6 @@ const page = path.join(root, "docs", "reliability.md");
 
 const spread = ({ p50, p90, p99, max, count }: Distribution): string =>
   `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, longest ${max} ms (${count} times)`;
-
-const none = (what: string, count: number): Row => ({ what, wanted: "0", measured: String(count), met: count === 0 });
 
 function failover(
   way: Way,
@@ -99,6 +102,7 @@ function failover(
       };
       const demand = { wanted: wanted.join(", "), met };
       const rows = way === "hang" ? [next, { ...replaced, ...demand }] : [{ ...next, ...demand }, replaced];
+      if (way === "full") rows.push(...fullDiskRows(figures));
       return {
         rows: [...rows, none(`lost of ${figures.acknowledged} acknowledged writes`, figures.lost)],
         problems,
@@ -106,6 +110,24 @@ function failover(
       };
     },
   };
+}
+
+/** A node without room refuses, resigns (else nobody would have replaced it) and recovers. */
+function fullDiskRows({ rounds, refused, recoveredMs }: Omit<FailoverFigures, "problems">): Row[] {
+  return [
+    {
+      what: "writes that the node itself refused meanwhile",
+      wanted: "every time",
+      measured: `${refused} of ${rounds}`,
+      met: refused === rounds,
+    },
+    {
+      what: "with room again until it can serve writes",
+      wanted: "every time",
+      measured: spread(recoveredMs),
+      met: recoveredMs.count === rounds,
+    },
+  ];
 }
 
 function handover(kind: Handover, title: string, text: string, count: number, limitMs: number | undefined): Section {
@@ -147,10 +169,12 @@ function program(
   script: string,
   words: () => readonly string[],
   isLine: (line: string) => boolean,
+  judge: (lines: readonly string[]) => readonly Row[],
 ): Section {
   return {
     title,
     text,
+    judge,
     onlyWhenNamed: true,
     missing: () => {
       const place = words()[0] === undefined || script !== "bench" ? `scripts/${script}.ts` : `bench/${words()[0]}.ts`;
@@ -162,12 +186,13 @@ function program(
       if (ended.code !== 0) console.log(ended.output);
       const lines = ended.output.split("\n").filter(isLine);
       const problems = ended.code === 0 ? [] : [`${script} ${words().join(" ")} ended with exit code ${ended.code}`];
-      return { rows: [], lines, problems, figures: lines };
+      return { rows: judge(lines), lines, problems, figures: lines };
     },
   };
 }
 
 const isTable = (line: string): boolean => line.startsWith("|");
+const isSaid = (line: string): boolean => line.trim() !== "" && !line.startsWith("setup:");
 
 const sections: Readonly<Record<string, Section>> = {
   kill: failover(
@@ -198,6 +223,13 @@ const sections: Readonly<Record<string, Section>> = {
     50,
     { p99: 1800 },
   ),
+  full: failover(
+    "full",
+    "The leader's disk is full",
+    "Every write of the leader that needs room is refused (ENOSPC), until another one leads and writes go on; then there is room again. It must refuse what it is asked, give the leadership up, and come back by itself.",
+    20,
+    {},
+  ),
   transfer: handover(
     "transfer",
     "Planned hand-over",
@@ -215,8 +247,8 @@ const sections: Readonly<Record<string, Section>> = {
   upgrade: handover(
     "upgrade",
     "Rolling upgrade",
-    "The nodes are held one level lower, restarted one by one as what they are, and the cluster's level is raised, under the same clients.",
-    1,
+    "The nodes are held one level lower, restarted one by one as what they are, and the cluster's level is raised, under the same clients; each time with a new mesh.",
+    10,
     undefined,
   ),
   "power-loss": {
@@ -301,6 +333,7 @@ const sections: Readonly<Record<string, Section>> = {
     "bench",
     () => ["catchup"],
     isTable,
+    judgeCatchup,
   ),
   scale: program(
     "A hundred nodes",
@@ -308,20 +341,31 @@ const sections: Readonly<Record<string, Section>> = {
     "bench",
     () => ["scale"],
     isTable,
+    judgeScale,
+  ),
+  "ci-seeds": program(
+    "The simulated clusters of every CI run",
+    "`npm run sim -- --seeds=1-300`, with the two processes that CI uses.",
+    "sim",
+    () => ["--seeds=1-300"],
+    isSaid,
+    judgeSeeds,
   ),
   simulation: program(
     "Simulated clusters",
     "`npm run sim -- --minutes=M`: whole clusters under virtual time, each from one seed.",
     "sim",
-    () => [`--minutes=${numberOption("sim-minutes", 10)}`],
-    (line) => line.trim() !== "" && !line.startsWith("setup:"),
+    () => [`--minutes=${numberOption("sim-minutes", 60)}`],
+    isSaid,
+    judgeHunt,
   ),
   mutants: program(
     "Known bugs, planted",
     "`npm run sim -- --mutants`: bugs that other systems had, planted one by one into a copy of the sources, must be found by the simulations.",
     "sim",
     () => ["--mutants"],
-    (line) => line.trim() !== "" && !line.startsWith("setup:"),
+    isSaid,
+    judgeMutants,
   ),
 };
 
@@ -343,6 +387,28 @@ function say(what: string): void {
   console.log(`  ${what}`);
 }
 
+/** Demands may have come to be after what was recorded. */
+function rowsOf(name: string, { rows, lines = [] }: Kept): readonly Row[] {
+  return sections[name]?.judge?.(lines) ?? rows;
+}
+
+/** What of the page is missed, and what nobody has measured. */
+function verdict(kept: Readonly<Record<string, Kept>>): string[] {
+  const names = Object.keys(sections);
+  const missed = names.flatMap((name) => {
+    const found = kept[name];
+    return found === undefined ? [] : missedIn(name, rowsOf(name, found), found.problems.length);
+  });
+  const unmeasured = names.filter((name) => kept[name] === undefined);
+  return [
+    missed.length === 0 ? "All that was measured is as wanted." : "**Missed**:",
+    ...(missed.length === 0 ? [] : ["", ...missed.map((one) => `- ${one}`)]),
+    ...(unmeasured.length === 0
+      ? []
+      : ["", `Not measured yet: ${unmeasured.map((name) => `\`${name}\``).join(", ")}.`]),
+  ];
+}
+
 function render(kept: Readonly<Record<string, Kept>>): string {
   const lines = [
     "# Reliability",
@@ -350,14 +416,17 @@ function render(kept: Readonly<Record<string, Kept>>): string {
     "Measured by `npm run reliability`, which writes this page from `docs/reliability.json`; every section says when and where. `npm run reliability --",
     "--only=NAME` measures one again. Figures of a busy machine are worse: the load before each section is given. A percentile is a value that was measured.",
     "",
+    ...verdict(kept),
+    "",
   ];
   for (const [name, section] of Object.entries(sections)) {
     const found = kept[name];
     if (found === undefined) continue;
     lines.push(`## ${section.title}`, "", section.text, "");
-    if (found.rows.length > 0) {
+    const rows = rowsOf(name, found);
+    if (rows.length > 0) {
       lines.push("| | wanted | measured | |", "|---|---|---|---|");
-      for (const { what, wanted, measured, met } of found.rows) {
+      for (const { what, wanted, measured, met } of rows) {
         lines.push(`| ${what} | ${wanted} | ${measured} | ${met === undefined ? "" : met ? "met" : "**missed**"} |`);
       }
       lines.push("");
@@ -404,8 +473,13 @@ if (process.argv[1] === import.meta.filename) {
     process.exit(2);
   }
   if (process.argv.includes("--render")) {
-    write(read());
-    process.exit();
+    const kept = read();
+    write(kept);
+    const all = Object.entries(kept).flatMap(([name, found]) =>
+      missedIn(name, rowsOf(name, found), found.problems.length),
+    );
+    for (const one of all) console.error(`reliability: missed: ${one.replaceAll("`", "")}`);
+    process.exit(all.length === 0 ? 0 : 1);
   }
   await buildIfChanged();
   if (names.some((name) => name === "partition" || name === "soak") && (await whyNot(["partition"])) === undefined) {
@@ -438,7 +512,7 @@ if (process.argv[1] === import.meta.filename) {
       const tookMs = Math.round(performance.now() - began);
       for (const row of found.rows) say(`${row.what}: ${row.measured}${row.met === false ? "  MISSED" : ""}`);
       for (const problem of found.problems) say(`COMPLAINT ${problem}`);
-      if (found.problems.length > 0) process.exitCode = 1;
+      if (missedIn(name, found.rows, found.problems.length).length > 0) process.exitCode = 1;
       write({ ...read(), [name]: { date: new Date().toISOString().slice(0, 16), load, tookMs, ...here, ...found } });
     } catch (error) {
       console.error(`${name}: ${error instanceof Error ? error.stack : String(error)}`);

@@ -1,0 +1,123 @@
+/** What the page of figures says of itself: good figures are met, and each one that is not as wanted is told as missed. */
+import { describe, expect, test } from "bun:test";
+import {
+  judgeCatchup,
+  judgeHunt,
+  judgeMutants,
+  judgeScale,
+  judgeSeeds,
+  missedIn,
+  none,
+  parseMs,
+  type Row,
+} from "../../scripts/reliability-judge.ts";
+
+const seeds = (count: number, took: string, failed: number): string =>
+  `${count} seeds in ${took}: 18.2 hours simulated, 150000 calls, 35000000 events, 4911 faults; ${failed} failed`;
+const hunt = ["hunts for 60 min from seed 5 on, with 2 processes", seeds(4434, "60 min 28 s", 0), "met: a 1, b 20"];
+const mutants = [
+  "found     1 an entry is committed by counting: seed 1, own-term-commit (1.00 s)",
+  "found    47 voters are chosen by their numbers: seed 1863, membership (10.2 s)",
+  "42 of 42 found, 39 within 300 seeds, in 5 min 9 s",
+];
+const catchup = [
+  "|  | wanted | kept in the log | no longer in the log | a large state |",
+  "| --- | --- | ---: | ---: | ---: |",
+  "| in so many entries of the log |  | 1000137 | 1000070 | 24223 |",
+  "| jobs in the state | 1000000 | 0 | 0 | 1002660 |",
+  "| back in step after | under 1 min 0 s | 13.7 s | 1.94 s | 6.47 s |",
+  "| at half of it, while it came back | over 80 % of that | 4304 (100 %) | 4764 (100 %) | 4870 (81 %) |",
+  "| leader's memory before and at most, MiB | bounded | 300, 303 | 390, 464 | 992, 1106 |",
+];
+const scale = [
+  "|  | 3 nodes | 10 nodes | 30 nodes | 100 nodes |",
+  "| --- | ---: | ---: | ---: | ---: |",
+  "| start to all in step | 0.88 s | 3.24 s | 13.0 s | 1 min 38 s |",
+  "| at rest, all nodes | 2.8 | 9.2 | 23 | 70 |",
+  "| CPU per 1,000 entries, all nodes, ms | 6800 | 22146 | 63804 | 212872 |",
+  "| elections that nobody asked for, at rest and under load | 0 | 0 | 0 | 0 |",
+  "| SIGKILL of the leader to all in step | 0.06 s | 0.11 s | 0.33 s | 2.82 s |",
+];
+
+const missed = (rows: readonly Row[]): string[] => rows.filter(({ met }) => met === false).map(({ what }) => what);
+
+const judges: [string, (lines: readonly string[]) => readonly Row[], readonly string[]][] = [
+  ["judgeSeeds", judgeSeeds, [seeds(300, "3 min 58 s", 0)]],
+  ["judgeHunt", judgeHunt, hunt],
+  ["judgeMutants", judgeMutants, mutants],
+  ["judgeCatchup", judgeCatchup, catchup],
+  ["judgeScale", judgeScale, scale],
+];
+
+test.each(judges)("%s: good figures are met; output that says nothing meets no demand", (_name, judge, lines) => {
+  const rows = judge(lines);
+  expect(missed(rows)).toEqual([]);
+  expect(rows.filter(({ met }) => met === true).length).toBeGreaterThanOrEqual(3);
+  const demands = rows.filter(({ met }) => met !== undefined).map(({ what }) => what);
+  expect(missed(judge([]))).toEqual(demands);
+  expect(missed(judge(["something went wrong"]))).toEqual(demands);
+});
+
+const replaced = (lines: readonly string[], from: string, to: string): string[] => {
+  const changed = lines.map((line) => line.replace(from, to));
+  expect(changed).not.toEqual([...lines]);
+  return changed;
+};
+
+describe("what is missed", () => {
+  test.each<[string, readonly Row[], string]>([
+    ["a seed that failed", judgeSeeds([seeds(300, "3 min 58 s", 1)]), "failing seeds"],
+    ["too few seeds", judgeSeeds([seeds(299, "3 min 58 s", 0)]), "seeds"],
+    ["too slow", judgeSeeds([seeds(300, "4 min 0 s", 0)]), "time for all of them"],
+    ["a failed seed of a hunt", judgeHunt(replaced(hunt, "0 failed", "7 failed")), "failing seeds"],
+    ["a short hunt", judgeHunt(replaced(hunt, "60 min 28 s", "59 min 50 s")), "hours of processors"],
+    ["with one process", judgeHunt(replaced(hunt, "2 processes", "1 processes")), "hours of processors"],
+    ["a path that was never walked", judgeHunt([...hunt, "not met: c"]), "rare paths never walked"],
+    ["a bug not found", judgeMutants(replaced(mutants, "42 of 42", "41 of 42")), "bugs found"],
+    ["found late", judgeMutants(replaced(mutants, "39 within", "33 within")), "found within 300 seeds"],
+    ["found very late", judgeMutants(replaced(mutants, "1863", "5001")), "most seeds that one took"],
+    ["slowly back", judgeCatchup(replaced(catchup, "6.47 s", "1 min 0 s")), "back in step after"],
+    ["never back", judgeCatchup(replaced(catchup, "6.47 s", "more than 5 min 0 s, **missed**")), "back in step after"],
+    ["little was missed", judgeCatchup(replaced(catchup, "1000070", "64378")), "entries of the log that were missed"],
+    ["a small state", judgeCatchup(replaced(catchup, "1002660", "999999")), "jobs in the large state"],
+    [
+      "a leader that slows down",
+      judgeCatchup(replaced(catchup, "(81 %)", "(80 %)")),
+      "what the leader keeps of its load meanwhile",
+    ],
+    [
+      "a leader that grows",
+      judgeCatchup(replaced(catchup, "992, 1106", "992, 1249")),
+      "what the leader's memory grows by meanwhile",
+    ],
+    [
+      "no election",
+      judgeScale(replaced(scale, "| 0 | 0 | 0 | 0 |", "| 0 | 0 | 1 | 0 |")),
+      "elections that nobody asked for",
+    ],
+    ["not in step", judgeScale(replaced(scale, "1 min 38 s", "never")), "the largest in step after its start"],
+    ["fewer nodes", judgeScale(replaced(scale, "100 nodes", "90 nodes")), "nodes"],
+    [
+      "a figure that is not there",
+      judgeScale(replaced(scale, "23 | 70", "23 | -")),
+      "CPU at rest, all nodes, % of a core",
+    ],
+  ])("%s", (_what, rows, expected) => {
+    expect(missed(rows)).toEqual([expected]);
+  });
+
+  test("and complaints, in words", () => {
+    expect(missedIn("kill", [none("lost of 5 acknowledged writes", 0)], 0)).toEqual([]);
+    expect(missedIn("kill", [none("lost of 5 acknowledged writes", 2)], 1)).toEqual([
+      "`kill`: lost of 5 acknowledged writes: wanted 0, measured 2",
+      "`kill`: a complaint",
+    ]);
+  });
+});
+
+test.each([
+  ["1 min 38 s", 98_000],
+  ["13.7 s", 13_700],
+  ["250 ms", 250],
+  ["never", undefined],
+])("a duration of %s", (text, ms) => expect(parseMs(text)).toBe(ms));
