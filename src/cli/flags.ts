@@ -7,6 +7,7 @@ import { isLabel, parseSelector } from "../lib/selector.ts";
 import { parseDuration, parseSize } from "../lib/units.ts";
 import { CliError, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
+import { resourcesOf } from "./resources.ts";
 import { readText } from "./specs-file.ts";
 
 /** Flags that say what a job is, as they were typed. */
@@ -18,6 +19,7 @@ export interface SpecFlags {
   readonly eachNode?: boolean;
   readonly on?: string;
   readonly slots?: string;
+  readonly resource?: readonly string[];
   readonly parallel?: string;
   readonly priority?: string;
   readonly after?: readonly string[];
@@ -52,6 +54,7 @@ export function addSpecFlags(command: Command): void {
     .option("--each-node", "one task on every matching node")
     .option("--on <selector>", "nodes that may run it: zone=eu,gpu!=none")
     .option("--slots <n>", "what a task takes of its node")
+    .option("--resource <name=n>", "what a task takes beside: memory=512MiB, cores=2, license=1 (repeatable)", collect)
     .option("--parallel <n>", "tasks of this job running at once")
     .option("--priority <n>", "0..100, default 50, higher first")
     .option("--after <jobs>", "start when these have succeeded: 17,18 or 18:failed, 18:done (repeatable)", collect)
@@ -145,6 +148,8 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     each_node: flags.eachNode,
     on: flags.on,
     slots: whole("slots", flags.slots, 0, 1_000_000),
+    resources:
+      flags.resource && resourcesOf(flags.resource, (message) => problems.push({ path: "--resource", message })),
     parallel: whole("parallel", flags.parallel, 1, limits.arrayTasks),
     priority: whole("priority", flags.priority, 0, 100),
     after: flags.after?.flatMap((text) => text.split(",").map(after)),

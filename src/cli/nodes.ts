@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import { memoryResource } from "../lib/resources.ts";
+import { formatSize } from "../lib/units.ts";
 import { limits } from "../lib/limits.ts";
 import type { NodeView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
@@ -135,6 +137,7 @@ function printNode(out: Output, node: NodeView): void {
     ["api", node.api],
     ["peer", node.peer],
     ["running", `${node.running} of ${node.slots} slots`],
+    ["resources", resourcesText(node.resources) || undefined],
     ["lag", node.lag === null ? undefined : `${node.lag} entries`],
     ["lease", node.lease_ms === null ? undefined : `${node.lease_ms} ms left`],
     ["clock", node.clock_ms === null ? undefined : `${clockText(node.clock_ms)} the median`],
@@ -148,4 +151,11 @@ function printNode(out: Output, node: NodeView): void {
 function certificateText({ certificate }: NodeView): string | undefined {
   if (certificate === null) return undefined;
   return `${certificate.fingerprint} of authority ${certificate.authority}, good until ${instantText(certificate.expires_at)}`;
+}
+
+/** `cores=8 license=2 memory=31.2GiB` */
+function resourcesText(resources: NodeView["resources"]): string {
+  return Object.entries(resources)
+    .map(([name, amount]) => `${name}=${name === memoryResource ? formatSize(amount) : amount}`)
+    .join(" ");
 }

@@ -18,6 +18,7 @@ export interface UpFlags {
   readonly voters?: string;
   readonly learner?: boolean;
   readonly ioTasks?: string;
+  readonly resource?: readonly string[];
   readonly apiCert?: string;
   readonly apiKey?: string;
 }
@@ -32,6 +33,8 @@ const keys = {
   label: ["label", "list"],
   labels: ["label", "list"],
   slots: ["slots", "text"],
+  resource: ["resource", "list"],
+  resources: ["resource", "list"],
   join: ["join", "list"],
   "join-timeout": ["joinTimeout", "text"],
   join_timeout: ["joinTimeout", "text"],

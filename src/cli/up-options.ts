@@ -1,3 +1,4 @@
+import type { Resources } from "../lib/resources.ts";
 import type { HostPort } from "../lib/host-port.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { OutputFormat } from "./output.ts";
@@ -18,6 +19,7 @@ export interface UpOptions {
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;
+  readonly resources: Resources;
   /** API addresses of members, HOST:PORT; empty: no join. Ignored with data of a cluster. */
   readonly join: readonly string[];
   /** How long addresses that do not answer are tried; 0: each once. */

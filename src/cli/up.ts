@@ -10,6 +10,7 @@ import { defaultDataDir, type Environment, expandHome, isLoopback } from "./cont
 import { CliError, exit } from "./exit.ts";
 import { collect } from "./flags.ts";
 import type { ApiAddress, UpOptions } from "./up-options.ts";
+import { hostResources, resourcesOf } from "./resources.ts";
 import { readUpConfig, type UpFlags } from "./up-config.ts";
 
 const defaultApiPort = 7400;
@@ -33,6 +34,11 @@ export function addUp(program: Command, cli: Cli): void {
     )
     .option("--label <k=v>", "label of the node (repeatable)", collect)
     .option("--slots <n>", "room for tasks (default 2 per core, at least 4)")
+    .option(
+      "--resource <name=n>",
+      "what tasks may ask for beside slots: license=2, memory=8GiB (repeatable; memory and cores are known)",
+      collect,
+    )
     .option("--join <host:port>", "API addresses of members, separated by commas (repeatable)", collect)
     .option("--token <jointoken>", "join token of `skein cluster token` (SKEIN_JOIN_TOKEN)")
     .option(
@@ -104,6 +110,10 @@ export function upOptions(
   const labels = parseLabels(flags.label ?? [], complain);
   const slots = whole("slots", flags.slots, 0, 1_000_000);
   const ioTasks = whole("io-tasks", flags.ioTasks, 0, 1_000_000);
+  const declared = resourcesOf(flags.resource ?? [], (message) => complain("resource", message));
+  const resources = { ...hostResources(), ...declared };
+  if (Object.keys(resources).length > limits.resourcesPerNode)
+    complain("resource", `at most ${limits.resourcesPerNode} resources`);
   const voters = whole("voters", flags.voters, 1, limits.votersWanted);
 
   if (problems.length > 0) {
@@ -123,6 +133,7 @@ export function upOptions(
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
     ioTasks: ioTasks ?? defaultIoTasks,
+    resources,
     join,
     joinTimeoutMs: joinTimeoutMs!,
     joinToken: flags.token ?? env["SKEIN_JOIN_TOKEN"],

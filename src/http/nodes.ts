@@ -102,6 +102,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       starts: known?.starts ?? 0,
       labels: row.labels,
       slots: row.slots,
+      resources: row.resources ?? {},
       running: running.get(row.id) ?? 0,
       lag: isSelf ? Math.max(0, status.commit - status.applied) : (peer?.lag ?? null),
       lease_ms: peer?.leaseMs ?? null,

@@ -76,6 +76,9 @@ export const limits = {
   reasonLength: 4096,
   assignmentsPerEntry: 1024,
   expirePerEntry: 500,
+  /** Named resources of a task, and of a node. */
+  resourcesPerSpec: 16,
+  resourcesPerNode: 32,
   /** Jobs beside its own that one command opens, skips or cancels; the rest is done by later entries (state/gates.ts). */
   releasesPerCommand: 256,
   /** Jobs that one job waits for, and all jobs of a request together. */

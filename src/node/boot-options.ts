@@ -1,3 +1,4 @@
+import type { Resources } from "../lib/resources.ts";
 import type { HostPort } from "../lib/host-port.ts";
 import type { ApiAddress } from "./listening.ts";
 import type { Labels } from "../lib/selector.ts";
@@ -17,6 +18,8 @@ export interface BootOptions {
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;
+  /** What it has beside; default: nothing. */
+  readonly resources?: Resources | undefined;
   /** API addresses to join at; empty: a new cluster, unless the data says otherwise. */
   readonly join: readonly string[];
   /** How long addresses that do not answer are tried; 0: each once. */

@@ -277,6 +277,7 @@ async function open(
     dataDir,
     incarnation,
     capacity: { slots: options.slots, ioTasks: options.ioTasks },
+    resources: options.resources ?? {},
     labels: options.labels,
     restored: beginning?.restored ?? found,
     applied,

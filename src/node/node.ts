@@ -10,6 +10,7 @@ import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, SnapshotMeta } from "../raft/types.ts";
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, type CommandName, commandByName } from "../state/commands/index.ts";
+import { resourceLevel } from "../state/levels.ts";
 import {
   appliedIndex,
   assignmentsOf,
@@ -449,6 +450,7 @@ export class Node implements NodeApi {
       ...this.#addresses,
       labels: this.#parts.labels,
       ...this.#parts.capacity,
+      ...(this.#settings.level >= resourceLevel ? { resources: this.#parts.resources } : {}),
       level: this.#parts.level,
       version: this.version,
     };
@@ -580,7 +582,10 @@ export class Node implements NodeApi {
 
   #readMembers(): void {
     this.#peers.read();
+    const before = this.#settings.level;
     if (this.#settings.read()) this.#driver.raft.retime(this.#settings.ticks);
+    // What nobody would have understood is said now.
+    if (before < resourceLevel && this.#settings.level >= resourceLevel && this.#takesPart) this.#announcer.again();
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Executor, ExecutorOptions } from "../executor/types.ts";
 import type { Epoch } from "../lib/epoch.ts";
+import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { Restored } from "../raft/types.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -31,6 +32,7 @@ export interface NodeParts {
   /** Epoch ms, for what it says of its clock (J4); absent: the system's. */
   readonly wallClock?: (() => number) | undefined;
   readonly capacity: { readonly slots: number; readonly ioTasks: number };
+  readonly resources: Resources;
   readonly labels: Labels;
   readonly restored: Restored;
   /** What state.db had applied at start, and its rolling hash. */

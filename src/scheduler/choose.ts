@@ -1,4 +1,5 @@
 import type { NodeId } from "../lib/ids.ts";
+import type { Need, Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { WaitingTask } from "../state/planning.ts";
 
@@ -10,19 +11,38 @@ export interface Room {
   readonly slots: number;
   freeSlots: number;
   freeIo: number;
-  /** Its free slots are kept for a job of this priority that needs more than are free: no other job of this plan gets them. */
+  /** All it has beside; undefined: nothing. */
+  readonly resources: Resources | undefined;
+  /** What is free of that, as the planner counts; undefined: nobody asks. */
+  readonly free: Map<string, number> | undefined;
+  /** What a job of this priority and kind lacks here is kept for it, as it comes free: no other job of this plan gets that. */
   heldFor: number | undefined;
+  heldKind: string;
 }
 
-/** What a task takes of its node: `need` slots, or io tasks. */
+/** What a task takes of its node: `need` slots, or io tasks, and resources. */
 export interface Want {
   readonly io: boolean;
   readonly need: number;
+  readonly resources: readonly Need[];
 }
 
 /** The task could start there now. */
-export function hasRoom(room: Room, { io, need }: Want): boolean {
-  return io ? room.freeIo >= need : room.heldFor === undefined && room.freeSlots >= need;
+export function hasRoom(room: Room, { io, need, resources }: Want): boolean {
+  if ((io ? room.freeIo : room.freeSlots) < need) return false;
+  return resources.every(([name, units]) => freeOf(room, name) >= units);
+}
+
+/** What is free of a resource, as the planner counts. */
+export function freeOf({ free }: Room, name: string): number {
+  return free?.get(name) ?? 0;
+}
+
+/** Takes it of what is free; less than nothing is left where a task is still to get it. */
+export function take(room: Room, { io, need, resources }: Want): void {
+  if (io) room.freeIo -= need;
+  else room.freeSlots -= need;
+  for (const [name, units] of resources) room.free?.set(name, freeOf(room, name) - units);
 }
 
 /**
@@ -37,8 +57,7 @@ export function chooseNode(rooms: readonly Room[], want: Want, task: WaitingTask
     if (best === undefined || isBetter(one, best, want, task.avoid)) best = one;
   }
   if (best === undefined) return undefined;
-  if (want.io) best.freeIo -= want.need;
-  else best.freeSlots -= want.need;
+  take(best, want);
   return best.node;
 }
 

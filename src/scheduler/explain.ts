@@ -4,7 +4,7 @@ import { isTerminal } from "../lib/states.ts";
 import type { ExplainView, NodeReasonView, ReasonView, WaitingView } from "../state/answers.ts";
 import type { WaitingFacts } from "../state/explaining.ts";
 import type { OpenJob, WaitingTask } from "../state/planning.ts";
-import { type Asked, type Standing, standingOf } from "./lack.ts";
+import { amountText, type Asked, type Standing, standingOf } from "./lack.ts";
 
 /**
  * Why a job waits, in words (`skein jobs explain`): what holds up the job as a whole, then for each group of its waiting tasks what these wait for, then how every
@@ -57,8 +57,8 @@ export function explainJob(
 }
 
 /** What the planner compares with a node. */
-export function askedOf({ io, slots, terms }: Pick<OpenJob, "io" | "slots" | "terms">): Asked {
-  return { io, need: io ? 1 : slots, terms };
+export function askedOf({ io, slots, resources, terms }: Pick<OpenJob, "io" | "slots" | "resources" | "terms">): Asked {
+  return { io, need: io ? 1 : slots, resources, terms };
 }
 
 /** Every node's word, those that could run it first. */
@@ -80,13 +80,14 @@ export function shown(nodes: readonly NodeReasonView[]): Pick<WaitingView, "node
 export function reasonsOfNodes(
   nodes: readonly NodeReasonView[],
   ahead: number | undefined,
-  { on, io, slots }: Pick<OpenJob, "on" | "io" | "slots">,
+  { on, io, slots, resources }: Pick<OpenJob, "on" | "io" | "slots" | "resources">,
 ): ReasonView[] {
   const able = nodes.filter(({ state }) => state !== "never");
   if (able.length === 0) {
     const selector = on === "" ? "" : ` and match "${on}"`;
     const room = io ? "take tasks without slots" : `have ${slots} slot${slots === 1 ? "" : "s"}`;
-    return [{ code: "no-node", message: `no node there is can run it: it would have to ${room}${selector}` }];
+    const beside = resources.map((need) => `, ${amountText(need)}`).join("");
+    return [{ code: "no-node", message: `no node there is can run it: it would have to ${room}${beside}${selector}` }];
   }
   if (able.some(({ state }) => state === "free")) {
     if (ahead !== undefined && ahead > 0)

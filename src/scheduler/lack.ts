@@ -1,8 +1,10 @@
+import { amountOf, memoryResource, type Need, unitsOf } from "../lib/resources.ts";
+import { formatSize } from "../lib/units.ts";
 import type { Term } from "../lib/selector.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import type { NodeReasonView } from "../state/answers.ts";
 import type { NodeRow } from "../state/types.ts";
-import type { Room, Want } from "./choose.ts";
+import { freeOf, type Room, type Want } from "./choose.ts";
 
 /** A node as the leader sees it: what it has, what is free of it, and why it takes no work at present. */
 export interface Standing {
@@ -40,18 +42,45 @@ function lackOfLabel({ labels, name }: NodeRow, term: Term): string[] {
 }
 
 /** What the node could not give if nothing else ran there. */
-function lackOfSize({ name, slots, ioTasks }: NodeRow, { io, need }: Asked): string[] {
-  if (io) return need > ioTasks ? [`node ${name} takes no tasks without slots (--io-tasks is 0)`] : [];
-  return need > slots ? [`node ${name} has ${count(slots, "slot")}, the task asks for ${need}`] : [];
+function lackOfSize(row: NodeRow, { io, need, resources }: Asked): string[] {
+  const { name, slots, ioTasks } = row;
+  const words: string[] = [];
+  if (io && need > ioTasks) words.push(`node ${name} takes no tasks without slots (--io-tasks is 0)`);
+  if (!io && need > slots) words.push(`node ${name} has ${count(slots, "slot")}, the task asks for ${need}`);
+  for (const [resource, units] of resources) {
+    const has = unitsOf(resource, row.resources?.[resource] ?? 0);
+    if (has >= units) continue;
+    const what = has === 0 ? `no ${resource}` : amountText([resource, has]);
+    words.push(`node ${name} has ${what}, the task asks for ${sizeText(resource, units)}`);
+  }
+  return words;
+}
+
+/** "8GiB of memory", "2 cores", "1 license" */
+export function amountText([name, units]: Need): string {
+  return `${sizeText(name, units)}${name === memoryResource ? " of" : ""} ${name}`;
+}
+
+function sizeText(name: string, units: number): string {
+  return name === memoryResource ? formatSize(units) : String(amountOf(name, units));
 }
 
 /** What is taken now. */
-function lackOfRoom({ freeSlots, freeIo }: Room, { name, slots, ioTasks }: NodeRow, { io, need }: Asked): string[] {
+function lackOfRoom(room: Room, { name, slots, ioTasks }: NodeRow, { io, need, resources }: Asked): string[] {
+  const { freeSlots, freeIo } = room;
+  const words: string[] = [];
   if (io && freeIo < need)
-    return [`node ${name} runs ${ioTasks} tasks without slots already, as many as it takes at once`];
+    words.push(`node ${name} runs ${ioTasks} tasks without slots already, as many as it takes at once`);
   if (!io && freeSlots < need)
-    return [`node ${name} has ${Math.max(0, freeSlots)} of ${count(slots, "slot")} free, the task asks for ${need}`];
-  return [];
+    words.push(`node ${name} has ${Math.max(0, freeSlots)} of ${count(slots, "slot")} free, the task asks for ${need}`);
+  for (const [resource, units] of resources) {
+    const free = Math.max(0, freeOf(room, resource));
+    if (free < units)
+      words.push(
+        `node ${name} has ${amountText([resource, free])} free, the task asks for ${sizeText(resource, units)}`,
+      );
+  }
+  return words;
 }
 
 function count(number: number, what: string): string {

@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Need } from "../lib/resources.ts";
 import type { Term } from "../lib/selector.ts";
 import type { WaitingTask } from "../state/planning.ts";
 
@@ -13,6 +14,7 @@ export interface PlannedJob {
   readonly id: JobId;
   readonly priority: number;
   readonly slots: number;
+  readonly resources: readonly Need[];
   readonly io: boolean;
   readonly on: string;
   readonly terms: readonly Term[];
@@ -96,6 +98,9 @@ export class Bucket {
   readonly io: boolean;
   /** What a task needs free to start: its slots, or one io task. */
   readonly need: number;
+  readonly resources: readonly Need[];
+  /** The names of those: who waits for the same waits in one line. */
+  readonly kind: string;
   readonly pinned: boolean;
   /** Fresh jobs, and those that younger ones came before: a gate of theirs has opened, or they were read again. */
   readonly #fresh = new Run();
@@ -107,6 +112,8 @@ export class Bucket {
     this.terms = job.terms;
     this.io = job.io;
     this.need = job.io ? 1 : job.slots;
+    this.resources = job.resources;
+    this.kind = job.resources.map(([name]) => name).join(" ");
     this.pinned = job.pinned;
   }
 
@@ -204,7 +211,8 @@ export class Queues {
 
   #bucketOf(job: PlannedJob): Bucket {
     const kind = job.pinned ? `pinned ${job.id}` : `${job.io ? "io" : job.slots}`;
-    const key = `${job.priority}|${kind}|${job.on}`;
+    const more = job.resources.length === 0 ? "" : job.resources.join(" ");
+    const key = `${job.priority}|${kind}${more}|${job.on}`;
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
       bucket = new Bucket(job);

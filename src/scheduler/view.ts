@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import { unitsOf } from "../lib/resources.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import {
   type OpenJob,
@@ -44,6 +45,8 @@ interface Load {
   row: NodeRow;
   slotsUsed: number;
   ioUsed: number;
+  /** Of its resources, as the planner counts. */
+  used: Map<string, number>;
 }
 
 const pageJobs = 10_000;
@@ -59,6 +62,8 @@ export class PlacementView {
   readonly #delayed = new Delayed();
   /** Jobs to be read again, once none of their proposals is under way. */
   readonly #stale = new Set<JobId>();
+  /** Jobs that ask for resources: without any nobody counts what is free of them. */
+  #asking = 0;
 
   /** Reads everything that is unfinished. For a fresh view. */
   reset(tx: ReadTx): void {
@@ -163,7 +168,7 @@ export class PlacementView {
   standings(hindrance: (node: NodeId) => string | undefined): Standing[] {
     return Array.from(this.#loads.values(), (load) => ({
       row: load.row,
-      room: roomOf(load),
+      room: roomOf(load, true),
       away: stateHindrance(load.row) ?? hindrance(load.row.id),
     }));
   }
@@ -173,7 +178,8 @@ export class PlacementView {
     const rooms: Room[] = [];
     for (const load of this.#loads.values()) {
       const { row } = load;
-      if (row.state === "up" && row.quarantine === undefined && eligible.has(row.id)) rooms.push(roomOf(load));
+      if (row.state === "up" && row.quarantine === undefined && eligible.has(row.id))
+        rooms.push(roomOf(load, this.#asking > 0));
     }
     return rooms;
   }
@@ -205,6 +211,7 @@ export class PlacementView {
     if (load === undefined) return;
     if (job.io) load.ioUsed += times;
     else load.slotsUsed += times * job.slots;
+    for (const [name, units] of job.resources) load.used.set(name, (load.used.get(name) ?? 0) + times * units);
   }
 
   #onJob(change: Extract<Change, { topic: "job" }>, index: number, tx: ReadTx): void {
@@ -272,11 +279,12 @@ export class PlacementView {
   }
 
   #add(open: OpenJob, asOf: number): void {
-    const { id, priority, slots, io, on, terms, parallel, tasks, next, stopped, waiting } = open;
+    const { id, priority, slots, resources, io, on, terms, parallel, tasks, next, stopped, waiting } = open;
     const job: PlannedJob = {
       id,
       priority,
       slots,
+      resources,
       io,
       on,
       terms,
@@ -293,6 +301,7 @@ export class PlacementView {
       queued: false,
     };
     this.#jobs.set(id, job);
+    if (resources.length > 0) this.#asking += 1;
     for (const task of waiting) {
       if (task.notBefore > 0) this.#delay(job, task);
       else job.waiting.push(task);
@@ -303,7 +312,7 @@ export class PlacementView {
   #remove(job: PlannedJob): void {
     this.#empty(job);
     for (const task of job.held.keys()) this.#release(job, task);
-    this.#jobs.delete(job.id);
+    if (this.#jobs.delete(job.id) && job.resources.length > 0) this.#asking -= 1;
   }
 
   /** Nothing more of it is started. */
@@ -342,16 +351,30 @@ export class PlacementView {
     for (const row of listNodes(tx)) {
       present.add(row.id);
       const load = this.#loads.get(row.id);
-      if (load === undefined) this.#loads.set(row.id, { row, slotsUsed: 0, ioUsed: 0 });
+      if (load === undefined) this.#loads.set(row.id, { row, slotsUsed: 0, ioUsed: 0, used: new Map() });
       else load.row = row;
     }
     for (const id of this.#loads.keys()) if (!present.has(id)) this.#loads.delete(id);
   }
 }
 
-function roomOf({ row, slotsUsed, ioUsed }: Load): Room {
-  const { id: node, labels, slots, ioTasks } = row;
-  return { node, labels, slots, freeSlots: slots - slotsUsed, freeIo: ioTasks - ioUsed, heldFor: undefined };
+function roomOf({ row, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room {
+  const { id: node, labels, slots, ioTasks, resources } = row;
+  const free =
+    isAsked && resources !== undefined
+      ? new Map(Object.entries(resources).map(([name, has]) => [name, unitsOf(name, has) - (used.get(name) ?? 0)]))
+      : undefined;
+  return {
+    node,
+    labels,
+    slots,
+    resources,
+    freeSlots: slots - slotsUsed,
+    freeIo: ioTasks - ioUsed,
+    free,
+    heldFor: undefined,
+    heldKind: "",
+  };
 }
 
 /** Why a node takes no work, by what the log says of it. */

@@ -1,4 +1,5 @@
 import type { JobState, NodeState, Role, Wish } from "./types.ts";
+import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 
 /** What the API shows beside jobs and tasks (those are in types.ts). Types only: http fills them, client reads them. */
@@ -16,6 +17,8 @@ export interface NodeView {
   readonly starts: number;
   readonly labels: Labels;
   readonly slots: number;
+  /** What it has beside, memory in bytes. */
+  readonly resources: Resources;
   /** Attempts that the state gives to this node now. */
   readonly running: number;
   /** Entries behind the leader; null where it is not known (only the leader knows it of others). */

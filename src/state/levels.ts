@@ -22,6 +22,9 @@ export const gateLevel = 3;
  */
 export const joinLevel = 3;
 
+/** From this level on nodes tell what resources they have, and specs ask for some (lib/resources.ts). */
+export const resourceLevel = 3;
+
 /** From this level on specs have `array` and `matrix`: releases before would run tasks that do not know what they are. */
 export const shapeLevel = 3;
 

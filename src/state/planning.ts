@@ -1,4 +1,5 @@
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
+import { type Need, needsOf } from "../lib/resources.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
 import { readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
@@ -14,6 +15,8 @@ export interface OpenJob {
   readonly priority: number;
   /** What a task takes of its node. */
   readonly slots: number;
+  /** What it takes beside, as the planner counts. */
+  readonly resources: readonly Need[];
   /** Bounded by the node's ioTasks instead of its slots. */
   readonly io: boolean;
   /** The selector's text, and its terms. */
@@ -102,6 +105,7 @@ export function runningTasksOf(tx: ReadTx, job: JobId): RunningTask[] {
 }
 
 const anyNode: readonly Term[] = [];
+const noResources: readonly Need[] = [];
 const noneWaiting: readonly WaitingTask[] = [];
 
 interface WaitingRow {
@@ -113,7 +117,7 @@ interface WaitingRow {
 }
 
 /** What a job's spec asks of the planner. */
-export type Wants = Pick<OpenJob, "priority" | "slots" | "io" | "on" | "terms" | "parallel" | "eachNode">;
+export type Wants = Pick<OpenJob, "priority" | "slots" | "resources" | "io" | "on" | "terms" | "parallel" | "eachNode">;
 
 /** See {@link Wants}. */
 export function wantsOf(spec: Spec): Wants {
@@ -122,6 +126,7 @@ export function wantsOf(spec: Spec): Wants {
   return {
     priority: spec.priority ?? specDefaults.priority,
     slots,
+    resources: spec.resources === undefined ? noResources : needsOf(spec.resources),
     io: slots === 0,
     on: spec.on ?? "",
     terms: typeof terms === "string" ? anyNode : terms,

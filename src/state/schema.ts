@@ -284,4 +284,6 @@ export const schema: readonly string[] = [
     ms integer not null,
     primary key (job, task)
   ) strict, without rowid`,
+  // What the node has beside slots (lib/resources.ts), as JSON; null: it has not said so.
+  "alter table node add column resources text",
 ];

@@ -1,5 +1,6 @@
 import { formatInstant } from "../lib/calendar.ts";
 import { formatDuration } from "../lib/units.ts";
+import { memoryResource, type Resources } from "../lib/resources.ts";
 import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
 import type { Driver, Spec } from "./types.ts";
@@ -83,6 +84,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     each_node: spec.eachNode,
     on: spec.on,
     slots: spec.slots,
+    resources: spec.resources && renderResources(spec.resources),
     parallel: spec.parallel,
     priority: spec.priority,
     after: spec.after?.map(({ job, when }) => (when === undefined ? job : { job, when })),
@@ -137,6 +139,12 @@ function withSecrets(
 ): Record<string, unknown> | undefined {
   if (secret === undefined) return plain;
   return { ...plain, ...Object.fromEntries(Object.entries(secret).map(([key, name]) => [key, { secret: name }])) };
+}
+
+function renderResources(resources: Resources): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(resources).map(([name, amount]) => [name, name === memoryResource ? renderSize(amount) : amount]),
+  );
 }
 
 /** The largest unit that says it exactly. */

@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 
 /**
@@ -83,6 +84,8 @@ export interface Spec {
   readonly eachNode?: boolean;
   readonly on?: string;
   readonly slots?: number;
+  /** By name, in order; memory in bytes. */
+  readonly resources?: Resources;
   readonly parallel?: number;
   readonly priority?: number;
   readonly after?: readonly After[];
@@ -227,6 +230,8 @@ export interface NodeRow {
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;
+  /** What it has beside; undefined: it has not said so. */
+  readonly resources?: Resources | undefined;
   readonly level: number;
   readonly version: string;
   readonly state: NodeState;

@@ -27,7 +27,7 @@ describe("up", () => {
 
   test("all flags", async () => {
     const text =
-      "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3";
+      "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3 --resource license=2 --resource memory=1GiB --resource cores=2.5";
     const more =
       "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
@@ -42,6 +42,7 @@ describe("up", () => {
       apiCertificate: undefined,
       labels: { zone: "eu", gpu: "" },
       slots: 3,
+      resources: { cores: 2.5, license: 2, memory: 1_073_741_824 },
       ioTasks: 5,
       join: ["a:1", "https://b:7400", "c:3"],
       joinTimeoutMs: 5000,

@@ -96,7 +96,7 @@ describe("what the contract has and this version has not", () => {
     expect((await cli(["--help"])).out).not.toMatch(/^ +(cron|results|console)/m);
     const { out } = await cli(["completion", "bash"]);
     expect(out).toContain("jobs ls");
-    for (const verb of ["cron", "jobs extend"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
+    for (const verb of ["cron", "bench failover"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
   });
 });
 

@@ -1,18 +1,48 @@
 /** What the leader's planner answers and does, asked of every node of a real mesh. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Mesh } from "../../scripts/mesh.ts";
-import { allUp, finished, submit } from "../../scripts/mesh-jobs.ts";
-import type { ExplainView, PlanView } from "../../src/state/answers.ts";
+import { allUp, finished, submit, tasksOf } from "../../scripts/mesh-jobs.ts";
+import type { ExplainView, NodeView, PlanView } from "../../src/state/answers.ts";
 
 let mesh: Mesh;
 
 beforeAll(async () => {
-  mesh = await Mesh.start({ nodes: 2 });
+  mesh = await Mesh.start({ nodes: 2, flags: ["--resource", "license=1"] });
   await allUp(mesh, mesh.nodes[0]!);
 }, 600_000);
 
 afterAll(async () => {
   await mesh.stop();
+}, 600_000);
+
+test("a node knows its memory and cores, others are declared, and tasks are placed by them", async () => {
+  const [first, second] = mesh.nodes;
+  const { nodes } = (await first!.api("GET", "/v1/nodes")).body as { nodes: NodeView[] };
+  for (const { resources } of nodes)
+    expect(Object.keys(resources)).toEqual(expect.arrayContaining(["cores", "memory"]));
+  expect(nodes.map(({ resources }) => resources["license"])).toEqual([1, 1]);
+  // A node has one license: no two of them at once there.
+  const job = await submit(second!, {
+    run: "sleep 0.2",
+    count: 6,
+    slots: 0,
+    resources: { license: 1, memory: "1MiB" },
+  });
+  const waits = (await second!.api("GET", `/v1/jobs/${job}/explain`)).body as ExplainView;
+  expect(waits.running + waits.queued).toBeGreaterThan(0);
+  await finished(mesh, job);
+  const tasks = await tasksOf(first!, job);
+  for (const own of Map.groupBy(tasks, ({ node }) => node).values()) {
+    const spans = own.map(({ started_at: from, finished_at: to }) => [Date.parse(from!), Date.parse(to!)] as const);
+    spans.sort(([a], [b]) => a - b);
+    for (const [at, [from]] of spans.entries()) if (at > 0) expect(from).toBeGreaterThanOrEqual(spans[at - 1]![1]);
+  }
+  const none = await submit(second!, { run: "true", resources: { memory: "900TiB" } });
+  const why = (await second!.api("GET", `/v1/jobs/${none}/explain`)).body as ExplainView;
+  expect(why.waiting[0]!.nodes.map(({ reasons }) => reasons[0])).toEqual([
+    expect.stringMatching(/^node node-1 has .* of memory, the task asks for 900\.0TiB$/),
+    expect.stringMatching(/^node node-2 has .* of memory, the task asks for 900\.0TiB$/),
+  ]);
 }, 600_000);
 
 test("any node says why a job waits, and what a spec would become, as the leader knows it", async () => {

@@ -129,7 +129,20 @@ function historyOfLevel3(): Cluster {
   gatedJobs(cluster);
   shapes(cluster);
   packs(cluster);
+  resources(cluster);
   return cluster;
+}
+
+/** Nodes that say what they have, and a job that asks for some of it. */
+function resources(cluster: Cluster): void {
+  for (const has of [
+    { memory: 4_294_967_296, cores: 2 },
+    { memory: 8_589_934_592, license: 1, cores: 2.5 },
+  ])
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), level: 3, resources: has });
+  const job = cluster.submit({ resources: { memory: "512MiB", license: 1 } });
+  cluster.assign(job, 1, [0, 1]);
+  cluster.finish(job, 0, 1, 1);
 }
 
 /** Jobs that wait: for each other, for a key, for an instant, for a person; some in vain. */

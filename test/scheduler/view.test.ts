@@ -1,70 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
-import { limits } from "../../src/lib/limits.ts";
-import type { Unit } from "../../src/scheduler/place.ts";
-import { PlacementView } from "../../src/scheduler/view.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { runningTasksOn } from "../../src/state/planning.ts";
 import { totals } from "../../src/state/queries.ts";
 import { sql } from "../../src/state/tx.ts";
 import { admin, announcement, Cluster } from "../state/support.ts";
-
-/** A cluster whose leader plans: entries are observed as they are applied. */
-class Leader {
-  readonly cluster: Cluster;
-  readonly view = new PlacementView();
-  #seen: number;
-
-  constructor(cluster: Cluster) {
-    this.cluster = cluster;
-    this.view.reset(cluster.database);
-    this.#seen = cluster.events.length;
-  }
-
-  /** Lets the view see what was applied since; `count` entries at most. */
-  observe(count = Infinity): void {
-    const { events } = this.cluster;
-    for (; this.#seen < events.length && count > 0; count--)
-      this.view.observe(events[this.#seen++]!, this.cluster.database);
-  }
-
-  plan(nodes?: readonly number[], limit: number = limits.assignmentsPerEntry): Unit[] {
-    const eligible = new Set<NodeId>(nodes === undefined ? this.view.nodes() : nodes.map(nodeId));
-    return this.view.plan(eligible, this.cluster.now, limit);
-  }
-
-  /** Logs a plan and lets the view see the outcome. */
-  log(units: readonly Unit[]): number {
-    const { refused } = this.cluster.must("unit.assign", {
-      units: units.map((unit) => ({ ...unit, tasks: [...unit.tasks] })),
-    });
-    this.observe();
-    this.view.settled(refused, this.cluster.database);
-    return refused.length;
-  }
-
-  /** Plans and logs; gives what was placed as "job/task.attempt@node". */
-  place(nodes?: readonly number[]): string[] {
-    this.observe();
-    const units = this.plan(nodes);
-    if (units.length > 0) expect(this.log(units)).toBe(0);
-    return namesOf(units);
-  }
-
-  finish(job: number, task: number, attempt: number, node: number, state: "succeeded" | "failed" = "succeeded"): void {
-    expect(this.cluster.finish(job, task, attempt, node, state)).toBe(true);
-    this.observe();
-  }
-}
-
-function namesOf(units: readonly Unit[]): string[] {
-  return units
-    .flatMap((unit) => unit.tasks.map(([task, attempt]) => `${unit.job}/${task}.${attempt}@${unit.node}`))
-    .sort();
-}
-
-const perNode = (names: readonly string[]): number[] =>
-  [1, 2, 3].map((node) => names.filter((name) => name.endsWith(`@${node}`)).length);
+import { Leader, namesOf, perNode } from "./leader.ts";
 
 describe("a plan", () => {
   test("spreads tasks over all nodes up to their slots", () => {

@@ -268,6 +268,7 @@ export class Host {
       incarnation,
       level: this.level,
       capacity: { slots: cluster.plan.slots[this.number % cluster.plan.slots.length]!, ioTasks: 20 },
+      resources: {},
       labels: cluster.plan.zones === 0 ? {} : { zone: `z${this.number % cluster.plan.zones}` },
       restored: beginning?.restored ?? found,
       applied,

@@ -22,6 +22,7 @@ const full = {
   count: 8,
   on: "zone=eu,gpu!=none",
   slots: 2,
+  resources: { cores: 0.5, license: 1, memory: "512MiB" },
   parallel: 10,
   priority: 60,
   timeout: "10m",
@@ -55,6 +56,25 @@ describe("a spec as people write it", () => {
     expect(spec.timeoutMs).toBe(600_000);
     expect(spec.retries).toEqual({ max: 3, backoffMs: 2000, factor: 2, capMs: 60_000, jitter: 0.1, on: ["failed"] });
     expect(spec.output).toEqual({ tailBytes: 2048, keepBytes: 67_108_864 });
+  });
+
+  test("resources: memory as a size, others as numbers, in the order of names, every problem at its path", () => {
+    expect(read({ run: "x", resources: { memory: "1.5GiB", cores: 2, a: 0.125 } }).resources).toEqual({
+      a: 0.125,
+      cores: 2,
+      memory: 1_610_612_736,
+    });
+    expect(read({ run: "x", resources: {} })).toEqual({ run: "x" });
+    const bad = { memory: "lots", cores: 0.0001, "9x": 1, gpu: -1, license: "2", disk: Number.MAX_VALUE };
+    const parsed = specSchema.safeParse({ run: "x", resources: bad });
+    const paths = parsed.error?.issues.map(({ path }) => path.join(".")).sort();
+    expect(paths).toEqual(
+      Object.keys(bad)
+        .map((name) => `resources.${name}`)
+        .sort(),
+    );
+    const many = Object.fromEntries(Array.from({ length: 17 }, (_, number) => [`r${number}`, 1]));
+    expect(specSchema.safeParse({ run: "x", resources: many }).success).toBe(false);
   });
 
   test("is shown as it was written, and read again gives the same", () => {
@@ -182,7 +202,7 @@ describe("a spec as people write it", () => {
     expect(problems(spec)).toEqual({ [path]: message });
   });
 
-  test.each(["targets", "unit", "resources", "user", "bundle", "ssh", "ansible"])(
+  test.each(["targets", "unit", "user", "bundle", "ssh", "ansible"])(
     "%s is a key of the contract that this version does not run: refused, not ignored",
     (key) => {
       expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });

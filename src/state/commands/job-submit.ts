@@ -7,7 +7,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { gateLevel, shapeLevel } from "../levels.ts";
+import { gateLevel, resourceLevel, shapeLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
@@ -143,9 +143,9 @@ export const jobSubmit = command<JobSubmitted>()({
 });
 
 function levelOf([, , text, , places]: JobPayload): number {
-  const { array, matrix } = readSpec(text);
+  const { array, matrix, resources } = readSpec(text);
   const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
-  return places === undefined ? shape : gateLevel;
+  return Math.max(shape, places === undefined ? 1 : gateLevel, resources === undefined ? 1 : resourceLevel);
 }
 
 function payloadsOf(jobs: readonly Spec[]): JobPayload[] {

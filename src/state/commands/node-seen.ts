@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
+import { resourceLevel } from "../levels.ts";
 import { readCounter } from "../tables/counter.ts";
 import { givenLabels, giveLabels, nodeById, stateOnReturn, updateNode, type Announcement } from "../tables/node.ts";
 import { announcementFields, nodeIdShape } from "./shapes.ts";
@@ -21,6 +22,7 @@ export const nodeSeen = command<NodeSeen>()({
   input: shape,
   payload: shape,
   prepare: (input) => input,
+  needs: ({ resources }) => (resources === undefined ? 1 : resourceLevel),
   audit: ({ node, api, version, level }) => `node ${node} started: ${api}, version ${version}, level ${level}`,
   apply(tx, payload, context) {
     const node = nodeById(tx, payload.node);

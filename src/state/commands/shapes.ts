@@ -2,6 +2,7 @@ import { z } from "zod";
 import { isPeerAddress } from "../../lib/host-port.ts";
 import { jobId, nodeId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
+import { isAmount, isResourceName, resourceNameForm } from "../../lib/resources.ts";
 import { isLabel } from "../../lib/selector.ts";
 
 /** Shapes that several commands share. All are checked before the log (S3). */
@@ -63,6 +64,23 @@ export const labelsShape = z
     }
   });
 
+/** Named amounts as the log has them: every problem at its name. */
+export function resourcesShape(most: number) {
+  return z.record(z.string(), z.number()).superRefine((resources, context) => {
+    if (Object.keys(resources).length > most)
+      context.addIssue({ code: "custom", message: `at most ${most} resources` });
+    for (const [name, amount] of Object.entries(resources)) {
+      if (!isResourceName(name)) context.addIssue({ code: "custom", path: [name], message: resourceNameForm });
+      else if (!isAmount(name, amount))
+        context.addIssue({
+          code: "custom",
+          path: [name],
+          message: "must be a number from 0 on, of at most three decimals",
+        });
+    }
+  });
+}
+
 /** What a node says of itself, but for its name. Addresses are "" until it listens. */
 export const announcementFields = {
   incarnation: z.string().min(1).max(100),
@@ -71,6 +89,8 @@ export const announcementFields = {
   labels: labelsShape,
   slots: z.number().int().min(0).max(1_000_000),
   ioTasks: z.number().int().min(0).max(1_000_000),
+  /** Left out below resourceLevel. */
+  resources: resourcesShape(limits.resourcesPerNode).exactOptional(),
   level: z.number().int().positive(),
   version: z.string().max(100),
 };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
+import { isAmount, isResourceName, memoryResource, resourceNameForm, sortedResources } from "../../lib/resources.ts";
 import { parseSelector } from "../../lib/selector.ts";
 import { parseInstant } from "../../lib/calendar.ts";
 import { parseDuration, parseSize } from "../../lib/units.ts";
@@ -17,7 +18,7 @@ import {
   rulesField,
   tasksOfNormalised,
 } from "./shape-schema.ts";
-import { labelsShape, nameShape } from "./shapes.ts";
+import { labelsShape, nameShape, resourcesShape } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
 
@@ -130,6 +131,25 @@ const selector = z.string({ error: `must be text like "zone=eu,gpu!=none"` }).su
   if (typeof terms === "string") context.addIssue({ code: "custom", message: terms });
 });
 
+const resourcesField = z
+  .record(z.string(), z.union([z.string(), z.number()], { error: `must be a number, or text like "512MiB"` }), {
+    error: "must be a map like {memory: 512MiB, license: 1}",
+  })
+  .transform((given, context) => {
+    const resources: Record<string, number> = {};
+    const wrong = (path: readonly string[], message: string): void =>
+      context.addIssue({ code: "custom", path: [...path], message });
+    for (const [name, value] of Object.entries(given)) {
+      const amount = typeof value === "number" ? value : name === memoryResource ? parseSize(value) : undefined;
+      if (!isResourceName(name)) wrong([name], resourceNameForm);
+      else if (amount === undefined || !isAmount(name, amount))
+        wrong([name], name === memoryResource ? sizeForm : "must be a number from 0 on, of at most three decimals");
+      else resources[name] = amount;
+    }
+    if (Object.keys(given).length > limits.resourcesPerSpec) wrong([], `at most ${limits.resourcesPerSpec} resources`);
+    return resources;
+  });
+
 const share = /^\d{1,3}(\.\d+)?%$/;
 const failuresForm = `must be a number of tasks, or a share like "10%"`;
 const maxFailures = z.union(
@@ -173,7 +193,6 @@ const later = z
 const laterKeys = {
   targets: later,
   unit: later,
-  resources: later,
   user: later,
   bundle: later,
   ssh: later,
@@ -204,6 +223,7 @@ export const specFields = z.strictObject({
   each_node: z.boolean({ error: "must be true or false" }).optional(),
   on: selector.optional(),
   slots: whole(0, 100_000).optional(),
+  resources: resourcesField.optional(),
   parallel: whole(1, limits.arrayTasks).optional(),
   priority: whole(0, 100).optional(),
   after: afterShape.optional(),
@@ -297,6 +317,8 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.each_node === true) spec.eachNode = true;
   if (fields.on !== undefined && fields.on.trim() !== "") spec.on = fields.on;
   if (fields.slots !== undefined) spec.slots = fields.slots;
+  if (fields.resources !== undefined && Object.keys(fields.resources).length > 0)
+    spec.resources = sortedResources(fields.resources);
   if (fields.parallel !== undefined) spec.parallel = fields.parallel;
   if (fields.priority !== undefined) spec.priority = fields.priority;
   if (fields.after !== undefined) spec.after = fields.after;
@@ -366,6 +388,7 @@ const normalisedFields = z.strictObject({
   eachNode: z.boolean().exactOptional(),
   on: z.string().exactOptional(),
   slots: z.number().int().min(0).exactOptional(),
+  resources: resourcesShape(limits.resourcesPerSpec).exactOptional(),
   parallel: z.number().int().min(1).exactOptional(),
   priority: z.number().int().min(0).max(100).exactOptional(),
   after: normalisedAfter.exactOptional(),

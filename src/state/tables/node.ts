@@ -1,4 +1,5 @@
 import { nodeId, type NodeId } from "../../lib/ids.ts";
+import { type Resources, sortedResources } from "../../lib/resources.ts";
 import type { Labels } from "../../lib/selector.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import { forgetCertificate } from "./authority.ts";
@@ -12,6 +13,7 @@ export interface Announcement {
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;
+  readonly resources?: Resources | undefined;
   readonly level: number;
   readonly version: string;
 }
@@ -33,6 +35,7 @@ interface Stored {
   readonly seen_at: number;
   readonly wish: Wish | null;
   readonly quarantine: number | null;
+  readonly resources: string | null;
 }
 
 function restore(row: Stored): NodeRow {
@@ -45,11 +48,13 @@ function restore(row: Stored): NodeRow {
     drained: _,
     wish,
     quarantine,
+    resources,
     ...rest
   } = row;
   return {
     ...(wish === null ? {} : { wish }),
     ...(quarantine === null ? {} : { quarantine }),
+    ...(resources === null ? {} : { resources: JSON.parse(resources) as Resources }),
     ...rest,
     id: nodeId(id),
     labels: JSON.parse(labels) as Labels,
@@ -99,6 +104,7 @@ const insert = change(
 export function insertNode(tx: Tx, id: number, name: string, said: Announcement, at: number): void {
   const { incarnation, api, peer, labels, slots, ioTasks, level, version } = said;
   tx.run(insert, id, name, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, at, at);
+  setResources(tx, id, said);
 }
 
 const update = change(
@@ -111,6 +117,14 @@ const update = change(
 export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeState, at: number): void {
   const { incarnation, api, peer, labels, slots, ioTasks, level, version } = said;
   tx.run(update, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, state, at, id);
+  setResources(tx, id, said);
+}
+
+const writeResources = change("node.set-resources", "update node set resources = ? where id = ?");
+
+/** Below resourceLevel nodes say nothing of it, and nothing is written. */
+function setResources(tx: Tx, id: number, { resources }: Announcement): void {
+  if (resources !== undefined) tx.run(writeResources, JSON.stringify(sortedResources(resources)), id);
 }
 
 const setName = change("node.rename", "update node set name = ? where id = ?");
