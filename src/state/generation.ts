@@ -9,6 +9,7 @@ import { writeAudit } from "./tables/audit.ts";
 import { authorities, removeAuthority } from "./tables/authority.ts";
 import { advanceClock, newNodeId, readCounter, resetClock, skipIds } from "./tables/counter.ts";
 import { allNodes, deleteNode, insertNode } from "./tables/node.ts";
+import { hastenDeadlines } from "./tables/gate.ts";
 import { hastenWaiting } from "./tables/task.ts";
 import { insertToken, revokeJoinTokens, revokeTokensOf } from "./tables/token.ts";
 import { change, type ReadTx, sql, type Tx } from "./tx.ts";
@@ -63,7 +64,10 @@ export function beginRestored(
 ): void {
   // The way out for a cluster whose time a wrong clock has moved on (J4): what waits does so for as long as it would have.
   const backMs = resetClock(tx, facts.at);
-  if (backMs > 0) hastenWaiting(tx, backMs);
+  if (backMs > 0) {
+    hastenWaiting(tx, backMs);
+    hastenDeadlines(tx, backMs);
+  }
   // What was given out after the backup was made is not known here, and must not be given out again.
   skipIds(tx, limits.epochSkipsNodes, limits.epochSkipsJobs);
   const id = nodeId(newNodeId(tx));

@@ -7,6 +7,7 @@ import { tasksIn } from "../../src/state/shape.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { Principal, Spec } from "../../src/state/types.ts";
 import type { Callers, Cluster } from "./cluster.ts";
+import { Gated } from "./gated.ts";
 import type { Host } from "./host.ts";
 import { stream } from "./plan.ts";
 
@@ -45,6 +46,7 @@ const mostTries = 6;
 
 export class Clients implements Callers {
   readonly #cluster: Cluster;
+  readonly gated: Gated;
   readonly #random: Random;
   readonly #writes: Write[] = [];
   readonly #acknowledged: Write[] = [];
@@ -72,6 +74,7 @@ export class Clients implements Callers {
 
   constructor(cluster: Cluster, operations: number | undefined) {
     this.#cluster = cluster;
+    this.gated = new Gated(cluster);
     this.#random = stream(cluster.plan.seed, "workload");
     this.#left = operations ?? usualOperations;
     cluster.callers = this;
@@ -82,7 +85,7 @@ export class Clients implements Callers {
   }
 
   get isDone(): boolean {
-    return this.#left <= 0 && this.#active === 0;
+    return this.#left <= 0 && this.#active === 0 && this.gated.isDone;
   }
 
   /** Seconds that the rest of the calls takes at most: all asked one after the other, and of nodes that never answer, as those outside of a core. */
@@ -186,6 +189,11 @@ export class Clients implements Callers {
     if (random() < 0.1) spec.priority = Math.floor(random() * 100);
     if (random() < 0.3) spec.graceMs = 300;
     spec.ttlMs = 86_400_000;
+    if (mayRun) {
+      const known = this.#acknowledged.map(({ id }) => id!);
+      this.gated.draw(spec, known, isLong);
+      this.gated.maybeHold(known);
+    }
     const key = random() < 0.6 && mayRun ? `key-${serial}` : undefined;
     const write: Write = { serial, name, key, spec, status: "pending", id: undefined, index: undefined, absentAt: 0 };
     this.#writes.push(write);
@@ -436,11 +444,14 @@ export class Clients implements Callers {
         );
       else if (of.spec.driver !== "noop") this.#judgeTasks(of.spec, id, job!.state);
     }
+    this.gated.judge(tx);
   }
 
   #judgeTasks(spec: Spec, id: number, state: string): void {
     const { effects } = this.#cluster;
     if (!isTerminal(state)) return;
+    if (state === "skipped" && effects.startsOf(id, 0) > 0)
+      this.#cluster.fail(`J2: job ${id} is skipped, and its first task was begun`);
     for (let task = 0; task < tasksIn(spec); task++) {
       if (state === "succeeded" && !effects.hasRun(id, task, "succeeded"))
         this.#cluster.fail(`J2: job ${id} succeeded, and its task ${task} never ran to its end`);

@@ -84,6 +84,8 @@ export class Cluster {
         const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
         return spec !== undefined && spec["driver"] !== "noop";
       },
+      hasDeadline: (node: NodeId, job: number) =>
+        this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec["deadline"]) !== undefined,
     };
     this.effects = new Effects(this.time, questions, (problem) => this.fail(problem));
     this.time.onRan = (runner) => this.#onRan(runner);

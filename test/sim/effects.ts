@@ -43,6 +43,8 @@ export interface EffectQuestions {
   wrongUntil(node: NodeId): number;
   /** Its tasks are run by guards, as that node's state has it. */
   isGuarded(node: NodeId, job: number): boolean;
+  /** That job has a deadline, as that node's state has it: what was stopped for it is told as a timeout. */
+  hasDeadline(node: NodeId, job: number): boolean;
 }
 
 /**
@@ -176,10 +178,11 @@ export class Effects implements EffectPorts {
       this.#toldWrongly.add(`${job}/${task}`);
       return;
     }
-    const isResult = state === "succeeded" || state === "failed" || state === "timeout";
+    const isOverdue = state === "timeout" && seen?.state !== "timeout" && this.#questions.hasDeadline(witness, job);
+    const isResult = state === "succeeded" || state === "failed" || (state === "timeout" && !isOverdue);
     if (seen === undefined) {
       // Cancelled or lost before it began: nobody but its node can say so while it has a lease.
-      const mayBeUnseen = state === "cancelled" || state === "skipped" || this.#declaredLost.has(key);
+      const mayBeUnseen = state === "cancelled" || state === "skipped" || isOverdue || this.#declaredLost.has(key);
       if (mayBeUnseen || !this.#questions.isGuarded(witness, job)) return;
       if (isResult) this.#fail(`J1: attempt ${key} is told to have ${state}, and no guard has begun it`);
       const guard = node === 0 ? undefined : this.#questions.guardOf(node);

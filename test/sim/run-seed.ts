@@ -109,6 +109,10 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     reads: clients.reads,
     failedReads: clients.failedReads,
     followerReads: clients.followerReads,
+    gatedJobs: clients.gated.drawn,
+    jobsHeld: clients.gated.holds,
+    jobsSkipped: clients.gated.skipped,
+    jobsOverdue: clients.gated.overdue,
   });
   return {
     seed: plan.seed,

@@ -6,6 +6,7 @@ import { beginRecovered, beginRestored, restoredNodeId } from "../../src/state/g
 import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
 import { auditBefore } from "../../src/state/tables/audit.ts";
 import { readCounter } from "../../src/state/tables/counter.ts";
+import { gateOf } from "../../src/state/tables/gate.ts";
 import { sql } from "../../src/state/tx.ts";
 import { announcement, Cluster } from "./support.ts";
 
@@ -87,6 +88,7 @@ test("a restored state has the time of the host where that was done: a clock tha
   const job = cluster.submit({ retries: { max: 1, backoff: "10s", jitter: 0 } });
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1, "failed");
+  const overdue = cluster.submit({ deadline: "20s" });
   const dueAt = () => database.get<{ not_before: number }>(waiting, job)?.not_before;
   expect(readCounter(database).at).toBe(cluster.now);
   expect(dueAt()).toBe(cluster.now + 10_000);
@@ -101,4 +103,5 @@ test("a restored state has the time of the host where that was done: a clock tha
   expect(readCounter(database).at).toBe(right);
   // What waited for its next try waits for as long as it would have.
   expect(dueAt()).toBe(right + 10_000);
+  expect(gateOf(database, overdue)?.deadline_at).toBe(right + 20_000);
 });

@@ -1,0 +1,149 @@
+import { jobId } from "../../src/lib/ids.ts";
+import type { Random } from "../../src/lib/prng.ts";
+import { isTerminal } from "../../src/lib/states.ts";
+import { isMet } from "../../src/state/gates.ts";
+import { jobById, type StoredJob } from "../../src/state/tables/job.ts";
+import { type ReadTx, sql } from "../../src/state/tx.ts";
+import type { After, Principal, Spec } from "../../src/state/types.ts";
+import type { Cluster } from "./cluster.ts";
+import { stream } from "./plan.ts";
+
+/**
+ * Jobs that wait, in the simulator: for others, for a key, for an instant, for a person; some with a deadline. Drawn from a stream of their own, so that
+ * the rest of a run is what it was without them.
+ *
+ *   early     nothing starts before its instant, by the log's clock, nor before all of its parents have ended
+ *   in vain   who is skipped never started, and had a parent that ended otherwise; who started had none
+ *   alone     of a key's jobs no two were at work at the same time
+ *   left      what a job waits for is forgotten with its end
+ */
+type Draft = { -readonly [Key in keyof Spec]: Spec[Key] };
+
+const keys = 3;
+const allJobs = sql("select id from job order by id");
+const orphans = sql("select job from job_gate where job not in (select id from job where finished_at is null)");
+const someone: Principal = { token: "admin", name: "admin", role: "operator" };
+const callTimeout = 4_000_000;
+
+export class Gated {
+  readonly #cluster: Cluster;
+  readonly #random: Random;
+  /** Jobs that were held and must be released before the end. */
+  #held = 0;
+  drawn = 0;
+  holds = 0;
+  skipped = 0;
+  overdue = 0;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.#random = stream(cluster.plan.seed, "gates");
+  }
+
+  /** Every hold that was asked for has been taken back. */
+  get isDone(): boolean {
+    return this.#held === 0;
+  }
+
+  /** Adds what the job waits for; `known` are jobs that are surely there, the newest last. */
+  draw(spec: Draft, known: readonly number[], isLong: boolean): void {
+    const random = this.#random;
+    // Where some host is old all of it is refused until that one is replaced.
+    if (this.#cluster.plan.oldHosts > 0 && random() < 0.9) return;
+    const [after, key, start, deadline] = [random(), random(), random(), random()];
+    if (after < 0.25 && known.length > 0) {
+      const parents = new Map<number, After>();
+      for (let more = 0; more <= random() * 3; more++) {
+        const job = known[Math.max(0, known.length - 1 - Math.floor(random() * 6))]!;
+        const when = random();
+        parents.set(job, when < 0.6 ? { job } : { job, when: when < 0.8 ? "done" : "failed" });
+      }
+      spec.after = [...parents.values()];
+    }
+    // One that blocks its key for long holds up all others of it.
+    if (key < 0.2 && !isLong) {
+      spec.key = `k${Math.floor(random() * keys)}`;
+      const conflict = random();
+      if (conflict < 0.25) spec.onConflict = conflict < 0.1 ? "refuse" : "replace";
+    }
+    if (start < 0.1) spec.startAt = this.#cluster.time.wallMs() + Math.floor(random() * 3000);
+    if (deadline < 0.08 && start >= 0.1) spec.deadlineMs = 200 + Math.floor(random() * 5000);
+    if (spec.after !== undefined || spec.key !== undefined || start < 0.1 || spec.deadlineMs !== undefined)
+      this.drawn += 1;
+  }
+
+  /** Now and then somebody holds a job, and releases it later, however often that has to be asked for. */
+  maybeHold(known: readonly number[]): void {
+    if (this.#random() >= 0.04 || known.length === 0) return;
+    const id = jobId(known[Math.max(0, known.length - 1 - Math.floor(this.#random() * 4))]!);
+    const host = this.#cluster.anyUp("gates");
+    if (host === undefined) return;
+    this.#held += 1;
+    this.holds += 1;
+    const { node } = host.process!;
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose("job.hold", { id }, someone))
+      // Whatever the answer: it may be in the log.
+      .answered(() => this.#cluster.time.after(1_000_000 * this.#random() * 4, undefined, () => this.#release(id)));
+  }
+
+  #release(id: ReturnType<typeof jobId>): void {
+    const again = (): unknown => this.#cluster.time.after(500_000, undefined, () => this.#release(id));
+    const host = this.#cluster.anyUp("gates");
+    if (host === undefined) return void again();
+    const { node } = host.process!;
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose("job.release", { id }, someone))
+      .answered((outcome) => {
+        const isFinal = outcome !== undefined && (outcome.ok || ["conflict", "not-found"].includes(outcome.why.code));
+        if (isFinal) this.#held -= 1;
+        else again();
+      });
+    return undefined;
+  }
+
+  /** All jobs of a state in which everything that was acknowledged has ended. */
+  judge(tx: ReadTx): void {
+    const fail = (problem: string): void => this.#cluster.fail(problem);
+    const jobs = tx.all<{ id: number }>(allJobs).map(({ id }) => jobById(tx, id)!);
+    const byId = new Map(jobs.map((job) => [job.id, job]));
+    const ofKey = new Map<string, StoredJob[]>();
+    [this.skipped, this.overdue] = [0, 0];
+    for (const job of jobs) {
+      const spec = JSON.parse(job.spec) as Spec;
+      if (job.started_at !== null && spec.startAt !== undefined && job.started_at < spec.startAt)
+        fail(`early: job ${job.id} started ${spec.startAt - job.started_at} ms before its start_at`);
+      if (spec.key !== undefined && job.started_at !== null) ofKey.set(spec.key, [...(ofKey.get(spec.key) ?? []), job]);
+      if (job.state === "skipped") this.skipped += 1;
+      if (job.timeout > 0 && job.reason?.includes("deadline") === true) this.overdue += 1;
+      this.#judgeAfter(job, spec, byId, fail);
+    }
+    for (const [key, all] of ofKey) {
+      const inOrder = all.toSorted(
+        (a, b) => a.started_at! - b.started_at! || (a.finished_at ?? Infinity) - (b.finished_at ?? Infinity),
+      );
+      for (const [at, job] of inOrder.entries()) {
+        const before = inOrder[at - 1];
+        if (before !== undefined && (before.finished_at ?? Infinity) > job.started_at!)
+          fail(`alone: jobs ${before.id} and ${job.id} of the key ${key} were at work together`);
+      }
+    }
+    for (const { job } of tx.all<{ job: number }>(orphans)) fail(`left: job ${job} has ended, and waits all the same`);
+  }
+
+  #judgeAfter(job: StoredJob, spec: Spec, byId: ReadonlyMap<number, StoredJob>, fail: (problem: string) => void): void {
+    const parents = (spec.after ?? []).flatMap(({ job: id, when }) => {
+      const parent = byId.get(id as number);
+      return parent === undefined ? [] : [{ parent, condition: when ?? ("succeeded" as const) }];
+    });
+    const unmet = parents.some(({ parent, condition }) => isTerminal(parent.state) && !isMet(condition, parent.state));
+    if (job.state === "skipped" && (job.started_at !== null || !unmet))
+      fail(`in vain: job ${job.id} is skipped, and ${unmet ? "has started" : "no parent of it ended otherwise"}`);
+    if (job.started_at === null) return;
+    if (unmet) fail(`in vain: job ${job.id} has started, and a parent of it ended otherwise`);
+    for (const { parent } of parents) {
+      if (parent.finished_at === null || parent.finished_at > job.started_at)
+        fail(`early: job ${job.id} started before job ${parent.id} had ended`);
+    }
+  }
+}
