@@ -48,7 +48,7 @@ export class Gates {
   readonly #context: ApplyContext;
   /** Jobs with children that ended in this command. */
   readonly #ended: Ended[] = [];
-  /** Keys whose jobs ended in this command: given on when everybody knows of it, so that who waited for that very end is not passed over. */
+  /** Keys that are free or may be, since a job of theirs ended or came to wait for nothing else: given when all that this command leads to is known, so that of those who may have one now the first gets it. */
   readonly #freed = new Set<string>();
   #left: number = limits.releasesPerCommand;
 
@@ -70,24 +70,16 @@ export class Gates {
   open(job: OpenJob, bit: number): void {
     const { tx } = this.#work;
     const { row } = job;
-    let gate = (row.gate ?? 0) & ~bit;
+    const gate = (row.gate ?? 0) & ~bit;
     if (gate === shut.key) {
-      if (this.#takesKey(job)) gate = 0;
-      else writeTurn(tx, row.id, turn.isNext);
+      writeTurn(tx, row.id, turn.isNext);
+      const key = gateOf(tx, row.id)?.key;
+      assert(key !== undefined && key !== null, `job ${row.id} waits for a key and has none`);
+      this.#freed.add(key);
     }
     if (gate === (row.gate ?? 0)) return;
     writeBits(tx, row, gate, row.ties ?? 0);
     if (gate === 0) this.#announce(job);
-  }
-
-  /** True when the key is free, and the job's from now on. */
-  #takesKey({ row }: OpenJob): boolean {
-    const { tx } = this.#work;
-    const key = gateOf(tx, row.id)?.key;
-    assert(key !== undefined && key !== null, `job ${row.id} waits for a key and has none`);
-    if (this.#freed.has(key) || holderOf(tx, key) !== undefined || row.id < replacedBefore(tx, key)) return false;
-    writeTurn(tx, row.id, turn.has);
-    return true;
   }
 
   /** Its start_at has come, if it has by the entry's time. */
@@ -134,6 +126,7 @@ export class Gates {
 
   #passKey(key: string): void {
     const { tx, jobs } = this.#work;
+    if (holderOf(tx, key) !== undefined) return;
     const next = nextOf(tx, key, replacedBefore(tx, key));
     const job = next === undefined ? undefined : jobs.get(next);
     if (job === undefined) return;
