@@ -207,7 +207,9 @@ export class PackShelf {
     if (packs === undefined) {
       packs = new Map(index.packs(source).map((pack) => [pack.name, { ...pack }]));
       this.#packs.set(source, packs);
-      // Files that somebody removed by hand.
+      // What a compaction that was cut short has left, and files that somebody removed by hand.
+      for (const draft of listed(directory).filter((name) => name.endsWith(".pack.new")))
+        await rm(join(directory, draft), { force: true });
       for (const pack of packs.values()) if (!existsSync(join(directory, pack.name))) await this.#remove(pack);
     }
     for (const name of names.sort((one, other) => (one.slice(1) < other.slice(1) ? -1 : 1))) {

@@ -57,18 +57,11 @@ export class LogRetention {
         after = jobs.at(-1)!;
         await new Promise((resolve) => setImmediate(resolve));
       }
-      for (
-        let packs = 0;
-        packs < compactedAtOnce && (await this.#ports.shelf.compact(this.#ports.compactBytes));
-        packs++
-      );
+      // Before packs are written anew: what those take the place of stays until the next sweep, and by then they have their copies.
       await this.#clear();
+      for (let packs = 0; packs < compactedAtOnce; packs++)
+        if (!(await this.#ports.shelf.compact(this.#ports.compactBytes))) break;
     });
-  }
-
-  /** Packs that nobody needs, or for which there is no room, go. */
-  tidy(): void {
-    this.#then(() => this.#clear());
   }
 
   /** Resolves when all that was asked for so far is deleted. */

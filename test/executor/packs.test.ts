@@ -340,9 +340,11 @@ describe("the packs of a node", () => {
     await check(9);
     shelf.close();
     rmSync(join(dataDir, "logs", "index.db"));
+    writeFileSync(join(dataDir, "logs", "packs", `${packs()[0]!}.new`), "cut short");
     shelf = new PackShelf(dataDir, 7);
     await check();
     await check(9);
+    expect(readdirSync(join(dataDir, "logs", "packs")).some((file) => file.endsWith(".new"))).toBe(false);
   });
 
   test("of another node are kept apart from its own", async () => {

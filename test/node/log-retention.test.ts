@@ -94,11 +94,38 @@ describe("the logs of a job", () => {
 
   test("are bounded by what a node keeps, and it says so", async () => {
     using r = rig();
-    for (let job = 1; job <= 12; job++) r.print(job);
+    for (let job = 1; job <= 12; job++) r.print(r.cluster.submit());
     await r.shelf.look(1);
-    r.retention.tidy();
+    r.retention.sweep();
     await r.retention.settled();
     expect(r.packs()).toBeLessThan(7);
     expect(r.said.join()).toContain("deleted before their jobs");
+  });
+
+  test("are written anew in a sweep where little of a pack is wanted, after what nobody wants has gone", async () => {
+    const steps: string[] = [];
+    let sparse = 2;
+    const retention = new LogRetention({
+      dataDir: "/nowhere",
+      shelf: {
+        lookAtAll: () => Promise.resolve(),
+        jobs: () => [],
+        forget: () => {},
+        clear: () => {
+          steps.push("clear");
+          return Promise.resolve([]);
+        },
+        compact: () => {
+          steps.push("compact");
+          return Promise.resolve(sparse-- > 0);
+        },
+      },
+      view: () => new Map() as never,
+      onRemoved: () => {},
+      log: () => {},
+    });
+    retention.sweep();
+    await retention.settled();
+    expect(steps).toEqual(["clear", "compact", "compact", "compact"]);
   });
 });
