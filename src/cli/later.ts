@@ -18,7 +18,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "load" },
   { words: "alert" },
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },
-  { words: "jobs template" },
   { words: "bench failover" },
   { words: "bench fanout" },
   { words: "bench cron" },

@@ -19,6 +19,7 @@ import { addRestore } from "./restore.ts";
 import { addRun } from "./run.ts";
 import { addSecret } from "./secret.ts";
 import { addSubmit } from "./submit.ts";
+import { addTemplate } from "./template.ts";
 import { addToken } from "./token.ts";
 import { addUp } from "./up.ts";
 import { addVersion } from "./version.ts";
@@ -33,6 +34,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addPlan,
   addWait,
   addJobs,
+  addTemplate,
   addLogs,
   addCancel,
   addNodes,

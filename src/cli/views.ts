@@ -45,6 +45,7 @@ export function printJob(out: Output, job: JobView): void {
     ["waits for", waitsText(job) || undefined],
     ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
+    ["template", job.template],
     ["retry of", job.retry_of === undefined ? undefined : `job ${job.retry_of}`],
     ["started", job.started_at === null ? undefined : instantText(job.started_at)],
     ["finished", job.finished_at === null ? undefined : instantText(job.finished_at)],

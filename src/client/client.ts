@@ -13,6 +13,7 @@ import type {
   NodeView,
   PlanView,
   SecretView,
+  TemplateView,
   TokenView,
   WaitView,
 } from "../state/answers.ts";
@@ -49,6 +50,15 @@ export interface RetryOptions {
   readonly only?: "all" | "failed" | "unfinished" | undefined;
   /** Tasks by their numbers: "1,3,5-8". */
   readonly tasks?: string | undefined;
+  readonly key?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RunOptions {
+  /** Values of the template's parameters; text does for any type ("a,b" for a list). */
+  readonly params?: Readonly<Record<string, unknown>> | undefined;
+  /** Refused when the template is another one by now. */
+  readonly revision?: number | undefined;
   readonly key?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -151,6 +161,53 @@ export class SkeinClient {
       signal,
     });
     return { id: value.id, repeated: status === 200 };
+  }
+
+  /** One page of templates, by name, without their specs. */
+  templates(query: { readonly limit?: number | undefined; readonly next?: string | undefined } = {}): Promise<{
+    readonly templates: readonly Omit<TemplateView, "spec">[];
+    readonly next?: string;
+  }> {
+    return this.#get(`/v1/templates${queryText(query)}`);
+  }
+
+  template(name: string): Promise<TemplateView> {
+    return this.#get(`/v1/templates/${encodeURIComponent(name)}`);
+  }
+
+  /** Keeps a template ({name, description, parameters, spec}), or a new revision of it; doing it twice is doing it once. */
+  async setTemplate(template: object): Promise<{ readonly name: string; readonly revision: number }> {
+    const { value } = await this.#transport.json<{ name: string; revision: number }>({
+      method: "POST",
+      path: "/v1/templates",
+      body: JSON.stringify(template),
+      repeat: "freely",
+    });
+    return value;
+  }
+
+  /** Forgets a template. */
+  async removeTemplate(name: string): Promise<void> {
+    const path = `/v1/templates/${encodeURIComponent(name)}`;
+    await this.#transport.json({ method: "DELETE", path, repeat: "unless-sent" });
+  }
+
+  /** Submits a job of a template. Always under a key, as {@link submit}. */
+  async runTemplate(
+    name: string,
+    options: RunOptions = {},
+  ): Promise<{ readonly id: number; readonly template: string; readonly repeated: boolean }> {
+    const { params, revision, key, signal } = options;
+    const { status, value } = await this.#transport.json<{ id: number; template: string }>({
+      method: "POST",
+      path: `/v1/templates/${encodeURIComponent(name)}/run`,
+      body: JSON.stringify({ params, revision }),
+      headers: { "idempotency-key": key ?? randomKey() },
+      repeat: "freely",
+      timeoutMs: 30_000,
+      signal,
+    });
+    return { ...value, repeated: status === 200 };
   }
 
   /** Forgets a finished job at once. */

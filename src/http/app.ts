@@ -22,6 +22,7 @@ import { retryRoutes } from "./retry.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
 import { secretRoutes } from "./secrets.ts";
+import { templateRoutes } from "./templates.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -90,6 +91,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...commandRoutes(parts),
     ...jobRoutes(parts),
     ...retryRoutes(parts),
+    ...templateRoutes(parts),
     ...logRoutes(parts),
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),

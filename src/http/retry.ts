@@ -72,7 +72,8 @@ export function retryRoutes(parts: HttpParts): readonly Route[] {
   ];
 }
 
-function keyOf({ req }: Exchange): Outcome<string | null> {
+/** The Idempotency-Key of a request; null: it has none. */
+export function keyOf({ req }: Exchange): Outcome<string | null> {
   const key = req.raw.headers.get("idempotency-key");
   if (key === null) return accept(null);
   if (key.length > 0 && key.length <= limits.idempotencyKeyLength) return accept(key);

@@ -44,6 +44,8 @@ export function commandRoutes(parts: HttpParts): readonly Route[] {
           return parts.reply.refusal(refuse("not-found", `there is no command "${name}": ${names}`).why);
         }
         if (!may(by.role, command.right)) return parts.reply.refusal(forbidden(by, command.right));
+        // What else it takes is not for people: where a job comes from, and the digest of what was asked.
+        if (command.name === "job.submit") return serveSubmit(parts, exchange, by);
         return serveCommand(parts, command, exchange, by);
       },
     },

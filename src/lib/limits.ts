@@ -49,6 +49,10 @@ export const limits = {
   matrixRules: 256,
   /** A matrix with its rules, as JSON. */
   matrixBytes: 128 * 1024,
+  templates: 1_000,
+  /** A template's parameters and spec, as JSON. */
+  templateBytes: 256 * 1024,
+  templateParameters: 64,
   /** Of the tasks that a retry chooses, as ranges. */
   pickTextLength: 2 * 1024 * 1024,
   /** Rows of tasks that are looked at in one go for a choice among them. */

@@ -1,6 +1,7 @@
 import type { JobState, NodeState, Role, Wish } from "./types.ts";
 import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
+import type { Parameters } from "./template.ts";
 
 /** What the API shows beside jobs and tasks (those are in types.ts). Types only: http fills them, client reads them. */
 
@@ -137,6 +138,18 @@ export interface NewTokenView {
   readonly name: string;
   readonly role: Role;
   readonly expires_at: string | null;
+}
+
+/** A job spec with parameters. Lists leave the spec out. */
+export interface TemplateView {
+  readonly name: string;
+  readonly revision: number;
+  readonly description?: string;
+  readonly parameters: Parameters;
+  /** As it was written, with {{placeholders}}. */
+  readonly spec: Readonly<Record<string, unknown>>;
+  readonly set_at: string;
+  readonly set_by: string;
 }
 
 /** One change that somebody asked for. */

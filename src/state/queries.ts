@@ -1,4 +1,5 @@
 import { assert } from "../lib/assert.ts";
+import { formatInstant } from "../lib/calendar.ts";
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { matchesSelector, parseSelector } from "../lib/selector.ts";
@@ -14,15 +15,18 @@ import {
 import { extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf } from "./tables/gate.ts";
-import { jobById, jobColumns, type StoredJob } from "./tables/job.ts";
+import { idempotencyOf } from "./tables/idempotency.ts";
+import { jobById, jobColumns, originOf, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
 import { hasOnlyTask, onlyTask, presentTask, tailOfOnlyTask } from "./tables/only-task.ts";
 import { runningOn, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
+import { type StoredTemplate, templateByName, templatesAfter } from "./tables/template.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
 import { type PointOf, pointsOf } from "./points.ts";
+import type { TemplateView } from "./answers.ts";
 import { readSpec } from "./spec.ts";
 import { sql, type ReadTx, type Statement } from "./tx.ts";
 import type { Assignment, JobState, JobView, NodeRow, Point, Spec, TaskState, TaskView } from "./types.ts";
@@ -240,6 +244,46 @@ export function tokenState(row: TokenRow, now: number): "active" | "revoked" | "
   if (row.revoked) return "revoked";
   if (row.expiresAt !== null && row.expiresAt <= now) return "expired";
   return row.uses === 0 ? "used" : "active";
+}
+
+/** undefined: there is none of that name. */
+export function findTemplate(tx: ReadTx, name: string): TemplateView | undefined {
+  const row = templateByName(tx, name);
+  return row === undefined ? undefined : templateView(row);
+}
+
+/** By name. */
+export function listTemplates(
+  tx: ReadTx,
+  { limit, next }: { readonly limit: number; readonly next?: string | undefined },
+): Page<TemplateView> {
+  const rows = templatesAfter(tx, next ?? "", limit + 1);
+  const items = rows.slice(0, limit).map(templateView);
+  return rows.length > limit ? { items, next: items.at(-1)!.name } : { items };
+}
+
+function templateView({ name, revision, description, parameters, spec, set_at, set_by }: StoredTemplate): TemplateView {
+  return {
+    name,
+    revision,
+    ...(description === null ? {} : { description }),
+    parameters: JSON.parse(parameters) as TemplateView["parameters"],
+    spec: JSON.parse(spec) as TemplateView["spec"],
+    set_at: formatInstant(set_at),
+    set_by,
+  };
+}
+
+/** What a request under that key was about, and made; undefined: the token has not used it, or it has been forgotten. */
+export function jobsUnderKey(
+  tx: ReadTx,
+  token: string,
+  key: string,
+): { readonly digest: string; readonly first: number; readonly template: string | undefined } | undefined {
+  const row = idempotencyOf(tx, token, key);
+  if (row === undefined) return undefined;
+  const job = jobById(tx, row.first);
+  return { digest: row.digest, first: row.first, template: job === undefined ? undefined : originOf(job).template };
 }
 
 export interface AuditFilter {

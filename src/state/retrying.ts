@@ -8,7 +8,7 @@ import { readGated, shutGates } from "./gating.ts";
 import { secretPlaces, secretsKey } from "./secrets.ts";
 import { isGated, readSpec } from "./spec.ts";
 import { countSubmitted, readCounter } from "./tables/counter.ts";
-import { insertJob, insertPinnedJob, noteOrigin, type StoredJob } from "./tables/job.ts";
+import { insertJob, insertPinnedJob, noteOrigin, originOf, type StoredJob } from "./tables/job.ts";
 import { nodeById } from "./tables/node.ts";
 import { copyPick, insertPick, pickOf } from "./tables/pick.ts";
 import { hasSecret, noteUses } from "./tables/secret.ts";
@@ -49,7 +49,8 @@ export function addRetry(
   if (isPinned) insertPinnedJob(tx, id, job.name, tasks, at, by, text);
   else insertJob(tx, id, job.name, tasks, at, by, text);
   if (job.spec.includes(secretsKey)) noteUses(tx, id, spec);
-  noteOrigin(tx, id, { retry_of: job.id });
+  const { template } = originOf(job);
+  noteOrigin(tx, id, { retry_of: job.id, ...(template === undefined ? {} : { template }) });
   countSubmitted(tx, 1, tasks);
   context.changed({ topic: "job", kind: "added", first: jobId(id), count: 1 });
   let gone: readonly number[] = [];

@@ -286,4 +286,16 @@ export const schema: readonly string[] = [
   ) strict, without rowid`,
   // What the node has beside slots (lib/resources.ts), as JSON; null: it has not said so.
   "alter table node add column resources text",
+
+  // Job specs with parameters, as they were written (tables/template.ts). The floor: the highest revision of those that were removed.
+  `create table template (
+    name text primary key,
+    revision integer not null,
+    description text,
+    parameters text not null,
+    spec text not null,
+    set_at integer not null,
+    set_by text not null
+  ) strict, without rowid`,
+  `create table template_floor (id integer primary key check (id = 1), revision integer not null) strict`,
 ];

@@ -170,6 +170,8 @@ export interface JobView {
   readonly submitted_by: string;
   /** The job whose tasks this one runs again. */
   readonly retry_of?: number;
+  /** The template that it was made of: NAME@REVISION. */
+  readonly template?: string;
   readonly labels: Labels;
   readonly spec: Readonly<Record<string, unknown>>;
 }

@@ -1,7 +1,7 @@
 import { formatInstant } from "../lib/calendar.ts";
 import { renderSpec } from "./spec.ts";
 import { shut, type StoredGate } from "./tables/gate.ts";
-import { countsOf, type Origin, type StoredJob } from "./tables/job.ts";
+import { countsOf, originOf, type StoredJob } from "./tables/job.ts";
 import type { StoredTask } from "./tables/task.ts";
 import type { AttemptView, JobView, LogView, Point, Spec, TaskState, TaskView, WaitsView } from "./types.ts";
 
@@ -23,7 +23,7 @@ export function jobView(job: StoredJob, gate?: StoredGate): JobView {
     started_at: instant(job.started_at),
     finished_at: instant(job.finished_at),
     submitted_by: job.submitted_by,
-    ...(job.origin === null ? {} : (JSON.parse(job.origin) as Origin)),
+    ...originOf(job),
     labels: spec.labels ?? {},
     spec: renderSpec(spec),
   };

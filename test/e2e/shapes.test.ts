@@ -68,3 +68,22 @@ test("a job that failed in part is run again in that part, each task what it was
   expect((await skein(scratch.path, ["jobs", "rm", `${id},${again}`, "--data", node.data])).code).toBe(0);
   expect((await node.api("GET", `/v1/jobs/${again}`)).status).toBe(404);
 });
+
+test("a template is kept by one command and run by another, with values in its environment", async () => {
+  using scratch = temporaryDirectory();
+  const template = {
+    name: "greet",
+    parameters: { who: { values: ["world", "moon"] }, times: { type: "number", default: 1 } },
+    spec: { run: 'echo "hello $WHO"', env: { WHO: "{{who}}" }, count: "{{times}}" },
+  };
+  const file = path.join(scratch.path, "greet.json");
+  writeFileSync(file, JSON.stringify(template));
+  const say = (...words: string[]) => skein(scratch.path, ["jobs", "template", ...words, "--data", node.data]);
+  expect((await say("add", file)).stdout).toBe("greet@1\n");
+  expect((await say("run", "greet", "-p", "who=mars")).code).toBe(2);
+  const said = await say("run", "greet", "-p", "who=moon", "-p", "times=2", "--wait", "-o", "quiet");
+  expect(said.code).toBe(0);
+  const id = Number(said.stdout);
+  expect((await tasksOf(node, id)).map((task) => task.tail)).toEqual(["hello moon\n", "hello moon\n"]);
+  expect((await node.api("GET", `/v1/jobs/${id}`)).body).toMatchObject({ template: "greet@1" });
+});

@@ -246,6 +246,15 @@ function shapes(cluster: Cluster): void {
   cluster.must("job.remove", { id: jobId(large) }, admin);
   cluster.must("job.sweep", { rows: 700 });
   cluster.must("job.sweep", { rows: 700 });
+  const template = { name: "t", parameters: { n: { type: "number" as const } }, spec: { run: "x", count: "{{n}}" } };
+  for (const description of ["a", "b", "b"]) cluster.must("template.set", { ...template, description }, admin);
+  cluster.must("template.set", { name: "u", spec: { run: "y" } }, admin);
+  cluster.must("template.remove", { template: "t" }, admin);
+  cluster.refused("template.remove", { template: "t" }, admin);
+  cluster.must("template.set", template, admin);
+  const of = cluster.must("job.submit", { jobs: [{ run: "x" }, { run: "y", count: 2 }], template: "t@3" }, admin).first;
+  cluster.must("job.cancel", { id: of }, admin);
+  retry(of, "all", null);
 }
 
 /** Jobs of one task: one waits, one runs, one has ended, one is tried again, one is lost, one is forgotten. */

@@ -41,6 +41,8 @@ import { secretRm } from "./secret-rm.ts";
 import { secretSet } from "./secret-set.ts";
 import { taskFinish } from "./task-finish.ts";
 import { taskStart } from "./task-start.ts";
+import { templateRemove } from "./template-remove.ts";
+import { templateSet } from "./template-set.ts";
 import { tokenCreate } from "./token-create.ts";
 import { tokenRevoke } from "./token-revoke.ts";
 import { unitAssign } from "./unit-assign.ts";
@@ -91,6 +93,8 @@ export const commands = [
   jobSweep,
   packPlaced,
   packGone,
+  templateSet,
+  templateRemove,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -13,7 +13,7 @@ import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
 import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { insertIdempotency } from "../tables/idempotency.ts";
-import { insertJob, insertPinnedJob } from "../tables/job.ts";
+import { insertJob, insertPinnedJob, noteOrigin } from "../tables/job.ts";
 import { allNodes } from "../tables/node.ts";
 import { hasSecret, noteUses } from "../tables/secret.ts";
 import { insertWaitingTask } from "../tables/task.ts";
@@ -40,6 +40,8 @@ interface JobSubmitted {
   readonly jobs: readonly JobPayload[];
   /** null: none was given. */
   readonly key: string | null;
+  /** What the jobs were made of: NAME@REVISION. */
+  readonly template?: string;
   /** Of the request's body: tells a repetition from another request under the same key. */
   readonly digest: string;
 }
@@ -87,16 +89,24 @@ export const jobSubmit = command<JobSubmitted>()({
       .max(limits.idempotencyKeyLength, `at most ${limits.idempotencyKeyLength} characters`)
       .optional(),
     digest: z.string().max(128).optional(),
+    /** NAME@REVISION of the template that the jobs are made of (http/templates.ts); nothing that a person sends. */
+    template: z.string().max(300).optional(),
   }),
   payload: z.strictObject({
     jobs: z.array(jobShape).min(1).max(limits.specsPerRequest),
     key: z.string().max(limits.idempotencyKeyLength).nullable(),
     digest: z.string().max(128),
+    template: z.string().max(300).exactOptional(),
   }),
   route: { method: "POST", path: "/v1/jobs", status: 201 },
-  prepare: ({ jobs, key, digest }) => ({ jobs: payloadsOf(jobs), key: key ?? null, digest: digest ?? "" }),
-  needs: ({ jobs }) => Math.max(...jobs.map(levelOf)),
-  apply(tx, { jobs, key, digest }, context) {
+  prepare: ({ jobs, key, digest, template }) => ({
+    jobs: payloadsOf(jobs),
+    key: key ?? null,
+    digest: digest ?? "",
+    ...(template === undefined ? {} : { template }),
+  }),
+  needs: ({ jobs, template }) => Math.max(template === undefined ? 1 : shapeLevel, ...jobs.map(levelOf)),
+  apply(tx, { jobs, key, digest, template }, context) {
     if (key !== null) {
       const earlier = earlierUnder(tx, context, key, digest);
       if (earlier !== undefined) return earlier;
@@ -127,6 +137,7 @@ export const jobSubmit = command<JobSubmitted>()({
         tasks += nodes.length;
       }
       if (spec.includes(secretsKey)) noteUses(tx, id, readSpec(spec));
+      if (template !== undefined) noteOrigin(tx, id, { template });
       id += 1;
     }
     countSubmitted(tx, jobs.length, tasks);

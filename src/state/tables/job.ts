@@ -50,6 +50,13 @@ export interface StoredJob {
 export interface Origin {
   /** The job whose tasks it runs again. */
   readonly retry_of?: number;
+  /** NAME@REVISION */
+  readonly template?: string;
+}
+
+/** Of a job's row. */
+export function originOf(job: StoredJob): Origin {
+  return job.origin === null ? {} : (JSON.parse(job.origin) as Origin);
 }
 
 /** `cancelling` of a job past its deadline: its attempts are stopped, and end as timeout. */
