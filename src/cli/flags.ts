@@ -32,6 +32,8 @@ export interface SpecFlags {
   readonly env?: readonly string[];
   readonly secret?: readonly string[];
   readonly dir?: string;
+  readonly user?: string;
+  readonly limit?: readonly string[];
   readonly stdin?: string;
   readonly label?: readonly string[];
   readonly tail?: string;
@@ -67,6 +69,8 @@ export function addSpecFlags(command: Command): void {
     .option("--env <k=v>", "environment variable (repeatable)", collect)
     .option("--secret <k=name>", "environment variable with a secret's value (repeatable)", collect)
     .option("--dir <dir>", "working directory on the node")
+    .option("--user <name>", "run as this user (the node must be root)")
+    .option("--limit <k=v>", "of a task: cpu=10m, memory=512MiB, files=64 or processes=20 (repeatable)", collect)
     .option("--stdin <file>", "standard input of the tasks: a file, or - for this command's own")
     .option("--label <k=v>", "label of the job (repeatable)", collect)
     .option("--tail <size>", "output kept in the result: 2KiB")
@@ -137,6 +141,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     secrets === undefined
       ? plain
       : { ...plain, ...Object.fromEntries(Object.entries(secrets).map(([key, secret]) => [key, { secret }])) };
+  const limited = pairs("limit", flags.limit, (key) => ["cpu", "memory", "files", "processes"].includes(key));
   const spec = {
     run: words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
     name: flags.name,
@@ -171,6 +176,8 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     deadline: checkedText("deadline", flags.deadline, isDuration, "a duration: write 90s or 1h30m"),
     env: environment,
     dir: flags.dir,
+    user: flags.user,
+    limits: limited === undefined ? undefined : limitsOf(limited),
     stdin: flags.stdin === undefined ? undefined : await textOf(flags.stdin, io),
     labels: pairs("label", flags.label, isLabel),
     output: tail === undefined ? undefined : { tail },
@@ -193,6 +200,15 @@ function matrixValue(text: string): string | number {
 
 function isDuration(text: string): boolean {
   return (parseDuration(text) ?? 0) > 0;
+}
+
+/** Counts as numbers; times and sizes as they are written. */
+function limitsOf(pairs: Readonly<Record<string, string>>): Record<string, unknown> {
+  const isCount = (key: string, text: string): boolean =>
+    (key === "files" || key === "processes") && /^\d+$/.test(text);
+  return Object.fromEntries(
+    Object.entries(pairs).map(([key, text]) => [key, isCount(key, text) ? Number(text) : text]),
+  );
 }
 
 async function textOf(path: string, io: CliIo): Promise<string> {

@@ -214,9 +214,11 @@ class NodeExecutor implements Executor {
         if (secrets === undefined || secrets === "asked") continue;
         held.phase = "guarded";
         held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-        const { node, cluster } = this.#options;
+        const { node, cluster, cgroupRoot } = this.#options;
         const isRequest = assignment.spec.http !== undefined;
-        const start = isRequest ? httpStart(assignment, cluster, secrets) : shellStart(assignment, node, secrets);
+        const start = isRequest
+          ? httpStart(assignment, cluster, secrets)
+          : shellStart(assignment, node, secrets, cgroupRoot);
         this.#guard.start(start);
         this.#guard.extend(timeoutsOf([held]));
       }

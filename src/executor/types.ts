@@ -27,6 +27,8 @@ export interface ExecutorOptions {
   /** Name of the cluster, which no other one has. */
   readonly cluster: string;
   readonly dataDir: string;
+  /** Where control groups for limits may be made; absent: where the guard finds that it may. */
+  readonly cgroupRoot?: string | undefined;
   /** How to start the guard: argv of this very program, e.g. [execPath, "guard", "--data", dir]. */
   readonly guardCommand: readonly string[];
   /**

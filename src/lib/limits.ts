@@ -167,6 +167,8 @@ export const limits = {
   pipeSilentMs: 250,
   pipeHeldMs: 2_000,
   sweepEveryMs: 500,
+  /** How often the CPU time of an attempt with a limit is looked at, where a control group counts it. */
+  cpuWatchMs: 100,
   outboxBytes: 8 * 1024 * 1024,
   guardStartMs: 10_000,
   reportRetryMs: 2_000,

@@ -323,6 +323,7 @@ async function open(
         cluster: identity.cluster,
         dataDir,
         guardCommand: options.guardCommand,
+        cgroupRoot: options.environment["SKEIN_CGROUP"],
         log: options.log,
       }),
     onLeft: () => {

@@ -78,6 +78,8 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     env: withSecrets(spec.env, spec.secrets?.env),
     dir: spec.dir,
     stdin: spec.stdin,
+    user: spec.user,
+    limits: spec.limits && renderLimits(spec.limits),
     count: spec.count,
     array: spec.array,
     matrix: matrix && { ...matrix.keys, ...compact({ exclude: matrix.exclude, include: matrix.include }) },
@@ -119,6 +121,11 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
   });
+}
+
+function renderLimits({ cpuMs, memoryBytes, files, processes }: NonNullable<Spec["limits"]>): Record<string, unknown> {
+  const cpu = cpuMs === undefined ? undefined : formatDuration(cpuMs);
+  return compact({ cpu, memory: renderSize(memoryBytes), files, processes });
 }
 
 function renderHttp(http: NonNullable<Spec["http"]>, secrets: Spec["secrets"]): Record<string, unknown> {

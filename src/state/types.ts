@@ -77,6 +77,15 @@ export interface Spec {
   readonly secrets?: SpecSecrets;
   readonly dir?: string;
   readonly stdin?: string;
+  /** Whom its processes run as. */
+  readonly user?: string;
+  /** What one task may take of its node. */
+  readonly limits?: {
+    readonly cpuMs?: number;
+    readonly memoryBytes?: number;
+    readonly files?: number;
+    readonly processes?: number;
+  };
   readonly count?: number;
   /** Ranges of indices, in ascending order (lib/ranges.ts). */
   readonly array?: string;

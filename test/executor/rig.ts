@@ -59,6 +59,8 @@ export class Rig {
   /** What the node would give. */
   secrets: (attempt: AttemptName) => Promise<Outcome<Readonly<Record<string, string>>>> = () =>
     Promise.resolve(refuse("not-found", "there are no secrets here"));
+  /** Of a new executor. */
+  cgroupRoot: string | undefined;
   executor: Executor;
   #nextFence = 1;
 
@@ -81,6 +83,7 @@ export class Rig {
       },
       started: (attempts) => this.started.push(...attempts),
       secrets: (attempt) => this.secrets(attempt),
+      cgroupRoot: this.cgroupRoot,
       copied: (withinMs) => this.copied(withinMs),
       log: (_level, message) => {
         this.messages.push(message);

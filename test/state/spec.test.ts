@@ -19,6 +19,8 @@ const full = {
   env: { MODE: "release" },
   dir: "/srv/docs",
   stdin: "text",
+  user: "www",
+  limits: { cpu: "10m", memory: "512MiB", files: 64, processes: 20 },
   count: 8,
   on: "zone=eu,gpu!=none",
   slots: 2,
@@ -157,6 +159,15 @@ describe("a spec as people write it", () => {
       "labels.no good",
       "not a label: letters, digits and -_./ only, at most 128 characters",
     ],
+    [{ run: "x", user: "no way" }, "user", "must be a user's name, as the node knows it"],
+    [{ run: "x", user: "-rf" }, "user", "must be a user's name, as the node knows it"],
+    [{ driver: "noop", user: "www" }, "user", "driver noop starts no process: leave it out"],
+    [{ ...asking(), limits: { files: 9 } }, "limits", "driver http starts no process: leave it out"],
+    [{ run: "x", limits: {} }, "limits", "must name cpu, memory, files or processes"],
+    [{ run: "x", limits: { cpu: "10ms" } }, "limits.cpu", "must be at least 1s"],
+    [{ run: "x", limits: { memory: 5 } }, "limits.memory", "must be at least 1MiB"],
+    [{ run: "x", limits: { files: 1 } }, "limits.files", "must be at least 8"],
+    [{ run: "x", limits: { disk: 1 } }, "limits.disk", "no such key"],
     [{ driver: "http" }, "http", "is required: what should be asked?"],
     [{ run: "x", http: { url: "http://x" } }, "http", "is for driver http only"],
     [{ ...asking(), run: "x" }, "run", "driver http starts no process: leave it out"],
@@ -202,7 +213,7 @@ describe("a spec as people write it", () => {
     expect(problems(spec)).toEqual({ [path]: message });
   });
 
-  test.each(["targets", "unit", "user", "bundle", "ssh", "ansible"])(
+  test.each(["targets", "unit", "bundle", "ssh", "ansible"])(
     "%s is a key of the contract that this version does not run: refused, not ignored",
     (key) => {
       expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });

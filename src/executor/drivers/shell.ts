@@ -10,7 +10,7 @@ function matrixVariables(point: MatrixPoint | undefined): Record<string, string>
 }
 
 /** Driver shell: a process under the guard. The contract's variables win over the job's own `env`. */
-export function shellStart(assignment: Assignment, node: NodeId, secrets: SecretValues): Start {
+export function shellStart(assignment: Assignment, node: NodeId, secrets: SecretValues, cgroupRoot?: string): Start {
   const { job, task, attempt, fence, spec, point, target } = assignment;
   return {
     job,
@@ -36,6 +36,9 @@ export function shellStart(assignment: Assignment, node: NodeId, secrets: Secret
     graceMs: spec.graceMs ?? limits.graceDefaultMs,
     tailBytes: Math.min(spec.output?.tailBytes ?? limits.tailDefaultBytes, limits.tailMaxBytes),
     keepBytes: spec.output?.keepBytes ?? limits.logKeepBytes,
+    ...(spec.user === undefined ? {} : { user: spec.user }),
+    ...(spec.limits === undefined ? {} : { limits: spec.limits }),
+    ...(spec.limits === undefined || cgroupRoot === undefined ? {} : { cgroupRoot }),
     ...redacting(spec, secrets),
   };
 }

@@ -9,6 +9,7 @@ import type { AttemptLog, PackWriter } from "../pack-writer.ts";
 import { Output } from "../stream.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
+import type { Cgroup, Cgroups } from "./cgroup.ts";
 import { Countdown } from "./countdown.ts";
 import type { Start } from "./frames.ts";
 import type { Places } from "./places.ts";
@@ -24,6 +25,7 @@ export interface AttemptContext {
   readonly inherited: Readonly<Record<string, string | undefined>>;
   readonly sweeper: Sweeper;
   readonly packs: PackWriter;
+  readonly cgroups: Cgroups;
   log(message: string): void;
 }
 
@@ -55,6 +57,10 @@ export class Attempt implements RunningAttempt {
   readonly #log: AttemptLog;
   readonly #tail: Tail;
   readonly #countdown: Countdown;
+  #cgroup: Cgroup | undefined;
+  #cpuWatch: ReturnType<typeof setInterval> | undefined;
+  /** A limit that it went past, which is its end. */
+  #exceeded: string | undefined;
   #ending: Ending | undefined;
   #mainEnded = false;
   /** Nobody may signal it any more: its number may be another's. */
@@ -68,9 +74,12 @@ export class Attempt implements RunningAttempt {
     this.name = nameOf(start);
     this.#log = context.packs.open(start, start.keepBytes);
     this.#tail = new Tail(start.tailBytes);
-    const spawned = spawn(start, context.places, context.inherited);
+    const { limits: wanted } = start;
+    if (wanted !== undefined) this.#cgroup = context.cgroups.open(start.cgroupRoot, attemptKey(start), wanted);
+    const spawned = spawn(start, context.places, context.inherited, this.#cgroup);
     this.pid = spawned.ok ? spawned.child.pid : undefined;
     this.#countdown = new Countdown(spawned.ok ? start.timeoutMs : undefined, () => this.stop("timeout"));
+    if (spawned.ok) this.#watchCpu();
     this.ended = this.#live(spawned.ok ? spawned.child : spawned.why, spawned.scratch);
   }
 
@@ -87,19 +96,35 @@ export class Attempt implements RunningAttempt {
     if (this.pid !== undefined && !this.#groupGone) signalGroup(this.pid, "SIGKILL");
   }
 
+  /** A control group counts all processes together, and nobody but this watch ends them. */
+  #watchCpu(): void {
+    const cpuMs = this.#start.limits?.cpuMs;
+    const cgroup = this.#cgroup;
+    if (cpuMs === undefined || cgroup === undefined) return;
+    this.#cpuWatch = setInterval(() => {
+      if (this.#mainEnded || this.#exceeded !== undefined || cgroup.cpuMs() <= cpuMs) return;
+      this.#exceeded = `used more CPU time than limits.cpu allows (${formatDuration(cpuMs)}, counted by its cgroup)`;
+      if (this.#ending === undefined && this.pid !== undefined)
+        this.#terminated = terminateGroup(this.pid, this.#start.graceMs);
+    }, limits.cpuWatchMs);
+  }
+
   extend(timeoutMs: number): void {
     this.#countdown.move(timeoutMs);
   }
 
   async #live(child: Child | NotSpawned, scratch: string | undefined): Promise<Report | undefined> {
     const result = "pid" in child ? await this.#watch(child) : failure(child);
+    clearInterval(this.#cpuWatch);
+    const hit = this.#exceeded ?? hitOf(this.#start, result, this.#cgroup?.hits());
+    await this.#cgroup?.end();
     const log = this.#log.close();
     await this.#clear(scratch);
     if (this.#ending === "dropped") return undefined;
-    const reason = [this.#reason(result), this.#truncation()].filter((text) => text !== undefined).join("; ");
+    const reason = [this.#reason(result, hit), this.#truncation()].filter((text) => text !== undefined).join("; ");
     return {
       ...this.name,
-      state: this.#ending ?? (result.exitCode === 0 ? "succeeded" : "failed"),
+      state: this.#ending ?? (result.exitCode === 0 && this.#exceeded === undefined ? "succeeded" : "failed"),
       exitCode: result.exitCode,
       signal: result.signal,
       startedAt: this.startedAt,
@@ -150,11 +175,12 @@ export class Attempt implements RunningAttempt {
     }
   }
 
-  #reason(result: Result): string | undefined {
+  #reason(result: Result, hit: string | undefined): string | undefined {
     if (result.reason !== undefined) return result.reason;
     if (this.#ending === "timeout")
       return `ran longer than its timeout of ${formatDuration(this.#countdown.timeoutMs ?? 0)}`;
     if (this.#ending === "lost") return "the lease of its node ended while it ran: it was killed";
+    if (hit !== undefined) return hit;
     if (typeof this.#start.run !== "string") return undefined;
     if (result.exitCode === 127) return "the shell found no such command: see the end of the output";
     if (result.exitCode === 126) return "the shell could not execute a command: see the end of the output";
@@ -172,6 +198,31 @@ interface Result {
   readonly exitCode: number | null;
   readonly signal: string | null;
   readonly reason: string | undefined;
+}
+
+/** Which limit it was that ended it, as far as that can be told, and what held it. */
+function hitOf(
+  start: Start,
+  { exitCode, signal }: Result,
+  hits: ReturnType<Cgroup["hits"]> | undefined,
+): string | undefined {
+  const { limits: set } = start;
+  if (set === undefined || exitCode === 0) return undefined;
+  const memory = set.memoryBytes === undefined ? undefined : formatSize(set.memoryBytes);
+  if (hits?.memory === true && memory !== undefined)
+    return `used more memory than limits.memory allows (${memory}, by its cgroup)`;
+  if (hits?.processes === true && set.processes !== undefined)
+    return `wanted more processes than limits.processes allows (${set.processes}, by its cgroup)`;
+  if (hits !== undefined) return undefined;
+  // A shell tells of a signal that ended its command by 128 and the signal's number.
+  if (set.cpuMs !== undefined && (signal === "SIGXCPU" || exitCode === 128 + 24))
+    return `used more CPU time than limits.cpu allows (${formatDuration(set.cpuMs)} for each process, by rlimit)`;
+  if (exitCode === 126 || exitCode === 127 || (memory === undefined && set.processes === undefined)) return undefined;
+  const held = [
+    memory === undefined ? undefined : `limits.memory (${memory} of addresses for each process)`,
+    set.processes === undefined ? undefined : `limits.processes (${set.processes} of its user)`,
+  ].filter((one) => one !== undefined);
+  return `failed under rlimits, which do not tell whether they were hit: ${held.join(", ")}`;
 }
 
 function failure(why: NotSpawned): Result {

@@ -27,8 +27,22 @@ export interface Start extends AttemptName {
   readonly keepBytes: number;
   /** Values that its output is not to show. They are in memory alone, of the node and of the guard. */
   readonly redact?: readonly string[];
+  /** Absent: whom the guard runs as. */
+  readonly user?: string;
+  readonly limits?: AttemptLimits;
+  /** Where control groups may be made, if the node was told. */
+  readonly cgroupRoot?: string;
   /** A request instead of a process. A guard of an earlier release finds no such command as `run` says. */
   readonly http?: HttpRequest;
+}
+
+/** What a process and all that it starts may take; absent: as much as there is. */
+export interface AttemptLimits {
+  readonly cpuMs?: number;
+  readonly memoryBytes?: number;
+  /** Open at once, of each process. */
+  readonly files?: number;
+  readonly processes?: number;
 }
 
 /** What driver http asks. */

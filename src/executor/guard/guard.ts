@@ -8,6 +8,7 @@ import { attemptKey } from "../names.ts";
 import { PackWriter } from "../pack-writer.ts";
 import type { AttemptName } from "../types.ts";
 import { Attempt, type AttemptContext, type RunningAttempt } from "./attempt.ts";
+import { Cgroups } from "./cgroup.ts";
 import { Channel } from "./channel.ts";
 import { batchReports, type FromGuard, guardProtocol, type Start, type Started, type ToGuard } from "./frames.ts";
 import { clearLeftovers } from "./leftovers.ts";
@@ -86,7 +87,14 @@ class Guard {
     this.#places = places;
     this.#sweeper = new Sweeper(places.marker);
     this.#packs = new PackWriter(places.dataDir, "g");
-    this.#context = { places, inherited, sweeper: this.#sweeper, packs: this.#packs, log: say };
+    this.#context = {
+      places,
+      inherited,
+      sweeper: this.#sweeper,
+      packs: this.#packs,
+      cgroups: new Cgroups(places.marker, say),
+      log: say,
+    };
     this.#outbox = new Outbox(places.outbox, bootId(), say);
     this.#exact = this.#outbox.restored.exact;
   }

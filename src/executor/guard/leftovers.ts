@@ -15,6 +15,7 @@ export async function clearLeftovers(restored: Restored, places: Places): Promis
   await killMarked(places.marker, () => true);
   await waitOver(heads.map(({ pid, startTime }) => ({ pid, startTime: startTime! })));
   rmSync(places.scratch, { recursive: true, force: true });
+  rmSync(places.userScratch, { recursive: true, force: true });
 }
 
 function killGroupOf(running: Running): boolean {

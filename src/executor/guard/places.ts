@@ -15,6 +15,8 @@ export interface Places {
   /** Which process owns the guard's place, and its socket: see {@link GuardFile}. */
   readonly file: string;
   readonly scratch: string;
+  /** The same of tasks that run as another user, who may not look into the data directory. */
+  readonly userScratch: string;
   readonly log: string;
 }
 
@@ -29,13 +31,15 @@ export interface GuardFile {
 /** The places of an existing data directory. Throws Fault "data" when it is not there. */
 export function placesOf(dataDir: string): Places {
   const real = realDirectory(dataDir);
+  const marker = createHash("sha256").update(real).digest("hex").slice(0, 16);
   return {
     dataDir: real,
-    marker: createHash("sha256").update(real).digest("hex").slice(0, 16),
+    marker,
     lock: join(real, "guard.lock"),
     outbox: join(real, "guard.outbox"),
     file: join(real, "guard.json"),
     scratch: join(real, "scratch"),
+    userScratch: join("/tmp", `skein-scratch-${marker}`),
     log: join(real, "guard.log"),
   };
 }

@@ -1,10 +1,13 @@
 import type { Subprocess } from "bun";
-import { accessSync, constants, mkdirSync, statSync } from "node:fs";
+import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { attemptKey } from "../names.ts";
+import type { Cgroup } from "./cgroup.ts";
+import { confined } from "./confine.ts";
 import type { Start } from "./frames.ts";
 import type { Places } from "./places.ts";
 import { markerVariable } from "./sweep.ts";
+import { findUser, type User } from "./user.ts";
 
 export type Child = Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
 
@@ -22,20 +25,31 @@ export type Spawned =
  * Starts the attempt's process as the head of a session of its own, so that one signal reaches everything it starts (J3).
  * The environment is a clean one: what the guard inherited may hold secrets of the person who typed `up`.
  */
-export function spawn(start: Start, places: Places, inherited: Readonly<Record<string, string | undefined>>): Spawned {
-  const scratch = start.dir === undefined ? join(places.scratch, attemptKey(start)) : undefined;
+export function spawn(
+  start: Start,
+  places: Places,
+  inherited: Readonly<Record<string, string | undefined>>,
+  cgroup?: Cgroup,
+): Spawned {
+  const user = start.user === undefined ? undefined : findUser(start.user);
+  const isOther = typeof user === "object" && user.isOther;
+  const scratch =
+    start.dir === undefined ? join(isOther ? places.userScratch : places.scratch, attemptKey(start)) : undefined;
   const failed = (exitCode: NotSpawned["exitCode"], reason: string): Spawned => ({
     ok: false,
     why: { exitCode, reason },
     scratch,
   });
+  if (typeof user === "string") return { ok: false, why: { exitCode: null, reason: user }, scratch: undefined };
   const environment: Record<string, string> = {
     ...cleanEnvironment(inherited),
+    ...environmentOf(user),
     ...start.env,
     [markerVariable]: `${places.marker}:${attemptKey(start)}`,
   };
   try {
-    if (scratch !== undefined) mkdirSync(scratch, { recursive: true, mode: 0o700 });
+    if (scratch !== undefined && isOther) makeScratchOf(user, places.userScratch, scratch);
+    else if (scratch !== undefined) mkdirSync(scratch, { recursive: true, mode: 0o700 });
   } catch (error) {
     return failed(null, `cannot make the scratch directory: ${messageOf(error)}`);
   }
@@ -45,9 +59,12 @@ export function spawn(start: Start, places: Places, inherited: Readonly<Record<s
   const argv = typeof start.run === "string" ? ["/bin/sh", "-c", start.run] : [...start.run];
   const command = findCommand(argv[0] ?? "", directory, environment["PATH"] ?? "");
   if (!command.ok) return failed(command.why.exitCode, command.why.reason);
+  const isConfined = start.limits !== undefined || isOther;
+  const words = [command.path, ...argv.slice(1)];
+  const confinement = { cgroup: cgroup?.processes, limits: start.limits, user };
   try {
-    const child = Bun.spawn([command.path, ...argv.slice(1)], {
-      argv0: argv[0]!,
+    const child = Bun.spawn(isConfined ? [...confined(words, confinement)] : words, {
+      ...(isConfined ? {} : { argv0: argv[0]! }),
       cwd: directory,
       env: environment,
       detached: true,
@@ -59,6 +76,22 @@ export function spawn(start: Start, places: Places, inherited: Readonly<Record<s
   } catch (error) {
     return failed(...whyNotSpawned(error, argv[0] ?? ""));
   }
+}
+
+/** What the user's own programs look for. */
+function environmentOf(user: User | undefined): Record<string, string> {
+  if (user === undefined) return {};
+  return { HOME: user.home, USER: user.name, LOGNAME: user.name, SHELL: user.shell };
+}
+
+/** Below a directory of the guard's alone, which others may pass through: nobody else can put something in the scratch directory's place. */
+function makeScratchOf(user: User, parent: string, scratch: string): void {
+  mkdirSync(parent, { recursive: true, mode: 0o711 });
+  const found = lstatSync(parent);
+  if (!found.isDirectory() || found.uid !== process.getuid?.()) throw new Error(`${parent} is somebody else's`);
+  chmodSync(parent, 0o711);
+  mkdirSync(scratch, { mode: 0o700 });
+  chownSync(scratch, user.uid, user.gid);
 }
 
 function wrongDirectory(directory: string): string | undefined {

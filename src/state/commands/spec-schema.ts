@@ -193,7 +193,6 @@ const later = z
 const laterKeys = {
   targets: later,
   unit: later,
-  user: later,
   bundle: later,
   ssh: later,
   ansible: later,
@@ -207,6 +206,24 @@ const driver = z.enum(["shell", "noop", "http"], {
       : `must be "shell", "http" or "noop"`,
 });
 
+const userForm = "must be a user's name, as the node knows it";
+
+const taskLimits = z.strictObject(
+  {
+    cpu: duration({ positive: true })
+      .refine((ms) => ms >= 1000, "must be at least 1s")
+      .optional(),
+    memory: size(2 ** 50, "1PiB")
+      .refine((count) => count >= 2 ** 20, "must be at least 1MiB")
+      .optional(),
+    files: whole(8, 1_000_000).optional(),
+    processes: whole(1, 1_000_000).optional(),
+  },
+  {
+    error: (issue) => (issue.code === "invalid_type" ? "must be a map like {memory: 512MiB, cpu: 10m}" : undefined),
+  },
+);
+
 /** The fields alone, without the rules between them: what a JSON schema can say. */
 export const specFields = z.strictObject({
   name: nameShape.optional(),
@@ -215,6 +232,12 @@ export const specFields = z.strictObject({
   env: environment.optional(),
   dir: text(4096).startsWith("/", "must be an absolute path").optional(),
   stdin: text(limits.stdinBytes).optional(),
+  user: z
+    .string({ error: userForm })
+    .max(32, userForm)
+    .regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/, userForm)
+    .optional(),
+  limits: taskLimits.optional(),
   count: whole(1, limits.arrayTasks).optional(),
   array: arrayField.optional(),
   matrix: matrixField.optional(),
@@ -282,11 +305,18 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   if (name === "noop" && raw["run"] !== undefined) refuse("run", "driver noop runs nothing: leave it out");
   if (raw["on_conflict"] !== undefined && raw["key"] === undefined)
     refuse("on_conflict", "says what becomes of jobs with the same key: give a key");
+  const limited = raw["limits"];
+  if (typeof limited === "object" && limited !== null && Object.keys(limited).length === 0)
+    refuse("limits", "must name cpu, memory, files or processes");
+  if (name === "noop") {
+    for (const key of ["user", "limits"])
+      if (raw[key] !== undefined) refuse(key, "driver noop starts no process: leave it out");
+  }
   if (name !== "noop" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
   if (name !== "http" && raw["http"] !== undefined) refuse("http", "is for driver http only");
   if (name === "http") {
     if (raw["http"] === undefined) refuse("http", "is required: what should be asked?");
-    for (const key of ["run", "env", "dir", "stdin", "grace"])
+    for (const key of ["run", "env", "dir", "stdin", "grace", "user", "limits"])
       if (raw[key] !== undefined) refuse(key, "driver http starts no process: leave it out");
   }
   const output = raw["output"] as { readonly copies?: unknown; readonly sync?: unknown } | undefined;
@@ -311,6 +341,16 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   }
   if (fields.dir !== undefined) spec.dir = fields.dir;
   if (fields.stdin !== undefined) spec.stdin = fields.stdin;
+  if (fields.user !== undefined) spec.user = fields.user;
+  if (fields.limits !== undefined) {
+    const { cpu, memory, files, processes } = fields.limits;
+    spec.limits = {
+      ...(cpu === undefined ? {} : { cpuMs: cpu }),
+      ...(memory === undefined ? {} : { memoryBytes: memory }),
+      ...(files === undefined ? {} : { files }),
+      ...(processes === undefined ? {} : { processes }),
+    };
+  }
   if (fields.count !== undefined) spec.count = fields.count;
   if (fields.array !== undefined) spec.array = fields.array;
   if (matrix !== undefined) spec.matrix = matrix;
@@ -383,6 +423,15 @@ const normalisedFields = z.strictObject({
   secrets: normalisedSecrets.exactOptional(),
   dir: z.string().exactOptional(),
   stdin: z.string().exactOptional(),
+  user: z.string().max(32).exactOptional(),
+  limits: z
+    .strictObject({
+      cpuMs: ms.exactOptional(),
+      memoryBytes: z.number().int().positive().exactOptional(),
+      files: z.number().int().positive().exactOptional(),
+      processes: z.number().int().positive().exactOptional(),
+    })
+    .exactOptional(),
   count: z.number().int().min(1).max(limits.arrayTasks).exactOptional(),
   ...normalisedShapeFields,
   eachNode: z.boolean().exactOptional(),
