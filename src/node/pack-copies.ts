@@ -143,7 +143,6 @@ export class PackCopies {
       let isMore = false;
       try {
         isMore = await this.#round();
-        this.#said = undefined;
       } catch (error) {
         this.#say(error instanceof Error ? error.message : String(error));
       }
@@ -258,6 +257,7 @@ export class PackCopies {
     try {
       const { end } = await this.#ports.append(copy.holder, piece);
       this.#failedUntil.delete(copy.holder);
+      this.#said = undefined;
       return end;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
@@ -334,7 +334,7 @@ export class PackCopies {
     this.#ports.sweep();
   }
 
-  /** The same words once. */
+  /** The same words once, until a copy gets on. */
   #say(message: string): void {
     if (this.#said === message) return;
     this.#said = message;

@@ -252,6 +252,19 @@ describe("a pack that a crash has cut short or damaged", () => {
   });
 });
 
+test("a log of a release before packs is read from its file", async () => {
+  const path = join(dataDir, "logs", "4", "0.1.log");
+  mkdirSync(join(dataDir, "logs", "4"), { recursive: true });
+  writeFileSync(path, Buffer.concat([Buffer.from([1, 0, 0, 5, 0, 0, 0, 0, 0, 9]), bytes("of it")]));
+  const page = await shelf.read(7, { ...name(), offset: 3, maxBytes: 100 });
+  expect(page).toMatchObject({
+    chunks: [{ stream: "stdout", at: 9, bytes: bytes("it") }],
+    next: 5,
+    atEnd: true,
+    whole: 5,
+  });
+});
+
 describe("the packs of a node", () => {
   test("go when all jobs in them are gone, and only then; what is written stays", async () => {
     const writer = new PackWriter(dataDir, "g", { ...roomy, packBytes: 120 });
