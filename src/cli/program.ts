@@ -19,6 +19,7 @@ import { addRestore } from "./restore.ts";
 import { addRun } from "./run.ts";
 import { addSecret } from "./secret.ts";
 import { addSubmit } from "./submit.ts";
+import { addSubmitters } from "./submitters.ts";
 import { addTemplate } from "./template.ts";
 import { addToken } from "./token.ts";
 import { addUp } from "./up.ts";
@@ -40,6 +41,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addNodes,
   addCluster,
   addToken,
+  addSubmitters,
   addSecret,
   addAudit,
   addBackup,

@@ -13,6 +13,7 @@ import type {
   NodeView,
   PlanView,
   SecretView,
+  SubmitterView,
   TemplateView,
   TokenView,
   WaitView,
@@ -395,6 +396,11 @@ export class SkeinClient {
       timeoutMs: 20_000,
     });
     return value;
+  }
+
+  /** Who has a share of their own, by name. */
+  async submitters(): Promise<readonly SubmitterView[]> {
+    return (await this.#get<{ submitters: readonly SubmitterView[] }>("/v1/submitters")).submitters;
   }
 
   /** One page of tokens, by id, without their secrets. */

@@ -22,6 +22,7 @@ import { retryRoutes } from "./retry.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
 import { secretRoutes } from "./secrets.ts";
+import { submitterRoutes } from "./submitters.ts";
 import { templateRoutes } from "./templates.ts";
 import { tokenRoutes } from "./tokens.ts";
 import { Watchers } from "./watchers.ts";
@@ -96,6 +97,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),
     ...authorityRoutes(parts),
+    ...submitterRoutes(parts),
     ...tokenRoutes(parts),
     ...explainRoutes(parts),
     ...secretRoutes(parts),

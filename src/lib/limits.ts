@@ -80,6 +80,8 @@ export const limits = {
   reasonLength: 4096,
   assignmentsPerEntry: 1024,
   expirePerEntry: 500,
+  /** The largest share of one submitter. */
+  shareWeight: 1_000,
   /** Named resources of a task, and of a node. */
   resourcesPerSpec: 16,
   resourcesPerNode: 32,

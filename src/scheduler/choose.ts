@@ -30,7 +30,11 @@ export interface Want {
 /** The task could start there now. */
 export function hasRoom(room: Room, { io, need, resources }: Want): boolean {
   if ((io ? room.freeIo : room.freeSlots) < need) return false;
-  return resources.every(([name, units]) => freeOf(room, name) >= units);
+  for (let at = 0; at < resources.length; at++) {
+    const [name, units] = resources[at]!;
+    if (freeOf(room, name) < units) return false;
+  }
+  return true;
 }
 
 /** What is free of a resource, as the planner counts. */

@@ -3,6 +3,7 @@ import type { WaitingTask } from "../state/planning.ts";
 import { chooseNode, hasRoom, type Room } from "./choose.ts";
 import { holdNode, holdPins } from "./hold.ts";
 import type { Bucket, PlannedJob, Queues } from "./queues.ts";
+import { compareShares, type InLine, Lines, type Submitter } from "./share.ts";
 
 /**
  * One plan: which waiting tasks start where. Costs what it places, not what is queued: jobs that want the same of a node share a
@@ -30,48 +31,83 @@ export interface Assignable {
   placed(placed: Placed): void;
 }
 
-/** Places at most `limit` tasks, by priority, then by the age of jobs. */
+/** Places at most `limit` tasks, by priority, then by the submitters' shares, then by the age of jobs. */
 export function place(queues: Queues, assignable: Assignable, limit: number): Unit[] {
   const units = new Map<string, Unit>();
-  const turns = new Turns(queues.inOrder());
-  const fitting = new Map<Bucket, Room[]>();
+  /** By what is wanted: room only shrinks while a plan is made, so fitting nodes are looked for once. */
+  const fitting = new Map<string, Room[]>();
   const blocked: PlannedJob[] = [];
   let left = limit;
-  for (let bucket = turns.next(); bucket !== undefined && left > 0; bucket = turns.next()) {
-    // Room only shrinks while a plan is made, so a bucket's fitting nodes are looked for once.
-    const rooms = fitting.get(bucket) ?? assignable.matching(bucket).filter((room) => hasRoom(room, bucket));
-    fitting.set(bucket, rooms);
-    const until = turns.until(bucket);
-    for (let job = bucket.first(); job !== undefined && job.id < until && left > 0; job = bucket.first()) {
-      left -= placeJob(bucket, job, rooms, left, assignable, units);
-      if (hasNothingLeft(job) || job.held.size >= job.parallel) bucket.takeFirst(job);
-      else if (left <= 0) break;
-      else if (bucket.pinned) {
-        holdPins(bucket, job, assignable.matching(bucket));
-        bucket.takeFirst(job);
-        blocked.push(job);
-      } else {
-        holdNode(bucket, assignable.matching(bucket));
-        turns.pass(bucket);
-        break;
+  const order = queues.inOrder();
+  /** What somebody may still get: without any the plan is made, however many submitters wait. */
+  const wanted = new Set(order.map((bucket) => bucket.want));
+  for (const lines of linesOf(order)) {
+    for (let turns = lines.first(); turns !== undefined && left > 0 && wanted.size > 0; turns = lines.first()) {
+      const bucket = turns.next();
+      if (bucket === undefined) {
+        lines.drop();
+        continue;
       }
+      const rival = lines.second();
+      const rooms = fitting.get(bucket.want) ?? assignable.matching(bucket).filter((room) => hasRoom(room, bucket));
+      fitting.set(bucket.want, rooms);
+      const until = turns.until();
+      for (let job = bucket.first(); job !== undefined && job.id < until && left > 0; job = bucket.first()) {
+        const count = placeJob(bucket, job, rooms, left, rival, assignable, units);
+        left -= count;
+        if (hasNothingLeft(job) || job.held.size >= job.parallel) bucket.takeFirst(job);
+        else if (left <= 0 || (count > 0 && isBehind(job, rival))) break;
+        else if (bucket.pinned) {
+          holdPins(bucket, job, assignable.matching(bucket));
+          bucket.takeFirst(job);
+          blocked.push(job);
+          wanted.delete(bucket.want);
+        } else {
+          fitting.set(bucket.want, []);
+          wanted.delete(bucket.want);
+          holdNode(bucket, assignable.matching(bucket));
+          turns.pass(bucket);
+          break;
+        }
+        if (rival !== undefined && isBehind(bucket.first() ?? job, rival)) break;
+      }
+      turns.again(bucket);
+      lines.settle();
     }
-    turns.again(bucket);
   }
   for (const job of blocked.toReversed()) queues.giveBack(job);
   return [...units.values()];
 }
 
+/** By now the other one uses less for its weight, or as much and is older. */
+function isBehind(job: PlannedJob, rival: Turns | undefined): boolean {
+  if (rival === undefined) return false;
+  const shares = compareShares(job.submitter, rival.submitter);
+  return shares > 0 || (shares === 0 && rival.age() < job.id);
+}
+
+/** For each priority, from the highest on, the lines of its submitters. */
+function* linesOf(order: readonly Bucket[]): Generator<Lines<Turns>> {
+  for (let from = 0, to = 0; from < order.length; from = to) {
+    const { priority } = order[from]!;
+    while (order[to]?.priority === priority) to += 1;
+    const own = Map.groupBy(order.slice(from, to), (bucket) => bucket.submitter);
+    yield new Lines([...own].map(([submitter, buckets]) => new Turns(submitter, buckets)));
+  }
+}
+
 /**
- * Whose turn it is: the bucket with the oldest first job of the highest priority, for as long as its first job is the oldest. So no
+ * Whose turn it is in the line of one submitter: the bucket with the oldest first job, for as long as its first job is the oldest. So no
  * job is placed before an older one has been placed or has had room held for it.
  */
-class Turns {
+class Turns implements InLine {
+  readonly submitter: Submitter;
   readonly #order: Bucket[];
   readonly #passed = new Set<Bucket>();
   #at = 0;
 
-  constructor(order: Bucket[]) {
+  constructor(submitter: Submitter, order: Bucket[]) {
+    this.submitter = submitter;
     this.#order = order;
   }
 
@@ -79,10 +115,14 @@ class Turns {
     return this.#order[this.#at++];
   }
 
-  /** The id of the job that comes after this bucket's older ones. */
-  until(bucket: Bucket): number {
-    const following = this.#order[this.#at];
-    return following?.priority === bucket.priority ? ageOf(following) : Infinity;
+  age(): number {
+    const bucket = this.#order[this.#at];
+    return bucket === undefined ? Infinity : ageOf(bucket);
+  }
+
+  /** The id of the job that comes after the older ones of the bucket whose turn it is. */
+  until(): number {
+    return this.age();
   }
 
   /** Nothing more of it has room in this plan. */
@@ -96,10 +136,7 @@ class Turns {
     let [low, high] = [this.#at, this.#order.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      const other = this.#order[middle]!;
-      const isBefore =
-        other.priority > bucket.priority || (other.priority === bucket.priority && ageOf(other) < ageOf(bucket));
-      if (isBefore) low = middle + 1;
+      if (ageOf(this.#order[middle]!) < ageOf(bucket)) low = middle + 1;
       else high = middle;
     }
     this.#at -= 1; // in the place that its turn has left: what lies between moves up
@@ -117,11 +154,12 @@ function placeJob(
   job: PlannedJob,
   rooms: readonly Room[],
   limit: number,
+  rival: Turns | undefined,
   assignable: Assignable,
   units: Map<string, Unit>,
 ): number {
   let count = 0;
-  while (count < limit && job.held.size < job.parallel) {
+  while (count < limit && job.held.size < job.parallel && (count === 0 || !isBehind(job, rival))) {
     const placed = nextOf(bucket, job, rooms);
     if (placed === undefined) break;
     assignable.placed(placed);

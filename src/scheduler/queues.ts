@@ -1,10 +1,11 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Need } from "../lib/resources.ts";
 import type { Term } from "../lib/selector.ts";
+import type { Submitter } from "./share.ts";
 import type { WaitingTask } from "../state/planning.ts";
 
 /**
- * Jobs that have something to start, in buckets of those that want the same of a node: one look at a bucket tells whether any of
+ * Jobs that have something to start, in buckets of those of one submitter that want the same of a node: one look at a bucket tells whether any of
  * its jobs can be placed. Buckets are visited by priority, then by the age of their first job; within a bucket, jobs
  * that come back (a retry, room under `parallel`) go first.
  */
@@ -12,6 +13,7 @@ import type { WaitingTask } from "../state/planning.ts";
 /** A job in the planner's hands. */
 export interface PlannedJob {
   readonly id: JobId;
+  readonly submitter: Submitter;
   readonly priority: number;
   readonly slots: number;
   readonly resources: readonly Need[];
@@ -94,6 +96,9 @@ class Run {
 /** Jobs that want the same of a node, in the order in which they are served. */
 export class Bucket {
   readonly priority: number;
+  readonly submitter: Submitter;
+  /** What its jobs want of a node: another submitter's may want the same. */
+  readonly want: string;
   readonly terms: readonly Term[];
   readonly io: boolean;
   /** What a task needs free to start: its slots, or one io task. */
@@ -107,8 +112,10 @@ export class Bucket {
   readonly #late = new Run();
   readonly #returned: PlannedJob[] = [];
 
-  constructor(job: PlannedJob) {
+  constructor(job: PlannedJob, want: string) {
     this.priority = job.priority;
+    this.submitter = job.submitter;
+    this.want = want;
     this.terms = job.terms;
     this.io = job.io;
     this.need = job.io ? 1 : job.slots;
@@ -212,10 +219,11 @@ export class Queues {
   #bucketOf(job: PlannedJob): Bucket {
     const kind = job.pinned ? `pinned ${job.id}` : `${job.io ? "io" : job.slots}`;
     const more = job.resources.length === 0 ? "" : job.resources.join(" ");
-    const key = `${job.priority}|${kind}${more}|${job.on}`;
+    const want = `${kind}${more}|${job.on}`;
+    const key = `${job.priority}|${want}|${job.submitter.name}`;
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
-      bucket = new Bucket(job);
+      bucket = new Bucket(job, want);
       this.#buckets.set(key, bucket);
     }
     return bucket;

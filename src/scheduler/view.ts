@@ -2,11 +2,13 @@ import type { JobId, NodeId } from "../lib/ids.ts";
 import { unitsOf } from "../lib/resources.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import {
+  anySubmitter,
   type OpenJob,
   openJob,
   openJobs,
   runningTasksOf,
   runningTasksOn,
+  submitters,
   type WaitingTask,
 } from "../state/planning.ts";
 import { appliedIndex, listNodes } from "../state/queries.ts";
@@ -15,6 +17,7 @@ import type { Change, NodeRow } from "../state/types.ts";
 import type { Room } from "./choose.ts";
 import type { Queued } from "./explain.ts";
 import type { Standing } from "./lack.ts";
+import type { Submitter } from "./share.ts";
 import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Unit } from "./place.ts";
 import { type Held, type PlannedJob, Queues } from "./queues.ts";
@@ -58,6 +61,9 @@ const nothingHeld: Map<number, Held> = new Map();
 export class PlacementView {
   readonly #loads = new Map<NodeId, Load>();
   readonly #jobs = new Map<JobId, PlannedJob>();
+  readonly #submitters = new Map<string, Submitter>();
+  /** By name, where somebody set them. */
+  #weights: ReadonlyMap<string, number> = new Map();
   readonly #queues = new Queues();
   readonly #delayed = new Delayed();
   /** Jobs to be read again, once none of their proposals is under way. */
@@ -68,6 +74,7 @@ export class PlacementView {
   /** Reads everything that is unfinished. For a fresh view. */
   reset(tx: ReadTx): void {
     this.#readNodes(tx);
+    this.#readWeights(tx);
     const asOf = appliedIndex(tx);
     let first = 1;
     while (true) {
@@ -100,8 +107,11 @@ export class PlacementView {
         case "node":
           this.#readNodes(tx);
           break;
+        case "cluster":
+          this.#readWeights(tx);
+          break;
         default:
-          break; // tokens and the cluster's settings change no plan
+          break; // tokens and secrets change no plan
       }
     }
     this.#reload(tx);
@@ -208,6 +218,7 @@ export class PlacementView {
 
   #use(job: PlannedJob, node: NodeId, times: 1 | -1): void {
     const load = this.#loads.get(node);
+    job.submitter.used += times * Math.max(1, job.slots);
     if (load === undefined) return;
     if (job.io) load.ioUsed += times;
     else load.slotsUsed += times * job.slots;
@@ -282,6 +293,7 @@ export class PlacementView {
     const { id, priority, slots, resources, io, on, terms, parallel, tasks, next, stopped, waiting } = open;
     const job: PlannedJob = {
       id,
+      submitter: this.#submitter(open.by),
       priority,
       slots,
       resources,
@@ -301,6 +313,7 @@ export class PlacementView {
       queued: false,
     };
     this.#jobs.set(id, job);
+    job.submitter.jobs += 1;
     if (resources.length > 0) this.#asking += 1;
     for (const task of waiting) {
       if (task.notBefore > 0) this.#delay(job, task);
@@ -309,10 +322,30 @@ export class PlacementView {
     if (job.next < job.tasks || job.waiting.length > 0) this.#queues.append(job);
   }
 
+  #submitter(name: string): Submitter {
+    let submitter = this.#submitters.get(name);
+    if (submitter === undefined) {
+      submitter = { name, weight: this.#weightOf(name), used: 0, jobs: 0 };
+      this.#submitters.set(name, submitter);
+    }
+    return submitter;
+  }
+
+  #weightOf(name: string): number {
+    return this.#weights.get(name) ?? this.#weights.get(anySubmitter) ?? 1;
+  }
+
+  #readWeights(tx: ReadTx): void {
+    this.#weights = new Map(submitters(tx).map(({ name, weight }) => [name, weight]));
+    for (const submitter of this.#submitters.values()) submitter.weight = this.#weightOf(submitter.name);
+  }
+
   #remove(job: PlannedJob): void {
     this.#empty(job);
     for (const task of job.held.keys()) this.#release(job, task);
-    if (this.#jobs.delete(job.id) && job.resources.length > 0) this.#asking -= 1;
+    if (!this.#jobs.delete(job.id)) return;
+    job.submitter.jobs -= 1;
+    if (job.resources.length > 0) this.#asking -= 1;
   }
 
   /** Nothing more of it is started. */

@@ -284,3 +284,9 @@ export interface PlanView {
   } | null;
   readonly jobs: readonly PlannedView[];
 }
+
+/** What whoever submits jobs under that name has; see tables/submitter.ts. */
+export interface SubmitterView {
+  readonly name: string;
+  readonly weight: number;
+}

@@ -5,6 +5,7 @@ import { readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
+export { anySubmitter, submitters } from "./tables/submitter.ts";
 export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
 
 /** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
@@ -12,6 +13,8 @@ export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/
 /** The part of a job that decides where and when its tasks start. */
 export interface OpenJob {
   readonly id: JobId;
+  /** The name of who submitted it. */
+  readonly by: string;
   readonly priority: number;
   /** What a task takes of its node. */
   readonly slots: number;
@@ -63,10 +66,11 @@ interface JobRow {
   readonly cancelling: number;
   readonly spec: string;
   readonly only_node: number | null;
+  readonly submitted_by: string;
   readonly gate: number | null;
 }
 
-const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node, gate";
+const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node, gate, submitted_by";
 // What waits behind a gate (gates.ts) is no business of the planner; what runs of such a job takes room all the same.
 const openInRange = sql(
   `select ${columns} from job where finished_at is null and (gate is null or running > 0) and id between ? and ? order by id limit ?`,
@@ -142,6 +146,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
   const hasRows = (row.next_task > 0 && row.only_node === null) || spec.eachNode === true;
   return {
     id: jobId(row.id),
+    by: row.submitted_by,
     ...wantsOf(spec),
     tasks: row.tasks,
     next: stopped ? row.tasks : row.next_task,

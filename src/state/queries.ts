@@ -44,6 +44,7 @@ export interface ClusterRow {
   readonly createdAt: number;
 }
 
+export { submitters as listSubmitters } from "./tables/submitter.ts";
 export { readOutcomes } from "./tables/batch.ts";
 export { packCopiesHeldBy, packCopiesOf, packHolders } from "./tables/pack-copy.ts";
 export { type Timing, timingOf } from "./tables/timing.ts";

@@ -298,4 +298,6 @@ export const schema: readonly string[] = [
     set_by text not null
   ) strict, without rowid`,
   `create table template_floor (id integer primary key check (id = 1), revision integer not null) strict`,
+  // The share of whoever submits jobs under that name (tables/submitter.ts).
+  `create table submitter (name text primary key, weight integer not null) strict, without rowid`,
 ];

@@ -130,6 +130,7 @@ function historyOfLevel3(): Cluster {
   shapes(cluster);
   packs(cluster);
   resources(cluster);
+  for (const weight of [3, 1, 2]) cluster.must("submitter.set", { name: "anna", weight }, admin);
   return cluster;
 }
 

@@ -42,6 +42,8 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "get /v1/audit": "admin",
   "get /v1/jobs/{id}/explain": "viewer",
   "post /v1/plan": "operator",
+  "get /v1/submitters": "viewer",
+  "post /v1/submitters": "admin",
   "get /v1/secrets": "operator",
   "post /v1/secrets": "admin",
   "delete /v1/secrets/{secret}": "admin",

@@ -39,6 +39,7 @@ import { packPlaced } from "./pack-placed.ts";
 import { secretRekey } from "./secret-rekey.ts";
 import { secretRm } from "./secret-rm.ts";
 import { secretSet } from "./secret-set.ts";
+import { submitterSet } from "./submitter-set.ts";
 import { taskFinish } from "./task-finish.ts";
 import { taskStart } from "./task-start.ts";
 import { templateRemove } from "./template-remove.ts";
@@ -82,6 +83,7 @@ export const commands = [
   secretSet,
   secretRm,
   secretRekey,
+  submitterSet,
   jobExtend,
   jobHold,
   jobRelease,

@@ -1,0 +1,40 @@
+import { expect, test } from "bun:test";
+import { cli, ServedMesh } from "./support.ts";
+import { asking, errorIn, jsonIn, Mesh, operatorToken } from "../http/fake-node.ts";
+
+test("shares are set by an admin, listed, and taken back with 1; every problem is told at once", async () => {
+  const ask = asking(new Mesh(1).node());
+  for (const [name, weight] of [
+    ["bert", 3],
+    ["*", 2],
+    ["anna", 1],
+  ] as const)
+    expect((await ask("POST", "/v1/submitters", { name, weight })).status).toBe(200);
+  const list = async (): Promise<unknown> => jsonIn<unknown>(await ask("GET", "/v1/submitters"));
+  expect(await list()).toEqual({
+    submitters: [
+      { name: "*", weight: 2 },
+      { name: "anna", weight: 1 }, // another one than everybody's
+      { name: "bert", weight: 3 },
+    ],
+  });
+  await ask("POST", "/v1/submitters", { name: "*", weight: 1 });
+  await ask("POST", "/v1/submitters", { name: "anna", weight: 1 });
+  expect(await list()).toEqual({ submitters: [{ name: "bert", weight: 3 }] });
+  const bad = await errorIn(await ask("POST", "/v1/submitters", { name: "", weight: 0 }));
+  expect([bad.status, bad.details.map(({ path }) => path)]).toEqual([422, ["name", "weight"]]);
+  const by = { authorization: `Bearer ${operatorToken}` };
+  expect((await ask("POST", "/v1/submitters", { name: "bert", weight: 9 }, by)).status).toBe(403);
+});
+
+test("skein submitters set and ls, in every form", async () => {
+  using served = new ServedMesh();
+  const set = await cli(["submitters", "set", "bert", "--weight", "3", "-o", "quiet"], served.env);
+  expect(set).toEqual({ code: 0, out: "bert\n", err: "" });
+  expect((await cli(["submitters", "ls"], served.env)).out).toMatch(/^NAME +WEIGHT\nbert +3\n$/);
+  expect(JSON.parse((await cli(["submitters", "ls", "-o", "json"], served.env)).out)).toEqual({
+    submitters: [{ name: "bert", weight: 3 }],
+  });
+  expect((await cli(["submitters", "set", "bert", "--weight", "0"], served.env)).code).toBe(2);
+  expect((await cli(["submitters", "set", "bert"], served.env)).code).toBe(2);
+});
