@@ -16,6 +16,9 @@ export const principalLevel = 3;
 /** From this level on jobs wait for more than a node with room (gates.ts). */
 export const gateLevel = 3;
 
+/** From this level on every node knows driver http, `user`, `limits` and secrets: one that does not would run a task as itself, without bounds, or without its values. */
+export const runningLevel = 3;
+
 /**
  * From this level on a request to join that comes again is answered only while its node has not come and its join token is good; under another
  * name it is let in as the same node.

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { limits } from "../../src/lib/limits.ts";
 import { heldAttempt, listSecrets, secretByName } from "../../src/state/queries.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
 import { specSchema } from "../../src/state/commands/spec-schema.ts";
 import { renderSpec } from "../../src/state/spec.ts";
 import { admin, Cluster, record, throughTheLog } from "./support.ts";
@@ -148,4 +149,18 @@ describe("a spec that names a secret", () => {
     cluster.finish(job, 0, 2, 2);
     expect(held(2, 2)).toBeUndefined();
   });
+});
+
+test("what a node of before would run otherwise than it says waits for the level at which all understand it", () => {
+  const submit = commandByName("job.submit");
+  const needed = (spec: Record<string, unknown>): number =>
+    submit.needs!(submit.prepare({ jobs: [specSchema.parse(spec)] }, admin));
+  expect(needed({ run: "x", env: { A: "1" } })).toBe(1);
+  for (const spec of [
+    using("door"),
+    { user: "www" },
+    { limits: { files: 64 } },
+    { driver: "http", run: undefined, http: { url: "https://x/" } },
+  ])
+    expect([spec, needed({ run: "x", ...spec })]).toEqual([spec, 3]);
 });

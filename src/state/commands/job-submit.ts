@@ -7,7 +7,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { gateLevel, resourceLevel, shapeLevel } from "../levels.ts";
+import { gateLevel, resourceLevel, runningLevel, shapeLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
@@ -154,9 +154,16 @@ export const jobSubmit = command<JobSubmitted>()({
 });
 
 function levelOf([, , text, , places]: JobPayload): number {
-  const { array, matrix, resources } = readSpec(text);
+  const spec = readSpec(text);
+  const { array, matrix, resources } = spec;
   const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
-  return Math.max(shape, places === undefined ? 1 : gateLevel, resources === undefined ? 1 : resourceLevel);
+  const running = spec.http ?? spec.user ?? spec.limits ?? spec.secrets;
+  return Math.max(
+    shape,
+    places === undefined ? 1 : gateLevel,
+    resources === undefined ? 1 : resourceLevel,
+    running === undefined ? 1 : runningLevel,
+  );
 }
 
 function payloadsOf(jobs: readonly Spec[]): JobPayload[] {
