@@ -37,13 +37,13 @@ export class Compactor {
   /** Entries up to `applied` are synced in state.db, and not needed in the log for this node's sake. */
   stateDurable(applied: number): void {
     this.#compaction.durable(applied);
-    this.#cut();
+    this.cut();
   }
 
   /** The log's entry of that index cannot be read any more, and the state contains it: the log goes so far as soon as the state is durable. */
   damaged(at: number): void {
     this.#compaction.damaged(at);
-    setImmediate(() => this.#cut()); // not in the middle of a drain
+    setImmediate(() => this.cut()); // not in the middle of a drain
   }
 
   /** The state was replaced by one that has entries up to `applied`: what follows is handed to apply again. */
@@ -51,7 +51,8 @@ export class Compactor {
     this.#compaction.reset(applied);
   }
 
-  #cut(): void {
+  /** As far as it may go now. Not in the middle of a drain. */
+  cut(): void {
     const { raft, logStore } = this.#ports;
     const needed = Math.min(this.#slowestPeer(), this.#ports.needed());
     const target = this.#compaction.target(

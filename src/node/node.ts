@@ -271,6 +271,7 @@ export class Node implements NodeApi {
       reader: this.#reader,
       propose: (name, input) => this.#proposeAsLeader(name, input),
       step: (message) => this.#driver.step(message),
+      cutLog: () => this.#compactor.cut(),
       reload: (snapshot) => this.#install(snapshot, true),
     });
     this.#commands = new Commands({

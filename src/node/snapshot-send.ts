@@ -44,6 +44,8 @@ export interface SnapshotSendPorts extends LogHoldPorts {
   serves(peer: NodeId): boolean;
   /** Throws Fault. */
   offer(peer: NodeId, offer: SnapshotOffer): Promise<void>;
+  /** Less of the log is needed than before: at rest nothing else would have it cut. */
+  released(): void;
   /** Tells consensus: it arrived up to that index, or did not. */
   ended(peer: NodeId, sent: Index | undefined): void;
   readonly log: (level: "info" | "warn", message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -81,6 +83,8 @@ export class SnapshotSender {
   #unusedSince = 0;
   #closed = false;
   readonly #hold: LogHold;
+  /** What was needed of the log at the last look. */
+  #neededBefore = Infinity;
 
   constructor(ports: SnapshotSendPorts) {
     this.#ports = ports;
@@ -103,6 +107,7 @@ export class SnapshotSender {
     this.#waiting.delete(peer);
     this.#receivers.set(peer, { askedAt: monotonicMs() });
     this.#hold.begin(peer, this.#ports.baseIndex());
+    this.#neededBefore = Math.min(this.#neededBefore, this.#ports.baseIndex());
     this.#timer ??= setInterval(() => this.#watch(), retryMs);
     void this.#offer(peer, from);
   }
@@ -231,7 +236,10 @@ export class SnapshotSender {
       } else if (now - askedAt > limits.snapshotIdleMs) this.#end(peer, undefined);
     }
     this.#nextTurn();
-    if (this.#receivers.size > 0 || now - this.#unusedSince < keepMs) return;
+    const { needed } = this.#hold;
+    if (needed > this.#neededBefore) this.#ports.released();
+    this.#neededBefore = needed;
+    if (this.#receivers.size > 0 || needed < Infinity || now - this.#unusedSince < keepMs) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#forget();

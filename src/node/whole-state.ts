@@ -50,6 +50,8 @@ export interface WholeStatePorts {
   step(message: Message): void;
   /** Something is to be drained. */
   schedule(): void;
+  /** Less of the log is needed than before. */
+  cutLog(): void;
   /** In quarantine: the received state takes the present one's place, and the log stays as it is. */
   reload(snapshot: SnapshotMeta): Promise<void>;
 }
@@ -146,6 +148,7 @@ export class WholeState {
       isClose: (at) => raft.commit - at <= limits.promoteLagEntries,
       serves: (peer) => raft.role === "leader" || ports.relay.isChild(peer),
       offer: async (peer, offer) => void (await transport.request(peer, "snapshot.offer", offer)),
+      released: () => ports.cutLog(),
       ended: (peer, sent) => {
         raft.snapshotEnded(peer, sent);
         ports.schedule();

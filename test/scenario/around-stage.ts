@@ -152,6 +152,7 @@ export class SnapshotStage implements Stage {
     isClose: () => true,
     serves: () => true,
     offer: (_peer, offer) => this.#offered(offer),
+    released: () => {},
     ended: (_peer, sent) =>
       void this.#lines.push(sent === undefined ? "ended: not there" : `ended: sent up to ${sent}`),
     log: () => {},
