@@ -248,7 +248,7 @@ export interface ExplainView {
   readonly waiting: readonly WaitingView[];
   /** Waiting tasks that were not looked at one by one. */
   readonly waiting_more?: number;
-  /** Jobs that come before it; null: it is in no queue. */
+  /** Jobs that come before it by priority and age (between submitters the share decides); null: it is in no queue. */
   readonly ahead: number | null;
 }
 
