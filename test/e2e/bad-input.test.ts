@@ -33,7 +33,7 @@ describe("words that mean nothing", () => {
     [["frob"], "unknown command 'frob'"],
     [["jobs", "frob"], "unknown command 'frob'"],
     [["cron", "ls"], "skein: 'cron' is not built yet in this version"],
-    [["jobs", "retry", "1"], "skein: 'jobs retry' is not built yet in this version"],
+    [["bench", "failover"], "skein: 'bench failover' is not built yet in this version"],
     [["run", "--frob", "--", "true"], "unknown option '--frob'"],
     [["run"], "missing required argument"],
     [["wait", "abc"], '"abc" is no job id'],
