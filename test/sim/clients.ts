@@ -314,7 +314,8 @@ export class Clients implements Callers {
     const floorJob = this.#floorJob;
     const { node } = host.process!;
     const about = this.#writes[Math.floor(this.#writes.length * (1 - random() * random()))];
-    const wasAcknowledged = about?.status === "acknowledged" || about?.status === "vague";
+    const wasAcknowledged =
+      about?.status === "acknowledged" || (about?.status === "vague" && !mayBeRefused(about.spec));
     const askedAt = this.#cluster.time.now;
     const query = (tx: ReadTx): { readonly next: number; readonly id: number | undefined } => ({
       next: tx.get<{ next_job: number }>(nextJob)?.next_job ?? 0,
@@ -395,7 +396,8 @@ export class Clients implements Callers {
     for (const write of this.#writes) {
       if (write.status !== "vague") continue;
       const row = tx.get<{ id: number }>(byName, write.name);
-      if (row === undefined) open.push(`${write.name} (acknowledged by a wrong state, and not there)`);
+      if (row === undefined && mayBeRefused(write.spec)) write.status = "unknown";
+      else if (row === undefined) open.push(`${write.name} (acknowledged by a wrong state, and not there)`);
       else {
         write.id = row.id;
         write.status = "acknowledged";
@@ -462,6 +464,11 @@ export class Clients implements Callers {
         );
     }
   }
+}
+
+/** Whether it is taken is for what else there is to say, of which a wrong state may have another idea than right ones. */
+function mayBeRefused({ after, onConflict }: Spec): boolean {
+  return after !== undefined || onConflict === "refuse";
 }
 
 /** The write may be in the log all the same. */
