@@ -5,6 +5,9 @@ import type { Configuration } from "../../src/raft/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 
+/** A clock that is further behind than the clocks of a run are from the beginning was set wrong in it. */
+const farBehindMs = 60_000;
+
 /** Those that work from now on, while whatever is wrong outside of them stays wrong for good. */
 export class Core {
   readonly #cluster: Cluster;
@@ -106,6 +109,8 @@ function heal(cluster: Cluster, core: readonly Host[]): void {
       host.crashAfter = Infinity;
       host.state.heal();
       host.onQuarantined = () => {};
+      // As a person does: one voter alone has no other clock to ask, and who waits for an instant would wait until this one has come as far again.
+      if (host.wallOffsetMs < -farBehindMs) host.stepClock(-host.wallOffsetMs);
       if (host.process !== undefined) time.thaw(host.process.runner);
       time.thaw(host.guard.runner);
       continue;
