@@ -12,7 +12,7 @@ import { Mesh, type MeshNode } from "./mesh.ts";
 import { type Operation, refuted } from "./soak-history.ts";
 import { Load } from "./soak-load.ts";
 import { lostOf, statesOf } from "./soak-verdict.ts";
-import { numberOption, onInterrupt, textOption } from "./steps.ts";
+import { numberOption, onInterrupt, onlyOptions, textOption } from "./steps.ts";
 import { buildSynchronousOff, synchronousOff } from "./synchronous-off.ts";
 
 export interface PowerLossResult {
@@ -181,6 +181,7 @@ export async function weakRounds(
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 if (process.argv[1] === import.meta.filename) {
+  onlyOptions("power-loss", ["weak", "rounds", "seed"]);
   onInterrupt(() => Mesh.stopAll());
   const weak = process.argv.some((word) => word === "--weak") ? synchronousOff.name : textOption("weak");
   if (weak !== undefined && weak !== synchronousOff.name && weak !== lyingDisk.name) {

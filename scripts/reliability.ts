@@ -8,7 +8,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
-import { execFileSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import path from "node:path";
 import { type Random, seededRandom } from "../src/lib/prng.ts";
 import { ownLevel } from "../src/state/levels.ts";
@@ -33,7 +33,7 @@ import {
 import { type Fault, faults } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
 import { soak, usualShares } from "./soak.ts";
-import { formatMs, numberOption, onInterrupt, root, run, textOption } from "./steps.ts";
+import { formatMs, numberOption, onInterrupt, onlyOptions, root, run, textOption } from "./steps.ts";
 import { buildSynchronousOff } from "./synchronous-off.ts";
 
 /** What one section found. */
@@ -464,7 +464,65 @@ function write(kept: Readonly<Record<string, Kept>>): void {
   execFileSync(path.join(root, "node_modules", ".bin", "oxfmt"), [file, page]);
 }
 
+/** A process for each section: what one leaves behind, as a network that is routed otherwise, is gone before the next. */
+async function measureInTurn(names: readonly string[]): Promise<void> {
+  const others = process.argv
+    .slice(2)
+    .filter((word, at, all) => !word.startsWith("--only") && all[at - 1] !== "--only");
+  for (const name of names) {
+    const words = [path.join(root, "scripts", "setup.mjs"), "reliability", `--only=${name}`, ...others];
+    const child = spawn(process.execPath, words, { stdio: "inherit" });
+    onEnd.add(child);
+    const code = await new Promise<number>((resolve) => child.on("exit", (status) => resolve(status ?? 1)));
+    onEnd.delete(child);
+    if (code !== 0) process.exitCode = 1;
+  }
+}
+
+const onEnd = new Set<ChildProcess>();
+
+async function measureHere(name: string): Promise<void> {
+  const section = sections[name]!;
+  const missing = await section.missing?.();
+  if (missing !== undefined) {
+    console.log(`${name}: cannot be measured here: ${missing}`);
+    process.exitCode = 1;
+    return;
+  }
+  const scale = numberOption("scale", 1);
+  const here = await machine();
+  const load = loadavg()
+    .map((value) => value.toFixed(2))
+    .join(" ");
+  console.log(`${name}: ${section.title}`);
+  const began = performance.now();
+  try {
+    const found = await section.measure((count) => Math.max(1, Math.round(count * scale)));
+    const tookMs = Math.round(performance.now() - began);
+    for (const row of found.rows) say(`${row.what}: ${row.measured}${row.met === false ? "  MISSED" : ""}`);
+    for (const problem of found.problems) say(`COMPLAINT ${problem}`);
+    if (missedIn(name, found.rows, found.problems.length).length > 0) process.exitCode = 1;
+    write({ ...read(), [name]: { date: new Date().toISOString().slice(0, 16), load, tookMs, ...here, ...found } });
+  } catch (error) {
+    console.error(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
+    await Mesh.stopAll();
+    process.exitCode = 1;
+  }
+}
+
+/** Writes the page again; whether all of it is as wanted is the exit code. */
+function renderOnly(): void {
+  const kept = read();
+  write(kept);
+  const all = Object.entries(kept).flatMap(([name, found]) =>
+    missedIn(name, rowsOf(name, found), found.problems.length),
+  );
+  for (const one of all) console.error(`reliability: missed: ${one.replaceAll("`", "")}`);
+  process.exitCode = all.length === 0 ? 0 : 1;
+}
+
 if (process.argv[1] === import.meta.filename) {
+  onlyOptions("reliability", ["only", "scale", "render", "sim-minutes"]);
   const only = textOption("only")?.split(",");
   const names = only ?? Object.keys(sections).filter((name) => sections[name]!.onlyWhenNamed !== true);
   const wrong = names.find((name) => !(name in sections));
@@ -472,52 +530,23 @@ if (process.argv[1] === import.meta.filename) {
     console.error(`reliability: there is no section "${wrong}"; there are ${Object.keys(sections).join(", ")}`);
     process.exit(2);
   }
-  if (process.argv.includes("--render")) {
-    const kept = read();
-    write(kept);
-    const all = Object.entries(kept).flatMap(([name, found]) =>
-      missedIn(name, rowsOf(name, found), found.problems.length),
-    );
-    for (const one of all) console.error(`reliability: missed: ${one.replaceAll("`", "")}`);
-    process.exit(all.length === 0 ? 0 : 1);
-  }
-  await buildIfChanged();
-  if (names.some((name) => name === "partition" || name === "soak") && (await whyNot(["partition"])) === undefined) {
-    await enterOwnNetwork([
-      process.execPath,
-      path.join(root, "scripts", "setup.mjs"),
-      "reliability",
-      ...process.argv.slice(2),
-    ]);
-  }
-  onInterrupt(() => Mesh.stopAll());
-  const scale = numberOption("scale", 1);
-  const rounds = (count: number): number => Math.max(1, Math.round(count * scale));
-  const here = await machine();
-  for (const name of names) {
-    const section = sections[name]!;
-    const missing = await section.missing?.();
-    if (missing !== undefined) {
-      console.log(`${name}: cannot be measured here: ${missing}`);
-      process.exitCode = 1;
-      continue;
-    }
-    const load = loadavg()
-      .map((value) => value.toFixed(2))
-      .join(" ");
-    console.log(`${name}: ${section.title}`);
-    const began = performance.now();
-    try {
-      const found = await section.measure(rounds);
-      const tookMs = Math.round(performance.now() - began);
-      for (const row of found.rows) say(`${row.what}: ${row.measured}${row.met === false ? "  MISSED" : ""}`);
-      for (const problem of found.problems) say(`COMPLAINT ${problem}`);
-      if (missedIn(name, found.rows, found.problems.length).length > 0) process.exitCode = 1;
-      write({ ...read(), [name]: { date: new Date().toISOString().slice(0, 16), load, tookMs, ...here, ...found } });
-    } catch (error) {
-      console.error(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
-      await Mesh.stopAll();
-      process.exitCode = 1;
+  onInterrupt(async () => {
+    for (const child of onEnd) child.kill("SIGTERM");
+    await Mesh.stopAll();
+  });
+  if (process.argv.includes("--render")) renderOnly();
+  else {
+    await buildIfChanged();
+    if (names.length > 1) await measureInTurn(names);
+    else {
+      if (["partition", "soak"].includes(names[0]!) && (await whyNot(["partition"])) === undefined)
+        await enterOwnNetwork([
+          process.execPath,
+          path.join(root, "scripts", "setup.mjs"),
+          "reliability",
+          ...process.argv.slice(2),
+        ]);
+      await measureHere(names[0]!);
     }
   }
   process.exit();

@@ -19,7 +19,7 @@ import { disturb, type Fault, faults, votersOf, type World } from "./soak-nemesi
 import { pulsed, pulseName } from "./soak-pulses.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
 import { bugsOf, lostOf, notOnce, notSettled, notSucceeded, statesOf } from "./soak-verdict.ts";
-import { numberOption, onInterrupt, root, textOption } from "./steps.ts";
+import { numberOption, onInterrupt, onlyOptions, root, textOption } from "./steps.ts";
 
 export interface SoakResult {
   readonly troubles: Readonly<Record<string, number>>;
@@ -131,6 +131,7 @@ function chosenFaults(): Fault[] {
 }
 
 if (process.argv[1] === import.meta.filename) {
+  onlyOptions("soak", ["minutes", "seed", "nodes", "voters", "faults", "long", "overlap"]);
   const chosen = chosenFaults();
   const reason = await whyNot(chosen);
   if (reason !== undefined) {
@@ -143,8 +144,9 @@ if (process.argv[1] === import.meta.filename) {
   const voters = numberOption("voters", 5);
   await buildIfChanged();
   if (chosen.some((fault) => faults[fault].needs === "network")) {
-    const words = process.argv.slice(2).filter((word) => !word.startsWith("--seed"));
-    await enterOwnNetwork([process.execPath, `${root}/scripts/setup.mjs`, "soak", ...words, `--seed=${seed}`]);
+    // The first of two is the one that counts.
+    const words = [`--seed=${seed}`, ...process.argv.slice(2)];
+    await enterOwnNetwork([process.execPath, `${root}/scripts/setup.mjs`, "soak", ...words]);
   }
   onInterrupt(() => Mesh.stopAll());
   console.log(

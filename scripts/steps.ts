@@ -155,3 +155,21 @@ export function numberOption(name: string, otherwise: number): number {
   }
   return value;
 }
+
+/**
+ * Ends the process with exit code 2 when the command line has an option that is not one of these, or a word that belongs to none: an hour of measuring
+ * must not begin with a misspelt `--only`. With `--help` it names them and ends with 0.
+ */
+export function onlyOptions(script: string, names: readonly string[]): void {
+  const told = `${script} takes ${names.map((name) => `--${name}`).join(", ")}`;
+  const words = process.argv.slice(2);
+  const isKnown = (word: string): boolean =>
+    names.some((name) => word === `--${name}` || word.startsWith(`--${name}=`));
+  const wrong = words.find((word, at) =>
+    word.startsWith("--") ? !isKnown(word) : at === 0 || !isKnown(words[at - 1]!) || words[at - 1]!.includes("="),
+  );
+  if (wrong === undefined) return;
+  if (wrong === "--help") console.log(told);
+  else console.error(`${script}: "${wrong}" is not known; ${told}`);
+  process.exit(wrong === "--help" ? 0 : 2);
+}
