@@ -466,11 +466,9 @@ function write(kept: Readonly<Record<string, Kept>>): void {
 
 /** A process for each section: what one leaves behind, as a network that is routed otherwise, is gone before the next. */
 async function measureInTurn(names: readonly string[]): Promise<void> {
-  const others = process.argv
-    .slice(2)
-    .filter((word, at, all) => !word.startsWith("--only") && all[at - 1] !== "--only");
   for (const name of names) {
-    const words = [path.join(root, "scripts", "setup.mjs"), "reliability", `--only=${name}`, ...others];
+    // The first of two options is the one that counts.
+    const words = [path.join(root, "scripts", "setup.mjs"), "reliability", `--only=${name}`, ...process.argv.slice(2)];
     const child = spawn(process.execPath, words, { stdio: "inherit" });
     onEnd.add(child);
     const code = await new Promise<number>((resolve) => child.on("exit", (status) => resolve(status ?? 1)));
