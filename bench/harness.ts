@@ -66,10 +66,16 @@ export async function compare(
  * Runs `skein bench VERB WORDS -o json` against a mesh and gives the rates and times of its answer, nested ones by a dotted name. Throws with what
  * it said when it fails.
  */
-export async function benchVerb(mesh: Mesh, verb: string, words: readonly string[]): Promise<Record<string, number>> {
+export async function benchVerb(
+  mesh: Mesh,
+  verb: string,
+  words: readonly string[],
+  stdin = "",
+): Promise<Record<string, number>> {
   const node = mesh.nodes[0]!;
   const addresses = mesh.nodes.filter((each) => each.running).map((each) => each.ready.api);
   const said = await node.skein(["--addr", addresses.join(","), "-o", "json", "bench", verb, ...words], {
+    stdin,
     env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "4096" },
   });
   if (said.code !== 0) throw new Error(`skein bench ${verb} failed (${said.code}): ${said.stderr || said.stdout}`);
