@@ -6,13 +6,15 @@ import { CliError, exit } from "./exit.ts";
 import { toleranceText } from "./tolerance.ts";
 import { noteVoters, timeoutOption, waitMsOf } from "./voters-note.ts";
 
-const names = ["voters", "heartbeat", "election-timeout"] as const;
+const names = ["voters", "heartbeat", "election-timeout", "unfinished-jobs", "finished-jobs"] as const;
 type Name = (typeof names)[number];
 
 interface Settings {
   readonly voters?: number;
   readonly heartbeatMs?: number;
   readonly electionTimeoutMs?: number;
+  readonly unfinishedJobs?: number;
+  readonly finishedJobs?: number;
 }
 
 /** `skein cluster set NAME=VALUE...` */
@@ -20,7 +22,7 @@ export function addSet(cluster: Command, cli: Cli): void {
   const set = cluster
     .command("set")
     .description(
-      "settings of the cluster: voters=N, how many nodes vote (an even number counts as the odd one below it); heartbeat=50ms, election-timeout=600ms (at least 8 heartbeats), for members that are far apart",
+      "settings of the cluster: voters=N, how many nodes vote (an even number counts as the odd one below it); heartbeat=50ms, election-timeout=600ms (at least 8 heartbeats), for members that are far apart; unfinished-jobs=N, how many are taken, and finished-jobs=N, how many are kept",
     )
     .argument("<settings...>", "voters=5 heartbeat=100ms election-timeout=1s")
     .option(...timeoutOption);
@@ -30,16 +32,21 @@ export function addSet(cluster: Command, cli: Cli): void {
     // First what can be refused.
     const isTimed = settings.heartbeatMs !== undefined || settings.electionTimeoutMs !== undefined;
     const timing = isTimed ? await setTiming(session, settings) : undefined;
+    const bounds = await setBounds(session, settings);
     const voters = settings.voters === undefined ? undefined : await setVoters(session, settings.voters);
     const effect =
       voters === undefined || voters.in_effect === voters.voters
         ? ""
         : `, ${voters.in_effect} in effect: an even number bears no more than the odd one below it`;
     session.output.result({
-      value: { ...voters, ...timing },
+      value: { ...voters, ...timing, ...bounds },
       ids: voters === undefined ? [] : [voters.voters],
       table: (out) => {
         if (voters !== undefined) out.line(`voters: ${voters.voters}${effect}`);
+        if (bounds !== undefined)
+          out.line(
+            `jobs: ${bounds.unfinished_jobs} unfinished ones are taken, ${bounds.finished_jobs} finished ones kept`,
+          );
         if (timing === undefined) return;
         out.line(`heartbeat: ${formatDuration(timing.heartbeat_ms)}`);
         out.line(`election timeout: ${formatDuration(timing.election_timeout_ms)}`);
@@ -79,6 +86,16 @@ async function setTiming(session: Session, { heartbeatMs, electionTimeoutMs }: S
   return session.client.call("cluster.timing", timing, { idempotent: true });
 }
 
+/** What is not given stays as it is; undefined: neither is. */
+async function setBounds(session: Session, { unfinishedJobs, finishedJobs }: Settings) {
+  if (unfinishedJobs === undefined && finishedJobs === undefined) return undefined;
+  const bounds = {
+    ...(unfinishedJobs === undefined ? {} : { unfinished_jobs: unfinishedJobs }),
+    ...(finishedJobs === undefined ? {} : { finished_jobs: finishedJobs }),
+  };
+  return session.client.call("cluster.bounds", bounds, { idempotent: true });
+}
+
 function settingsOf(texts: readonly string[]): Settings {
   const given = new Map<Name, string>();
   for (const text of texts) {
@@ -90,14 +107,24 @@ function settingsOf(texts: readonly string[]): Settings {
     if (given.has(name)) throw new CliError(exit.usage, `${name} is given twice`);
     given.set(name, text.slice(at + 1));
   }
-  const voters = given.get("voters");
-  if (voters !== undefined && !(/^[1-9]\d{0,8}$/.test(voters) && Number(voters) <= limits.votersWanted))
-    throw new CliError(exit.usage, `voters "${voters}" is not a whole number from 1 to ${limits.votersWanted}`);
   return {
-    ...(voters !== undefined && { voters: Number(voters) }),
+    ...(given.has("voters") && { voters: numberOf("voters", given, 1, limits.votersWanted) }),
+    ...(given.has("unfinished-jobs") && {
+      unfinishedJobs: numberOf("unfinished-jobs", given, 1, limits.unfinishedJobs),
+    }),
+    ...(given.has("finished-jobs") && {
+      finishedJobs: numberOf("finished-jobs", given, limits.finishedJobsMin, limits.finishedJobs),
+    }),
     ...(given.has("heartbeat") && { heartbeatMs: durationOf("heartbeat", given) }),
     ...(given.has("election-timeout") && { electionTimeoutMs: durationOf("election-timeout", given) }),
   };
+}
+
+function numberOf(name: Name, given: ReadonlyMap<Name, string>, low: number, high: number): number {
+  const text = given.get(name) ?? "";
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+  if (value >= low && value <= high) return value;
+  throw new CliError(exit.usage, `${name} "${text}" is not a whole number from ${low} to ${high}`);
 }
 
 function durationOf(name: Name, given: ReadonlyMap<Name, string>): number {

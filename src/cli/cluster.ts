@@ -82,6 +82,10 @@ function printCluster(out: Output, view: ClusterView): void {
     ["changing", changeText(view), "yellow"],
     ["tolerance", clusterTolerance(view)],
     ["level", levelText(view)],
+    [
+      "jobs",
+      `${view.jobs.unfinished} unfinished (at most ${view.jobs.unfinished_max}), ${view.jobs.finished} finished (kept: ${view.jobs.finished_max})`,
+    ],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
     ...view.authorities.map((one) => ["authority", authorityText(one)] as const),
   ]);

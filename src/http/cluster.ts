@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { formatEpoch } from "../lib/epoch.ts";
 import { limits } from "../lib/limits.ts";
-import { clusterRow, levelHeld, listNodes, timingOf } from "../state/queries.ts";
+import { boundsOf, clusterRow, levelHeld, listNodes, timingOf, totals } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
 import { nodeReference } from "../state/commands/shapes.ts";
 import { authorityViews } from "./authority.ts";
@@ -29,6 +29,8 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
           const row = clusterRow(tx);
           const members = listNodes(tx);
           const timing = timingOf(tx);
+          const sums = totals(tx);
+          const bounds = boundsOf(tx);
           return {
             cluster: status.cluster,
             epoch: formatEpoch(status.epoch),
@@ -46,6 +48,12 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             feeds: status.feeds,
             heartbeat_ms: timing.heartbeatMs,
             election_timeout_ms: timing.electionTimeoutMs,
+            jobs: {
+              unfinished: sums.jobsUnfinished,
+              unfinished_max: bounds.unfinishedJobs,
+              finished: sums.jobsFinished,
+              finished_max: bounds.finishedJobs,
+            },
             undecided: status.undecided,
             authorities: authorityViews(
               tx,

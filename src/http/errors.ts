@@ -21,7 +21,9 @@ const retryAfterDefaultMs = 1000;
 
 /** The error body of the contract. `details` of a refusal may be replaced by what the route knows ({oldest} of a 410). */
 export function errorBody(why: Refusal, details: unknown = why.details): string {
-  return JSON.stringify({ error: { code: why.code, message: why.message, details, retry: why.retry } });
+  return JSON.stringify({
+    error: { code: why.code, message: why.message, details, retry: why.retry, limit: why.limit },
+  });
 }
 
 /** Headers that an error carries beside those of every response. */

@@ -61,8 +61,13 @@ export const limits = {
   forgetRows: 10_000,
   forgetAtOnceRows: 1_000,
   sweepRows: 5_000,
+  /** Of all submitters together, and finished ones that are kept; fewer where the cluster is told so (state/tables/bounds.ts). */
   unfinishedJobs: 5_000_000,
   finishedJobs: 1_000_000,
+  /** Whoever waits for a job is to find it once it has ended. */
+  finishedJobsMin: 100,
+  /** Jobs that a new leader lets in before its state has what was logged before it: by no more may the bounds be passed. */
+  admittedUnseen: 10_000,
   jobTtlMs: 7 * 86_400_000,
   nameLength: 200,
   labelLength: 128,
@@ -322,6 +327,7 @@ export const limits = {
   auditTextLength: 200,
 } as const;
 
+assert(limits.admittedUnseen >= limits.specsPerRequest, "the largest request can be let in by a new leader");
 assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entry");
 assert(limits.frameBytes > limits.entryBytes, "an entry must fit a frame");
 assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send buffer");

@@ -24,6 +24,9 @@ export interface Problem {
   readonly message: string;
 }
 
+/** All unfinished jobs together, those of one submitter, or what is under way at this moment. */
+export type LimitKind = "jobs" | "submitter" | "room";
+
 export interface Refusal {
   readonly code: RefusalCode;
   /** For people: what is wrong and what to do. */
@@ -31,6 +34,8 @@ export interface Refusal {
   readonly details?: readonly Problem[] | undefined;
   /** With "busy" and "unavailable": when a repeat makes sense. */
   readonly retryAfterMs?: number | undefined;
+  /** With "busy": which limit it is. More of "room" may be had at another node; whoever else is asked says the same of the others. */
+  readonly limit?: LimitKind | undefined;
   /** With "unavailable": "safe" says that nothing was or will be done, so any write may be repeated; absent: unknown. */
   readonly retry?: "safe" | undefined;
 }
@@ -47,7 +52,7 @@ export function accept<Value>(value: Value): Outcome<Value> {
 export function refuse(
   code: RefusalCode,
   message: string,
-  more: { details?: readonly Problem[]; retryAfterMs?: number; retry?: "safe" } = {},
+  more: { details?: readonly Problem[]; retryAfterMs?: number; retry?: "safe"; limit?: LimitKind } = {},
 ): { readonly ok: false; readonly why: Refusal } {
   return { ok: false, why: { code, message, ...more } };
 }

@@ -1,13 +1,11 @@
-import { monotonicMs } from "../lib/clock.ts";
 import type { Configuration } from "../lib/configuration.ts";
-import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { isVoter } from "../raft/configuration.ts";
 import { tooEarly } from "../state/commands/check.ts";
 import { ownLevel } from "../state/levels.ts";
 import { type CommandInput, type CommandName, type CommandValue, commandByName } from "../state/commands/index.ts";
 import type { CommandRecord } from "../state/entry.ts";
-import { findNode, findToken, totals } from "../state/queries.ts";
+import { findNode, findToken } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal } from "../state/types.ts";
 import type { Proposer } from "./propose.ts";
@@ -39,18 +37,13 @@ export interface CommandsPorts {
   prepareRemoval(reference: string | number): Promise<Outcome<undefined>>;
 }
 
-/** How old the count of unfinished jobs may be. */
-const countEveryMs = 200;
-
 /**
- * A command before it is in the log: what only this node can say to it is said here, by what it knows besides the state (who votes, how full the state
- * is), and never in apply (S1). What the state says to it is said where it is applied. Batches and leaders are the business of propose.ts.
+ * A command before it is in the log: what only this node can say to it is said here, by what it knows besides the state (who votes), and never in apply
+ * (S1). What the state says to it is said where it is applied. Batches and leaders are the business of propose.ts, and whether there is room is the leader's to say (job-admission.ts).
  */
 export class Commands {
   readonly #ports: CommandsPorts;
   readonly #voterRights: VoterRightsPorts;
-  #unfinishedJobs = 0;
-  #countedAt = -Infinity;
 
   constructor(ports: CommandsPorts) {
     this.#ports = ports;
@@ -106,10 +99,6 @@ export class Commands {
   }
 
   #submit<Name extends CommandName>(name: Name, input: CommandInput<Name>, by: Principal): Promise<Committed<Name>> {
-    if (name === "job.submit" && this.#hasTooManyJobs()) {
-      const message = `${limits.unfinishedJobs} jobs are unfinished, and no more are taken: wait for some to finish`;
-      return Promise.resolve(refuse("busy", message, { retryAfterMs: 1000, retry: "safe" }));
-    }
     const refusal = this.#ports.quarantine.refusal();
     if (refusal !== undefined) return Promise.resolve(refusal);
     const definition = commandByName(name);
@@ -120,15 +109,5 @@ export class Commands {
     if (needed > level) return Promise.resolve(tooEarly({ name: `what this ${name} asks for`, since: needed }, level));
     const record: CommandRecord = [definition.tag, by.token, by.name, by.role, payload];
     return this.#ports.proposer.submit(record) as Promise<Committed<Name>>;
-  }
-
-  /** Decided before the log (S3), from a count that is at most a moment old. */
-  #hasTooManyJobs(): boolean {
-    const now = monotonicMs();
-    if (now - this.#countedAt > countEveryMs) {
-      this.#countedAt = now;
-      this.#unfinishedJobs = this.#ports.view(totals).jobsUnfinished;
-    }
-    return this.#unfinishedJobs >= limits.unfinishedJobs;
   }
 }

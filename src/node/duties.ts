@@ -2,7 +2,6 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Configuration, ConfigurationChange } from "../raft/types.ts";
-import { jobsToExpire } from "../scheduler/expire.ts";
 import { lostNodes } from "../scheduler/lost.ts";
 import { isClockOff, shouldYield } from "../scheduler/clock.ts";
 import { type LevelWatch, planLevel } from "../scheduler/level.ts";
@@ -16,6 +15,7 @@ import type { NodeRow } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
 import { Closeness } from "./closeness.ts";
 import type { Clocks } from "./clocks.ts";
+import { Expiring } from "./expiring.ts";
 import { LagWindow } from "./lag-window.ts";
 import { GateDuty } from "./gate-duty.ts";
 import type { LeaseTable } from "./lease.ts";
@@ -59,7 +59,6 @@ const tooFarBehind = `it is more than ${limits.assignLagMs} ms or ${limits.assig
 
 /** How often leases, members and old jobs are looked at; a change among the members is looked at at once. */
 const watchMs = 1000;
-const expireEveryMs = 4000;
 /** A hand-over stops writes for a moment: one that does not succeed is not tried all the time. */
 const yieldEveryMs = 30_000;
 /** A change of the members is given this long to be replicated before the next step is planned. */
@@ -80,7 +79,7 @@ export class Duties {
   readonly #lagWindow = new LagWindow(limits.assignLagMs);
   readonly #closeness = new Closeness();
   #lostProposed = new Set<NodeId>();
-  #expiring = false;
+  readonly #expiring: Expiring;
   readonly #sweeping: Sweeping;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
@@ -88,8 +87,6 @@ export class Duties {
   #clocksOff = new Set<NodeId>();
   /** When (monotonicMs) a leader whose clock is off tries to hand over next. */
   #yieldAt = 0;
-  /** When old jobs are looked for next (monotonicMs): seldom, but at once again while there are many. */
-  #expireAt = 0;
   /** See #now. */
   #clockAhead = 0;
 
@@ -99,6 +96,7 @@ export class Duties {
   constructor(ports: DutyPorts) {
     this.#ports = ports;
     this.#gates = new GateDuty(ports);
+    this.#expiring = new Expiring(ports);
     this.#sweeping = new Sweeping(ports);
   }
 
@@ -248,11 +246,10 @@ export class Duties {
     const now = monotonicMs();
     this.#gates.look();
     this.#schedulePlan();
-    const { nodes, cluster, held, expired } = this.#ports.view((tx) => ({
+    const { nodes, cluster, held } = this.#ports.view((tx) => ({
       nodes: listNodes(tx),
       cluster: clusterRow(tx),
       held: levelHeld(tx),
-      expired: this.#expiring || now < this.#expireAt ? [] : jobsToExpire(tx, this.#ports.now()),
     }));
     if (cluster === undefined) return;
     this.#watchLevel(
@@ -286,14 +283,8 @@ export class Duties {
       self: this.#ports.self,
     });
     if (change !== undefined) this.#ports.proposeConfiguration(change, configuration);
+    this.#expiring.look(() => this.#view === view);
     this.#sweeping.look(() => this.#view === view);
-    if (expired.length === 0 && now >= this.#expireAt) this.#expireAt = now + expireEveryMs;
-    if (expired.length > 0) {
-      this.#expiring = true;
-      void this.#ports.propose("job.expire", { jobs: expired }).then(() => {
-        this.#expiring = false;
-      });
-    }
   }
 
   #watchWhenStable(inMs: number): void {

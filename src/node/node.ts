@@ -43,6 +43,7 @@ import { Compactor } from "./compactor.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
 import { Driver } from "./drive.ts";
 import { Events } from "./events.ts";
+import { JobAdmission } from "./job-admission.ts";
 import { KnownPeers } from "./known-peers.ts";
 import { Leading } from "./leading.ts";
 import { leaveCluster, OwnRemoval } from "./leave.ts";
@@ -116,6 +117,7 @@ export class Node implements NodeApi {
 
   // What comes in, and what runs here.
   readonly #commands: Commands;
+  readonly #admission: JobAdmission;
   readonly #proposer: Proposer;
   readonly #reader: Reader;
   readonly #access: Access;
@@ -203,9 +205,11 @@ export class Node implements NodeApi {
       parts.logBudget,
     );
 
+    this.#admission = new JobAdmission({ ...common, lastIndex: () => raft.lastIndex });
     this.#proposer = new Proposer(
       {
         ...common,
+        admission: this.#admission,
         level: () => this.#settings.level,
         principalProblem: (record) => this.#access.principals.problemOf(record) ?? this.#commands.voterProblem(record),
         propose: (data) => raft.propose(data),
@@ -553,6 +557,7 @@ export class Node implements NodeApi {
     this.#applied = applied;
     this.#wrote("state.db");
     this.#driver.applied(toIndex(applied));
+    this.#admission.onApplied(applied);
     this.#onChanges(events);
     this.#peers.onCommitted();
     this.#state.divergence.onApplied(applied, hashes);
@@ -583,6 +588,7 @@ export class Node implements NodeApi {
 
   #readMembers(): void {
     this.#peers.read();
+    this.#admission.forget();
     const before = this.#settings.level;
     if (this.#settings.read()) this.#driver.raft.retime(this.#settings.ticks);
     // What nobody would have understood is said now.

@@ -1,9 +1,10 @@
 import { isId, nobody, type NodeId, nodeId } from "../lib/ids.ts";
-import { binary, list, malformed, whole } from "../transport/frames.ts";
+import { binary, list, malformed, text, whole } from "../transport/frames.ts";
 import type { LogPage } from "./api.ts";
 import type { ClockNews } from "./clocks.ts";
 import type { Undecided } from "./divergence.ts";
 import type { LeaseGrant } from "./lease.ts";
+import type { TurnedAway } from "./job-admission.ts";
 import type { ForwardReply } from "./propose.ts";
 import type { SnapshotChunk } from "./snapshot-send.ts";
 
@@ -14,11 +15,20 @@ import type { SnapshotChunk } from "./snapshot-send.ts";
 
 /** The leader's, to a forwarded batch. */
 export function forwardReply(body: unknown): ForwardReply {
-  const { ok, why } = fields(body);
+  const { ok, why, away } = fields(body);
   if (ok === true) return { ok };
+  if (ok === false && why === "turned-away") return { ok, why, away: list(away, "commands").map(turnedAway) };
   if (ok !== false || (why !== "not-leader" && why !== "transferring" && why !== "busy" && why !== "behind"))
     throw malformed("answer");
   return { ok, why };
+}
+
+/** What is full cures by itself: nothing else is turned away before the log. */
+function turnedAway(one: unknown): TurnedAway {
+  const { at, why } = fields(one);
+  const { code, message, limit, retryAfterMs } = fields(why);
+  if (code !== "busy" || (limit !== "jobs" && limit !== "submitter" && limit !== "room")) throw malformed("refusal");
+  return { at: whole(at), why: { code, message: text(message), retryAfterMs: whole(retryAfterMs), limit } };
 }
 
 /** undefined: who was asked does not lead. */

@@ -6,6 +6,8 @@ import { type Batch, decodeBatch, encodeBatch, encodeEntry, isBatch, type Comman
 import { checkBatch, needsMore } from "../state/commands/check.ts";
 import { Fault } from "../lib/fault.ts";
 import { monotonicMs } from "../lib/clock.ts";
+import { admissionLevel } from "../state/levels.ts";
+import type { JobAdmission, Ticket, TurnedAway } from "./job-admission.ts";
 import type { BatchOutcome } from "./state-writer.ts";
 
 /**
@@ -25,6 +27,8 @@ export interface ProposerPorts {
   /** 0 when unknown. */
   leader(): NodeId;
   isLeading(): boolean;
+  /** Leader: whether there is room for what commands add. */
+  readonly admission: Pick<JobAdmission, "judge" | "logged" | "onLeadership">;
   /** Leader: why a peer may not ask this in that name; undefined: it may. */
   principalProblem(record: CommandRecord): string | undefined;
   /** Step 5: into the machine. */
@@ -42,7 +46,11 @@ export interface ProposerPorts {
 }
 
 /** The leader's answer to a forwarded batch: it is in its log, or why not. */
-export type ForwardReply = { readonly ok: true } | { readonly ok: false; readonly why: ProposeRefusal | "behind" };
+export type ForwardReply =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly why: ProposeRefusal | "behind" }
+  /** It has logged nothing of the batch, because of these commands of it; the others may be sent again. */
+  | { readonly ok: false; readonly why: "turned-away"; readonly away: readonly TurnedAway[] };
 
 interface Waiting {
   readonly record: CommandRecord;
@@ -65,6 +73,13 @@ interface Flight {
   readonly onlyTerm: number | undefined;
 }
 
+/** A batch for the next entry. */
+interface Gathered {
+  readonly batch: Uint8Array;
+  readonly ticket: Ticket | undefined;
+  readonly reply: (reply: ForwardReply) => void;
+}
+
 /** After this long without an outcome a handed-over write is answered as unknown. */
 const unknownAfterMs = 30_000;
 /** How often flights are looked at: old ones are given up, refused ones handed over again. */
@@ -78,9 +93,8 @@ export class Proposer {
   #serial: number;
   #flushScheduled = false;
   /** Leader only: batches to log with the next drain, and how to answer those who brought them. */
-  #gathered: Uint8Array[] = [];
+  #gathered: Gathered[] = [];
   #gatheredBytes = 0;
-  #gatheredReplies: ((proposed: Proposed) => void)[] = [];
   #term = 0;
   /** Commands without an answer, and the bytes of their batches. */
   #pending = 0;
@@ -198,7 +212,8 @@ export class Proposer {
     flight.sentTerm = this.#term;
     flight.outstanding += 1;
     if (this.#ports.isLeading()) {
-      this.#gather(flight.bytes, (proposed) => this.#onHanded(flight, leader, proposed));
+      const commands = flight.waiting.map(({ record }) => record);
+      this.#gather(flight.bytes, commands, (reply) => this.#onHanded(flight, leader, reply));
       return;
     }
     this.#ports.forward(leader, flight.bytes).then(
@@ -230,14 +245,34 @@ export class Proposer {
   #onHanded(flight: Flight, leader: NodeId, reply: ForwardReply): void {
     flight.outstanding -= 1;
     if (reply.ok) flight.maybeLogged = true;
+    // One that an earlier leader may have logged is in the log or not, whatever this one thinks of it.
+    else if (reply.why === "turned-away" && this.#isUndone(flight)) this.#turnedAway(flight, reply.away);
     else if (reply.why === "busy" && this.#isUndone(flight)) this.#giveUp(flight, tooMuchUnsynced);
     else if (flight.sentTo === leader) flight.sentTo = nobody;
   }
 
-  #gather(batch: Uint8Array, reply: (proposed: Proposed) => void): void {
-    this.#gathered.push(batch);
+  /** Nothing was logged: those for whom there is no room are answered, and the others handed over again, as a batch of their own. */
+  #turnedAway(flight: Flight, away: readonly TurnedAway[]): void {
+    if (!this.#landed(flight)) return;
+    const refusals = new Map(away.map(({ at, why }) => [at, why]));
+    const others: Waiting[] = [];
+    flight.waiting.forEach((one, at) => {
+      const why = refusals.get(at);
+      if (why === undefined) others.push(one);
+      else one.resolve({ ok: false, why });
+    });
+    if (others.length === 0) return;
+    this.#pending += others.length;
+    this.#launch(others);
+  }
+
+  /** Leader: for the next entry, if there is room for what the commands add. */
+  #gather(batch: Uint8Array, commands: readonly CommandRecord[], reply: (reply: ForwardReply) => void): void {
+    const judged = this.#ports.admission.judge(commands);
+    if (judged.kind === "later") return reply({ ok: false, why: "behind" });
+    if (judged.kind === "turned-away") return reply({ ok: false, why: judged.kind, away: judged.away });
+    this.#gathered.push({ batch, ticket: judged.ticket, reply });
     this.#gatheredBytes += batch.length;
-    this.#gatheredReplies.push(reply);
     if (this.#gatheredBytes >= limits.entryBatchBytes) this.logGathered();
     this.#ports.schedule();
   }
@@ -245,15 +280,15 @@ export class Proposer {
   /** Leader: puts everything gathered into one entry. Called before each drain. */
   logGathered(): void {
     if (this.#gathered.length === 0) return;
-    const batches = this.#gathered;
-    const replies = this.#gatheredReplies;
+    const gathered = this.#gathered;
+    const batches = gathered.map(({ batch }) => batch);
     this.#gathered = [];
-    this.#gatheredReplies = [];
     this.#gatheredBytes = 0;
     const proposed = this.#ports.propose(
       encodeEntry({ at: this.#ports.now(), random: this.#ports.randomBytes(16), level: this.#ports.level(), batches }),
     );
-    for (const reply of replies) reply(proposed);
+    for (const { ticket } of gathered) this.#ports.admission.logged(ticket, proposed.ok ? proposed.index : undefined);
+    for (const { reply } of gathered) reply(proposed);
   }
 
   /**
@@ -275,19 +310,25 @@ export class Proposer {
       const problem = this.#ports.principalProblem(record);
       if (problem !== undefined) throw new Fault("protocol", problem, "never");
     }
-    return new Promise((resolve) => this.#gather(copy, resolve));
+    return new Promise((resolve) =>
+      this.#gather(copy, batch.commands, (reply) => {
+        const isOld = this.#ports.level() < admissionLevel;
+        resolve(!reply.ok && reply.why === "turned-away" && isOld ? { ok: false, why: "busy" } : reply);
+      }),
+    );
   }
 
   /** Role, term or leader changed: everything without an outcome goes to whoever leads now. */
   onLeadership(term: number): void {
     const changed = term !== this.#term;
     this.#term = term;
-    if ((changed || !this.#ports.isLeading()) && this.#gathered.length > 0) {
-      const replies = this.#gatheredReplies;
+    const isAnother = changed || !this.#ports.isLeading();
+    if (isAnother) this.#ports.admission.onLeadership();
+    if (isAnother && this.#gathered.length > 0) {
+      const gathered = this.#gathered;
       this.#gathered = [];
-      this.#gatheredReplies = [];
       this.#gatheredBytes = 0;
-      for (const reply of replies) reply({ ok: false, why: "not-leader" });
+      for (const { reply } of gathered) reply({ ok: false, why: "not-leader" });
     }
     for (const flight of this.#flights.values()) this.#hand(flight);
   }

@@ -67,6 +67,13 @@ export interface ClusterView {
   readonly feeds: readonly number[];
   readonly heartbeat_ms: number;
   readonly election_timeout_ms: number;
+  /** Of the whole cluster, and how many unfinished ones are taken and finished ones kept. */
+  readonly jobs: {
+    readonly unfinished: number;
+    readonly unfinished_max: number;
+    readonly finished: number;
+    readonly finished_max: number;
+  };
   /** States of nodes differ at entry `index` and no quorum says which one is right: nodes of one group agree. */
   readonly undecided: { readonly index: number; readonly groups: readonly (readonly number[])[] } | null;
   /** The authorities that are believed; two while one takes the other's place. `waits_for`: the nodes that its next step waits for. */

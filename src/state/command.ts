@@ -37,6 +37,8 @@ export interface CommandDefinition<
   prepare(input: Input, by: Principal): Payload;
   /** The level that this very payload needs, where that may be more than `since` (S2). */
   needs?(payload: Payload): number;
+  /** How many jobs it adds, if the state takes it: what the leader holds against the bounds, before the log (node/job-admission.ts). Absent: none. */
+  adds?(payload: Payload): number;
   apply(tx: Tx, payload: Payload, context: ApplyContext): Outcome<Value>;
   /** What it is about, for the audit, secrets left out (K1); absent: not a change that anybody asked for. */
   audit?(payload: Payload, outcome: Outcome<NoInfer<Value>>): string;

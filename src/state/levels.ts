@@ -31,5 +31,8 @@ export const resourceLevel = 3;
 /** From this level on specs have `array` and `matrix`: releases before would run tasks that do not know what they are. */
 export const shapeLevel = 3;
 
+/** From this level on every member understands that the leader turns single commands of a batch away (node/job-admission.ts), and jobs of submitters are counted. */
+export const admissionLevel = 3;
+
 /** From this level on rows of tasks of large jobs go in steps, after their job (forgetting.ts). */
 export const forgetLevel = 3;

@@ -5,6 +5,7 @@ import { readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
+export { boundsOf } from "./tables/bounds.ts";
 export { anySubmitter, submitters } from "./tables/submitter.ts";
 export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
 

@@ -45,6 +45,7 @@ export interface ClusterRow {
 }
 
 export { submitters as listSubmitters } from "./tables/submitter.ts";
+export { boundsOf } from "./tables/bounds.ts";
 export { readOutcomes } from "./tables/batch.ts";
 export { packCopiesHeldBy, packCopiesOf, packHolders } from "./tables/pack-copy.ts";
 export { type Timing, timingOf } from "./tables/timing.ts";
@@ -79,6 +80,8 @@ export interface Totals {
   readonly submitted: number;
   readonly finished: { readonly [State in JobState]?: number };
   readonly jobsUnfinished: number;
+  /** Those that are still kept. */
+  readonly jobsFinished: number;
   readonly tasksRunning: number;
   readonly tasksQueued: number;
 }
@@ -469,6 +472,7 @@ export function totals(tx: ReadTx): Totals {
     submitted: counter.submitted,
     finished: { succeeded, failed, cancelled, skipped },
     jobsUnfinished: counter.jobs_unfinished,
+    jobsFinished: counter.jobs_finished,
     tasksRunning: counter.tasks_running,
     tasksQueued: counter.tasks_queued,
   };

@@ -300,4 +300,6 @@ export const schema: readonly string[] = [
   `create table template_floor (id integer primary key check (id = 1), revision integer not null) strict`,
   // The share of whoever submits jobs under that name (tables/submitter.ts).
   `create table submitter (name text primary key, weight integer not null) strict, without rowid`,
+  // A row: fewer jobs are taken or kept than may be (tables/bounds.ts).
+  `create table job_bounds (id integer primary key check (id = 1), unfinished integer not null, finished integer not null) strict`,
 ];

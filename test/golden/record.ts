@@ -131,6 +131,8 @@ function historyOfLevel3(): Cluster {
   packs(cluster);
   resources(cluster);
   for (const weight of [3, 1, 2]) cluster.must("submitter.set", { name: "anna", weight }, admin);
+  cluster.must("cluster.bounds", { finished_jobs: 1000 }, admin);
+  cluster.must("cluster.bounds", { unfinished_jobs: 500 }, admin);
   return cluster;
 }
 

@@ -29,6 +29,7 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/cluster/raise": "admin",
   "post /v1/cluster/hold": "admin",
   "patch /v1/cluster/timing": "admin",
+  "patch /v1/cluster/bounds": "admin",
   "post /v1/cluster/transfer": "admin",
   "post /v1/cluster/authority": "admin",
   "get /v1/backup": "admin",

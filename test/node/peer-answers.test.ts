@@ -5,7 +5,16 @@ import { Fault } from "../../src/lib/fault.ts";
 import * as answers from "../../src/node/peer-answers.ts";
 
 const good: Readonly<Record<keyof typeof answers, readonly unknown[]>> = {
-  forwardReply: [{ ok: true }, { ok: false, why: "not-leader" }, { ok: false, why: "busy" }],
+  forwardReply: [
+    { ok: true },
+    { ok: false, why: "not-leader" },
+    { ok: false, why: "busy" },
+    {
+      ok: false,
+      why: "turned-away",
+      away: [{ at: 3, why: { code: "busy", message: "full", retryAfterMs: 1000, limit: "jobs" } }],
+    },
+  ],
   readIndex: [7, 0],
   knownLeader: [0, 3],
   leaseGrant: [

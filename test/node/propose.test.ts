@@ -42,6 +42,7 @@ class World {
         level: () => this.level,
         leader: () => this.leader,
         isLeading: () => this.leader === this.self,
+        admission: { judge: () => ({ kind: "admitted", ticket: undefined }), logged: () => {}, onLeadership: () => {} },
         principalProblem: (record) => this.principals.problemOf(record),
         propose: (data) => {
           if (this.proposed.ok) this.entries.push(data);

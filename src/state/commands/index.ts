@@ -5,6 +5,7 @@ import { authorityDrop } from "./authority-drop.ts";
 import { authorityHeld } from "./authority-held.ts";
 import { authorityIssue } from "./authority-issue.ts";
 import { certificateSeen } from "./certificate-seen.ts";
+import { clusterBounds } from "./cluster-bounds.ts";
 import { clusterHold } from "./cluster-hold.ts";
 import { clusterRaise } from "./cluster-raise.ts";
 import { clusterSet } from "./cluster-set.ts";
@@ -97,6 +98,7 @@ export const commands = [
   packGone,
   templateSet,
   templateRemove,
+  clusterBounds,
 ] as const;
 
 type Command = (typeof commands)[number];

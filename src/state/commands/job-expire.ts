@@ -4,6 +4,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { Forgetting } from "../forgetting.ts";
+import { boundsOf } from "../tables/bounds.ts";
 import { readCounter } from "../tables/counter.ts";
 import { sweepIdempotency } from "../tables/idempotency.ts";
 import { jobById } from "../tables/job.ts";
@@ -26,11 +27,12 @@ export const jobExpire = command<JobsExpired>()({
   prepare: (input) => input,
   apply(tx, { jobs }, context) {
     const kept = readCounter(tx).jobs_finished;
+    const { finishedJobs } = boundsOf(tx);
     const forgetting = new Forgetting(tx, context);
     for (const id of jobs) {
       const job = jobById(tx, id);
       if (job === undefined || job.expires_at === null) continue;
-      if (job.expires_at > context.at && kept - forgetting.removed <= limits.finishedJobs) continue;
+      if (job.expires_at > context.at && kept - forgetting.removed <= finishedJobs) continue;
       forgetting.forget(job);
     }
     forgetting.close();

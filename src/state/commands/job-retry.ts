@@ -47,6 +47,7 @@ export const jobRetry = command<JobRetried>()({
   input: shape,
   payload: shape,
   prepare: (input) => input,
+  adds: () => 1,
   apply(tx, { id, only, tasks, key, digest }, context): Outcome<AddedJobs> {
     if (key !== null) {
       const earlier = earlierUnder(tx, context, key, digest);

@@ -105,6 +105,7 @@ export const jobSubmit = command<JobSubmitted>()({
     digest: digest ?? "",
     ...(template === undefined ? {} : { template }),
   }),
+  adds: ({ jobs }) => jobs.length,
   needs: ({ jobs, template }) => Math.max(template === undefined ? 1 : shapeLevel, ...jobs.map(levelOf)),
   apply(tx, { jobs, key, digest, template }, context) {
     if (key !== null) {

@@ -1,0 +1,344 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
+import { decode, encode } from "../../src/lib/codec.ts";
+import { jobId, nobody, type NodeId, nodeId } from "../../src/lib/ids.ts";
+import type { Outcome } from "../../src/lib/outcome.ts";
+import { JobAdmission } from "../../src/node/job-admission.ts";
+import { forwardReply } from "../../src/node/peer-answers.ts";
+import { Proposer } from "../../src/node/propose.ts";
+import { applyEntries, type CommittedEntry } from "../../src/state/apply.ts";
+import type { CommandInput, CommandName } from "../../src/state/commands/index.ts";
+import { totals } from "../../src/state/queries.ts";
+import type { Principal } from "../../src/state/types.ts";
+import type { StateDatabase } from "../../src/storage/state-db.ts";
+import { admin, Cluster, openDatabase, record } from "../state/support.ts";
+
+type Answer = Outcome<{ readonly value: unknown; readonly index: number }>;
+
+/** Jobs that a new leader of these tests lets in unseen. */
+const unseen = 5;
+
+/** One node: its state, its way to the log, and what it lets in when it leads. */
+class Member {
+  readonly id: NodeId;
+  readonly database: StateDatabase = openDatabase();
+  readonly admission: JobAdmission;
+  readonly proposer: Proposer;
+  /** How often the leader's judge looked into the state. */
+  looks = 0;
+
+  constructor(mesh: Mesh, number: number) {
+    this.id = nodeId(number);
+    this.admission = new JobAdmission(
+      {
+        view: (query) => {
+          this.looks += 1;
+          return query(this.database);
+        },
+        lastIndex: () => mesh.log.length,
+        applied: () => this.database.applied,
+      },
+      unseen,
+    );
+    this.proposer = new Proposer(
+      {
+        self: this.id,
+        level: () => 3,
+        leader: () => mesh.leader,
+        isLeading: () => mesh.leader === this.id,
+        admission: this.admission,
+        principalProblem: () => undefined,
+        propose: (data) => ({ ok: true, index: mesh.append(data) as never, term: mesh.term as never }),
+        now: () => 2_000_000,
+        randomBytes: (count) => new Uint8Array(count),
+        forward: async (to, batch) => {
+          const reply: unknown = await mesh.member(to).proposer.onForwarded(this.id, batch);
+          return forwardReply(decode(encode(reply)));
+        },
+        schedule: () => {},
+        remembered: () => undefined,
+      },
+      1,
+    );
+  }
+
+  /** Applies the next entries of the log. */
+  apply(log: readonly CommittedEntry[], upTo = log.length): void {
+    while (this.database.applied < upTo) {
+      const { outcomes } = applyEntries(this.database, log.slice(this.database.applied, upTo), { self: this.id });
+      this.admission.onApplied(this.database.applied);
+      this.proposer.onOutcomes(outcomes);
+    }
+  }
+
+  get unfinished(): number {
+    return totals(this.database).jobsUnfinished;
+  }
+}
+
+/** Three nodes, one log, and a leader that the test names. */
+class Mesh {
+  readonly log: CommittedEntry[];
+  readonly members: readonly Member[];
+  leader: NodeId = nobody;
+  term = 1;
+  /** What came of each submit, in order; undefined: nothing yet. */
+  readonly answers: (Answer | undefined)[] = [];
+
+  constructor(prepare: (cluster: Cluster) => void) {
+    const cluster = Cluster.of(3);
+    cluster.level = 3;
+    prepare(cluster);
+    this.log = cluster.log;
+    this.members = [1, 2, 3].map((number) => new Member(this, number));
+    for (const one of this.members) one.apply(this.log);
+  }
+
+  member(id: NodeId): Member {
+    return this.members[id - 1]!;
+  }
+
+  append(data: Uint8Array): number {
+    this.log.push({ index: this.log.length + 1, kind: "command", data });
+    return this.log.length;
+  }
+
+  leads(number: number): void {
+    this.leader = nodeId(number);
+    this.term += 1;
+    for (const { proposer } of this.members) proposer.onLeadership(this.term);
+  }
+
+  ask<Name extends CommandName>(
+    number: number,
+    name: Name,
+    input: CommandInput<Name>,
+    by: Principal = admin,
+  ): { answer: Answer | undefined } {
+    const seen: { answer: Answer | undefined } = { answer: undefined };
+    void this.members[number - 1]!.proposer.submit(record(name, input, by)).then((answer) => {
+      seen.answer = answer;
+      this.answers.push(answer);
+    });
+    return seen;
+  }
+
+  submit(number: number, jobs: number, by: Principal = admin, key?: string): { answer: Answer | undefined } {
+    const specs = Array.from({ length: jobs }, () => ({ run: "x" }));
+    return this.ask(number, "job.submit", { jobs: specs, ...(key === undefined ? {} : { key, digest: "d" }) }, by);
+  }
+
+  /** What is on its way arrives, is judged and logged. Rounds: some are answered with "again". */
+  async turn(): Promise<void> {
+    for (let round = 0; round < 4; round++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.leader !== nobody) this.member(this.leader).proposer.logGathered();
+    }
+  }
+
+  /** The same, until everybody has everything. */
+  async settle(): Promise<void> {
+    for (let quiet = 0; quiet < 3; quiet++) {
+      const before = this.log.length;
+      await this.turn();
+      for (const one of this.members) one.apply(this.log);
+      await this.turn();
+      if (this.log.length > before) quiet = -1;
+    }
+  }
+}
+
+const meshes: Mesh[] = [];
+function mesh(prepare: (cluster: Cluster) => void = () => {}): Mesh {
+  const made = new Mesh(prepare);
+  meshes.push(made);
+  return made;
+}
+function bounded(bound: number): Mesh {
+  return mesh((cluster) => cluster.must("cluster.bounds", { unfinished_jobs: bound }, admin));
+}
+afterEach(() => {
+  for (const { members } of meshes.splice(0)) for (const { proposer } of members) proposer.close();
+});
+
+const full = { ok: false, why: { code: "busy", limit: "jobs", retryAfterMs: 1000 } };
+
+describe("the bound on unfinished jobs (L1)", () => {
+  test("all nodes together come up to it, and not past it, though none has applied what the others were let in with", async () => {
+    const m = bounded(10);
+    m.leads(2);
+    const asked = Array.from({ length: 12 }, (_, at) => m.submit((at % 3) + 1, 1));
+    await m.settle();
+    expect(m.members.map((one) => one.unfinished)).toEqual([10, 10, 10]);
+    expect(asked.filter(({ answer }) => answer?.ok === true)).toHaveLength(10);
+    for (const { answer } of asked) if (answer?.ok !== true) expect(answer).toMatchObject(full);
+  });
+
+  test("of a batch that a follower forwards only those commands are refused that there is no room for; the others are done once", async () => {
+    const m = bounded(10);
+    m.leads(1);
+    const [large, other, small] = [
+      m.submit(3, 11),
+      m.ask(3, "submitter.set", { name: "x", weight: 2 }),
+      m.submit(3, 10),
+    ];
+    await m.settle();
+    expect(large.answer).toMatchObject(full);
+    expect([other.answer?.ok, small.answer?.ok]).toEqual([true, true]);
+    expect(m.members[0]!.unfinished).toBe(10);
+  });
+
+  test("jobs that end make room; a request is taken whole or not at all", async () => {
+    const m = bounded(10);
+    m.leads(1);
+    m.submit(1, 9);
+    await m.settle();
+    const two = m.submit(2, 2);
+    await m.settle();
+    expect(two.answer).toMatchObject(full);
+    m.ask(3, "job.cancel", { id: jobId(1) });
+    await m.settle();
+    const again = m.submit(2, 2);
+    await m.settle();
+    expect([again.answer?.ok, m.members[0]!.unfinished]).toEqual([true, 10]);
+  });
+
+  test("a retry of a finished job is one job more", async () => {
+    const m = bounded(2);
+    m.leads(1);
+    m.submit(1, 2);
+    await m.settle();
+    m.ask(1, "job.cancel", { id: jobId(1) });
+    await m.settle();
+    const retry = (): ReturnType<Mesh["ask"]> =>
+      m.ask(2, "job.retry", { id: jobId(1), only: "all", tasks: null, key: null, digest: "" });
+    const [first, second] = [retry(), retry()];
+    await m.settle();
+    expect([first.answer?.ok, second.answer?.ok]).toEqual([true, false]);
+    expect(second.answer).toMatchObject(full);
+  });
+
+  test("what was done under a key before is answered with the first ids, however full it is", async () => {
+    const m = bounded(3);
+    m.leads(1);
+    const first = m.submit(2, 3, admin, "once");
+    await m.settle();
+    const [again, other] = [m.submit(3, 3, admin, "once"), m.submit(3, 1, admin, "another")];
+    await m.settle();
+    expect(first.answer).toMatchObject({ ok: true, value: { value: { first: 1, count: 3, repeated: false } } });
+    expect(again.answer).toMatchObject({ ok: true, value: { value: { first: 1, count: 3, repeated: true } } });
+    expect(other.answer).toMatchObject(full);
+  });
+
+  test("another bound holds from its entry on", async () => {
+    const m = mesh();
+    m.leads(1);
+    m.submit(1, 50);
+    await m.settle();
+    m.ask(2, "cluster.bounds", { unfinished_jobs: 20 });
+    await m.settle();
+    for (const { admission } of m.members) admission.forget(); // as a node does at a change of the cluster
+    const refused = m.submit(3, 1);
+    await m.settle();
+    expect(refused.answer).toMatchObject(full);
+  });
+
+  test("a new leader lets in few before it has what was logged before, and the rest waits for that instead of being refused", async () => {
+    const m = bounded(100);
+    m.leads(1);
+    m.submit(1, 98);
+    await m.turn(); // logged, and applied nowhere
+    m.leads(2);
+    const asked: ReturnType<Mesh["ask"]>[] = [];
+    for (let at = 0; at < 3; at++) {
+      asked.push(m.submit(3, 2));
+      await m.turn();
+    }
+    expect(m.answers).toEqual([]);
+    const before = m.log.length;
+    m.members[1]!.apply(m.log);
+    // What waits is handed over again by the sweep of its node.
+    while (asked.some(({ answer }) => answer === undefined)) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await m.settle();
+    }
+    expect(asked.map(({ answer }) => answer?.ok)).toEqual([true, true, false]);
+    expect(asked[2]!.answer).toMatchObject(full);
+    expect([m.log.length, m.members[0]!.unfinished]).toEqual([before, 102]);
+  });
+
+  test("far from it nothing is read for a submit", async () => {
+    const m = bounded(1000);
+    m.leads(1);
+    for (let at = 0; at < 50; at++) {
+      m.submit((at % 3) + 1, 2);
+      await m.settle();
+    }
+    expect(m.members[0]!.unfinished).toBe(100);
+    expect(m.members[0]!.looks).toBe(1);
+  });
+
+  test("whatever is asked of whom, and whoever applies what when, it holds, and what has room is let in", async () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          kind: fc.constant("submit" as const),
+          node: fc.integer({ min: 1, max: 3 }),
+          jobs: fc.integer({ min: 1, max: 6 }),
+        }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          kind: fc.constant("cancel" as const),
+          node: fc.integer({ min: 1, max: 3 }),
+          job: fc.integer({ min: 1, max: 40 }),
+        }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({ kind: fc.constant("apply" as const), node: fc.integer({ min: 1, max: 3 }) }),
+      },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("turn" as const) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant("lead" as const), node: fc.integer({ min: 1, max: 3 }) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const bound = 12;
+        const m = bounded(bound);
+        m.leads(1);
+        let changes = 0;
+        let most = 0;
+        const watched = openDatabase();
+        const look = (): void => {
+          while (watched.applied < m.log.length) {
+            applyEntries(watched, m.log.slice(watched.applied, watched.applied + 1), { self: nodeId(9) });
+            most = Math.max(most, totals(watched).jobsUnfinished);
+          }
+        };
+        for (const one of steps) {
+          if (one.kind === "submit") m.submit(one.node, one.jobs);
+          else if (one.kind === "cancel") m.ask(one.node, "job.cancel", { id: jobId(one.job) });
+          else if (one.kind === "apply") m.members[one.node - 1]!.apply(m.log);
+          else if (one.kind === "turn") await m.turn();
+          else if (nodeId(one.node) !== m.leader) {
+            m.leads(one.node);
+            changes += 1;
+          }
+        }
+        await m.settle();
+        look();
+        expect(most).toBeLessThanOrEqual(bound + unseen * changes);
+        const room = bound - totals(watched).jobsUnfinished;
+        if (room > 0) {
+          const last = m.submit(3, room);
+          await m.settle();
+          expect(last.answer?.ok).toBe(true);
+        }
+        meshes.splice(0).forEach(({ members }) => members.forEach(({ proposer }) => proposer.close()));
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
