@@ -1,15 +1,106 @@
 /**
- * How many no-op jobs a second go the whole way on a three-node mesh on loopback: submitted, assigned, run, reported, finished?
+ * How many no-op tasks a second go the whole way on a three-node mesh on loopback: submitted, assigned, run, reported, finished? Single jobs in batches,
+ * no two of one spec, against one array; beside them, where Redis is installed, BullMQ's processing of jobs that were added before. Says how much each
+ * node ran.
  *
- * `npm run bench -- cycle [--rounds=5] [--jobs=20000] [--nodes=3]`
+ * `npm run bench -- cycle [--rounds=5] [--jobs=40000] [--array=100000] [--batch=200] [--nodes=3] [--peer-jobs=20000] [--write]`
  */
 import { Mesh } from "../scripts/mesh.ts";
-import { benchVerb, compare, option, printMachine } from "./harness.ts";
+import { none } from "../scripts/reliability-judge.ts";
+import { benchAnswer, type Contender, measureInTurns, option, printMachine, spread } from "./harness.ts";
+import { conclude } from "./page/conclude.ts";
+import { atLeast, shown, times, unmeasured } from "./page/rows.ts";
+import { bullmqProcesses, bullmqVersion } from "./peers/bullmq.ts";
 
-await printMachine();
-await using mesh = await Mesh.start({ nodes: option("nodes", 3) });
+const nodes = option("nodes", 3);
+const jobs = option("jobs", 40_000);
+const tasks = option("array", 100_000);
+const batch = option("batch", 200);
+const peerJobs = option("peer-jobs", 20_000);
+const workers = 100;
+const singles = `single jobs in batches of ${batch}`;
+const array = `an array of ${tasks}`;
+const syncs = ["everysec", "always"] as const;
+const queue = (fsync: string): string => `BullMQ, ${workers} at once, fsync ${fsync}`;
+
+const conditions = await printMachine();
+const peer = bullmqVersion();
+console.log(`peer      ${peer ?? "none: Redis is not installed here"}`);
+await using mesh = await Mesh.start({ nodes });
 await mesh.leader({ voters: mesh.nodes.length });
-await compare(
-  [{ name: "no-op jobs", measure: () => benchVerb(mesh, "cycle", ["--jobs", `${option("jobs", 20_000)}`]) }],
+const peers: readonly Contender[] = syncs.map((fsync) => ({
+  name: queue(fsync),
+  measure: () => bullmqProcesses(fsync, { jobs: peerJobs, atOnce: workers }),
+}));
+const figures = await measureInTurns(
+  [
+    { name: singles, measure: () => cycle(["--jobs", `${jobs}`, "--batch", `${batch}`]) },
+    { name: array, measure: () => cycle(["--jobs", `${tasks}`, "--array"]) },
+    ...(peer === undefined ? [] : peers),
+  ],
   option("rounds", 5),
 );
+const of = (name: string, figure: string): readonly number[] => figures[name]![figure]!;
+const beside = "single jobs, to BullMQ's processing";
+conclude("cycle", conditions, {
+  rows: [
+    atLeast(singles, 20_000, " tasks/s", of(singles, "tasksPerSecond")),
+    atLeast("arrays", 100_000, " tasks/s", of(array, "tasksPerSecond")),
+    ...[singles, array].map((name) =>
+      atLeast(`${name}: run by the node with the fewest`, 20, " %", of(name, "leastSharePercent")),
+    ),
+    ...[singles, array].map((name) => ({
+      what: `${name}: run by each node`,
+      wanted: "",
+      measured: byNode(name),
+      met: undefined,
+    })),
+    ...[singles, array].map((name) =>
+      none(`${name}: tasks looked at that lack a start of their own`, sum(of(name, "withoutOwnStart"))),
+    ),
+    ...(peer === undefined
+      ? [unmeasured(beside, "at least 3 times", "Redis is not installed here")]
+      : syncs.flatMap((fsync) => {
+          const theirs = of(queue(fsync), "tasksPerSecond");
+          return [
+            shown(queue(fsync), " jobs/s", theirs),
+            times(`${beside}, fsync ${fsync}`, 3, of(singles, "tasksPerSecond"), theirs),
+          ];
+        })),
+  ],
+  figures,
+  ...(peer === undefined ? {} : { peers: peer }),
+});
+
+interface Answer {
+  readonly tasks_per_second: number;
+  readonly submit_seconds: number;
+  readonly share_by_node: Readonly<Record<string, number>>;
+  readonly least_share: number;
+  readonly looked_at: number;
+  readonly without_own_start: number;
+}
+
+async function cycle(words: readonly string[]): Promise<Record<string, number>> {
+  const answer = (await benchAnswer(mesh, "cycle", words)) as unknown as Answer;
+  const shares = Object.entries(answer.share_by_node).map(
+    ([node, count]) => [`node${node}Percent`, (100 * count) / answer.looked_at] as const,
+  );
+  return {
+    tasksPerSecond: answer.tasks_per_second,
+    submitSeconds: answer.submit_seconds,
+    leastSharePercent: answer.least_share * 100,
+    withoutOwnStart: answer.without_own_start,
+    ...Object.fromEntries(shares),
+  };
+}
+
+/** "node 1: 33.4 (32.0 … 35.1) %, …" */
+function byNode(name: string): string {
+  const shares = Object.entries(figures[name]!).filter(([figure]) => /^node\d+Percent$/.test(figure));
+  return shares.map(([figure, values]) => `node ${/\d+/.exec(figure)![0]}: ${spread(values)} %`).join(", ");
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

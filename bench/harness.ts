@@ -15,27 +15,53 @@ export interface Contender {
   measure(): Promise<Readonly<Record<string, number>>>;
 }
 
-/** Prints what the figures depend on: cores, memory, kernel, versions, and how busy the machine was before we began. */
-export async function printMachine(): Promise<void> {
-  const said = await runSkein(binary, ["version"]);
-  const model = cpus()[0]?.model.trim() ?? "unknown processor";
-  console.log(
-    `machine   ${availableParallelism()} cores (${model}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}`,
-  );
-  console.log(`load      ${load()} before the run`);
-  console.log(`versions  ${said.stdout.trim().replaceAll("\n", ", ")}; bench under Node ${process.versions.node}`);
-  console.log(`commit    ${commit()}`);
+/** What figures depend on: without it they say nothing. */
+export interface Conditions {
+  readonly machine: string;
+  /** Before the run. */
+  readonly load: string;
+  readonly versions: string;
+  readonly commit: string;
 }
 
-/**
- * Measures every contender once per round, in turns, the order turned round every other round, after one round that is not counted. Prints
- * each figure's median with the smallest and the largest, and gives the medians by contender and figure.
- */
+/** Prints what the figures depend on, and gives it: cores, memory, kernel, versions, and how busy the machine was before we began. */
+export async function printMachine(): Promise<Conditions> {
+  const said = await runSkein(binary, ["version"]);
+  const model = cpus()[0]?.model.trim() ?? "unknown processor";
+  const conditions = {
+    machine: `${availableParallelism()} cores (${model}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}`,
+    load: load(),
+    versions: `${said.stdout.trim().replaceAll("\n", ", ")}; bench under Node ${process.versions.node}`,
+    commit: commit(),
+  };
+  console.log(`machine   ${conditions.machine}`);
+  console.log(`load      ${conditions.load} before the run`);
+  console.log(`versions  ${conditions.versions}`);
+  console.log(`commit    ${conditions.commit}`);
+  return conditions;
+}
+
+/** Every value of every figure, in the order of the rounds: by contender and by figure. */
+export type Figures = Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>;
+
+/** Measures as {@link measureInTurns} and gives the medians by contender and figure. */
 export async function compare(
   contenders: readonly Contender[],
   rounds: number,
 ): Promise<Readonly<Record<string, Readonly<Record<string, number>>>>> {
-  const figures = new Map<string, Map<string, number[]>>(contenders.map(({ name }) => [name, new Map()]));
+  const figures = await measureInTurns(contenders, rounds);
+  const medians = (row: Figures[string]): Record<string, number> =>
+    Object.fromEntries(Object.entries(row).map(([figure, values]) => [figure, median(values)]));
+  return Object.fromEntries(Object.entries(figures).map(([name, row]) => [name, medians(row)]));
+}
+
+/**
+ * Measures every contender once per round, in turns, the order turned round every other round, after one round that is not counted. Prints
+ * each figure's median with the smallest and the largest, and gives all values.
+ */
+export async function measureInTurns(contenders: readonly Contender[], rounds: number): Promise<Figures> {
+  const figures: Record<string, Record<string, number[]>> = {};
+  for (const { name } of contenders) figures[name] = {};
   for (let round = 0; round <= rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       const began = performance.now();
@@ -43,35 +69,41 @@ export async function compare(
       const note = round === 0 ? "warm-up" : `round ${round} of ${rounds}`;
       console.log(`${note}: ${contender.name} ${formatMs(performance.now() - began)}  ${JSON.stringify(measured)}`);
       if (round === 0) continue;
-      const kept = figures.get(contender.name)!;
-      for (const [figure, value] of Object.entries(measured)) kept.set(figure, [...(kept.get(figure) ?? []), value]);
+      const kept = figures[contender.name]!;
+      for (const [figure, value] of Object.entries(measured)) (kept[figure] ??= []).push(value);
     }
   }
-  const medians: Record<string, Record<string, number>> = {};
   console.log(`\nload ${load()} after the run; median (smallest … largest) of ${rounds}`);
-  for (const [name, kept] of figures) {
-    const row: Record<string, number> = {};
-    for (const [figure, values] of kept) {
-      row[figure] = median(values);
-      console.log(
-        `  ${name}  ${figure}: ${short(median(values))} (${short(Math.min(...values))} … ${short(Math.max(...values))})`,
-      );
-    }
-    medians[name] = row;
-  }
-  return medians;
+  for (const [name, kept] of Object.entries(figures))
+    for (const [figure, values] of Object.entries(kept)) console.log(`  ${name}  ${figure}: ${spread(values)}`);
+  return figures;
 }
 
-/**
- * Runs `skein bench VERB WORDS -o json` against a mesh and gives the rates and times of its answer, nested ones by a dotted name. Throws with what
- * it said when it fails.
- */
+/** "8020 (7710 … 8140)": the median, with the smallest and the largest where they are others. */
+export function spread(values: readonly number[]): string {
+  const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)].map(short);
+  return low === high ? middle! : `${middle} (${low} … ${high})`;
+}
+
+/** The rates and times of {@link benchAnswer}, nested ones by a dotted name. */
 export async function benchVerb(
   mesh: Mesh,
   verb: string,
   words: readonly string[],
   stdin = "",
 ): Promise<Record<string, number>> {
+  // What it was told and where it ran is printed once, not as a figure.
+  const numbers = Object.entries(numbersOf(await benchAnswer(mesh, verb, words, stdin), ""));
+  return Object.fromEntries(numbers.filter(([name]) => /_per_second$|_ms(\.|$)/.test(name)));
+}
+
+/** Runs `skein bench VERB WORDS -o json` against a mesh and gives its answer. Throws with what it said when it fails. */
+export async function benchAnswer(
+  mesh: Mesh,
+  verb: string,
+  words: readonly string[],
+  stdin = "",
+): Promise<Readonly<Record<string, unknown>>> {
   const node = mesh.nodes[0]!;
   const addresses = mesh.nodes.filter((each) => each.running).map((each) => each.ready.api);
   const said = await node.skein(["--addr", addresses.join(","), "-o", "json", "bench", verb, ...words], {
@@ -79,9 +111,7 @@ export async function benchVerb(
     env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "4096" },
   });
   if (said.code !== 0) throw new Error(`skein bench ${verb} failed (${said.code}): ${said.stderr || said.stdout}`);
-  // What it was told and where it ran is printed once, not as a figure.
-  const numbers = Object.entries(numbersOf(JSON.parse(said.stdout), ""));
-  return Object.fromEntries(numbers.filter(([name]) => /_per_second$|_ms(\.|$)/.test(name)));
+  return JSON.parse(said.stdout) as Record<string, unknown>;
 }
 
 /** Every number in a JSON value by its dotted path. */
@@ -126,7 +156,9 @@ export function words(name: string): readonly string[] | undefined {
     .split(",");
 }
 
-const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+/** Three digits, and whole numbers in full. */
+export const short = (value: number): string =>
+  Math.abs(value) >= 100 || value === 0 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
 
 /** How busy the machine is: runnable threads over 1, 5 and 15 minutes. */
 export function load(): string {

@@ -22,6 +22,12 @@ export function usageWithGuard(node: MeshNode): Usage {
   return { cpuMs: own.cpuMs + guard.cpuMs, rssBytes: own.rssBytes + guard.rssBytes };
 }
 
+/** The most that the node's process had in memory since it began. */
+export function peakRssBytes(node: MeshNode): number {
+  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${node.pid}/status`, "utf8"));
+  return Number(peak![1]) * 1024;
+}
+
 function read(pid: number): Usage {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -1,11 +1,11 @@
 /** Three etcd members on loopback, as the peer for durable writes over HTTP. Needs Debian's `etcd-server`; without it nothing is compared. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { until } from "../../scripts/mesh.ts";
 import { run, tool } from "../../scripts/steps.ts";
+import { freePorts } from "./free-ports.ts";
 
 /** "etcd Version: 3.4.23", or undefined when there is no etcd on the path. */
 export function etcdVersion(): string | undefined {
@@ -80,19 +80,6 @@ async function leaderOf(ports: readonly number[]): Promise<number | undefined> {
     }
   }
   return undefined;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 async function end(process: ChildProcess): Promise<void> {

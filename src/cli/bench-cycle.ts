@@ -8,7 +8,7 @@ import { advanceOf, Progress } from "./progress.ts";
 import { durationFlag } from "./wait.ts";
 
 const submitsAtOnce = 4;
-/** The share of the nodes is counted from at most so many jobs, evenly chosen. */
+/** At most so many jobs, evenly chosen, are looked at for where and when they ran. */
 const sampledJobsMax = 500;
 const pollMs = 500;
 
@@ -44,7 +44,7 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
   const submittedMs = performance.now() - start;
   const ended = await session.interruptible((signal) => untilDone(session, ids, start + timeoutMs, signal));
   const totalMs = performance.now() - start;
-  const share = ended.finished ? await shareOf(session, ids) : {};
+  const seen = ended.finished ? await lookAt(session, ids, given.nodes) : undefined;
 
   const figures = {
     jobs: array ? 1 : count,
@@ -54,7 +54,10 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
     tasks_per_second: ended.finished ? Math.round((count * 1000) / totalMs) : null,
     finished: ended.finished,
     failed: ended.failed,
-    share_by_node: share,
+    looked_at: seen?.tasks ?? 0,
+    share_by_node: seen?.shareByNode ?? {},
+    least_share: seen?.leastShare ?? null,
+    without_own_start: seen?.withoutOwnStart ?? null,
   };
   session.output.result({
     value: { ...given, ...figures },
@@ -71,7 +74,12 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
         ],
         ["tasks", figures.tasks_per_second === null ? undefined : `${figures.tasks_per_second}/s`, "bold"],
         ["failed", ended.failed === 0 ? undefined : String(ended.failed), "red"],
-        ["nodes", shareText(share)],
+        ["nodes", seen === undefined ? undefined : shareText(seen)],
+        [
+          "no own start",
+          seen === undefined || seen.withoutOwnStart === 0 ? undefined : `${seen.withoutOwnStart} tasks`,
+          "red",
+        ],
       ]),
   });
   if (!ended.finished) return exit.timedOut;
@@ -85,12 +93,18 @@ async function submitAll(session: Session, count: number, batch: number): Promis
     while (left > 0) {
       const size = Math.min(batch, left);
       left -= size;
-      const answer = await session.client.submit(Array.from({ length: size }, () => ({ driver: "noop" })));
+      const specs = Array.from({ length: size }, (_, at) => specOf(left + at));
+      const answer = await session.client.submit(specs);
       ids.push(...answer.ids);
     }
   };
   await Promise.all(Array.from({ length: submitsAtOnce }, sender));
   return ids.sort((a, b) => a - b);
+}
+
+/** No two are equal, as no two jobs of a real queue are. */
+function specOf(number: number): object {
+  return { driver: "noop", name: `cycle ${number}`, env: { NUMBER: String(number) } };
 }
 
 /** Waits for all; jobs start about in order, so the last ones are asked for last. */
@@ -128,24 +142,42 @@ async function untilDone(
   return { finished: true, failed };
 }
 
-/** Tasks by node id, of all tasks of an array's first pages or of jobs evenly chosen. */
-async function shareOf(session: Session, ids: readonly number[]): Promise<Record<string, number>> {
-  const share: Record<string, number> = {};
+interface Seen {
+  readonly tasks: number;
+  readonly shareByNode: Readonly<Record<string, number>>;
+  /** Of the node that ran the fewest, from 0 to 1. */
+  readonly leastShare: number;
+  /** Tasks for which no executor says when it began and ended them, or another node than the one that they were given to. */
+  readonly withoutOwnStart: number;
+}
+
+/** Looks at all tasks of an array, or at those of jobs evenly chosen. */
+async function lookAt(session: Session, ids: readonly number[], nodes: number): Promise<Seen> {
+  const shareByNode: Record<string, number> = {};
+  let tasks = 0;
+  let withoutOwnStart = 0;
   const step = Math.max(1, Math.ceil(ids.length / sampledJobsMax));
   for (let at = 0; at < ids.length; at += step) {
     for await (const task of session.client.everyTask(ids[at]!)) {
-      const node = String(task.node ?? "none");
-      share[node] = (share[node] ?? 0) + 1;
+      const { node, started_at, finished_at, attempts } = task;
+      tasks += 1;
+      shareByNode[String(node ?? "none")] = (shareByNode[String(node ?? "none")] ?? 0) + 1;
+      const last = attempts.at(-1);
+      if (started_at === null || finished_at === null || last?.node !== node || last?.started_at !== started_at)
+        withoutOwnStart += 1;
     }
   }
-  return share;
+  const shares = Object.values(shareByNode);
+  const leastShare = tasks === 0 || shares.length < nodes ? 0 : Math.min(...shares) / tasks;
+  return { tasks, shareByNode, leastShare: Math.round(leastShare * 1000) / 1000, withoutOwnStart };
 }
 
-function shareText(share: Readonly<Record<string, number>>): string | undefined {
-  const total = Object.values(share).reduce((sum, count) => sum + count, 0);
-  if (total === 0) return undefined;
-  const each = Object.entries(share).map(([node, count]) => `node ${node}: ${Math.round((100 * count) / total)} %`);
-  return `${each.join(", ")}  (of ${total} tasks looked at)`;
+function shareText({ shareByNode, tasks }: Seen): string | undefined {
+  if (tasks === 0) return undefined;
+  const each = Object.entries(shareByNode).map(
+    ([node, count]) => `node ${node}: ${Math.round((100 * count) / tasks)} %`,
+  );
+  return `${each.join(", ")}  (of ${tasks} tasks looked at)`;
 }
 
 function seconds(spanMs: number): number {

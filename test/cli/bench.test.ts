@@ -40,7 +40,18 @@ test("bench cycle waits until all have run and counts by node", async () => {
   const { code, out } = await cli(["bench", "cycle", "--jobs", "30", "--batch", "7", "-o", "json"], served.env);
   off();
   expect(code).toBe(0);
-  expect(JSON.parse(out)).toMatchObject({ tasks: 30, finished: true, failed: 0, share_by_node: { 1: 30 } });
+  expect(JSON.parse(out)).toMatchObject({
+    tasks: 30,
+    finished: true,
+    failed: 0,
+    looked_at: 30,
+    share_by_node: { 1: 30 },
+    least_share: 1,
+    without_own_start: 0,
+  });
+  const { out: listed } = await cli(["jobs", "ls", "--limit", "100", "-o", "json"], served.env);
+  const specs = (JSON.parse(listed) as { jobs: { spec: object }[] }).jobs.map(({ spec }) => JSON.stringify(spec));
+  expect([specs.length, new Set(specs).size]).toEqual([30, 30]);
 });
 
 test("bench cycle gives up after --timeout", async () => {
