@@ -19,7 +19,7 @@ const fileTimeoutMs = 30 * 60_000;
 const testTimeoutMs = 300_000;
 /** Processes that a file started may take this long to go away by themselves (a guard waits for its lease). */
 const strayGraceMs = 60_000;
-/** Tests of these folders start real nodes, which mostly wait: two files at a time, after those that only compute. */
+/** Tests of these folders start real nodes, which mostly wait, a file for some 0.6 of a core: one file more than there are cores, after those that only compute. */
 const meshes = new Set(["e2e"]);
 /** Tests of these folders count on a share of the machine: one file at a time. */
 const alone = new Set(["node", "sim", "browser"]);
@@ -55,7 +55,7 @@ await drain(
 );
 await drain(
   files.filter((file) => meshes.has(folderOf(file))),
-  abreast,
+  abreast + 1,
 );
 await drain(
   files.filter((file) => alone.has(folderOf(file))),
