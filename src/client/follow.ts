@@ -49,6 +49,8 @@ async function* resumable(
         path,
         headers: { accept: "text/event-stream", ...(lastId === undefined ? {} : { "last-event-id": lastId }) },
         repeat: "freely",
+        // A node that has joined, or lost its disk, knows less of the past than others.
+        elsewhere: "gone",
         patienceMs,
         signal: connection.signal,
       });

@@ -1,5 +1,6 @@
 import { timerMsMax } from "../lib/clock.ts";
 import { type Address, Addresses } from "./addresses.ts";
+import type { RefusalCode } from "../lib/outcome.ts";
 import { ApiError, errorOf, Unreachable } from "./errors.ts";
 
 /** fetch, as every runtime has it; tests and proxies bring their own. */
@@ -28,6 +29,8 @@ export interface Call {
   readonly timeoutMs?: number | undefined;
   /** How long to go on trying. Default 10 s, and 1 s when all addresses refuse the connection. */
   readonly patienceMs?: number | undefined;
+  /** Answers of one node that another one may not give: the others are asked before it is thrown. */
+  readonly elsewhere?: RefusalCode | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -37,7 +40,7 @@ type Attempt<Value> =
   | {
       readonly kind: "failed";
       readonly error: unknown;
-      readonly next: "repeat" | "give-up";
+      readonly next: "repeat" | "give-up" | "elsewhere";
       readonly refused: boolean;
     };
 
@@ -75,9 +78,12 @@ export class Transport {
 
   async #send<Value>(call: Call, part: "head" | "whole", read: (response: Response) => Promise<Value>): Promise<Value> {
     const start = performance.now();
+    /** A node's own answer, for which others are asked. */
+    let answer: unknown;
     for (let round = 0; ; round++) {
       let last: unknown;
       let allRefused = true;
+      let allElsewhere = true;
       let waitMs = Math.min(1000, 50 * 2 ** round) * (0.5 + Math.random() / 2);
       const tried: Address[] = [];
       for (const address of this.#addresses.inOrder()) {
@@ -86,13 +92,16 @@ export class Transport {
         if (attempt.kind === "answer") return attempt.value;
         last = attempt.error;
         allRefused &&= attempt.refused;
+        if (attempt.next === "elsewhere") answer = attempt.error;
+        else allElsewhere = false;
         if (attempt.next === "give-up") throw this.#final(attempt.error, tried, !attempt.refused);
         if (attempt.error instanceof ApiError && attempt.error.code === "busy") {
           waitMs = Math.max(waitMs, attempt.error.retryAfterMs ?? 0);
         }
       }
+      if (allElsewhere) throw answer as Error;
       const patienceMs = call.patienceMs ?? (allRefused ? 1000 : 10_000);
-      if (performance.now() - start + waitMs > patienceMs) throw this.#final(last, tried, false);
+      if (performance.now() - start + waitMs > patienceMs) throw this.#final(answer ?? last, tried, false);
       await sleep(waitMs, call.signal);
     }
   }
@@ -132,6 +141,7 @@ export class Transport {
       if (part === "whole" || error !== undefined) call.signal?.removeEventListener("abort", onAbort);
     }
     if (error instanceof ApiError) {
+      if (error.code === call.elsewhere) return { kind: "failed", error, next: "elsewhere", refused: false };
       // Any other answer is the mesh's own: the next node would say the same.
       if (!["unavailable", "busy", "no-room"].includes(error.code)) {
         this.#addresses.worked(address);

@@ -5,11 +5,11 @@ import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { AppliedEvent, NodeApi } from "../node/api.ts";
 import { may } from "../state/rights.ts";
-import type { Change } from "../state/types.ts";
+import { changeText, EventFeed, type EventFilter, positionText, wants } from "./event-feed.ts";
 import { invalid } from "./problems.ts";
 import { type HttpParts, type Route, route } from "./route.ts";
 import { forbidden } from "./routes.ts";
-import { eventText, streamed } from "./streams.ts";
+import { streamed } from "./streams.ts";
 
 /** Topics of the contract. Those without a source in this version are simply silent. */
 const topics = ["job", "task", "node", "schedule", "cluster", "audit"] as const;
@@ -22,7 +22,22 @@ const topicList = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-const query = z.strictObject({ topic: topicList.optional(), from: z.string().optional() });
+const jobList = z.string().transform((text, context) => {
+  const ids = text.split(",").map((one) => (/^ *\d{1,15} *$/.test(one) ? Number(one) : 0));
+  if (ids.length <= limits.eventJobs && ids.every((id) => id > 0)) return new Set(ids);
+  const message =
+    ids.length > limits.eventJobs
+      ? `names ${ids.length} jobs: at most ${limits.eventJobs}; without job all are told of`
+      : "write ids of jobs with commas: 17,18";
+  context.addIssue({ code: "custom", message });
+  return z.NEVER;
+});
+
+const query = z.strictObject({
+  topic: topicList.optional(),
+  job: jobList.optional(),
+  from: z.string().optional(),
+});
 
 /** After change `n` of entry `index`; n = Infinity: after all of the entry. */
 interface Position {
@@ -31,17 +46,18 @@ interface Position {
 }
 
 /**
- * GET /v1/events. An event's id is INDEX.N; a stream goes on after `from` (or Last-Event-ID) without a gap, or answers 410 with
- * the oldest index that can still be resumed from. "position" events say how far the stream is when nothing else does.
+ * GET /v1/events. An event's id is INDEX.N, the same on every node; a stream goes on after `from` (or Last-Event-ID) without a gap, also over a restart of
+ * the node, or answers 410 with the oldest index that can still be resumed from. "position" events say how far the stream is when nothing else does.
  */
 export function eventRoutes(parts: HttpParts): readonly Route[] {
   const { node, reply } = parts;
+  const feed = new EventFeed(node);
   return [
     route(parts, {
       method: "GET",
       path: "/v1/events",
       right: "read",
-      doc: "What changes, as an event stream: topic (several with commas), from (an index or an event id) or Last-Event-ID.",
+      doc: "What changes, as an event stream: topic and job (several with commas), from (an index or an event id) or Last-Event-ID.",
       answers: "text/event-stream",
       query,
       handle({ exchange, query, by }) {
@@ -53,20 +69,20 @@ export function eventRoutes(parts: HttpParts): readonly Route[] {
         }
         if (begin !== undefined && epochOfIndex(begin.index) !== epochOfIndex(node.applied))
           return reply.refusal(otherEpoch);
-        if (begin !== undefined && pastOf(node, begin) === undefined)
+        if (begin !== undefined && !hasPast(node, begin))
           return reply.refusal(gone, { details: { oldest: node.oldestEvent() } });
         const mayAudit = may(by.role, "audit:read");
         if (!mayAudit && query.topic?.has("audit") === true) return reply.refusal(forbidden(by, "audit:read"));
         const wanted = new Set(query.topic ?? topics);
         if (!mayAudit) wanted.delete("audit");
-        return streamed(parts, exchange, "text/event-stream", (signal) => eventTexts(node, begin, wanted, signal));
+        const filter: EventFilter = { topics: wanted, jobs: query.job };
+        return streamed(parts, exchange, "text/event-stream", (signal) =>
+          eventTexts(node, feed, begin, filter, signal),
+        );
       },
     }),
   ];
 }
-
-/** Events are sent together up to about this many characters. */
-const pieceLength = 64 * 1024;
 
 const gone = refuse(
   "gone",
@@ -84,94 +100,120 @@ function parsePosition(text: string): Position | undefined {
   return { index: Number(match[1]), n: match[2] === undefined ? Number.POSITIVE_INFINITY : Number(match[2]) };
 }
 
-/** Kept events that may hold something after the position; undefined when some are gone. */
-function pastOf(node: NodeApi, begin: Position): readonly AppliedEvent[] | undefined {
-  return node.eventsAfter(begin.n === Number.POSITIVE_INFINITY ? begin.index : begin.index - 1);
+/** What comes after the position is at most in entries after this one. */
+function indexBefore({ index, n }: Position): number {
+  return n === Number.POSITIVE_INFINITY ? index : index - 1;
 }
 
+/** Events in memory that may hold something after the position; undefined when some are not there. */
+function pastOf(node: NodeApi, begin: Position): readonly AppliedEvent[] | undefined {
+  return node.eventsAfter(indexBefore(begin));
+}
+
+function hasPast(node: NodeApi, begin: Position): boolean {
+  return pastOf(node, begin) !== undefined || node.storedEvents(indexBefore(begin)) !== undefined;
+}
+
+/** Events are sent together up to about this many characters. */
+const pieceLength = 64 * 1024;
+
 /**
- * The stream of one reader. What it has not taken yet is a list of references to events that the node keeps anyway; a reader that
- * falls too far behind is cut off and may resume (L1).
+ * The stream of one reader: what is on the disk, what is in memory, then what comes. A reader that falls too far behind is cut off and may
+ * resume (L1).
  */
 async function* eventTexts(
   node: NodeApi,
+  feed: EventFeed,
   begin: Position | undefined,
-  wanted: ReadonlySet<string>,
+  filter: EventFilter,
   signal: AbortSignal,
-): AsyncGenerator<string, void, undefined> {
-  let pending: AppliedEvent[] = [];
-  let backlog = 0;
-  let wake = (): void => {};
-  // The past is read and the listener set in one turn: nothing is missed or repeated between them.
-  const unwatch = node.watch((event) => {
-    pending.push(event);
-    backlog += event.changes.length;
-    if (backlog > limits.watcherBacklogChanges) unwatch();
-    wake();
-  });
-  signal.addEventListener("abort", () => wake());
+): AsyncGenerator<string | Uint8Array, void, undefined> {
+  let from = begin;
+  // The head of the response. Who resumes has a position already.
+  if (from !== undefined) {
+    yield ": events\n\n";
+    while (!signal.aborted && node.applied < begin!.index) {
+      await applied(node, from.index, signal);
+      yield ": behind\n\n";
+    }
+  }
+  while (from !== undefined && pastOf(node, from) === undefined) {
+    const stored = node.storedEvents(indexBefore(from));
+    if (stored === undefined) return;
+    let reached: number | undefined;
+    let text = "";
+    for await (const { through, events } of stored) {
+      if (signal.aborted) return;
+      text += pastText(events, from, filter);
+      reached = through;
+      if (text.length < pieceLength) continue;
+      yield text;
+      text = "";
+    }
+    if (text !== "") yield text;
+    if (reached === undefined) return; // it was dropped meanwhile
+    from = { index: reached, n: Number.POSITIVE_INFINITY };
+  }
+  if (signal.aborted) return;
+  // The past is looked up and the place taken in one turn: nothing is missed or repeated between them.
+  const past = from === undefined ? [] : pastOf(node, from)!;
+  const seat = feed.enter(filter);
+  const wake = (): void => seat.wake();
+  signal.addEventListener("abort", wake);
   try {
-    const past = begin === undefined ? [] : pastOf(node, begin);
-    if (past === undefined) return;
-    // Also the head of the response. Who resumes has a position already.
-    yield begin === undefined ? eventText("position", `${node.applied}`, {}) : ": events\n\n";
-    for (const event of past) yield textOf(event, begin, wanted);
-    let spokeAt = performance.now();
-    while (!signal.aborted) {
-      if (backlog > limits.watcherBacklogChanges) return;
-      if (pending.length === 0) {
-        const silentMs = performance.now() - spokeAt;
-        if (silentMs >= limits.streamKeepAliveMs) {
-          spokeAt = performance.now();
-          yield eventText("position", `${node.applied}`, {});
-          continue;
-        }
+    if (from === undefined) yield positionText(node.applied);
+    let text = "";
+    for (const event of past) {
+      text += pastText([event], from!, filter);
+      if (text.length < pieceLength) continue;
+      yield text;
+      text = "";
+    }
+    if (text !== "") yield text;
+    while (!signal.aborted && !seat.isCut) {
+      if (seat.pieces.length === 0) {
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, limits.streamKeepAliveMs - silentMs);
-          wake = () => {
-            clearTimeout(timer);
-            resolve();
-          };
+          seat.wake = resolve;
         });
         continue;
       }
-      const batch = pending;
-      pending = [];
-      backlog = 0;
-      let text = "";
-      for (const event of batch) {
-        text += textOf(event, begin, wanted);
-        if (text.length < pieceLength) continue;
-        yield text;
-        text = "";
-      }
-      if (text === "") continue;
-      spokeAt = performance.now();
-      yield text;
+      const { pieces } = seat;
+      seat.pieces = [];
+      seat.backlog = 0;
+      for (const { bytes } of pieces) yield bytes;
     }
   } finally {
-    unwatch();
+    signal.removeEventListener("abort", wake);
+    feed.leave(seat);
   }
 }
 
-/** All wanted changes of an entry as events; "" when there are none. */
-function textOf(event: AppliedEvent, begin: Position | undefined, wanted: ReadonlySet<string>): string {
-  if (begin !== undefined && event.index < begin.index) return "";
+/** All wanted changes after `begin` as events; "" when there are none. */
+function pastText(events: readonly AppliedEvent[], begin: Position, filter: EventFilter): string {
   let text = "";
-  const at = formatInstant(event.at);
-  for (const [n, change] of event.changes.entries()) {
-    // Tokens are the audit's to show, and gates the leader's to mind.
-    if (change.topic === "token" || change.topic === "gate" || !wanted.has(change.topic)) continue;
-    if (begin !== undefined && event.index === begin.index && n <= begin.n) continue;
-    text += eventText(change.topic, `${event.index}.${n}`, { at, ...viewOf(change) });
+  for (const { index, at, changes } of events) {
+    if (index < begin.index) continue;
+    for (const [n, change] of changes.entries()) {
+      if (!wants(filter, change) || (index === begin.index && n <= begin.n)) continue;
+      text += changeText(index, n, formatInstant(at), change);
+    }
   }
   return text;
 }
 
-/** A change in the spelling of the API. */
-function viewOf(change: Change): Record<string, unknown> {
-  const { topic: _, ...rest } = change;
-  if (!("notBefore" in rest)) return rest;
-  const { notBefore, ...ended } = rest;
-  return ended.state === "queued" ? { ...ended, not_before: formatInstant(notBefore) } : ended;
+/** Resolves when this node may have come so far, when the signal fires, or after a keep-alive's time. */
+function applied(node: NodeApi, index: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      unwatch();
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, limits.streamKeepAliveMs);
+    const unwatch = node.watch((event) => {
+      if (event.index >= index) done();
+    }, done);
+    signal.addEventListener("abort", done);
+  });
 }

@@ -4,7 +4,7 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
 import { isTerminal } from "../lib/states.ts";
 import { findJob, findTask, jobStates, listJobs, listTasks } from "../state/queries.ts";
-import { taskStates } from "../state/types.ts";
+import { type JobState, taskStates } from "../state/types.ts";
 import type { WaitView } from "../state/answers.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
@@ -143,18 +143,28 @@ export function jobRoutes(parts: HttpParts): readonly Route[] {
           if (!first.ok) return reply.refusal(first.why);
           if (first.value.value.size < new Set(body.ids).size)
             return reply.refusal(noJobs(body.ids, first.value.value));
-          await untilTerminal(node, body.ids, deadline, signal);
+          const ended = await untilTerminal(node, body.ids, deadline, signal);
           const last = await node.read((tx) => jobStates(tx, body.ids), { consistency: "stale" });
           if (!last.ok) return reply.refusal(last.why);
-          const states = last.value.value;
-          const jobs = body.ids.flatMap((id) => (states.has(id) ? [{ id, state: states.get(id)! }] : []));
-          if (jobs.length < body.ids.length) return reply.refusal(noJobs(body.ids, states));
-          const view: WaitView = { finished: jobs.every((job) => isTerminal(job.state)), jobs };
+          const view = waitView(body.ids, (id) => last.value.value.get(id) ?? ended.get(id));
           return reply.json(view, last.value.index);
         });
       },
     }),
   ];
+}
+
+/** Who is known no more was finished: only finished jobs are forgotten. */
+function waitView(ids: readonly number[], stateOf: (id: number) => JobState | undefined): WaitView {
+  const jobs: WaitView["jobs"][number][] = [];
+  const forgotten: number[] = [];
+  for (const id of ids) {
+    const state = stateOf(id);
+    if (state === undefined) forgotten.push(id);
+    else jobs.push({ id, state });
+  }
+  const finished = jobs.every((job) => isTerminal(job.state));
+  return forgotten.length === 0 ? { finished, jobs } : { finished, jobs, forgotten };
 }
 
 /** A path parameter that is a whole number >= low. */

@@ -23,6 +23,8 @@ export const limits = {
   watchersPerNode: 20_000,
   /** Changes that a reader of events may be behind before it is disconnected. */
   watcherBacklogChanges: 50_000,
+  /** That a reader of events names; who wants more reads all. */
+  eventJobs: 1000,
   /** Silence on an event or log stream after which a comment is sent, so that both ends notice a dead connection. */
   streamKeepAliveMs: 15_000,
   /** Whoever reads a backup takes the next piece of it within this time, or is sent away: a node makes one at a time. */
@@ -35,8 +37,12 @@ export const limits = {
   /** `tail` of a log looks this far back for its lines. */
   logTailBytes: 8 * 1024 * 1024,
   logPageBytes: 256 * 1024,
+  /** Of events on the disk, for readers that were away; a file of them is dropped at a time. */
   eventsKeptBytes: 256 * 1024 * 1024,
-  eventsKeptMs: 10 * 60_000,
+  eventSegmentBytes: 1024 * 1024,
+  /** Of events in memory, near enough: most readers were away for less. */
+  eventsInMemoryBytes: 32 * 1024 * 1024,
+  eventsInMemoryMs: 10 * 60_000,
 
   // Jobs
   arrayTasks: 10_000_000,

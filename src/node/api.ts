@@ -6,7 +6,7 @@ import type { CommandName, CommandInput, CommandValue } from "../state/commands/
 import type { ReadTx } from "../state/tx.ts";
 import type { Vouched } from "./pinned.ts";
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
-import type { Change, Principal, Role } from "../state/types.ts";
+import type { Change, JobState, Principal, Role } from "../state/types.ts";
 import type { KnownAddress } from "./address-book.ts";
 import type { Backup } from "./backup.ts";
 import type { TransferValue } from "./transfer.ts";
@@ -61,13 +61,22 @@ export interface NodeApi {
   /** What this node has, for a decision about a lost quorum; from its own disk and state alone. */
   survivor(): Survivor;
 
-  /** Events of applied entries, in order. `from`: replay what is kept after that index first. */
-  watch(listener: (event: AppliedEvent) => void): () => void;
-  /** Events kept after `from` (exclusive), or undefined when they are no longer kept; `oldest` is the first index that can still be resumed from. */
+  /** Events of applied entries, in order. `onJump`: the state became another one at once, and what happened in between nobody here knows. */
+  watch(listener: (event: AppliedEvent) => void, onJump?: () => void): () => void;
+  /** Events in memory after `from` (exclusive), or undefined when some of them are there no more. */
   eventsAfter(from: number): readonly AppliedEvent[] | undefined;
+  /**
+   * Events on the disk after `from` (exclusive), oldest first, also of before this start; undefined: some are kept no more. They end about where memory begins: ask
+   * {@link eventsAfter} again then.
+   */
+  storedEvents(from: number): AsyncGenerator<PastEvents, void, undefined> | undefined;
+  /** The first index that can still be resumed from. */
   oldestEvent(): number;
-  /** Resolves when one of these jobs changes state, or after timeoutMs. Cheap: one map entry per waited job. */
-  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * How this job ends, as soon as it does; undefined when it is time to look: it is forgotten, the state jumped, the time is up, or the signal fired. Cheap: one map
+   * entry.
+   */
+  jobEnded(job: number, timeoutMs: number, signal?: AbortSignal): Promise<JobState | undefined>;
 
   /** Bytes of an attempt's log, from this node's disk or through the node that has it. */
   readLog(request: LogRequest): Promise<Outcome<LogPage>>;
@@ -123,6 +132,13 @@ export interface AppliedEvent {
   readonly index: number;
   readonly at: number;
   readonly changes: readonly Change[];
+}
+
+/** A stretch of the past. */
+export interface PastEvents {
+  /** All events up to this index are in it or were in those before it. */
+  readonly through: number;
+  readonly events: readonly AppliedEvent[];
 }
 
 export interface NodeStatus {

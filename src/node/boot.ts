@@ -12,6 +12,7 @@ import { bootstrap, bootstrapToken } from "../raft/configuration.ts";
 import type { Restored } from "../raft/types.ts";
 import { openDataDir } from "../storage/data-dir.ts";
 import { removeAuthorityKeys, writeAuthorityKeys, writeCertificate } from "../storage/certificate-file.ts";
+import { EventJournalReader } from "../storage/event-journal.ts";
 import { readIdentity, writeIdentity } from "../storage/identity.ts";
 import { readLost, removeLost, writeLost } from "../storage/log-lost.ts";
 import { SqliteLogStore } from "../storage/log-store.ts";
@@ -299,6 +300,7 @@ async function open(
     logBudget: budgetOf(options.environment),
     trace: trace === undefined ? undefined : (line) => trace.add(line),
     relay: relayLimitsOf(options.environment),
+    storedEvents: new EventJournalReader(statePath),
     view: (query) => reader.snapshot(() => query(reader)),
     random: seededRandom(randomBytes(4).readUInt32LE()),
     log: options.log,

@@ -1,9 +1,15 @@
 import { limits } from "../lib/limits.ts";
-import type { AppliedEvent } from "./api.ts";
+import { isTerminal } from "../lib/states.ts";
+import type { JobState } from "../state/types.ts";
+import type { EventJournalReader } from "../storage/event-journal.ts";
+import type { AppliedEvent, PastEvents } from "./api.ts";
+
+/** What is on the disk of the past. */
+export type StoredEvents = Pick<EventJournalReader, "oldest" | "read">;
 
 /**
- * What this node has applied, for those who watch: a bounded past to resume from, listeners, and waiters for jobs.
- * A waiter costs one map entry and no timer of its own beyond its deadline.
+ * What this node has applied, for those who watch: a bounded past to resume from, the newest of it in memory and more on the disk, listeners, and
+ * waiters for jobs. A waiter costs one map entry and no timer of its own beyond its deadline.
  */
 export class Events {
   #kept: AppliedEvent[] = [];
@@ -12,11 +18,15 @@ export class Events {
   #keptBytes = 0;
   /** Events with index > #floor are all kept. */
   #floor: number;
-  readonly #listeners = new Set<(event: AppliedEvent) => void>();
-  readonly #waiters = new Map<number, Set<() => void>>();
+  readonly #listeners = new Map<(event: AppliedEvent) => void, (() => void) | undefined>();
+  readonly #waiters = new Map<number, Set<(state?: JobState) => void>>();
 
-  constructor(applied: number) {
+  readonly #past: { readonly stored: StoredEvents | undefined; applied(): number } | undefined;
+
+  /** Begins at the index `applied`; `past`: what was stored, and how far the state has come. */
+  constructor(applied: number, past?: { readonly stored: StoredEvents | undefined; applied(): number }) {
     this.#floor = applied;
+    this.#past = past;
   }
 
   publish(events: readonly AppliedEvent[], now: number): void {
@@ -24,14 +34,15 @@ export class Events {
       if (event.changes.length === 0) continue;
       this.#kept.push(event);
       this.#keptBytes += costBytes(event);
-      for (const listener of this.#listeners) listener(event);
+      for (const listener of this.#listeners.keys()) listener(event);
       this.#wake(event);
     }
     this.#drop(now);
   }
 
-  watch(listener: (event: AppliedEvent) => void): () => void {
-    this.#listeners.add(listener);
+  /** Hears of every event from now on; `onJump` when some are missing. */
+  watch(listener: (event: AppliedEvent) => void, onJump?: () => void): () => void {
+    this.#listeners.set(listener, onJump);
     return () => this.#listeners.delete(listener);
   }
 
@@ -41,10 +52,11 @@ export class Events {
     this.#start = 0;
     this.#keptBytes = 0;
     this.#floor = applied;
+    for (const onJump of Array.from(this.#listeners.values())) onJump?.();
     for (const waiters of Array.from(this.#waiters.values())) for (const wake of Array.from(waiters)) wake();
   }
 
-  /** Events after `from`, or undefined when some of them are gone. */
+  /** Events in memory after `from`, or undefined when some of them are not there. */
   after(from: number): readonly AppliedEvent[] | undefined {
     if (from < this.#floor) return undefined;
     let low = this.#start;
@@ -57,31 +69,43 @@ export class Events {
     return this.#kept.slice(low);
   }
 
-  oldest(): number {
-    return this.#floor;
+  /** Events on the disk after `from`, or undefined when some of them are gone. Those that are not committed yet are left out. */
+  stored(from: number): AsyncGenerator<PastEvents, void, undefined> | undefined {
+    const oldest = this.#past?.stored?.oldest();
+    return oldest === undefined || from < oldest ? undefined : this.#read(from);
   }
 
-  /** Resolves at the next change of one of these jobs, at the deadline, or when the signal fires. */
-  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  async *#read(from: number): AsyncGenerator<PastEvents, void, undefined> {
+    const past = this.#past!;
+    for await (const line of past.stored!.read(from, past.applied())) {
+      const events = JSON.parse(line.text) as AppliedEvent[];
+      yield { through: line.to, events: events.filter((event) => event.index > from && event.changes.length > 0) };
+    }
+  }
+
+  /** The first index that can still be resumed from. */
+  oldest(): number {
+    return Math.min(this.#floor, this.#past?.stored?.oldest() ?? this.#floor);
+  }
+
+  /** How the job ends, as soon as it does; undefined when it is forgotten, the state jumped, the time is up, or the signal fired. */
+  jobEnded(job: number, timeoutMs: number, signal?: AbortSignal): Promise<JobState | undefined> {
     return new Promise((resolve) => {
-      const wake = (): void => {
+      const wake = (state?: JobState): void => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", wake);
-        for (const job of jobs) {
-          const waiting = this.#waiters.get(job);
-          waiting?.delete(wake);
-          if (waiting?.size === 0) this.#waiters.delete(job);
-        }
-        resolve();
-      };
-      const timer = setTimeout(wake, Math.min(timeoutMs, limits.waitMs));
-      for (const job of jobs) {
+        signal?.removeEventListener("abort", onAbort);
         const waiting = this.#waiters.get(job);
-        if (waiting === undefined) this.#waiters.set(job, new Set([wake]));
-        else waiting.add(wake);
-      }
+        waiting?.delete(wake);
+        if (waiting?.size === 0) this.#waiters.delete(job);
+        resolve(state);
+      };
+      const onAbort = (): void => wake();
+      const timer = setTimeout(wake, Math.min(timeoutMs, limits.waitMs));
+      const waiting = this.#waiters.get(job);
+      if (waiting === undefined) this.#waiters.set(job, new Set([wake]));
+      else waiting.add(wake);
       if (signal?.aborted === true) wake();
-      else signal?.addEventListener("abort", wake);
+      else signal?.addEventListener("abort", onAbort);
     });
   }
 
@@ -89,16 +113,18 @@ export class Events {
     if (this.#waiters.size === 0) return;
     for (const change of event.changes) {
       if (change.topic !== "job" || change.kind === "added") continue;
+      const state = change.kind === "state" ? change.state : undefined;
+      if (state !== undefined && !isTerminal(state)) continue;
       const waiting = this.#waiters.get(change.job);
-      if (waiting !== undefined) for (const wake of Array.from(waiting)) wake();
+      if (waiting !== undefined) for (const wake of Array.from(waiting)) wake(state);
     }
   }
 
   #drop(now: number): void {
-    const oldestAt = now - limits.eventsKeptMs;
+    const oldestAt = now - limits.eventsInMemoryMs;
     while (this.#start < this.#kept.length) {
       const first = this.#kept[this.#start]!;
-      if (this.#keptBytes <= limits.eventsKeptBytes && first.at >= oldestAt) break;
+      if (this.#keptBytes <= limits.eventsInMemoryBytes && first.at >= oldestAt) break;
       this.#keptBytes -= costBytes(first);
       this.#floor = first.index;
       this.#start += 1;

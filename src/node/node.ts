@@ -22,7 +22,7 @@ import {
   wasRemoved,
 } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
-import type { Principal } from "../state/types.ts";
+import type { JobState, Principal } from "../state/types.ts";
 import type { PeerRefusal, Transport } from "../transport/types.ts";
 import { Access } from "./access.ts";
 import type { KnownAddress } from "./address-book.ts";
@@ -35,6 +35,7 @@ import type {
   NewTokenOptions,
   NodeApi,
   NodeStatus,
+  PastEvents,
   SetSecret,
 } from "./api.ts";
 import type { Backup } from "./backup.ts";
@@ -152,7 +153,7 @@ export class Node implements NodeApi {
     this.#self = { token: "", name: identity.name, role: "node" };
     this.#applied = parts.applied;
     this.#settings = new Settings(parts.level, (query) => parts.view(query));
-    this.#events = new Events(parts.applied);
+    this.#events = new Events(parts.applied, { stored: parts.storedEvents, applied: () => this.#applied });
 
     this.#driver = this.#makeDriver();
     const { raft } = this.#driver;
@@ -837,20 +838,24 @@ export class Node implements NodeApi {
     return readLog(request, this.#work.logs);
   }
 
-  watch(listener: (event: AppliedEvent) => void): () => void {
-    return this.#events.watch(listener);
+  watch(listener: (event: AppliedEvent) => void, onJump?: () => void): () => void {
+    return this.#events.watch(listener, onJump);
   }
 
   eventsAfter(from: number): readonly AppliedEvent[] | undefined {
     return this.#events.after(from);
   }
 
+  storedEvents(from: number): AsyncGenerator<PastEvents, void, undefined> | undefined {
+    return this.#events.stored(from);
+  }
+
   oldestEvent(): number {
     return this.#events.oldest();
   }
 
-  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    return this.#events.jobChanged(jobs, timeoutMs, signal);
+  jobEnded(job: number, timeoutMs: number, signal?: AbortSignal): Promise<JobState | undefined> {
+    return this.#events.jobEnded(job, timeoutMs, signal);
   }
 
   backup(stale: boolean): Promise<Outcome<Backup>> {

@@ -10,6 +10,7 @@ import type { NodeCredentials } from "../transport/certificate.ts";
 import type { Transport, TransportOptions } from "../transport/types.ts";
 import type { Lifetimes } from "./certificates.ts";
 import type { LogBudget } from "./compaction.ts";
+import type { StoredEvents } from "./events.ts";
 import type { RelayLimits } from "./relay-tree.ts";
 import type { MadeSnapshot } from "./snapshot-send.ts";
 import type { StateWriter } from "./state-writer.ts";
@@ -39,6 +40,8 @@ export interface NodeParts {
   readonly applied: number;
   readonly stateHash: string;
   readonly logStore: LogStore;
+  /** Events on the disk, of before this start too; absent: there are none. */
+  readonly storedEvents?: StoredEvents;
   /** Runs a query in one read transaction of a read-only connection. */
   view<Value>(query: (tx: ReadTx) => Value): Value;
   readonly writer: Pick<StateWriter, "apply" | "install">;

@@ -3,12 +3,13 @@ import type { NodeId } from "../lib/ids.ts";
 import { nobody } from "../lib/ids.ts";
 import { unreachable } from "../lib/assert.ts";
 import type { Entry } from "../raft/types.ts";
-import { applyEntries, UnknownCommand } from "../state/apply.ts";
+import { applyEntries, type ApplyResult, UnknownCommand } from "../state/apply.ts";
 import { schema } from "../state/schema.ts";
 import { limits } from "../lib/limits.ts";
+import { EventJournal } from "../storage/event-journal.ts";
 import { installState } from "../storage/snapshot-file.ts";
 import { StateDatabase } from "../storage/state-db.ts";
-import type { StateReply, StateRequest, Told } from "./state-writer.ts";
+import type { StateReply, StateRequest } from "./state-writer.ts";
 
 /**
  * Step 7 of the walk, in a Worker of its own: the one writer of state.db. Entries arrive in log order; each cut of them is one
@@ -26,6 +27,13 @@ declare const self: {
 const checkpointCuts = 256;
 
 let database: StateDatabase | undefined;
+let journal: EventJournal | undefined;
+/** Events of the cut that is applied, as JSON: made once, for the journal and the main thread. */
+let eventsText = "";
+const beforeCommit = (from: number, { applied, events }: ApplyResult): void => {
+  eventsText = JSON.stringify(events);
+  journal?.append(from, applied, eventsText);
+};
 let path = "";
 let node: NodeId = nobody;
 let level = 0;
@@ -85,6 +93,7 @@ function handle(request: StateRequest): void {
       database = new StateDatabase({ path, schema });
       // Before the log is cut to fit it: what a killed process left in the cache alone, a power cut would take (D3).
       database.checkpoint();
+      journal = new EventJournal(path, database.applied);
       node = request.self;
       level = request.level;
       self.postMessage({ kind: "opened", place: database.place });
@@ -94,6 +103,8 @@ function handle(request: StateRequest): void {
       installState(request.from, path, request.snapshot, request.asideAs);
       database = new StateDatabase({ path, schema });
       database.checkpoint();
+      // What led to this state is not known here.
+      journal?.restart(database.applied);
       sinceCheckpoint = 0;
       self.postMessage({ kind: "installed", place: database.place });
       return;
@@ -112,6 +123,7 @@ function handle(request: StateRequest): void {
 function close(): void {
   clearTimeout(timer);
   clearTimeout(retry);
+  journal?.close();
   database?.checkpoint();
   database?.close();
   self.postMessage({ kind: "closed" });
@@ -123,12 +135,14 @@ function apply(entries: readonly Entry[]): void {
     const result = applyEntries(database, taken === 0 ? entries : entries.slice(taken), {
       self: node,
       level,
+      beforeCommit,
     });
     taken += result.count;
     sinceCheckpoint += 1;
-    const { applied, outcomes, events, hashes, bugs } = result;
-    const told: Told = { outcomes, events };
-    self.postMessage({ kind: "applied", applied, told: JSON.stringify(told), hashes, bugs });
+    const { applied, outcomes, hashes, bugs } = result;
+    // Told, as JSON.
+    const told = `{"outcomes":${JSON.stringify(outcomes)},"events":${eventsText}}`;
+    self.postMessage({ kind: "applied", applied, told, hashes, bugs });
     if (sinceCheckpoint >= checkpointCuts) checkpoint();
   }
   taken = 0;

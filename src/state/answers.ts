@@ -90,6 +90,8 @@ export interface ClusterView {
 export interface WaitView {
   readonly finished: boolean;
   readonly jobs: readonly { readonly id: number; readonly state: JobState }[];
+  /** They were there when the waiting began and are known no more: finished, and forgotten before anybody looked how. */
+  readonly forgotten?: readonly number[];
 }
 
 /** One event of GET /v1/events. Members beyond these depend on topic and kind. */

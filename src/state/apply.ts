@@ -93,6 +93,8 @@ export interface ApplyOptions {
   readonly self: NodeId;
   /** The newest level this node understands. */
   readonly level?: number;
+  /** Called in the transaction, which goes from the applied index `from` to that of the result, when all of it is done but the commit. */
+  readonly beforeCommit?: (from: number, result: ApplyResult) => void;
   /** For tests of what a command may do wrong (S4); otherwise the declared list. */
   readonly commandByTag?: (tag: number) => AnyCommand | undefined;
 }
@@ -120,7 +122,12 @@ export function applyEntries(
   const run = (careful: boolean): ApplyResult => {
     openHeldJobs(database, before);
     try {
-      return database.transaction(before, last, () => new Application(database, options, careful).run(cut), newest);
+      const apply = (): ApplyResult => {
+        const result = new Application(database, options, careful).run(cut);
+        options.beforeCommit?.(before, result);
+        return result;
+      };
+      return database.transaction(before, last, apply, newest);
     } catch (error) {
       forgetHeldJobs(database);
       throw error;

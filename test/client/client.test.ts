@@ -209,6 +209,31 @@ describe("with one node down", () => {
   });
 });
 
+test("events that one node has no more are asked of another, before anybody is told that they are gone", async () => {
+  const mesh = new Mesh();
+  for (let job = 0; job < 3; job++) mesh.change((cluster) => cluster.submit());
+  const joined = mesh.node(2);
+  const { applied } = joined;
+  joined.eventsAfter = (from) => (from < applied ? undefined : mesh.events.after(from));
+  const [old, young] = [serve(mesh.node()), serve(joined)];
+  const asked: string[] = [];
+  const client = (...all: readonly { readonly url: string }[]): SkeinClient =>
+    new SkeinClient({
+      addrs: all.map((server) => server.url),
+      token: adminToken,
+      async fetch(url, init) {
+        const response = await fetch(url, init);
+        asked.push(`${new URL(url).origin} ${response.status}`);
+        return response;
+      },
+    });
+  const first = await client(young, old)
+    .events({ topics: ["job"], from: 0 })
+    .next();
+  expect([first.value?.topic, asked]).toEqual(["job", [`${young.url} 410`, `${old.url} 200`]]);
+  expect(await rejection(client(young).events({ from: 0 }).next())).toMatchObject({ status: 410, code: "gone" });
+});
+
 describe("a write", () => {
   /** A server that carries out the first request but loses its answer. */
   function losing(mesh: Mesh): { client: SkeinClient; answers: number[] } {

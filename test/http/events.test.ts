@@ -1,9 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { serverEvents, type ServerEvent } from "../../src/client/sse.ts";
 import { epochSpan } from "../../src/lib/epoch.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import { serveHttp } from "../../src/http/serve.ts";
+import { Events } from "../../src/node/events.ts";
+import { EventJournal, EventJournalReader } from "../../src/storage/event-journal.ts";
 import { adminToken, asking, errorIn, Mesh } from "./fake-node.ts";
 
 /** Reads `count` events, positions left out, and goes away. */
@@ -79,7 +84,7 @@ describe("events", () => {
 
   test("older than what is kept are gone: 410 says from where on", async () => {
     const mesh = new Mesh();
-    mesh.cluster.now += limits.eventsKeptMs * 2;
+    mesh.cluster.now += limits.eventsInMemoryMs * 2;
     mesh.change((cluster) => cluster.submit());
     const oldest = mesh.node().oldestEvent();
     expect(oldest).toBeGreaterThan(0);
@@ -89,6 +94,78 @@ describe("events", () => {
     expect([error.status, error.code, error.details as unknown]).toEqual([410, "gone", { oldest }]);
     const events = await take(await ask("GET", `/v1/events?from=${oldest}`), 1);
     expect(events.length).toBe(1);
+  });
+
+  test("of before this start are read from the disk, and go on in memory without a gap or a repeat", async () => {
+    const mesh = withHistory();
+    for (let job = 0; job < 20; job++) mesh.change((cluster) => cluster.submit());
+    const all = mesh.cluster.events.flatMap((event) => event.changes);
+    const total = all.filter((change) => change.topic !== "token").length;
+    const whole = (await take(await asking(mesh.node())("GET", "/v1/events?from=0"), total)).map((event) => event.id);
+    const directory = mkdtempSync(join(tmpdir(), "skein-http-events-"));
+    try {
+      const journal = new EventJournal(join(directory, "state.db"), 0, { segmentBytes: 300 });
+      for (const event of mesh.cluster.events) journal.append(event.index - 1, event.index, JSON.stringify([event]));
+      const { applied } = mesh.cluster.database;
+      // A line whose transaction is not committed yet, or was never.
+      journal.append(applied, applied + 1, JSON.stringify([{ index: applied + 1, at: 1, changes: all }]));
+      const stored = new EventJournalReader(join(directory, "state.db"));
+      mesh.events = new Events(applied, { stored, applied: () => mesh.cluster.database.applied });
+      const ask = asking(mesh.node());
+      expect(mesh.node().oldestEvent()).toBe(0);
+      for (const [at, id] of whole.entries()) {
+        if (at % 7 !== 3) continue;
+        const rest = await take(await ask("GET", `/v1/events?from=${id}`), total - at, () => {
+          if (mesh.cluster.events.at(-1)!.index === applied) mesh.change((cluster) => cluster.submit());
+        });
+        expect(rest.slice(0, total - at - 1).map((event) => event.id)).toEqual(whole.slice(at + 1));
+        expect(rest.at(-1)!.id).toBe(`${applied + 1}.0`);
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test("of single jobs are told to those who want them alone", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    const begin = mesh.cluster.database.applied;
+    const path = "/v1/events?job=2,4&topic=job,task";
+    const ids = (events: readonly { readonly id: string | undefined }[]): (string | undefined)[] =>
+      events.map((event) => event.id);
+    const happen = (): void => {
+      for (let job = 1; job <= 4; job++) mesh.change((cluster) => cluster.submit());
+      for (let job = 1; job <= 4; job++) mesh.change((cluster) => cluster.assign(job, 1, [0, 1]));
+    };
+    const live = await take(await ask("GET", `${path}&from=${begin}`), 6, happen);
+    expect(live.map((event) => event.event)).toEqual(["job", "job", "job", "task", "job", "task"]);
+    expect(new Set(live.slice(2).map((event) => (JSON.parse(event.data) as { job: number }).job))).toEqual(
+      new Set([2, 4]),
+    );
+    const past = await take(await ask("GET", `${path}&from=${begin}`), 6);
+    expect(ids(past)).toEqual(ids(live));
+    for (const wrong of ["job=x", "job=0", "job=1,,2", `job=${"1,".repeat(limits.eventJobs)}1`]) {
+      const error = await errorIn(await ask("GET", `/v1/events?${wrong}`));
+      expect([error.status, error.details[0]!.path]).toEqual([422, "job"]);
+    }
+  });
+
+  test("end when the state jumps: the reader resumes, and is told that they are gone", async () => {
+    const mesh = withHistory();
+    const response = await asking(mesh.node())("GET", "/v1/events");
+    const reader = response.body!.getReader();
+    await reader.read();
+    mesh.events.reset(mesh.cluster.database.applied + 10);
+    expect((await reader.read()).done).toBe(true);
+  });
+
+  test("after an index that this node has not applied yet are told when it has", async () => {
+    const mesh = withHistory();
+    const { applied } = mesh.cluster.database;
+    const events = await take(await asking(mesh.node())("GET", `/v1/events?from=${applied + 2}`), 1, () => {
+      for (let job = 0; job < 3; job++) mesh.change((cluster) => cluster.submit());
+    });
+    expect(events[0]!.id).toBe(`${applied + 3}.0`);
   });
 
   test("of another epoch are another history: 409", async () => {

@@ -35,7 +35,8 @@ import { authority } from "../transport/credentials.ts";
  */
 export class Mesh {
   readonly cluster: Cluster;
-  readonly events = new Events(0);
+  /** A test may put others in their place: of a node that was started again. */
+  events = new Events(0);
   readonly logs = new Map<string, FakeLog>();
   #published = 0;
 
@@ -59,6 +60,16 @@ export class Mesh {
     const fresh = this.cluster.events.slice(this.#published);
     this.#published = this.cluster.events.length;
     this.events.publish(fresh, this.cluster.now);
+  }
+
+  /** Resolves at the next event, with `other`, or after a time. */
+  async nextChange(other: Promise<void>, timeoutMs: number): Promise<void> {
+    const changed = Promise.withResolvers<void>();
+    const off = this.events.watch(() => changed.resolve());
+    const timer = setTimeout(() => changed.resolve(), timeoutMs);
+    await Promise.race([other, changed.promise]);
+    clearTimeout(timer);
+    off();
   }
 
   log(job: number, task = 0, attempt = 1): FakeLog {
@@ -286,19 +297,22 @@ export class FakeNode implements NodeApi {
     };
   }
 
-  watch(listener: Parameters<NodeApi["watch"]>[0]): () => void {
-    return this.mesh.events.watch(listener);
+  watch(...listeners: Parameters<NodeApi["watch"]>): () => void {
+    return this.mesh.events.watch(...listeners);
   }
   eventsAfter(from: number) {
     return this.mesh.events.after(from);
   }
+  storedEvents(from: number) {
+    return this.mesh.events.stored(from);
+  }
   oldestEvent(): number {
     return this.mesh.events.oldest();
   }
-  jobChanged(jobs: readonly number[], timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  jobEnded(job: number, timeoutMs: number, signal?: AbortSignal) {
     this.#waited.resolve();
     this.#waited = Promise.withResolvers<void>();
-    return this.mesh.events.jobChanged(jobs, timeoutMs, signal);
+    return this.mesh.events.jobEnded(job, timeoutMs, signal);
   }
 
   async readLog(request: LogRequest): Promise<Outcome<LogPage>> {
@@ -326,8 +340,7 @@ export class FakeNode implements NodeApi {
       const next = Math.max(offset, offset + chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0));
       const end = ended && next >= total;
       if (chunks.length > 0 || end || performance.now() >= deadline) return accept({ attempt, chunks, next, end });
-      const changed = this.mesh.events.jobChanged([request.job], Math.max(0, deadline - performance.now()));
-      await Promise.race([log.written, changed]);
+      await this.mesh.nextChange(log.written, deadline - performance.now());
     }
   }
 

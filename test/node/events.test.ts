@@ -13,6 +13,15 @@ function event(index: number, job = 1, at = index): AppliedEvent {
   };
 }
 
+/** An event in which a job ended. */
+function ended(index: number, job: number): AppliedEvent {
+  return {
+    index,
+    at: index,
+    changes: [{ topic: "job", kind: "state", job: jobId(job), state: "succeeded", cancelling: false }],
+  };
+}
+
 describe("events a node keeps", () => {
   test("a watcher resumes after an index without a gap and without a repeat", () => {
     const events = new Events(10);
@@ -31,7 +40,7 @@ describe("events a node keeps", () => {
   test("events older than the limit are dropped, and resuming from before them is refused", () => {
     const events = new Events(0);
     for (let index = 1; index <= 5000; index++) events.publish([event(index)], index);
-    events.publish([event(5001, 1, limits.eventsKeptMs + 5000)], limits.eventsKeptMs + 3001);
+    events.publish([event(5001, 1, limits.eventsInMemoryMs + 5000)], limits.eventsInMemoryMs + 3001);
     expect(events.oldest()).toBe(3000);
     expect(events.after(2999)).toBeUndefined();
     expect(events.after(3000)?.length).toBe(2001);
@@ -54,24 +63,47 @@ describe("events a node keeps", () => {
     expect(heard).toEqual([1, 2]);
   });
 
-  test("a waiter wakes for its job and not for another", async () => {
+  test("a waiter hears how its job ends, and nothing of before or of others", async () => {
     const events = new Events(0);
-    let woken = false;
-    const waiting = events.jobChanged([7, 8], 60_000).then(() => {
-      woken = true;
+    let heard: string | undefined;
+    const waiting = events.jobEnded(8, 60_000).then((state) => {
+      heard = state;
     });
-    events.publish([event(1, 9)], 1);
+    events.publish([ended(1, 9), event(2, 8)], 2);
     await Promise.resolve();
-    expect(woken).toBe(false);
-    events.publish([event(2, 8)], 2);
+    expect(heard).toBeUndefined();
+    events.publish([ended(3, 8)], 3);
     await waiting;
-    expect(woken).toBe(true);
+    expect(heard).toBe("succeeded");
+  });
+
+  test("a waiter looks again when its job is forgotten, and when the state jumps", async () => {
+    const events = new Events(0);
+    const forgotten = events.jobEnded(1, 60_000);
+    events.publish([{ index: 1, at: 1, changes: [{ topic: "job", kind: "removed", job: jobId(1) }] }], 1);
+    expect(await forgotten).toBeUndefined();
+    const jumped = events.jobEnded(2, 60_000);
+    events.reset(7);
+    expect(await jumped).toBeUndefined();
+  });
+
+  test("a listener is told when the state jumps: what it misses nobody here knows", () => {
+    const events = new Events(0);
+    let jumps = 0;
+    const stop = events.watch(
+      () => {},
+      () => (jumps += 1),
+    );
+    events.reset(5);
+    stop();
+    events.reset(9);
+    expect(jumps).toBe(1);
   });
 
   test("a waiter ends when its caller goes away", async () => {
     const events = new Events(0);
     const gone = new AbortController();
-    const waiting = events.jobChanged([1], 60_000, gone.signal);
+    const waiting = events.jobEnded(1, 60_000, gone.signal);
     gone.abort();
     await waiting;
   });
