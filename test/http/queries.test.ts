@@ -11,6 +11,7 @@ import { Reply } from "../../src/http/reply.ts";
 import { Watchers } from "../../src/http/watchers.ts";
 import type { JobView, TaskView } from "../../src/state/types.ts";
 import type { ClusterView, NodeView, WaitView } from "../../src/state/answers.ts";
+import { admin, record } from "../state/support.ts";
 import { asking, errorIn, jsonIn, Mesh, operatorToken, viewerToken } from "./fake-node.ts";
 
 describe("jobs", () => {
@@ -119,9 +120,7 @@ describe("waiting", () => {
     const waiting = node.nextWait();
     const answer = asking(node)("GET", "/v1/jobs/1?wait=10m");
     await waiting;
-    const waitingAgain = node.nextWait();
     mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
-    await waitingAgain;
     mesh.change((cluster) => cluster.finish(1, 0, 1, 1));
     expect(await jsonIn(await answer)).toMatchObject({ id: 1, state: "succeeded" });
   });
@@ -148,6 +147,51 @@ describe("waiting", () => {
     expect(view.jobs.map((job) => job.id)).toEqual(ids);
     expect(view.jobs[0]!.state).toBe("failed");
     expect(view.jobs[1]!.state).toBe("succeeded");
+  });
+
+  test("for as many as one request may name: each is read about once, and what was forgotten meanwhile has the state that it was seen to end in", async () => {
+    const mesh = new Mesh();
+    const count = limits.specsPerRequest;
+    mesh.change((cluster) => cluster.must("job.submit", { jobs: Array.from({ length: count }, () => ({ run: "x" })) }));
+    const end = (id: number): void => {
+      mesh.change((cluster) => cluster.assign(id, 1, [0, 1]));
+      mesh.change((cluster) => cluster.finish(id, 0, 1, 1));
+    };
+    const node = mesh.node();
+    let reads = 0;
+    const read = node.read.bind(node);
+    node.read = (query, options) => {
+      reads += 1;
+      return read(query, options);
+    };
+    end(1);
+    let waiting = node.nextWait();
+    const ids = Array.from({ length: count }, (_, at) => at + 1);
+    const answer = asking(node)("POST", "/v1/jobs/wait", { ids, timeout: "10m" });
+    await waiting; // for job 2
+    waiting = node.nextWait();
+    mesh.change((cluster) => cluster.must("job.remove", { id: jobId(1) }));
+    end(2);
+    await waiting; // for job 3
+    // Ends and is forgotten before anybody looks at it.
+    end(4);
+    mesh.change((cluster) => cluster.must("job.remove", { id: jobId(4) }));
+    mesh.change((cluster) => {
+      cluster.entry(ids.slice(4).map((id) => record("job.cancel", { id: jobId(id) }, admin)));
+      cluster.apply();
+    });
+    mesh.change((cluster) => cluster.must("job.cancel", { id: jobId(3) }));
+    const view = await jsonIn<WaitView>(await answer);
+    expect([view.finished, view.forgotten, view.jobs.length]).toEqual([true, [4], count - 1]);
+    expect(view.jobs.slice(0, 4).map(({ id, state }) => [id, state])).toEqual([
+      [1, "succeeded"],
+      [2, "succeeded"],
+      [3, "cancelled"],
+      [5, "cancelled"],
+    ]);
+    expect(reads).toBeLessThan(40);
+    const again = await errorIn(await asking(node)("POST", "/v1/jobs/wait", { ids: [3, 4] }));
+    expect([again.status, again.details.map((one) => one.path)]).toEqual([404, ["ids[1]"]]);
   });
 
   test("of two thousand requests for one job ends for all with one event, and nothing is left behind", async () => {
