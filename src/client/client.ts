@@ -128,11 +128,16 @@ export class SkeinClient {
 
   /**
    * Submits one spec (an object) or many (an array: all or none), as people write them. Always under a key, so that it is
-   * done once whatever happens on the way; `repeated`: the key was known, the ids are the first submit's.
+   * done once whatever happens on the way; `repeated`: the key was known, the ids are the first submit's. Where there is no room for them (429) they are submitted again
+   * when the answer says so, for `patienceMs` (default 10 s).
    */
   async submit(
     specs: object | readonly object[],
-    options: { readonly key?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly key?: string | undefined;
+      readonly patienceMs?: number | undefined;
+      readonly signal?: AbortSignal | undefined;
+    } = {},
   ): Promise<{ readonly ids: readonly number[]; readonly repeated: boolean }> {
     const { status, value } = await this.#transport.json<{ id: number } | { ids: number[] }>({
       method: "POST",
@@ -141,6 +146,7 @@ export class SkeinClient {
       headers: { "idempotency-key": options.key ?? ownKey(specs) ?? randomKey() },
       repeat: "freely",
       timeoutMs: 30_000,
+      patienceMs: options.patienceMs,
       signal: options.signal,
     });
     return { ids: "ids" in value ? value.ids : [value.id], repeated: status === 200 };

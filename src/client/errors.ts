@@ -1,4 +1,4 @@
-import type { Problem, RefusalCode } from "../lib/outcome.ts";
+import type { LimitKind, Problem, RefusalCode } from "../lib/outcome.ts";
 
 /** A node answered, and the answer is no. `message` is for people and says what to do. */
 export class ApiError extends Error {
@@ -8,6 +8,8 @@ export class ApiError extends Error {
   /** Problems of an input, or what else the answer carried ({oldest} of a 410). */
   readonly details: unknown;
   readonly retryAfterMs: number | undefined;
+  /** With "busy": which limit it is. */
+  readonly limit: LimitKind | undefined;
   /** The node says that nothing was done: any write may be repeated. */
   readonly safeToRepeat: boolean;
 
@@ -17,6 +19,7 @@ export class ApiError extends Error {
     this.code = body.code;
     this.details = body.details;
     this.retryAfterMs = retryAfterMs;
+    this.limit = body.limit;
     this.safeToRepeat = body.code === "busy" || body.retry === "safe";
   }
 
@@ -31,6 +34,7 @@ export interface ErrorBody {
   readonly message: string;
   readonly details?: unknown;
   readonly retry?: "safe";
+  readonly limit?: LimitKind;
 }
 
 /** No node answered. `tried` says of each address why. */

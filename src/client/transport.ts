@@ -96,7 +96,9 @@ export class Transport {
         else allElsewhere = false;
         if (attempt.next === "give-up") throw this.#final(attempt.error, tried, !attempt.refused);
         if (attempt.error instanceof ApiError && attempt.error.code === "busy") {
-          waitMs = Math.max(waitMs, attempt.error.retryAfterMs ?? 0);
+          // A little later each in its own way: those who were turned away together do not come back together.
+          waitMs = Math.max(waitMs, (attempt.error.retryAfterMs ?? 0) * (1 + Math.random() / 4));
+          if (attempt.error.limit === "jobs" || attempt.error.limit === "submitter") break; // the others say the same
         }
       }
       if (allElsewhere) throw answer as Error;

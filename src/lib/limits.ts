@@ -91,6 +91,10 @@ export const limits = {
   reasonLength: 4096,
   assignmentsPerEntry: 1024,
   expirePerEntry: 500,
+  /** Counted by submitter in one entry, when that begins. */
+  countedJobs: 5_000,
+  /** Submitters that are shown because of how many jobs they have. */
+  loadsShown: 100,
   /** The largest share of one submitter. */
   shareWeight: 1_000,
   /** Named resources of a task, and of a node. */

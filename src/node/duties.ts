@@ -15,6 +15,7 @@ import type { NodeRow } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
 import { Closeness } from "./closeness.ts";
 import type { Clocks } from "./clocks.ts";
+import { Counting } from "./counting.ts";
 import { Expiring } from "./expiring.ts";
 import { LagWindow } from "./lag-window.ts";
 import { GateDuty } from "./gate-duty.ts";
@@ -79,6 +80,7 @@ export class Duties {
   readonly #lagWindow = new LagWindow(limits.assignLagMs);
   readonly #closeness = new Closeness();
   #lostProposed = new Set<NodeId>();
+  readonly #counting: Counting;
   readonly #expiring: Expiring;
   readonly #sweeping: Sweeping;
   #levelWatch: LevelWatch | undefined;
@@ -96,6 +98,7 @@ export class Duties {
   constructor(ports: DutyPorts) {
     this.#ports = ports;
     this.#gates = new GateDuty(ports);
+    this.#counting = new Counting(ports);
     this.#expiring = new Expiring(ports);
     this.#sweeping = new Sweeping(ports);
   }
@@ -283,6 +286,7 @@ export class Duties {
       self: this.#ports.self,
     });
     if (change !== undefined) this.#ports.proposeConfiguration(change, configuration);
+    this.#counting.look(() => this.#view === view);
     this.#expiring.look(() => this.#view === view);
     this.#sweeping.look(() => this.#view === view);
   }

@@ -1,6 +1,6 @@
 import { limits } from "../lib/limits.ts";
 import { type Refusal, refuse } from "../lib/outcome.ts";
-import { admissionFacts } from "../state/admitting.ts";
+import { admissionFacts, type SubmitterFacts, submitterFacts } from "../state/admitting.ts";
 import { commandByTag } from "../state/commands/index.ts";
 import type { CommandRecord } from "../state/entry.ts";
 import { idempotencyOf } from "../state/tables/idempotency.ts";
@@ -23,6 +23,8 @@ export interface TurnedAway {
 /** What the commands of a batch add, from the judgement until the state has them. */
 export interface Ticket {
   readonly jobs: number;
+  /** By the name of who submits them. */
+  readonly by: ReadonlyMap<string, number>;
   /** The entry that it is in; undefined: not logged yet. */
   index: number | undefined;
 }
@@ -33,6 +35,15 @@ export type Judgement =
   | { readonly kind: "turned-away"; readonly away: readonly TurnedAway[] }
   /** The leader does not know yet what was logged before it. */
   | { readonly kind: "later" };
+
+/** An upper bound of what is unfinished, from a look at the state of entry `at` on. */
+interface Count {
+  jobs: number;
+  readonly bound: number;
+  readonly at: number;
+  /** It may be more, for as long as jobs are counted: to be read again. */
+  readonly isCountingUp: boolean;
+}
 
 /**
  * Whether there is room for the jobs that commands add (L1): decided by the leader alone, before the log, since all nodes' writes pass it, and by what is in its state and
@@ -53,7 +64,10 @@ export class JobAdmission {
   #isBehind = false;
   #unseen = 0;
   /** No more than so many are unfinished; undefined: to be read. */
-  #most: { jobs: number; readonly bound: number; readonly at: number } | undefined;
+  #most: Count | undefined;
+  /** The same of submitters, where anybody's jobs are limited. */
+  readonly #mostOf = new Map<string, Count>();
+  #isLimited = false;
 
   /** `unseen`: see {@link limits.admittedUnseen}. */
   constructor(ports: JobAdmissionPorts, unseen: number = limits.admittedUnseen) {
@@ -67,13 +81,13 @@ export class JobAdmission {
     this.#unseenUntil = this.#ports.lastIndex();
     this.#isBehind = this.#ports.applied() < this.#unseenUntil;
     this.#unseen = 0;
-    this.#most = undefined;
+    this.forget();
   }
 
   /** Entries up to there are in the state. */
   onApplied(applied: number): void {
     // What was counted before this had the entries of others knew nothing of them.
-    if (this.#isBehind) this.#most = undefined;
+    if (this.#isBehind) this.forget();
     this.#isBehind = applied < this.#unseenUntil;
     let done = 0;
     for (const { index } of this.#tickets) {
@@ -86,28 +100,38 @@ export class JobAdmission {
   /** Bounds are others now, perhaps. */
   forget(): void {
     this.#most = undefined;
+    this.#mostOf.clear();
   }
 
   /** Whether these commands may be logged. What is admitted counts from here on: tell what becomes of it with {@link logged}. */
   judge(commands: readonly CommandRecord[]): Judgement {
     let jobs = 0;
-    const away: TurnedAway[] = [];
-    commands.forEach((record, at) => {
+    let by: Map<string, number> | undefined;
+    let away: TurnedAway[] | undefined;
+    for (const [at, record] of commands.entries()) {
       const adds = addedBy(record);
-      if (adds === 0) return;
-      const why = this.#problem(jobs + adds);
-      if (why === undefined || this.#isRepeated(record)) jobs += adds;
-      else away.push({ at, why });
-    });
-    if (away.length > 0) return { kind: "turned-away", away };
-    if (jobs === 0) return { kind: "admitted", ticket: undefined };
+      if (adds === 0) continue;
+      const name = record[2];
+      const own = adds + ((by ??= new Map()).get(name) ?? 0);
+      const why = this.#problem(jobs + adds) ?? this.#problemOf(name, own);
+      if (why === undefined) {
+        jobs += adds;
+        by.set(name, own);
+      } else if (!this.#isRepeated(record)) (away ??= []).push({ at, why });
+    }
+    if (away !== undefined) return { kind: "turned-away", away };
+    if (jobs === 0 || by === undefined) return { kind: "admitted", ticket: undefined };
     if (this.#isBehind) {
       if (this.#unseen + jobs > this.#unseenMost) return { kind: "later" };
       this.#unseen += jobs;
     }
-    const ticket: Ticket = { jobs, index: undefined };
+    const ticket: Ticket = { jobs, by, index: undefined };
     this.#tickets.push(ticket);
     if (this.#most !== undefined) this.#most.jobs += jobs;
+    for (const [name, own] of by) {
+      const count = this.#mostOf.get(name);
+      if (count !== undefined) count.jobs += own;
+    }
     return { kind: "admitted", ticket };
   }
 
@@ -117,27 +141,48 @@ export class JobAdmission {
     if (index !== undefined) ticket.index = index;
     else {
       this.#tickets = this.#tickets.filter((one) => one !== ticket);
-      this.#most = undefined;
+      this.forget();
     }
   }
 
   /** Why so many jobs more are too many; undefined: they are not. */
   #problem(jobs: number): Refusal | undefined {
-    let most = this.#most;
-    if (most === undefined || (most.jobs + jobs > most.bound && most.at !== this.#ports.applied()))
-      most = this.#count();
-    return most.jobs + jobs > most.bound ? tooManyJobs(most.bound) : undefined;
+    if (this.#isToBeRead(this.#most, jobs)) {
+      const { isLimited, ...facts } = this.#ports.view(admissionFacts);
+      this.#isLimited = isLimited;
+      this.#most = this.#countOf({ ...facts, isCountingUp: false }, ({ jobs: all }) => all);
+    }
+    const { jobs: present, bound } = this.#most!;
+    return present + jobs > bound ? tooManyJobs(bound) : undefined;
+  }
+
+  /** The same of one submitter. */
+  #problemOf(name: string, jobs: number): Refusal | undefined {
+    if (!this.#isLimited) return undefined;
+    let count = this.#mostOf.get(name);
+    if (count === undefined || this.#isToBeRead(count, jobs)) {
+      count = this.#countOf(
+        this.#ports.view((tx) => submitterFacts(tx, name)),
+        ({ by }) => by.get(name) ?? 0,
+      );
+      if (this.#mostOf.size >= limits.tokens) this.#mostOf.clear();
+      this.#mostOf.set(name, count);
+    }
+    return count.jobs + jobs > count.bound ? tooManyOf(name, count.bound) : undefined;
+  }
+
+  /** It would not do, or is known to be too little, and the state is another one than it was read from. */
+  #isToBeRead(count: Count | undefined, jobs: number): boolean {
+    if (count === undefined) return true;
+    return (count.isCountingUp || count.jobs + jobs > count.bound) && count.at !== this.#ports.applied();
   }
 
   /** In the state and under way. */
-  #count() {
-    const at = this.#ports.applied();
-    const { applied, unfinished, bound } = this.#ports.view(admissionFacts);
-    const underWay = this.#tickets.reduce(
-      (sum, { index, jobs }) => sum + (index === undefined || index > applied ? jobs : 0),
-      0,
-    );
-    return (this.#most = { jobs: unfinished + underWay, bound, at });
+  #countOf({ applied, unfinished, bound, isCountingUp }: SubmitterFacts, underWay: (ticket: Ticket) => number): Count {
+    let jobs = unfinished;
+    for (const ticket of this.#tickets)
+      if (ticket.index === undefined || ticket.index > applied) jobs += underWay(ticket);
+    return { jobs, bound, at: this.#ports.applied(), isCountingUp };
   }
 
   /** It was done before, under its key, and adds nothing. */
@@ -154,6 +199,11 @@ function addedBy([tag, , , , payload]: CommandRecord): number {
 function tooManyJobs(bound: number): Refusal {
   const message = `${bound} unfinished jobs are what this cluster takes, and there is no room for these: wait for some to finish`;
   return refuse("busy", message, { retryAfterMs, limit: "jobs" }).why;
+}
+
+function tooManyOf(name: string, bound: number): Refusal {
+  const message = `${name} may have ${bound} unfinished jobs, and there is no room for these among them: wait for some to finish, or ask an admin for more ('skein submitters')`;
+  return refuse("busy", message, { retryAfterMs, limit: "submitter" }).why;
 }
 
 const retryAfterMs = 1000;

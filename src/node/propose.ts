@@ -448,9 +448,10 @@ const stopping: Refusal = {
 const tooMuchUnsynced = refuse(
   "busy",
   "the log has too much that is not on a majority's disks, or not in the leader's state yet: repeat the request",
-  { retryAfterMs: 1000 },
+  { retryAfterMs: 1000, limit: "room" },
 ).why;
 
 const tooManyPending = refuse("busy", "this node has too many writes under way: repeat the request, or ask another", {
   retryAfterMs: 1000,
+  limit: "room",
 }).why;

@@ -294,8 +294,12 @@ export interface PlanView {
   readonly jobs: readonly PlannedView[];
 }
 
-/** What whoever submits jobs under that name has; see tables/submitter.ts. */
+/** What whoever submits jobs under that name has; see tables/submitter.ts and tables/load.ts. */
 export interface SubmitterView {
   readonly name: string;
   readonly weight: number;
+  /** How many unfinished jobs they may have: their own limit, or everybody's; null: any number. */
+  readonly jobs_max: number | null;
+  /** How many they have; null: they are not counted, because nobody's are limited. */
+  readonly jobs: number | null;
 }

@@ -5,7 +5,7 @@ import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
 import { failuresAllowed } from "./spec.ts";
 import { planRetry } from "./retry.ts";
-import { addTally, newTally, type Tally } from "./tables/counter.ts";
+import { addTally, countEnded, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
 import { forgetUses } from "./tables/secret.ts";
@@ -140,6 +140,7 @@ export class Work {
     row.expires_at = this.#context.at + job.ttlMs;
     row.cancelling = 0;
     this.#tally[state] += 1;
+    countEnded(this.tx, row.id, row.submitted_by);
     if (job.spec.secrets !== undefined) forgetUses(this.tx, job.id, job.spec);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
     if (row.gate !== null || row.ties !== null) this.gates.onEnded(job, state);

@@ -23,10 +23,12 @@ import { runningOn, type StoredTask } from "./tables/task.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
 import { type StoredTemplate, templateByName, templatesAfter } from "./tables/template.ts";
+import { jobLimits, largestLoads, loadOf } from "./tables/load.ts";
+import { anySubmitter, submitters } from "./tables/submitter.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
 import { type PointOf, pointsOf } from "./points.ts";
-import type { TemplateView } from "./answers.ts";
+import type { SubmitterView, TemplateView } from "./answers.ts";
 import { readSpec } from "./spec.ts";
 import { sql, type ReadTx, type Statement } from "./tx.ts";
 import type { Assignment, JobState, JobView, NodeRow, Point, Spec, TaskState, TaskView } from "./types.ts";
@@ -44,7 +46,6 @@ export interface ClusterRow {
   readonly createdAt: number;
 }
 
-export { submitters as listSubmitters } from "./tables/submitter.ts";
 export { boundsOf } from "./tables/bounds.ts";
 export { readOutcomes } from "./tables/batch.ts";
 export { packCopiesHeldBy, packCopiesOf, packHolders } from "./tables/pack-copy.ts";
@@ -248,6 +249,20 @@ export function tokenState(row: TokenRow, now: number): "active" | "revoked" | "
   if (row.revoked) return "revoked";
   if (row.expiresAt !== null && row.expiresAt <= now) return "expired";
   return row.uses === 0 ? "used" : "active";
+}
+
+/** Who has a weight or a limit of their own, and who has most unfinished jobs; by name. */
+export function listSubmitters(tx: ReadTx): SubmitterView[] {
+  const weights = new Map(submitters(tx).map(({ name, weight }) => [name, weight]));
+  const bounds = new Map(jobLimits(tx).map(({ name, jobs }) => [name, jobs]));
+  const loads = largestLoads(tx, limits.loadsShown).map(({ name }) => name);
+  const isCounted = readCounter(tx).counting !== null;
+  return [...new Set([...weights.keys(), ...bounds.keys(), ...loads])].toSorted().map((name) => ({
+    name,
+    weight: weights.get(name) ?? weights.get(anySubmitter) ?? 1,
+    jobs_max: bounds.get(name) ?? bounds.get(anySubmitter) ?? null,
+    jobs: isCounted && name !== anySubmitter ? loadOf(tx, name) : null,
+  }));
 }
 
 /** undefined: there is none of that name. */

@@ -51,7 +51,7 @@ export function addRetry(
   if (job.spec.includes(secretsKey)) noteUses(tx, id, spec);
   const { template } = originOf(job);
   noteOrigin(tx, id, { retry_of: job.id, ...(template === undefined ? {} : { template }) });
-  countSubmitted(tx, 1, tasks);
+  countSubmitted(tx, by, 1, tasks);
   context.changed({ topic: "job", kind: "added", first: jobId(id), count: 1 });
   let gone: readonly number[] = [];
   if (isPinned) gone = pinAgain(tx, job, id, tasks, some);

@@ -302,4 +302,8 @@ export const schema: readonly string[] = [
   `create table submitter (name text primary key, weight integer not null) strict, without rowid`,
   // A row: fewer jobs are taken or kept than may be (tables/bounds.ts).
   `create table job_bounds (id integer primary key check (id = 1), unfinished integer not null, finished integer not null) strict`,
+  // How many unfinished jobs submitters may have and, where anybody's are limited, have (tables/load.ts).
+  `create table submitter_limit (name text primary key, jobs integer not null) strict, without rowid`,
+  `create table submitter_load (name text primary key, jobs integer not null) strict, without rowid`,
+  "alter table counter add column counting integer",
 ];

@@ -131,9 +131,24 @@ function historyOfLevel3(): Cluster {
   packs(cluster);
   resources(cluster);
   for (const weight of [3, 1, 2]) cluster.must("submitter.set", { name: "anna", weight }, admin);
+  loads(cluster);
   cluster.must("cluster.bounds", { finished_jobs: 1000 }, admin);
   cluster.must("cluster.bounds", { unfinished_jobs: 500 }, admin);
   return cluster;
+}
+
+/** Limits of submitters: jobs are counted from the first one on, until the last one is taken back, and then for another one. */
+function loads(cluster: Cluster): void {
+  const bert = { token: "t-admin", name: "bert", role: "admin" } as const;
+  cluster.must("submitter.set", { name: "bert", jobs_max: 3 }, admin);
+  const { first } = cluster.must("job.submit", { jobs: [{ run: "x" }, { run: "y" }] }, bert);
+  cluster.must("submitter.count", { jobs: 5 });
+  cluster.must("job.cancel", { id: first }, admin);
+  while (cluster.must("submitter.count", { jobs: 100 }).counted > 0) continue;
+  cluster.must("job.submit", { jobs: [{ run: "x" }] }, bert);
+  cluster.must("submitter.set", { name: "bert", jobs_max: null }, admin);
+  cluster.must("submitter.set", { name: "*", weight: 2, jobs_max: 9 }, admin);
+  cluster.must("submitter.count", { jobs: 5 });
 }
 
 /** Nodes that say what they have, and a job that asks for some of it. */

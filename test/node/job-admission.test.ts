@@ -9,6 +9,7 @@ import { Proposer } from "../../src/node/propose.ts";
 import { applyEntries, type CommittedEntry } from "../../src/state/apply.ts";
 import type { CommandInput, CommandName } from "../../src/state/commands/index.ts";
 import { totals } from "../../src/state/queries.ts";
+import { loadOf } from "../../src/state/tables/load.ts";
 import type { Principal } from "../../src/state/types.ts";
 import type { StateDatabase } from "../../src/storage/state-db.ts";
 import { admin, Cluster, openDatabase, record } from "../state/support.ts";
@@ -335,6 +336,103 @@ describe("the bound on unfinished jobs (L1)", () => {
           const last = m.submit(3, room);
           await m.settle();
           expect(last.answer?.ok).toBe(true);
+        }
+        meshes.splice(0).forEach(({ members }) => members.forEach(({ proposer }) => proposer.close()));
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe("limits of submitters", () => {
+  const person = (name: string): Principal => ({ ...admin, name });
+  /** Counting is the leader's duty; here there are no jobs of before. */
+  const limited = (...all: (readonly [name: string, jobs: number])[]): Mesh =>
+    mesh((cluster) => {
+      for (const [name, jobs_max] of all) cluster.must("submitter.set", { name, jobs_max }, admin);
+      cluster.must("submitter.count", { jobs: 1 });
+    });
+  const refused = { ok: false, why: { code: "busy", limit: "submitter", retryAfterMs: 1000 } };
+
+  test("a hundred requests of one who is greedy, at every node, keep nobody else out, and get what their limit is", async () => {
+    const m = limited(["*", 20]);
+    m.leads(1);
+    const greedy: ReturnType<Mesh["ask"]>[] = [];
+    const others: ReturnType<Mesh["ask"]>[] = [];
+    for (let at = 0; at < 100; at++) {
+      greedy.push(m.submit((at % 3) + 1, 3, person("greedy")));
+      if (at % 10 === 0) others.push(m.submit((at % 3) + 1, 1, person(`other${at}`)));
+    }
+    await m.settle();
+    expect(others.map(({ answer }) => answer?.ok)).toEqual(others.map(() => true));
+    expect(greedy.filter(({ answer }) => answer?.ok === true)).toHaveLength(6);
+    for (const { answer } of greedy) if (answer?.ok !== true) expect(answer).toMatchObject(refused);
+    expect(m.members.map((one) => one.unfinished)).toEqual([28, 28, 28]);
+  });
+
+  test("an own limit goes before everybody's; what ends makes room; without limits nobody is asked for", async () => {
+    const m = limited(["*", 2], ["anna", 4]);
+    m.leads(3);
+    const [anna, bert] = [m.submit(1, 4, person("anna")), m.submit(1, 3, person("bert"))];
+    await m.settle();
+    expect([anna.answer?.ok, bert.answer?.ok]).toEqual([true, false]);
+    expect(bert.answer).toMatchObject({ why: { message: expect.stringContaining("bert may have 2 unfinished jobs") } });
+    const more = m.submit(2, 1, person("anna"));
+    await m.settle();
+    expect(more.answer).toMatchObject(refused);
+    m.ask(2, "job.cancel", { id: jobId(2) });
+    await m.settle();
+    const again = m.submit(2, 1, person("anna"));
+    await m.settle();
+    expect(again.answer?.ok).toBe(true);
+  });
+
+  test("whoever retries or submits is who is asked for, not whose job it was", async () => {
+    const m = limited(["bert", 1]);
+    m.leads(1);
+    m.submit(1, 3, person("anna"));
+    await m.settle();
+    m.ask(1, "job.cancel", { id: jobId(1) });
+    await m.settle();
+    const retry = (): ReturnType<Mesh["ask"]> =>
+      m.ask(2, "job.retry", { id: jobId(1), only: "all", tasks: null, key: null, digest: "" }, person("bert"));
+    const [first, second] = [retry(), retry()];
+    await m.settle();
+    expect([first.answer?.ok, second.answer?.ok]).toEqual([true, false]);
+    expect(second.answer).toMatchObject(refused);
+  });
+
+  test("whatever is asked of whom under one leader, nobody has more than they may", async () => {
+    const name = fc.constantFrom("anna", "bert", "carl");
+    const node = fc.integer({ min: 1, max: 3 });
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({ kind: fc.constant("submit" as const), node, name, jobs: fc.nat({ max: 3 }) }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ kind: fc.constant("cancel" as const), node, job: fc.integer({ min: 1, max: 30 }) }),
+      },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("apply" as const), node }) },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant("turn" as const) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 50 }), async (steps) => {
+        const m = limited(["anna", 3], ["*", 5]);
+        m.leads(1);
+        for (const one of steps) {
+          if (one.kind === "submit") m.submit(one.node, one.jobs + 1, person(one.name));
+          else if (one.kind === "cancel") m.ask(one.node, "job.cancel", { id: jobId(one.job) });
+          else if (one.kind === "apply") m.members[one.node - 1]!.apply(m.log);
+          else await m.turn();
+        }
+        await m.settle();
+        const watched = openDatabase();
+        const load = (one: string): number => loadOf(watched, one);
+        while (watched.applied < m.log.length) {
+          applyEntries(watched, m.log.slice(watched.applied, watched.applied + 1), { self: nodeId(9) });
+          expect([load("anna") <= 3, load("bert") <= 5, load("carl") <= 5]).toEqual([true, true, true]);
         }
         meshes.splice(0).forEach(({ members }) => members.forEach(({ proposer }) => proposer.close()));
       }),

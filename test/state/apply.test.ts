@@ -181,7 +181,7 @@ describe("a command with a bug (S4)", () => {
     const counting = {
       ...faulty,
       apply(tx: Tx, payload: { fail: boolean }) {
-        countSubmitted(tx, 10, 100);
+        countSubmitted(tx, "anna", 10, 100);
         if (payload.fail) throw new Error("planted");
         return accept(undefined);
       },
@@ -199,7 +199,7 @@ describe("a command with a bug (S4)", () => {
     const counting = {
       ...faulty,
       apply(tx: Tx, payload: { id: string }) {
-        countSubmitted(tx, Number(payload.id), 1);
+        countSubmitted(tx, "anna", Number(payload.id), 1);
         return accept(undefined);
       },
     } as unknown as AnyCommand;

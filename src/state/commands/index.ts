@@ -40,6 +40,7 @@ import { packPlaced } from "./pack-placed.ts";
 import { secretRekey } from "./secret-rekey.ts";
 import { secretRm } from "./secret-rm.ts";
 import { secretSet } from "./secret-set.ts";
+import { submitterCount } from "./submitter-count.ts";
 import { submitterSet } from "./submitter-set.ts";
 import { taskFinish } from "./task-finish.ts";
 import { taskStart } from "./task-start.ts";
@@ -99,6 +100,7 @@ export const commands = [
   templateSet,
   templateRemove,
   clusterBounds,
+  submitterCount,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -141,7 +141,7 @@ export const jobSubmit = command<JobSubmitted>()({
       if (template !== undefined) noteOrigin(tx, id, { template });
       id += 1;
     }
-    countSubmitted(tx, jobs.length, tasks);
+    countSubmitted(tx, by, jobs.length, tasks);
     if (key !== null) insertIdempotency(tx, context.by.token, key, digest, first, jobs.length, at);
     context.changed({ topic: "job", kind: "added", first, count: jobs.length });
     if (gated.size > 0) shutGates(tx, context, gated.values());

@@ -15,6 +15,8 @@ export interface Counter {
   readonly jobs_finished: number;
   readonly tasks_running: number;
   readonly tasks_queued: number;
+  /** Of the jobs of each submitter, see load.ts: the first that is not counted yet; 0: all are; null: nobody counts. */
+  readonly counting: number | null;
 }
 
 type Row = { -readonly [Column in keyof Counter]: Counter[Column] };
@@ -23,6 +25,8 @@ type Row = { -readonly [Column in keyof Counter]: Counter[Column] };
 interface Held {
   row: Row;
   isChanged: boolean;
+  /** By how much submitters have more or fewer unfinished jobs than their rows say. */
+  loads: Map<string, number>;
 }
 
 const columns = [
@@ -55,7 +59,7 @@ export function readCounter(tx: ReadTx): Counter {
 
 /** From here to {@link releaseCounter} changes are made in memory; each entry ends with {@link writeCounter}, so that where cuts fall does not show (S1). */
 export function holdCounter(tx: Tx): void {
-  held.set(tx, { row: { ...readCounter(tx) }, isChanged: false });
+  held.set(tx, { row: { ...readCounter(tx) }, isChanged: false, loads: new Map() });
 }
 
 /** Forgets what is in memory. */
@@ -71,9 +75,27 @@ const set = change(
 /** Writes what is held, if it was changed. */
 export function writeCounter(tx: Tx): void {
   const inMemory = held.get(tx);
-  if (inMemory?.isChanged !== true) return;
-  inMemory.isChanged = false;
-  write(tx, inMemory.row);
+  if (inMemory === undefined) return;
+  if (inMemory.isChanged) {
+    inMemory.isChanged = false;
+    write(tx, inMemory.row);
+  }
+  if (inMemory.loads.size === 0) return;
+  writeLoads(tx, inMemory.loads);
+  inMemory.loads.clear();
+}
+
+const addLoad = change(
+  "submitter_load.change",
+  "insert into submitter_load (name, jobs) values (?, ?) on conflict (name) do update set jobs = jobs + excluded.jobs",
+);
+const removeIdle = change("submitter_load.remove-idle", "delete from submitter_load where name = ? and jobs <= 0");
+
+function writeLoads(tx: Tx, loads: ReadonlyMap<string, number>): void {
+  for (const [name, jobs] of loads) {
+    if (jobs !== 0) tx.run(addLoad, name, jobs);
+    if (jobs < 0) tx.run(removeIdle, name);
+  }
 }
 
 function write(tx: Tx, row: Counter): void {
@@ -84,7 +106,8 @@ function write(tx: Tx, row: Counter): void {
 export function counterMark(tx: Tx): () => void {
   const inMemory = held.get(tx);
   if (inMemory === undefined) return () => {};
-  const before = { row: { ...inMemory.row }, isChanged: inMemory.isChanged };
+  const { row, isChanged, loads } = inMemory;
+  const before = { row: { ...row }, isChanged, loads: new Map(loads) };
   return () => held.set(tx, before);
 }
 
@@ -117,8 +140,33 @@ export function skipIds(tx: Tx, nodes: number, jobs: number): void {
   });
 }
 
+const setCountingTo = change("counter.set-counting", "update counter set counting = ? where id = 1");
+
+/** See {@link Counter.counting}. */
+export function setCounting(tx: Tx, counting: number | null): void {
+  tx.run(setCountingTo, counting);
+  const inMemory = held.get(tx);
+  if (inMemory === undefined) return;
+  inMemory.row.counting = counting;
+  if (counting === null) inMemory.loads.clear();
+}
+
+/** So many unfinished jobs more of that submitter, or fewer. */
+export function changeLoad(tx: Tx, name: string, jobs: number): void {
+  const inMemory = held.get(tx);
+  if (inMemory === undefined) return writeLoads(tx, new Map([[name, jobs]]));
+  inMemory.loads.set(name, (inMemory.loads.get(name) ?? 0) + jobs);
+}
+
+/** An unfinished job of that submitter has ended. */
+export function countEnded(tx: Tx, job: number, name: string): void {
+  const { counting } = readCounter(tx);
+  if (counting !== null && (counting === 0 || job < counting)) changeLoad(tx, name, -1);
+}
+
 /** Counts new jobs in; their ids are the run that begins at the counter's next_job. */
-export function countSubmitted(tx: Tx, jobs: number, tasks: number): void {
+export function countSubmitted(tx: Tx, name: string, jobs: number, tasks: number): void {
+  if (readCounter(tx).counting === 0) changeLoad(tx, name, jobs);
   edit(tx, (row) => {
     row.next_job += jobs;
     row.submitted += jobs;
