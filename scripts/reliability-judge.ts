@@ -174,6 +174,55 @@ export function judgeMutants(lines: readonly string[]): Row[] {
   ];
 }
 
+/** What a soak with jobs found. */
+export interface JobsFigures {
+  readonly submitted: number;
+  readonly refused: number;
+  readonly ends: Readonly<Record<string, number>>;
+  readonly tasks: number;
+  readonly attempts: number;
+  readonly retries: number;
+  readonly lost: number;
+  readonly troubles: Readonly<Record<string, number>>;
+  readonly logs: number;
+}
+
+/** Jobs of all shapes through trouble: nothing that is not as it must be, and enough of everything that this says something. */
+export function judgeJobs(figures: JobsFigures, wantedJobs: number, complaints: number): Row[] {
+  const { submitted, refused, ends, tasks, attempts, retries, lost, troubles, logs } = figures;
+  const counts = (of: Readonly<Record<string, number>>): string =>
+    Object.entries(of)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(", ");
+  const states = ["succeeded", "failed", "cancelled", "skipped"];
+  const some = (what: string, count: number): Row => ({
+    what,
+    wanted: "some",
+    measured: String(count),
+    met: count > 0,
+  });
+  return [
+    none("complaints of the judges", complaints),
+    {
+      what: "jobs",
+      wanted: `${wantedJobs}`,
+      measured: `${submitted}, and ${refused} that were refused for their key`,
+      met: submitted + refused >= wantedJobs,
+    },
+    {
+      what: "how they ended",
+      wanted: "some in every way",
+      measured: counts(ends),
+      met: states.every((state) => (ends[state] ?? 0) > 0),
+    },
+    { what: "tasks", wanted: "", measured: `${tasks}, and ${attempts} attempts that were processes`, met: undefined },
+    some("attempts that were not a task's first", retries),
+    some("attempts that were lost with their nodes", lost),
+    some("logs of the destroyed node that had to be there, and were read", logs),
+    { what: "troubles", wanted: "", measured: counts(troubles), met: undefined },
+  ];
+}
+
 /** Rows of a Markdown table by their first cell; the head is that of "". */
 function tableIn(lines: readonly string[]): Map<string, readonly string[]> {
   const rows = lines.map((line) =>

@@ -23,6 +23,7 @@ import { lyingDisk, meshOnFaultyDisks, powerLossRounds, runningAs, weakRounds } 
 import {
   judgeCatchup,
   judgeHunt,
+  judgeJobs,
   judgeMutants,
   judgeScale,
   judgeSeeds,
@@ -30,6 +31,7 @@ import {
   none,
   type Row,
 } from "./reliability-judge.ts";
+import { jobsFaults, jobsFlags, soakJobs } from "./soak-jobs.ts";
 import { type Fault, faults } from "./soak-nemesis.ts";
 import { startRig, whyNot } from "./soak-rig.ts";
 import { soak, usualShares } from "./soak.ts";
@@ -327,6 +329,20 @@ const sections: Readonly<Record<string, Section>> = {
       };
     },
   },
+  jobs: {
+    title: "Jobs through trouble",
+    text: "`npm run soak -- --jobs=10000`: jobs with retries, keys, graphs, arrays, instants, deadlines and limits, of both ways of `on_lost`, single and in batches, some cancelled and some held, while nodes die, freeze, are cut off in silence and hand over; in the middle one is destroyed with its disk. Each task writes when it begins, lives and ends into one file. Every job must end once, in the state that its tasks and parents lead to; no task may be alive twice, `on_lost: fail` not run again, no limit be passed; and the log of every task that finished over 2 s before its node was destroyed is read and compared.",
+    missing: () => whyNot(jobsFaults),
+    async measure(rounds) {
+      const seed = 1 + Math.floor(Math.random() * 2 ** 31);
+      await using rig = await startRig(3, jobsFaults, { ownLevel, flags: jobsFlags });
+      const jobs = rounds(10_000);
+      const forMs = rounds(150) * 1000;
+      const options = { jobs, forMs, seed, faults: jobsFaults, tell: say };
+      const { problems, story: _, ...figures } = await soakJobs({ ...rig, longShare: 0.25 }, options);
+      return { rows: judgeJobs(figures, jobs, problems.length), problems, figures: { seed, ...figures } };
+    },
+  },
   catchup: program(
     "A follower that was away",
     "`npm run bench -- catchup`: a follower that missed a million entries, and one that needs a snapshot of a state with a million jobs, under a load of half the mesh's maximum.",
@@ -537,7 +553,7 @@ if (process.argv[1] === import.meta.filename) {
     await buildIfChanged();
     if (names.length > 1) await measureInTurn(names);
     else {
-      if (["partition", "soak"].includes(names[0]!) && (await whyNot(["partition"])) === undefined)
+      if (["partition", "soak", "jobs"].includes(names[0]!) && (await whyNot(["partition"])) === undefined)
         await enterOwnNetwork([
           process.execPath,
           path.join(root, "scripts", "setup.mjs"),

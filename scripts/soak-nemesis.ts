@@ -346,13 +346,13 @@ async function join(mesh: Mesh, say: (what: string) => void): Promise<void> {
 /** Removes the node that joined last. */
 async function removeLast({ mesh, disks }: World, say: (what: string) => void): Promise<void> {
   const node = mesh.nodes.at(-1)!;
-  await remove(mesh, node, say);
+  await removeNode(mesh, node, say);
   mesh.nodes.pop();
   if (disks.length > mesh.nodes.length) disks.pop()!.close();
 }
 
 /** As a person does: the node gets no more work, and once it has none it goes for good. A dead one has none once it is lost, and cannot be drained then. */
-async function remove(mesh: Mesh, node: MeshNode, say: (what: string) => void): Promise<void> {
+export async function removeNode(mesh: Mesh, node: MeshNode, say: (what: string) => void): Promise<void> {
   const name = String(node.ready.node);
   if (node.running) await commandDone(mesh, ["nodes", "drain", name]);
   // Not found: it is gone already, for the answer to an attempt before was lost.
@@ -380,7 +380,7 @@ async function replaceNode(
     await node.kill();
     await pause(how.forMs);
   }
-  await remove(mesh, node, say);
+  await removeNode(mesh, node, say);
   disks[mesh.nodes.indexOf(node)]?.forget();
   await mesh.replace(node);
   say(`node ${node.ready.node} has joined in place of node ${former}`);

@@ -25,7 +25,7 @@ export async function whyNot(kinds: readonly Fault[]): Promise<string | undefine
 export async function startRig(
   nodes: number,
   kinds: readonly Fault[],
-  options: { readonly voters?: number; readonly ownLevel: number },
+  options: { readonly voters?: number; readonly ownLevel: number; readonly flags?: readonly string[] },
 ): Promise<Rig> {
   const needs = (what: "network" | "disk"): boolean => kinds.some((kind) => faults[kind].needs === what);
   const disk = needs("disk") ? await faultyDiskLibrary() : undefined;
@@ -33,14 +33,14 @@ export async function startRig(
   // One host more for a node that joins; there is one such at a time.
   const network = needs("network") ? await Namespaces.make(nodes + 1) : undefined;
   const disks: FaultyDisk[] = [];
-  const { voters } = options;
+  const { voters, flags = [] } = options;
   let made: Mesh | undefined;
   /** Of the first nodes; one that joins later is like the others by then. */
   const firstLevel = kinds.includes("upgrade") ? String(options.ownLevel - 1) : undefined;
   try {
     const mesh = await Mesh.start({
       nodes,
-      flags: voters === undefined ? [] : ["--voters", String(voters)],
+      flags: [...flags, ...(voters === undefined ? [] : ["--voters", String(voters)])],
       place: (number, directory) => {
         const level = made === undefined ? firstLevel : made.nodes[0]?.environment[levelVariable];
         let env: Record<string, string> = level === undefined ? {} : { [levelVariable]: level };

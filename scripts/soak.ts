@@ -2,7 +2,7 @@
  * `npm run soak -- [--minutes=M] [--seed=N] [--nodes=3] [--voters=5] [--faults=kill,freeze,...|all] [--long=0.25] [--overlap=0.3]`: the real binary under load while the seed chooses
  * what goes wrong: processes that die, freeze and restart, networks that are cut in silence, disks that hang, fill up and lose their power, clocks that jump,
  * leaderships handed over, nodes drained, joined, removed and replaced, another authority, a rolling upgrade; `--long` is the share that outlasts leases, `--overlap` the share of
- * changes to the mesh that other faults come in the middle of. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and no task
+ * changes to the mesh that other faults come in the middle of. With `--jobs=10000` it is jobs of all shapes that go through it: soak-jobs.ts. Checks that the calls of all clients are linearizable, that nothing acknowledged is lost, that every job succeeds once and no task
  * was ever alive twice, that the states are equal and were so throughout, and that the mesh is as it was before. Exit code 1, with the story and the nodes' last words, when one of these does not hold; 2 when a fault cannot be had here.
  */
 import { mkdirSync } from "node:fs";
@@ -14,6 +14,7 @@ import { judgeByKey, register, tightened } from "./linearizable.ts";
 import { Mesh } from "./mesh.ts";
 import { enterOwnNetwork } from "./namespaces.ts";
 import { type Operation, refuted } from "./soak-history.ts";
+import { jobsFaults, jobsFlags, soakJobs } from "./soak-jobs.ts";
 import { Load } from "./soak-load.ts";
 import { disturb, type Fault, faults, votersOf, type World } from "./soak-nemesis.ts";
 import { pulsed, pulseName } from "./soak-pulses.ts";
@@ -115,10 +116,11 @@ export async function soak(
   };
 }
 
-/** The faults of `--faults`; without it those that need nothing but processes. */
-function chosenFaults(): Fault[] {
+/** The faults of `--faults`; without it those that need nothing but processes, or what jobs go through. */
+function chosenFaults(isOfJobs: boolean): readonly Fault[] {
   const every = Object.keys(faults) as Fault[];
   const text = textOption("faults");
+  if (text === undefined && isOfJobs) return jobsFaults;
   if (text === undefined) return every.filter((fault) => faults[fault].needs === "nothing" && fault !== "upgrade");
   if (text === "all") return every;
   const words = text.split(",");
@@ -131,8 +133,9 @@ function chosenFaults(): Fault[] {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  onlyOptions("soak", ["minutes", "seed", "nodes", "voters", "faults", "long", "overlap"]);
-  const chosen = chosenFaults();
+  onlyOptions("soak", ["minutes", "seed", "nodes", "voters", "faults", "long", "overlap", "jobs"]);
+  const jobs = textOption("jobs") === undefined ? undefined : numberOption("jobs", 1);
+  const chosen = chosenFaults(jobs !== undefined);
   const reason = await whyNot(chosen);
   if (reason !== undefined) {
     console.error(`soak: ${reason}`);
@@ -152,29 +155,21 @@ if (process.argv[1] === import.meta.filename) {
   console.log(
     `soak of ${nodes} nodes, at most ${voters} voters, for ${forMs / 60_000} min, --seed=${seed} --faults=${chosen.join(",")}`,
   );
-  const rig = await startRig(nodes, chosen, { ownLevel, voters });
+  const rig = await startRig(nodes, chosen, { ownLevel, voters, flags: jobs === undefined ? [] : jobsFlags });
   const shares = forMs < 30_000 ? { longShare: 0, overlapShare: 0 } : usualShares;
   const longShare = numberOption("long", shares.longShare);
   const overlapShare = numberOption("overlap", shares.overlapShare);
   try {
-    const {
-      story: _,
-      problems,
-      ...figures
-    } = await soak(
-      { ...rig, longShare, overlapShare },
-      {
-        forMs,
-        seed,
-        faults: chosen,
-        tell: console.log,
-      },
-    );
+    const world = { ...rig, longShare, overlapShare };
+    const how = { forMs, seed, faults: chosen, tell: console.log };
+    const result = jobs === undefined ? await soak(world, how) : await soakJobs(world, { ...how, jobs });
+    const { story: _, problems, ...figures } = result;
     console.log(JSON.stringify(figures));
     if (problems.length > 0) {
       console.error([...problems, ...rig.mesh.nodes.flatMap((node) => ["---", node.log])].join("\n"));
       process.exitCode = 1;
-    } else console.log("linearizable; acknowledged and lost: 0; one end per job; states equal");
+    } else if (jobs === undefined) console.log("linearizable; acknowledged and lost: 0; one end per job; states equal");
+    else console.log("every job has ended once, as it had to; no task was alive twice; no log is lost; states equal");
   } finally {
     await rig.stop();
   }

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
 import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
-import { finished, submit } from "../../scripts/mesh-jobs.ts";
+import { finished, submit, tasksOf } from "../../scripts/mesh-jobs.ts";
 import { skein, temporaryDirectory } from "./harness.ts";
 
 /** What people and programs get wrong, told by the real binary: one clear message, the exit code or status of the contract, nothing done. */
@@ -75,6 +75,11 @@ describe("things that are not there", () => {
   });
 });
 
+/** A thousand values on each of three axes. */
+const axes = ["x", "y", "z"]
+  .map((axis) => `${axis}: [${Array.from({ length: 1000 }, (_, at) => at).join(", ")}]`)
+  .join(", ");
+
 describe("specs", () => {
   async function refused(text: string, ...texts: readonly string[]): Promise<void> {
     const before = await newestJob();
@@ -121,6 +126,31 @@ describe("specs", () => {
     ],
   ])("%s: exit 2, with the position", async (_what, text, message) => {
     await refused(text, message);
+  });
+
+  test.each([
+    [
+      "jobs that wait for each other",
+      "name: a\nrun: x\nafter: [c]\n---\nname: b\nrun: x\nafter: [a]\n---\nname: c\nrun: x\nafter: [b]\n",
+      [/a .*b .*c|wait for each other/],
+    ],
+    [
+      "parents that are not there",
+      "run: x\nafter: [999998, {job: 999999, when: failed}]\n",
+      [/after\[0\]: there is no job 999998/, /after\[1\]: there is no job 999999/],
+    ],
+    ["a matrix of 10^9 points", `run: x\nmatrix: {${axes}}\n`, [/matrix: .*1000000/]],
+    [
+      "a secret that is not there",
+      "run: x\nenv: {A: {secret: nobody-has-it}}\n",
+      [/env\.A: there is no secret nobody-has-it/],
+    ],
+  ])("%s: exit 2, with the reason", async (_what, text, patterns) => {
+    const before = await newestJob();
+    const said = await a.skein(["submit", "-"], { stdin: text });
+    for (const pattern of patterns) expect(said.stderr).toMatch(pattern);
+    expect(said).toMatchObject({ code: 2, stdout: "" });
+    expect(await newestJob()).toBe(before);
   });
 
   test("one bad spec of several: none is submitted", async () => {
@@ -248,6 +278,49 @@ describe("requests", () => {
     ]);
     expect(said).toMatchObject({ code: 0, stdout: `${await newestJob()}\n` });
   });
+});
+
+describe("work that is too much", () => {
+  /** Bytes of memory that the process had at most, and of files in the node's data. */
+  const peakOf = (pid: number): number =>
+    1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+  const sizeOf = (directory: string): number =>
+    existsSync(directory)
+      ? readdirSync(directory, { recursive: true, withFileTypes: true }).reduce(
+          (sum, file) => sum + (file.isFile() ? statSync(path.join(file.parentPath, file.name)).size : 0),
+          0,
+        )
+      : 0;
+
+  test("a task that prints 10 GiB is cut at its cap, and fills neither memory nor disk", async () => {
+    const [MiB, GiB] = [2 ** 20, 2 ** 30];
+    const id = await submit(a, { run: `head -c ${10 * GiB} /dev/zero`, output: { keep: "16MiB" } });
+    expect((await finished(mesh, id, 5 * patienceMs)).state).toBe("succeeded");
+    const [task] = await tasksOf(a, id);
+    expect(task!.log!.bytes).toBe(16 * MiB);
+    expect(task!.reason).toContain("output");
+    for (const node of mesh.nodes) {
+      for (const pid of [node.pid, ...node.guards()]) expect(peakOf(pid)).toBeLessThan(512 * MiB);
+      expect(sizeOf(path.join(node.data, "logs"))).toBeLessThan(64 * MiB);
+    }
+  }, 900_000);
+
+  test("100,000 tasks that fail at once: each is counted, who waits for them is told, and other jobs go on", async () => {
+    const spec = { driver: "noop", noop: { exit: 1 } };
+    const answer = await a.api("POST", "/v1/jobs", {
+      jobs: [
+        { ...spec, name: "flood", count: 100_000 },
+        { ...spec, name: "vain", after: ["flood"] },
+        { run: "true", name: "alarm", after: [{ job: "flood", when: "failed" }] },
+      ],
+    });
+    expect(answer.status).toBe(201);
+    const [flood, vain, alarm] = (answer.body as { ids: [number, number, number] }).ids;
+    expect((await finished(mesh, await submit(a, { run: "true" }), 5 * patienceMs)).state).toBe("succeeded");
+    expect(await finished(mesh, flood, 5 * patienceMs)).toMatchObject({ state: "failed", counts: { failed: 100_000 } });
+    expect((await finished(mesh, vain)).state).toBe("skipped");
+    expect((await finished(mesh, alarm)).state).toBe("succeeded");
+  }, 900_000);
 });
 
 describe("a node without a quorum", () => {

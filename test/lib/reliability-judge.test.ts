@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import {
   judgeCatchup,
   judgeHunt,
+  judgeJobs,
   judgeMutants,
   judgeScale,
   judgeSeeds,
@@ -41,6 +42,18 @@ const scale = [
 
 const missed = (rows: readonly Row[]): string[] => rows.filter(({ met }) => met === false).map(({ what }) => what);
 
+const jobs = {
+  submitted: 9950,
+  refused: 50,
+  ends: { cancelled: 90, failed: 1200, skipped: 1400, succeeded: 7300 },
+  tasks: 17_000,
+  attempts: 9000,
+  retries: 900,
+  lost: 40,
+  troubles: { kill: 9, freeze: 4 },
+  logs: 1500,
+};
+
 const judges: [string, (lines: readonly string[]) => readonly Row[], readonly string[]][] = [
   ["judgeSeeds", judgeSeeds, [seeds(300, "3 min 58 s", 0)]],
   ["judgeHunt", judgeHunt, hunt],
@@ -64,6 +77,8 @@ const replaced = (lines: readonly string[], from: string, to: string): string[] 
   return changed;
 };
 
+test("judgeJobs: good figures are met", () => expect(missed(judgeJobs(jobs, 10_000, 0))).toEqual([]));
+
 describe("what is missed", () => {
   test.each<[string, readonly Row[], string]>([
     ["a seed that failed", judgeSeeds([seeds(300, "3 min 58 s", 1)]), "failing seeds"],
@@ -76,6 +91,20 @@ describe("what is missed", () => {
     ["a bug not found", judgeMutants(replaced(mutants, "42 of 42", "41 of 42")), "bugs found"],
     ["found late", judgeMutants(replaced(mutants, "39 within", "33 within")), "found within 300 seeds"],
     ["found very late", judgeMutants(replaced(mutants, "1863", "5001")), "most seeds that one took"],
+    ["a complaint about a job", judgeJobs(jobs, 10_000, 1), "complaints of the judges"],
+    ["fewer jobs", judgeJobs({ ...jobs, submitted: 9949 }, 10_000, 0), "jobs"],
+    [
+      "no job that was skipped",
+      judgeJobs({ ...jobs, ends: { ...jobs.ends, skipped: 0 } }, 10_000, 0),
+      "how they ended",
+    ],
+    ["nothing tried again", judgeJobs({ ...jobs, retries: 0 }, 10_000, 0), "attempts that were not a task's first"],
+    ["nothing lost", judgeJobs({ ...jobs, lost: 0 }, 10_000, 0), "attempts that were lost with their nodes"],
+    [
+      "no log of the destroyed node",
+      judgeJobs({ ...jobs, logs: 0 }, 10_000, 0),
+      "logs of the destroyed node that had to be there, and were read",
+    ],
     ["slowly back", judgeCatchup(replaced(catchup, "6.47 s", "1 min 0 s")), "back in step after"],
     ["never back", judgeCatchup(replaced(catchup, "6.47 s", "more than 5 min 0 s, **missed**")), "back in step after"],
     ["little was missed", judgeCatchup(replaced(catchup, "1000070", "64378")), "entries of the log that were missed"],

@@ -8,6 +8,11 @@ export type ClusterChecker =
   | "J4"
   | "S1"
   | "once"
+  | "early"
+  | "in vain"
+  | "alone"
+  | "held"
+  | "left"
   | "floor"
   | "node id"
   | "liveness"
@@ -44,6 +49,8 @@ export interface Mutant extends Planted {
   readonly simulation: SimulationName;
   /** Of whole clusters: what the problem begins with. */
   readonly checkers: readonly (Checker | ClusterChecker)[];
+  /** What clients do brings it to light, with faults and without: it need not work while nothing goes wrong. */
+  readonly needsNoFaults?: true;
   /** Of whole clusters: whether a run of this plan is worth its time. What is passed over counts as a seed that found nothing. */
   readonly isWorth?: (plan: Plan) => boolean;
 }

@@ -1,5 +1,6 @@
 import { clusterMutants } from "./cluster-mutants.ts";
 import { clockMutants, membershipMutants } from "./membership-mutants.ts";
+import { gatedMutants } from "./gated-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { oddMutants } from "./odd-mutants.ts";
 import { raftMutants } from "./raft-mutants.ts";
@@ -10,6 +11,7 @@ export const mutants: readonly Mutant[] = [
   ...raftMutants,
   ...storageMutants,
   ...clusterMutants,
+  ...gatedMutants,
   ...oddMutants,
   ...membershipMutants,
   ...clockMutants,

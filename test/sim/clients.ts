@@ -2,6 +2,7 @@ import { jobId, type NodeId } from "../../src/lib/ids.ts";
 import type { Refusal } from "../../src/lib/outcome.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
+import type { AppliedEvent } from "../../src/node/api.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { tasksIn } from "../../src/state/shape.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
@@ -98,6 +99,10 @@ export class Clients implements Callers {
   stop(): void {
     this.#left = 0;
     this.#stopped = true;
+  }
+
+  applied(events: readonly AppliedEvent[]): void {
+    this.gated.applied(events);
   }
 
   readAt(host: Host, until: number, every: number): void {

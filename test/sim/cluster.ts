@@ -8,6 +8,7 @@ import type { Random } from "../../src/lib/prng.ts";
 import type { Configuration } from "../../src/raft/types.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import { ownLevel } from "../../src/state/levels.ts";
+import type { AppliedEvent } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
 import { findJob } from "../../src/state/queries.ts";
 import type { Principal } from "../../src/state/types.ts";
@@ -35,6 +36,8 @@ export interface Callers {
   readAt(host: Host, until: number, every: number): void;
   /** Writes through any other node, until then. */
   writeBeside(host: Host, until: number, every: number): void;
+  /** What a state that was right has applied. */
+  applied(events: readonly AppliedEvent[]): void;
 }
 
 /** All hosts of one run, what lies between them, and those who watch. */

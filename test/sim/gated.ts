@@ -1,6 +1,7 @@
 import { jobId } from "../../src/lib/ids.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
+import type { AppliedEvent } from "../../src/node/api.ts";
 import { isMet } from "../../src/state/gates.ts";
 import { jobById, type StoredJob } from "../../src/state/tables/job.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
@@ -15,6 +16,7 @@ import { stream } from "./plan.ts";
  *   early     nothing starts before its instant, by the log's clock, nor before all of its parents have ended
  *   in vain   who is skipped never started, and had a parent that ended otherwise; who started had none
  *   alone     of a key's jobs no two were at work at the same time
+ *   held      nothing of a job is assigned between its hold and the moment when its release is asked for
  *   left      what a job waits for is forgotten with its end
  */
 type Draft = { -readonly [Key in keyof Spec]: Spec[Key] };
@@ -30,6 +32,9 @@ export class Gated {
   readonly #random: Random;
   /** Jobs that were held and must be released before the end. */
   #held = 0;
+  /** Jobs that are surely held, by the entry that did it: none of them was ever released before. */
+  readonly #surelyHeld = new Map<number, number>();
+  readonly #everHeld = new Set<number>();
   drawn = 0;
   holds = 0;
   skipped = 0;
@@ -43,6 +48,19 @@ export class Gated {
   /** Every hold that was asked for has been taken back. */
   get isDone(): boolean {
     return this.#held === 0;
+  }
+
+  /** What a state that is right has applied. */
+  applied(events: readonly AppliedEvent[]): void {
+    if (this.#surelyHeld.size === 0) return;
+    for (const { index, changes } of events) {
+      for (const change of changes) {
+        if (change.topic !== "task" || change.kind !== "assigned") continue;
+        const since = this.#surelyHeld.get(change.job);
+        if (since !== undefined && index > since)
+          this.#cluster.fail(`held: job ${change.job} was held at ${since}, and assigned at ${index}`);
+      }
+    }
   }
 
   /** Adds what the job waits for; `known` are jobs that are surely there, the newest last. */
@@ -68,6 +86,8 @@ export class Gated {
     }
     if (start < 0.1) spec.startAt = this.#cluster.time.wallMs() + Math.floor(random() * 3000);
     if (deadline < 0.08 && start >= 0.1) spec.deadlineMs = 200 + Math.floor(random() * 5000);
+    // Nothing else ends it.
+    if (spec.deadlineMs !== undefined && deadline < 0.02) makeEndless(spec);
     if (spec.after !== undefined || spec.key !== undefined || start < 0.1 || spec.deadlineMs !== undefined)
       this.drawn += 1;
   }
@@ -80,14 +100,22 @@ export class Gated {
     if (host === undefined) return;
     this.#held += 1;
     this.holds += 1;
+    const isFirst = !this.#everHeld.has(id);
+    this.#everHeld.add(id);
+    const askedAt = this.#cluster.time.now;
     const { node } = host.process!;
     this.#cluster
       .ask(host, callTimeout, () => node.propose("job.hold", { id }, someone))
       // Whatever the answer: it may be in the log.
-      .answered(() => this.#cluster.time.after(1_000_000 * this.#random() * 4, undefined, () => this.#release(id)));
+      .answered((outcome) => {
+        const isSure = outcome?.ok === true && host.state.wrongUntil < askedAt && isFirst;
+        if (isSure) this.#surelyHeld.set(id, outcome.value.index);
+        this.#cluster.time.after(1_000_000 * this.#random() * 4, undefined, () => this.#release(id));
+      });
   }
 
   #release(id: ReturnType<typeof jobId>): void {
+    this.#surelyHeld.delete(id);
     const again = (): unknown => this.#cluster.time.after(500_000, undefined, () => this.#release(id));
     const host = this.#cluster.anyUp("gates");
     if (host === undefined) return void again();
@@ -146,4 +174,12 @@ export class Gated {
         fail(`early: job ${job.id} started before job ${parent.id} had ended`);
     }
   }
+}
+
+/** A job of an hour. */
+function makeEndless(spec: Draft): void {
+  const endlessMs = 3_600_000;
+  if (spec.run === undefined) spec.noop = { ...spec.noop, forMs: endlessMs };
+  else spec.run = [spec.run[0]!, String(endlessMs), spec.run[2]!];
+  delete spec.timeoutMs;
 }

@@ -184,7 +184,10 @@ export class Host {
     };
     const place = this.state.open(runner, this.id, {
       onApplied: (applied, outcomes, events, hashes) => {
-        if (this.state.wrongUntil < cluster.time.now) cluster.effects.applied(this.id, events);
+        if (this.state.wrongUntil < cluster.time.now) {
+          cluster.effects.applied(this.id, events);
+          cluster.callers?.applied(events);
+        }
         running.node?.onApplied(applied, outcomes, events, hashes);
       },
       onBug: ({ index, command, message }) => {

@@ -197,6 +197,8 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     assignmentsPerEntry: shrunk(0.2, 1, 3),
     rpcTimeoutMs: shrunk(0.3, 500, 3000),
   };
+  const gates = stream(seed, "gate limits");
+  chosen["releasesPerCommand"] = gates() < 0.3 ? randomInteger(gates, 1, 3) : undefined;
   const limits: Record<string, number> = {};
   for (const [name, value] of Object.entries(chosen)) if (value !== undefined) limits[name] = value;
   const trailingEntries = sizes() < 0.75 ? randomInteger(sizes, 1, 64) : 1000;
