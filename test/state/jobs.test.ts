@@ -250,6 +250,33 @@ describe("reports", () => {
     });
   });
 
+  test("100,000 tasks that fail at once: reports of many nodes in large entries, each is counted, and who waits for them is told", () => {
+    const cluster = Cluster.of(3);
+    cluster.level = 3;
+    const count = 100_000;
+    const flood = cluster.submit({ count });
+    const [vain, alarm] = [
+      cluster.submit({ after: [flood] }),
+      cluster.submit({ after: [{ job: flood, when: "failed" }] }),
+    ];
+    const step = limits.assignmentsPerEntry;
+    const tasksOf = (from: number): number[] =>
+      Array.from({ length: Math.min(step, count - from) }, (_, at) => from + at);
+    const nodeOf = (from: number): number => 1 + ((from / step) % 3);
+    for (let from = 0; from < count; from += step)
+      expect(cluster.assign(flood, nodeOf(from), ...tasksOf(from).map((task) => [task, 1] as const))).toBe(0);
+    expect(cluster.job(flood).counts).toMatchObject({ running: count, queued: 0 });
+    for (let from = 0; from < count; from += step) {
+      const reports = tasksOf(from).map((task) => report(flood, task, 1, "failed"));
+      expect(cluster.must("task.finish", { node: nodeId(nodeOf(from)), reports }).refused).toEqual([]);
+    }
+    expect(cluster.job(flood)).toMatchObject({ state: "failed", counts: { failed: count, running: 0 } });
+    expect(cluster.job(vain).state).toBe("skipped");
+    expect(cluster.job(alarm)).toMatchObject({ state: "queued" });
+    expect(cluster.job(alarm).waits).toBeUndefined();
+    expect(totals(cluster.database)).toMatchObject({ tasksRunning: 0, finished: { failed: 1, skipped: 1 } });
+  }, 120_000);
+
   test("a job's tails are bounded together (N1)", () => {
     const cluster = Cluster.of(1);
     const full = limits.tailPerJobBytes / limits.tailMaxBytes;
