@@ -56,13 +56,17 @@ export async function compare(
 }
 
 /**
- * Measures every contender once per round, in turns, the order turned round every other round, after one round that is not counted. Prints
- * each figure's median with the smallest and the largest, and gives all values.
+ * Measures every contender once per round, in turns, the order turned round every other round, after one round that is not counted (not needed where
+ * each measurement warms what it measures itself). Prints each figure's median with the smallest and the largest, and gives all values.
  */
-export async function measureInTurns(contenders: readonly Contender[], rounds: number): Promise<Figures> {
+export async function measureInTurns(
+  contenders: readonly Contender[],
+  rounds: number,
+  options: { readonly warmUp?: boolean } = {},
+): Promise<Figures> {
   const figures: Record<string, Record<string, number[]>> = {};
   for (const { name } of contenders) figures[name] = {};
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = options.warmUp === false ? 1 : 0; round <= rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       const began = performance.now();
       const measured = await contender.measure();

@@ -1,72 +1,131 @@
 /**
  * How many jobs a second does a three-node mesh on loopback accept, fsync on? Single jobs at 64 and 256 connections against batches of 200, in turns;
- * beside them, where it is installed, three etcd members under the same client. The bound below both is bench/commit.ts.
+ * beside them, where they are installed, three etcd members under the same client, and BullMQ's `add` on one Redis that is not replicated, whose file is
+ * synced each second, as is usual, or before it answers. The bound below all is bench/commit.ts.
  *
- * Twice: jobs that run at once, so that placing, running and ending them takes its part of the same cores, and jobs that wait (held), where accepting is
- * all that is done for them. The second is what a put of etcd is to be compared with: it, too, is stored on three nodes and nothing more.
+ * Twice: jobs that run at once, so that placing, running and ending them takes its part of the same cores, and jobs that wait for an instant, where
+ * accepting is all that is done for them. The second is what a put of etcd and an add of BullMQ are to be compared with: those, too, are stored and
+ * nothing more.
  *
- * Every measurement has a mesh, or an etcd, of its own, and is preceded by `--warm` seconds of the same load: what runs for days is compared, and the
+ * Every measurement has a mesh, or a peer, of its own, and is preceded by `--warm` seconds of the same load: what runs for days is compared, and the
  * first seconds of a process go into compiling it, a fifth of its time on two cores. `--warm=1` shows a mesh as it has just begun.
  *
- * `npm run bench -- submit [--rounds=5] [--seconds=5] [--warm=15] [--connections=64,256] [--batch=200] [--nodes=3]`
+ * `npm run bench -- submit [--rounds=5] [--seconds=5] [--warm=15] [--connections=64,256] [--batch=200] [--nodes=3] [--write]`
  */
-import { Mesh, type MeshNode, until } from "../scripts/mesh.ts";
+import { Mesh } from "../scripts/mesh.ts";
+import type { Row } from "../scripts/reliability-judge.ts";
+import { type Contender, list, measureInTurns, option, printMachine } from "./harness.ts";
+import { submitRate, waits } from "./measure/fill.ts";
+import { untilUnfinished } from "./measure/gauges.ts";
+import { conclude } from "./page/conclude.ts";
+import { atLeast, shown, times, unmeasured } from "./page/rows.ts";
+import { bullmqAdds, bullmqVersion } from "./peers/bullmq.ts";
 import { etcdPuts, etcdVersion } from "./peers/etcd.ts";
-import { benchVerb, compare, list, option, printMachine } from "./harness.ts";
 
 const seconds = option("seconds", 5);
 const warm = option("warm", 15);
 const connections = list("connections", [64, 256]);
+const most = Math.max(...connections);
 const batch = option("batch", 200);
-const held = { driver: "noop", hold: true };
-const forms: Readonly<Record<string, object>> = { wait: held, run: { driver: "noop" } };
+const batchesAtOnce = 16;
+const forms = { wait: { driver: "noop", ...waits.gated }, run: { driver: "noop" } } as const;
+const formNames = ["wait", "run"] as const;
+const syncs = ["everysec", "always"] as const;
 const single = (form: string, count: number): string => `single jobs that ${form}, ${count} connections`;
+const batches = (form: string): string => `batches of ${batch} that ${form}, ${batchesAtOnce} connections`;
 const etcd = (count: number): string => `etcd puts of 200 bytes, ${count} connections`;
-await printMachine();
-const peer = etcdVersion();
-console.log(peer === undefined ? "peer      none: etcd is not installed here" : `peer      ${peer}`);
-const medians = await compare(
-  [
-    ...Object.entries(forms).flatMap(([form, spec]) => [
-      ...connections.map((count) => ({ name: single(form, count), measure: () => submit(spec, 1, count) })),
-      { name: `batches of ${batch} that ${form}, 16 connections`, measure: () => submit(spec, batch, 16) },
-    ]),
-    ...(peer === undefined
-      ? []
-      : connections.map((count) => ({
-          name: etcd(count),
-          measure: () => etcdPuts(count, warm, seconds),
-        }))),
-  ],
+const adds = (fsync: string): string => `BullMQ's add, ${most} at once, fsync ${fsync}`;
+const bulks = `BullMQ's addBulk of ${batch}, ${batchesAtOnce} at once, fsync everysec`;
+
+const conditions = await printMachine();
+const etcdPeer = etcdVersion();
+const queuePeer = bullmqVersion();
+console.log(`peer      ${etcdPeer ?? "none: etcd is not installed here"}`);
+console.log(`peer      ${queuePeer ?? "none: Redis is not installed here"}`);
+const own: readonly Contender[] = formNames.flatMap((form) => [
+  ...connections.map((count) => ({ name: single(form, count), measure: () => submit(form, 1, count) })),
+  { name: batches(form), measure: () => submit(form, batch, batchesAtOnce) },
+]);
+const etcds: readonly Contender[] = connections.map((count) => ({
+  name: etcd(count),
+  measure: async () => {
+    const { requestsPerSecond, p99Ms } = await etcdPuts(count, warm, seconds);
+    return { jobsPerSecond: requestsPerSecond!, p99Ms: p99Ms! };
+  },
+}));
+const queues: readonly Contender[] = [
+  ...syncs.map((fsync) => ({ name: adds(fsync), measure: () => add(fsync, most, 1) })),
+  { name: bulks, measure: () => add("everysec", batchesAtOnce, batch) },
+];
+const figures = await measureInTurns(
+  [...own, ...(etcdPeer === undefined ? [] : etcds), ...(queuePeer === undefined ? [] : queues)],
   option("rounds", 5),
+  // Each warms what it measures.
+  { warmUp: false },
 );
-for (const count of connections) {
-  const others = medians[etcd(count)]?.["requestsPerSecond"];
-  if (others === undefined) continue;
-  for (const form of Object.keys(forms)) {
-    const own = medians[single(form, count)]!["requests_per_second"]!;
-    console.log(`${count} connections: ${(own / others).toFixed(2)} single jobs that ${form} for each of etcd's puts`);
-  }
+const rate = (name: string): readonly number[] => figures[name]!["jobsPerSecond"]!;
+const peers = [etcdPeer, queuePeer].filter((peer) => peer !== undefined).join("; ");
+conclude("submit", conditions, {
+  rows: [
+    ...formNames.flatMap((form) => [
+      ...connections.map((count) =>
+        count === most
+          ? atLeast(single(form, count), 12_000, "/s", rate(single(form, count)))
+          : shown(single(form, count), "/s", rate(single(form, count))),
+      ),
+      atLeast(batches(form), 100_000, " jobs/s", rate(batches(form))),
+    ]),
+    ...(etcdPeer === undefined
+      ? [unmeasured("single jobs, to etcd's puts", "at least 3 times", "etcd is not installed here")]
+      : besideEtcd()),
+    ...(queuePeer === undefined
+      ? [unmeasured("single jobs, to BullMQ's add", "at least 1 times", "Redis is not installed here")]
+      : besideQueue()),
+  ],
+  figures,
+  ...(peers === "" ? {} : { peers }),
+});
+
+function besideEtcd(): Row[] {
+  return connections.flatMap((count) => [
+    shown(etcd(count), "/s", rate(etcd(count))),
+    ...formNames.map((form) => {
+      const row = times(`${single(form, count)}, to etcd's puts`, 3, rate(single(form, count)), rate(etcd(count)));
+      return count === most ? row : { ...row, wanted: "", met: undefined };
+    }),
+  ]);
+}
+
+function besideQueue(): Row[] {
+  return [
+    ...syncs.flatMap((fsync) => [
+      shown(adds(fsync), "/s", rate(adds(fsync))),
+      ...formNames.map((form) =>
+        times(`${single(form, most)}, to BullMQ's add, fsync ${fsync}`, 1, rate(single(form, most)), rate(adds(fsync))),
+      ),
+    ]),
+    shown(bulks, " jobs/s", rate(bulks)),
+  ];
 }
 
 /** On a mesh of its own. What the load before has left is run first: it is not to be run in the measured time. */
-async function submit(spec: object, perRequest: number, atOnce: number): Promise<Record<string, number>> {
+async function submit(
+  form: (typeof formNames)[number],
+  perRequest: number,
+  atOnce: number,
+): Promise<Record<string, number>> {
   await using mesh = await Mesh.start({ nodes: option("nodes", 3) });
   const leader = await mesh.leader({ voters: mesh.nodes.length });
-  const words = ["--connections", `${atOnce}`, "--batch", `${perRequest}`, "--spec", "-"];
+  const load = { connections: atOnce, batch: perRequest };
   // Batches bring in a second what takes five to run.
   const warmSeconds = perRequest === 1 ? warm : Math.ceil(warm / 5);
-  await benchVerb(mesh, "submit", [...words, "--seconds", `${warmSeconds}`], JSON.stringify(spec));
-  if (spec !== held)
-    await until(
-      async () => ((await unfinished(leader)) === 0 ? true : undefined),
-      300_000,
-      () => "the jobs of the warm-up do not end",
-    );
-  return await benchVerb(mesh, "submit", [...words, "--seconds", `${seconds}`], JSON.stringify(spec));
+  await submitRate(mesh, forms[form], { ...load, seconds: warmSeconds });
+  if (form === "run") await untilUnfinished(leader, 0);
+  return { ...(await submitRate(mesh, forms[form], { ...load, seconds })) };
 }
 
-async function unfinished(node: MeshNode): Promise<number> {
-  const { body } = await node.api("GET", "/metrics");
-  return Number(/^skein_jobs_unfinished (\d+)$/m.exec(String(body))?.[1]);
+async function add(fsync: (typeof syncs)[number], atOnce: number, perCall: number): Promise<Record<string, number>> {
+  const load = { connections: atOnce, batch: perCall, warmSeconds: warm, seconds };
+  const { jobsPerSecond, p99Ms } = await bullmqAdds(fsync, load);
+  return { jobsPerSecond: jobsPerSecond!, p99Ms: p99Ms! };
 }

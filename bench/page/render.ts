@@ -57,7 +57,7 @@ export function render(book: Book): string {
 
 function sectionLines(name: SectionName, found: Kept): string[] {
   const { title, text } = sections[name];
-  const { rows, lines = [], words, peers, date, tookMs, versions, commit, machine, load } = found;
+  const { rows, lines = [], words, peers, date, tookMs, versions, machine, load } = found;
   const verdict = ({ met }: Row): string => (met === undefined ? "" : met ? "met" : "**missed**");
   const table = rows.map((row) => `| ${row.what} | ${row.wanted} | ${row.measured} | ${verdict(row)} |`);
   return [
@@ -68,7 +68,7 @@ function sectionLines(name: SectionName, found: Kept): string[] {
     ...(rows.length === 0 ? [] : ["| | wanted | measured | |", "|---|---|---|---|", ...table, ""]),
     ...(lines.length === 0 ? [] : [...lines, ""]),
     ...(peers === undefined ? [] : [`Peers: ${peers}.`, ""]),
-    `*\`npm run bench -- ${[name, words].join(" ").trim()}\`, ${date}, ${formatMs(tookMs)}; ${versions}, commit ${commit}; ${machine}; load before ${load}.*`,
+    `*\`npm run bench -- ${[name, words].join(" ").trim()}\`, ${date}, ${formatMs(tookMs)}; ${versions}; ${machine}; load before ${load}.*`,
     "",
   ];
 }

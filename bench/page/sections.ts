@@ -8,7 +8,7 @@ export interface Section {
 export const sections = {
   submit: {
     title: "Submitting",
-    text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`).",
+    text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Jobs that *run* do so at once, which takes its part of the same cores; jobs that *wait* for an instant are accepted and nothing more, as what the peers store is. Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`).",
   },
   cycle: {
     title: "The whole way",

@@ -14,6 +14,20 @@ export function bullmqVersion(): string | undefined {
     : `bullmq ${version} (ioredis ${client}, bun) on one ${redis}, append-only file`;
 }
 
+/** Adds a second, `connections` calls under way at once: `add`, or `addBulk` of `batch` jobs. */
+export async function bullmqAdds(
+  fsync: AppendFsync,
+  load: {
+    readonly connections: number;
+    readonly batch: number;
+    readonly warmSeconds: number;
+    readonly seconds: number;
+  },
+): Promise<Record<string, number>> {
+  const { connections, ...rest } = load;
+  return await withRedis(fsync, { do: "add", atOnce: connections, ...rest }, load.warmSeconds + load.seconds);
+}
+
 /** No-op jobs a second, all of which were added before: one worker that runs `atOnce` at once. */
 export async function bullmqProcesses(
   fsync: AppendFsync,
