@@ -54,9 +54,7 @@ describe("the page", () => {
     expect(page).toContain("Not measured yet: `submit`, `queued`");
     expect(page.indexOf("## The whole way")).toBeLessThan(page.indexOf("## A large array"));
     expect(page).toContain("| a rate | at least 5 | 4 | **missed** |");
-    expect(page).toContain(
-      "*`npm run bench -- cycle --rounds=2`, 2026-01-02T03:04, 1.23 s; skein 1; 2 cores;",
-    );
+    expect(page).toContain("*`npm run bench -- cycle --rounds=2`, 2026-01-02T03:04, 1.23 s; skein 1; 2 cores;");
   });
 
   test("says that all is well where it is, and demands nothing of what is only shown", () => {
