@@ -3,7 +3,7 @@ import type { NodeId } from "../lib/ids.ts";
 
 /**
  * How the leader sends to a follower. "probe": where the logs agree is a guess, one append at a time. "replicate": it
- * is known, appends are pipelined within a window. "snapshot": what it lacks is not in the log any more; nothing is sent from the log while one
+ * is known, or hoped of who has just voted for this leader, appends are pipelined within a window. "snapshot": what it lacks is not in the log any more; nothing is sent from the log while one
  * is on its way. "relay": another member feeds it with what is committed (a learner only, so it counts in no quorum); the leader sends it nothing and
  * knows how far it is by hearsay.
  */
@@ -29,12 +29,15 @@ export class Progress {
   active = false;
   /** As it says itself. */
   slowDisk = false;
+  /** The end of the leader's log when it began to lead, or to send to this node. */
+  readonly #searchFrom: number;
   readonly #window: Inflight;
 
   constructor(node: NodeId, next: number, inflightAppends: number, inflightBytes: number) {
     assert(next >= 1, "the first entry is 1");
     this.node = node;
     this.next = next;
+    this.#searchFrom = next;
     this.#window = new Inflight(inflightAppends, inflightBytes);
   }
 
@@ -77,6 +80,14 @@ export class Progress {
     if (this.mode === "replicate") this.probe();
   }
 
+  /**
+   * It voted for this leader, so its log most likely ends where ours did: what is written first, while a failover holds everybody up, does not
+   * wait for the answer to the first append. A hope is no match: commit counts acknowledgements alone, and a refusal ends it.
+   */
+  hope(): void {
+    if (this.mode === "probe" && this.match === 0) this.mode = "replicate";
+  }
+
   /** The append after `rejected` did not fit; `candidate` is our best guess of where the logs agree. False: old news. */
   refused(rejected: number, candidate: number): boolean {
     this.active = true;
@@ -84,6 +95,8 @@ export class Progress {
     if (this.mode === "replicate") {
       if (rejected <= this.match) return false;
       this.probe();
+      // Nothing is known of its log in this term but what it has just said.
+      if (this.match === 0) this.next = Math.max(Math.min(rejected, candidate + 1), 1);
       return true;
     }
     if (rejected !== this.next - 1) return false;
@@ -139,11 +152,11 @@ export class Progress {
   }
 
   /**
-   * What was under way is not to be counted on. A search that is under way goes on from where it is: who has not answered yet in this term has a match
-   * of 0, which says nothing of its log, and would be given a snapshot for it.
+   * What was under way is not to be counted on. A search that is under way goes on from where it is, and one that was left out in hope begins: who has
+   * not answered yet in this term has a match of 0, which says nothing of its log, and would be given a snapshot for it.
    */
   probe(): void {
-    if (this.mode !== "probe") this.next = this.match + 1;
+    if (this.mode !== "probe") this.next = this.match === 0 ? this.#searchFrom : this.match + 1;
     this.mode = "probe";
     this.paused = false;
     this.#window.clear();

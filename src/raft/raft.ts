@@ -763,6 +763,7 @@ export class Raft {
     );
     this.#role = "leader";
     this.#leader = this.#id;
+    const granted = new Set([...this.#votes].flatMap(([node, isGranted]) => (isGranted ? [node] : [])));
     this.#votes.clear();
     this.#peers = [];
     this.#heartbeatTicks = 0;
@@ -772,6 +773,7 @@ export class Raft {
     this.#changeDone = false;
     this.#uncommittedBytes = this.#log.bytesBetween(this.#commit + 1, this.#log.lastIndex);
     this.#syncPeers();
+    for (const peer of this.#peers) if (granted.has(peer.node)) peer.hope();
     // Entries of earlier terms are committed by way of this one, never by counting.
     this.#appendOwn("noop", noData);
   }

@@ -358,3 +358,37 @@ test("nonsense from a peer is dropped and counted, and changes nothing", () => {
   expect(leader.dropped).toBe(3);
   expect(leader.commit).toBe(commit);
 });
+
+test("what is written right after an election does not wait for the first answer of those who voted", () => {
+  const cluster = Cluster.of(3);
+  cluster.elect(1);
+  cluster.commit("before");
+  cluster.crash(1);
+  cluster.noticeClosed(1);
+  const muffle = cluster.drop(({ kind }) => kind === "append-response");
+  cluster.tickUntil("another one leads", () => cluster.leader() !== undefined);
+  const { id, raft: leader } = cluster.leader()!;
+  const voter = id === 2 ? 3 : 2;
+  cluster.propose(id, "after");
+  cluster.settle();
+  expect([leader.progress(nodeId(voter))?.match, leader.commit]).toEqual([index(0), index(leader.lastIndex - 2)]);
+  expect(cluster.get(voter).store.entriesDurable.at(-1)).toMatchObject({ index: leader.lastIndex, kind: "command" });
+  // What was hoped is no acknowledgement; it comes when something is heard.
+  muffle();
+  cluster.tickUntil("it is committed", () => leader.commit === leader.lastIndex);
+});
+
+test("of a voter whose log is shorter the leader hopes in vain, and finds its end by the first refusal", () => {
+  const cluster = new Cluster();
+  const nodes = [1, 2, 3].map(nodeId);
+  cluster.addWithLog(nodes[0]!, nodes, [1, 1, 2, 2, 2, 2, 2, 2]);
+  cluster.addWithLog(nodes[1]!, nodes, [1, 1]);
+  cluster.addWithLog(nodes[2]!, nodes, [1, 1, 1, 1, 1]);
+  cluster.elect(1);
+  cluster.commit("last");
+  cluster.tick(4);
+  for (const id of [2, 3]) expect(terms(cluster, id)).toEqual(terms(cluster, 1));
+  const rejections = cluster.sent.filter((message) => message.kind === "append-rejection");
+  for (const id of nodes.slice(1)) expect(rejections.filter(({ from }) => from === id).length).toBeLessThanOrEqual(2);
+  expect(cluster.snapshotsWanted).toBe(0);
+});
