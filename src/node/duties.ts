@@ -9,6 +9,7 @@ import type { Standing } from "../scheduler/lack.ts";
 import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel, type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
+import { recallLevel } from "../state/levels.ts";
 import { clusterRow, levelHeld, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
@@ -19,6 +20,7 @@ import { Counting } from "./counting.ts";
 import { Expiring } from "./expiring.ts";
 import { LagWindow } from "./lag-window.ts";
 import { GateDuty } from "./gate-duty.ts";
+import { Recalls } from "./recalls.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { Sweeping } from "./sweeping.ts";
@@ -94,12 +96,15 @@ export class Duties {
 
   /** Jobs that wait for time, for others' ends, for a key. */
   readonly #gates: GateDuty;
+  /** Work that was given to nodes which do not begin it. */
+  readonly recalls: Recalls;
 
   constructor(ports: DutyPorts) {
     this.#ports = ports;
     this.#gates = new GateDuty(ports);
     this.#counting = new Counting(ports);
     this.#expiring = new Expiring(ports);
+    this.recalls = new Recalls(ports);
     this.#sweeping = new Sweeping(ports);
   }
 
@@ -129,6 +134,7 @@ export class Duties {
     this.#levelWatch = undefined;
     this.#clocksOff.clear();
     this.#lostProposed.clear();
+    this.recalls.clear();
     this.#lagWindow.clear();
     this.#closeness.clear();
   }
@@ -261,6 +267,7 @@ export class Duties {
       held,
     );
     this.#watchClocks();
+    if (cluster.level >= recallLevel) this.recalls.look(view, this.#eligible(view), now);
     for (const lost of lostNodes({
       nodes,
       quietSince: this.#ports.leases.quietSince,
@@ -272,6 +279,7 @@ export class Duties {
       this.#ports.log("warn", `node ${lost.node} has not renewed its lease: its attempts are given to others`, {
         node: lost.node,
       });
+      if (cluster.level >= recallLevel) this.recalls.takeAll(lost.node);
       void this.#ports.propose("node.lost", lost).then((outcome) => {
         // Unknown: it may still be in the log, so no lease for it in this whole term (J3).
         const isSettled = outcome.ok || outcome.why.code !== "unavailable" || outcome.why.retry === "safe";

@@ -11,8 +11,10 @@ export interface GrantPorts {
   isLosing(node: NodeId): boolean;
   /** What the applied state says of it; undefined: no member. */
   stateOf(node: NodeId): NodeState | undefined;
-  /** Notes the grant; the leader's count begins here. */
-  granted(node: NodeId): void;
+  /** The largest index that its lease may name while something is taken back from it (recalls.ts), where `index` is confirmed. */
+  ceiling(node: NodeId, index: number): number;
+  /** Notes the grant and what it names; the leader's count begins here. */
+  granted(node: NodeId, index: number): void;
 }
 
 /**
@@ -20,10 +22,11 @@ export interface GrantPorts {
  * leader grants nothing; what follows the confirmation is one step without awaits, so no node.lost comes between (J3).
  */
 export async function grantLease(node: NodeId, ports: GrantPorts): Promise<LeaseGrant | undefined> {
-  const index = await ports.confirm();
-  if (index === undefined || !ports.isLeading() || ports.isLosing(node)) return undefined;
+  const confirmed = await ports.confirm();
+  if (confirmed === undefined || !ports.isLeading() || ports.isLosing(node)) return undefined;
   const state = ports.stateOf(node);
   if (state === undefined || state === "lost") return { kind: "lost" };
-  ports.granted(node);
+  const index = ports.ceiling(node, confirmed);
+  ports.granted(node, index);
   return { kind: "granted", index };
 }

@@ -100,7 +100,7 @@ export class Leading {
    */
   begin({ term }: Leadership): void {
     this.#ports.log("info", `leading in term ${term}`);
-    this.leases.elected();
+    this.leases.elected(this.#ports.raft.lastIndex);
     this.clocks.lead(true);
     this.logClock.lead();
     this.logClock.seen(this.#ports.view(stateClock));
@@ -142,8 +142,9 @@ export class Leading {
       isLeading: () => this.#ports.raft.role === "leader",
       isLosing: (one) => this.duties.isLosing(one),
       stateOf: (one) => this.#ports.view((tx) => findNode(tx, one))?.state,
-      granted: (one) => {
-        this.leases.grant(one);
+      ceiling: (one, index) => this.duties.recalls.ceiling(one, index),
+      granted: (one, index) => {
+        this.leases.grant(one, index);
         this.duties.onLease();
       },
     });

@@ -108,21 +108,34 @@ export class LeaseTable {
   /** From when on a node's silence counts: its last grant, or when it announced itself (it could not ask before). */
   readonly #quietSince = new Map<NodeId, number>();
   #electedAt = 0;
+  /** The largest index that a lease of the node names. */
+  readonly #coveredTo = new Map<NodeId, number>();
+  #electedIndex = 0;
 
-  elected(): void {
+  /** `lastIndex`: of its log. All that earlier leaders committed is in it, so no lease of theirs names a later one. */
+  elected(lastIndex: number): void {
     this.#grantedAt.clear();
     this.#quietSince.clear();
+    this.#coveredTo.clear();
     this.#electedAt = monotonicMs();
+    this.#electedIndex = lastIndex;
   }
 
   get electedAt(): number {
     return this.#electedAt;
   }
 
-  grant(node: NodeId): void {
+  /** `index`: what the lease names. */
+  grant(node: NodeId, index: number): void {
     const now = monotonicMs();
     this.#grantedAt.set(node, now);
     this.#quietSince.set(node, now);
+    this.#coveredTo.set(node, Math.max(this.coveredTo(node), index));
+  }
+
+  /** No lease of the node covers an attempt with a later fence than this: it has not begun any such. */
+  coveredTo(node: NodeId): number {
+    return this.#coveredTo.get(node) ?? this.#electedIndex;
   }
 
   /** The node has announced itself through the log: it has the whole time again to ask for a lease. */

@@ -1,5 +1,5 @@
 import type { NodeId } from "../lib/ids.ts";
-import type { Need, Resources } from "../lib/resources.ts";
+import { type Need, type Resources, unitsOf } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { WaitingTask } from "../state/planning.ts";
 
@@ -35,6 +35,12 @@ export function hasRoom(room: Room, { io, need, resources }: Want): boolean {
     if (freeOf(room, name) < units) return false;
   }
   return true;
+}
+
+/** It could run there if nothing else did. */
+export function isLargeEnough({ slots, resources }: Room, { io, need, resources: asked }: Want): boolean {
+  if (!io && slots < need) return false;
+  return asked.every(([name, units]) => unitsOf(name, resources?.[name] ?? 0) >= units);
 }
 
 /** What is free of a resource, as the planner counts. */

@@ -1,6 +1,5 @@
 import type { NodeId } from "../lib/ids.ts";
-import { unitsOf } from "../lib/resources.ts";
-import { freeOf, type Room, take } from "./choose.ts";
+import { freeOf, isLargeEnough, type Room, take } from "./choose.ts";
 import type { Bucket, PlannedJob } from "./queues.ts";
 
 /**
@@ -19,7 +18,7 @@ export function holdNode(bucket: Bucket, matching: readonly Room[]): void {
   let best: Room | undefined;
   let least = Infinity;
   for (const room of matching) {
-    if (!couldHold(room, bucket)) continue;
+    if (!isLargeEnough(room, bucket)) continue;
     if (room.heldFor === bucket.priority && room.heldKind === bucket.kind) return;
     const lack = lackOf(room, bucket);
     if (room.heldFor === undefined && lack < least) [best, least] = [room, lack];
@@ -30,12 +29,6 @@ export function holdNode(bucket: Bucket, matching: readonly Room[]): void {
 /** One slot, or one io task, is enough: whatever comes free serves it. */
 function needsNoHold({ need, resources }: Bucket): boolean {
   return need <= 1 && resources.length === 0;
-}
-
-/** The node has as much, free or not. */
-function couldHold({ slots, resources }: Room, bucket: Bucket): boolean {
-  if (!bucket.io && slots < bucket.need) return false;
-  return bucket.resources.every(([name, units]) => unitsOf(name, resources?.[name] ?? 0) >= units);
 }
 
 /** How much of what the task takes is not free, each thing as its share. */
@@ -59,7 +52,7 @@ export function holdPins(bucket: Bucket, job: PlannedJob, matching: readonly Roo
   for (const { pin } of job.waiting) {
     if (left <= 0) return;
     const room = pin === undefined ? undefined : rooms.get(pin);
-    if (room === undefined || !couldHold(room, bucket)) continue;
+    if (room === undefined || !isLargeEnough(room, bucket)) continue;
     if (room.heldFor === undefined) hold(room, bucket);
     left -= 1;
   }

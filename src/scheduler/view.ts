@@ -9,6 +9,7 @@ import {
   runningTasksOf,
   runningTasksOn,
   submitters,
+  type Unbegun,
   type WaitingTask,
 } from "../state/planning.ts";
 import { appliedIndex, listNodes } from "../state/queries.ts";
@@ -21,6 +22,7 @@ import type { Submitter } from "./share.ts";
 import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Unit } from "./place.ts";
 import { type Held, type PlannedJob, Queues } from "./queues.ts";
+import { betterElsewhere } from "./recall.ts";
 
 /**
  * The leader's picture of what waits and what is free, which place.ts plans from (step 9). Read once when leadership begins, then fed with
@@ -46,6 +48,8 @@ export interface Refused {
 
 interface Load {
   row: NodeRow;
+  /** Of the newest attempt that it was given under this leader. */
+  newestFence: number;
   slotsUsed: number;
   ioUsed: number;
   /** Of its resources, as the planner counts. */
@@ -183,6 +187,17 @@ export class PlacementView {
     }));
   }
 
+  /** Of each node the fence of the newest attempt that it was given under this leader; 0: none. */
+  newestFences(): Map<NodeId, number> {
+    return new Map(Array.from(this.#loads, ([node, { newestFence }]) => [node, newestFence]));
+  }
+
+  /** Those attempts of the node that are better off on one of the nodes that take work. */
+  betterElsewhere(node: NodeId, unbegun: readonly Unbegun[], eligible: ReadonlySet<NodeId>): Unbegun[] {
+    const others = this.#rooms(eligible).filter((room) => room.node !== node);
+    return betterElsewhere(unbegun, (id) => this.#jobs.get(id), others, !eligible.has(node));
+  }
+
   /** Nodes that may be given work, and what is free of them. */
   #rooms(eligible: ReadonlySet<NodeId>): Room[] {
     const rooms: Room[] = [];
@@ -253,6 +268,7 @@ export class PlacementView {
   }
 
   #onTask(change: Extract<Change, { topic: "task" }>, index: number, ahead: number): void {
+    if (change.kind === "assigned") this.#noteFence(change.node, index);
     const job = this.#jobs.get(change.job);
     if (job === undefined || index <= job.asOf) return;
     const { task, attempt, node } = change;
@@ -277,6 +293,11 @@ export class PlacementView {
         });
       }
     }
+  }
+
+  #noteFence(node: NodeId, fence: number): void {
+    const load = this.#loads.get(node);
+    if (load !== undefined) load.newestFence = fence;
   }
 
   #delay(job: PlannedJob, task: WaitingTask): void {
@@ -384,7 +405,8 @@ export class PlacementView {
     for (const row of listNodes(tx)) {
       present.add(row.id);
       const load = this.#loads.get(row.id);
-      if (load === undefined) this.#loads.set(row.id, { row, slotsUsed: 0, ioUsed: 0, used: new Map() });
+      if (load === undefined)
+        this.#loads.set(row.id, { row, newestFence: 0, slotsUsed: 0, ioUsed: 0, used: new Map() });
       else load.row = row;
     }
     for (const id of this.#loads.keys()) if (!present.has(id)) this.#loads.delete(id);

@@ -4,8 +4,8 @@ import { formatDuration } from "../lib/units.ts";
 import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
 import { failuresAllowed } from "./spec.ts";
-import { planRetry } from "./retry.ts";
 import { addTally, countEnded, newTally, type Tally } from "./tables/counter.ts";
+import { planRetry, type RetryPlan } from "./retry.ts";
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
 import { forgetUses } from "./tables/secret.ts";
@@ -19,7 +19,10 @@ import {
   type StoredTask,
 } from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
-import type { JobState, Report, Spec } from "./types.ts";
+import type { JobState, Report, Spec, TaskState } from "./types.ts";
+
+/** How an attempt ended. */
+type EndReport = Omit<Report, "job" | "task" | "attempt">;
 
 /**
  * How attempts, tasks and jobs end: the one place for it, used by task.finish, node.lost, node.remove, job.cancel and job.overdue. A `Work`
@@ -50,13 +53,30 @@ export class Work {
   }
 
   /** The present attempt of a running task ended as the report says: tried again, or the task's end (J2). */
-  endAttempt(job: OpenJob, row: StoredTask, node: NodeId, report: Omit<Report, "job" | "task" | "attempt">): void {
+  endAttempt(job: OpenJob, row: StoredTask, node: NodeId, report: EndReport): void {
+    this.#end(job, row, node, report, planRetry(job.spec, row, report.state, this.#context.random));
+  }
+
+  /** The attempt was never begun, and will not be: its task waits again, whatever its on_lost says. */
+  takeBack(job: OpenJob, row: StoredTask, node: NodeId, reason: string): void {
+    const again: RetryPlan = { tries: row.tries, losses: row.losses, delayMs: 0 };
+    this.#end(job, row, node, lostReport(reason, this.#context.at), again, "skipped");
+  }
+
+  /** `shownAs`: in the history, where that is not what the report says. */
+  #end(
+    job: OpenJob,
+    row: StoredTask,
+    node: NodeId,
+    report: EndReport,
+    retry: RetryPlan | undefined,
+    shownAs: TaskState = report.state,
+  ): void {
     job.touched = "otherwise";
     job.row.running -= 1;
-    const retry = planRetry(job.spec, row, report.state, this.#context.random);
     const tail = this.#boundTail(job, row, report.tail);
     const isOverdue = job.row.cancelling === overdue && report.state === "cancelled";
-    const ended = endedOf(isOverdue ? { ...report, reason: deadlineReason(job.spec) } : report, row);
+    const ended = endedOf(isOverdue ? { ...report, reason: deadlineReason(job.spec) } : report, row, shownAs);
     if (retry !== undefined && job.row.rest === "queued") {
       const notBefore = retry.delayMs === 0 ? 0 : this.#context.at + retry.delayMs;
       if (hasOnlyTask(job.row)) moveToRow(this.tx, job.row);
@@ -187,9 +207,9 @@ function verdictOf(job: OpenJob): Exclude<JobState, "queued" | "running"> {
   return good ? "succeeded" : "failed";
 }
 
-function endedOf(report: Omit<Report, "job" | "task" | "attempt">, row: StoredTask): Ended {
+function endedOf(report: EndReport, row: StoredTask, state: TaskState): Ended {
   return {
-    state: report.state,
+    state,
     exitCode: report.exitCode,
     signal: report.signal,
     reason: report.reason ?? null,
@@ -201,7 +221,7 @@ function endedOf(report: Omit<Report, "job" | "task" | "attempt">, row: StoredTa
 }
 
 /** The report on an attempt whose node is gone; nobody knows more. */
-export function lostReport(reason: string, at: number): Omit<Report, "job" | "task" | "attempt"> {
+export function lostReport(reason: string, at: number): EndReport {
   const nothing = { exitCode: null, signal: null, log: undefined, tail: new Uint8Array(0), startedAt: 0 };
   return { state: "lost", reason, finishedAt: at, ...nothing };
 }

@@ -36,3 +36,6 @@ export const admissionLevel = 3;
 
 /** From this level on rows of tasks of large jobs go in steps, after their job (forgetting.ts). */
 export const forgetLevel = 3;
+
+/** From this level on work is taken back from nodes that have not begun it (unit.recall). */
+export const recallLevel = 3;

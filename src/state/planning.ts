@@ -2,6 +2,7 @@ import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { type Need, needsOf } from "../lib/resources.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
 import { readSpec, slotsOf, specDefaults } from "./spec.ts";
+import { runningOn } from "./tables/task.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
@@ -107,6 +108,24 @@ export function runningTasksOn(tx: ReadTx, node: NodeId): RunningTask[] {
 /** What runs of a job right now. */
 export function runningTasksOf(tx: ReadTx, job: JobId): RunningTask[] {
   return tx.all<RunningTask>(runningOfJob, job, job);
+}
+
+/**
+ * An attempt that its node has not begun (J1). A node begins one only under a lease that names its fence or a later index, and leases are the leader's: so
+ * the leader knows of every attempt with a later fence than all of them that it has not begun, whatever the node is about, and without asking it.
+ */
+export interface Unbegun {
+  readonly job: JobId;
+  readonly task: number;
+  readonly attempt: number;
+  readonly fence: number;
+}
+
+/** Attempts that the node holds with a fence after `covered`, up to `until`, in the order of their fences. */
+export function unbegunOn(tx: ReadTx, node: NodeId, covered: number, until = Infinity): Unbegun[] {
+  return runningOn(tx, node)
+    .filter(({ fence }) => fence > covered && fence <= until)
+    .map(({ job, task, attempt, fence }) => ({ job: jobId(job), task, attempt, fence }));
 }
 
 const anyNode: readonly Term[] = [];

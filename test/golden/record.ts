@@ -134,6 +134,7 @@ function historyOfLevel3(): Cluster {
   loads(cluster);
   cluster.must("cluster.bounds", { finished_jobs: 1000 }, admin);
   cluster.must("cluster.bounds", { unfinished_jobs: 500 }, admin);
+  recalls(cluster);
   return cluster;
 }
 
@@ -294,6 +295,23 @@ function onlyTasks(cluster: Cluster): void {
   cluster.finish(forgotten, 0, 2, 1);
   cluster.now += 2000;
   cluster.must("job.expire", { jobs: [jobId(forgotten), jobId(running)] });
+}
+
+/** Attempts that their node never began: of a job's only task, of an array, and of a job that is being cancelled. */
+function recalls(cluster: Cluster): void {
+  const single = cluster.submit({ on_lost: "fail" });
+  const [array, cancelled] = [cluster.submit({ count: 2 }), cluster.submit()];
+  cluster.assign(array, 1, [0, 1], [1, 1]);
+  for (const job of [single, cancelled]) cluster.assign(job, 1, [0, 1]);
+  cluster.must("job.cancel", { id: jobId(cancelled) }, admin);
+  const attempts = [single, array, cancelled, 9999].map((job): [ReturnType<typeof jobId>, number, number] => [
+    jobId(job),
+    0,
+    1,
+  ]);
+  cluster.must("unit.recall", { node: nodeId(1), attempts });
+  cluster.assign(single, 3, [0, 2]);
+  cluster.finish(single, 0, 2, 3);
 }
 
 /** The first authority, and another one in its place; a member whose certificate is known is removed meanwhile. */

@@ -5,13 +5,14 @@ import { grantLease, type GrantPorts } from "../../src/node/grant.ts";
 
 /** A leader that may grant; each situation takes one thing away. */
 function leader(more: Partial<GrantPorts> = {}) {
-  const granted: NodeId[] = [];
+  const granted: [NodeId, number][] = [];
   const ports: GrantPorts = {
     confirm: () => Promise.resolve(7),
     isLeading: () => true,
     isLosing: () => false,
     stateOf: () => "up",
-    granted: (node) => granted.push(node),
+    ceiling: (_node, index) => index,
+    granted: (node, index) => granted.push([node, index]),
     ...more,
   };
   return { granted, ask: () => grantLease(nodeId(2), ports) };
@@ -21,11 +22,17 @@ describe("a lease is granted (J3)", () => {
   test("to a member, naming the index that was confirmed", async () => {
     const { granted, ask } = leader();
     expect(await ask()).toEqual({ kind: "granted", index: 7 });
-    expect(granted).toEqual([nodeId(2)]);
+    expect(granted).toEqual([[nodeId(2), 7]]);
   });
 
   test("also while it drains: what runs there goes on", async () => {
     expect(await leader({ stateOf: () => "draining" }).ask()).toEqual({ kind: "granted", index: 7 });
+  });
+
+  test("and names no more than it may while something is taken back from the node (J1)", async () => {
+    const { granted, ask } = leader({ ceiling: (_node, index) => index - 3 });
+    expect(await ask()).toEqual({ kind: "granted", index: 4 });
+    expect(granted).toEqual([[nodeId(2), 4]]);
   });
 
   const cases: [why: string, more: Partial<GrantPorts>, answer: LeaseGrant | undefined][] = [

@@ -132,20 +132,36 @@ describe("a node's lease", () => {
 describe("the leader's table of leases", () => {
   test("a new leadership starts with no grants, and counts from its election", () => {
     const table = new LeaseTable();
-    table.elected();
-    table.grant(nodeId(2));
+    table.elected(0);
+    table.grant(nodeId(2), 0);
     expect(table.isFresh(nodeId(2))).toBe(true);
     const first = table.electedAt;
-    table.elected();
+    table.elected(0);
     expect(table.isFresh(nodeId(2))).toBe(false);
     expect(table.electedAt).toBeGreaterThanOrEqual(first);
+  });
+});
+
+describe("what a node has certainly not begun", () => {
+  test("is what has a later fence than all leases name: its own of this term, or any that an earlier leader may have granted", () => {
+    const table = new LeaseTable();
+    table.elected(40);
+    expect(table.coveredTo(nodeId(2))).toBe(40);
+    table.grant(nodeId(2), 50);
+    table.grant(nodeId(2), 45);
+    expect(table.coveredTo(nodeId(2))).toBe(50);
+    expect(table.coveredTo(nodeId(3))).toBe(40);
+    table.announced(nodeId(2)); // a lease of its former run is a lease all the same
+    expect(table.coveredTo(nodeId(2))).toBe(50);
+    table.elected(70);
+    expect(table.coveredTo(nodeId(2))).toBe(70);
   });
 });
 
 describe("a node that comes back after it was declared lost", () => {
   test("has the whole time again to ask for a lease, counted from its announcement", () => {
     const table = new LeaseTable();
-    table.elected();
+    table.elected(0);
     expect(table.quietSince.get(nodeId(2))).toBeUndefined(); // silent since the election
     const before = monotonicMs();
     table.announced(nodeId(2));

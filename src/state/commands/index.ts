@@ -49,6 +49,7 @@ import { templateSet } from "./template-set.ts";
 import { tokenCreate } from "./token-create.ts";
 import { tokenRevoke } from "./token-revoke.ts";
 import { unitAssign } from "./unit-assign.ts";
+import { unitRecall } from "./unit-recall.ts";
 
 /** Every command, one line each. Tags are never reused; retired ones would be listed in {@link RetiredTag}. */
 export const commands = [
@@ -101,6 +102,7 @@ export const commands = [
   templateRemove,
   clusterBounds,
   submitterCount,
+  unitRecall,
 ] as const;
 
 type Command = (typeof commands)[number];
