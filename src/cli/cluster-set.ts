@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
+import { type Placement, placements } from "../lib/placement.ts";
 import { formatDuration, parseDuration } from "../lib/units.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
 import { toleranceText } from "./tolerance.ts";
 import { noteVoters, timeoutOption, waitMsOf } from "./voters-note.ts";
 
-const names = ["voters", "heartbeat", "election-timeout", "unfinished-jobs", "finished-jobs"] as const;
+const names = ["voters", "heartbeat", "election-timeout", "unfinished-jobs", "finished-jobs", "placement"] as const;
 type Name = (typeof names)[number];
 
 interface Settings {
@@ -15,6 +16,7 @@ interface Settings {
   readonly electionTimeoutMs?: number;
   readonly unfinishedJobs?: number;
   readonly finishedJobs?: number;
+  readonly placement?: Placement;
 }
 
 /** `skein cluster set NAME=VALUE...` */
@@ -22,7 +24,7 @@ export function addSet(cluster: Command, cli: Cli): void {
   const set = cluster
     .command("set")
     .description(
-      "settings of the cluster: voters=N, how many nodes vote (an even number counts as the odd one below it); heartbeat=50ms, election-timeout=600ms (at least 8 heartbeats), for members that are far apart; unfinished-jobs=N, how many are taken, and finished-jobs=N, how many are kept",
+      "settings of the cluster: voters=N, how many nodes vote (an even number counts as the odd one below it); heartbeat=50ms, election-timeout=600ms (at least 8 heartbeats), for members that are far apart; unfinished-jobs=N, how many are taken, and finished-jobs=N, how many are kept; placement=spread|pack, whether a task goes to the emptiest or the fullest of the nodes with room",
     )
     .argument("<settings...>", "voters=5 heartbeat=100ms election-timeout=1s")
     .option(...timeoutOption);
@@ -33,13 +35,15 @@ export function addSet(cluster: Command, cli: Cli): void {
     const isTimed = settings.heartbeatMs !== undefined || settings.electionTimeoutMs !== undefined;
     const timing = isTimed ? await setTiming(session, settings) : undefined;
     const bounds = await setBounds(session, settings);
+    const { placement } = settings;
+    if (placement !== undefined) await session.client.call("cluster.placement", { placement }, { idempotent: true });
     const voters = settings.voters === undefined ? undefined : await setVoters(session, settings.voters);
     const effect =
       voters === undefined || voters.in_effect === voters.voters
         ? ""
         : `, ${voters.in_effect} in effect: an even number bears no more than the odd one below it`;
     session.output.result({
-      value: { ...voters, ...timing, ...bounds },
+      value: { ...voters, ...timing, ...bounds, ...(placement !== undefined && { placement }) },
       ids: voters === undefined ? [] : [voters.voters],
       table: (out) => {
         if (voters !== undefined) out.line(`voters: ${voters.voters}${effect}`);
@@ -47,6 +51,7 @@ export function addSet(cluster: Command, cli: Cli): void {
           out.line(
             `jobs: ${bounds.unfinished_jobs} unfinished ones are taken, ${bounds.finished_jobs} finished ones kept`,
           );
+        if (placement !== undefined) out.line(`placement: ${placement}`);
         if (timing === undefined) return;
         out.line(`heartbeat: ${formatDuration(timing.heartbeat_ms)}`);
         out.line(`election timeout: ${formatDuration(timing.election_timeout_ms)}`);
@@ -108,6 +113,7 @@ function settingsOf(texts: readonly string[]): Settings {
     given.set(name, text.slice(at + 1));
   }
   return {
+    ...(given.has("placement") && { placement: placementOf(given.get("placement") ?? "") }),
     ...(given.has("voters") && { voters: numberOf("voters", given, 1, limits.votersWanted) }),
     ...(given.has("unfinished-jobs") && {
       unfinishedJobs: numberOf("unfinished-jobs", given, 1, limits.unfinishedJobs),
@@ -125,6 +131,13 @@ function numberOf(name: Name, given: ReadonlyMap<Name, string>, low: number, hig
   const value = /^\d{1,9}$/.test(text) ? Number(text) : -1;
   if (value >= low && value <= high) return value;
   throw new CliError(exit.usage, `${name} "${text}" is not a whole number from ${low} to ${high}`);
+}
+
+function placementOf(text: string): Placement {
+  const placement = placements.find((one) => one === text);
+  if (placement === undefined)
+    throw new CliError(exit.usage, `placement "${text}" is not one of ${placements.join(", ")}`);
+  return placement;
 }
 
 function durationOf(name: Name, given: ReadonlyMap<Name, string>): number {

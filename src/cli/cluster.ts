@@ -87,6 +87,7 @@ function printCluster(out: Output, view: ClusterView): void {
       `${view.jobs.unfinished} unfinished (at most ${view.jobs.unfinished_max}), ${view.jobs.finished} finished (kept: ${view.jobs.finished_max})`,
     ],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
+    ["placement", view.placement],
     ...view.authorities.map((one) => ["authority", authorityText(one)] as const),
   ]);
   if (view.undecided !== null) {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { formatEpoch } from "../lib/epoch.ts";
 import { limits } from "../lib/limits.ts";
-import { boundsOf, clusterRow, levelHeld, listNodes, timingOf, totals } from "../state/queries.ts";
+import { boundsOf, clusterRow, levelHeld, listNodes, placementOf, timingOf, totals } from "../state/queries.ts";
 import type { ClusterView } from "../state/answers.ts";
 import { nodeReference } from "../state/commands/shapes.ts";
 import { authorityViews } from "./authority.ts";
@@ -48,6 +48,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
             feeds: status.feeds,
             heartbeat_ms: timing.heartbeatMs,
             election_timeout_ms: timing.electionTimeoutMs,
+            placement: placementOf(tx),
             jobs: {
               unfinished: sums.jobsUnfinished,
               unfinished_max: bounds.unfinishedJobs,

@@ -108,7 +108,7 @@ export class Questions {
 
   #plan({ jobs, by }: PlanRequest): Promise<Answer<PlanView>> {
     return this.#currently((tx) =>
-      this.#inspect((_view, standings, now) => {
+      this.#inspect((view, standings, now) => {
         const facts = {
           at: Math.round(now),
           level: this.#ports.level(),
@@ -121,7 +121,7 @@ export class Questions {
           message: why.message,
           ...(why.details ? { details: why.details } : {}),
         };
-        return { refusal: refusal ?? null, jobs: foresee(foreseenJobs(tx, jobs, now), standings) };
+        return { refusal: refusal ?? null, jobs: foresee(foreseenJobs(tx, jobs, now), standings, view.placement) };
       }),
     );
   }

@@ -1,6 +1,7 @@
 import type { NodeId } from "../lib/ids.ts";
 import { type Need, type Resources, unitsOf } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
+import type { Placement } from "../lib/placement.ts";
 import type { WaitingTask } from "../state/planning.ts";
 
 /** A node that may be given work, while a plan is made: what is free shrinks as tasks are placed. */
@@ -11,6 +12,8 @@ export interface Room {
   readonly slots: number;
   freeSlots: number;
   freeIo: number;
+  /** Something runs there, or is to. */
+  isUsed: boolean;
   /** All it has beside; undefined: nothing. */
   readonly resources: Resources | undefined;
   /** What is free of that, as the planner counts; undefined: nobody asks. */
@@ -50,29 +53,37 @@ export function freeOf({ free }: Room, name: string): number {
 
 /** Takes it of what is free; less than nothing is left where a task is still to get it. */
 export function take(room: Room, { io, need, resources }: Want): void {
+  room.isUsed = true;
   if (io) room.freeIo -= need;
   else room.freeSlots -= need;
   for (const [name, units] of resources) room.free?.set(name, freeOf(room, name) - units);
 }
 
 /**
- * The node for a task: its own if it is pinned, else the one with the most room (so that work spreads), another than
- * that of the last attempt if there is one. Takes the room. undefined: none has room.
+ * The node for a task: its own if it is pinned, else another than that of the last attempt if there is one, and of those the one with the most room (spread), or the
+ * one with the least that is enough, among nodes that are used already if it can be (pack). Takes the room. undefined: none has room.
  */
-export function chooseNode(rooms: readonly Room[], want: Want, task: WaitingTask): NodeId | undefined {
+export function chooseNode(
+  rooms: readonly Room[],
+  want: Want,
+  task: WaitingTask,
+  placement: Placement,
+): NodeId | undefined {
   let best: Room | undefined;
   for (const one of rooms) {
     if (!hasRoom(one, want)) continue;
     if (task.pin !== undefined && one.node !== task.pin) continue;
-    if (best === undefined || isBetter(one, best, want, task.avoid)) best = one;
+    if (best === undefined || isBetter(one, best, want, task.avoid, placement)) best = one;
   }
   if (best === undefined) return undefined;
   take(best, want);
   return best.node;
 }
 
-function isBetter(one: Room, best: Room, { io }: Want, avoid: NodeId | undefined): boolean {
+function isBetter(one: Room, best: Room, { io }: Want, avoid: NodeId | undefined, placement: Placement): boolean {
   if (best.node === avoid && one.node !== avoid) return true;
   if (one.node === avoid) return false;
-  return io ? one.freeIo > best.freeIo : one.freeSlots > best.freeSlots;
+  const [free, bestFree] = io ? [one.freeIo, best.freeIo] : [one.freeSlots, best.freeSlots];
+  if (placement === "spread") return free > bestFree;
+  return one.isUsed === best.isUsed ? free < bestFree : one.isUsed;
 }

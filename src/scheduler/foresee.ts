@@ -1,5 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import type { Placement } from "../lib/placement.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import type { PlannedView } from "../state/answers.ts";
 import type { SpecForeseen } from "../state/rehearsal.ts";
@@ -11,7 +12,11 @@ import type { Standing } from "./lack.ts";
  * What specs would become if they were submitted now (`skein plan`): their tasks, and where those would start by what is free. Places the jobs one after the other in what is free: `standings` are a copy, which this uses up. What waits already is thought to have taken what it could,
  * as the planner leaves no room that a waiting job fits. At most limits.assignmentsPerEntry tasks are placed, as one plan places.
  */
-export function foresee(jobs: readonly SpecForeseen[], standings: readonly Standing[]): PlannedView[] {
+export function foresee(
+  jobs: readonly SpecForeseen[],
+  standings: readonly Standing[],
+  placement: Placement,
+): PlannedView[] {
   const names = new Map(standings.map(({ row }) => [row.id, row.name]));
   const open = standings.filter(({ away }) => away === undefined).map(({ room }) => room);
   let left: number = limits.assignmentsPerEntry;
@@ -23,7 +28,7 @@ export function foresee(jobs: readonly SpecForeseen[], standings: readonly Stand
     const most = gates.length > 0 ? 0 : Math.min(tasks, wants.parallel);
     for (let task = 0; task < tasks && started < most && left > 0; task++) {
       const pin = pins[task];
-      const node = chooseNode(rooms, asked, { task, attempt: 0, notBefore: 0, pin, avoid: undefined });
+      const node = chooseNode(rooms, asked, { task, attempt: 0, notBefore: 0, pin, avoid: undefined }, placement);
       if (node === undefined && pin === undefined) break;
       if (node === undefined) continue;
       placed.set(node, (placed.get(node) ?? 0) + 1);

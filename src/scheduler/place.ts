@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Placement } from "../lib/placement.ts";
 import type { WaitingTask } from "../state/planning.ts";
 import { chooseNode, hasRoom, type Room } from "./choose.ts";
 import { holdNode, holdPins } from "./hold.ts";
@@ -27,6 +28,7 @@ export interface Placed {
 export interface Assignable {
   /** Nodes that take work and match the bucket's selector, full ones too; what is free of them is used up by the plan. */
   matching(bucket: Bucket): Room[];
+  readonly placement: Placement;
   /** The task counts as running from now on. */
   placed(placed: Placed): void;
 }
@@ -160,7 +162,7 @@ function placeJob(
 ): number {
   let count = 0;
   while (count < limit && job.held.size < job.parallel && (count === 0 || !isBehind(job, rival))) {
-    const placed = nextOf(bucket, job, rooms);
+    const placed = nextOf(bucket, job, rooms, assignable.placement);
     if (placed === undefined) break;
     assignable.placed(placed);
     addTo(units, placed);
@@ -170,10 +172,10 @@ function placeJob(
 }
 
 /** The job's next task that fits, and its node, whose room is taken. Retries come before tasks never started. */
-function nextOf(bucket: Bucket, job: PlannedJob, rooms: readonly Room[]): Placed | undefined {
+function nextOf(bucket: Bucket, job: PlannedJob, rooms: readonly Room[], placement: Placement): Placed | undefined {
   if (rooms.length === 0) return undefined;
   for (const [position, task] of job.waiting.entries()) {
-    const node = chooseNode(rooms, bucket, task);
+    const node = chooseNode(rooms, bucket, task, placement);
     if (node === undefined) {
       if (task.pin === undefined) return undefined; // no room for it is no room for the others
       continue;
@@ -183,7 +185,7 @@ function nextOf(bucket: Bucket, job: PlannedJob, rooms: readonly Room[]): Placed
   }
   if (job.next >= job.tasks) return undefined;
   const task: WaitingTask = { task: job.next, attempt: 0, notBefore: 0, pin: undefined, avoid: undefined };
-  const node = chooseNode(rooms, bucket, task);
+  const node = chooseNode(rooms, bucket, task, placement);
   if (node === undefined) return undefined;
   job.next += 1;
   return { job, task, node };

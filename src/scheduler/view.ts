@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import type { Placement } from "../lib/placement.ts";
 import { unitsOf } from "../lib/resources.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import {
@@ -6,6 +7,7 @@ import {
   type OpenJob,
   openJob,
   openJobs,
+  placementOf,
   runningTasksOf,
   runningTasksOn,
   submitters,
@@ -68,6 +70,7 @@ export class PlacementView {
   readonly #submitters = new Map<string, Submitter>();
   /** By name, where somebody set them. */
   #weights: ReadonlyMap<string, number> = new Map();
+  #placement: Placement = "spread";
   readonly #queues = new Queues();
   readonly #delayed = new Delayed();
   /** Jobs to be read again, once none of their proposals is under way. */
@@ -78,7 +81,7 @@ export class PlacementView {
   /** Reads everything that is unfinished. For a fresh view. */
   reset(tx: ReadTx): void {
     this.#readNodes(tx);
-    this.#readWeights(tx);
+    this.#readSettings(tx);
     const asOf = appliedIndex(tx);
     let first = 1;
     while (true) {
@@ -112,7 +115,7 @@ export class PlacementView {
           this.#readNodes(tx);
           break;
         case "cluster":
-          this.#readWeights(tx);
+          this.#readSettings(tx);
           break;
         default:
           break; // tokens and secrets change no plan
@@ -159,6 +162,7 @@ export class PlacementView {
       matching: ({ terms }) =>
         terms.length === 0 ? rooms : rooms.filter((room) => matchesSelector(terms, room.labels)),
       placed: (placed) => this.#propose(placed),
+      placement: this.#placement,
     };
     return place(this.#queues, assignable, limit);
   }
@@ -176,6 +180,11 @@ export class PlacementView {
   queued(id: JobId): Queued | undefined {
     const job = this.#jobs.get(id);
     return job && { held: job.held.size, ahead: job.queued ? this.#queues.ahead(job) : undefined };
+  }
+
+  /** How nodes are chosen. */
+  get placement(): Placement {
+    return this.#placement;
   }
 
   /** Every node, what is free of it, and why it takes no work: a copy. */
@@ -356,7 +365,8 @@ export class PlacementView {
     return this.#weights.get(name) ?? this.#weights.get(anySubmitter) ?? 1;
   }
 
-  #readWeights(tx: ReadTx): void {
+  #readSettings(tx: ReadTx): void {
+    this.#placement = placementOf(tx);
     this.#weights = new Map(submitters(tx).map(({ name, weight }) => [name, weight]));
     for (const submitter of this.#submitters.values()) submitter.weight = this.#weightOf(submitter.name);
   }
@@ -426,6 +436,7 @@ function roomOf({ row, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room 
     resources,
     freeSlots: slots - slotsUsed,
     freeIo: ioTasks - ioUsed,
+    isUsed: slotsUsed > 0 || ioUsed > 0,
     free,
     heldFor: undefined,
     heldKind: "",

@@ -1,3 +1,4 @@
+import type { Placement } from "../lib/placement.ts";
 import type { JobState, NodeState, Role, Wish } from "./types.ts";
 import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
@@ -74,6 +75,8 @@ export interface ClusterView {
     readonly finished: number;
     readonly finished_max: number;
   };
+  /** Which of the nodes with room a task goes to. */
+  readonly placement: Placement;
   /** States of nodes differ at entry `index` and no quorum says which one is right: nodes of one group agree. */
   readonly undecided: { readonly index: number; readonly groups: readonly (readonly number[])[] } | null;
   /** The authorities that are believed; two while one takes the other's place. `waits_for`: the nodes that its next step waits for. */

@@ -7,6 +7,7 @@ import { type ReadTx, sql } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
 export { boundsOf } from "./tables/bounds.ts";
+export { placementOf } from "./tables/placement.ts";
 export { anySubmitter, submitters } from "./tables/submitter.ts";
 export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
 

@@ -306,4 +306,6 @@ export const schema: readonly string[] = [
   `create table submitter_limit (name text primary key, jobs integer not null) strict, without rowid`,
   `create table submitter_load (name text primary key, jobs integer not null) strict, without rowid`,
   "alter table counter add column counting integer",
+  // How nodes are chosen (tables/placement.ts); null: spread.
+  "alter table cluster add column placement text",
 ];

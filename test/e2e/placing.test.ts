@@ -72,3 +72,17 @@ test("any node says why a job waits, and what a spec would become, as the leader
   const after = (await mesh.nodes[1]!.api("GET", `/v1/jobs/${job}/explain`)).body as ExplainView;
   expect(after.reasons.map(({ code }) => code)).toEqual(["ended"]);
 }, 600_000);
+
+test("a cluster that packs fills one node before it begins another, and says so before and in plans", async () => {
+  const said = await mesh.skein(["cluster", "set", "placement=pack", "-o", "json"]);
+  expect([said.code, JSON.parse(said.stdout)]).toEqual([0, { placement: "pack" }]);
+  expect((await mesh.skein(["cluster", "set", "placement=tight"])).code).toBe(2);
+  const [first] = mesh.nodes;
+  const spec = { run: "sleep 0.1", count: 2 };
+  const plan = (await first!.api("POST", "/v1/plan", { jobs: [spec] })).body as PlanView;
+  expect(plan.jobs[0]!.placement.map(({ tasks }) => tasks)).toEqual([2]);
+  const job = await submit(first!, spec);
+  await finished(mesh, job);
+  expect(new Set((await tasksOf(first!, job)).map(({ node }) => node)).size).toBe(1);
+  expect((await mesh.skein(["cluster", "status"])).stdout).toMatch(/placement +pack/);
+}, 600_000);

@@ -135,6 +135,7 @@ function historyOfLevel3(): Cluster {
   cluster.must("cluster.bounds", { finished_jobs: 1000 }, admin);
   cluster.must("cluster.bounds", { unfinished_jobs: 500 }, admin);
   recalls(cluster);
+  for (const placement of ["pack", "spread", "pack"] as const) cluster.must("cluster.placement", { placement }, admin);
   return cluster;
 }
 

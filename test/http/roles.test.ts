@@ -30,6 +30,7 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "post /v1/cluster/hold": "admin",
   "patch /v1/cluster/timing": "admin",
   "patch /v1/cluster/bounds": "admin",
+  "patch /v1/cluster/placement": "admin",
   "post /v1/cluster/transfer": "admin",
   "post /v1/cluster/authority": "admin",
   "get /v1/backup": "admin",

@@ -183,6 +183,7 @@ describe("a plan", () => {
     return foresee(
       foreseenJobs(cluster.database, jobs, cluster.now),
       view.standings(() => undefined),
+      view.placement,
     );
   }
 

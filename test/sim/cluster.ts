@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AttemptName } from "../../src/executor/types.ts";
 import { Bug } from "../../src/lib/assert.ts";
 import { emptyConfiguration } from "../../src/lib/configuration.ts";
 import { isId, type NodeId } from "../../src/lib/ids.ts";
@@ -10,7 +11,7 @@ import { quorumReached } from "../../src/raft/quorum.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
-import { findJob } from "../../src/state/queries.ts";
+import { findJob, findTask } from "../../src/state/queries.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { ClockJudge } from "./clock-judge.ts";
 import { Effects } from "./effects.ts";
@@ -87,6 +88,10 @@ export class Cluster {
         const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
         return spec !== undefined && spec["driver"] !== "noop";
       },
+      isRecalled: (node: NodeId, { job, task, attempt }: AttemptName) =>
+        this.hostOf(node)
+          ?.state.view((tx) => findTask(tx, job, task))
+          ?.attempts.some((one) => one.attempt === attempt && one.state === "skipped") === true,
       hasDeadline: (node: NodeId, job: number) =>
         this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec["deadline"]) !== undefined,
     };

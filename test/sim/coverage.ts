@@ -27,6 +27,7 @@ export const rarePaths: readonly string[] = [
   "attempts",
   "attemptsLost",
   "attemptsRetried",
+  "attemptsRecalled",
   "unknown",
   "refused",
   "repeats",

@@ -43,6 +43,8 @@ export interface EffectQuestions {
   wrongUntil(node: NodeId): number;
   /** Its tasks are run by guards, as that node's state has it. */
   isGuarded(node: NodeId, job: number): boolean;
+  /** It was taken back from a node that had not begun it, as that node's state has it. */
+  isRecalled(node: NodeId, name: AttemptName): boolean;
   /** That job has a deadline, as that node's state has it: what was stopped for it is told as a timeout. */
   hasDeadline(node: NodeId, job: number): boolean;
 }
@@ -62,11 +64,14 @@ export class Effects implements EffectPorts {
   /** Attempts that a guard declared lost without having known them. */
   readonly #declaredLost = new Set<string>();
   readonly #givenUp = new Set<number>();
+  /** Attempts that were taken back because their node had not begun them: it never does. */
+  readonly #recalled = new Set<string>();
   /** Tasks whose end was told by a node with a wrong state: it may have run what its state had under that id. */
   readonly #toldWrongly = new Set<string>();
   starts = 0;
   lost = 0;
   retried = 0;
+  recalled = 0;
   /** Two attempts at once, the older one on a host that stood still past its lease: the fence is what keeps them apart (J3). */
   excusedOverlaps = 0;
   /** Begun by a node whose state was wrong. */
@@ -85,6 +90,8 @@ export class Effects implements EffectPorts {
     this.#tasks.set(key, seen);
     const isWild = this.#actsWrongly(this.#questions.nodeOf(guard.host));
     if (isWild) this.wild += 1;
+    else if (this.#recalled.has(`${key}.${start.attempt}`))
+      this.#fail(`J1: attempt ${start.attempt} of ${key} starts on host ${guard.host}, and was taken back before`);
     for (const before of seen) {
       if (isWild || before.isWild) continue;
       if (before.attempt >= start.attempt)
@@ -184,6 +191,11 @@ export class Effects implements EffectPorts {
       // Cancelled or lost before it began: nobody but its node can say so while it has a lease.
       const mayBeUnseen = state === "cancelled" || state === "skipped" || isOverdue || this.#declaredLost.has(key);
       if (mayBeUnseen || !this.#questions.isGuarded(witness, job)) return;
+      if (state === "queued" && this.#questions.isRecalled(witness, { job, task, attempt })) {
+        this.#recalled.add(key);
+        this.recalled += 1;
+        return;
+      }
       if (isResult) this.#fail(`J1: attempt ${key} is told to have ${state}, and no guard has begun it`);
       const guard = node === 0 ? undefined : this.#questions.guardOf(node);
       if (guard !== undefined && !this.#isGivenUp(guard) && guard.resumedAt < this.#time.now - forgotten)

@@ -324,7 +324,6 @@ export class Host {
       log: (level, message) => {
         judgeWords(this, message);
         if (message.includes("has not renewed its lease")) cluster.count("nodesLost");
-        if (message.includes("they go to others")) cluster.count("recalls");
         if (message === "a snapshot is gone on with") cluster.count("snapshotsResumed");
         if (level !== "info" || cluster.tells) cluster.note(`node ${this.id}: ${message}`);
       },

@@ -29,8 +29,7 @@ class Stage {
   constructor() {
     const { cluster } = this;
     cluster.found();
-    for (let number = 1; number < 3; number++)
-      cluster.time.after(number * 300_000, undefined, () => void cluster.join());
+    for (let number = 1; number < 3; number++) cluster.time.after(number * 300_000, undefined, () => cluster.join());
     this.until("all three nodes vote", () => cluster.configuration().voters.length === 3);
     this.pass(3 * second); // leases, and the level
   }

@@ -96,6 +96,7 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     attempts: effects.starts,
     attemptsLost: effects.lost,
     attemptsRetried: effects.retried,
+    attemptsRecalled: effects.recalled,
     excusedOverlaps: effects.excusedOverlaps,
     wildAttempts: effects.wild,
     vagueAnswers: clients.vague,

@@ -7,6 +7,7 @@ import { authorityIssue } from "./authority-issue.ts";
 import { certificateSeen } from "./certificate-seen.ts";
 import { clusterBounds } from "./cluster-bounds.ts";
 import { clusterHold } from "./cluster-hold.ts";
+import { clusterPlacement } from "./cluster-placement.ts";
 import { clusterRaise } from "./cluster-raise.ts";
 import { clusterSet } from "./cluster-set.ts";
 import { clusterTiming } from "./cluster-timing.ts";
@@ -103,6 +104,7 @@ export const commands = [
   clusterBounds,
   submitterCount,
   unitRecall,
+  clusterPlacement,
 ] as const;
 
 type Command = (typeof commands)[number];
