@@ -98,6 +98,7 @@ async function shrinkSeed(seed: number): Promise<void> {
 
 interface Totals {
   seeds: number;
+  cpuMs: number;
   ticks: number;
   operations: number;
   events: number;
@@ -106,7 +107,7 @@ interface Totals {
 }
 
 async function many(next: () => SeedJob | undefined): Promise<Totals> {
-  const totals: Totals = { seeds: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
+  const totals: Totals = { seeds: 0, cpuMs: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
   await runMany({
     bun: tool("bun"),
     worker,
@@ -114,6 +115,7 @@ async function many(next: () => SeedJob | undefined): Promise<Totals> {
     next,
     onReport: (report) => {
       totals.seeds += 1;
+      totals.cpuMs += report.cpuMs;
       totals.ticks += report.ticks;
       totals.operations += report.operations;
       totals.events += report.events;
@@ -145,6 +147,7 @@ function tell(totals: Totals, ms: number): void {
       .toSorted()
       .join(", ")}`,
   );
+  console.log(`processor time of the seeds: ${(totals.cpuMs / 3_600_000).toFixed(2)} h`);
   const missing = notReached(counters);
   if (missing.length > 0) console.log(`not met: ${missing.join(", ")}`);
 }

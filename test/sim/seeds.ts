@@ -5,7 +5,10 @@ import type { SimOptions, SimResult } from "./run-seed.ts";
 /** Runs seeds in worker processes of bun, from Node or bun alike. */
 
 /** What a worker tells of a run. */
-export type SeedReport = Omit<SimResult, "plan">;
+export type SeedReport = Omit<SimResult, "plan"> & {
+  /** The worker's processor time: where a machine has other things to do, the time by the clock says nothing of how much was simulated. */
+  readonly cpuMs: number;
+};
 
 /** One seed of a run of many. */
 export interface SeedJob {

@@ -18,6 +18,7 @@ function report(options: PlanOptions, problem: string | undefined): SeedReport {
     faults: faults.length,
     events: faults.length * 1000 + hosts * 100 + (options.operations ?? 500),
     story: [],
+    cpuMs: 0,
   };
 }
 

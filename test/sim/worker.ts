@@ -13,10 +13,12 @@ if (import.meta.main) {
   for await (const line of console) {
     if (line === "") continue;
     const { seed, options } = JSON.parse(line) as WorkerRequest;
+    const before = process.cpuUsage();
     const result = await runSeed(seed, options);
+    const { user, system } = process.cpuUsage(before);
     // The plan is drawn again from the seed by whoever needs it; a story only where there is something to tell.
     const { plan: _, story, ...rest } = result;
     const told = result.problems.length > 0 || options?.story === true ? story : [];
-    process.stdout.write(`${JSON.stringify({ ...rest, story: told })}\n`);
+    process.stdout.write(`${JSON.stringify({ ...rest, story: told, cpuMs: (user + system) / 1000 })}\n`);
   }
 }
