@@ -3,7 +3,7 @@ import { limits } from "../../src/lib/limits.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { applyEntries } from "../../src/state/apply.ts";
 import { type AnyCommand, commandByTag } from "../../src/state/commands/index.ts";
-import { heldJobs, holdJob, openHeldJobs } from "../../src/state/tables/held-jobs.ts";
+import { heldJob, heldJobs, holdJob, openHeldJobs, takeHeldJob } from "../../src/state/tables/held-jobs.ts";
 import { StateDatabase } from "../../src/storage/state-db.ts";
 import { announcement, Cluster, openDatabase } from "./support.ts";
 
@@ -79,15 +79,36 @@ describe("rows of jobs that are held in memory", () => {
     expect(ids(cluster)).toEqual([]);
   });
 
-  test("are bounded: the oldest goes, and long specs are not held", () => {
+  test("are bounded: older ones go, and long specs are not held", () => {
     const cluster = Cluster.of(1);
     cluster.submit({ run: "x".repeat(limits.heldJobSpecLength) });
     expect(ids(cluster)).toEqual([]);
     const job = cluster.submit();
     const [row] = heldJobs(cluster.database);
     openHeldJobs(cluster.database, cluster.database.applied);
-    for (let more = 1; more <= limits.heldJobs; more++) holdJob(cluster.database, { ...row!, id: job + more });
-    expect(ids(cluster)).toHaveLength(limits.heldJobs);
-    expect(ids(cluster)[0]).toBe(job + 1);
+    for (let more = 1; more <= 2 * limits.heldJobs; more++) {
+      holdJob(cluster.database, { ...row!, id: job + more });
+      expect(heldJob(cluster.database, job + more)).toBeDefined();
+    }
+    const all = ids(cluster);
+    expect(all.length).toBeGreaterThan(limits.heldJobs / 2 - 1);
+    expect(all.length).toBeLessThanOrEqual(limits.heldJobs);
+    expect(all).not.toContain(job);
+  });
+
+  test("are what was written last, though an older form was about to make room", () => {
+    const cluster = Cluster.of(1);
+    const job = cluster.submit();
+    const tx = cluster.database;
+    openHeldJobs(tx, tx.applied);
+    const row = heldJob(tx, job)!;
+    for (let more = 1; more <= limits.heldJobs / 2; more++) holdJob(tx, { ...row, id: job + more });
+    holdJob(tx, { ...row, running: 1 });
+    expect(heldJob(tx, job)).toMatchObject({ running: 1 });
+    expect(heldJobs(tx).filter(({ id }) => id === job)).toHaveLength(1);
+    expect(takeHeldJob(tx, job)).toMatchObject({ running: 1 });
+    expect(heldJob(tx, job)).toBeUndefined();
+    holdJob(tx, { ...row, id: job + 1, finished_at: 5 });
+    expect(heldJob(tx, job + 1)).toBeUndefined();
   });
 });

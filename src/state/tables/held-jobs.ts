@@ -14,8 +14,13 @@ interface Held {
   applied: number;
   /** Within a cut; what others read meanwhile is not answered from here. */
   isOpen: boolean;
-  /** The oldest first. */
-  readonly rows: Map<number, StoredJob>;
+  /** Written since there was last no room. */
+  young: Map<number, StoredJob>;
+  /**
+   * Written before that. They go together when the young ones take their place: to look for the single oldest row of a map, out of which as many
+   * were taken, costs more than a job does.
+   */
+  old: Map<number, StoredJob>;
 }
 
 const held = new WeakMap<ReadTx, Held>();
@@ -24,10 +29,10 @@ const held = new WeakMap<ReadTx, Held>();
 export function openHeldJobs(tx: Tx, applied: number): void {
   const jobs = held.get(tx);
   if (jobs === undefined) {
-    held.set(tx, { applied, isOpen: true, rows: new Map() });
+    held.set(tx, { applied, isOpen: true, young: new Map(), old: new Map() });
     return;
   }
-  if (jobs.applied !== applied) jobs.rows.clear();
+  if (jobs.applied !== applied) forgetHeldJobs(tx);
   jobs.isOpen = true;
 }
 
@@ -41,36 +46,49 @@ export function closeHeldJobs(tx: Tx, applied: number): void {
 
 /** Something that was written is taken back: what is held may be of it. */
 export function forgetHeldJobs(tx: Tx): void {
-  held.get(tx)?.rows.clear();
+  const jobs = held.get(tx);
+  jobs?.young.clear();
+  jobs?.old.clear();
 }
 
 /** The row as it stands; undefined: it is not held. */
 export function heldJob(tx: ReadTx, id: number): StoredJob | undefined {
   const jobs = held.get(tx);
-  return jobs?.isOpen === true ? jobs.rows.get(id) : undefined;
+  return jobs?.isOpen === true ? (jobs.young.get(id) ?? jobs.old.get(id)) : undefined;
 }
 
 /** The same, and from here on it is the caller's, to change and to hand back with {@link holdJob} once that is written. */
 export function takeHeldJob(tx: ReadTx, id: number): StoredJob | undefined {
-  const row = heldJob(tx, id);
-  if (row !== undefined) held.get(tx)!.rows.delete(id);
+  const jobs = held.get(tx);
+  if (jobs?.isOpen !== true) return undefined;
+  const row = jobs.young.get(id) ?? jobs.old.get(id);
+  drop(jobs, id);
   return row;
 }
 
-/** The row was written like this. In place of the oldest, where there are many. */
+/** The row was written like this. Where there are many, older ones make room. */
 export function holdJob(tx: ReadTx, row: StoredJob): void {
   const jobs = held.get(tx);
   if (jobs?.isOpen !== true) return;
-  const { rows } = jobs;
   if (row.finished_at !== null || row.spec.length > limits.heldJobSpecLength) {
-    rows.delete(row.id);
+    drop(jobs, row.id);
     return;
   }
-  if (rows.size >= limits.heldJobs) for (const oldest of rows.keys()) if (rows.delete(oldest)) break;
-  rows.set(row.id, row);
+  if (jobs.young.size >= limits.heldJobs / 2) {
+    jobs.old = jobs.young;
+    jobs.young = new Map();
+  }
+  jobs.young.set(row.id, row);
+}
+
+/** From both: what is written again while an older form is among the old ones must not leave that behind. */
+function drop({ young, old }: Held, id: number): void {
+  young.delete(id);
+  old.delete(id);
 }
 
 /** All that are held, the oldest first. */
 export function heldJobs(tx: ReadTx): readonly StoredJob[] {
-  return [...(held.get(tx)?.rows.values() ?? [])];
+  const jobs = held.get(tx);
+  return jobs === undefined ? [] : [...new Map([...jobs.old, ...jobs.young]).values()];
 }
