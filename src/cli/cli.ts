@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { SkeinClient } from "../client/client.ts";
+import { CommandClient } from "../client/command-client.ts";
 import { type Environment, findTarget, type Target } from "./context.ts";
 import { CliError, exit, Interrupted, OutputClosed } from "./exit.ts";
 import type { CliIo } from "./io.ts";
@@ -138,14 +138,14 @@ export class Session {
   readonly cli: Cli;
   readonly io: CliIo;
   readonly target: Target;
-  readonly client: SkeinClient;
+  readonly client: CommandClient;
   readonly output: Output;
 
   constructor(cli: Cli, target: Target, output: Output) {
     this.cli = cli;
     this.io = cli.io;
     this.target = target;
-    this.client = new SkeinClient(target);
+    this.client = new CommandClient(target);
     this.output = output;
   }
 

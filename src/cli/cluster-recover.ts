@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { SkeinClient } from "../client/client.ts";
+import { CommandClient } from "../client/command-client.ts";
 import { urlOf } from "../lib/host-port.ts";
 import { type Epoch, formatEpoch, parseEpoch } from "../lib/epoch.ts";
 import { limits } from "../lib/limits.ts";
@@ -107,7 +107,7 @@ function askSurvivor(cli: Cli, global: GlobalFlags, addr: string, nodes: readonl
   const own = data === undefined ? undefined : contextToken(data);
   const from = own === undefined ? global.data : data;
   const { addrs, token, ca } = findTarget({ addr, token: global.token ?? own, data: from, ca: global.ca }, cli.env);
-  return new SkeinClient({ addrs, token, ca }).survivor();
+  return new CommandClient({ addrs, token, ca }).survivor();
 }
 
 function readReport(path: string): unknown {
@@ -247,7 +247,7 @@ async function expectSilence(best: StoppedNode, { gone, best: { cluster, epoch }
       if (api === "" || token === undefined) return undefined;
       try {
         const { addrs, ca } = findTarget({ addr: urlOf(api), data: best.dataDir }, {});
-        const survivor = parseSurvivor(await new SkeinClient({ addrs, token, ca }).survivor());
+        const survivor = parseSurvivor(await new CommandClient({ addrs, token, ca }).survivor());
         const isIt =
           survivor?.cluster === cluster && survivor.node === node && formatEpoch(survivor.epoch) === formatEpoch(epoch);
         return isIt ? { text: `node ${node} (${name}) at ${addrs[0]}`, leader: survivor.leader } : undefined;

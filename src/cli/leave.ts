@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { SkeinClient } from "../client/client.ts";
+import { CommandClient } from "../client/command-client.ts";
 import type { Cli } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
 import { durationFlag } from "./wait.ts";
@@ -22,7 +22,7 @@ export function addLeave(program: Command, cli: Cli): void {
         `leave is about one node, and ${addrs.length} addresses are given: name it with --addr, or by the --data of its own`,
       );
     }
-    await new SkeinClient({ addrs, token }).leave(timeoutMs);
+    await new CommandClient({ addrs, token }).leave(timeoutMs);
     session.output.result({
       value: { left: true, addr: addrs[0] },
       ids: [],

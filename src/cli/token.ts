@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { SkeinClient } from "../client/client.ts";
+import { CommandClient } from "../client/command-client.ts";
 import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import type { NewTokenView, TokenView } from "../state/answers.ts";
@@ -92,7 +92,7 @@ async function recover(
   const expiresAt = ttlMs === undefined ? null : Date.now() + ttlMs;
   const { addr, ca, id, token, request } = cli.actions.askForToken(dataDir, { name, role, expiresAt });
   const { addrs } = findTarget({ addr: global.addr ?? addr }, {});
-  await new SkeinClient({ addrs, ca, token: undefined }).recoverToken(request);
+  await new CommandClient({ addrs, ca, token: undefined }).recoverToken(request);
   return { id, token, name, role, expires_at: expiresAt === null ? null : formatInstant(expiresAt) };
 }
 

@@ -59,7 +59,7 @@ export async function waitFor(
     progress.hide();
   }
   output.result({
-    value: { finished: view.finished, jobs: view.jobs },
+    value: view,
     ids: view.jobs.filter((job) => isTerminal(job.state)).map((job) => job.id),
     table: (out) =>
       out.rows(
@@ -70,15 +70,18 @@ export async function waitFor(
         view.jobs.map((job) => [String(job.id), job.state]),
       ),
   });
+  if (view.forgotten !== undefined)
+    output.note(`skein: finished, and forgotten before anybody saw how: ${view.forgotten.join(", ")}`);
   if (!view.finished) {
     output.note(`skein: the time is up; ${label} ${ids.length === 1 ? "goes" : "go"} on`);
     return exit.timedOut;
   }
-  return view.jobs.every((job) => job.state === "succeeded") ? exit.done : exit.jobFailed;
+  const allSucceeded = view.forgotten === undefined && view.jobs.every((job) => job.state === "succeeded");
+  return allSucceeded ? exit.done : exit.jobFailed;
 }
 
-/** Asks in turns, so that progress can be shown between them; each turn ends at once when all are finished. */
-async function waitWithProgress(
+/** Progress is shown between the client's requests; each of them ends at once when all are finished. */
+function waitWithProgress(
   session: Session,
   ids: readonly number[],
   timeoutMs: number | undefined,
@@ -86,23 +89,21 @@ async function waitWithProgress(
   signal: AbortSignal,
 ): Promise<WaitView> {
   const { client, io } = session;
-  const turnMs = io.stderr.isTty ? pollTerminalMs : pollLinesMs;
-  const deadline = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
-  for (let round = 0; ; round++) {
-    const leftMs = Math.max(0, Math.round(deadline - performance.now()));
-    // The first answer comes at once: unknown ids are told, and a bar has something to show.
-    const view = await client.wait(ids, { timeoutMs: round === 0 ? 0 : Math.min(turnMs, leftMs), signal });
-    if (view.finished || (round > 0 && leftMs === 0) || timeoutMs === 0) return view;
-    progress.show(await advance(session, view));
-  }
+  return client.wait(ids, {
+    timeoutMs,
+    everyMs: io.stderr.isTty ? pollTerminalMs : pollLinesMs,
+    onProgress: async (view) => progress.show(await advance(session, view)),
+    signal,
+  });
 }
 
 async function advance(session: Session, view: WaitView): Promise<Advance> {
   const [only] = view.jobs;
-  if (view.jobs.length === 1) return advanceOf((await session.client.job(only!.id)).counts);
+  if (view.jobs.length === 1 && view.forgotten === undefined)
+    return advanceOf((await session.client.job(only!.id)).counts);
   return {
-    done: view.jobs.filter((job) => isTerminal(job.state)).length,
-    total: view.jobs.length,
+    done: view.jobs.filter((job) => isTerminal(job.state)).length + (view.forgotten?.length ?? 0),
+    total: view.jobs.length + (view.forgotten?.length ?? 0),
     failed: view.jobs.filter((job) => job.state === "failed").length,
     running: view.jobs.filter((job) => job.state === "running").length,
   };

@@ -59,8 +59,7 @@ export class Unreachable extends Error {
 /** The error of a response that is not 2xx. A body that is not ours (a proxy's page) still gives a readable error. */
 export async function errorOf(response: Response): Promise<ApiError> {
   const text = await response.text();
-  const after = Number(response.headers.get("retry-after") ?? "");
-  const retryAfterMs = response.headers.has("retry-after") && after >= 0 ? after * 1000 : undefined;
+  const retryAfterMs = afterMs(response.headers.get("retry-after"));
   try {
     const { error } = JSON.parse(text) as { error: ErrorBody };
     if (typeof error.code === "string" && typeof error.message === "string") {
@@ -72,4 +71,11 @@ export async function errorOf(response: Response): Promise<ApiError> {
   const code = response.status >= 502 && response.status <= 504 ? "unavailable" : "bug";
   const message = `${response.url} answered ${response.status} with something that is no answer of skein`;
   return new ApiError(response.status, { code, message }, retryAfterMs);
+}
+
+/** Seconds, as nodes say it, or the instant that a proxy between us names. */
+function afterMs(text: string | null): number | undefined {
+  if (text === null || text.trim() === "") return undefined;
+  const ms = Number.isNaN(Number(text)) ? Date.parse(text) - Date.now() : Number(text) * 1000;
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }

@@ -34,6 +34,15 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a node answered last. */
+export interface AddressHealth {
+  readonly url: string;
+  /** It did, or was never asked. */
+  readonly isUp: boolean;
+  /** Why it is thought to be down. */
+  readonly cause: string | undefined;
+}
+
 /** What came of one attempt at one address. */
 type Attempt<Value> =
   | { readonly kind: "answer"; readonly value: Value }
@@ -60,6 +69,11 @@ export class Transport {
     this.#token = options.token;
     const tls = options.ca === undefined ? {} : { tls: { ca: options.ca } };
     this.#fetch = options.fetch ?? ((url, init) => fetch(url, { ...init, ...tls }));
+  }
+
+  /** What is known of each address, in the order in which they would be asked. */
+  get addresses(): readonly AddressHealth[] {
+    return this.#addresses.inOrder().map(({ url, failures, cause }) => ({ url, isUp: failures === 0, cause }));
   }
 
   /** The JSON of the answer, and its status. Throws ApiError, Unreachable, or the signal's reason. */

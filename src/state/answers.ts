@@ -1,5 +1,5 @@
 import type { Placement } from "../lib/placement.ts";
-import type { JobState, NodeState, Role, Wish } from "./types.ts";
+import type { Change, JobState, NodeState, Role, Wish } from "./types.ts";
 import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { Parameters } from "./template.ts";
@@ -97,15 +97,20 @@ export interface WaitView {
   readonly forgotten?: readonly number[];
 }
 
-/** One event of GET /v1/events. Members beyond these depend on topic and kind. */
-export interface EventView {
+/** What GET /v1/events tells of. */
+export type EventTopic = "job" | "task" | "node" | "cluster" | "audit";
+
+/** A change as events spell it: the end of an attempt that is tried again says when, if not at once. */
+type Told<One> = One extends { readonly topic: "task"; readonly kind: "ended" }
+  ? Omit<One, "notBefore"> & { readonly not_before?: string }
+  : One;
+
+/** One event of GET /v1/events, told apart by `topic` and `kind`. */
+export type EventView = {
   /** INDEX.N: resume after it. */
   readonly id: string;
-  readonly topic: "job" | "task" | "node" | "cluster" | "audit";
-  readonly kind: string;
   readonly at: string;
-  readonly [member: string]: unknown;
-}
+} & Told<Extract<Change, { readonly topic: EventTopic }>>;
 
 /** A piece of output as the log stream carries it: `text` when its bytes are UTF-8, else `base64`. */
 export interface LogPieceView {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
-import { SkeinClient } from "../../src/client/client.ts";
+import { CommandClient } from "../../src/client/command-client.ts";
 import { ApiError, Unreachable } from "../../src/client/errors.ts";
 import type { LogPiece } from "../../src/client/follow.ts";
 import type { EventView } from "../../src/state/answers.ts";
@@ -18,8 +18,8 @@ function serve(node: FakeNode): HttpServer {
   return server;
 }
 
-function clientOf(...all: readonly { readonly url: string }[]): SkeinClient {
-  return new SkeinClient({ addrs: all.map((server) => server.url), token: adminToken });
+function clientOf(...all: readonly { readonly url: string }[]): CommandClient {
+  return new CommandClient({ addrs: all.map((server) => server.url), token: adminToken });
 }
 
 /** An address that nothing listens on. */
@@ -70,7 +70,7 @@ describe("calls", () => {
     expect(invalid).toBeInstanceOf(ApiError);
     expect((invalid as ApiError).problems.map((one) => one.path).toSorted()).toEqual(["count", "run"]);
     expect(await rejection(client.job(9))).toMatchObject({ status: 404, code: "not-found" });
-    const stranger = new SkeinClient({ addrs: [servers[0]!.url], token: "skein_x_y" });
+    const stranger = new CommandClient({ addrs: [servers[0]!.url], token: "skein_x_y" });
     expect(await rejection(stranger.jobs())).toMatchObject({ status: 401, code: "unauthorized" });
   });
 
@@ -87,7 +87,7 @@ describe("calls", () => {
       fetch: () => new Response("<h1>hello</h1>", { status: 404 }),
     });
     try {
-      const error = await rejection(new SkeinClient({ addrs: [`127.0.0.1:${other.port}`] }).cluster());
+      const error = await rejection(new CommandClient({ addrs: [`127.0.0.1:${other.port}`] }).cluster());
       expect((error as Error).message).toContain("no answer of skein");
     } finally {
       await other.stop(true);
@@ -97,7 +97,7 @@ describe("calls", () => {
   test("carry the index of the last write, so that another node does not answer with older state", async () => {
     const seen: (string | null)[] = [];
     const server = serve(new Mesh().node());
-    const client = new SkeinClient({
+    const client = new CommandClient({
       addrs: [server.url],
       token: adminToken,
       fetch(url, init) {
@@ -117,7 +117,7 @@ describe("with one node down", () => {
   test("the next address is asked, and stays the first choice", async () => {
     const asked: string[] = [];
     const [dead, alive] = [await deadAddress(), serve(new Mesh().node())];
-    const client = new SkeinClient({
+    const client = new CommandClient({
       addrs: [dead.url, alive.url],
       token: adminToken,
       fetch(url, init) {
@@ -201,7 +201,7 @@ describe("with one node down", () => {
       }
       if (seen.length === 3) break;
     }
-    expect(seen.map((event) => [event.topic, event.kind, event["first"]])).toEqual([
+    expect(seen.map((event) => [event.topic, event.kind, "first" in event && Number(event.first)])).toEqual([
       ["job", "added", 1],
       ["job", "added", 2],
       ["job", "added", 3],
@@ -217,8 +217,8 @@ test("events that one node has no more are asked of another, before anybody is t
   joined.eventsAfter = (from) => (from < applied ? undefined : mesh.events.after(from));
   const [old, young] = [serve(mesh.node()), serve(joined)];
   const asked: string[] = [];
-  const client = (...all: readonly { readonly url: string }[]): SkeinClient =>
-    new SkeinClient({
+  const client = (...all: readonly { readonly url: string }[]): CommandClient =>
+    new CommandClient({
       addrs: all.map((server) => server.url),
       token: adminToken,
       async fetch(url, init) {
@@ -236,10 +236,10 @@ test("events that one node has no more are asked of another, before anybody is t
 
 describe("a write", () => {
   /** A server that carries out the first request but loses its answer. */
-  function losing(mesh: Mesh): { client: SkeinClient; answers: number[] } {
+  function losing(mesh: Mesh): { client: CommandClient; answers: number[] } {
     const server = serve(mesh.node());
     const answers: number[] = [];
-    const client = new SkeinClient({
+    const client = new CommandClient({
       addrs: [server.url],
       token: adminToken,
       async fetch(url, init) {
@@ -262,9 +262,9 @@ describe("a write", () => {
   });
 
   test.each([
-    ["a command", (client: SkeinClient) => client.call("node.drain", { node: "n2" })],
-    ["a join token", (client: SkeinClient) => client.joinToken()],
-    ["leaving", (client: SkeinClient) => client.leave(1000)],
+    ["a command", (client: CommandClient) => client.call("node.drain", { node: "n2" })],
+    ["a join token", (client: CommandClient) => client.joinToken()],
+    ["leaving", (client: CommandClient) => client.leave(1000)],
   ])("without a key (%s) is not repeated when it may have happened", async (_what, write) => {
     const { client, answers } = losing(new Mesh(2));
     const error = await rejection(write(client));

@@ -55,9 +55,8 @@ test("the asked node and the leader are killed while events are read: the end of
   const reading = (async () => {
     for await (const event of reader.events({ topics: ["job"], from: begin, signal: abort.signal })) {
       seen.push(event);
-      if (event.kind !== "state" || !isTerminal(event["state"] as "queued")) continue;
-      const job = event["job"] as number;
-      ends.set(job, (ends.get(job) ?? 0) + 1);
+      if (event.topic !== "job" || event.kind !== "state" || !isTerminal(event.state)) continue;
+      ends.set(event.job, (ends.get(event.job) ?? 0) + 1);
     }
   })().catch((error: unknown) => {
     if (!abort.signal.aborted) throw error;
@@ -65,7 +64,7 @@ test("the asked node and the leader are killed while events are read: the end of
   const enough = new AbortController();
   const writing = (async () => {
     while (!enough.signal.aborted) {
-      const specs = Array.from({ length: 10 }, () => ({ driver: "noop" }));
+      const specs = Array.from({ length: 10 }, () => ({ driver: "noop" }) as const);
       submitted.push(...(await writer.submit(specs)).ids);
     }
   })();

@@ -1,0 +1,45 @@
+/** What the package skein-client is: the typed client of a Skein mesh, for Node, Bun and browsers. docs/client.md shows how it is used. */
+export { SkeinClient } from "./client.ts";
+export { ApiError, Unreachable } from "./errors.ts";
+export { PartlySubmitted } from "./submit-many.ts";
+export type { LogPiece } from "./follow.ts";
+export type {
+  AfterJob,
+  Duration,
+  HttpSpec,
+  JobSpec,
+  MatrixRule,
+  MatrixSpec,
+  NoopSpec,
+  OutputSpec,
+  RetriesSpec,
+  SecretReference,
+  Size,
+  TaskLimits,
+} from "./job-spec.ts";
+export type {
+  AuditQuery,
+  EventQuery,
+  JobQuery,
+  LogQuery,
+  NewToken,
+  PageQuery,
+  RetryOptions,
+  RunOptions,
+  TaskQuery,
+  TokenQuery,
+} from "./queries.ts";
+export type { SubmitOptions, Submitted } from "./submit.ts";
+export type { SubmitManyOptions, SubmittedBatch } from "./submit-many.ts";
+export type { AddressHealth, Fetch, TransportOptions } from "./transport.ts";
+export type { WaitOptions } from "./wait.ts";
+export type {
+  ClusterView,
+  EventTopic,
+  EventView,
+  ExplainView,
+  NodeView,
+  PlanView,
+  WaitView,
+} from "../state/answers.ts";
+export type { AttemptView, JobState, JobView, LogView, TaskCounts, TaskState, TaskView } from "../state/types.ts";
