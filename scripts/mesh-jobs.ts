@@ -25,12 +25,18 @@ export interface TaskAnswer {
     readonly attempt: number;
     readonly node: number;
     readonly state: string;
-    readonly started_at: string;
+    /** null: it never began. */
+    readonly started_at: string | null;
     readonly finished_at: string | null;
   }[];
   readonly reason?: string;
   readonly tail: string;
   readonly log: { readonly bytes: number; readonly sha256: string; readonly nodes: readonly number[] } | null;
+}
+
+/** Whether an earlier attempt was taken back from its node before it had begun: neither a loss nor a failure, and it must have left nothing. */
+export function isTakenBack({ state, started_at }: TaskAnswer["attempts"][number]): boolean {
+  return state === "skipped" && started_at === null;
 }
 
 /** Submits a spec through `node` and gives the job's id. Throws with the answer when it is refused. */

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { limits } from "../src/lib/limits.ts";
 import { isTerminal } from "../src/lib/states.ts";
 import type { JobView } from "../src/state/types.ts";
-import type { TaskAnswer } from "./mesh-jobs.ts";
+import { isTakenBack, type TaskAnswer } from "./mesh-jobs.ts";
 import { type Condition, type Drawn, licenses, outcomeOf, outputOf, slots } from "./soak-jobs-plan.ts";
 
 /** A job that was acknowledged, and what was asked of it later. */
@@ -174,9 +174,11 @@ function taskProblems(job: Submitted, seen: JobSeen, task: TaskAnswer): string[]
   const max = (spec["retries"] as { readonly max: number } | undefined)?.max ?? 0;
   let [failures, losses] = [0, 0];
   let latest = 0;
-  for (const { attempt, state } of before) {
+  for (const one of before) {
+    const { attempt, state } = one;
     if (attempt <= latest) problems.push(`has attempt ${attempt} after attempt ${latest}`);
     latest = attempt;
+    if (isTakenBack(one)) continue;
     if (state === "lost") losses += 1;
     else {
       failures += 1;

@@ -1,7 +1,7 @@
 /** Tasks that leave signs of life in files, so that one can see afterwards how many attempts of a task were alive at once (J1, J2). */
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import type { TaskAnswer } from "./mesh-jobs.ts";
+import { isTakenBack, type TaskAnswer } from "./mesh-jobs.ts";
 
 /** Of their jobs. */
 export const pulseName = "pulse";
@@ -51,7 +51,10 @@ export function pulseProblem(task: TaskAnswer, traces: readonly Pulse[], where: 
   const earlier = task.attempts.filter((one) => one.attempt < task.attempt);
   const problems: string[] = [];
   if (task.state !== "succeeded") problems.push(`it is ${task.state}`);
-  if (earlier.some((one) => one.state !== "lost")) problems.push("it was tried again without having been lost");
+  if (earlier.some((one) => one.state !== "lost" && !isTakenBack(one)))
+    problems.push("it was tried again without having been lost");
+  const unbegun = earlier.filter(isTakenBack).map((one) => one.attempt);
+  if (traces.some((one) => unbegun.includes(one.attempt))) problems.push("an attempt ran that was taken back");
   const sorted = traces.toSorted((a, b) => a.attempt - b.attempt);
   if (sorted.some((one) => one.attempt > task.attempt)) problems.push("an attempt ran that the state does not know");
   if (sorted.at(-1)?.attempt !== task.attempt || !sorted.at(-1)!.ended) problems.push("its last attempt left no end");

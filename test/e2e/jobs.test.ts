@@ -177,7 +177,7 @@ describe("how a task ends", () => {
     ]);
     const pauses = task.attempts
       .slice(1)
-      .map((one, at) => Date.parse(one.started_at) - Date.parse(task.attempts[at]!.finished_at!));
+      .map((one, at) => Date.parse(one.started_at!) - Date.parse(task.attempts[at]!.finished_at!));
     expect(pauses[0]).toBeGreaterThanOrEqual(100);
     expect(pauses[1]).toBeGreaterThanOrEqual(200);
     const logs = await Promise.all(

@@ -167,6 +167,24 @@ test("a history in which all is right", () => {
   for (const [name, judge] of Object.entries(judges)) expect([name, judge(good)]).toEqual([name, []]);
 });
 
+test("an attempt that was taken back before it began is neither a loss nor a failure", () => {
+  const back = { ...before(1, "skipped"), started_at: null };
+  const judged = one(
+    job(1, { spec: { on_lost: "fail" } }),
+    seen(1, "succeeded", 1, 2),
+    [task(1, "succeeded", { attempt: 2, attempts: [back] })],
+    [],
+  );
+  expect(judges["wrongEnds"]!(judged)).toEqual([]);
+  const began = one(
+    job(1),
+    judged.seen[0]!,
+    [task(1, "succeeded", { attempt: 2, attempts: [before(1, "skipped")] })],
+    [],
+  );
+  expect(judges["wrongEnds"]!(began)).not.toEqual([]);
+});
+
 describe("histories that are wrong", () => {
   const ended = seen(1, "succeeded", 1, 2);
   const succeeded = task(1, "succeeded");

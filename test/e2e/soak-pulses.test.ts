@@ -49,6 +49,21 @@ test("two attempts that are alive at once are seen", async () => {
   );
 });
 
+test("an attempt that was taken back must not have run, and counts as no loss", async () => {
+  using scratch = temporaryDirectory();
+  const attempts = [
+    { attempt: 1, state: "skipped", started_at: null },
+    { attempt: 2, state: "succeeded", started_at: "2026-01-01T00:00:00.000Z" },
+  ];
+  const task = { ...succeededIn(2), attempts } as unknown as TaskAnswer;
+  await start(scratch.path, 2, 1).exited;
+  expect(judged(scratch.path, task)).toBeUndefined();
+  const skipped = { ...task, attempts: attempts.map((one) => ({ ...one, started_at: "2026-01-01T00:00:00.000Z" })) };
+  expect(judged(scratch.path, skipped as unknown as TaskAnswer)).toContain("without having been lost");
+  await start(scratch.path, 1, 1).exited;
+  expect(judged(scratch.path, task)).toContain("an attempt ran that was taken back");
+});
+
 test("an attempt that nobody was told of, one that left nothing and a task that failed are seen", async () => {
   using scratch = temporaryDirectory();
   expect(judged(scratch.path, succeededIn(1))).toContain("its last attempt left no end");
