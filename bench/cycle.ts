@@ -5,9 +5,11 @@
  *
  * `npm run bench -- cycle [--rounds=5] [--jobs=40000] [--array=100000] [--batch=200] [--nodes=3] [--peer-jobs=20000] [--write]`
  */
-import { Mesh } from "../scripts/mesh.ts";
+import { Mesh, type MeshNode, until } from "../scripts/mesh.ts";
 import { none } from "../scripts/reliability-judge.ts";
 import { benchAnswer, type Contender, measureInTurns, option, printMachine, spread } from "./harness.ts";
+import { budgetOf, budgetRows } from "./measure/budget.ts";
+import { gauge, pause } from "./measure/gauges.ts";
 import { conclude } from "./page/conclude.ts";
 import { atLeast, shown, times, unmeasured } from "./page/rows.ts";
 import { bullmqProcesses, bullmqVersion } from "./peers/bullmq.ts";
@@ -58,6 +60,7 @@ conclude("cycle", conditions, {
     ...[singles, array].map((name) =>
       none(`${name}: tasks looked at that lack a start of their own`, sum(of(name, "withoutOwnStart"))),
     ),
+    ...[singles, array].flatMap((name) => budgetRows(name, figures[name]!)),
     ...(peer === undefined
       ? [unmeasured(beside, "at least 3 times", "Redis is not installed here")]
       : syncs.flatMap((fsync) => {
@@ -73,7 +76,9 @@ conclude("cycle", conditions, {
 });
 
 interface Answer {
+  readonly tasks: number;
   readonly tasks_per_second: number;
+  readonly client_cpu_seconds: number;
   readonly submit_seconds: number;
   readonly share_by_node: Readonly<Record<string, number>>;
   readonly least_share: number;
@@ -82,7 +87,17 @@ interface Answer {
 }
 
 async function cycle(words: readonly string[]): Promise<Record<string, number>> {
-  const answer = (await benchAnswer(mesh, "cycle", words)) as unknown as Answer;
+  const node = await mesh.leader();
+  const before = await gauge(node, "skein_jobs_submitted_total");
+  const added = words.includes("--array") ? 1 : jobs;
+  const { result: answer, budget } = await budgetOf(mesh, async (over) => {
+    const answered = benchAnswer(mesh, "cycle", words).then((answer) => answer as unknown as Answer);
+    // What it looks at when all has ended is not what the tasks cost.
+    await Promise.race([answered, allEnded(node, before + added)]);
+    over();
+    const result = await answered;
+    return { operations: result.tasks, result };
+  });
   const shares = Object.entries(answer.share_by_node).map(
     ([node, count]) => [`node${node}Percent`, (100 * count) / answer.looked_at] as const,
   );
@@ -91,8 +106,23 @@ async function cycle(words: readonly string[]): Promise<Record<string, number>> 
     submitSeconds: answer.submit_seconds,
     leastSharePercent: answer.least_share * 100,
     withoutOwnStart: answer.without_own_start,
+    clientMicros: (answer.client_cpu_seconds * 1e6) / answer.tasks,
     ...Object.fromEntries(shares),
+    ...budget,
   };
+}
+
+/** So many jobs were submitted altogether, and none of them is left. Asked rarely, since asking costs too. */
+async function allEnded(node: MeshNode, submitted: number): Promise<void> {
+  await until(
+    async () => {
+      await pause(100);
+      const isThere = (await gauge(node, "skein_jobs_submitted_total")) >= submitted;
+      return isThere && (await gauge(node, "skein_jobs_unfinished")) === 0 ? true : undefined;
+    },
+    600_000,
+    () => `not all of ${submitted} jobs have ended`,
+  );
 }
 
 /** "node 1: 33.4 (32.0 … 35.1) %, …" */

@@ -52,12 +52,12 @@ async function measure(way: Wait): Promise<Row[]> {
   await pause(10_000);
   const rss = megabytes(usageOf(leader).rssBytes);
   say(way, `${queued} jobs, filled with ${Math.round(filledPerSecond)}/s; leader ${Math.round(rss)} MiB`);
+  const peak = megabytes(peakRssBytes(leader));
   const after = await submits(mesh, spec);
-  const peak = megabytes(peakRssBytes(await mesh.leader()));
   const others = Math.max(...mesh.nodes.map((node) => megabytes(peakRssBytes(node))));
   say(
     way,
-    `full: ${spread(after)} submits/s; leader at most ${Math.round(peak)} MiB, any node ${Math.round(others)} MiB`,
+    `full: ${spread(after)} submits/s; leader at most ${Math.round(peak)} MiB until it was full, any node since ${Math.round(others)} MiB`,
   );
   await inStep(mesh);
 
@@ -95,8 +95,8 @@ async function measure(way: Wait): Promise<Row[]> {
   return [
     shown(`\`${way}\`: jobs that have not ended`, "", [queued]),
     under(`\`${way}\`: memory of the leader, once it is filled`, 1024, " MiB", [rss]),
-    under(`\`${way}\`: memory of the leader, at most`, 1024, " MiB", [peak]),
-    shown(`\`${way}\`: memory of any node, at most`, " MiB", [others]),
+    under(`\`${way}\`: memory of the leader, at most until then`, 1024, " MiB", [peak]),
+    shown(`\`${way}\`: memory of any node, at most until it is killed`, " MiB", [others]),
     shown(`\`${way}\`: submits with an empty queue`, "/s", before),
     shown(`\`${way}\`: submits with a full one`, "/s", after),
     {

@@ -16,7 +16,8 @@ import { Mesh } from "../scripts/mesh.ts";
 import type { Row } from "../scripts/reliability-judge.ts";
 import { type Contender, list, measureInTurns, option, printMachine } from "./harness.ts";
 import { submitRate, waits } from "./measure/fill.ts";
-import { untilUnfinished } from "./measure/gauges.ts";
+import { budgetOf, budgetRows } from "./measure/budget.ts";
+import { gauge, untilUnfinished } from "./measure/gauges.ts";
 import { conclude } from "./page/conclude.ts";
 import { atLeast, shown, times, unmeasured } from "./page/rows.ts";
 import { bullmqAdds, bullmqVersion } from "./peers/bullmq.ts";
@@ -75,6 +76,7 @@ conclude("submit", conditions, {
       ),
       atLeast(batches(form), 100_000, " jobs/s", rate(batches(form))),
     ]),
+    ...formNames.flatMap((form) => budgetRows(single(form, most), figures[single(form, most)]!)),
     ...(etcdPeer === undefined
       ? [unmeasured("single jobs, to etcd's puts", "at least 3 times", "etcd is not installed here")]
       : besideEtcd()),
@@ -121,7 +123,13 @@ async function submit(
   const warmSeconds = perRequest === 1 ? warm : Math.ceil(warm / 5);
   await submitRate(mesh, forms[form], { ...load, seconds: warmSeconds });
   if (form === "run") await untilUnfinished(leader, 0);
-  return { ...(await submitRate(mesh, forms[form], { ...load, seconds })) };
+  const { result, operations, budget } = await budgetOf(mesh, async () => {
+    const before = await gauge(leader, "skein_jobs_submitted_total");
+    const result = await submitRate(mesh, forms[form], { ...load, seconds });
+    return { operations: (await gauge(leader, "skein_jobs_submitted_total")) - before, result };
+  });
+  const { jobsPerSecond, p99Ms, clientMs } = result;
+  return { jobsPerSecond, p99Ms, clientMicros: (clientMs * 1000) / operations, ...budget };
 }
 
 async function add(fsync: (typeof syncs)[number], atOnce: number, perCall: number): Promise<Record<string, number>> {

@@ -1,7 +1,7 @@
 /** Many single jobs in the state of a mesh that do not run, and what that does to it. */
 import type { Mesh, MeshNode } from "../../scripts/mesh.ts";
 import { submit } from "../../scripts/mesh-jobs.ts";
-import { benchVerb } from "../harness.ts";
+import { benchAnswer } from "../harness.ts";
 import { farOff } from "./acceptance.ts";
 import { gauge, pause, untilRunning } from "./gauges.ts";
 
@@ -60,15 +60,20 @@ export async function occupy(mesh: Mesh, ioTasks: number): Promise<void> {
   await untilRunning(leader, count);
 }
 
-/** Jobs a second of `skein bench submit`, of that spec, and how long a request takes. */
+/** Jobs a second of `skein bench submit`, of that spec; how long a request takes; and the processor time of the client, warming up included. */
 export async function submitRate(
   mesh: Mesh,
   spec: object,
   load: { readonly connections: number; readonly batch: number; readonly seconds: number },
-): Promise<{ readonly jobsPerSecond: number; readonly p99Ms: number }> {
+): Promise<{ readonly jobsPerSecond: number; readonly p99Ms: number; readonly clientMs: number }> {
   const words = Object.entries(load).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  const figures = await benchVerb(mesh, "submit", [...words, "--spec", "-"], JSON.stringify(spec));
-  return { jobsPerSecond: figures["jobs_per_second"]!, p99Ms: figures["latency_ms.p99"]! };
+  const answer = await benchAnswer(mesh, "submit", [...words, "--spec", "-"], JSON.stringify(spec));
+  const { jobs_per_second, latency_ms, client_cpu_seconds } = answer as {
+    readonly jobs_per_second: number;
+    readonly latency_ms: { readonly p99: number };
+    readonly client_cpu_seconds: number;
+  };
+  return { jobsPerSecond: jobs_per_second, p99Ms: latency_ms.p99, clientMs: client_cpu_seconds * 1000 };
 }
 
 /** SIGKILL, and from starting it again to its `ready`. */

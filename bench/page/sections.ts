@@ -8,11 +8,11 @@ export interface Section {
 export const sections = {
   submit: {
     title: "Submitting",
-    text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Jobs that *run* do so at once, which takes its part of the same cores; jobs that *wait* for an instant are accepted and nothing more, as what the peers store is. Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`).",
+    text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Jobs that *run* do so at once, which takes its part of the same cores; jobs that *wait* for an instant are accepted and nothing more, as what the peers store is. Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`). Processor time is that of the nodes' processes, by thread: the loop, the two writers of log and state, the compiler, the rest.",
   },
   cycle: {
     title: "The whole way",
-    text: "`noop` tasks submitted, placed, started and ended by the executor of their node, reported, all of it replicated: single jobs in batches of 200, no two of the same spec, and arrays. The time is from the first request to the last end that the client sees. Beside it BullMQ on one Redis: jobs that were added before, which is not counted, run by one worker that does nothing with 100 of them at once.",
+    text: "`noop` tasks submitted, placed, started and ended by the executor of their node, reported, all of it replicated: single jobs in batches of 200, no two of the same spec, and arrays. The time is from the first request to the last end that the client sees. Beside it BullMQ on one Redis: jobs that were added before, which is not counted, run by one worker that does nothing with 100 of them at once. Processor time is that of the nodes' processes until the last end, by thread: the loop, the two writers of log and state, the compiler, the rest.",
   },
   array: {
     title: "A large array",

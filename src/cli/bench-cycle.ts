@@ -38,12 +38,14 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
   const array = flags.array === true;
 
   const start = performance.now();
+  const cpu = process.cpuUsage();
   const ids = array
     ? (await session.client.submit({ driver: "noop", count })).ids
     : await submitAll(session, count, batch);
   const submittedMs = performance.now() - start;
   const ended = await session.interruptible((signal) => untilDone(session, ids, start + timeoutMs, signal));
   const totalMs = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
   const seen = ended.finished ? await lookAt(session, ids, given.nodes) : undefined;
 
   const figures = {
@@ -52,6 +54,7 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
     submit_seconds: seconds(submittedMs),
     total_seconds: seconds(totalMs),
     tasks_per_second: ended.finished ? Math.round((count * 1000) / totalMs) : null,
+    client_cpu_seconds: seconds((user + system) / 1000),
     finished: ended.finished,
     failed: ended.failed,
     looked_at: seen?.tasks ?? 0,

@@ -42,6 +42,7 @@ async function benchSubmit(session: Session, flags: BenchSubmitFlags, given: Con
   const origins = flags.to === "leader" ? [await leaderOrigin(session)] : session.target.addrs;
   const { token } = session.target;
   const body = JSON.stringify(batch === 1 ? spec : { jobs: Array.from({ length: batch }, () => spec) });
+  const before = process.cpuUsage();
   const result = await session.interruptible((signal) =>
     makeLoad({
       origins: origins.map((origin) => new URL(origin).origin),
@@ -55,7 +56,9 @@ async function benchSubmit(session: Session, flags: BenchSubmitFlags, given: Con
       signal,
     }),
   );
-  return report(session, result, { ...given, connections, batch, to: flags.to ?? "all", addrs: origins });
+  const { user, system } = process.cpuUsage(before);
+  const setting = { ...given, connections, batch, to: flags.to ?? "all", addrs: origins };
+  return report(session, result, { ...setting, client_cpu_seconds: rounded((user + system) / 1e6) });
 }
 
 interface Setting extends Conditions {
@@ -63,6 +66,8 @@ interface Setting extends Conditions {
   readonly batch: number;
   readonly to: string;
   readonly addrs: readonly string[];
+  /** Processor time of this process, the warming up included. */
+  readonly client_cpu_seconds: number;
 }
 
 /** Prints the figures; a run in which nothing was accepted, or something was refused, exits 1. */
