@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { Mesh, MeshNode } from "../../scripts/mesh.ts";
 import type { Row } from "../../scripts/reliability-judge.ts";
-import { median, short } from "../harness.ts";
+import { type Figures, median, short } from "../harness.ts";
 import { type ThreadTimes, threadTimesOf } from "../processes.ts";
 
 const threads = ["main", "writers", "compiler", "others"] as const;
@@ -53,12 +53,13 @@ export async function budgetOf<Result>(
 }
 
 /** As lines of the page: the parts, and the rate at which all cores are full of it, the client's share included. */
-export function budgetRows(name: string, figures: Readonly<Record<string, readonly number[]>>): Row[] {
-  if (figures["nodesMicros"] === undefined) return [];
+export function budgetRows(name: string, figures: Figures[string]): Row[] {
+  const { nodesMicros } = figures;
+  if (nodesMicros === undefined) return [];
   const of = (figure: string): string => short(median(figures[figure]!));
   const parts = (who: string): string =>
     `main ${of(`${who}MainMicros`)}, writers ${of(`${who}WritersMicros`)}, compiler ${of(`${who}CompilerMicros`)}, others ${of(`${who}OthersMicros`)} µs`;
-  const all = median(figures["nodesMicros"]!) + median(figures["clientMicros"]!);
+  const all = median(nodesMicros) + median(figures["clientMicros"]!);
   const cores = availableParallelism();
   return [
     { what: `${name}: processor time of each, leader`, wanted: "", measured: parts("leader"), met: undefined },

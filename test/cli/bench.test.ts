@@ -3,8 +3,10 @@ import { cli, ServedMesh } from "./support.ts";
 
 test("bench submit counts what the mesh took", async () => {
   using served = new ServedMesh();
-  const argv = ["bench", "submit", "--connections", "4", "--batch", "3", "--seconds", "1", "-o", "json"];
-  const { code, out } = await cli(argv, served.env);
+  const argv = ["bench", "submit", "--connections", "4", "--batch", "3", "-o", "json", "--seconds"];
+  let { code, out } = await cli([...argv, "1"], served.env);
+  // On a machine that is busy with other things nothing may be answered in a second.
+  for (const seconds of ["5", "25"]) if (code !== 0) ({ code, out } = await cli([...argv, seconds], served.env));
   const figures = JSON.parse(out);
   expect(code).toBe(0);
   expect(figures).toMatchObject({ connections: 4, batch: 3, errors: {}, skein: "0.1.0", nodes: 1 });
