@@ -119,7 +119,7 @@ export const limits = {
   leaseRenewMs: 1_500,
   lostAfterMs: 8_000,
   /** An attempt that its node has not begun by then goes to another one that could begin it. */
-  recallAfterMs: 1_000,
+  recallAfterMs: 2_000,
   /** A wall clock that is further off the members' median is reported, and its node leads only while no other can (J4). */
   clockToleranceMs: 5_000,
   /** The leader assigns nothing to a node that is further behind than this. */

@@ -85,17 +85,14 @@ describe("a node dies while a job of 300 tasks runs on three", () => {
       expect(tasks.map((task) => task.task)).toEqual(Array.from({ length: 300 }, (_, at) => at));
       expect(tasks.every((task) => task.state === "succeeded" && task.exit_code === 0)).toBe(true);
       const dead = victim.ready.node;
-      const twice = tasks.filter((task) => task.attempt > 1);
-      // Only what the dead node held was given away, and it was declared lost before.
-      expect(
-        twice.every((task) =>
-          task.attempts.some((one) => one.attempt === 1 && one.node === dead && one.state === "lost"),
-        ),
-      ).toBe(true);
+      // Only what the dead node had begun was begun again, and it was declared lost before; what is not begun (skipped) goes elsewhere from any slow node.
+      const begun = tasks.map(({ attempts }) => attempts.filter(({ state }) => state !== "skipped"));
+      const twice = begun.filter((attempts) => attempts.length > 1);
+      expect(twice.every(([first]) => first!.node === dead && first!.state === "lost")).toBe(true);
       const all = traces(scratch.path);
       expectNoOverlap(all);
       const ranTwice = [...Map.groupBy(all, (trace) => trace.task).values()].filter((attempts) => attempts.length > 1);
-      expect(ranTwice.every((attempts) => attempts.some((one) => one.attempt === 1 && one.node === dead))).toBe(true);
+      expect(ranTwice.every((attempts) => attempts.some((one) => one.node === dead))).toBe(true);
 
       // Back again: it catches up and takes work.
       await victim.start();

@@ -260,7 +260,7 @@ test("whatever comes when, no lease names what was taken back without naming tha
         for (const task of begun) expect([task, rig.stands(job, task)]).toEqual([task, "running 1"]);
       }
     }),
-    { numRuns: 50 },
+    { numRuns: 25 },
   );
 });
 
