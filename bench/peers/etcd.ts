@@ -42,6 +42,12 @@ export async function etcdPuts(
       { stdio: "ignore" },
     ),
   );
+  // A benchmark that is interrupted ends without coming back here.
+  const atExit = (): void => {
+    for (const member of processes) member.kill("SIGKILL");
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once("exit", atExit);
   try {
     const leader = await until(
       () => leaderOf(members.map((member) => member.client)),
@@ -64,6 +70,7 @@ export async function etcdPuts(
     return JSON.parse(said.output) as Record<string, number>;
   } finally {
     await Promise.all(processes.map(end));
+    process.removeListener("exit", atExit);
     rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -39,7 +39,14 @@ export async function startRedis(fsync: AppendFsync): Promise<Redis> {
     server.on("exit", () => resolve());
     server.on("error", () => resolve());
   });
+  // A benchmark that is interrupted ends without coming back to whoever holds this.
+  const atExit = (): void => {
+    server.kill("SIGKILL");
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once("exit", atExit);
   const stop = async (): Promise<void> => {
+    process.removeListener("exit", atExit);
     server.kill("SIGKILL");
     await ended;
     rmSync(directory, { recursive: true, force: true });
