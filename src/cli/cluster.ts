@@ -84,7 +84,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ["level", levelText(view)],
     [
       "jobs",
-      `${view.jobs.unfinished} unfinished (at most ${view.jobs.unfinished_max}), ${view.jobs.finished} finished (kept: ${view.jobs.finished_max})`,
+      `${view.jobs.unfinished} unfinished (at most ${view.jobs.unfinished_max}), ${view.jobs.finished} finished (kept: ${view.jobs.finished_max})${view.jobs.dead === 0 ? "" : `, ${view.jobs.dead} dead letters (skein jobs dead)`}`,
     ],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
     ["placement", view.placement],

@@ -6,6 +6,7 @@ import { addCancel } from "./cancel.ts";
 import { addGlobalFlags, Cli, type CliActions } from "./cli.ts";
 import { addCluster } from "./cluster.ts";
 import { addCompletion } from "./completion.ts";
+import { addDead } from "./dead.ts";
 import type { Environment } from "./context.ts";
 import { endingOf, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
@@ -36,6 +37,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addWait,
   addJobs,
   addTemplate,
+  addDead,
   addLogs,
   addCancel,
   addNodes,

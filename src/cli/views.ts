@@ -46,6 +46,7 @@ export function printJob(out: Output, job: JobView): void {
     ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
     ["template", job.template],
+    ["retried as", job.retried_as === undefined ? undefined : `job ${job.retried_as}`],
     ["retry of", job.retry_of === undefined ? undefined : `job ${job.retry_of}`],
     ["started", job.started_at === null ? undefined : instantText(job.started_at)],
     ["finished", job.finished_at === null ? undefined : instantText(job.finished_at)],

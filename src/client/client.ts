@@ -5,21 +5,25 @@ import type {
   AuditView,
   AuthoritiesView,
   ClusterView,
+  DeadLetterView,
   EventView,
   ExplainView,
   NewTokenView,
   NodeView,
   PlanView,
+  ReplayView,
   SecretView,
   SubmitterView,
   TemplateView,
   TokenView,
   WaitView,
 } from "../state/answers.ts";
+import { replayDeadLetters } from "./dead-letters.ts";
 import { followEvents, followLogs, type LogPiece } from "./follow.ts";
 import type { JobSpec } from "./job-spec.ts";
 import {
   type AuditQuery,
+  type DeadQuery,
   type EventQuery,
   type JobQuery,
   type LogQuery,
@@ -85,6 +89,24 @@ export class SkeinClient {
       signal,
     });
     return { id: value.id, repeated: status === 200 };
+  }
+
+  /** One page of dead letters: jobs that have failed, with all their retries, and were not run again; newest first. */
+  deadLetters(
+    query: DeadQuery & PageQuery = {},
+  ): Promise<{ readonly dead_letters: readonly DeadLetterView[]; readonly next?: string }> {
+    return this.#get(`/v1/dead-letters${queryText(query)}`);
+  }
+
+  /**
+   * Runs dead letters again, each once: those that are named, or all that the query fits ({}: all there are), oldest first and in as many requests as it takes. What cannot be is
+   * in `refused`, and keeps nobody else. Jobs that fail again meanwhile are left for the next time.
+   */
+  replay(
+    which: DeadQuery | { readonly ids: readonly number[] },
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Omit<ReplayView, "next">> {
+    return replayDeadLetters(this.#transport, which, options.signal);
   }
 
   /** One page of templates, by name, without their specs. */

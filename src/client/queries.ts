@@ -30,6 +30,16 @@ export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface DeadQuery {
+  readonly name?: string | undefined;
+  /** A label selector: "team=docs". */
+  readonly label?: string | undefined;
+  /** Who submitted them. */
+  readonly by?: string | undefined;
+  /** Failed since: RFC 3339, or a duration back from now: "2h". */
+  readonly since?: string | undefined;
+}
+
 export interface RunOptions {
   /** Values of the template's parameters; text does for any type ("a,b" for a list). */
   readonly params?: Readonly<Record<string, unknown>> | undefined;

@@ -19,6 +19,7 @@ export type {
 } from "./job-spec.ts";
 export type {
   AuditQuery,
+  DeadQuery,
   EventQuery,
   JobQuery,
   LogQuery,
@@ -35,11 +36,13 @@ export type { AddressHealth, Fetch, TransportOptions } from "./transport.ts";
 export type { WaitOptions } from "./wait.ts";
 export type {
   ClusterView,
+  DeadLetterView,
   EventTopic,
   EventView,
   ExplainView,
   NodeView,
   PlanView,
+  ReplayView,
   WaitView,
 } from "../state/answers.ts";
 export type { AttemptView, JobState, JobView, LogView, TaskCounts, TaskState, TaskView } from "../state/types.ts";

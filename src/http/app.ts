@@ -8,6 +8,7 @@ import { authorityRoutes } from "./authority.ts";
 import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backup.ts";
 import { clusterRoutes } from "./cluster.ts";
+import { deadLetterRoutes } from "./dead-letters.ts";
 import { eventRoutes } from "./events.ts";
 import { explainRoutes } from "./explain.ts";
 import { healthRoutes } from "./health.ts";
@@ -92,6 +93,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...commandRoutes(parts),
     ...jobRoutes(parts),
     ...retryRoutes(parts),
+    ...deadLetterRoutes(parts),
     ...templateRoutes(parts),
     ...logRoutes(parts),
     ...nodeRoutes(parts),

@@ -54,6 +54,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
               unfinished_max: bounds.unfinishedJobs,
               finished: sums.jobsFinished,
               finished_max: bounds.finishedJobs,
+              dead: sums.deadLetters,
             },
             undecided: status.undecided,
             authorities: authorityViews(

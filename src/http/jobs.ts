@@ -15,7 +15,8 @@ const jobStateShape = z.enum(["queued", "running", "succeeded", "failed", "cance
   error: "must be queued, running, succeeded, failed, cancelled or skipped",
 });
 
-const selector = z.string().superRefine((text, context) => {
+/** A label selector. */
+export const selector = z.string().superRefine((text, context) => {
   const terms = parseSelector(text);
   if (typeof terms === "string") context.addIssue({ code: "custom", message: terms });
 });

@@ -89,7 +89,7 @@ function digestOf(id: number, only: string, tasks: string | undefined): string {
 }
 
 /** The tasks that ended so, as ranges; null: the job has not ended, or there is none, which apply says. */
-async function choose({ node }: HttpParts, id: number, how: EndedHow): Promise<Outcome<string | null>> {
+export async function choose({ node }: HttpParts, id: number, how: EndedHow): Promise<Outcome<string | null>> {
   const gatherer = new RangeGatherer();
   let from: number | undefined = 0;
   while (from !== undefined) {

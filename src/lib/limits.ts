@@ -61,6 +61,11 @@ export const limits = {
   templateParameters: 64,
   /** Of the tasks that a retry chooses, as ranges. */
   pickTextLength: 2 * 1024 * 1024,
+  /** Dead letters that one command runs again, and one request. */
+  replayedPerCommand: 256,
+  replayedPerRequest: 1_000,
+  /** Rows of pinned tasks that it makes, before it leaves the rest to the next one. */
+  replayedRows: 1_000,
   /** Rows of tasks that are looked at in one go for a choice among them. */
   chooseRows: 20_000,
   /** Rows of tasks that go with their jobs in one entry; those of larger jobs go in steps, after their job. */

@@ -1,5 +1,5 @@
 import type { Placement } from "../lib/placement.ts";
-import type { Change, JobState, NodeState, Role, Wish } from "./types.ts";
+import type { Change, JobState, NodeState, Role, TaskState, Wish } from "./types.ts";
 import type { Resources } from "../lib/resources.ts";
 import type { Labels } from "../lib/selector.ts";
 import type { Parameters } from "./template.ts";
@@ -74,6 +74,8 @@ export interface ClusterView {
     readonly unfinished_max: number;
     readonly finished: number;
     readonly finished_max: number;
+    /** Jobs that have failed and were not run again. */
+    readonly dead: number;
   };
   /** Which of the nodes with room a task goes to. */
   readonly placement: Placement;
@@ -87,6 +89,39 @@ export interface ClusterView {
     readonly waits_for: readonly number[];
   }[];
   readonly nodes: readonly NodeView[];
+}
+
+/** A job that has failed and was not run again; see dead.ts. */
+export interface DeadLetterView {
+  readonly id: number;
+  readonly name: string;
+  readonly tasks: number;
+  /** Tasks that ended badly. */
+  readonly failed: number;
+  readonly submitted_at: string;
+  readonly finished_at: string;
+  readonly submitted_by: string;
+  readonly labels: Labels;
+  /** Why the job ended, where its tasks alone do not say it. */
+  readonly reason?: string;
+  /** The first task that ended badly, where it is among the first ones. */
+  readonly example?: {
+    readonly task: number;
+    readonly state: TaskState;
+    readonly attempts: number;
+    readonly node: number | null;
+    readonly exit_code: number | null;
+    readonly signal: string | null;
+    readonly reason?: string;
+  };
+}
+
+/** Answer of POST /v1/dead-letters/replay. */
+export interface ReplayView {
+  readonly replayed: readonly { readonly id: number; readonly retry_of: number }[];
+  readonly refused: readonly { readonly id: number; readonly code: string; readonly message: string }[];
+  /** Where to go on: there are more, or there may be. */
+  readonly next?: string;
 }
 
 /** Answer of POST /v1/jobs/wait: the states of all jobs, in the order asked for. */

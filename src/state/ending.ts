@@ -4,8 +4,8 @@ import { formatDuration } from "../lib/units.ts";
 import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
 import { failuresAllowed } from "./spec.ts";
-import { addTally, countEnded, newTally, type Tally } from "./tables/counter.ts";
 import { planRetry, type RetryPlan } from "./retry.ts";
+import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
 import { forgetUses } from "./tables/secret.ts";
@@ -161,6 +161,7 @@ export class Work {
     row.cancelling = 0;
     this.#tally[state] += 1;
     countEnded(this.tx, row.id, row.submitted_by);
+    if (state === "failed") countDead(this.tx, 1, this.#context.level);
     if (job.spec.secrets !== undefined) forgetUses(this.tx, job.id, job.spec);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
     if (row.gate !== null || row.ties !== null) this.gates.onEnded(job, state);

@@ -1,7 +1,8 @@
 import { limits } from "../lib/limits.ts";
 import type { ApplyContext } from "./command.ts";
+import { isDead } from "./dead.ts";
 import { forgetLevel } from "./levels.ts";
-import { countExpired } from "./tables/counter.ts";
+import { countDead, countExpired } from "./tables/counter.ts";
 import { releaseIdempotency } from "./tables/idempotency.ts";
 import type { StoredJob } from "./tables/job.ts";
 import { hasOnlyTask } from "./tables/only-task.ts";
@@ -42,6 +43,7 @@ export class Forgetting {
         this.#tx.run(deleteAttempts, id);
       }
     }
+    if (isDead(job)) countDead(this.#tx, -1, this.#context.level);
     if (job.origin !== null) removePick(this.#tx, id);
     releaseIdempotency(this.#tx, id);
     this.#context.changed({ topic: "job", kind: "removed", job: jobId(id) });

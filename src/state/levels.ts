@@ -34,6 +34,9 @@ export const shapeLevel = 3;
 /** From this level on every member understands that the leader turns single commands of a batch away (node/job-admission.ts), and jobs of submitters are counted. */
 export const admissionLevel = 3;
 
+/** From this level on dead letters are counted (dead.ts). */
+export const deadLevel = 3;
+
 /** From this level on rows of tasks of large jobs go in steps, after their job (forgetting.ts). */
 export const forgetLevel = 3;
 

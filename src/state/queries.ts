@@ -84,6 +84,8 @@ export interface Totals {
   readonly jobsUnfinished: number;
   /** Those that are still kept. */
   readonly jobsFinished: number;
+  /** Jobs that have failed and were not run again. */
+  readonly deadLetters: number;
   readonly tasksRunning: number;
   readonly tasksQueued: number;
 }
@@ -489,6 +491,7 @@ export function totals(tx: ReadTx): Totals {
     finished: { succeeded, failed, cancelled, skipped },
     jobsUnfinished: counter.jobs_unfinished,
     jobsFinished: counter.jobs_finished,
+    deadLetters: counter.dead ?? 0,
     tasksRunning: counter.tasks_running,
     tasksQueued: counter.tasks_queued,
   };

@@ -3,6 +3,7 @@ import { jobId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { numberAt, type RangeList, through } from "../lib/ranges.ts";
 import type { ApplyContext } from "./command.ts";
+import { noteReplayed } from "./dead.ts";
 import { Work } from "./ending.ts";
 import { readGated, shutGates } from "./gating.ts";
 import { secretPlaces, secretsKey } from "./secrets.ts";
@@ -52,6 +53,7 @@ export function addRetry(
   const { template } = originOf(job);
   noteOrigin(tx, id, { retry_of: job.id, ...(template === undefined ? {} : { template }) });
   countSubmitted(tx, by, 1, tasks);
+  noteReplayed(tx, context, job, id);
   context.changed({ topic: "job", kind: "added", first: jobId(id), count: 1 });
   let gone: readonly number[] = [];
   if (isPinned) gone = pinAgain(tx, job, id, tasks, some);

@@ -308,4 +308,8 @@ export const schema: readonly string[] = [
   "alter table counter add column counting integer",
   // How nodes are chosen (tables/placement.ts); null: spread.
   "alter table cluster add column placement text",
+  // Dead letters (dead.ts): jobs that have failed and were not run again, which is what "replayed" says, with the id of the new job.
+  "alter table job add column replayed integer",
+  "create index job_dead on job (id) where state = 'failed' and replayed is null",
+  "alter table counter add column dead integer",
 ];

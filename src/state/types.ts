@@ -179,6 +179,8 @@ export interface JobView {
   readonly submitted_by: string;
   /** The job whose tasks this one runs again. */
   readonly retry_of?: number;
+  /** Of one that had failed: the job that ran it again. */
+  readonly retried_as?: number;
   /** The template that it was made of: NAME@REVISION. */
   readonly template?: string;
   readonly labels: Labels;

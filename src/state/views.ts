@@ -24,6 +24,7 @@ export function jobView(job: StoredJob, gate?: StoredGate): JobView {
     finished_at: instant(job.finished_at),
     submitted_by: job.submitted_by,
     ...originOf(job),
+    ...(job.replayed === null ? {} : { retried_as: job.replayed }),
     labels: spec.labels ?? {},
     spec: renderSpec(spec),
   };

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { assert } from "../../src/lib/assert.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import { encode } from "../../src/lib/codec.ts";
-import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { type JobId, jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
 
@@ -132,11 +132,30 @@ function historyOfLevel3(): Cluster {
   resources(cluster);
   for (const weight of [3, 1, 2]) cluster.must("submitter.set", { name: "anna", weight }, admin);
   loads(cluster);
+  deadLetters(cluster);
   cluster.must("cluster.bounds", { finished_jobs: 1000 }, admin);
   cluster.must("cluster.bounds", { unfinished_jobs: 500 }, admin);
   recalls(cluster);
   for (const placement of ["pack", "spread", "pack"] as const) cluster.must("cluster.placement", { placement }, admin);
   return cluster;
+}
+
+/** Jobs that fail and are run again, in one command, by a person's retry, and in part; one is forgotten as it is. */
+function deadLetters(cluster: Cluster): void {
+  const jobs = [cluster.submit(), cluster.submit(), cluster.submit({ count: 3 }), cluster.submit()].map(jobId);
+  for (const job of jobs) {
+    cluster.assign(job, 1, [0, 1], [1, 1], [2, 1]);
+    for (const task of [0, 1, 2]) cluster.finish(job, task, 1, 1, task === 1 ? "succeeded" : "failed");
+  }
+  const [one, other, several, forgotten] = jobs as [JobId, JobId, JobId, JobId];
+  const replay = [
+    { id: one, tasks: null },
+    { id: jobId(1), tasks: null },
+    { id: several, tasks: "0,2" },
+  ];
+  for (let times = 0; times < 2; times++) cluster.must("job.replay", { jobs: replay }, admin);
+  cluster.must("job.retry", { id: other, only: "all", tasks: null, key: null, digest: "" }, admin);
+  cluster.must("job.remove", { id: forgotten }, admin);
 }
 
 /** Limits of submitters: jobs are counted from the first one on, until the last one is taken back, and then for another one. */

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { hashLevel } from "../levels.ts";
+import { countDeadOfBefore } from "../dead.ts";
+import { deadLevel, hashLevel } from "../levels.ts";
 import { allNodes } from "../tables/node.ts";
 import { change, sql } from "../tx.ts";
 
@@ -47,6 +48,7 @@ export const clusterRaise = command<ClusterRaised>()({
     if (level > present) {
       tx.run(update, level);
       if (present < hashLevel && level >= hashLevel) context.restartHash();
+      if (present < deadLevel && level >= deadLevel) countDeadOfBefore(tx);
       context.changed({ topic: "cluster", kind: "changed" });
     }
     return accept({ level });

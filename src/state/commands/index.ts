@@ -25,6 +25,7 @@ import { jobOverdue } from "./job-overdue.ts";
 import { jobRelease } from "./job-release.ts";
 import { jobSettle } from "./job-settle.ts";
 import { jobRemove } from "./job-remove.ts";
+import { jobReplay } from "./job-replay.ts";
 import { jobRetry } from "./job-retry.ts";
 import { jobSubmit } from "./job-submit.ts";
 import { jobSweep } from "./job-sweep.ts";
@@ -105,6 +106,7 @@ export const commands = [
   submitterCount,
   unitRecall,
   clusterPlacement,
+  jobReplay,
 ] as const;
 
 type Command = (typeof commands)[number];

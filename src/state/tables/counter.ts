@@ -1,4 +1,5 @@
 import { assert } from "../../lib/assert.ts";
+import { deadLevel } from "../levels.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /** The one row of ids and totals. */
@@ -17,6 +18,8 @@ export interface Counter {
   readonly tasks_queued: number;
   /** Of the jobs of each submitter, see load.ts: the first that is not counted yet; 0: all are; null: nobody counts. */
   readonly counting: number | null;
+  /** Dead letters (state/dead.ts); null: none yet. */
+  readonly dead: number | null;
 }
 
 type Row = { -readonly [Column in keyof Counter]: Counter[Column] };
@@ -25,6 +28,7 @@ type Row = { -readonly [Column in keyof Counter]: Counter[Column] };
 interface Held {
   row: Row;
   isChanged: boolean;
+  isDeadChanged: boolean;
   /** By how much submitters have more or fewer unfinished jobs than their rows say. */
   loads: Map<string, number>;
 }
@@ -59,7 +63,7 @@ export function readCounter(tx: ReadTx): Counter {
 
 /** From here to {@link releaseCounter} changes are made in memory; each entry ends with {@link writeCounter}, so that where cuts fall does not show (S1). */
 export function holdCounter(tx: Tx): void {
-  held.set(tx, { row: { ...readCounter(tx) }, isChanged: false, loads: new Map() });
+  held.set(tx, { row: { ...readCounter(tx) }, isChanged: false, isDeadChanged: false, loads: new Map() });
 }
 
 /** Forgets what is in memory. */
@@ -79,6 +83,10 @@ export function writeCounter(tx: Tx): void {
   if (inMemory.isChanged) {
     inMemory.isChanged = false;
     write(tx, inMemory.row);
+  }
+  if (inMemory.isDeadChanged) {
+    inMemory.isDeadChanged = false;
+    tx.run(setDead, inMemory.row.dead);
   }
   if (inMemory.loads.size === 0) return;
   writeLoads(tx, inMemory.loads);
@@ -106,8 +114,8 @@ function write(tx: Tx, row: Counter): void {
 export function counterMark(tx: Tx): () => void {
   const inMemory = held.get(tx);
   if (inMemory === undefined) return () => {};
-  const { row, isChanged, loads } = inMemory;
-  const before = { row: { ...row }, isChanged, loads: new Map(loads) };
+  const { row, isChanged, isDeadChanged, loads } = inMemory;
+  const before = { row: { ...row }, isChanged, isDeadChanged, loads: new Map(loads) };
   return () => held.set(tx, before);
 }
 
@@ -138,6 +146,22 @@ export function skipIds(tx: Tx, nodes: number, jobs: number): void {
     row.next_node += nodes;
     row.next_job += jobs;
   });
+}
+
+const setDead = change("counter.set-dead", "update counter set dead = ? where id = 1");
+
+/** So many dead letters more, or fewer, at an entry of that level. An entry that was made before the raise and comes after it counts as well. */
+export function countDead(tx: Tx, jobs: number, level: number): void {
+  const before = readCounter(tx).dead;
+  if (before !== null || level >= deadLevel) writeDead(tx, (before ?? 0) + jobs);
+}
+
+/** So many dead letters there are now. */
+export function writeDead(tx: Tx, dead: number): void {
+  const inMemory = held.get(tx);
+  if (inMemory === undefined) return void tx.run(setDead, dead);
+  inMemory.row.dead = dead;
+  inMemory.isDeadChanged = true;
 }
 
 const setCountingTo = change("counter.set-counting", "update counter set counting = ? where id = 1");

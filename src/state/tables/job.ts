@@ -44,6 +44,8 @@ export interface StoredJob {
   ties: number | null;
   /** {@link Origin} as JSON; null: a person's own. */
   readonly origin: string | null;
+  /** The job that ran it again, of one that had failed; null: none has. */
+  readonly replayed: number | null;
 }
 
 /** Where a job comes from. */
@@ -64,7 +66,7 @@ export const overdue = 2;
 
 /** All but the tail of an only task, which is read where it is shown. */
 export const jobColumns = `id, name, state, tasks, next_task, rest, cancelling, partial, reason, running, succeeded, failed, timeout, lost, cancelled, skipped,
-  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end, gate, ties, origin`;
+  submitted_at, started_at, finished_at, expires_at, submitted_by, tail_bytes, spec, only_node, only_fence, only_started_at, only_end, gate, ties, origin, replayed`;
 
 /** Tasks by state; they add up to `tasks`. */
 export function countsOf(job: StoredJob): TaskCounts {
@@ -133,6 +135,7 @@ export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: n
     gate: null,
     ties: null,
     origin: null,
+    replayed: null,
   });
 }
 
