@@ -106,7 +106,7 @@ export class SkeinClient {
     which: DeadQuery | { readonly ids: readonly number[] },
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Omit<ReplayView, "next">> {
-    return replayDeadLetters(this.#transport, which, options.signal);
+    return replayDeadLetters(this.transport, which, options.signal);
   }
 
   /** One page of templates, by name, without their specs. */

@@ -248,6 +248,16 @@ export class PackIndex {
       .all(job, task, attempt, source, offset) as Piece[];
   }
 
+  /** The packs with output of that attempt, and how far into each it reaches. */
+  packsOf(source: number, { job, task, attempt }: AttemptName): { readonly name: string; readonly end: number }[] {
+    return this.#database
+      .query(
+        `select pack.name, max(start + length) as end from piece join pack on pack.id = piece.pack
+         where job = ? and task = ? and attempt = ? and piece.source = ? group by pack.id`,
+      )
+      .all(job, task, attempt, source) as { name: string; end: number }[];
+  }
+
   /** Of a node's packs of at least `minBytes` the one of which least is wanted still, if that is less than half and not nothing. */
   sparsest(source: number, minBytes: number): PackRow | undefined {
     const found = this.#database

@@ -80,6 +80,20 @@ export class PackShelf {
       .map((pack) => ({ name: pack.name, whole: pack.scanned, isOver: this.#isOver(pack) }));
   }
 
+  /**
+   * Which of these packs hold the output of an attempt, and up to where, as the last look found it. All of them, where the index does not know of that much output without a hole.
+   */
+  packsOf(
+    source: number,
+    attempt: AttemptName,
+    bytes: number,
+  ): readonly { readonly name: string; readonly end: number }[] {
+    const known = this.#index?.known(source, attempt, undefined);
+    if (this.#index !== undefined && known !== undefined && known.whole >= bytes)
+      return this.#index.packsOf(source, attempt);
+    return this.packs(source).map(({ name, whole }) => ({ name, end: whole }));
+  }
+
   /** Bytes of a pack, at most `length`. Throws what the file system throws. */
   async bytes(source: number, name: string, from: number, length: number): Promise<Uint8Array> {
     const file = await open(join(this.directoryOf(source), name), "r");

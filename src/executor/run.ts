@@ -280,7 +280,7 @@ class NodeExecutor implements Executor {
   }
 
   async #reportCopied(report: Report, withinMs: number): Promise<void> {
-    const isCopied = await this.#options.copied(withinMs);
+    const isCopied = await this.#options.copied(nameOf(report), report.log?.bytes ?? 0, withinMs);
     const held = this.#held.get(attemptKey(report));
     if (this.#closed || held?.report !== report) return; // dropped meanwhile
     if (!isCopied) held.report = uncopied(report, withinMs);

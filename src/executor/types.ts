@@ -40,8 +40,8 @@ export interface ExecutorOptions {
   started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;
   /** Values of the secrets that the attempt's spec names, by their names; "not-found": one is not there, and the attempt cannot run. */
   secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
-  /** Resolves when all output that is in the packs is synced on a second node (true), or after so long (false). */
-  copied(withinMs: number): Promise<boolean>;
+  /** Resolves when the output of that attempt, so many bytes, is synced on a second node (true), or after so long (false). */
+  copied(attempt: AttemptName, bytes: number, withinMs: number): Promise<boolean>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 

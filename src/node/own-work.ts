@@ -70,7 +70,7 @@ export class OwnWork {
       report: (reports) => this.#report(reports),
       started: (attempts) => this.#started(attempts),
       secrets: (attempt) => ports.secrets(attempt),
-      copied: (withinMs) => this.#copies?.copied(withinMs) ?? Promise.resolve(false),
+      copied: (attempt, bytes, withinMs) => this.#copies?.copied(attempt, bytes, withinMs) ?? Promise.resolve(false),
     });
     this.lease = new LeaseHolder({
       leader: () => ports.leader(),

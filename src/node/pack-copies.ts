@@ -1,4 +1,5 @@
 import type { PackShelf, ShelvedPack } from "../executor/pack-shelf.ts";
+import type { AttemptName } from "../executor/types.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import { type NodeId, nodeId } from "../lib/ids.ts";
@@ -13,7 +14,7 @@ import { canHold, packPartner } from "./pack-partner.ts";
 /** What the copying of packs needs of its surroundings. */
 export interface PackCopiesPorts {
   readonly self: NodeId;
-  readonly shelf: Pick<PackShelf, "look" | "packs" | "bytes" | "sources" | "discard">;
+  readonly shelf: Pick<PackShelf, "look" | "packs" | "packsOf" | "bytes" | "sources" | "discard">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Hands a piece to the member that keeps the copy. Throws Fault. */
   append(holder: NodeId, piece: PackAppend): Promise<PackHeld>;
@@ -105,12 +106,15 @@ export class PackCopies {
     this.#wake();
   }
 
-  /** Resolves when all that is in the packs now is synced on a second node (true), or after `withinMs` (false). */
-  async copied(withinMs: number): Promise<boolean> {
+  /**
+   * Resolves when the output of that attempt, so many bytes, is synced on a second node (true), or after `withinMs` (false). Only the packs that it is in are waited for: another one
+   * may have to wait for a holder that is away.
+   */
+  async copied(attempt: AttemptName, bytes: number, withinMs: number): Promise<boolean> {
     await this.#ports.shelf.look(this.#ports.self);
     const need = new Map<string, number>();
-    for (const { name, whole } of this.#ports.shelf.packs(this.#ports.self)) {
-      if ((this.#copies?.get(name)?.synced ?? 0) < whole) need.set(name, whole);
+    for (const { name, end } of this.#ports.shelf.packsOf(this.#ports.self, attempt, bytes)) {
+      if ((this.#copies?.get(name)?.synced ?? 0) < end) need.set(name, end);
     }
     if (need.size === 0) return true;
     return await new Promise<boolean>((resolve) => {

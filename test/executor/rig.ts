@@ -5,7 +5,7 @@ import { PackShelf } from "../../src/executor/pack-shelf.ts";
 import { placesOf } from "../../src/executor/guard/places.ts";
 import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
-import type { AttemptName, Executor } from "../../src/executor/types.ts";
+import type { AttemptName, Executor, ExecutorOptions } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { type Outcome, refuse } from "../../src/lib/outcome.ts";
 import type { Assignment, Report, Spec } from "../../src/state/types.ts";
@@ -53,7 +53,7 @@ export class Rig {
   /** Set to make report() fail. */
   logDown = false;
   /** Answers for the second node. */
-  copied: (withinMs: number) => Promise<boolean> = () => Promise.resolve(true);
+  copied: ExecutorOptions["copied"] = () => Promise.resolve(true);
   /** Called with each message, in the turn that it is said. */
   onMessage: (message: string) => void = () => {};
   /** What the node would give. */
@@ -84,7 +84,7 @@ export class Rig {
       started: (attempts) => this.started.push(...attempts),
       secrets: (attempt) => this.secrets(attempt),
       cgroupRoot: this.cgroupRoot,
-      copied: (withinMs) => this.copied(withinMs),
+      copied: (attempt, bytes, withinMs) => this.copied(attempt, bytes, withinMs),
       log: (_level, message) => {
         this.messages.push(message);
         this.onMessage(message);

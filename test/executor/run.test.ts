@@ -170,7 +170,7 @@ test("with output.sync a result is told when the log is on a second disk, not be
 
 test("with output.sync and nobody to take the copy a task fails after its timeout, and says why", async () => {
   const waited: number[] = [];
-  rig.copied = (withinMs) => {
+  rig.copied = (_attempt, _bytes, withinMs) => {
     waited.push(withinMs);
     return Promise.resolve(false);
   };

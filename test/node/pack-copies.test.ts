@@ -94,6 +94,11 @@ class Rig {
     log.close();
   }
 
+  /** So many bytes of the output of that task are synced on a second node. */
+  isCopied(task: number, bytesOfIt: number, withinMs = 60_000): Promise<boolean> {
+    return this.copies.copied({ job: jobId(1), task, attempt: 1 }, bytesOfIt, withinMs);
+  }
+
   packs(): string[] {
     return readdirSync(join(this.directory, "1", "logs", "packs"));
   }
@@ -197,9 +202,9 @@ describe("the packs of a node", () => {
     rig.down.add(2);
     rig.copies.start();
     rig.print(0, "alone");
-    expect(await rig.copies.copied(50)).toBe(false);
+    expect(await rig.isCopied(0, 5, 50)).toBe(false);
     rig.down.delete(2);
-    expect(await rig.copies.copied(60_000)).toBe(true);
+    expect(await rig.isCopied(0, 5)).toBe(true);
     expect(rig.copy(2, rig.packs()[0]!)?.equals(rig.original(rig.packs()[0]!))).toBe(true);
     expect(rig.sent.some(({ sync }) => sync)).toBe(true);
   });
@@ -210,12 +215,33 @@ describe("the packs of a node", () => {
     let synced = 0;
     for (let task = 0; task < 20; task++) {
       rig.print(task, `task ${task}`);
-      expect(await rig.copies.copied(60_000)).toBe(true);
+      expect(await rig.isCopied(task, `task ${task}`.length)).toBe(true);
       const size = rig.original(rig.packs()[0]!).length;
       synced = Math.max(...rig.sent.filter(({ sync }) => sync).map(({ from, bytes: piece }) => from + piece.length));
       expect(synced).toBe(size);
     }
-    expect(await rig.copies.copied(60_000)).toBe(true); // nothing new: nothing to wait for
+    expect(await rig.isCopied(3, 6)).toBe(true); // nothing new: nothing to wait for
+  });
+
+  test("are said to be copied as far as an attempt's own output is: an older pack whose holder is away keeps nobody waiting", async () => {
+    const rig = new Rig(3);
+    rig.writer = rig.newWriter(5_000);
+    rig.copies.start();
+    rig.print(0, "x".repeat(6_000));
+    const [first] = (await rig.copied()) as [number];
+    rig.copies.stop();
+    rig.down.add(first);
+    rig.copies = rig.newCopies(); // a restart of the node: what was synced where is to be asked again
+    rig.copies.start();
+    rig.print(1, "more");
+    expect(rig.packs()).toHaveLength(2);
+    expect(await rig.isCopied(1, 4)).toBe(true);
+    expect(await rig.isCopied(0, 6_000, 50)).toBe(false);
+    // Of more output than the packs are known to hold all of them are waited for.
+    expect(await rig.isCopied(1, 5, 50)).toBe(false);
+    rig.down.delete(first);
+    expect(await rig.isCopied(0, 6_000)).toBe(true);
+    expect(await rig.isCopied(1, 5)).toBe(true);
   });
 });
 
