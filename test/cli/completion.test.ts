@@ -15,7 +15,21 @@ async function complete(line: string): Promise<string[]> {
 describe("completion", () => {
   test("bash offers verbs, the verbs of a verb, flags and their values", async () => {
     expect(await complete("skein ")).toEqual(expect.arrayContaining(["up", "run", "jobs", "completion"]));
-    const verbs = ["ls", "show", "tasks", "explain", "cancel", "hold", "release", "retry", "rm", "extend", "template"];
+    const verbs = [
+      "ls",
+      "show",
+      "tasks",
+      "explain",
+      "cancel",
+      "hold",
+      "release",
+      "retry",
+      "rm",
+      "extend",
+      "template",
+      "dead",
+      "replay",
+    ];
     expect(await complete("skein jobs ")).toEqual(verbs);
     expect(await complete("skein -o json --addr http://a:1 nodes dr")).toEqual(["drain"]);
     expect(await complete("skein run --cou")).toEqual(["--count"]);

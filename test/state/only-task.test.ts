@@ -179,6 +179,7 @@ function act(cluster: Cluster, one: Step): unknown {
 /** All that can be seen of it. */
 function seen(cluster: Cluster): unknown {
   const { database } = cluster;
+  const { deadLetters: _, ...sums } = totals(database); // counted at one of the two levels alone
   const jobs = listJobs(database, { limit: 1000 }).items;
   const nodes = [1, 2, 3].map(nodeId);
   const byJob = <Task extends { readonly job: number; readonly task: number }>(tasks: readonly Task[]): Task[] =>
@@ -194,7 +195,7 @@ function seen(cluster: Cluster): unknown {
     assignments: nodes.map((id) => assignmentsOf(database, id)),
     cancelled: nodes.map((id) => cancelledOn(database, id)),
     counts: [...runningByNode(database)].sort(([a], [b]) => a - b),
-    totals: totals(database),
+    totals: sums,
     nodes: listNodes(database).map(({ id, state }) => [id, state]),
     history: database.all(attemptRows),
   };
