@@ -3,11 +3,11 @@
  * costs while they watch, and what its end costs, beside the same node without any. Watchers wait for a job (ten for each of a thousand), read events of topics that
  * nothing happens in, read those of one job each, or, a tenth as many, read all events of jobs.
  *
- * `npm run bench -- watchers [--watchers=10000] [--jobs=4000] [--rest=15] [--rounds=1]` (seconds at rest)
+ * `npm run bench -- watchers [--watchers=10000] [--jobs=4000] [--rest=15]` (seconds at rest)
  */
 import { connect, type Socket } from "node:net";
 import { Mesh, type MeshNode, patienceMs, until } from "../scripts/mesh.ts";
-import { compare, option, printMachine } from "./harness.ts";
+import { option, printMachine } from "./harness.ts";
 import { usageOf } from "./processes.ts";
 
 const watcherCount = option("watchers", 10_000);
@@ -30,12 +30,6 @@ const kinds: readonly { readonly name: string; readonly count: number; readonly 
   { name: "all events of jobs", count: watcherCount / 10, path: () => "/v1/events?topic=job" },
 ];
 
-await printMachine();
-await compare(
-  kinds.map(({ name, count, path }) => ({ name, measure: () => once(count, path) })),
-  option("rounds", 1),
-);
-
 async function once(count: number, path: PathOf): Promise<Record<string, number>> {
   await using mesh = await Mesh.start({ nodes: 1 });
   const node = await mesh.leader();
@@ -53,6 +47,7 @@ async function once(count: number, path: PathOf): Promise<Record<string, number>
     );
     await untilQuiet(node);
     const opened = usageOf(node);
+    const pieces = watchers.map((one) => one.pieces);
     await pause(restSeconds * 1000);
     const rested = usageOf(node);
     await run(node, jobCount);
@@ -68,7 +63,7 @@ async function once(count: number, path: PathOf): Promise<Record<string, number>
       percentOfACoreAtRest: (rested.cpuMs - opened.cpuMs) / 10 / restSeconds,
       cpuUsPerJob: ((worked.cpuMs - rested.cpuMs) * 1000) / jobCount,
       cpuUsPerCancel: ((ended.cpuMs - worked.cpuMs) * 1000) / watchedCount,
-      toldAfterOpening: watchers.filter((one) => one.pieces > 1).length,
+      toldAfterOpening: watchers.filter((one, at) => one.pieces > pieces[at]!).length,
     };
   } finally {
     for (const watcher of watchers) watcher.close();
@@ -138,4 +133,13 @@ async function untilQuiet(node: MeshNode): Promise<void> {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+await printMachine();
+// Each has a node of its own, so none has to be warmed up, or is measured twice.
+for (const { name, count, path } of kinds) {
+  const figures = Object.entries(await once(count, path));
+  console.log(`\n${name}`);
+  for (const [figure, value] of figures)
+    console.log(`  ${figure}: ${Number.isInteger(value) ? value : value.toFixed(2)}`);
 }
