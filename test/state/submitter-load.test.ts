@@ -26,15 +26,20 @@ const limit = (cluster: Cluster, name: string, jobs_max: number | null): void =>
 describe("unfinished jobs by submitter", () => {
   test("are counted only while somebody's are limited, what was there before in steps by later entries", () => {
     const cluster = atLevel3();
+    const first = limits.countedJobs; // so many are counted with the limit itself
+    submit(cluster, "carl", first);
     submit(cluster, "anna", 7);
     submit(cluster, "bert", 5);
     expect(largestLoads(cluster.database, 9)).toEqual([]);
     limit(cluster, "anna", 3);
     expect(isCountingUp(cluster.database)).toBe(true);
     expect(cluster.must("submitter.count", { jobs: 4 })).toEqual({ counted: 4 });
-    expect(largestLoads(cluster.database, 9)).toEqual([{ name: "anna", jobs: 4 }]);
-    cluster.must("job.cancel", { id: jobId(2) }, admin); // counted, and out again
-    cluster.must("job.cancel", { id: jobId(9) }, admin); // before its turn
+    expect(largestLoads(cluster.database, 9)).toEqual([
+      { name: "carl", jobs: first },
+      { name: "anna", jobs: 4 },
+    ]);
+    cluster.must("job.cancel", { id: jobId(first + 2) }, admin); // counted, and out again
+    cluster.must("job.cancel", { id: jobId(first + 9) }, admin); // before its turn
     submit(cluster, "anna"); // after the others
     expect(cluster.must("submitter.count", { jobs: 5 })).toEqual({ counted: 5 });
     expect(cluster.must("submitter.count", { jobs: 5 })).toEqual({ counted: 3 });

@@ -1,9 +1,10 @@
+import { limits } from "../../lib/limits.ts";
 import { changeLoad, readCounter, setCounting } from "./counter.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /**
  * How many unfinished jobs each submitter has, by name, and how many they may have. They are counted only where somebody's number is limited: without any limit nothing is written
- * for a job, and nothing read. When the first limit is set, the jobs that are there are counted in steps by later entries (submitter.count), in the order of
+ * for a job, and nothing read. When the first limit is set, the jobs that are there are counted in steps, the first one with it and the others by later entries (submitter.count), in the order of
  * their ids; `counter.counting` is the first that is not counted yet (0: all are, null: nobody counts). A job that ends before its turn was never counted in, and one that is added
  * meanwhile is when its turn comes.
  */
@@ -47,7 +48,10 @@ export function setJobLimit(tx: Tx, name: string, jobs: number | undefined): voi
   else tx.run(writeLimit, name, jobs);
   const isWanted = tx.get(selectAnyLimit) !== undefined;
   const { counting } = readCounter(tx);
-  if (isWanted && counting === null) setCounting(tx, 1);
+  if (isWanted && counting === null) {
+    setCounting(tx, 1);
+    countNext(tx, limits.countedJobs); // where there are few jobs, the limit holds from this entry on
+  }
   if (!isWanted && counting !== null) {
     setCounting(tx, null);
     tx.run(forgetLoads);
