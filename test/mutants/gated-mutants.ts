@@ -118,4 +118,18 @@ export const gatedMutants: readonly Mutant[] = [
     patches: [{ file: "src/state/gates.ts", old: "      leaveRelease(this.#work.tx, ended);\n", new: "" }],
     checkers: ["liveness"],
   },
+  {
+    ...ours,
+    name: "58",
+    title: "what runs on a node takes nothing of its resources",
+    bug: "A new leader's view, or one that learns of an assignment from the log, counts slots and forgets what else a task took.",
+    patches: [
+      {
+        file: "src/scheduler/view.ts",
+        old: "    for (const [name, units] of job.resources) load.used.set(name, (load.used.get(name) ?? 0) + times * units);\n",
+        new: "",
+      },
+    ],
+    checkers: ["room"],
+  },
 ];

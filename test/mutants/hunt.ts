@@ -53,6 +53,7 @@ const clusterCheckers: readonly ClusterChecker[] = [
   "in vain",
   "alone",
   "held",
+  "room",
   "left",
   "floor",
   "node id",

@@ -12,6 +12,7 @@ export type ClusterChecker =
   | "in vain"
   | "alone"
   | "held"
+  | "room"
   | "left"
   | "floor"
   | "node id"

@@ -10,6 +10,7 @@ import type { Principal, Spec } from "../../src/state/types.ts";
 import type { Callers, Cluster } from "./cluster.ts";
 import { Gated } from "./gated.ts";
 import type { Host } from "./host.ts";
+import { Placed } from "./placed.ts";
 import { stream } from "./plan.ts";
 
 /**
@@ -28,6 +29,7 @@ interface Write {
   readonly name: string;
   readonly key: string | undefined;
   readonly spec: Spec;
+  readonly by: Principal;
   /** "vague": acknowledged by a node whose state was wrong. It is in the log, and what it came to is for right states to say. */
   status: "pending" | "acknowledged" | "vague" | "refused" | "unknown";
   id: number | undefined;
@@ -48,6 +50,7 @@ const mostTries = 6;
 export class Clients implements Callers {
   readonly #cluster: Cluster;
   readonly gated: Gated;
+  readonly placed: Placed;
   readonly #random: Random;
   readonly #writes: Write[] = [];
   readonly #acknowledged: Write[] = [];
@@ -76,6 +79,7 @@ export class Clients implements Callers {
   constructor(cluster: Cluster, operations: number | undefined) {
     this.#cluster = cluster;
     this.gated = new Gated(cluster);
+    this.placed = new Placed(cluster);
     this.#random = stream(cluster.plan.seed, "workload");
     this.#left = operations ?? usualOperations;
     cluster.callers = this;
@@ -198,9 +202,22 @@ export class Clients implements Callers {
       const known = this.#acknowledged.map(({ id }) => id!);
       this.gated.draw(spec, known, isLong);
       this.gated.maybeHold(known);
+      this.placed.draw(spec);
+      this.placed.maybeWeigh();
     }
     const key = random() < 0.6 && mayRun ? `key-${serial}` : undefined;
-    const write: Write = { serial, name, key, spec, status: "pending", id: undefined, index: undefined, absentAt: 0 };
+    const by = this.placed.submitter();
+    const write: Write = {
+      serial,
+      name,
+      key,
+      spec,
+      by,
+      status: "pending",
+      id: undefined,
+      index: undefined,
+      absentAt: 0,
+    };
     this.#writes.push(write);
     return write;
   }
@@ -210,7 +227,7 @@ export class Clients implements Callers {
     const askedAt = this.#cluster.time.now;
     const input = { jobs: [write.spec], ...(write.key === undefined ? {} : { key: write.key }), digest: write.name };
     this.#cluster
-      .ask(host, callTimeout, () => node.propose("job.submit", input, someone))
+      .ask(host, callTimeout, () => node.propose("job.submit", input, write.by))
       .answered((outcome) => {
         const isVague = this.#isVague(host, askedAt, outcome);
         if (outcome?.ok === true && isVague) {

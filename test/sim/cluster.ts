@@ -19,7 +19,7 @@ import { Host, identityOf } from "./host.ts";
 import { Judge } from "./judge.ts";
 import { isAnswer } from "./odd-judge.ts";
 import { SimNetwork } from "./network.ts";
-import { type Plan, stream } from "./plan.ts";
+import { type Plan, roomOf, stream } from "./plan.ts";
 import { type Runner, VirtualTime } from "./virtual-time.ts";
 
 /** Who asks for what operators ask for. */
@@ -94,6 +94,13 @@ export class Cluster {
           ?.attempts.some((one) => one.attempt === attempt && one.state === "skipped") === true,
       hasDeadline: (node: NodeId, job: number) =>
         this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec["deadline"]) !== undefined,
+      roomOf: (number: number) => roomOf(this.plan, number),
+      taskOf: (node: NodeId, job: number) => {
+        const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
+        const resources = spec?.["resources"] as { readonly license?: number } | undefined;
+        return { slots: 1, licenses: resources?.license ?? 0 };
+      },
+      wasWrong: () => this.hosts.some((host) => host.state.wrongUntil > -Infinity),
     };
     this.effects = new Effects(this.time, questions, (problem) => this.fail(problem));
     this.time.onRan = (runner) => this.#onRan(runner);

@@ -38,6 +38,8 @@ export const rarePaths: readonly string[] = [
   "jobsHeld",
   "jobsSkipped",
   "jobsOverdue",
+  "tasksWithResources",
+  "weightsSet",
   "done:transfer",
   "done:promote",
   "done:demote",

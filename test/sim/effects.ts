@@ -6,6 +6,7 @@ import type { AppliedEvent } from "../../src/node/api.ts";
 import type { JobState, Report, TaskState } from "../../src/state/types.ts";
 
 import type { EffectPorts, SimGuard } from "./guard.ts";
+import { RoomJudge, type RoomQuestions } from "./room-judge.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 /** One attempt as the outside saw it. */
@@ -34,7 +35,7 @@ interface EndedAttempt extends AttemptName {
 }
 
 /** What the judge asks about a cluster. */
-export interface EffectQuestions {
+export interface EffectQuestions extends RoomQuestions {
   /** The node that is on this host. */
   nodeOf(host: number): NodeId | undefined;
   /** The guard of that node's host. */
@@ -57,6 +58,7 @@ export class Effects implements EffectPorts {
   readonly #time: VirtualTime;
   readonly #fail: (problem: string) => void;
   readonly #questions: EffectQuestions;
+  readonly room: RoomJudge;
   readonly #tasks = new Map<string, Seen[]>();
   /** The end of each job, and the entry that made it. */
   readonly #ends = new Map<number, { readonly state: JobState; readonly index: number }>();
@@ -80,6 +82,7 @@ export class Effects implements EffectPorts {
   constructor(time: VirtualTime, questions: EffectQuestions, fail: (problem: string) => void) {
     this.#time = time;
     this.#questions = questions;
+    this.room = new RoomJudge(questions, fail);
     this.#fail = fail;
   }
 
@@ -92,6 +95,7 @@ export class Effects implements EffectPorts {
     if (isWild) this.wild += 1;
     else if (this.#recalled.has(`${key}.${start.attempt}`))
       this.#fail(`J1: attempt ${start.attempt} of ${key} starts on host ${guard.host}, and was taken back before`);
+    this.room.started(guard, this.#questions.nodeOf(guard.host), start);
     for (const before of seen) {
       if (isWild || before.isWild) continue;
       if (before.attempt >= start.attempt)
@@ -125,6 +129,7 @@ export class Effects implements EffectPorts {
   }
 
   ended(guard: SimGuard, name: AttemptName, state: Report["state"] | undefined): void {
+    this.room.ended(guard, name);
     const all = this.#tasks.get(`${name.job}/${name.task}`);
     const seen = all?.find((one) => one.attempt === name.attempt && one.guard === guard && one.to === undefined);
     if (seen === undefined) return;

@@ -17,7 +17,7 @@ import { SimGuard } from "./guard.ts";
 import { SimTransport } from "./network.ts";
 import { RealLog } from "./real-log.ts";
 import { authorityKeys, certificate } from "./papers.ts";
-import { stream } from "./plan.ts";
+import { stream, roomOf } from "./plan.ts";
 import { SimState } from "./state.ts";
 import { judgeChange } from "./change-judge.ts";
 import { judgeQuarantined, judgeWords, mayBeContradicted } from "./odd-judge.ts";
@@ -255,6 +255,7 @@ export class Host {
       cluster.restartLater(this, "killed in the middle of a step");
       return false;
     };
+    const room = roomOf(cluster.plan, this.number);
     const node = new Node({
       identity,
       certificate,
@@ -270,8 +271,8 @@ export class Host {
       dataDir: this.dataDir,
       incarnation,
       level: this.level,
-      capacity: { slots: cluster.plan.slots[this.number % cluster.plan.slots.length]!, ioTasks: 20 },
-      resources: {},
+      capacity: { slots: room.slots, ioTasks: 20 },
+      resources: { license: room.licenses },
       labels: cluster.plan.zones === 0 ? {} : { zone: `z${this.number % cluster.plan.zones}` },
       restored: beginning?.restored ?? found,
       applied,

@@ -1,6 +1,7 @@
 import { randomInteger, seededRandom, type Random } from "../../src/lib/prng.ts";
 import { relayLimits, type RelayLimits } from "../../src/node/relay-tree.ts";
 import type { NetworkProfile } from "./network.ts";
+import type { Room } from "./room-judge.ts";
 
 /**
  * What a seed stands for, drawn before anything runs: how the cluster, its network, disks and clocks are, and which faults come when. Each
@@ -313,3 +314,8 @@ const sureKinds: ReadonlySet<FaultKind> = new Set([
 ]);
 
 const rareKinds: ReadonlySet<FaultKind> = new Set(["wipe", "move", "resize", "bit-flip", "freeze-host", "disk-error"]);
+
+/** What the host of that number has. */
+export function roomOf(plan: Plan, number: number): Room {
+  return { slots: plan.slots[number % plan.slots.length]!, licenses: 1 + (number % 2) };
+}

@@ -114,6 +114,8 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     jobsHeld: clients.gated.holds,
     jobsSkipped: clients.gated.skipped,
     jobsOverdue: clients.gated.overdue,
+    tasksWithResources: effects.room.asking,
+    weightsSet: clients.placed.weights,
   });
   return {
     seed: plan.seed,
