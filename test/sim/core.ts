@@ -2,6 +2,7 @@ import type { NodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Configuration } from "../../src/raft/types.ts";
+import { stateClock } from "../../src/state/queries.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 
@@ -101,6 +102,9 @@ function heal(cluster: Cluster, core: readonly Host[]): void {
   network.healAll();
   network.settled = true;
   cluster.note(`core: nodes ${core.map((host) => host.id).join(" ")}`);
+  // Nor is there a way back for the log's own time, where one voter alone had a clock that was far ahead: deadlines wait until it is reached.
+  const logAheadMs = Math.max(...core.map((host) => host.state.view(stateClock))) - time.wallMs();
+  const aheadMs = logAheadMs > farBehindMs ? logAheadMs : 0;
   for (const host of cluster.live) {
     if (core.includes(host)) {
       host.disk.stalledUntil = 0;
@@ -110,7 +114,7 @@ function heal(cluster: Cluster, core: readonly Host[]): void {
       host.state.heal();
       host.onQuarantined = () => {};
       // As a person does: one voter alone has no other clock to ask, and who waits for an instant would wait until this one has come as far again.
-      if (host.wallOffsetMs < -farBehindMs) host.stepClock(-host.wallOffsetMs);
+      if (host.wallOffsetMs < aheadMs - farBehindMs) host.stepClock(aheadMs - host.wallOffsetMs);
       if (host.process !== undefined) time.thaw(host.process.runner);
       time.thaw(host.guard.runner);
       continue;
