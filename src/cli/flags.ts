@@ -21,6 +21,7 @@ export interface SpecFlags {
   readonly slots?: string;
   readonly resource?: readonly string[];
   readonly parallel?: string;
+  readonly unit?: string;
   readonly priority?: string;
   readonly after?: readonly string[];
   readonly key?: string;
@@ -58,6 +59,7 @@ export function addSpecFlags(command: Command): void {
     .option("--slots <n>", "what a task takes of its node")
     .option("--resource <name=n>", "what a task takes beside: memory=512MiB, cores=2, license=1 (repeatable)", collect)
     .option("--parallel <n>", "tasks of this job running at once")
+    .option("--unit <n>", "tasks of an array that a node is given together (default: by how long they take)")
     .option("--priority <n>", "0..100, default 50, higher first")
     .option("--after <jobs>", "start when these have succeeded: 17,18 or 18:failed, 18:done (repeatable)", collect)
     .option("--key <key>", "one running job per key")
@@ -156,6 +158,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     resources:
       flags.resource && resourcesOf(flags.resource, (message) => problems.push({ path: "--resource", message })),
     parallel: whole("parallel", flags.parallel, 1, limits.arrayTasks),
+    unit: whole("unit", flags.unit, 1, limits.unitTasks),
     priority: whole("priority", flags.priority, 0, 100),
     after: flags.after?.flatMap((text) => text.split(",").map(after)),
     key: flags.key,

@@ -31,6 +31,8 @@ export interface JobSpec {
   readonly resources?: Readonly<Record<string, number | string>> | undefined;
   /** Tasks running at once. */
   readonly parallel?: number | undefined;
+  /** Tasks of an array that a node is given together; by default that follows from how long they take. */
+  readonly unit?: number | undefined;
   /** 0 to 100, default 50; higher first. */
   readonly priority?: number | undefined;
   /** Starts when these are done: ids, or names of jobs of the same request. */

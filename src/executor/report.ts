@@ -1,9 +1,19 @@
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
+import { unpackRuns } from "../lib/task-runs.ts";
 import type { Report } from "../state/types.ts";
 import { reportBytes } from "./guard/frames.ts";
 import { attemptKey } from "./names.ts";
-import type { AttemptName, ExecutorOptions } from "./types.ts";
+import type { AttemptName, ExecutorOptions, UnitEnds, UnitName } from "./types.ts";
+import { packReports, unitKey } from "./units.ts";
+
+/** What a {@link Reporter} asks and tells. */
+export interface ReporterEvents {
+  /** Those that are in the log, or were refused as out of date. */
+  onReported(reports: readonly Report[]): void;
+  /** The unit that the report's task is in; undefined: none. */
+  readonly unitOf: (report: Report) => UnitName | undefined;
+}
 
 /**
  * Brings results to the log, many at a time: one call is under way, what ends meanwhile makes the next batch. A result stays here until
@@ -11,22 +21,43 @@ import type { AttemptName, ExecutorOptions } from "./types.ts";
  */
 export class Reporter {
   readonly #options: Pick<ExecutorOptions, "report" | "log">;
-  readonly #onReported: (reports: readonly Report[]) => void;
+  readonly #events: ReporterEvents;
   readonly #waiting = new Map<string, Report>();
+  /** Ends of whole units, told as they are. */
+  readonly #units = new Map<string, UnitEnds>();
   /** Of those that wait: refused together with others, or ("bare") by themselves. */
   readonly #suspects = new Map<string, "whole" | "bare">();
   #flushing = false;
   #closed = false;
 
-  /** `onReported` gets those that are in the log, or were refused as out of date. */
-  constructor(options: Pick<ExecutorOptions, "report" | "log">, onReported: (reports: readonly Report[]) => void) {
+  constructor(options: Pick<ExecutorOptions, "report" | "log">, events: ReporterEvents) {
     this.#options = options;
-    this.#onReported = onReported;
+    this.#events = events;
   }
 
   add(reports: readonly Report[]): void {
     for (const report of reports) this.#waiting.set(attemptKey(report), bounded(report));
     if (!this.#flushing && !this.#closed) void this.#flush();
+  }
+
+  /** What has ended of a unit, which is told once. */
+  addUnit(ends: UnitEnds): void {
+    this.#units.set(unitKey(ends), ends);
+    if (!this.#flushing && !this.#closed) void this.#flush();
+  }
+
+  /** It has not been told yet. */
+  hasUnit(name: UnitName): boolean {
+    return this.#units.has(unitKey(name));
+  }
+
+  /** Nobody wants it any more. */
+  forgetUnit(name: UnitName): void {
+    this.#units.delete(unitKey(name));
+  }
+
+  get units(): readonly UnitName[] {
+    return [...this.#units.values()];
   }
 
   /** Nobody wants this result any more. */
@@ -42,14 +73,20 @@ export class Reporter {
     this.#flushing = true;
     await Promise.resolve(); // what ends in this turn goes with the first batch
     let failures = 0;
-    while (this.#waiting.size > 0 && !this.#closed) {
+    while ((this.#waiting.size > 0 || this.#units.size > 0) && !this.#closed) {
       const batch = this.#nextBatch();
+      const whole = this.#nextUnits();
+      // One alone gains nothing, and may be one of those that were refused together.
+      const { singles, units } =
+        batch.length > 1 ? packReports(batch, this.#events.unitOf) : { singles: batch, units: [] };
       try {
-        await this.#options.report(batch);
+        await this.#options.report(singles, [...whole, ...units]);
         failures = 0;
+        for (const ends of whole) if (this.#units.get(unitKey(ends)) === ends) this.#units.delete(unitKey(ends));
         this.#settle(batch);
       } catch (error) {
         if (error instanceof Fault && error.retry === "never") {
+          for (const ends of whole) this.#takeApart(ends);
           this.#onRefused(batch, error.message);
           continue;
         }
@@ -71,7 +108,7 @@ export class Reporter {
       this.#waiting.delete(attemptKey(report));
       this.#suspects.delete(attemptKey(report));
     }
-    this.#onReported(batch);
+    this.#events.onReported(batch);
   }
 
   /**
@@ -80,7 +117,8 @@ export class Reporter {
    */
   #onRefused(batch: readonly Report[], why: string): void {
     const [report] = batch;
-    if (report === undefined || batch.length > 1) {
+    if (report === undefined) return;
+    if (batch.length > 1) {
       for (const one of batch) this.#suspects.set(attemptKey(one), "whole");
       return;
     }
@@ -92,6 +130,40 @@ export class Reporter {
     }
     this.#suspects.set(key, "bare");
     if (this.#waiting.has(key)) this.#waiting.set(key, bareReport(report, why));
+  }
+
+  /** Its tasks are told one by one: what is wrong with one of them must not hold up the others. */
+  #takeApart(ends: UnitEnds): void {
+    if (!this.#units.delete(unitKey(ends))) return; // forgotten meanwhile
+    const { job, first } = ends;
+    for (const run of unpackRuns(ends.runs) ?? []) {
+      for (let task = first + run.first; task < first + run.first + run.count; task++) {
+        const name = { job, task, attempt: 1 };
+        const { startedAt, finishedAt } = run;
+        const nothing = { signal: null, reason: undefined, tail: new Uint8Array(0), log: undefined };
+        this.#waiting.set(attemptKey(name), {
+          ...name,
+          ...nothing,
+          state: "succeeded",
+          exitCode: 0,
+          startedAt,
+          finishedAt,
+        });
+        this.#suspects.set(attemptKey(name), "whole");
+      }
+    }
+  }
+
+  /** As many as one entry may hold; none while results are told one by one. */
+  #nextUnits(): UnitEnds[] {
+    const units: UnitEnds[] = [];
+    let room: number = limits.reportBytes;
+    for (const ends of this.#suspects.size > 0 ? [] : this.#units.values()) {
+      room -= ends.runs.length + unitBytes;
+      if ((room < 0 && units.length > 0) || units.length >= limits.assignmentsPerEntry) break;
+      units.push(ends);
+    }
+    return units;
   }
 
   /** A suspect alone, or the oldest results, as many as one entry may hold. */
@@ -113,6 +185,8 @@ export class Reporter {
 }
 
 const firstRetryMs = 50;
+/** What the name of a unit takes of an entry, at most. */
+const unitBytes = 64;
 
 /** Reasons may quote what people wrote, at any length. */
 function bounded(report: Report): Report {

@@ -1,7 +1,7 @@
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
 import { formatDuration } from "../lib/units.ts";
-import type { Assignment, Report } from "../state/types.ts";
+import type { Assignment, Report, UnitAssignment } from "../state/types.ts";
 import { Lease } from "./accept.ts";
 import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
@@ -13,7 +13,8 @@ import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
 import type { SecretValues } from "./secrets.ts";
-import type { AttemptName, Executor, ExecutorOptions, Extension } from "./types.ts";
+import type { AttemptName, Executor, ExecutorOptions, Extension, UnitName } from "./types.ts";
+import { HeldUnit, HeldUnits, isInstant, runInstant } from "./units.ts";
 
 /** Makes the executor of this node. Nothing happens before its open(). */
 export function openExecutor(options: ExecutorOptions & { readonly openGuard?: OpenGuard }): Executor {
@@ -42,6 +43,8 @@ interface Held {
   secrets: SecretValues | "asked" | undefined;
   /** Set when ended. */
   report: Report | undefined;
+  /** The unit that it was given with. */
+  unit: HeldUnit | undefined;
 }
 
 /** Step 10 of the walk: what the state gives this node runs here, once, under a lease, and its result goes back. */
@@ -51,6 +54,9 @@ class NodeExecutor implements Executor {
   readonly #held = new Map<string, Held>();
   /** Those of #held that wait, in log order. */
   readonly #waiting = new Map<string, Held>();
+  /** Tasks that wait for their turn. */
+  readonly #units = new HeldUnits();
+  #filling = false;
   readonly #noop: NoopDriver;
   readonly #reporter: Reporter;
   readonly #openGuard: OpenGuard;
@@ -64,7 +70,10 @@ class NodeExecutor implements Executor {
   constructor(options: ExecutorOptions, openGuard: OpenGuard) {
     this.#options = options;
     this.#openGuard = openGuard;
-    this.#reporter = new Reporter(options, (reports) => this.#onReported(reports));
+    this.#reporter = new Reporter(options, {
+      onReported: (reports) => this.#onReported(reports),
+      unitOf: (report) => this.#held.get(attemptKey(report))?.unit?.assignment,
+    });
     this.#noop = new NoopDriver(options.dataDir, {
       onEnded: (reports) => this.#onEnded(reports),
       onStarted: (attempts) => options.started(attempts),
@@ -77,11 +86,13 @@ class NodeExecutor implements Executor {
     return opening;
   }
 
-  reconcile(held: readonly Assignment[]): void {
+  reconcile(held: readonly Assignment[], units: readonly UnitAssignment[] = []): void {
     const wanted = new Map(held.map((assignment) => [attemptKey(assignment), assignment]));
-    this.drop([...this.#held.values()].filter((one) => !wanted.has(attemptKey(one.name))).map((one) => one.name));
+    const isWanted = (name: AttemptName): boolean =>
+      wanted.has(attemptKey(name)) || units.some((unit) => isRunningIn(unit, name));
+    this.drop([...this.#held.values()].filter((one) => !isWanted(one.name)).map((one) => one.name));
     this.#reconciled = true;
-    const unknown: Held[] = [];
+    const unknown = this.#reconcileUnits(units);
     for (const [key, assignment] of wanted) {
       const known = this.#held.get(key);
       if (known !== undefined) {
@@ -100,17 +111,54 @@ class NodeExecutor implements Executor {
     this.#startWaiting();
   }
 
-  assign(assignments: readonly Assignment[]): void {
+  /** What is found of units that are held already is brought to what the state says; gives those of whose tasks the guard is to be asked. */
+  #reconcileUnits(units: readonly UnitAssignment[]): Held[] {
+    const unknown: Held[] = [];
+    const isWanted = (name: UnitName): boolean =>
+      units.some((unit) => unit.job === name.job && unit.first === name.first);
+    for (const unit of this.#units.all()) if (!isWanted(unit.assignment)) this.#units.delete(unit);
+    for (const name of this.#reporter.units) if (!isWanted(name)) this.#reporter.forgetUnit(name);
+    for (const assignment of units) {
+      if (this.#reporter.hasUnit(assignment)) continue;
+      const known = this.#units.get(assignment);
+      if (known !== undefined) {
+        known.keepOnly(assignment);
+        continue;
+      }
+      const heldOf = (task: number): Held | undefined =>
+        this.#held.get(attemptKey({ job: assignment.job, task, attempt: 1 }));
+      const unit = this.#units.add(new HeldUnit(assignment, (task) => heldOf(task) !== undefined));
+      for (const { first, count } of assignment.running) {
+        for (let task = first; task < first + count; task++) {
+          const one = heldOf(task);
+          if (one === undefined) continue;
+          one.unit = unit;
+          one.assignment = assignment.at(task);
+          one.extendedMs = unit.extended.get(task) ?? one.extendedMs;
+          if (one.phase !== "ended") unit.live += 1;
+        }
+      }
+      if (assignment.spec.driver === "noop") continue;
+      for (let task = unit.takeAny(); task !== undefined; task = unit.takeAny())
+        unknown.push(this.#hold(assignment.at(task), "guarded", unit));
+    }
+    return unknown;
+  }
+
+  assign(assignments: readonly Assignment[], units: readonly UnitAssignment[] = []): void {
     for (const assignment of assignments) {
       if (!this.#held.has(attemptKey(assignment))) this.#hold(assignment, "waiting");
     }
+    for (const unit of units)
+      if (this.#units.get(unit) === undefined && !this.#reporter.hasUnit(unit)) this.#units.add(new HeldUnit(unit));
     this.#startWaiting();
   }
 
-  stop(attempts: readonly AttemptName[]): void {
+  stop(attempts: readonly AttemptName[], units: readonly UnitName[] = []): void {
     const guarded: AttemptName[] = [];
-    for (const name of attempts) {
-      const held = this.#held.get(attemptKey(name));
+    const inUnits = units.flatMap((name) => this.#takeUnit(name));
+    for (const name of [...attempts, ...inUnits]) {
+      const held = this.#held.get(attemptKey(name)) ?? this.#takeWaiting(name);
       if (held === undefined || held.stopping) continue;
       held.stopping = true;
       if (held.phase === "waiting") this.#onEnded([neverStarted(held.name)]);
@@ -120,10 +168,31 @@ class NodeExecutor implements Executor {
     this.#guard?.stop(guarded);
   }
 
+  /** Those of its tasks that wait are held one by one from now on. Gives all of them that have not ended. */
+  #takeUnit(name: UnitName): AttemptName[] {
+    const unit = this.#units.get(name);
+    if (unit !== undefined) {
+      for (let task = unit.takeAny(); task !== undefined; task = unit.takeAny())
+        this.#hold(unit.assignment.at(task), "waiting", unit);
+    }
+    const isOfIt = ({ unit: of, phase }: Held): boolean =>
+      of?.assignment.job === name.job && of.assignment.first === name.first && phase !== "ended";
+    return [...this.#held.values()].filter(isOfIt).map((held) => held.name);
+  }
+
+  /** A task that waits in its unit is held by itself from now on; undefined: it does not. */
+  #takeWaiting(name: AttemptName): Held | undefined {
+    const unit = this.#units.around(name);
+    if (unit?.remove(name.task) !== true) return undefined;
+    unit.live += 1;
+    return this.#hold(unit.assignment.at(name.task), "waiting", unit);
+  }
+
   extend(extensions: readonly Extension[]): void {
     const extended: Held[] = [];
     for (const { ms, ...name } of extensions) {
       const held = this.#held.get(attemptKey(name));
+      if (held === undefined) this.#units.around(name)?.extended.set(name.task, ms);
       if (held === undefined || held.stopping || held.phase === "ended") continue;
       held.extendedMs = ms;
       extended.push(held);
@@ -138,9 +207,11 @@ class NodeExecutor implements Executor {
     for (const name of attempts) {
       const key = attemptKey(name);
       const held = this.#held.get(key);
+      if (held === undefined) this.#units.around(name)?.remove(name.task);
       if (held === undefined) continue;
       this.#held.delete(key);
       this.#waiting.delete(key);
+      if (held.phase !== "ended") this.#leaveUnit(held);
       this.#reporter.forget(held.name);
       if (held.phase === "guarded") guarded.push(held.name);
       else if (held.phase === "ended") ended.push(held.name);
@@ -163,7 +234,7 @@ class NodeExecutor implements Executor {
 
   /** Attempts that were started, until their results are in the log. */
   running(): number {
-    return this.#held.size - this.#waiting.size;
+    return this.#held.size - this.#waiting.size + this.#reporter.units.length;
   }
 
   async close(): Promise<void> {
@@ -177,15 +248,16 @@ class NodeExecutor implements Executor {
 
   // ------------------------------------------------------------------------------------------------ attempts
 
-  #hold(assignment: Assignment, phase: "waiting" | "guarded"): Held {
+  #hold(assignment: Assignment, phase: "waiting" | "guarded", unit?: HeldUnit): Held {
     const held: Held = {
       name: nameOf(assignment),
       phase,
       assignment,
       stopping: false,
-      extendedMs: assignment.extendedMs ?? 0,
+      extendedMs: assignment.extendedMs ?? unit?.extended.get(assignment.task) ?? 0,
       secrets: undefined,
       report: undefined,
+      unit,
     };
     this.#held.set(attemptKey(assignment), held);
     if (phase === "waiting") this.#waiting.set(attemptKey(assignment), held);
@@ -194,10 +266,10 @@ class NodeExecutor implements Executor {
 
   /** Starts, in log order, what the lease covers; asks for a new lease when that leaves some waiting. */
   #startWaiting(): void {
-    if (!this.#reconciled || this.#closed || this.#waiting.size === 0) return;
+    if (!this.#reconciled || this.#closed || (this.#waiting.size === 0 && this.#units.size === 0)) return;
     const now = monotonicMs();
     const noop: Assignment[] = [];
-    let uncovered = false;
+    let uncovered = this.#fillUnits(now);
     for (const [key, held] of this.#waiting) {
       const assignment = held.assignment!;
       if (!this.#lease.covers(assignment.fence, now)) {
@@ -226,6 +298,36 @@ class NodeExecutor implements Executor {
     }
     if (noop.length > 0) this.#noop.start(noop);
     if (uncovered) this.#leaseWanted();
+  }
+
+  /** Tasks of units begin for which it is their turn: from now on they are held one by one. True when some would need a new lease. */
+  #fillUnits(now: number): boolean {
+    let uncovered = false;
+    for (const unit of this.#units.size === 0 ? [] : this.#units.all()) {
+      const { assignment } = unit;
+      if (!unit.waits) {
+        if (unit.live === 0) this.#units.delete(unit);
+      } else if (!this.#lease.covers(assignment.fence, now)) uncovered = true;
+      else if (isInstant(assignment.spec)) {
+        this.#units.delete(unit);
+        this.#reporter.addUnit(runInstant(assignment));
+      } else
+        for (let task = unit.take(); task !== undefined; task = unit.take())
+          this.#hold(assignment.at(task), "waiting", unit);
+    }
+    return uncovered;
+  }
+
+  /** One of its live tasks is that no more: another may begin, after what is done just now. */
+  #leaveUnit({ unit }: Held): void {
+    if (unit === undefined) return;
+    unit.live -= 1;
+    if (this.#filling) return;
+    this.#filling = true;
+    queueMicrotask(() => {
+      this.#filling = false;
+      this.#startWaiting();
+    });
   }
 
   /** Asks until they come, the attempt is not this node's any more, or one of them does not exist. */
@@ -260,6 +362,7 @@ class NodeExecutor implements Executor {
       else if (held.phase !== "ended") {
         held.phase = "ended";
         held.report = report;
+        this.#leaveUnit(held);
         this.#waiting.delete(key);
         wanted.push(report);
       }
@@ -355,11 +458,17 @@ class NodeExecutor implements Executor {
       extendedMs: 0,
       secrets: undefined,
       report,
+      unit: undefined,
     });
   }
 
   #putBack(held: Held): void {
     if (held.stopping) return this.#onEnded([neverStarted(held.name)]);
+    if (held.unit !== undefined && this.#units.get(held.unit.assignment) === held.unit) {
+      this.#held.delete(attemptKey(held.name));
+      held.unit.putBack(held.name.task);
+      return undefined;
+    }
     held.phase = "waiting";
     this.#waiting.set(attemptKey(held.name), held);
     return undefined;
@@ -397,6 +506,12 @@ class NodeExecutor implements Executor {
       }
     }
   }
+}
+
+/** The state says that it runs, and is one of the unit's. */
+function isRunningIn({ job, running }: UnitAssignment, name: AttemptName): boolean {
+  const { task, attempt } = name;
+  return name.job === job && attempt === 1 && running.some(({ first, count }) => task >= first && task < first + count);
 }
 
 /** It ran, but what was promised of its output does not hold. */

@@ -1,6 +1,6 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import type { Assignment, Report } from "../state/types.ts";
+import type { Assignment, Report, UnitAssignment } from "../state/types.ts";
 
 /**
  * The two ports of execution. The node owns an {@link Executor}; the executor talks to its {@link Guard} for work that
@@ -14,6 +14,18 @@ export interface AttemptName {
   readonly job: JobId;
   readonly task: number;
   readonly attempt: number;
+}
+
+/** Tasks that the node was given together (state/tables/unit.ts). */
+export interface UnitName {
+  readonly job: JobId;
+  /** The first of them. */
+  readonly first: number;
+}
+
+/** Of a unit: tasks that succeeded at their first attempt and left nothing but their times, as runs (lib/task-runs.ts). */
+export interface UnitEnds extends UnitName {
+  readonly runs: Uint8Array;
 }
 
 /** An attempt that has more time. */
@@ -35,7 +47,7 @@ export interface ExecutorOptions {
    * Reports go here, in batches; the promise settles when they are in the log (or refused as out of date). It fails with a Fault: "never"
    * says that the log will not take them as they are, anything else that they are to be sent again.
    */
-  report(reports: readonly Report[]): Promise<void>;
+  report(reports: readonly Report[], units: readonly UnitEnds[]): Promise<void>;
   /** Attempts that run longer than limits' start delay are announced once, so that started_at is known. */
   started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;
   /** Values of the secrets that the attempt's spec names, by their names; "not-found": one is not there, and the attempt cannot run. */
@@ -55,11 +67,11 @@ export interface Executor {
    * the guard never ran if the guard knows its whole past, and are treated like new ones; if it does not (it was
    * killed, or the host crashed), they are reported as lost.
    */
-  reconcile(held: readonly Assignment[]): void;
-  /** New assignments, in log order. They wait until a lease covers their fence. */
-  assign(assignments: readonly Assignment[]): void;
+  reconcile(held: readonly Assignment[], units?: readonly UnitAssignment[]): void;
+  /** New assignments, in log order. They wait until a lease covers their fence; tasks of a unit also until fewer than its width run. */
+  assign(assignments: readonly Assignment[], units?: readonly UnitAssignment[]): void;
   /** The job was cancelled: TERM, then KILL after the grace; reported as cancelled. Unknown attempts are ignored. */
-  stop(attempts: readonly AttemptName[]): void;
+  stop(attempts: readonly AttemptName[], units?: readonly UnitName[]): void;
   /** These may run longer than their timeout. Unknown ones are ignored; said twice it is done once. */
   extend(extensions: readonly Extension[]): void;
   /** The state no longer gives this node the attempt (declared lost, superseded): killed at once, nothing is reported. */

@@ -2,6 +2,7 @@ import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import type { AppliedEvent, NodeApi } from "../node/api.ts";
 import type { Change } from "../state/types.ts";
+import { changeView } from "./change-view.ts";
 import { eventText } from "./streams.ts";
 
 /** What a reader wants of all changes. */
@@ -217,17 +218,10 @@ function jobsOf(change: Change, wanted: ReadonlySet<number> | ReadonlyMap<number
 
 /** Change `n` of the entry `index`, as the API spells it. */
 export function changeText(index: number, n: number, at: string, change: Change): string {
-  return eventText(change.topic, `${index}.${n}`, { at, ...viewOf(change) });
+  return eventText(change.topic, `${index}.${n}`, { at, ...changeView(change) });
 }
 
 /** How far a stream is when nothing else says so. */
 export function positionText(applied: number): string {
   return eventText("position", `${applied}`, {});
-}
-
-function viewOf(change: Change): Record<string, unknown> {
-  const { topic: _, ...rest } = change;
-  if (!("notBefore" in rest)) return rest;
-  const { notBefore, ...ended } = rest;
-  return ended.state === "queued" ? { ...ended, not_before: formatInstant(notBefore) } : ended;
 }

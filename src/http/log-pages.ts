@@ -3,7 +3,7 @@ import type { Outcome, Refusal } from "../lib/outcome.ts";
 import { isTerminal } from "../lib/states.ts";
 import type { LogPage, NodeApi } from "../node/api.ts";
 import { findTask } from "../state/queries.ts";
-import type { TaskView } from "../state/types.ts";
+import type { Change, TaskView } from "../state/types.ts";
 
 /** Which output of a job is wanted. */
 export interface Wanted {
@@ -182,6 +182,13 @@ async function taskNow(node: NodeApi, job: number, task: number): Promise<TaskVi
  * Resolves when the task is no longer as it was seen, when the signal fires, or after a keep-alive's time. Rare (a follower
  * of a task that does not run now), so a listener on all events is cheap enough.
  */
+/** The change is about that task of its job. */
+function concerns(change: Extract<Change, { topic: "task" }>, task: number): boolean {
+  if (change.kind === "unit-ended") return change.tasks.some(([first, count]) => task >= first && task < first + count);
+  if (change.kind === "unit-assigned") return task >= change.first && task < change.first + change.count;
+  return change.kind === "unit-stop" ? false : change.task === task;
+}
+
 function taskChanged(node: NodeApi, seen: TaskView, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -194,7 +201,7 @@ function taskChanged(node: NodeApi, seen: TaskView, signal: AbortSignal): Promis
     const unwatch = node.watch(({ changes }) => {
       const mine = changes.some(
         (change) =>
-          (change.topic === "task" && change.job === seen.job && change.task === seen.task) ||
+          (change.topic === "task" && change.job === seen.job && concerns(change, seen.task)) ||
           (change.topic === "job" && change.kind !== "added" && change.job === seen.job),
       );
       if (mine) done();

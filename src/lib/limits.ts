@@ -95,6 +95,12 @@ export const limits = {
   /** Of the words that say why an attempt ended as it did. */
   reasonLength: 4096,
   assignmentsPerEntry: 1024,
+  /** Tasks that a node is given together, at most (state/tables/unit.ts). */
+  unitTasks: 4096,
+  /** Tasks of one job that a node has been given and that have not ended, in units whose size was not asked for. */
+  unitTasksOut: 8192,
+  /** A unit whose size is not asked for keeps its node busy for about so long. */
+  unitMs: 250,
   expirePerEntry: 500,
   /** Counted by submitter in one entry, when that begins. */
   countedJobs: 5_000,

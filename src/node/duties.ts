@@ -6,6 +6,7 @@ import { lostNodes } from "../scheduler/lost.ts";
 import { isClockOff, shouldYield } from "../scheduler/clock.ts";
 import { type LevelWatch, planLevel } from "../scheduler/level.ts";
 import type { Standing } from "../scheduler/lack.ts";
+import type { Plan } from "../scheduler/place.ts";
 import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel, type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
@@ -203,23 +204,37 @@ export class Duties {
     if (view === undefined) return;
     const eligible = this.#eligible(view);
     while (this.#inFlight < assignmentsInFlight) {
-      const units = view.plan(eligible, this.#now(), limits.assignmentsPerEntry);
-      if (units.length === 0) break;
-      this.#inFlight += 1;
-      void this.#ports.propose("unit.assign", { units }).then((outcome) => {
-        if (this.#view !== view) return; // another term of ours began meanwhile, with a view of its own
-        this.#inFlight -= 1;
-        this.#ports.view((tx) => view.settled(outcome.ok ? outcome.value.value.refused : units, tx));
-        if (outcome.ok) return this.#schedulePlan();
-        // It can be refused at once, as where the state is far behind: planned again in the same turn it would be so for as long as that lasts.
-        clearTimeout(this.#wake);
-        this.#wake = setTimeout(() => this.#schedulePlan(), refusedPlanMs);
-      });
+      const plan = view.plan(eligible, this.#now(), limits.assignmentsPerEntry);
+      if (plan.units.length === 0 && plan.ranges.length === 0) break;
+      this.#proposePlan(view, plan);
     }
     const wakeMs = view.nextWakeMs(this.#now());
     clearTimeout(this.#wake);
     if (wakeMs !== undefined)
       this.#wake = setTimeout(() => this.#schedulePlan(), Math.min(timerMsMax, Math.max(1, wakeMs)));
+  }
+
+  #proposePlan(view: PlacementView, { units, ranges }: Plan): void {
+    const settle = (isLogged: boolean, tell: (tx: ReadTx) => void): void => {
+      if (this.#view !== view) return; // another term of ours began meanwhile, with a view of its own
+      this.#inFlight -= 1;
+      this.#ports.view(tell);
+      if (isLogged) return this.#schedulePlan();
+      // It can be refused at once, as where the state is far behind: planned again in the same turn it would be so for as long as that lasts.
+      clearTimeout(this.#wake);
+      this.#wake = setTimeout(() => this.#schedulePlan(), refusedPlanMs);
+    };
+    if (units.length > 0) {
+      this.#inFlight += 1;
+      void this.#ports.propose("unit.assign", { units }).then((outcome) => {
+        settle(outcome.ok, (tx) => view.settled(outcome.ok ? outcome.value.value.refused : units, tx));
+      });
+    }
+    if (ranges.length === 0) return;
+    this.#inFlight += 1;
+    void this.#ports.propose("range.assign", { units: ranges }).then((outcome) => {
+      settle(outcome.ok, (tx) => view.rangesSettled(outcome.ok ? outcome.value.value.refused : ranges, tx));
+    });
   }
 
   /** Nodes that may be given work: up, under a fresh lease, not far behind. */

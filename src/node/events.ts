@@ -138,5 +138,8 @@ export class Events {
 
 /** What a kept event takes of memory, near enough to bound it. */
 function costBytes(event: AppliedEvent): number {
-  return 96 + event.changes.length * 128;
+  let bytes = 96 + event.changes.length * 128;
+  for (const change of event.changes)
+    if (change.topic === "task" && change.kind === "unit-ended") bytes += change.tasks.length * 64;
+  return bytes;
 }

@@ -1,5 +1,5 @@
 import { PackShelf } from "../executor/pack-shelf.ts";
-import type { AttemptName, Executor } from "../executor/types.ts";
+import type { AttemptName, Executor, UnitEnds } from "../executor/types.ts";
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
@@ -34,7 +34,7 @@ export interface OwnWorkPorts {
   isLeading(): boolean;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Logs it in this node's name. */
-  propose<Name extends "task.finish" | "task.start" | "pack.placed" | "pack.gone">(
+  propose<Name extends "task.finish" | "range.finish" | "task.start" | "pack.placed" | "pack.gone">(
     name: Name,
     input: CommandInput<Name>,
   ): Promise<Outcome<unknown>>;
@@ -67,7 +67,7 @@ export class OwnWork {
     const { self, dataDir, transport, reader, leading } = ports;
     this.#ports = ports;
     this.executor = ports.openExecutor({
-      report: (reports) => this.#report(reports),
+      report: (reports, units) => this.#report(reports, units),
       started: (attempts) => this.#started(attempts),
       secrets: (attempt) => ports.secrets(attempt),
       copied: (attempt, bytes, withinMs) => this.#copies?.copied(attempt, bytes, withinMs) ?? Promise.resolve(false),
@@ -147,10 +147,15 @@ export class OwnWork {
     this.#retention.onApplied(events);
   }
 
-  /** task.finish: settles when the reports are in the log; the executor keeps and repeats what was not. */
-  async #report(reports: readonly Report[]): Promise<void> {
-    const outcome = await this.#ports.propose("task.finish", { node: this.#ports.self, reports: [...reports] });
-    if (outcome.ok) return;
+  /** task.finish and range.finish: settles when the reports are in the log; the executor keeps and repeats what was not. */
+  async #report(reports: readonly Report[], units: readonly UnitEnds[]): Promise<void> {
+    const { self } = this.#ports;
+    const outcomes = await Promise.all([
+      ...(reports.length === 0 ? [] : [this.#ports.propose("task.finish", { node: self, reports: [...reports] })]),
+      ...(units.length === 0 ? [] : [this.#ports.propose("range.finish", { node: self, units: [...units] })]),
+    ]);
+    const outcome = outcomes.find((one) => !one.ok);
+    if (outcome === undefined || outcome.ok) return;
     // Reports are fenced by their attempt: what may have been logged is repeated freely.
     const { code, message } = outcome.why;
     throw new Fault("peer-refused", message, code === "unavailable" || code === "busy" ? "safe" : "never");

@@ -1,8 +1,15 @@
-import type { AttemptName, Executor, Extension } from "../executor/types.ts";
+import type { AttemptName, Executor, Extension, UnitName } from "../executor/types.ts";
 import type { NodeId } from "../lib/ids.ts";
-import { assignmentsOf, cancelledOn, findAssignment } from "../state/queries.ts";
+import {
+  assignmentsOf,
+  cancelledOn,
+  cancelledUnitsOn,
+  findAssignment,
+  findUnit,
+  unitAssignmentsOf,
+} from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
-import type { Assignment } from "../state/types.ts";
+import type { Assignment, UnitAssignment } from "../state/types.ts";
 import type { AppliedEvent } from "./api.ts";
 
 /**
@@ -24,13 +31,15 @@ export class Work {
   /** The state is as new as the cluster's: tells the executor what this node holds after its restart. */
   reconcile(): void {
     this.#reconciled = true;
-    const { held, cancelled } = this.#view((tx) => ({
+    const { held, units, cancelled, cancelledUnits } = this.#view((tx) => ({
       held: assignmentsOf(tx, this.#self),
+      units: unitAssignmentsOf(tx, this.#self),
       cancelled: cancelledOn(tx, this.#self),
+      cancelledUnits: cancelledUnitsOn(tx, this.#self),
     }));
-    this.#executor.reconcile(held);
+    this.#executor.reconcile(held, units);
     // A cancellation that was applied while this node was away is told by nobody else.
-    if (cancelled.length > 0) this.#executor.stop(cancelled);
+    if (cancelled.length > 0 || cancelledUnits.length > 0) this.#executor.stop(cancelled, cancelledUnits);
   }
 
   /**
@@ -47,20 +56,34 @@ export class Work {
     const stopped: AttemptName[] = [];
     const dropped: AttemptName[] = [];
     const extended: Extension[] = [];
+    const units: UnitName[] = [];
+    const stoppedUnits: UnitName[] = [];
     for (const event of events) {
       for (const change of event.changes) {
         if (change.topic !== "task" || change.node !== this.#self) continue;
         if (change.kind === "assigned") assigned.push(change);
+        else if (change.kind === "unit-assigned") units.push(change);
+        else if (change.kind === "unit-stop") stoppedUnits.push(change);
         else if (change.kind === "stop") stopped.push(change);
         else if (change.kind === "ended") dropped.push(change);
         else if (change.kind === "extended") extended.push(change);
       }
     }
-    if (assigned.length > 0) this.#executor.assign(this.#load(assigned));
-    if (stopped.length > 0) this.#executor.stop(stopped);
+    if (units.length > 0) this.#executor.assign(this.#load(assigned), this.#loadUnits(units));
+    else if (assigned.length > 0) this.#executor.assign(this.#load(assigned));
+    if (stopped.length > 0 || stoppedUnits.length > 0) this.#executor.stop(stopped, stoppedUnits);
     if (extended.length > 0) this.#executor.extend(extended);
     // An end that this node reported itself is unknown to the executor by now, and ignored there.
     if (dropped.length > 0) this.#executor.drop(dropped);
+  }
+
+  #loadUnits(names: readonly UnitName[]): UnitAssignment[] {
+    return this.#view((tx) =>
+      names.flatMap(({ job, first }) => {
+        const unit = findUnit(tx, job, first);
+        return unit === undefined ? [] : [unit];
+      }),
+    );
   }
 
   #load(names: readonly AttemptName[]): Assignment[] {

@@ -59,6 +59,32 @@ export function take(room: Room, { io, need, resources }: Want): void {
   for (const [name, units] of resources) room.free?.set(name, freeOf(room, name) - units);
 }
 
+/** The node that such a task would be given to, whose room is not taken; undefined: none has any. */
+export function bestRoom(rooms: readonly Room[], want: Want, placement: Placement): Room | undefined {
+  let best: Room | undefined;
+  for (const one of rooms)
+    if (hasRoom(one, want) && (best === undefined || isBetter(one, best, want, undefined, placement))) best = one;
+  return best;
+}
+
+/** How many such tasks have room there together, `most` at most: takes that room. */
+export function takeLanes(room: Room, want: Want, most: number): number {
+  let lanes = 0;
+  for (; lanes < most && hasRoom(room, want); lanes++) take(room, want);
+  return lanes;
+}
+
+/** The room of so many is free again. */
+export function giveLanes(room: Room, want: Want, lanes: number): void {
+  for (let lane = 0; lane < lanes; lane++) giveBack(room, want);
+}
+
+function giveBack(room: Room, { io, need, resources }: Want): void {
+  if (io) room.freeIo += need;
+  else room.freeSlots += need;
+  for (const [name, units] of resources) room.free?.set(name, freeOf(room, name) + units);
+}
+
 /**
  * The node for a task: its own if it is pinned, else another than that of the last attempt if there is one, and of those the one with the most room (spread), or the
  * one with the least that is enough, among nodes that are used already if it can be (pack). Takes the room. undefined: none has room.

@@ -1,6 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import { freeOf, isLargeEnough, type Room, take } from "./choose.ts";
-import type { Bucket, PlannedJob } from "./queues.ts";
+import { type Bucket, heldOf, type PlannedJob } from "./queues.ts";
 
 /**
  * Room that is kept (J2: an accepted job must come to its end). A task that needs several slots would never start while smaller
@@ -48,7 +48,7 @@ function hold(room: Room, bucket: Bucket): void {
 export function holdPins(bucket: Bucket, job: PlannedJob, matching: readonly Room[]): void {
   if (needsNoHold(bucket)) return;
   const rooms = new Map<NodeId, Room>(matching.map((room) => [room.node, room]));
-  let left = job.parallel - job.held.size;
+  let left = job.parallel - heldOf(job);
   for (const { pin } of job.waiting) {
     if (left <= 0) return;
     const room = pin === undefined ? undefined : rooms.get(pin);

@@ -1,10 +1,12 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Placement } from "../lib/placement.ts";
 import type { WaitingTask } from "../state/planning.ts";
-import { chooseNode, hasRoom, type Room } from "./choose.ts";
+import { limits } from "../lib/limits.ts";
+import { bestRoom, chooseNode, giveLanes, hasRoom, type Room, takeLanes } from "./choose.ts";
 import { holdNode, holdPins } from "./hold.ts";
-import type { Bucket, PlannedJob, Queues } from "./queues.ts";
+import { type ArrayPlan, type Bucket, heldOf, type PlannedJob, type Queues } from "./queues.ts";
 import { compareShares, type InLine, Lines, type Submitter } from "./share.ts";
+import { unitSize } from "./unit-size.ts";
 
 /**
  * One plan: which waiting tasks start where. Costs what it places, not what is queued: jobs that want the same of a node share a
@@ -18,6 +20,21 @@ export interface Unit {
   readonly tasks: [task: number, attempt: number][];
 }
 
+/** Tasks [first, first + count) of an array for one node, `width` of them at once. Payload of range.assign. */
+export interface RangeUnit {
+  readonly job: JobId;
+  readonly node: NodeId;
+  readonly first: number;
+  readonly count: number;
+  readonly width: number;
+}
+
+/** What is to be given out: tasks one by one, and ranges of arrays. */
+export interface Plan {
+  readonly units: Unit[];
+  readonly ranges: RangeUnit[];
+}
+
 export interface Placed {
   readonly job: PlannedJob;
   readonly task: WaitingTask;
@@ -29,13 +46,23 @@ export interface Assignable {
   /** Nodes that take work and match the bucket's selector, full ones too; what is free of them is used up by the plan. */
   matching(bucket: Bucket): Room[];
   readonly placement: Placement;
+  /** Whether the log takes ranges (S2). */
+  readonly knowsRanges: boolean;
   /** The task counts as running from now on. */
   placed(placed: Placed): void;
+  /** So do these. */
+  placedRange(job: PlannedJob, range: RangeUnit): void;
 }
 
-/** Places at most `limit` tasks, by priority, then by the submitters' shares, then by the age of jobs. */
-export function place(queues: Queues, assignable: Assignable, limit: number): Unit[] {
-  const units = new Map<string, Unit>();
+/** What a plan has gathered. */
+interface Gathered {
+  readonly units: Map<string, Unit>;
+  readonly ranges: RangeUnit[];
+}
+
+/** Places at most `limit` tasks and ranges, by priority, then by the submitters' shares, then by the age of jobs. */
+export function place(queues: Queues, assignable: Assignable, limit: number): Plan {
+  const gathered: Gathered = { units: new Map(), ranges: [] };
   /** By what is wanted: room only shrinks while a plan is made, so fitting nodes are looked for once. */
   const fitting = new Map<string, Room[]>();
   const blocked: PlannedJob[] = [];
@@ -55,9 +82,9 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Un
       fitting.set(bucket.want, rooms);
       const until = turns.until();
       for (let job = bucket.first(); job !== undefined && job.id < until && left > 0; job = bucket.first()) {
-        const count = placeJob(bucket, job, rooms, left, rival, assignable, units);
+        const count = placeJob(bucket, job, rooms, left, rival, assignable, gathered);
         left -= count;
-        if (hasNothingLeft(job) || job.held.size >= job.parallel) bucket.takeFirst(job);
+        if (hasNothingLeft(job) || heldOf(job) >= job.parallel || isFull(job)) bucket.takeFirst(job);
         else if (left <= 0 || (count > 0 && isBehind(job, rival))) break;
         else if (bucket.pinned) {
           holdPins(bucket, job, assignable.matching(bucket));
@@ -78,7 +105,7 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Un
     }
   }
   for (const job of blocked.toReversed()) queues.giveBack(job);
-  return [...units.values()];
+  return { units: [...gathered.units.values()], ranges: gathered.ranges };
 }
 
 /** By now the other one uses less for its weight, or as much and is older. */
@@ -158,21 +185,69 @@ function placeJob(
   limit: number,
   rival: Turns | undefined,
   assignable: Assignable,
-  units: Map<string, Unit>,
+  { units, ranges }: Gathered,
 ): number {
+  const { placement } = assignable;
+  const array = assignable.knowsRanges ? job.array : undefined;
   let count = 0;
-  while (count < limit && job.held.size < job.parallel && (count === 0 || !isBehind(job, rival))) {
-    const placed = nextOf(bucket, job, rooms, assignable.placement);
-    if (placed === undefined) break;
-    assignable.placed(placed);
-    addTo(units, placed);
+  while (count < limit && heldOf(job) < job.parallel && (count === 0 || !isBehind(job, rival))) {
+    const placed = nextOf(bucket, job, rooms, placement, array === undefined);
+    if (placed !== undefined) {
+      assignable.placed(placed);
+      addTo(units, placed);
+    } else if (array === undefined || job.waiting.length > 0) break;
+    else {
+      const range = nextRange(bucket, job, array, rooms, placement, rival !== undefined);
+      if (range === undefined) break;
+      assignable.placedRange(job, range);
+      ranges.push(range);
+    }
     count += 1;
   }
   return count;
 }
 
-/** The job's next task that fits, and its node, whose room is taken. Retries come before tasks never started. */
-function nextOf(bucket: Bucket, job: PlannedJob, rooms: readonly Room[], placement: Placement): Placed | undefined {
+/** The job's next range and its node, whose room is taken; undefined: there is none, or no room. Who shares with others takes a part of a node's room at a time. */
+function nextRange(
+  bucket: Bucket,
+  job: PlannedJob,
+  array: ArrayPlan,
+  rooms: readonly Room[],
+  placement: Placement,
+  isShared: boolean,
+): RangeUnit | undefined {
+  const left = Math.min(job.tasks - job.next, job.parallel - heldOf(job));
+  if (left <= 0) return undefined;
+  const open = array.unit !== undefined ? rooms : rooms.filter((one) => outOn(array, one) < limits.unitTasksOut);
+  const room = bestRoom(open, bucket, placement);
+  if (room === undefined) {
+    array.isFull = open.length < rooms.length && bestRoom(rooms, bucket, placement) !== undefined;
+    return undefined;
+  }
+  const lanes = takeLanes(room, bucket, left);
+  const { count, width } = unitSize(array, left, isShared ? Math.ceil(lanes / 4) : lanes, open.length);
+  giveLanes(room, bucket, lanes - width);
+  const range = { job: job.id, node: room.node, first: job.next, count, width };
+  job.next += count;
+  return range;
+}
+
+function outOn({ units }: ArrayPlan, { node }: Room): number {
+  return units.reduce((sum, unit) => (unit.node === node ? sum + unit.left : sum), 0);
+}
+
+function isFull({ array }: PlannedJob): boolean {
+  return array?.isFull === true;
+}
+
+/** The job's next task that fits, and its node, whose room is taken. Retries come before tasks never started (`fresh`: those are wanted, too). */
+function nextOf(
+  bucket: Bucket,
+  job: PlannedJob,
+  rooms: readonly Room[],
+  placement: Placement,
+  fresh: boolean,
+): Placed | undefined {
   if (rooms.length === 0) return undefined;
   for (const [position, task] of job.waiting.entries()) {
     const node = chooseNode(rooms, bucket, task, placement);
@@ -183,7 +258,7 @@ function nextOf(bucket: Bucket, job: PlannedJob, rooms: readonly Room[], placeme
     job.waiting.splice(position, 1);
     return { job, task, node };
   }
-  if (job.next >= job.tasks) return undefined;
+  if (!fresh || job.next >= job.tasks) return undefined;
   const task: WaitingTask = { task: job.next, attempt: 0, notBefore: 0, pin: undefined, avoid: undefined };
   const node = chooseNode(rooms, bucket, task, placement);
   if (node === undefined) return undefined;

@@ -3,6 +3,7 @@ import type { Need } from "../lib/resources.ts";
 import type { Term } from "../lib/selector.ts";
 import type { Submitter } from "./share.ts";
 import type { WaitingTask } from "../state/planning.ts";
+import type { Pace } from "./unit-size.ts";
 
 /**
  * Jobs that have something to start, in buckets of those of one submitter that want the same of a node: one look at a bucket tells whether any of
@@ -38,6 +39,37 @@ export interface PlannedJob {
   delayed: number;
   /** In its bucket. */
   queued: boolean;
+  /** Its tasks may be given out in ranges; undefined: one by one. */
+  readonly array: ArrayPlan | undefined;
+}
+
+/** What is known of a job whose tasks are given out in ranges. */
+export interface ArrayPlan {
+  /** As its spec asks for; undefined: as long as their time allows. */
+  readonly unit: number | undefined;
+  /** None of its tasks is to wait on a node. */
+  readonly mayStop: boolean;
+  readonly pace: Pace;
+  /** Those of which something runs or is proposed. */
+  units: HeldUnit[];
+  /** Their tasks that have not ended. */
+  tasks: number;
+  /** No node may be given more of it before it has ended some. */
+  isFull: boolean;
+}
+
+/** What a unit takes of its node: as many lanes as it is wide, or has tasks left. */
+export interface HeldUnit {
+  readonly first: number;
+  readonly width: number;
+  readonly node: NodeId;
+  left: number;
+  proposed: boolean;
+}
+
+/** Attempts of it that run or are proposed. */
+export function heldOf({ held, array }: PlannedJob): number {
+  return held.size + (array?.tasks ?? 0);
 }
 
 /** What an attempt takes of its node. */

@@ -10,11 +10,14 @@ import {
   placementOf,
   runningTasksOf,
   runningTasksOn,
+  runningUnitsOf,
+  runningUnitsOn,
   submitters,
   type Unbegun,
+  unitLevel,
   type WaitingTask,
 } from "../state/planning.ts";
-import { appliedIndex, listNodes } from "../state/queries.ts";
+import { appliedIndex, clusterRow, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Change, NodeRow } from "../state/types.ts";
 import type { Room } from "./choose.ts";
@@ -22,9 +25,10 @@ import type { Queued } from "./explain.ts";
 import type { Standing } from "./lack.ts";
 import type { Submitter } from "./share.ts";
 import { Delayed } from "./delayed.ts";
-import { type Assignable, type Placed, place, type Unit } from "./place.ts";
-import { type Held, type PlannedJob, Queues } from "./queues.ts";
+import { type Assignable, type Placed, place, type Plan, type RangeUnit } from "./place.ts";
+import { type ArrayPlan, type Held, heldOf, type HeldUnit, type PlannedJob, Queues } from "./queues.ts";
 import { betterElsewhere } from "./recall.ts";
+import { Pace } from "./unit-size.ts";
 
 /**
  * The leader's picture of what waits and what is free, which place.ts plans from (step 9). Read once when leadership begins, then fed with
@@ -77,6 +81,8 @@ export class PlacementView {
   readonly #stale = new Set<JobId>();
   /** Jobs that ask for resources: without any nobody counts what is free of them. */
   #asking = 0;
+  /** The log takes ranges. */
+  #knowsRanges = false;
 
   /** Reads everything that is unfinished. For a fresh view. */
   reset(tx: ReadTx): void {
@@ -94,6 +100,8 @@ export class PlacementView {
       for (const { job, task, attempt } of runningTasksOn(tx, node)) {
         this.#hold(this.#jobs.get(job), task, { attempt, node, proposed: false });
       }
+      for (const { job, first, width, running: left } of runningUnitsOn(tx, node))
+        this.#holdUnit(this.#jobs.get(job), { first, width, node, left, proposed: false });
     }
   }
 
@@ -138,6 +146,19 @@ export class PlacementView {
     this.#reload(tx);
   }
 
+  /** The same of ranges. What comes after one that was refused would be refused too: nothing more is planned of its job before it is read again. */
+  rangesSettled(refused: readonly Pick<RangeUnit, "job" | "first" | "node">[], tx: ReadTx): void {
+    for (const { job: id, first, node } of refused) {
+      const job = this.#jobs.get(id);
+      if (job?.array === undefined) continue;
+      const unit = unitAt(job.array, first);
+      if (unit?.node === node && unit.proposed) this.#releaseUnit(job, job.array, unit, unit.left);
+      job.next = job.tasks;
+      this.#stale.add(id);
+    }
+    this.#reload(tx);
+  }
+
   /** Ids of nodes that take work. */
   *nodes(): Generator<NodeId> {
     for (const load of this.#loads.values())
@@ -154,15 +175,17 @@ export class PlacementView {
     return due === undefined ? undefined : Math.max(0, due - now);
   }
 
-  /** Places at most `limit` tasks on nodes of `eligible`; marks them as proposed. `now` is wall time, epoch ms. */
-  plan(eligible: ReadonlySet<NodeId>, now: number, limit: number): Unit[] {
+  /** Places at most `limit` tasks and ranges on nodes of `eligible`; marks them as proposed. `now` is wall time, epoch ms. */
+  plan(eligible: ReadonlySet<NodeId>, now: number, limit: number): Plan {
     for (const { job, task } of this.#delayed.due(now)) this.#wake(job, task);
     const rooms = this.#rooms(eligible);
     const assignable: Assignable = {
       matching: ({ terms }) =>
         terms.length === 0 ? rooms : rooms.filter((room) => matchesSelector(terms, room.labels)),
+      knowsRanges: this.#knowsRanges,
       placed: (placed) => this.#propose(placed),
       placement: this.#placement,
+      placedRange: (job, range) => this.#proposeRange(job, range),
     };
     return place(this.#queues, assignable, limit);
   }
@@ -179,7 +202,7 @@ export class PlacementView {
   /** What is known of a job beside its rows; undefined: it is not in the view. */
   queued(id: JobId): Queued | undefined {
     const job = this.#jobs.get(id);
-    return job && { held: job.held.size, ahead: job.queued ? this.#queues.ahead(job) : undefined };
+    return job && { held: heldOf(job), ahead: job.queued ? this.#queues.ahead(job) : undefined };
   }
 
   /** How nodes are chosen. */
@@ -223,6 +246,32 @@ export class PlacementView {
     this.#hold(job, task.task, { attempt: task.attempt + 1, node, proposed: true });
   }
 
+  #proposeRange(job: PlannedJob, { first, count, width, node }: RangeUnit): void {
+    job.proposed += 1;
+    this.#holdUnit(job, { first, width, node, left: count, proposed: true });
+  }
+
+  #holdUnit(job: PlannedJob | undefined, unit: HeldUnit): void {
+    if (job?.array === undefined) return;
+    job.array.units.push(unit);
+    job.array.tasks += unit.left;
+    this.#use(job, unit.node, lanesOf(unit));
+  }
+
+  /** So many tasks of the unit take nothing any more; what waited on its node takes their place. */
+  #releaseUnit(job: PlannedJob, array: ArrayPlan, unit: HeldUnit, tasks: number): void {
+    const before = lanesOf(unit);
+    unit.left -= tasks;
+    array.tasks -= tasks;
+    array.isFull = false;
+    this.#use(job, unit.node, lanesOf(unit) - before);
+    if (unit.left <= 0) {
+      array.units.splice(array.units.indexOf(unit), 1);
+      if (unit.proposed) job.proposed -= 1;
+    }
+    if (job.next < job.tasks || job.waiting.length > 0) this.#queues.giveBack(job);
+  }
+
   #hold(job: PlannedJob | undefined, task: number, held: Held): void {
     if (job === undefined) return;
     if (job.held === nothingHeld) job.held = new Map();
@@ -240,7 +289,8 @@ export class PlacementView {
     if (job.next < job.tasks || job.waiting.length > 0) this.#queues.giveBack(job);
   }
 
-  #use(job: PlannedJob, node: NodeId, times: 1 | -1): void {
+  #use(job: PlannedJob, node: NodeId, times: number): void {
+    if (times === 0) return;
     const load = this.#loads.get(node);
     job.submitter.used += times * Math.max(1, job.slots);
     if (load === undefined) return;
@@ -270,16 +320,17 @@ export class PlacementView {
     if (index <= job.asOf) return;
     if (isOpen && !change.cancelling) {
       // It began to run, which the task's own change says better; or nothing more of it is started (max_failures, a removed node, a gate).
-      if (job.held.size > 0 && job.proposed === job.held.size) return;
+      if (job.proposed > 0 && job.proposed === job.held.size + (job.array?.units.length ?? 0)) return;
       this.#stale.add(job.id);
     } else if (change.kind === "state" && change.cancelling) this.#empty(job);
     else this.#remove(job);
   }
 
   #onTask(change: Extract<Change, { topic: "task" }>, index: number, ahead: number): void {
-    if (change.kind === "assigned") this.#noteFence(change.node, index);
+    if (change.kind === "assigned" || change.kind === "unit-assigned") this.#noteFence(change.node, index);
     const job = this.#jobs.get(change.job);
     if (job === undefined || index <= job.asOf) return;
+    if (isAboutUnit(change)) return this.#onUnit(job, change);
     const { task, attempt, node } = change;
     if (change.kind === "assigned") {
       const held = job.held.get(task);
@@ -288,10 +339,14 @@ export class PlacementView {
         held.proposed = false;
       } else this.#stale.add(job.id); // a plan that was given up has reached the log after all
     } else if (change.kind === "ended") {
-      if (job.held.get(task)?.attempt === attempt) this.#release(job, task);
+      const unit = change.unit === undefined || job.array === undefined ? undefined : unitAt(job.array, change.unit);
+      if (unit !== undefined) {
+        if (change.ms !== undefined) job.array!.pace.saw(1, change.ms);
+        this.#releaseUnit(job, job.array!, unit, 1);
+      } else if (job.held.get(task)?.attempt === attempt) this.#release(job, task);
       // Whatever lets it go on has it read again.
       if (job.stopped) {
-        if (job.held.size === 0) this.#remove(job);
+        if (heldOf(job) === 0) this.#remove(job);
       } else if (change.state === "queued") {
         this.#delay(job, {
           task,
@@ -309,6 +364,22 @@ export class PlacementView {
     if (load !== undefined) load.newestFence = fence;
   }
 
+  #onUnit(job: PlannedJob, change: UnitChange): void {
+    const { array } = job;
+    const unit = array === undefined ? undefined : unitAt(array, change.first);
+    if (change.kind === "unit-assigned") {
+      if (unit?.proposed === true && unit.node === change.node) {
+        job.proposed -= 1;
+        unit.proposed = false;
+      } else this.#stale.add(job.id); // a plan that was given up has reached the log after all
+    } else if (change.kind === "unit-ended" && array !== undefined && unit !== undefined) {
+      const ended = change.tasks.reduce((sum, [, count]) => sum + count, 0);
+      array.pace.saw(ended, change.ms);
+      this.#releaseUnit(job, array, unit, ended);
+      if (job.stopped && heldOf(job) === 0) this.#remove(job);
+    }
+  }
+
   #delay(job: PlannedJob, task: WaitingTask): void {
     if (task.notBefore > 0) {
       job.delayed += 1;
@@ -320,7 +391,8 @@ export class PlacementView {
   }
 
   #add(open: OpenJob, asOf: number): void {
-    const { id, priority, slots, resources, io, on, terms, parallel, tasks, next, stopped, waiting } = open;
+    const { id, priority, slots, resources, io, on, terms, parallel, tasks, next, stopped, waiting, unit, mayStop } =
+      open;
     const job: PlannedJob = {
       id,
       submitter: this.#submitter(open.by),
@@ -341,6 +413,7 @@ export class PlacementView {
       proposed: 0,
       delayed: 0,
       queued: false,
+      array: open.isArray ? { unit, mayStop, pace: new Pace(), units: [], tasks: 0, isFull: false } : undefined,
     };
     this.#jobs.set(id, job);
     job.submitter.jobs += 1;
@@ -367,6 +440,7 @@ export class PlacementView {
 
   #readSettings(tx: ReadTx): void {
     this.#placement = placementOf(tx);
+    this.#knowsRanges = (clusterRow(tx)?.level ?? 0) >= unitLevel;
     this.#weights = new Map(submitters(tx).map(({ name, weight }) => [name, weight]));
     for (const submitter of this.#submitters.values()) submitter.weight = this.#weightOf(submitter.name);
   }
@@ -374,6 +448,7 @@ export class PlacementView {
   #remove(job: PlannedJob): void {
     this.#empty(job);
     for (const task of job.held.keys()) this.#release(job, task);
+    for (const unit of job.array?.units.slice() ?? []) this.#releaseUnit(job, job.array!, unit, unit.left);
     if (!this.#jobs.delete(job.id)) return;
     job.submitter.jobs -= 1;
     if (job.resources.length > 0) this.#asking -= 1;
@@ -407,6 +482,8 @@ export class PlacementView {
     for (const { task, attempt, node } of runningTasksOf(tx, id)) {
       this.#hold(this.#jobs.get(id), task, { attempt, node, proposed: false });
     }
+    for (const { first, width, node, running: left } of runningUnitsOf(tx, id))
+      this.#holdUnit(this.#jobs.get(id), { first, width, node, left, proposed: false });
   }
 
   /** Nodes change seldom: all of them are read again. What they hold stays counted. */
@@ -421,6 +498,21 @@ export class PlacementView {
     }
     for (const id of this.#loads.keys()) if (!present.has(id)) this.#loads.delete(id);
   }
+}
+
+type UnitChange = Extract<Change, { kind: "unit-assigned" | "unit-ended" | "unit-stop" }>;
+
+function isAboutUnit(change: Extract<Change, { topic: "task" }>): change is UnitChange {
+  return change.kind === "unit-assigned" || change.kind === "unit-ended" || change.kind === "unit-stop";
+}
+
+function unitAt({ units }: ArrayPlan, first: number): HeldUnit | undefined {
+  return units.find((unit) => unit.first === first);
+}
+
+/** What it takes of its node. */
+function lanesOf({ width, left }: HeldUnit): number {
+  return Math.min(width, left);
 }
 
 function roomOf({ row, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room {

@@ -135,10 +135,12 @@ export interface WaitView {
 /** What GET /v1/events tells of. */
 export type EventTopic = "job" | "task" | "node" | "cluster" | "audit";
 
-/** A change as events spell it: the end of an attempt that is tried again says when, if not at once. */
+/** A change as events spell it: the end of an attempt that is tried again says when, if not at once; ends of tasks of a unit are listed like "0-99,105". */
 type Told<One> = One extends { readonly topic: "task"; readonly kind: "ended" }
-  ? Omit<One, "notBefore"> & { readonly not_before?: string }
-  : One;
+  ? Omit<One, "notBefore" | "unit" | "ms"> & { readonly not_before?: string }
+  : One extends { readonly topic: "task"; readonly kind: "unit-ended" }
+    ? Omit<One, "tasks" | "ms"> & { readonly tasks: string }
+    : One;
 
 /** One event of GET /v1/events, told apart by `topic` and `kind`. */
 export type EventView = {

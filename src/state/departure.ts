@@ -2,7 +2,8 @@ import type { NodeId } from "../lib/ids.ts";
 import type { ApplyContext } from "./command.ts";
 import { lostReport, Work } from "./ending.ts";
 import type { OpenJob } from "./tables/job.ts";
-import { runningOn, waitingPinnedTo } from "./tables/task.ts";
+import { runningOn } from "./tables/running.ts";
+import { waitingPinnedTo } from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
 
 /** Ends every running attempt of a node as lost; gives how many there were. */

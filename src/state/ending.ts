@@ -1,5 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import type { TaskRun } from "../lib/task-runs.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
@@ -7,17 +8,19 @@ import { failuresAllowed } from "./spec.ts";
 import { planRetry, type RetryPlan } from "./retry.ts";
 import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
-import { hasOnlyTask, moveToRow, writeEnd } from "./tables/only-task.ts";
+import { hasOnlyTask, moveToRow, onlyTask, writeEnd } from "./tables/only-task.ts";
 import { forgetUses } from "./tables/secret.ts";
 import {
   endWaitingTask,
   finishTask,
   requeueTask,
-  runningOf,
+  singlesRunningOf,
+  taskById,
   waitingOf,
   type Ended,
   type StoredTask,
 } from "./tables/task.ts";
+import { type OpenUnit, UnitBook, unitsOf } from "./tables/unit.ts";
 import type { Tx } from "./tx.ts";
 import type { JobState, Report, Spec, TaskState } from "./types.ts";
 
@@ -34,6 +37,7 @@ export class Work {
   readonly #context: ApplyContext;
   readonly #tally: Tally = newTally();
   #gates: Gates | undefined;
+  #units: UnitBook | undefined;
 
   constructor(tx: Tx, context: ApplyContext) {
     this.tx = tx;
@@ -46,14 +50,35 @@ export class Work {
     return (this.#gates ??= new Gates(this, this.#context));
   }
 
+  /** The units whose tasks it works on; commands about single jobs have none. */
+  get units(): UnitBook {
+    return (this.#units ??= new UnitBook(this.tx));
+  }
+
+  /** The present attempt of a task, as this command has left it. */
+  taskOf({ row }: OpenJob, task: number): StoredTask | undefined {
+    if (hasOnlyTask(row)) return task === 0 ? onlyTask(row) : undefined;
+    return (
+      taskById(this.tx, row.id, task) ??
+      (task < row.next_task ? this.units.around(row.id, task)?.taskAt(task) : undefined)
+    );
+  }
+
   close(): void {
     this.#gates?.settle();
+    this.#units?.write();
     this.jobs.write();
     addTally(this.tx, this.#tally);
   }
 
   /** The present attempt of a running task ended as the report says: tried again, or the task's end (J2). */
   endAttempt(job: OpenJob, row: StoredTask, node: NodeId, report: EndReport): void {
+    const unit = row.unit === undefined ? undefined : this.units.around(row.job, row.task);
+    if (unit !== undefined && saysNothingElse(report)) {
+      const { startedAt, finishedAt } = report;
+      this.endInUnit(job, unit, [{ first: row.task - unit.first, count: 1, kind: "ended", startedAt, finishedAt }]);
+      return;
+    }
     this.#end(job, row, node, report, planRetry(job.spec, row, report.state, this.#context.random));
   }
 
@@ -72,6 +97,7 @@ export class Work {
     retry: RetryPlan | undefined,
     shownAs: TaskState = report.state,
   ): void {
+    if (row.unit !== undefined) this.units.setApart(row);
     job.touched = "otherwise";
     job.row.running -= 1;
     const tail = this.#boundTail(job, row, report.tail);
@@ -81,7 +107,7 @@ export class Work {
       const notBefore = retry.delayMs === 0 ? 0 : this.#context.at + retry.delayMs;
       if (hasOnlyTask(job.row)) moveToRow(this.tx, job.row);
       requeueTask(this.tx, row, ended, { ...retry, notBefore, ...tail });
-      this.#announce(job, row, node, "queued", notBefore);
+      this.#announce(job, row, node, "queued", notBefore, ended);
       return;
     }
     // A lost attempt of a job that is being stopped would have waited again, and waiting tasks end as the job's rest did.
@@ -94,8 +120,26 @@ export class Work {
       job.onlyTail = tail.tail;
     } else finishTask(this.tx, row.job, row.task, { ...ended, state: terminal }, tail.tail, tail.tailDropped);
     job.row[terminal] += 1;
-    this.#announce(job, row, node, terminal, 0);
+    this.#announce(job, row, node, terminal, 0, ended);
     this.#stopPastFailures(job);
+  }
+
+  /** Running tasks of a unit succeeded, and nothing is to be told of them but when: they stay in it. */
+  endInUnit(job: OpenJob, unit: OpenUnit, runs: readonly TaskRun[]): void {
+    const { first, row } = unit;
+    const count = runs.reduce((sum, run) => sum + run.count, 0);
+    const ms = runs.reduce((sum, run) => sum + run.count * Math.max(0, run.finishedAt - run.startedAt), 0);
+    unit.tell(runs);
+    job.touched = "otherwise";
+    job.row.running -= count;
+    job.row.succeeded += count;
+    const tasks: [first: number, count: number][] = [];
+    for (const run of runs) {
+      const last = tasks.at(-1);
+      if (last !== undefined && last[0] + last[1] === first + run.first) last[1] += run.count;
+      else tasks.push([first + run.first, run.count]);
+    }
+    this.#context.changed({ topic: "task", kind: "unit-ended", job: job.id, first, node: row.node, tasks, ms });
   }
 
   /** A task that waits ends without another attempt. */
@@ -143,9 +187,11 @@ export class Work {
 
   #stopRunning(job: OpenJob, cancelling: boolean): void {
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state: job.row.state, cancelling });
-    for (const { task, attempt, node } of runningOf(this.tx, job.id)) {
+    this.#units?.write();
+    for (const { task, attempt, node } of singlesRunningOf(this.tx, job.id))
       if (node !== null) this.#context.changed({ topic: "task", kind: "stop", job: job.id, task, attempt, node });
-    }
+    for (const { first, row } of unitsOf(this.tx, job.id))
+      this.#context.changed({ topic: "task", kind: "unit-stop", job: job.id, first, node: row.node });
   }
 
   /** Gives the job its verdict when nothing of it is queued or running any more (J2). True when it ended now. */
@@ -185,9 +231,19 @@ export class Work {
     return { tail: fits && tail.length > 0 ? tail : null, tailDropped: !fits };
   }
 
-  #announce(job: OpenJob, row: StoredTask, node: NodeId, state: StoredTask["state"], notBefore: number): void {
-    const { task, attempt } = row;
-    this.#context.changed({ topic: "task", kind: "ended", job: job.id, task, attempt, node, state, notBefore });
+  #announce(
+    job: OpenJob,
+    row: StoredTask,
+    node: NodeId,
+    state: StoredTask["state"],
+    notBefore: number,
+    { startedAt, finishedAt }: Ended,
+  ): void {
+    const { task, attempt, unit } = row;
+    const ended = { topic: "task", kind: "ended", job: job.id, task, attempt, node, state, notBefore } as const;
+    if (unit === undefined) this.#context.changed(ended);
+    else if (startedAt === null || finishedAt === null) this.#context.changed({ ...ended, unit });
+    else this.#context.changed({ ...ended, unit, ms: Math.max(0, finishedAt - startedAt) });
   }
 }
 
@@ -206,6 +262,13 @@ function verdictOf(job: OpenJob): Exclude<JobState, "queued" | "running"> {
   const allowed = failuresAllowed(job.spec, row.tasks);
   const good = row.succeeded + failuresIn(row) === row.tasks && allowed !== undefined && failuresIn(row) <= allowed;
   return good ? "succeeded" : "failed";
+}
+
+/** It succeeded, at once, and left nothing: its unit can say all of that. */
+function saysNothingElse(report: EndReport): boolean {
+  const { state, exitCode, signal, reason, tail, log, startedAt } = report;
+  const isPlain = state === "succeeded" && exitCode === 0 && signal === null && reason === undefined;
+  return isPlain && tail.length === 0 && log === undefined && startedAt > 0;
 }
 
 function endedOf(report: EndReport, row: StoredTask, state: TaskState): Ended {

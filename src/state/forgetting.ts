@@ -1,12 +1,13 @@
 import { limits } from "../lib/limits.ts";
 import type { ApplyContext } from "./command.ts";
 import { isDead } from "./dead.ts";
-import { forgetLevel } from "./levels.ts";
+import { forgetLevel, unitLevel } from "./levels.ts";
 import { countDead, countExpired } from "./tables/counter.ts";
 import { releaseIdempotency } from "./tables/idempotency.ts";
 import type { StoredJob } from "./tables/job.ts";
 import { hasOnlyTask } from "./tables/only-task.ts";
 import { removePick } from "./tables/pick.ts";
+import { removeUnits, sweepUnits } from "./tables/unit.ts";
 import { change, sql, type ReadTx, type Tx } from "./tx.ts";
 import { jobId } from "../lib/ids.ts";
 
@@ -41,6 +42,7 @@ export class Forgetting {
         this.#rows += rows;
         this.#tx.run(deleteTasks, id);
         this.#tx.run(deleteAttempts, id);
+        if (job.tasks > 1 && this.#context.level >= unitLevel) removeUnits(this.#tx, id);
       }
     }
     if (isDead(job)) countDead(this.#tx, -1, this.#context.level);
@@ -78,6 +80,7 @@ export function sweepRemains(tx: Tx, rows: number): number {
   for (let job = nextRemains(tx); job !== undefined && left > 0; job = nextRemains(tx)) {
     left -= tx.run(sweepAttempts, job, job, left);
     if (left > 0) left -= tx.run(sweepTasks, job, job, left);
+    if (left > 0) left -= sweepUnits(tx, job, left);
     if (left > 0) tx.run(deleteRemains, job);
   }
   return rows - left;

@@ -37,6 +37,9 @@ export const admissionLevel = 3;
 /** From this level on dead letters are counted (dead.ts). */
 export const deadLevel = 3;
 
+/** From this level on tasks of arrays are given out and end in ranges (tables/unit.ts). */
+export const unitLevel = 3;
+
 /** From this level on rows of tasks of large jobs go in steps, after their job (forgetting.ts). */
 export const forgetLevel = 3;
 

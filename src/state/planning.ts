@@ -2,13 +2,14 @@ import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { type Need, needsOf } from "../lib/resources.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
 import { readSpec, slotsOf, specDefaults } from "./spec.ts";
-import { runningOn } from "./tables/task.ts";
+import { runningOn } from "./tables/running.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
 export { boundsOf } from "./tables/bounds.ts";
 export { placementOf } from "./tables/placement.ts";
 export { anySubmitter, submitters } from "./tables/submitter.ts";
+export { unitLevel } from "./levels.ts";
 export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
 
 /** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
@@ -29,6 +30,12 @@ export interface OpenJob {
   readonly on: string;
   readonly terms: readonly Term[];
   readonly parallel: number;
+  /** Tasks that are to be handed to a node together; undefined: as many as their time allows. */
+  readonly unit: number | undefined;
+  /** Its tasks may be handed out in units: there are several, and they do not differ before they run. */
+  readonly isArray: boolean;
+  /** Some of its tasks may be ended by how others went: none waits on a node. */
+  readonly mayStop: boolean;
   readonly tasks: number;
   /** First task that was never assigned and has no row. */
   readonly next: number;
@@ -51,6 +58,16 @@ export interface WaitingTask {
   readonly pin: NodeId | undefined;
   /** Where the last attempt ran: another node is better. */
   readonly avoid: NodeId | undefined;
+}
+
+/** What runs of a unit (tables/unit.ts). */
+export interface RunningUnit {
+  readonly job: JobId;
+  readonly first: number;
+  readonly count: number;
+  readonly width: number;
+  readonly running: number;
+  readonly node: NodeId;
 }
 
 export interface RunningTask {
@@ -101,12 +118,28 @@ export function openJob(tx: ReadTx, id: JobId): OpenJob | undefined {
   return openJobs(tx, id, id, 1)[0];
 }
 
-/** What a node runs right now. */
+const unitColumns = "job, first, count, width, running, node";
+const unitsOnNode = sql(`select ${unitColumns} from unit where running > 0 and node = ?`);
+const unitsOfJob = sql(
+  `select ${unitColumns} from unit where running > 0 and node in (select id from node) and job = ?`,
+);
+
+/** The units of which a node runs something right now. */
+export function runningUnitsOn(tx: ReadTx, node: NodeId): RunningUnit[] {
+  return tx.all<RunningUnit>(unitsOnNode, node);
+}
+
+/** The units of which something runs right now. */
+export function runningUnitsOf(tx: ReadTx, job: JobId): RunningUnit[] {
+  return tx.all<RunningUnit>(unitsOfJob, job);
+}
+
+/** What a node runs right now, but for units. */
 export function runningTasksOn(tx: ReadTx, node: NodeId): RunningTask[] {
   return tx.all<RunningTask>(runningOnNode, node, node);
 }
 
-/** What runs of a job right now. */
+/** What runs of a job right now, but for units. */
 export function runningTasksOf(tx: ReadTx, job: JobId): RunningTask[] {
   return tx.all<RunningTask>(runningOfJob, job, job);
 }
@@ -169,6 +202,9 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     id: jobId(row.id),
     by: row.submitted_by,
     ...wantsOf(spec),
+    unit: spec.unit,
+    isArray: row.tasks > 1 && spec.eachNode !== true,
+    mayStop: spec.maxFailures !== undefined,
     tasks: row.tasks,
     next: stopped ? row.tasks : row.next_task,
     running: row.running,

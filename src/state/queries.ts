@@ -12,14 +12,16 @@ import {
   type FormerAuthority,
   formerAuthorities,
 } from "./tables/authority.ts";
-import { extensionsOn } from "./tables/extension.ts";
+import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf } from "./tables/gate.ts";
 import { idempotencyOf } from "./tables/idempotency.ts";
 import { jobById, jobColumns, originOf, type StoredJob } from "./tables/job.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
-import { hasOnlyTask, onlyTask, presentTask, tailOfOnlyTask } from "./tables/only-task.ts";
-import { runningOn, type StoredTask } from "./tables/task.ts";
+import { hasOnlyTask, tailOfOnlyTask } from "./tables/only-task.ts";
+import { presentTask, presentTasks } from "./tables/running.ts";
+import { singlesRunningOn, type StoredTask } from "./tables/task.ts";
+import { type OpenUnit, unitsOn, unitWith } from "./tables/unit.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
 import { type StoredTemplate, templateByName, templatesAfter } from "./tables/template.ts";
@@ -27,11 +29,21 @@ import { jobLimits, largestLoads, loadOf } from "./tables/load.ts";
 import { anySubmitter, submitters } from "./tables/submitter.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
-import { type PointOf, pointsOf } from "./points.ts";
+import { type PointOf, pointsApart, pointsOf } from "./points.ts";
 import type { SubmitterView, TemplateView } from "./answers.ts";
 import { readSpec } from "./spec.ts";
-import { sql, type ReadTx, type Statement } from "./tx.ts";
-import type { Assignment, JobState, JobView, NodeRow, Point, Spec, TaskState, TaskView } from "./types.ts";
+import { sql, type ReadTx } from "./tx.ts";
+import type {
+  Assignment,
+  JobState,
+  JobView,
+  NodeRow,
+  Point,
+  Spec,
+  TaskState,
+  TaskView,
+  UnitAssignment,
+} from "./types.ts";
 import { type AttemptRow, jobView, rowlessTaskView, taskView } from "./views.ts";
 
 /**
@@ -363,12 +375,6 @@ function storedTail(tx: ReadTx, job: StoredJob, { task }: StoredTask): Uint8Arra
   return tx.get<{ tail: Uint8Array }>(tailOf, job.id, task)?.tail ?? null;
 }
 
-const taskRows: Statement = sql(
-  `select job, task, state, attempt, node, pin, target, fence, tries, losses, not_before, started_at, finished_at, exit_code, signal,
-   reason, log_bytes, log_sha256, tail_dropped, ifnull(length(tail), 0) as tail_size
-   from task where job = ? and task >= ? order by task limit ?`,
-);
-
 /** Tasks that have no row yet are shown as queued. undefined: no such job. */
 export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<TaskView> | undefined {
   const parent = jobById(tx, job);
@@ -377,18 +383,17 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   const items: TaskView[] = [];
   const pointOf = pointsOf(tx, parent);
   let from = readCursor(filter.next) ?? 0;
-  for (let scanned = 0; from < parent.next_task && scanned < scanMax; scanned += scanRows) {
-    const rows = hasOnlyTask(parent) ? [onlyTask(parent)] : tx.all<StoredTask>(taskRows, job, from, scanRows);
-    if (rows.length === 0) break;
-    for (const row of rows) {
-      if (items.length === limit) return { items, next: writeCursor(row.task) };
+  if (from < parent.next_task) {
+    let scanned = 0;
+    for (const row of presentTasks(tx, parent, from)) {
+      if (items.length === limit || scanned === scanMax) return { items, next: writeCursor(row.task) };
       from = row.task + 1;
+      scanned += 1;
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.target !== undefined && row.target !== filter.target) continue;
       items.push(viewOf(tx, parent, row, pointOf(row.task)));
     }
   }
-  if (from < parent.next_task) return { items, next: writeCursor(from) };
   const wanted = filter.target === undefined && (filter.state === undefined || filter.state === parent.rest);
   if (!wanted) return { items };
   for (; from < parent.tasks; from++) {
@@ -411,11 +416,11 @@ export function heldAttempt(
   return readSpec(job.spec);
 }
 
-/** What a node holds: its running attempts, in order of their fence. */
+/** What a node holds beside units: its running attempts, in order of their fence. */
 export function assignmentsOf(tx: ReadTx, node: NodeId): Assignment[] {
   const jobs = new Map<number, JobOfTasks>();
   const extensions = new Map(extensionsOn(tx, node).map((row) => [`${row.job}/${row.task}`, row.ms]));
-  return runningOn(tx, node).map((row) => {
+  return singlesRunningOn(tx, node).map((row) => {
     let job = jobs.get(row.job);
     if (job === undefined) jobs.set(row.job, (job = jobOf(tx, row.job)));
     const assignment = assignmentOf(row, job.spec, job.pointOf);
@@ -432,20 +437,33 @@ const selectCancelling = sql(
    order by fence, job, task`,
 );
 
-/** Of what a node holds: attempts of jobs that are being cancelled, or are past their deadline. */
+/** Of what a node holds beside units: attempts of jobs that are being cancelled, or are past their deadline. */
 export function cancelledOn(tx: ReadTx, node: NodeId): { job: JobId; task: number; attempt: number }[] {
   return tx.all(selectCancelling, node, node);
 }
 
+const selectCancelledUnits = sql(
+  `select unit.job, unit.first from unit join job on job.id = unit.job
+   where unit.running > 0 and unit.node = ? and job.cancelling > 0 order by fence, unit.job, first`,
+);
+
+/** The same of units. */
+export function cancelledUnitsOn(tx: ReadTx, node: NodeId): { job: JobId; first: number }[] {
+  return tx.all(selectCancelledUnits, node);
+}
+
 const selectRunningCounts = sql(
   `select node, count(*) as running from (select node from task where state = 'running'
-   union all select only_node from job where running = 1 and only_node is not null) group by node`,
+   union all select only_node from job where running = 1 and only_node is not null) group by node
+   union all select node, sum(running) from unit where running > 0 group by node`,
 );
 
 /** How many attempts each node holds; nodes without any are left out. */
 export function runningByNode(tx: ReadTx): Map<number, number> {
   const rows = tx.all<{ node: number; running: number }>(selectRunningCounts);
-  return new Map(rows.map(({ node, running }) => [node, running]));
+  const counts = new Map<number, number>();
+  for (const { node, running } of rows) counts.set(node, (counts.get(node) ?? 0) + running);
+  return counts;
 }
 
 /** One attempt, if it is the present one and running. That it may run longer is told after it was given to its node. */
@@ -466,6 +484,40 @@ function assignmentOf(row: StoredTask, spec: Spec, pointOf: PointOf): Assignment
     spec,
     point: pointOf(task),
     target: row.target ?? undefined,
+  };
+}
+
+/** The units that a node holds, in order of their fences. */
+export function unitAssignmentsOf(tx: ReadTx, node: NodeId): UnitAssignment[] {
+  const extensions = extensionsInUnits(tx, node);
+  return unitsOn(tx, node).map((unit) => {
+    const own = extensions.filter(({ job, task }) => job === unit.job && unit.taskAt(task)?.state === "running");
+    return { ...unitAssignmentOf(tx, unit), extended: own.map(({ task, ms }): [number, number] => [task, ms]) };
+  });
+}
+
+/** A unit, if something of it runs. */
+export function findUnit(tx: ReadTx, job: number, first: number): UnitAssignment | undefined {
+  const unit = unitWith(tx, job, first);
+  return unit === undefined || unit.first !== first || unit.row.running === 0 ? undefined : unitAssignmentOf(tx, unit);
+}
+
+function unitAssignmentOf(tx: ReadTx, unit: OpenUnit): UnitAssignment {
+  const row = jobById(tx, unit.job);
+  assert(row !== undefined, `unit of job ${unit.job}, which does not exist`);
+  const { first, fence, width } = unit.row;
+  const spec = readSpec(row.spec);
+  const pointOf = pointsApart(tx, row);
+  return {
+    job: unit.job,
+    first,
+    count: unit.row.count,
+    width,
+    fence,
+    spec,
+    running: [...unit.runningRanges()],
+    extended: [],
+    at: (task) => ({ job: unit.job, task, attempt: 1, fence, spec, point: pointOf(task), target: undefined }),
   };
 }
 

@@ -5,7 +5,8 @@ export const backupBlanks: readonly string[] = ["update token set hash = '' wher
  * The tables of state.db. `meta` (applied index, rolling hash) belongs to storage and is not among them.
  *
  * A job is one row until its tasks differ: a task row appears when the task is first assigned (task >= job.next_task: no
- * row, its state is job.rest), so a million-task array is stored as cheaply as a single task. The tasks of an each_node job have rows
+ * row, its state is job.rest), so a million-task array is stored as cheaply as a single task. Tasks that a node is given together are one row
+ * of `unit` until they differ (tables/unit.ts). The tasks of an each_node job have rows
  * from the beginning, pinned to their node. The only task of a job has no row before its second attempt. Counts live on the job row; `queued` is what is left of `tasks`.
  */
 export const schema: readonly string[] = [
@@ -312,4 +313,17 @@ export const schema: readonly string[] = [
   "alter table job add column replayed integer",
   "create index job_dead on job (id) where state = 'failed' and replayed is null",
   "alter table counter add column dead integer",
+  // Tasks of an array that a node has been given together (tables/unit.ts): what is known of them is packed into "runs".
+  `create table unit (
+    job integer not null,
+    first integer not null,
+    count integer not null,
+    node integer not null,
+    fence integer not null,
+    width integer not null,
+    running integer not null,
+    runs blob,
+    primary key (job, first)
+  ) strict, without rowid`,
+  `create index unit_running on unit (node, job) where running > 0`,
 ];

@@ -88,6 +88,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     slots: spec.slots,
     resources: spec.resources && renderResources(spec.resources),
     parallel: spec.parallel,
+    unit: spec.unit,
     priority: spec.priority,
     after: spec.after?.map(({ job, when }) => (when === undefined ? job : { job, when })),
     key: spec.key,

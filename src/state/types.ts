@@ -96,6 +96,8 @@ export interface Spec {
   /** By name, in order; memory in bytes. */
   readonly resources?: Resources;
   readonly parallel?: number;
+  /** Tasks handed to a node together. */
+  readonly unit?: number;
   readonly priority?: number;
   readonly after?: readonly After[];
   readonly key?: string;
@@ -299,6 +301,38 @@ export type Change =
       readonly node: NodeId;
       readonly state: TaskState;
       readonly notBefore: number;
+      /** The first task of the unit that it was in, and how long it ran if it did. */
+      readonly unit?: number;
+      readonly ms?: number;
+    }
+  | {
+      /** The first attempts of tasks [first, first + count) were given to the node together, `width` of them to run at once (tables/unit.ts). */
+      readonly topic: "task";
+      readonly kind: "unit-assigned";
+      readonly job: JobId;
+      readonly first: number;
+      readonly count: number;
+      readonly width: number;
+      readonly node: NodeId;
+    }
+  | {
+      /** Tasks of the unit that begins at `first` succeeded, and nothing else is to be told of them. */
+      readonly topic: "task";
+      readonly kind: "unit-ended";
+      readonly job: JobId;
+      readonly first: number;
+      readonly node: NodeId;
+      readonly tasks: readonly (readonly [first: number, count: number])[];
+      /** How long they ran, all together. */
+      readonly ms: number;
+    }
+  | {
+      /** What runs of the unit is to be stopped by its node. */
+      readonly topic: "task";
+      readonly kind: "unit-stop";
+      readonly job: JobId;
+      readonly first: number;
+      readonly node: NodeId;
     }
   | {
       /** The attempt is to be stopped by the node that runs it (its job is cancelled, or past its deadline). */
@@ -363,6 +397,23 @@ export interface Assignment {
   readonly target: string | undefined;
   /** What was added to its timeout; absent: nothing. */
   readonly extendedMs?: number | undefined;
+}
+
+/** Tasks that a node was given together, as their executor needs them (tables/unit.ts). All are first attempts. */
+export interface UnitAssignment {
+  readonly job: JobId;
+  readonly first: number;
+  readonly count: number;
+  /** How many of them run at once. */
+  readonly width: number;
+  readonly fence: number;
+  readonly spec: Spec;
+  /** Its tasks that have not ended. */
+  readonly running: readonly { readonly first: number; readonly count: number }[];
+  /** What was added to their timeouts. */
+  readonly extended: readonly (readonly [task: number, ms: number])[];
+  /** One of them by itself. */
+  at(task: number): Assignment;
 }
 
 /** What the executor says of an attempt that ended. Payload of task.finish. */

@@ -25,9 +25,12 @@ function rig(isBad: (report: Report) => boolean) {
       },
       log: (_level, message) => messages.push(message),
     },
-    (reports) => {
-      settled.push(...reports.map((one) => one.task));
-      for (const waiter of waiters) if (settled.length >= waiter.count) waiter.resolve();
+    {
+      onReported: (reports) => {
+        settled.push(...reports.map((one) => one.task));
+        for (const waiter of waiters) if (settled.length >= waiter.count) waiter.resolve();
+      },
+      unitOf: () => undefined,
     },
   );
   const done = (count: number): Promise<void> => new Promise((resolve) => waiters.push({ count, resolve }));

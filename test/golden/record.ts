@@ -137,6 +137,7 @@ function historyOfLevel3(): Cluster {
   cluster.must("cluster.bounds", { unfinished_jobs: 500 }, admin);
   recalls(cluster);
   for (const placement of ["pack", "spread", "pack"] as const) cluster.must("cluster.placement", { placement }, admin);
+  units(cluster);
   return cluster;
 }
 
@@ -170,6 +171,40 @@ function loads(cluster: Cluster): void {
   cluster.must("submitter.set", { name: "bert", jobs_max: null }, admin);
   cluster.must("submitter.set", { name: "*", weight: 2, jobs_max: 9 }, admin);
   cluster.must("submitter.count", { jobs: 5 });
+}
+
+/** Tasks that are given out together: they end together and one by one, well and badly, begin, are lost, cancelled and forgotten. */
+function units(cluster: Cluster): void {
+  cluster.must("node.seen", { node: nodeId(2), ...announcement(2), level: 3 });
+  const job = cluster.submit({ count: 40, unit: 8, timeout: "1m", retries: { max: 1, jitter: 0 } });
+  for (const [first, node] of [
+    [0, 1],
+    [8, 2],
+    [8, 1],
+    [17, 1],
+    [16, 2],
+  ] as const)
+    cluster.give(job, node, first, 8, 3);
+  cluster.end(job, 1, 0, [0, 1_000, 1_010], [1, 1_000, 1_010], [2, 1_005, 1_004], [5, 2_000, 9_000]);
+  const tasks = [3, 4].map((task) => ({ job: jobId(job), task, attempt: 1, startedAt: 1_234_567_890_123 }));
+  cluster.must("task.start", { node: nodeId(1), tasks });
+  cluster.finish(job, 3, 1, 1, "failed");
+  cluster.finish(job, 6, 1, 1);
+  cluster.finish(job, 7, 1, 1, "succeeded", { tail: new Uint8Array(0) });
+  cluster.end(job, 1, 0, [0, 1, 2], [3, 1, 2], [4, 1_234_567_890_123, 1_234_567_890_999]);
+  cluster.must("job.extend", { id: jobId(job), by: 1000, task: 9 }, admin);
+  cluster.assign(job, 1, [3, 2]);
+  for (let task = 16; task < 24; task++) cluster.finish(job, task, 1, 2, "failed", { startedAt: 1, finishedAt: 2 });
+  cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+  cluster.must("node.seen", { node: nodeId(2), ...announcement(2), level: 3 });
+  cluster.must("job.cancel", { id: jobId(job) }, admin);
+  cluster.finish(job, 3, 2, 1, "cancelled");
+  const short = cluster.submit({ count: 4, ttl: "1s" });
+  cluster.give(short, 1, 0, 4, 4);
+  cluster.end(short, 1, 0, [0, 1, 2], [1, 1, 2], [2, 1, 2], [3, 1, 2]);
+  cluster.must("job.remove", { id: jobId(short) }, admin);
+  const running = cluster.submit({ count: 5000 });
+  cluster.give(running, 1, 0, 4096, 64);
 }
 
 /** Nodes that say what they have, and a job that asks for some of it. */

@@ -9,6 +9,7 @@ import { jobId } from "../../src/lib/ids.ts";
 import { serveHttp } from "../../src/http/serve.ts";
 import { Events } from "../../src/node/events.ts";
 import { EventJournal, EventJournalReader } from "../../src/storage/event-journal.ts";
+import { admin } from "../state/support.ts";
 import { adminToken, asking, errorIn, Mesh } from "./fake-node.ts";
 
 /** Reads `count` events, positions left out, and goes away. */
@@ -54,6 +55,24 @@ describe("events", () => {
     expect(events.map(({ event }) => event)).toEqual(["task", "task"]);
     const unknown = await errorIn(await asking(mesh.node())("GET", "/v1/events?topic=jobs"));
     expect([unknown.status, unknown.details[0]!.path]).toEqual([422, "topic"]);
+  });
+
+  test("tell of tasks that were given out and ended together in ranges", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => cluster.submit({ count: 10 }));
+    mesh.change((cluster) => cluster.give(1, 1, 0, 10, 2));
+    mesh.change((cluster) => cluster.end(1, 1, 0, [0, 5, 6], [1, 7, 9], [4, 5, 6]));
+    mesh.change((cluster) => cluster.finish(1, 3, 1, 1, "failed"));
+    mesh.change((cluster) => cluster.must("job.cancel", { id: jobId(1) }, admin));
+    const response = await asking(mesh.node())("GET", "/v1/events?topic=task&from=0");
+    const at = "1970-01-01T00:16:40.000Z";
+    const events = (await take(response, 4)).map(({ data }) => JSON.parse(data) as unknown);
+    expect(events).toEqual([
+      { at, kind: "unit-assigned", job: 1, first: 0, count: 10, width: 2, node: 1 },
+      { at, kind: "unit-ended", job: 1, first: 0, tasks: "0-1,4", node: 1 },
+      { at, kind: "ended", job: 1, task: 3, attempt: 1, node: 1, state: "failed" },
+      { at, kind: "unit-stop", job: 1, first: 0, node: 1 },
+    ]);
   });
 
   test("are resumed after any of them without a gap or a repeat", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { AttemptName, Executor } from "../../src/executor/types.ts";
+import type { AttemptName, Executor, UnitName } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { Work } from "../../src/node/work.ts";
 import { admin, Cluster } from "../state/support.ts";
@@ -8,13 +8,14 @@ import { admin, Cluster } from "../state/support.ts";
 class Told implements Executor {
   readonly calls: [what: string, ...attempts: string[]][] = [];
 
-  #note(what: string, attempts: readonly AttemptName[]): void {
-    this.calls.push([what, ...attempts.map(({ job, task, attempt }) => `${job}/${task}.${attempt}`)]);
+  #note(what: string, attempts: readonly AttemptName[], units: readonly UnitName[] = []): void {
+    const names = attempts.map(({ job, task, attempt }) => `${job}/${task}.${attempt}`);
+    this.calls.push([what, ...names, ...units.map(({ job, first }) => `unit ${job}/${first}`)]);
   }
   open = (): Promise<void> => Promise.resolve();
-  reconcile = (held: readonly AttemptName[]): void => this.#note("reconcile", held);
-  assign = (held: readonly AttemptName[]): void => this.#note("assign", held);
-  stop = (names: readonly AttemptName[]): void => this.#note("stop", names);
+  reconcile = (held: readonly AttemptName[], units?: readonly UnitName[]): void => this.#note("reconcile", held, units);
+  assign = (held: readonly AttemptName[], units: readonly UnitName[] = []): void => this.#note("assign", held, units);
+  stop = (names: readonly AttemptName[], units?: readonly UnitName[]): void => this.#note("stop", names, units);
   extend = (names: readonly AttemptName[]): void => this.#note("extend", names);
   drop = (names: readonly AttemptName[]): void => this.#note("drop", names);
   lease = (): void => {};
@@ -41,6 +42,31 @@ function rig() {
 }
 
 describe("what a node is told of its work", () => {
+  test("is whole units, of its own, also when it comes back", () => {
+    const { cluster, told, work, events } = rig();
+    work.reconcile();
+    const [first, second] = [cluster.submit({ count: 20 }), cluster.submit({ count: 20 })];
+    cluster.give(first, 2, 0, 5, 2);
+    cluster.give(first, 1, 5, 5, 2);
+    cluster.give(second, 2, 0, 5, 2);
+    cluster.end(first, 2, 0, [0, 1, 2]);
+    events();
+    cluster.must("job.cancel", { id: jobId(second) }, admin);
+    cluster.finish(first, 1, 1, 2);
+    events();
+    expect(told.calls).toEqual([
+      ["reconcile"],
+      ["assign", `unit ${first}/0`, `unit ${second}/0`],
+      ["stop", `unit ${second}/0`],
+      ["drop", `${first}/1.1`],
+    ]);
+    work.reconcile();
+    expect(told.calls.slice(4)).toEqual([
+      ["reconcile", `unit ${first}/0`, `unit ${second}/0`],
+      ["stop", `unit ${second}/0`],
+    ]);
+  });
+
   test("a job that was cancelled while the node was away is stopped when it is back", () => {
     const { cluster, told, work, events } = rig();
     const kept = cluster.submit({ count: 2 });

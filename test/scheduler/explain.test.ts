@@ -23,7 +23,7 @@ function explain(cluster: Cluster, job: number, options: { readonly away?: Recor
 function place(cluster: Cluster): void {
   const view = new PlacementView();
   view.reset(cluster.database);
-  const units = view.plan(new Set(view.nodes()), cluster.now, limits.assignmentsPerEntry);
+  const { units } = view.plan(new Set(view.nodes()), cluster.now, limits.assignmentsPerEntry);
   for (const { job, node, tasks } of units) expect(cluster.assign(job, node, ...tasks)).toBe(0);
 }
 

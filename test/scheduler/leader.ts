@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import { type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
-import type { Unit } from "../../src/scheduler/place.ts";
+import type { Plan, Unit } from "../../src/scheduler/place.ts";
 import { PlacementView } from "../../src/scheduler/view.ts";
 import type { Cluster } from "../state/support.ts";
 
@@ -24,7 +24,12 @@ export class Leader {
       this.view.observe(events[this.#seen++]!, this.cluster.database);
   }
 
+  /** Of what is placed one by one. */
   plan(nodes?: readonly number[], limit: number = limits.assignmentsPerEntry): Unit[] {
+    return this.planAll(nodes, limit).units;
+  }
+
+  planAll(nodes?: readonly number[], limit: number = limits.assignmentsPerEntry): Plan {
     const eligible = new Set<NodeId>(nodes === undefined ? this.view.nodes() : nodes.map(nodeId));
     return this.view.plan(eligible, this.cluster.now, limit);
   }
@@ -36,6 +41,15 @@ export class Leader {
     });
     this.observe();
     this.view.settled(refused, this.cluster.database);
+    return refused.length;
+  }
+
+  /** The same of ranges: gives how many were refused. */
+  logRanges(ranges: Plan["ranges"]): number {
+    if (ranges.length === 0) return 0;
+    const { refused } = this.cluster.must("range.assign", { units: [...ranges] });
+    this.observe();
+    this.view.rangesSettled(refused, this.cluster.database);
     return refused.length;
   }
 

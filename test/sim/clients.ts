@@ -189,9 +189,15 @@ export class Clients implements Callers {
       ? { name, run: ["work", String(forMs), String(exit)] }
       : { name, driver: "noop", noop: { forMs: random() < 0.5 || !mayRun ? 0 : forMs, exit } };
     const shape = random();
-    if (shape < 0.1) spec.count = 1 + Math.floor(random() * 4);
-    else if (shape < 0.15) spec.array = "3-12:4";
-    else if (shape < 0.2) spec.matrix = { keys: { mode: ["a", "b"], size: [1, 2] }, exclude: [{ mode: "b", size: 1 }] };
+    if (shape < 0.1) {
+      // Some are given out in units of several.
+      const isLarge = random() < 0.4 && !isLong && mayRun;
+      spec.count = 1 + Math.floor(random() * (isLarge ? 30 : 4));
+      if (isLarge) spec.unit = 1 + Math.floor(random() * 8);
+    }
+    if (shape >= 0.1 && shape < 0.15) spec.array = "3-12:4";
+    if (shape >= 0.15 && shape < 0.2)
+      spec.matrix = { keys: { mode: ["a", "b"], size: [1, 2] }, exclude: [{ mode: "b", size: 1 }] };
     if (random() < 0.15) spec.retries = { max: 1 + Math.floor(random() * 2), backoffMs: Math.floor(random() * 2000) };
     if (random() < 0.1 && !isLong) spec.timeoutMs = 50 + Math.floor(random() * 1500);
     if (random() < 0.25) spec.onLost = "fail";

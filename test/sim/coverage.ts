@@ -28,6 +28,7 @@ export const rarePaths: readonly string[] = [
   "attemptsLost",
   "attemptsRetried",
   "attemptsRecalled",
+  "endedInUnits",
   "unknown",
   "refused",
   "repeats",

@@ -76,6 +76,8 @@ export class Effects implements EffectPorts {
   recalled = 0;
   /** Two attempts at once, the older one on a host that stood still past its lease: the fence is what keeps them apart (J3). */
   excusedOverlaps = 0;
+  /** Told together with others of their unit, by each node. */
+  endedInUnits = 0;
   /** Begun by a node whose state was wrong. */
   wild = 0;
 
@@ -164,16 +166,25 @@ export class Effects implements EffectPorts {
             this.#fail(
               `J2: job ${change.job} ended as ${known.state} at ${known.index}, and as ${change.state} at ${index} on node ${node}`,
             );
-        } else if (change.topic === "task" && change.kind === "ended") {
-          const key = `${change.job}/${change.task}.${change.attempt}`;
-          const known = this.#attemptEnds.get(key);
-          if (known === undefined) {
-            this.#attemptEnds.set(key, { state: change.state, index });
-            this.#judgeEnd(node, change);
-          } else if (known.index !== index) this.#fail(`J1: attempt ${key} ended at ${known.index} and at ${index}`);
+        } else if (change.topic === "task" && change.kind === "ended") this.#onEnded(node, change, index);
+        else if (change.topic === "task" && change.kind === "unit-ended") {
+          for (const [first, count] of change.tasks) {
+            for (let task = first; task < first + count; task++)
+              this.#onEnded(node, { ...change, task, attempt: 1, state: "succeeded" }, index);
+            this.endedInUnits += count;
+          }
         }
       }
     }
+  }
+
+  #onEnded(node: NodeId, ended: EndedAttempt, index: number): void {
+    const key = `${ended.job}/${ended.task}.${ended.attempt}`;
+    const known = this.#attemptEnds.get(key);
+    if (known === undefined) {
+      this.#attemptEnds.set(key, { state: ended.state, index });
+      this.#judgeEnd(node, ended);
+    } else if (known.index !== index) this.#fail(`J1: attempt ${key} ended at ${known.index} and at ${index}`);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { deepStrictEqual } from "node:assert/strict";
 import { assert } from "../../src/lib/assert.ts";
 import { type NodeId, nodeId, jobId } from "../../src/lib/ids.ts";
+import { packRuns, type TaskRun } from "../../src/lib/task-runs.ts";
 import type { Outcome, RefusalCode } from "../../src/lib/outcome.ts";
 import {
   type AppliedBatch,
@@ -16,6 +17,7 @@ import {
   commandByName,
 } from "../../src/state/commands/index.ts";
 import { type CommandRecord, encodeBatch, encodeEntry } from "../../src/state/entry.ts";
+import { ownLevel } from "../../src/state/levels.ts";
 import { heldJobs } from "../../src/state/tables/held-jobs.ts";
 import { jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
 import { sql } from "../../src/state/tx.ts";
@@ -82,6 +84,36 @@ export class Cluster {
     );
     for (let number = 2; number <= nodes; number++) cluster.join(number);
     return cluster;
+  }
+
+  /** The same at the newest level. */
+  static ofNewest(nodes: number, options: Partial<ApplyOptions> = {}): Cluster {
+    const cluster = Cluster.of(nodes, options);
+    for (let number = 1; number <= nodes; number++)
+      cluster.must("node.seen", { node: nodeId(number), ...announcement(number), level: ownLevel });
+    for (let level = 2; level <= ownLevel; level++) cluster.must("cluster.raise", { level });
+    cluster.level = ownLevel;
+    return cluster;
+  }
+
+  /** Gives tasks [first, first + count) to the node together; true when that was taken. */
+  give(job: number, node: number, first: number, count: number, width = 1): boolean {
+    const unit = { job: jobId(job), node: nodeId(node), first, count, width };
+    return this.must("range.assign", { units: [unit] }).refused.length === 0;
+  }
+
+  /** Tells of ends of the unit's tasks [task, startedAt, finishedAt], counted from its first; gives how many were refused. */
+  end(job: number, node: number, first: number, ...tasks: [number, number, number][]): number {
+    const runs = packRuns(
+      tasks.map(([task, startedAt, finishedAt]): TaskRun => ({
+        first: task,
+        count: 1,
+        kind: "ended",
+        startedAt,
+        finishedAt,
+      })),
+    );
+    return this.must("range.finish", { node: nodeId(node), units: [{ job: jobId(job), first, runs }] }).refused;
   }
 
   join(number: number): NodeId {

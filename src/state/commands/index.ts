@@ -39,6 +39,8 @@ import { nodeSeen } from "./node-seen.ts";
 import { nodeUndrain } from "./node-undrain.ts";
 import { packGone } from "./pack-gone.ts";
 import { packPlaced } from "./pack-placed.ts";
+import { rangeAssign } from "./range-assign.ts";
+import { rangeFinish } from "./range-finish.ts";
 import { secretRekey } from "./secret-rekey.ts";
 import { secretRm } from "./secret-rm.ts";
 import { secretSet } from "./secret-set.ts";
@@ -107,6 +109,8 @@ export const commands = [
   unitRecall,
   clusterPlacement,
   jobReplay,
+  rangeAssign,
+  rangeFinish,
 ] as const;
 
 type Command = (typeof commands)[number];

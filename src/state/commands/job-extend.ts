@@ -7,8 +7,7 @@ import { command } from "../command.ts";
 import { readSpec } from "../spec.ts";
 import { countExtensions, extensionOf, setExtension, sweepExtensions } from "../tables/extension.ts";
 import { jobById } from "../tables/job.ts";
-import { presentTask } from "../tables/only-task.ts";
-import { runningOf } from "../tables/task.ts";
+import { presentTask, runningOf } from "../tables/running.ts";
 import { count, jobIdInput, jobIdShape } from "./shapes.ts";
 
 interface JobExtended {

@@ -7,7 +7,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { gateLevel, resourceLevel, runningLevel, shapeLevel } from "../levels.ts";
+import { gateLevel, resourceLevel, runningLevel, shapeLevel, unitLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
@@ -156,7 +156,7 @@ export const jobSubmit = command<JobSubmitted>()({
 
 function levelOf([, , text, , places]: JobPayload): number {
   const spec = readSpec(text);
-  const { array, matrix, resources } = spec;
+  const { array, matrix, resources, unit } = spec;
   const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
   const running = spec.http ?? spec.user ?? spec.limits ?? spec.secrets;
   return Math.max(
@@ -164,6 +164,7 @@ function levelOf([, , text, , places]: JobPayload): number {
     places === undefined ? 1 : gateLevel,
     resources === undefined ? 1 : resourceLevel,
     running === undefined ? 1 : runningLevel,
+    unit === undefined ? 1 : unitLevel,
   );
 }
 

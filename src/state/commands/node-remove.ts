@@ -6,7 +6,7 @@ import { auditLevel } from "../levels.ts";
 import { noNode } from "../no-node.ts";
 import { allNodes, deleteNode, nodeByReference } from "../tables/node.ts";
 import { packCopiesHeldBy, removePackCopy } from "../tables/pack-copy.ts";
-import { runningOn } from "../tables/task.ts";
+import { runningOn } from "../tables/running.ts";
 import { revokeTokensOf } from "../tables/token.ts";
 import { nodeReference } from "./shapes.ts";
 

@@ -192,7 +192,6 @@ const later = z
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
   targets: later,
-  unit: later,
   bundle: later,
   ssh: later,
   ansible: later,
@@ -248,6 +247,7 @@ export const specFields = z.strictObject({
   slots: whole(0, 100_000).optional(),
   resources: resourcesField.optional(),
   parallel: whole(1, limits.arrayTasks).optional(),
+  unit: whole(1, limits.unitTasks).optional(),
   priority: whole(0, 100).optional(),
   after: afterShape.optional(),
   key: text(limits.jobKeyLength).min(1, "must not be empty").optional(),
@@ -360,6 +360,7 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.resources !== undefined && Object.keys(fields.resources).length > 0)
     spec.resources = sortedResources(fields.resources);
   if (fields.parallel !== undefined) spec.parallel = fields.parallel;
+  if (fields.unit !== undefined) spec.unit = fields.unit;
   if (fields.priority !== undefined) spec.priority = fields.priority;
   if (fields.after !== undefined) spec.after = fields.after;
   if (fields.key !== undefined) spec.key = fields.key;
@@ -439,6 +440,7 @@ const normalisedFields = z.strictObject({
   slots: z.number().int().min(0).exactOptional(),
   resources: resourcesShape(limits.resourcesPerSpec).exactOptional(),
   parallel: z.number().int().min(1).exactOptional(),
+  unit: z.number().int().min(1).max(limits.unitTasks).exactOptional(),
   priority: z.number().int().min(0).max(100).exactOptional(),
   after: normalisedAfter.exactOptional(),
   key: z.string().min(1).max(limits.jobKeyLength).exactOptional(),

@@ -5,7 +5,6 @@ import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { Work } from "../ending.ts";
 import type { OpenJob } from "../tables/job.ts";
-import { presentTask } from "../tables/only-task.ts";
 import type { Report } from "../types.ts";
 import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
 
@@ -61,7 +60,7 @@ export const taskFinish = command<TasksFinished>()({
     const refused: [job: number, task: number, attempt: number][] = [];
     for (const one of reports) {
       const job = work.jobs.get(one.job);
-      const row = job === undefined ? undefined : presentTask(tx, job.row, one.task);
+      const row = job === undefined ? undefined : work.taskOf(job, one.task);
       if (job === undefined || row?.state !== "running" || row.attempt !== one.attempt || row.node !== node) {
         refused.push([one.job, one.task, one.attempt]);
         continue;

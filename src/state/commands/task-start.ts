@@ -4,8 +4,10 @@ import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { jobById } from "../tables/job.ts";
-import { hasOnlyTask, presentTask, startOnlyTask } from "../tables/only-task.ts";
+import { hasOnlyTask, startOnlyTask } from "../tables/only-task.ts";
+import { presentTask } from "../tables/running.ts";
 import { startTask } from "../tables/task.ts";
+import { UnitBook } from "../tables/unit.ts";
 import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
 
 interface Started {
@@ -40,15 +42,18 @@ export const taskStart = command<TasksStarted>()({
   prepare: (input) => input,
   apply(tx, { node, tasks }, context) {
     let started = 0;
+    const units = new UnitBook(tx);
     for (const { job, task, attempt, startedAt } of tasks) {
       const of = jobById(tx, job);
       const row = of === undefined ? undefined : presentTask(tx, of, task);
       if (of === undefined || row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
       if (hasOnlyTask(of)) startOnlyTask(tx, job, startedAt);
-      else startTask(tx, job, task, startedAt);
+      else if (row.unit === undefined) startTask(tx, job, task, startedAt);
+      else units.start(row, startedAt);
       context.changed({ topic: "task", kind: "started", job, task, attempt, node });
       started += 1;
     }
+    units.write();
     return accept({ started });
   },
 });

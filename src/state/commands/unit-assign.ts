@@ -66,7 +66,8 @@ export const unitAssign = command<UnitsAssigned>()({
   },
 });
 
-function isOpen({ row }: OpenJob): boolean {
+/** Tasks of it may be given out. */
+export function isOpen({ row }: OpenJob): boolean {
   return row.finished_at === null && row.cancelling === 0 && row.rest === "queued" && row.gate === null;
 }
 

@@ -6,7 +6,6 @@ import { command } from "../command.ts";
 import { Work } from "../ending.ts";
 import type { OpenJob } from "../tables/job.ts";
 import { nodeById } from "../tables/node.ts";
-import { presentTask } from "../tables/only-task.ts";
 import { count, jobIdShape, nodeIdShape } from "./shapes.ts";
 
 interface UnitRecalled {
@@ -38,7 +37,7 @@ export const unitRecall = command<UnitRecalled>()({
     let recalled = 0;
     for (const [id, task, attempt] of attempts) {
       const job = work.jobs.get(id);
-      const row = job === undefined ? undefined : presentTask(tx, job.row, task);
+      const row = job === undefined ? undefined : work.taskOf(job, task);
       if (job === undefined || row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
       if (row.started_at !== null) continue; // it has told that it runs
       work.takeBack(job, row, node, reason);

@@ -19,6 +19,10 @@ const selectOn = sql(
    union all select e.job, e.task, e.attempt, e.ms from task_extension e join job j on j.id = e.job
    where j.running = 1 and j.only_node = ? and e.attempt = 1`,
 );
+const selectInUnits = sql(
+  `select e.job, e.task, e.attempt, e.ms from task_extension e join unit u on u.job = e.job and e.task between u.first and u.first + u.count - 1
+   where u.running > 0 and u.node = ? and e.attempt = 1`,
+);
 const count = sql("select count(*) as extensions from task_extension");
 const write = change(
   "task_extension.set",
@@ -35,7 +39,12 @@ export function extensionOf(tx: ReadTx, job: number, task: number, attempt: numb
   return row?.attempt === attempt ? row.ms : 0;
 }
 
-/** Those of attempts that run on the node. */
+/** Those of tasks of units of which something runs on the node; some of them may have ended, or be apart. */
+export function extensionsInUnits(tx: ReadTx, node: number): ExtensionRow[] {
+  return tx.all<ExtensionRow>(selectInUnits, node);
+}
+
+/** Those of attempts that run on the node and are in no unit. */
 export function extensionsOn(tx: ReadTx, node: number): ExtensionRow[] {
   return tx.all<ExtensionRow>(selectOn, node, node);
 }

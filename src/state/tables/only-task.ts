@@ -3,7 +3,7 @@ import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { TaskState } from "../types.ts";
 import { heldJob } from "./held-jobs.ts";
 import type { StoredJob } from "./job.ts";
-import { insertRunningTask, taskById, type Ended, type StoredTask } from "./task.ts";
+import { insertRunningTask, type Ended, type StoredTask } from "./task.ts";
 
 /**
  * Most jobs have one task, and most tasks one attempt: that attempt is kept in the job's own row, which is read and written anyhow. What it came to is
@@ -13,12 +13,6 @@ import { insertRunningTask, taskById, type Ended, type StoredTask } from "./task
  */
 export function hasOnlyTask(job: StoredJob): job is StoredJob & { readonly only_node: number } {
   return job.only_node !== null;
-}
-
-/** The present attempt of a task: of its row or of its job's; undefined: it was never assigned. */
-export function presentTask(tx: ReadTx, job: StoredJob, task: number): StoredTask | undefined {
-  if (!hasOnlyTask(job)) return taskById(tx, job.id, task);
-  return task === 0 ? onlyTask(job) : undefined;
 }
 
 /** The only task as a row of its own would be. */

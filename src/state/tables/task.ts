@@ -6,6 +6,8 @@ import type { TaskState } from "../types.ts";
 export interface StoredTask {
   readonly job: number;
   readonly task: number;
+  /** The first task of the unit that it is in (unit.ts): it has no row. */
+  readonly unit?: number;
   readonly state: TaskState;
   readonly attempt: number;
   readonly node: NodeId | null;
@@ -53,15 +55,29 @@ export function taskById(tx: ReadTx, job: number, task: number): StoredTask | un
   return tx.get<StoredTask>(select, job, task);
 }
 
-/** Running attempts of a node, in order of their fence. */
-export function runningOn(tx: ReadTx, node: NodeId): StoredTask[] {
+/** Running attempts of a node that are in no unit, in order of their fence. */
+export function singlesRunningOn(tx: ReadTx, node: NodeId): StoredTask[] {
   return tx.all<StoredTask>(selectRunningOn, node, node);
 }
 
-/** Running attempts of a job, by task. */
-export function runningOf(tx: ReadTx, job: number): StoredTask[] {
+/** Running attempts of a job that are in no unit, by task. */
+export function singlesRunningOf(tx: ReadTx, job: number): StoredTask[] {
   return tx.all<StoredTask>(selectRunningOf, job, job);
 }
+
+const selectFrom = sql(`select ${columns} from task where job = ? and task >= ? order by task limit ?`);
+
+/** All tasks of a job that have rows, from `from` on, by task. */
+export function* tasksWithRows(tx: ReadTx, job: number, from: number): Generator<StoredTask, void, undefined> {
+  for (let next = from; ;) {
+    const rows = tx.all<StoredTask>(selectFrom, job, next, pageRows);
+    yield* rows;
+    if (rows.length < pageRows) return;
+    next = rows.at(-1)!.task + 1;
+  }
+}
+
+const pageRows = 1000;
 
 /** Tasks of a job that have a row and are queued: retries and pinned ones. */
 export function waitingOf(tx: ReadTx, job: number): StoredTask[] {

@@ -1,0 +1,55 @@
+import { limits } from "../lib/limits.ts";
+import type { ArrayPlan } from "./queues.ts";
+
+/**
+ * How many tasks of an array a node is given together. Each of a unit's running tasks takes its own room, so a unit is as wide as many run at once; what is
+ * beyond its width waits on the node, which begins it without asking anybody. That is worth the more the shorter the tasks are: a unit is to keep its node busy for
+ * limits.unitMs. Long tasks do not wait on a node; nor do those of which nothing is known yet, or that others' failures may keep from starting.
+ */
+export interface UnitSize {
+  readonly count: number;
+  readonly width: number;
+}
+
+/** How long tasks of a job take, as far as it was seen. */
+export class Pace {
+  #tasks = 0;
+  #ms = 0;
+
+  /** So many tasks took so long, all together. What is long ago counts for less. */
+  saw(tasks: number, ms: number): void {
+    this.#tasks += tasks;
+    this.#ms += ms;
+    if (this.#tasks <= limits.unitTasks) return;
+    this.#tasks /= 2;
+    this.#ms /= 2;
+  }
+
+  /** undefined: not known yet. */
+  get meanMs(): number | undefined {
+    return this.#tasks === 0 ? undefined : this.#ms / this.#tasks;
+  }
+}
+
+/**
+ * `left`: tasks that may be given out now, at least one. `lanes`: how many of them a node has room for, at least one. `nodes`: how many nodes have some.
+ * So that all nodes end at about the same time, units become smaller towards the end of a job: none gets more than a node's half of what is left.
+ */
+export function unitSize(array: ArrayPlan, left: number, lanes: number, nodes: number): UnitSize {
+  if (array.unit !== undefined) {
+    const count = Math.min(array.unit, left, limits.unitTasks);
+    return { count, width: Math.min(count, lanes) };
+  }
+  const turns = array.mayStop ? 1 : turnsOf(array.pace.meanMs);
+  const even = Math.ceil(left / (turns > 1 ? 2 * nodes : nodes));
+  const count = Math.max(1, Math.min(Math.floor(lanes * turns), even, left, limits.unitTasks));
+  return { count, width: Math.min(count, lanes, Math.ceil(count / turns)) };
+}
+
+/** How many tasks one lane runs one after the other within the time of a unit. */
+function turnsOf(meanMs: number | undefined): number {
+  return meanMs === undefined ? 1 : Math.max(1, limits.unitMs / Math.max(meanMs, shortestMs));
+}
+
+/** Clocks tell whole milliseconds: what takes none of them takes something all the same. */
+const shortestMs = 0.05;

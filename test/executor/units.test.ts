@@ -1,0 +1,325 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { GuardEvents } from "../../src/executor/guard/client.ts";
+import type { Start, Timeout } from "../../src/executor/guard/frames.ts";
+import type { Listing } from "../../src/executor/guard/link.ts";
+import { openExecutor } from "../../src/executor/run.ts";
+import type { AttemptName, UnitEnds } from "../../src/executor/types.ts";
+import { Fault } from "../../src/lib/fault.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
+import { refuse } from "../../src/lib/outcome.ts";
+import { unpackRuns } from "../../src/lib/task-runs.ts";
+import type { Report, Spec, UnitAssignment } from "../../src/state/types.ts";
+import { report } from "../state/support.ts";
+
+const wordOf = ({ task, attempt }: AttemptName): string => `${task}.${attempt}`;
+
+/** A guard that does nothing but remember what it is told, and tells of ends when it is asked to. */
+class ToldGuard {
+  readonly events: GuardEvents;
+  readonly listing: Listing;
+  starts: number[] = [];
+  dropped: string[] = [];
+  stopped: string[] = [];
+  lost: string[] = [];
+  acknowledged: string[] = [];
+  timeouts: Timeout[] = [];
+
+  constructor(events: GuardEvents, listing: Partial<Listing>) {
+    this.events = events;
+    this.listing = { running: [], finished: [], exact: true, ...listing };
+  }
+
+  start = ({ task }: Start): number => this.starts.push(task);
+  drop = (names: readonly AttemptName[]): number => this.dropped.push(...names.map(wordOf));
+  stop = (names: readonly AttemptName[]): number => this.stopped.push(...names.map(wordOf));
+  acknowledge = (names: readonly AttemptName[]): number => this.acknowledged.push(...names.map(wordOf));
+  declareLost = (names: readonly AttemptName[]): number => this.lost.push(...names.map(wordOf));
+  extend = (timeouts: readonly Timeout[]): number => this.timeouts.push(...timeouts);
+  lease = (): void => {};
+  close = (): Promise<void> => Promise.resolve();
+
+  end(...tasks: number[]): void {
+    this.events.onFinished(tasks.map((task) => plain(task)));
+  }
+}
+
+const plain = (task: number): Report =>
+  report(1, task, 1, "succeeded", { tail: new Uint8Array(0), startedAt: 100 + task, finishedAt: 200 });
+
+/** An executor on a directory of its own, with a guard that was told of the listing. */
+async function rig(listing: Partial<Listing> = {}) {
+  const dataDir = mkdtempSync(join(tmpdir(), "skein-units-"));
+  const seen = { singles: [] as Report[], units: [] as UnitEnds[], batches: 0, leasesWanted: 0 };
+  const guards: ToldGuard[] = [];
+  let answer: () => Promise<void> = () => Promise.resolve();
+  const executor = openExecutor({
+    node: nodeId(7),
+    cluster: "c",
+    dataDir,
+    guardCommand: [],
+    report: async (reports, units) => {
+      await answer();
+      seen.batches += 1;
+      seen.singles.push(...reports);
+      seen.units.push(...units);
+    },
+    started: () => {},
+    secrets: () => Promise.resolve(refuse("not-found", "none")),
+    copied: () => Promise.resolve(true),
+    log: () => {},
+    openGuard: (events) => {
+      const guard = new ToldGuard(events, listing);
+      guards.push(guard);
+      events.onOpen(guard);
+      return Promise.resolve();
+    },
+  });
+  executor.onLeaseWanted(() => (seen.leasesWanted += 1));
+  await executor.open();
+  return {
+    executor,
+    guard: guards[0]!,
+    seen,
+    lease: (index = 1000) => executor.lease(monotonicMs() + 60_000, index),
+    /** How reports are answered from now on. */
+    answerWith: (how: () => Promise<void>) => (answer = how),
+    async [Symbol.asyncDispose]() {
+      await executor.close();
+      rmSync(dataDir, { recursive: true });
+    },
+  };
+}
+
+function unitOf(spec: Spec, from: Partial<UnitAssignment> = {}): UnitAssignment {
+  const [job, first, count, fence] = [jobId(1), from.first ?? 0, from.count ?? 10, from.fence ?? 5];
+  return {
+    job,
+    first,
+    count,
+    width: 3,
+    fence,
+    spec,
+    running: [{ first, count }],
+    extended: [],
+    at: (task) => ({ job, task, attempt: 1, fence, spec, point: { index: task }, target: undefined }),
+    ...from,
+  };
+}
+
+/** Turns of the loop in which what is under way without timers settles. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const tasksIn = (units: readonly UnitEnds[]): number[] =>
+  units.flatMap(({ first, runs }) =>
+    unpackRuns(runs)!.flatMap((run) => Array.from({ length: run.count }, (_, at) => first + run.first + at)),
+  );
+
+const shell: Spec = { run: "true", timeoutMs: 1000 };
+
+describe("tasks that the node was given together", () => {
+  test("begin as others of their unit end, and never more of them run than it is wide", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell)]);
+    expect(one.guard.starts).toEqual([0, 1, 2]);
+    one.guard.end(1);
+    await settle();
+    one.guard.end(0, 2);
+    await settle();
+    expect(one.guard.starts).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(one.executor.running()).toBe(3);
+  });
+
+  test("are told together where nothing is to be told but when, and one by one otherwise", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell, { width: 10 }), unitOf(shell, { first: 20, count: 2, width: 2 })]);
+    const failed = report(1, 5, 1, "failed");
+    one.guard.events.onFinished([plain(3), failed, plain(2), plain(20), plain(7)]);
+    await settle();
+    expect(tasksIn(one.seen.units)).toEqual([2, 3, 7, 20]);
+    expect(unpackRuns(one.seen.units[0]!.runs)![1]).toMatchObject({ first: 3, startedAt: 103, finishedAt: 200 });
+    expect(one.seen.singles).toEqual([failed]);
+    expect(one.guard.acknowledged.toSorted()).toEqual(["2.1", "20.1", "3.1", "5.1", "7.1"]);
+  });
+
+  test("wait for a lease that covers their unit (J3)", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease(4);
+    one.executor.assign([], [unitOf(shell)]);
+    expect([one.guard.starts, one.seen.leasesWanted]).toEqual([[], 1]);
+    one.lease(5);
+    expect(one.guard.starts).toEqual([0, 1, 2]);
+  });
+
+  test("that take no time are run at once, each with its own times, and told once", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    const before = Date.now();
+    one.executor.assign(
+      [],
+      [
+        unitOf(
+          { driver: "noop" },
+          {
+            count: 4096,
+            running: [
+              { first: 0, count: 100 },
+              { first: 200, count: 3896 },
+            ],
+          },
+        ),
+      ],
+    );
+    expect(one.executor.running()).toBe(1);
+    await settle();
+    expect(one.seen.units).toHaveLength(1);
+    expect(tasksIn(one.seen.units)).toHaveLength(3996);
+    let at = before;
+    for (const { startedAt, finishedAt } of unpackRuns(one.seen.units[0]!.runs)!) {
+      expect(startedAt).toBeGreaterThanOrEqual(at);
+      expect(finishedAt).toBeGreaterThanOrEqual(startedAt);
+      at = startedAt;
+    }
+    expect(one.executor.running()).toBe(0);
+  });
+
+  test("are told until the log has them, and one by one when it takes them not at all (J2)", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    let tries = 0;
+    const told = new Promise<void>((resolve) => {
+      one.answerWith(() => {
+        tries += 1;
+        if (tries === 1) return Promise.reject(new Fault("peer-unreachable", "no leader", "safe"));
+        if (tries === 2) return Promise.reject(new Fault("peer-refused", "wrong shape", "never"));
+        if (tries === 5) resolve();
+        return Promise.resolve();
+      });
+    });
+    one.executor.assign([], [unitOf({ driver: "noop" }, { count: 3 })]);
+    await told;
+    await settle();
+    expect(one.seen.units).toEqual([]);
+    expect(one.seen.singles.map(({ task, state }) => [task, state])).toEqual(
+      [0, 1, 2].map((task) => [task, "succeeded"]),
+    );
+  });
+
+  test("end as cancelled with their job, those that wait at once", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell, { count: 6 }), unitOf(shell, { first: 6, count: 4 })]);
+    one.executor.stop([], [{ job: jobId(1), first: 0 }]);
+    await settle();
+    expect(one.guard.stopped).toEqual(["0.1", "1.1", "2.1"]);
+    expect(one.seen.singles.map(({ task, state }) => `${task} ${state}`)).toEqual([
+      "3 cancelled",
+      "4 cancelled",
+      "5 cancelled",
+    ]);
+    one.executor.stop([{ job: jobId(1), task: 9, attempt: 1 }]);
+    await settle();
+    expect(one.seen.singles.at(-1)).toMatchObject({ task: 9, state: "cancelled" });
+    expect(one.guard.starts).toEqual([0, 1, 2, 6, 7, 8]);
+  });
+
+  test("do not begin when they were given to others, and make room", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell)]);
+    one.executor.drop([3, 1, 0].map((task) => ({ job: jobId(1), task, attempt: 1 })));
+    await settle();
+    expect(one.guard.dropped.toSorted()).toEqual(["0.1", "1.1"]);
+    expect(one.guard.starts).toEqual([0, 1, 2, 4, 5]);
+  });
+
+  test("have the time that was added while they waited", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell)]);
+    one.executor.extend([{ job: jobId(1), task: 3, attempt: 1, ms: 500 }]);
+    one.guard.end(0);
+    await settle();
+    expect(one.guard.timeouts).toMatchObject([{ task: 3, timeoutMs: 1500 }]);
+  });
+});
+
+describe("a node that has started finds", () => {
+  const started = (task: number) => ({ job: jobId(1), task, attempt: 1, startedAt: 1 });
+
+  test("what its guard runs and has ended of a unit, and begins the others as there is room", async () => {
+    await using one = await rig({ running: [started(1), started(4)], finished: [plain(0), plain(9)] });
+    const running = [
+      { first: 0, count: 6 },
+      { first: 7, count: 1 },
+    ];
+    one.executor.reconcile([], [unitOf(shell, { running })]);
+    one.lease();
+    await settle();
+    expect(one.guard.starts).toEqual([2]);
+    expect(tasksIn(one.seen.units).concat(one.seen.singles.map(({ task }) => task))).toEqual([0]);
+    expect(one.guard.acknowledged).toContain("9.1"); // the state has its end already
+    one.guard.end(1, 4);
+    await settle();
+    expect(one.guard.starts).toEqual([2, 3, 5]);
+    one.guard.end(2, 3, 5);
+    await settle();
+    expect(one.guard.starts).toEqual([2, 3, 5, 7]);
+  });
+
+  test("nothing of what a guard that is gone may have begun: that is lost", async () => {
+    await using one = await rig({ exact: false, running: [started(1)] });
+    one.executor.reconcile([], [unitOf(shell, { count: 4 })]);
+    one.lease();
+    await settle();
+    expect(one.guard.starts).toEqual([]);
+    expect(one.guard.lost).toEqual(["0.1", "2.1", "3.1"]);
+  });
+
+  test("that its state gives it a unit no more", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell)]);
+    one.executor.reconcile([], []);
+    await settle();
+    expect(one.guard.dropped.toSorted()).toEqual(["0.1", "1.1", "2.1"]);
+    expect(one.guard.starts).toEqual([0, 1, 2]);
+  });
+
+  test("the unit that it holds, without what has been taken away of it", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell)]);
+    one.executor.reconcile(
+      [],
+      [
+        unitOf(shell, {
+          running: [
+            { first: 1, count: 2 },
+            { first: 6, count: 1 },
+          ],
+        }),
+      ],
+    );
+    await settle();
+    expect(one.guard.dropped).toEqual(["0.1"]);
+    expect(one.guard.starts).toEqual([0, 1, 2, 6]);
+  });
+});
