@@ -3,6 +3,7 @@ import type { Clients } from "./clients.ts";
 import { type Cluster, operator } from "./cluster.ts";
 import { Core } from "./core.ts";
 import type { Host } from "./host.ts";
+import { comparesAfter } from "./operators.ts";
 
 /**
  * The end of a run. A core is drawn that has a quorum of every configuration in any log; it works from now on, and whatever is wrong
@@ -129,6 +130,7 @@ function areRight(cluster: Cluster, core: readonly Host[], waitFor: WaitFor): bo
     void node.propose("job.submit", { jobs, digest: "touch" }, operator).catch(() => {});
   };
   go();
+  cluster.time.after(comparesAfter, undefined, () => stopUndecided(cluster, odd()));
   const told = (): string =>
     odd()
       .map((host) => `node ${host.id} (${host.state.odd?.kind ?? "right"}${host.isQuarantined ? ", quarantined" : ""})`)
@@ -139,6 +141,26 @@ function areRight(cluster: Cluster, core: readonly Host[], waitFor: WaitFor): bo
     () => odd().length === 0,
     () => `${told()}; ${describe(cluster, core)}`,
   );
+}
+
+/**
+ * No quorum says which state is right, because somebody lacks one and is given none meanwhile: people stop the wrong node for as long as it takes. A right one
+ * leads then, gives its state to who lacks it, and both know better when the wrong one is back.
+ */
+function stopUndecided(cluster: Cluster, odd: readonly Host[]): void {
+  const isOpen = (id: number): boolean =>
+    cluster.hosts.some((host) =>
+      host.process?.node.status().undecided?.groups.some((group) => group.some((one) => one === id)),
+    );
+  for (const host of odd) {
+    if (!host.isUp || host.isQuarantined || !isOpen(host.id)) continue;
+    cluster.note(`an operator stops node ${host.id} for a while, whose state is wrong`);
+    cluster.count("stoppedUndecided");
+    host.crash("stopped");
+    cluster.time.after(10 * second, undefined, () => {
+      if (!host.isUp && !host.gone && !host.removed) host.start();
+    });
+  }
 }
 
 /** A write through each node of the core; drained nodes work again. */
