@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { limits } from "../../src/lib/limits.ts";
 import { isTerminal } from "../../src/lib/states.ts";
-import { runningTasksOn } from "../../src/state/planning.ts";
+import { runningOn } from "../../src/state/tables/running.ts";
 import { findJob, findTask } from "../../src/state/queries.ts";
 import type { JobView, Spec, TaskView } from "../../src/state/types.ts";
 import { Cluster, operator } from "./cluster.ts";
@@ -127,7 +127,7 @@ test.each(troubles)(
     const isBegun = (id: number): boolean => stage.tasks(id).every(({ started_at }) => started_at !== null);
     stage.until("all of it runs", () => running.every(isBegun));
     const victim = cluster.hosts.find((host) => host !== stage.leader)!;
-    const held = stage.leader.state.view((tx) => runningTasksOn(tx, victim.id));
+    const held = stage.leader.state.view((tx) => runningOn(tx, victim.id));
     const heldOf = running.map((id) => held.filter(({ job }) => job === id).map(({ task }) => task));
     expect(heldOf.map((tasks) => tasks.length > 0)).toEqual([true, true]); // it has room for two, and each of its jobs three for six
 
