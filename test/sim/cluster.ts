@@ -98,7 +98,8 @@ export class Cluster {
       taskOf: (node: NodeId, job: number) => {
         const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
         const resources = spec?.["resources"] as { readonly license?: number } | undefined;
-        return { slots: 1, licenses: resources?.license ?? 0 };
+        const slots = (spec?.["slots"] as number | undefined) ?? 1;
+        return { slots, licenses: resources?.license ?? 0 };
       },
       wasWrong: () => this.hosts.some((host) => host.state.wrongUntil > -Infinity),
     };
