@@ -11,6 +11,7 @@ import { serveHttp } from "./http/serve.ts";
 import { formatEpoch } from "./lib/epoch.ts";
 import { nodeId } from "./lib/ids.ts";
 import { formatHostPort, urlOf } from "./lib/host-port.ts";
+import { limits } from "./lib/limits.ts";
 import { version } from "./lib/version.ts";
 import { boot } from "./node/boot.ts";
 import type { Booted, Served } from "./node/boot-options.ts";
@@ -139,6 +140,8 @@ function openStopped(dataDir: string): ReturnType<CliActions["openStopped"]> {
     peer: node.peer,
     hasGoneOn: node.hasGoneOn,
     unfit: node.isCopied ? copiedWords(node.dataDir) : undefined,
+    fence: node.fence,
+    ask: (member) => node.ask(member),
     recover: (others, what) => node.recover(others, what),
     rejoin: (epoch, of) => node.rejoin(epoch, { ...of, node: nodeId(of.node) }),
     close: () => node.close(),
@@ -209,7 +212,7 @@ function startedAs({ node, api, kind }: Booted, options: UpOptions): Started {
     voters: voters.length,
     votes: voters.includes(id),
     makeToken: async () => {
-      const token = await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: 10 }, principal);
+      const token = await node.createJoinToken({ ttlMs: 24 * 3_600_000, uses: limits.joinTokenUsesDefault }, principal);
       return token.ok ? token.value.token : undefined;
     },
   };

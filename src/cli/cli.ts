@@ -53,12 +53,22 @@ export interface StoppedNode {
   readonly hasGoneOn: boolean;
   /** Why nothing is to be made of its data; undefined: it may be. */
   readonly unfit: string | undefined;
+  /** The cluster goes on in that newer epoch, as this node was told, in words what to do. */
+  readonly fence: { readonly epoch: Epoch; readonly words: string } | undefined;
+  /** Who is where a member was last, as this node's certificate finds out. */
+  ask(member: { readonly node: number; readonly api: string; readonly peer: string }): Promise<Presence>;
   /** Makes a new epoch of what it has; on disk when it returns. */
   recover(others: readonly Survivor[], what: string): Epoch;
   /** Goes on in the epoch that was made of another node's data. */
   rejoin(epoch: Epoch, of: { readonly node: number; readonly peer: string }): void;
   close(): void;
 }
+
+/** Who answers at an address; transport/who-is-there.ts finds it. */
+export type Presence =
+  | { readonly kind: "silent" }
+  | { readonly kind: "member"; readonly node: number; readonly epoch: Epoch }
+  | { readonly kind: "unproven"; readonly what: string; readonly epoch?: Epoch | undefined };
 
 /** What `token create --recover` sends, where to, and the token that it is about. */
 export interface AskedToken {

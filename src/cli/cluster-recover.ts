@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { CommandClient } from "../client/command-client.ts";
 import { urlOf } from "../lib/host-port.ts";
-import { type Epoch, formatEpoch, parseEpoch } from "../lib/epoch.ts";
+import { type Epoch, formatEpoch, parseEpoch, sameEpoch } from "../lib/epoch.ts";
 import { limits } from "../lib/limits.ts";
 import {
   type Judgement,
@@ -25,6 +25,7 @@ interface RecoverFlags {
   readonly survivor?: readonly string[];
   readonly report?: boolean;
   readonly rejoin?: string;
+  readonly gone?: readonly string[];
   readonly yes?: boolean;
 }
 
@@ -37,6 +38,7 @@ export function addClusterRecover(cluster: Command, cli: Cli): void {
     .option("--survivor <where>", "another one: the file that --report made there, or the address of its API", collect)
     .option("--report", "only print what the survivors on this host have, to be carried to another one (-o json)")
     .option("--rejoin <epoch>", "go on as a member of the epoch that was made on another host, as it was printed there")
+    .option("--gone <node>", "what answers where that node was is something else by now (repeatable)", collect)
     .option("--token <token>", "API token for addresses (default: that of the data directory)")
     .option("--yes", "do not ask");
   addOutputFlags(command);
@@ -46,8 +48,8 @@ export function addClusterRecover(cluster: Command, cli: Cli): void {
     try {
       const output = cli.output(global);
       // Where it goes on with another node's data its own does not count.
-      if (flags.rejoin !== undefined) return rejoin(output, nodes, flags.rejoin);
-      const unfit = nodes.flatMap(({ unfit }) => unfit ?? []);
+      if (flags.rejoin !== undefined) return await rejoin(output, nodes, flags.rejoin);
+      const unfit = nodes.flatMap((one) => unfitness(one, nodes) ?? []);
       if (unfit.length > 0) throw new CliError(exit.refused, unfit.join("\n"));
       if (flags.report === true) return report(output, nodes);
       const others = await Promise.all((flags.survivor ?? []).map((where) => readSurvivor(cli, global, where, nodes)));
@@ -56,6 +58,13 @@ export function addClusterRecover(cluster: Command, cli: Cli): void {
       for (const node of nodes) node.close();
     }
   });
+}
+
+/** Why nothing is to be made of that one's data. What it was told of may be here as well: then it is what it goes on with. */
+function unfitness({ unfit, fence }: StoppedNode, nodes: readonly StoppedNode[]): string | undefined {
+  if (unfit !== undefined || fence === undefined) return unfit;
+  const isHere = nodes.some(({ survivor }) => sameEpoch(survivor.epoch, fence.epoch));
+  return isHere ? undefined : fence.words;
 }
 
 function openAll(cli: Cli, { data }: RecoverFlags): StoppedNode[] {
@@ -150,7 +159,7 @@ async function recover(recovery: Recovery): Promise<number> {
       `node ${judged.best.node} (${judged.best.name}) is the most advanced, and its data directory is not on this host: run the command there, with this one as --survivor`,
     );
   }
-  await expectSilence(best, judged);
+  await expectSilence(best, judged, survivors, goneByWord(flags));
   await confirm(cli, flags, judged);
   await outlastLeases(output, startedAt);
   const going = survivors.filter(
@@ -239,34 +248,96 @@ function printNext(
   }
 }
 
-/** A member that still answers is not gone: what it has may be more. */
-async function expectSilence(best: StoppedNode, { gone, best: { cluster, epoch } }: Judgement): Promise<void> {
-  const token = contextToken(best.dataDir);
-  const found = await Promise.all(
-    gone.map(async ({ node, name, api }) => {
-      if (api === "" || token === undefined) return undefined;
-      try {
-        const { addrs, ca } = findTarget({ addr: urlOf(api), data: best.dataDir }, {});
-        const survivor = parseSurvivor(await new CommandClient({ addrs, token, ca }).survivor());
-        const isIt =
-          survivor?.cluster === cluster && survivor.node === node && formatEpoch(survivor.epoch) === formatEpoch(epoch);
-        return isIt ? { text: `node ${node} (${name}) at ${addrs[0]}`, leader: survivor.leader } : undefined;
-      } catch {
-        return undefined; // silent, or somebody else by now
-      }
-    }),
+/** Of nodes whose address is somebody else's by now, as a person says. */
+function goneByWord({ gone = [] }: RecoverFlags): ReadonlySet<number> {
+  const bad = gone.find((text) => !/^\d{1,15}$/.test(text));
+  if (bad !== undefined) throw new CliError(exit.usage, `--gone "${bad}" is not the number of a node`);
+  return new Set(gone.map(Number));
+}
+
+/** Who answered where a member was that is to be given up. */
+interface Answering {
+  readonly node: number;
+  /** Who and where, in words. */
+  readonly text: string;
+  /** undefined: something answers, and it is not known whether it is the member. */
+  readonly epoch: Epoch | undefined;
+  readonly leader: number | null;
+}
+
+/**
+ * A member that still answers is not gone: what it has may be more, and the cluster may be well without this node. Silent is only whose ports take no
+ * connections: no answer that was refused, broke off or was not understood is silence.
+ */
+async function expectSilence(
+  best: StoppedNode,
+  { gone, best: { epoch } }: Judgement,
+  survivors: readonly Survivor[],
+  isSaidToBeGone: ReadonlySet<number>,
+): Promise<void> {
+  const named = new Set(survivors.map(({ node }) => node));
+  const found = await Promise.all(gone.map((member) => askMember(best, member)));
+  const there = found.filter((one) => one !== undefined).filter(({ node }) => !named.has(node));
+  // One of an epoch before is no member of this one: it has nothing that this one lacks.
+  const alive = there.filter((one) => one.epoch !== undefined && one.epoch.number >= epoch.number);
+  const other = alive.find((one) => !sameEpoch(one.epoch!, epoch));
+  if (other !== undefined)
+    throw new CliError(
+      exit.refused,
+      `${other.text} answers and is of epoch ${formatEpoch(other.epoch!)}: the cluster was recovered already, and goes on without ${best.dataDir}, which is of epoch ${formatEpoch(epoch)}. ` +
+        "A second one beside it would do the same work again: see 'skein cluster recover --rejoin', or join as a new node with an empty data directory",
+    );
+  if (alive.length > 0) throw new CliError(exit.refused, aliveWords(best, alive));
+  const unknown = there.filter((one) => one.epoch === undefined && !isSaidToBeGone.has(one.node));
+  if (unknown.length === 0) return;
+  throw new CliError(
+    exit.refused,
+    `${unknown.map((one) => one.text).join("; ")}. A member that answers is not gone: stop what is there, or name it with --survivor. ` +
+      `Only where that is certainly something else by now: ${unknown.map(({ node }) => `--gone ${node}`).join(" ")}`,
   );
-  const alive = found.filter((one) => one !== undefined);
-  if (alive.length === 0) return;
+}
+
+function aliveWords(best: StoppedNode, alive: readonly Answering[]): string {
   const leader = alive.map((one) => one.leader).find((one) => one !== null);
   const texts = alive.map((one) => one.text).join(" and ");
   const isOne = alive.length === 1;
-  throw new CliError(
-    exit.refused,
-    leader === undefined
-      ? `${texts} ${isOne ? "answers, so it is" : "answer, so they are"} not gone: name ${isOne ? "it" : "each of them"} with --survivor ADDRESS, or stop ${isOne ? "it" : "them"} and name ${isOne ? "its report" : "their reports"}. Nodes that are too few to elect a leader may only lack this one: start it first ('skein up --data ${best.dataDir}')`
-      : `${texts} ${isOne ? "answers" : "answer"}, and the cluster has a leader (node ${leader}): nothing is lost and there is nothing to recover. Start this node again, and it catches up: skein up --data ${best.dataDir}`,
-  );
+  return leader === undefined
+    ? `${texts} ${isOne ? "answers, so it is" : "answer, so they are"} not gone: name ${isOne ? "it" : "each of them"} with --survivor ADDRESS, or stop ${isOne ? "it" : "them"} and name ${isOne ? "its report" : "their reports"}. Nodes that are too few to elect a leader may only lack this one: start it first ('skein up --data ${best.dataDir}')`
+    : `${texts} ${isOne ? "answers" : "answer"}, and the cluster has a leader (node ${leader}): nothing is lost and there is nothing to recover. Start this node again, and it catches up: skein up --data ${best.dataDir}`;
+}
+
+/** By its report, which says whether there is a leader, where a token is known; else by its certificate; else by what is to be seen from outside. */
+async function askMember(best: StoppedNode, member: SurvivorMember): Promise<Answering | undefined> {
+  const [survivor, presence] = await Promise.all([askReport(best, member), best.ask(member)]);
+  const { node, name, api, peer } = member;
+  if (survivor?.cluster === best.survivor.cluster)
+    return answering(survivor.node, member, api, { epoch: survivor.epoch, leader: survivor.leader });
+  if (presence.kind === "silent") return undefined;
+  if (presence.kind === "member")
+    return answering(presence.node, member, peer, { epoch: presence.epoch, leader: null });
+  const text = `where node ${node} (${name}) was, something answers: ${presence.what}`;
+  return { node, text, epoch: undefined, leader: null };
+}
+
+function answering(
+  node: number,
+  member: SurvivorMember,
+  at: string,
+  more: { readonly epoch: Epoch; readonly leader: number | null },
+): Answering {
+  const who = node === member.node ? `node ${node} (${member.name})` : `node ${node}`;
+  return { node, text: `${who} at ${at}`, ...more };
+}
+
+async function askReport(best: StoppedNode, { api }: SurvivorMember): Promise<Survivor | undefined> {
+  const token = contextToken(best.dataDir);
+  if (api === "" || token === undefined) return undefined;
+  try {
+    const { addrs, ca } = findTarget({ addr: urlOf(api), data: best.dataDir }, {});
+    return parseSurvivor(await new CommandClient({ addrs, token, ca }).survivor());
+  } catch {
+    return undefined; // silent, or somebody who does not know the token: the certificate finds out
+  }
 }
 
 async function confirm(cli: Cli, { yes }: RecoverFlags, { best }: Judgement): Promise<void> {
@@ -299,7 +370,7 @@ function rejoinText({ survivor: { cluster, node }, peer }: StoppedNode, epoch: E
   return `${cluster}/${formatEpoch(epoch)}@${node}@${peer}`;
 }
 
-function rejoin(output: Output, nodes: readonly StoppedNode[], text: string): number {
+async function rejoin(output: Output, nodes: readonly StoppedNode[], text: string): Promise<number> {
   const match = /^([^/@]+)\/([^@]+)@(\d{1,15})@([^@]+)$/.exec(text);
   const epoch = match === null ? undefined : parseEpoch(match[2]!);
   if (match === null || epoch === undefined) {
@@ -322,7 +393,9 @@ function rejoin(output: Output, nodes: readonly StoppedNode[], text: string): nu
       );
     }
   }
-  for (const one of nodes) if (formatEpoch(one.survivor.epoch) !== match[2]) one.rejoin(epoch, { node, peer });
+  const left = nodes.filter(({ survivor }) => !sameEpoch(survivor.epoch, epoch));
+  for (const one of left) await expectEpoch(one, epoch, { node, peer });
+  for (const one of left) one.rejoin(epoch, { node, peer });
   output.result({
     value: { cluster, epoch: match[2], nodes: nodes.map(({ survivor }) => survivor.node) },
     ids: nodes.map(({ survivor }) => survivor.node),
@@ -334,6 +407,30 @@ function rejoin(output: Output, nodes: readonly StoppedNode[], text: string): nu
     },
   });
   return exit.done;
+}
+
+/** What is here is put aside for an epoch that somebody is in, and not for a word that was mistyped. Throws CliError. */
+async function expectEpoch(
+  one: StoppedNode,
+  epoch: Epoch,
+  at: { readonly node: number; readonly peer: string },
+): Promise<void> {
+  const found = await one.ask({ ...at, api: "" });
+  const who = `node ${at.node} at ${at.peer}`;
+  if (found.kind === "silent")
+    throw new CliError(
+      exit.unreachable,
+      `${who} does not answer, and it is to say that it is of epoch ${formatEpoch(epoch)}: start it first ('skein up'), then repeat this`,
+    );
+  if (found.epoch !== undefined && sameEpoch(found.epoch, epoch)) return;
+  const is =
+    found.epoch === undefined
+      ? `cannot be asked (${found.kind === "unproven" ? found.what : ""})`
+      : `is of epoch ${formatEpoch(found.epoch)}`;
+  throw new CliError(
+    exit.refused,
+    `${who} ${is}, and not known to be of ${formatEpoch(epoch)}: nothing was changed. Give what 'skein cluster recover' printed there`,
+  );
 }
 
 function showSurvivors(out: Output | undefined, survivors: readonly Survivor[], best: Survivor | undefined): void {

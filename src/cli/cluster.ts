@@ -13,7 +13,6 @@ import { clusterTolerance } from "./tolerance.ts";
 import { durationFlag } from "./wait.ts";
 
 const tokenTtlMs = 24 * 3_600_000;
-const tokenUses = 10;
 
 /** `skein cluster status|token`, and what cluster-change.ts adds. */
 export function addCluster(program: Command, cli: Cli): void {
@@ -32,11 +31,12 @@ export function addCluster(program: Command, cli: Cli): void {
     .command("token")
     .description("make a token that lets hosts join; it is shown once")
     .option("--ttl <duration>", `how long it is good for (default ${formatDuration(tokenTtlMs)})`)
-    .option("--uses <n>", `how many hosts it lets in (default ${tokenUses})`);
+    .option("--uses <n>", `how many hosts it lets in (default ${limits.joinTokenUsesDefault})`);
   cli.verb<{ readonly ttl?: string; readonly uses?: string }>(token, async (session, flags) => {
     const range = { minMs: limits.tokenTtlMinMs, maxMs: limits.joinTokenTtlMaxMs };
     const ttlMs = durationFlag("--ttl", flags.ttl, range) ?? tokenTtlMs;
-    const uses = flags.uses === undefined ? tokenUses : /^\d{1,9}$/.test(flags.uses) ? Number(flags.uses) : 0;
+    const uses =
+      flags.uses === undefined ? limits.joinTokenUsesDefault : /^\d{1,9}$/.test(flags.uses) ? Number(flags.uses) : 0;
     if (uses < 1 || uses > limits.joinTokenUses)
       throw new CliError(exit.usage, `--uses "${flags.uses}" is not a whole number from 1 to ${limits.joinTokenUses}`);
     const secret = await session.client.joinToken({ ttlMs, uses });

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { CommandClient } from "../client/command-client.ts";
 import type { Cli } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
 import { durationFlag } from "./wait.ts";
@@ -14,7 +13,7 @@ export function addLeave(program: Command, cli: Cli): void {
     .option("--timeout <duration>", "how long running tasks may take to end (default 10m)");
   cli.verb<{ readonly timeout?: string }>(command, async (session, flags) => {
     const timeoutMs = durationFlag("--timeout", flags.timeout) ?? defaultTimeoutMs;
-    const { addrs, token } = session.target;
+    const { addrs } = session.target;
     // With a choice of addresses the request could reach, and remove, the wrong node.
     if (addrs.length > 1) {
       throw new CliError(
@@ -22,7 +21,7 @@ export function addLeave(program: Command, cli: Cli): void {
         `leave is about one node, and ${addrs.length} addresses are given: name it with --addr, or by the --data of its own`,
       );
     }
-    await new CommandClient({ addrs, token }).leave(timeoutMs);
+    await session.client.leave(timeoutMs);
     session.output.result({
       value: { left: true, addr: addrs[0] },
       ids: [],

@@ -12,7 +12,6 @@ import { duration } from "./shapes.ts";
 /** Before the first member is known. */
 const maxLevel = 1_000_000;
 const tokenDefaultMs = 24 * 3_600_000;
-const tokenUsesDefault = 1000;
 
 /** The cluster as a whole, and its join tokens. */
 export function clusterRoutes(parts: HttpParts): readonly Route[] {
@@ -83,7 +82,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
       method: "POST",
       path: "/v1/cluster/tokens",
       right: "tokens:write",
-      doc: "Makes a join token. It is shown once: the cluster keeps a hash.",
+      doc: `Makes a join token, for 24 hours and ${limits.joinTokenUsesDefault} hosts unless it is said. It is shown once: the cluster keeps a hash.`,
       status: 201,
       body: z.strictObject({
         ttl: duration(limits.joinTokenTtlMaxMs, limits.tokenTtlMinMs).optional(),
@@ -95,7 +94,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
       }),
       async handle({ body, by }) {
         const outcome = await node.createJoinToken(
-          { ttlMs: body.ttl ?? tokenDefaultMs, uses: body.uses ?? tokenUsesDefault },
+          { ttlMs: body.ttl ?? tokenDefaultMs, uses: body.uses ?? limits.joinTokenUsesDefault },
           by,
         );
         return outcome.ok ? reply.json(outcome.value, undefined, 201) : reply.refusal(outcome.why);

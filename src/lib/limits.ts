@@ -344,6 +344,8 @@ export const limits = {
   tokenTtlMaxMs: 10 * 365 * 86_400_000,
   joinTokenTtlMaxMs: 365 * 86_400_000,
   joinTokenUses: 1_000_000,
+  /** Of a token of which nobody has said how many hosts it lets in. */
+  joinTokenUsesDefault: 10,
   /** Kept of each class: what people do to jobs must not push out what they do to the cluster. */
   auditRows: 50_000,
   auditKeepMs: 365 * 86_400_000,

@@ -44,7 +44,7 @@ import { type RelayLimits, relayLimits } from "./relay-tree.ts";
 import { type SeenCluster, seekMembers } from "./seek.ts";
 import { installingIndex, newSnapshotPath, tidySnapshots } from "./snapshot-receive.ts";
 import { StateWriter } from "./state-writer.ts";
-import { withWayBack } from "./unreadable.ts";
+import { wayBack, withWayBack } from "./unreadable.ts";
 import { tellOfToken } from "./token-ignored.ts";
 import { TraceFile } from "./trace-file.ts";
 
@@ -238,6 +238,10 @@ async function open(
       `${dataDir}/log.db ends before what state.db holds: it was lost or replaced. Restore both, or remove the whole data directory and join again as a new node`,
       "never",
     );
+  }
+  if (applied < found.baseIndex) {
+    const why = `${statePath} ends before what ${dataDir}/log.db begins with: it was lost or replaced. Put it back if it is still there; else:`;
+    throw new Fault("data", `${why} ${wayBack(dataDir, identity.node)}`, "never");
   }
   const beginning = kind === "created" ? bootstrap(identity.node) : undefined;
   // Founding may have come as far as its first entry before; everything else in a log without an identity is a member's.

@@ -1,6 +1,6 @@
 import { assert } from "../lib/assert.ts";
 import { monotonicMs } from "../lib/clock.ts";
-import { type Epoch, firstEpoch } from "../lib/epoch.ts";
+import { type Epoch, epochStart, firstEpoch } from "../lib/epoch.ts";
 import { index as toIndex, nobody, type NodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
@@ -379,6 +379,7 @@ export class Node implements NodeApi {
       },
       onRequest: (peer, method, body) => this.#service.onRequest(peer, method, body),
       onRefused: (peer, refusal) => this.#onRefused(peer, refusal),
+      hasReachedEpoch: () => this.#applied >= epochStart(this.#epoch.number),
       // What a wrong state says of others is not to end them.
       wasRemoved: (node) =>
         !this.#state.quarantine.isActive && !this.#peers.counts(node) && parts.view((tx) => wasRemoved(tx, node)),

@@ -80,7 +80,15 @@ export interface NodeParts {
 /** What the sockets ask this node, and tell it. */
 export type TransportHooks = Pick<
   TransportOptions,
-  "onMessage" | "onDisconnected" | "onConnected" | "onRequest" | "onRefused" | "wasRemoved" | "mayBeNewer" | "isOldCopy"
+  | "onMessage"
+  | "onDisconnected"
+  | "onConnected"
+  | "onRequest"
+  | "onRefused"
+  | "hasReachedEpoch"
+  | "wasRemoved"
+  | "mayBeNewer"
+  | "isOldCopy"
 > & {
   credentials(): NodeCredentials;
 };

@@ -6,16 +6,19 @@ import type { Configuration } from "../lib/configuration.ts";
 import { type Epoch, firstEpoch, formatEpoch } from "../lib/epoch.ts";
 import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
+import { urlOf } from "../lib/host-port.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { Entry } from "../raft/types.ts";
 import { UnknownCommand } from "../state/apply.ts";
 import { beginRecovered } from "../state/generation.ts";
 import { ownLevel } from "../state/levels.ts";
 import { openDataDir } from "../storage/data-dir.ts";
+import { readCertificate } from "../storage/certificate-file.ts";
 import { readIdentity } from "../storage/identity.ts";
 import { surveyLog } from "../storage/log-survey.ts";
 import { copyState } from "../storage/snapshot-file.ts";
 import type { Identity } from "../storage/types.ts";
+import { type Presence, takesConnections, whoIsThere } from "../transport/who-is-there.ts";
 import {
   beginEmpty,
   beginEpoch,
@@ -26,6 +29,7 @@ import {
   type Step,
 } from "./epoch-change.ts";
 import { copiedWords, isCopied } from "./copied.ts";
+import { fencedWords, readFence } from "./fence.ts";
 import { tooNew } from "./level.ts";
 import { surveyData } from "./survey.ts";
 
@@ -42,6 +46,8 @@ export class StoppedNode {
   readonly hasGoneOn: boolean;
   /** Another member has found its data to be an older copy: nothing is to be made of it. */
   readonly isCopied: boolean;
+  /** It was told that its cluster goes on in that epoch: a second one made of its data would live beside it. */
+  readonly fence: { readonly epoch: Epoch; readonly words: string } | undefined;
   readonly #identity: Identity;
   readonly #close: () => void;
 
@@ -50,6 +56,9 @@ export class StoppedNode {
     this.#identity = identity;
     this.hasGoneOn = hasGoneOn;
     this.isCopied = isCopied(dataDir, identity);
+    const own = identity.epoch ?? firstEpoch;
+    const newer = readFence(dataDir, own);
+    this.fence = newer === undefined ? undefined : { epoch: newer, words: fencedWords(dataDir, own, newer) };
     this.#close = close;
     this.survivor = surveyData(dataDir, identity);
   }
@@ -79,12 +88,32 @@ export class StoppedNode {
   }
 
   /**
+   * Who is where a member was last. Asked with this node's certificate at the peer port, since a token may be lost or revoked; what only takes connections
+   * at the API is somebody too: a member that was stopped by a signal answers nothing, and is not gone.
+   */
+  async ask(member: { readonly node: number; readonly api: string; readonly peer: string }): Promise<Presence> {
+    const { cluster, node, incarnation = "", epoch = firstEpoch } = this.#identity;
+    const certificate = readCertificate(this.dataDir);
+    const { level } = this.survivor;
+    const found =
+      certificate === undefined
+        ? await portOnly(member.peer)
+        : await whoIsThere(
+            { cluster, epoch, node, incarnation, level, credentials: () => certificate },
+            nodeId(member.node),
+            member.peer,
+          );
+    return found.kind === "silent" && member.api !== "" ? portOnly(new URL(urlOf(member.api)).host) : found;
+  }
+
+  /**
    * Makes the new epoch of what this node has: it is the only voter, `others` learn, everybody else is gone. `terms`: the highest that each of
    * those who go on has heard of. Gives the epoch; when it returns, that is on disk. Throws Fault, before which nothing has changed.
    */
   recover(others: readonly Survivor[], what: string, step: Step = () => {}): Epoch {
     const { survivor, dataDir } = this;
     if (this.isCopied) throw new Fault("data", copiedWords(dataDir), "never");
+    if (this.fence !== undefined) throw new Fault("data", this.fence.words, "never");
     if (survivor.level > ownLevel) throw new Fault("data", tooNew(dataDir, survivor.level, ownLevel), "never");
     const before = this.#identity.epoch ?? firstEpoch;
     const epoch: Epoch = { number: before.number + 1, id: randomBytes(4).toString("hex") };
@@ -127,6 +156,12 @@ export class StoppedNode {
     decideEpoch(this.dataDir, { identity, hasState: false, asideAs: asideAs(before) });
     finishEpochChange(this.dataDir);
   }
+}
+
+async function portOnly(address: string): Promise<Presence> {
+  return (await takesConnections(address))
+    ? { kind: "unproven", what: `${address} takes connections` }
+    : { kind: "silent" };
 }
 
 /** An entry of the tail may need a newer binary: then nothing has been decided yet. */

@@ -37,6 +37,7 @@ export type IncomingSocket = ServerWebSocket<Incoming>;
 
 export interface AcceptorOptions {
   readonly identity: PeerIdentity;
+  hasReachedEpoch(): boolean;
   isMember(node: NodeId): boolean;
   wasRemoved(node: NodeId): boolean;
   isOldCopy(node: NodeId, incarnation: string): boolean;
@@ -239,7 +240,8 @@ export class Acceptor {
 
   #reject(socket: IncomingSocket, rejection: Rejection): void {
     this.#options.onRejected(rejection.reason, socket.remoteAddress);
-    socket.sendBinary(encodeGreeting({ kind: "refused", ...rejection }));
+    const epoch = this.#options.hasReachedEpoch() ? rejection.epoch : undefined;
+    socket.sendBinary(encodeGreeting({ kind: "refused", ...rejection, epoch }));
     socket.close(closePolicy, "refused");
   }
 

@@ -31,6 +31,7 @@ export class Peers implements Transport {
     this.#options = options;
     this.#acceptor = new Acceptor({
       identity: options.identity,
+      hasReachedEpoch: () => options.hasReachedEpoch(),
       isMember: (node) => this.#members.has(node) || options.mayBeNewer(node),
       wasRemoved: (node) => options.wasRemoved(node),
       isOldCopy: (node, incarnation) => options.isOldCopy(node, incarnation),

@@ -48,6 +48,10 @@ export interface PeerRefusal {
 
 export interface TransportOptions {
   readonly identity: PeerIdentity;
+  /**
+   * What this node has was made in its epoch, or later. Until then the epoch is only what it was told, perhaps by mistake, and nobody is to end by its word.
+   */
+  hasReachedEpoch(): boolean;
   /** A raft message of an authenticated peer. `from` is the node that the handshake proved; a message that claims another one is dropped and counted. */
   onMessage(message: Message): void;
   /** A raft socket from or to this peer closed after it had been open: news for the core. */

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { StoppedNode } from "../../src/cli/cli.ts";
+import type { Presence, StoppedNode } from "../../src/cli/cli.ts";
 import { runCli } from "../../src/cli/program.ts";
 import { serveHttp } from "../../src/http/serve.ts";
-import { firstEpoch } from "../../src/lib/epoch.ts";
+import { type Epoch, firstEpoch } from "../../src/lib/epoch.ts";
 import { type Survivor, viewSurvivor } from "../../src/lib/survivors.ts";
 import { adminToken, Mesh } from "../http/fake-node.ts";
 import { ScratchDir, TestIo } from "./support.ts";
@@ -23,6 +23,9 @@ class Stopped {
   readonly done: string[] = [];
   /** Those whose data is an older copy. */
   readonly unfit = new Set<string>();
+  /** What each was told, by its directory, and who is where, by the node that is asked for. */
+  readonly fences = new Map<string, Epoch>();
+  readonly presences = new Map<number, Presence>();
   readonly #nodes: ReadonlyMap<string, Survivor>;
   open = 0;
 
@@ -40,6 +43,8 @@ class Stopped {
       peer: `127.0.0.1:${one.node}`,
       hasGoneOn: false,
       unfit: this.unfit.has(dataDir) ? `${dataDir} is a copy` : undefined,
+      fence: this.#fenceOf(dataDir),
+      ask: ({ node }) => Promise.resolve(this.presences.get(node) ?? { kind: "silent" }),
       recover: () => {
         this.done.push(`recover ${dataDir}`);
         return { number: 1, id: "0a0b0c0d" };
@@ -47,6 +52,11 @@ class Stopped {
       rejoin: () => this.done.push(`rejoin ${dataDir}`),
       close: () => (this.open -= 1),
     };
+  }
+
+  #fenceOf(dataDir: string): StoppedNode["fence"] {
+    const epoch = this.fences.get(dataDir);
+    return epoch && { epoch, words: `${dataDir} is fenced: --rejoin` };
   }
 
   async run(words: readonly string[], io = new TestIo()): Promise<{ code: number; out: string; err: string }> {
@@ -104,11 +114,25 @@ test("a quorum, an unreadable report and a wrong rejoin are refused with words",
   expect(stopped.done).toEqual([]);
 });
 
-test("a report is one JSON value, and a rejoin is done once", async () => {
+test("a report is one JSON value, and a rejoin is done once, for an epoch that the one who is named is in", async () => {
+  const epoch = { number: 1, id: "0a0b0c0d" };
   const stopped = new Stopped({ "/a": survivor(1), "/b": survivor(2) });
   const { out } = await stopped.run(["--report", "--data", "/a", "-o", "json"]);
   expect(JSON.parse(out)).toMatchObject({ node: 1, last_index: 100, epoch: "0" });
-  const { code } = await stopped.run(["--data", "/b", "--rejoin", "c1/1.0a0b0c0d@1@127.0.0.1:1"]);
+  const words = ["--data", "/b", "--rejoin", "c1/1.0a0b0c0d@1@127.0.0.1:1"];
+  // Nothing is put aside for an epoch that the one who is named is not in.
+  for (const [presence, code, text] of [
+    [{ kind: "silent" }, 5, "start it first"],
+    [{ kind: "member", node: 1, epoch: firstEpoch }, 6, "is of epoch 0"],
+    [{ kind: "member", node: 1, epoch: { number: 1, id: "ffffffff" } }, 6, "is of epoch 1.ffffffff"],
+    [{ kind: "unproven", what: "a printer" }, 6, "a printer"],
+  ] as const) {
+    stopped.presences.set(1, presence);
+    const said = await stopped.run(words);
+    expect([said.code, said.err, stopped.done]).toEqual([code, expect.stringContaining(text), []]);
+  }
+  stopped.presences.set(1, { kind: "member", node: 1, epoch });
+  const { code } = await stopped.run(words);
   expect([code, stopped.done]).toEqual([0, ["rejoin /b"]]);
 });
 
@@ -159,4 +183,37 @@ test("of data that is an older copy nothing is made, and it does not count; it m
     expect([code, err]).toEqual([6, expect.stringContaining("/b is a copy")]);
   }
   expect(stopped.done).toEqual([]);
+});
+
+test("without a token members are found out by their certificates: who answers is not gone, whatever it says", async () => {
+  const stopped = new Stopped({ "/a": survivor(1, { epoch: { number: 1, id: "0a0b0c0d" } }) });
+  const { epoch } = stopped.node("/a").survivor;
+  stopped.open = 0;
+  const words = ["--data", "/a", "--yes", "--gone", "2"];
+  for (const [presence, text] of [
+    [{ kind: "member", node: 2, epoch }, "node 2 (n2) at 127.0.0.1:2 answers, so it is not gone"],
+    [{ kind: "member", node: 2, epoch: { number: 1, id: "ffffffff" } }, "is of epoch 1.ffffffff: the cluster was"],
+    [{ kind: "member", node: 3, epoch: { number: 2, id: "ffffffff" } }, "node 3 at 127.0.0.1:2 answers and is of"],
+  ] as const) {
+    stopped.presences.set(2, presence);
+    const { code, err } = await stopped.run(words);
+    expect([code, err, stopped.done]).toEqual([6, expect.stringContaining(text), []]);
+  }
+  // Nobody knows who it is: a person may.
+  stopped.presences.set(2, { kind: "unproven", what: "a printer" });
+  const unsaid = await stopped.run(words.slice(0, -2));
+  expect([unsaid.code, unsaid.err]).toEqual([6, expect.stringMatching(/node 2 \(n2\) was.*a printer.*--gone 2/)]);
+  expect((await stopped.run([...words.slice(0, -1), "n2"])).code).toBe(2);
+  expect((await stopped.run([...words.slice(0, -1), "3"])).code).toBe(6);
+  expect(stopped.done).toEqual([]);
+});
+
+test("who was told of a newer epoch makes none of its own, unless that one is here and was to have it", async () => {
+  const epoch = { number: 1, id: "0a0b0c0d" };
+  const stopped = new Stopped({ "/a": survivor(1, { epoch, voters: [1], learners: [2] }), "/b": survivor(2) });
+  stopped.fences.set("/b", epoch);
+  const alone = await stopped.run(["--data", "/b", "--yes"]);
+  expect([alone.code, alone.err, stopped.done]).toEqual([6, expect.stringContaining("is fenced: --rejoin"), []]);
+  expect((await stopped.run(["--data", "/a", "--data", "/b", "--yes"])).code).toBe(0);
+  expect(stopped.done).toEqual(["rejoin /b"]);
 });

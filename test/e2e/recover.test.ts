@@ -1,7 +1,7 @@
 /** The quorum is lost for good: the binary's way on from what one survivor has, and what becomes of everybody else. */
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { binary } from "../../scripts/build.ts";
 import { Mesh, type MeshNode, patienceMs, runSkein, until } from "../../scripts/mesh.ts";
@@ -139,6 +139,15 @@ test("two of three are gone for good: the third goes on alone, jobs go on, and t
   await Promise.all([expectFenced(first), expectFenced(second)]);
   expect(await clusterOf(survivor)).toMatchObject({ epoch: recovered.epoch, leader: node, voters: [node] });
   await run(survivor, mesh, { run: "true" });
+  // They are not made a second cluster of beside it: not with what they were told, and not without, while one of it answers.
+  for (const text of [
+    "skein cluster recover --rejoin",
+    `and is of epoch ${recovered.epoch}: the cluster was recovered`,
+  ]) {
+    const second = await first.skein(recoverWords(first));
+    expect([second.code, second.stderr]).toEqual([6, expect.stringContaining(text)]);
+    rmSync(path.join(first.data, "fenced.json"), { force: true });
+  }
 
   // With an empty directory such a host is welcome as a new node.
   const added = await mesh.add();
@@ -215,6 +224,19 @@ test("a quorum that is there is not recovered, and neither are members that answ
     expect.stringMatching(/answer, and the cluster has a leader \(node \d+\)/),
   ]);
   expect(alive.stderr).toContain(`skein up --data ${one.data}`);
+  // A token that is lost or was revoked makes nobody silent.
+  const contextPath = path.join(one.data, "context.json");
+  const context = readFileSync(contextPath, "utf8");
+  rmSync(contextPath);
+  for (const token of [undefined, `${(JSON.parse(context) as { token: string }).token.slice(0, -1)}_`]) {
+    if (token !== undefined) writeFileSync(contextPath, JSON.stringify({ ...(JSON.parse(context) as object), token }));
+    const unknown = await one.skein(recoverWords(one));
+    expect([unknown.code, unknown.stderr]).toEqual([
+      6,
+      expect.stringMatching(/node \d \(node-\d\) at \S+ and node \d \(node-\d\) at \S+ answer, so they are not gone/),
+    ]);
+  }
+  writeFileSync(contextPath, context);
   const led = await one.skein([...recoverWords(one), "--survivor", two.ready.api]);
   expect([led.code, led.stderr]).toEqual([6, expect.stringContaining("nothing to recover")]);
   await three.kill();
@@ -223,6 +245,17 @@ test("a quorum that is there is not recovered, and neither are members that answ
   expect([quorum.code, quorum.stderr]).toEqual([6, expect.stringContaining("which is a quorum")]);
   await Promise.all([one.start(), two.start()]);
   await run(one, mesh, { run: "true" });
+
+  // An epoch that exists nowhere: nobody goes on in it, and whoever was made to believe in it ends nobody.
+  const rejoin = `${one.ready.cluster}/7.deadbeef@1@${one.ready.peer}`;
+  const invented = await three.skein(["cluster", "recover", "--data", three.data, "--rejoin", rejoin]);
+  expect([invented.code, invented.stderr]).toEqual([6, expect.stringContaining("is of epoch 0")]);
+  const identityPath = path.join(three.data, "identity.json");
+  const identity = JSON.parse(readFileSync(identityPath, "utf8")) as object;
+  writeFileSync(identityPath, JSON.stringify({ ...identity, epoch: { number: 7, id: "deadbeef" } }));
+  void three.start().catch(() => {}); // nobody lets it in
+  for (const node of [one, two]) await node.said("recovered into epoch 7.deadbeef, without what this node has");
+  await run(two, mesh, { run: "true" });
 }, 600_000);
 
 test("SIGKILL at every step of a recovery: the old epoch is whole, or the next command or start goes on with the new one", async () => {

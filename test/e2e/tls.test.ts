@@ -80,6 +80,19 @@ describe("the API over TLS", () => {
     expect((await ask("--ca", file)).code).toBe(5);
   });
 
+  test("a node leaves by its context alone", async () => {
+    const third = await mesh.add();
+    // It may vote by now, and its own token is an operator's.
+    const left = await third.skein(["leave", "--data", third.data], { env: { SKEIN_TOKEN: first.token } });
+    expect([left.code, left.stdout]).toEqual([0, expect.stringContaining("has left its cluster")]);
+    expect(await third.exited).toBe(0);
+    await until(
+      async () => ((await members()).length === 2 ? true : undefined),
+      patienceMs,
+      () => "the node that left is still a member",
+    );
+  }, 600_000);
+
   test("the client library takes the authority as an option", async () => {
     const ca = readFileSync(path.join(first.data, "context.json"), "utf8");
     const client = new SkeinClient({

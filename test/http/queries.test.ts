@@ -386,6 +386,8 @@ describe("nodes and cluster", () => {
       403,
     );
     expect((await ask("POST", "/v1/cluster/tokens", { ttl: "-1h" })).status).toBe(422);
+    // As the command line: what nobody said is a few hosts and a day.
+    expect(await jsonIn(await ask("POST", "/v1/cluster/tokens", {}))).toEqual({ token: "skein1.h.86400000.10" });
   });
 
   test("joining needs no bearer token; leaving does", async () => {

@@ -156,6 +156,19 @@ describe("a cluster's first node", () => {
     expect(booted.node.authenticate(readContext(directoryOf("a"))!.token)?.role).toBe("admin");
   });
 
+  test("whose log begins after what its state holds is told so, and what to do: the state was lost", async () => {
+    await stop(await started("a"));
+    const stopped = StoppedNode.open(directoryOf("a"));
+    stopped.recover([], "a log that begins late");
+    stopped.close();
+    remove("a", "state.db");
+    for (let again = 0; again < 2; again++) {
+      const error = await up("a").catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(Fault);
+      expect(error).toMatchObject({ code: "data", message: expect.stringMatching(/state\.db.*was lost.*nodes rm 1/) });
+    }
+  });
+
   test("with its identity and its context gone is not taken for an empty one: its log is not overwritten", async () => {
     const first = await started("a");
     await stop(first);

@@ -241,6 +241,7 @@ function senselessMember(directory: string, of: Booted, answer: () => unknown): 
       throw new Error(`not let in: ${reason}`);
     },
     wasRemoved: () => false,
+    hasReachedEpoch: () => true,
     mayBeNewer: () => false,
     isOldCopy: () => false,
     log: () => {},

@@ -43,6 +43,7 @@ export class Station {
   readonly logs: string[] = [];
   readonly removed = new Set<number>();
   readonly newer = new Set<number>();
+  hasReachedEpoch = true;
   answer: (peer: NodeId, method: string, body: unknown) => Promise<unknown> = (_peer, _method, body) =>
     Promise.resolve(body);
   #waiting: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
@@ -58,6 +59,7 @@ export class Station {
         const how = newer !== undefined ? "fenced by" : isOldCopy ? "a copy to" : removed ? "removed by" : "refused";
         this.#happened(() => this.events.push(`${how} ${peer}: ${reason}`));
       },
+      hasReachedEpoch: () => this.hasReachedEpoch,
       wasRemoved: (node) => this.removed.has(node),
       mayBeNewer: (node) => this.newer.has(node),
       isOldCopy: (_node, incarnation) => incarnation === "old",
