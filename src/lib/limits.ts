@@ -254,6 +254,8 @@ export const limits = {
   logSnapshotBytes: 1024 * 1024 * 1024,
   /** A state that was applied to is synced at least this often, so that the log before it can go. */
   checkpointEveryMs: 10_000,
+  /** A thread that owns a file has said by then that it lives. What it has to read after that takes as long as it takes. */
+  workerStartMs: 60_000,
   /** What is kept of its WAL for the next commits once all of it is in the file. */
   stateWalKeptBytes: 64 * 1024 * 1024,
   /** Of rows that are copied at once: between two pieces it is seen whether the copy may go on. */

@@ -89,6 +89,7 @@ function attempt(action: () => void): void {
 function handle(request: StateRequest): void {
   switch (request.kind) {
     case "open":
+      self.postMessage({ kind: "alive" });
       path = request.path;
       database = new StateDatabase({ path, schema });
       // Before the log is cut to fit it: what a killed process left in the cache alone, a power cut would take (D3).

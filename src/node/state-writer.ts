@@ -1,5 +1,6 @@
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Entry, SnapshotMeta } from "../raft/types.ts";
 import type { AppliedBug } from "../state/apply.ts";
@@ -47,6 +48,8 @@ export interface Told {
 }
 
 export type StateReply =
+  /** The thread lives and has begun to open, which takes as long as there is to be read and written back. */
+  | { readonly kind: "alive" }
   | { readonly kind: "opened"; readonly place: StatePlace }
   | { readonly kind: "installed"; readonly place: StatePlace }
   /** Entries up to `applied` are synced in state.db. */
@@ -82,12 +85,11 @@ export interface StateWriterHooks {
   onFault(code: "disk" | "unknown-command" | "bug", message: string): void;
 }
 
-const startTimeoutMs = 10_000;
-
 /** Messages to and from the state worker. */
 export class StateWriter {
   readonly #worker: Worker;
   readonly #hooks: StateWriterHooks;
+  #alive: (() => void) | undefined;
   #opened: ((place: StatePlace) => void) | undefined;
   #installed: ((place: StatePlace) => void) | undefined;
   #failed: ((error: Error) => void) | undefined;
@@ -98,6 +100,9 @@ export class StateWriter {
     this.#worker = worker;
     this.#hooks = hooks;
     worker.addEventListener("message", (event: MessageEvent<StateReply>) => this.#onReply(event.data));
+    worker.addEventListener("close", () => {
+      if (this.#failed !== undefined) this.#onFault("bug", "the state worker ended while it opened the state");
+    });
     worker.addEventListener("error", (event) => this.#onFault("bug", `the state worker failed: ${event.message}`));
   }
 
@@ -105,9 +110,17 @@ export class StateWriter {
   open(path: string, self: NodeId, level: number): Promise<StatePlace> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => reject(new Fault("data", "the state worker did not start within 10 s", "never")),
-        startTimeoutMs,
+        () =>
+          reject(
+            new Fault(
+              "data",
+              `the state worker did not start within ${limits.workerStartMs} ms: is this host overloaded?`,
+              "never",
+            ),
+          ),
+        limits.workerStartMs,
       );
+      this.#alive = () => clearTimeout(timer);
       this.#opened = (place) => {
         clearTimeout(timer);
         resolve(place);
@@ -148,6 +161,9 @@ export class StateWriter {
 
   #onReply(reply: StateReply): void {
     switch (reply.kind) {
+      case "alive":
+        this.#alive?.();
+        break;
       case "opened":
         this.#failed = undefined;
         this.#opened?.(reply.place);

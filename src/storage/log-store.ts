@@ -3,13 +3,12 @@ import { Fault } from "../lib/fault.ts";
 import type { Index } from "../lib/ids.ts";
 import type { Append, Entry, Restored, SnapshotMeta } from "../raft/types.ts";
 import type { PackedAppend } from "./log-database.ts";
+import { limits } from "../lib/limits.ts";
 import { kindNumber } from "./log-format.ts";
 import { LogDatabaseReader } from "./log-reader.ts";
 import type { FromLogWorker, ToLogWorker } from "./log-writer.ts";
 import type { LogStore, LogStoreOptions, StateBeside } from "./types.ts";
 
-/** A worker that cannot start says nothing at all in some failures: then the program must not hang. */
-const startTimeoutMs = 15_000;
 const closeTimeoutMs = 10_000;
 
 type Phase = "new" | "opening" | "open" | "closing" | "closed";
@@ -29,6 +28,8 @@ export class SqliteLogStore implements LogStore {
   readonly #damaged = new Set<number>();
   /** Settles what open() or close() waits for. */
   #answered: ((message: FromLogWorker) => void) | undefined;
+  /** How long that is waited for. */
+  #patience: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: LogStoreOptions) {
     this.#options = options;
@@ -37,13 +38,13 @@ export class SqliteLogStore implements LogStore {
   async open(state?: StateBeside): Promise<Restored> {
     assert(this.#phase === "new", "a log store is opened once");
     this.#phase = "opening";
-    const answer = await this.#ask({ kind: "open", path: this.#options.path, state }, startTimeoutMs);
+    const answer = await this.#ask({ kind: "open", path: this.#options.path, state }, limits.workerStartMs);
     if (answer.kind !== "opened") {
       this.#stop();
       if (answer.kind === "fault") throw new Fault(answer.code, answer.message, "never");
       throw new Fault(
         "disk",
-        `the log's worker did not open ${this.#options.path} within ${startTimeoutMs} ms`,
+        `the log's worker for ${this.#options.path} did not start within ${limits.workerStartMs} ms: is this host overloaded?`,
         "never",
       );
     }
@@ -72,6 +73,7 @@ export class SqliteLogStore implements LogStore {
         `append at ${packed.first} leaves a gap after ${this.#lastIndex}`,
       );
       this.#lastIndex = packed.first + packed.terms.length - 1;
+      for (const at of this.#damaged) if (at >= packed.first) this.#damaged.delete(at);
     }
     const bytes = packed.data.length;
     this.#pending.push({ token: append.token, bytes });
@@ -112,9 +114,9 @@ export class SqliteLogStore implements LogStore {
 
   #ask(message: ToLogWorker, timeoutMs: number): Promise<FromLogWorker> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#answered?.({ kind: "closed" }), timeoutMs);
+      this.#patience = setTimeout(() => this.#answered?.({ kind: "closed" }), timeoutMs);
       this.#answered = (answer) => {
-        clearTimeout(timer);
+        clearTimeout(this.#patience);
         this.#answered = undefined;
         resolve(answer);
       };
@@ -139,6 +141,10 @@ export class SqliteLogStore implements LogStore {
 
   #onMessage(message: FromLogWorker): void {
     switch (message.kind) {
+      case "alive":
+        // It opens, or fails, or ends: all of that is told.
+        clearTimeout(this.#patience);
+        break;
       case "durable":
         this.#durable(message.token);
         break;

@@ -9,4 +9,7 @@ const writer = new LogWriter({
   // Messages already delivered to this thread are all handled before an immediate runs.
   after: (ms, run) => void (ms === 0 ? setImmediate(run) : setTimeout(run, ms)),
 });
-self.onmessage = (event: MessageEvent<ToLogWorker>): void => writer.tell(event.data);
+self.onmessage = (event: MessageEvent<ToLogWorker>): void => {
+  if (event.data.kind === "open") self.postMessage({ kind: "alive" } satisfies FromLogWorker);
+  writer.tell(event.data);
+};

@@ -12,6 +12,8 @@ export type ToLogWorker =
   | { readonly kind: "close" };
 
 export type FromLogWorker =
+  /** The thread lives and has begun to open, which takes as long as there is to be read. */
+  | { readonly kind: "alive" }
   /** `told`: what was found damaged, in words for people. */
   | { readonly kind: "opened"; readonly told: string | undefined }
   | { readonly kind: "durable"; readonly token: number }

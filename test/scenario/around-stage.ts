@@ -68,6 +68,7 @@ export class FailingDiskStage implements Stage {
     this.#worker = new FailingWorker(failing);
     assert((await this.#worker.hears()) === "loaded", "the worker is there");
     this.#worker.tell({ kind: "open", state: undefined, path: this.#directory.file("log.db") });
+    assert((await this.#worker.hears()) === "alive", "the worker begins to open");
     assert((await this.#worker.hears()) === "opened", "the log is open");
     const { append, restored } = bootstrap(one);
     const options = { ...testOptions, id: one, random: () => 0, applied: index(0) };

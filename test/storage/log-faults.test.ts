@@ -27,6 +27,7 @@ test.each([
   using worker = new FailingWorker(failing);
   expect(await worker.hears()).toBe("loaded");
   worker.tell({ kind: "open", state: undefined, path: directory.file("log.db") });
+  expect(await worker.hears()).toBe("alive");
   expect(await worker.hears()).toBe("opened");
   worker.tell({ kind: "append", append: packed(1, bytes) });
   for (const said of [...before, "fault"]) expect(await worker.hears()).toBe(said);

@@ -1,9 +1,11 @@
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
+import { expect, jest, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { Fault } from "../../src/lib/fault.ts";
 import { index, nodeId, term } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
+import { SqliteLogStore } from "../../src/storage/log-store.ts";
+import type { FromLogWorker } from "../../src/storage/log-writer.ts";
 import { configurationEntry, Directory, entry, hardState, Log, run, texts } from "./support.ts";
 
 async function faultOf(promise: Promise<unknown>): Promise<Fault> {
@@ -14,6 +16,41 @@ async function faultOf(promise: Promise<unknown>): Promise<Fault> {
   expect(error).toBeInstanceOf(Fault);
   return error as Fault;
 }
+
+test("a thread that has said that it lives is given the time that the log takes, and one that says nothing is not", async () => {
+  const real = globalThis.Worker;
+  const threads: Thread[] = [];
+  class Thread extends EventTarget {
+    onmessage: ((event: MessageEvent<FromLogWorker>) => void) | undefined;
+    constructor() {
+      super();
+      threads.push(this);
+    }
+    postMessage(): void {}
+    terminate(): void {}
+    says(data: FromLogWorker): void {
+      this.onmessage?.(new MessageEvent("message", { data }));
+    }
+  }
+  jest.useFakeTimers();
+  try {
+    globalThis.Worker = Thread as unknown as typeof Worker;
+    const opening = [1, 2].map(() => {
+      const store = new SqliteLogStore({ path: "log.db", onDurable: () => {}, onFault: () => {} });
+      return store.open().catch((error: unknown) => String(error));
+    });
+    threads[0]!.says({ kind: "alive" });
+    jest.advanceTimersByTime(100 * limits.workerStartMs);
+    threads[0]!.says({ kind: "fault", code: "data", message: "the log is not one" });
+    expect(await Promise.all(opening)).toEqual([
+      expect.stringContaining("the log is not one"),
+      expect.stringContaining("did not start"),
+    ]);
+  } finally {
+    globalThis.Worker = real;
+    jest.useRealTimers();
+  }
+});
 
 test("an empty log is restored as nothing", async () => {
   using directory = new Directory();
