@@ -11,6 +11,8 @@ export interface CompactorPorts {
   readonly logStore: Pick<LogStore, "compact">;
   /** Members that can be reached now. */
   met(): Iterable<NodeId>;
+  /** The state of this node is wrong, and may be replaced by one of any entry that the log has: then nothing of it goes (S1). */
+  isHeld(): boolean;
   /** The lowest index that a learner that is fed here has not got beyond. */
   needed(): number;
   /** The lowest index from which somebody who is given a snapshot goes on. */
@@ -51,9 +53,10 @@ export class Compactor {
     this.#compaction.reset(applied);
   }
 
-  /** As far as it may go now. Not in the middle of a drain. */
+  /** As far as it may go now; what is held back goes with a later one. Not in the middle of a drain. */
   cut(): void {
     const { raft, logStore } = this.#ports;
+    if (this.#ports.isHeld()) return;
     const needed = Math.min(this.#slowestPeer(), this.#ports.needed());
     const target = this.#compaction.target(
       raft.baseIndex,

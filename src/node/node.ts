@@ -200,6 +200,7 @@ export class Node implements NodeApi {
         ...common,
         logStore: parts.logStore,
         met: () => this.#peers.met(),
+        isHeld: () => this.#state.quarantine.isActive,
         needed: () => this.#relay.needed,
         neededBySnapshot: () => this.#state.sender.needed,
       },
@@ -509,7 +510,7 @@ export class Node implements NodeApi {
 
   /** state: entries up to `applied` are synced in state.db, and not needed in the log for this node's sake (D3). */
   onStateDurable(applied: number): void {
-    if (this.#state.quarantine.isActive) return; // a right state may need what a wrong one has applied
+    if (this.#state.quarantine.isActive) return; // of a wrong state
     this.#compactor.stateDurable(applied);
   }
 
