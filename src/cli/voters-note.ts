@@ -1,6 +1,6 @@
 import { ApiError, Unreachable } from "../client/errors.ts";
 import { sleep } from "../client/transport.ts";
-import type { ClusterView } from "../state/answers.ts";
+import type { ClusterView, NodeView } from "../state/answers.ts";
 import type { Session } from "./cli.ts";
 import { clusterTolerance } from "./tolerance.ts";
 import { durationFlag } from "./wait.ts";
@@ -17,6 +17,8 @@ export interface VotersGoal {
   isReached(view: ClusterView): boolean;
   /** Whether it is to be expected of the members that there are; without it: yes. */
   isAwaited?(view: ClusterView): boolean;
+  /** What to do where it is not. */
+  readonly instead?: string;
 }
 
 /** These nodes are members no more; these vote; these do not. */
@@ -30,8 +32,21 @@ export const goals = {
   }),
   demoted: (unwanted: readonly number[]): VotersGoal => ({
     isReached: ({ voters }) => !unwanted.some((node) => voters.includes(node)),
+    // It loses its vote to another one, or because fewer are to vote than do (scheduler/voters.ts).
+    isAwaited: ({ voters, voters_wanted, nodes }) =>
+      voters.length % 2 === 0 ||
+      (voters_wanted !== null && voters.length > voters_wanted) ||
+      nodes.some((node) => !voters.includes(node.id) && couldVote(node)),
+    instead: "nobody can vote in its place, so it votes on until somebody can: join a node, or have fewer vote",
   }),
 } as const;
+
+/** `up --learner` is this label. */
+const learnerLabel = "learner";
+
+function couldVote({ state, wish, labels }: NodeView): boolean {
+  return state === "up" && (wish === "voter" || (wish === null && labels[learnerLabel] !== "true"));
+}
 
 /** The words of --timeout, where a verb changes who votes. */
 export const timeoutOption = [
@@ -64,7 +79,10 @@ export async function noteVoters(session: Session, goal: VotersGoal, waitMs: num
   if (isSettled(view, goal)) output.note(`the cluster has ${countText(voters.length)} now: it ${bears}`, "dim");
   else {
     const count = countText(voters_outgoing.length || voters.length);
-    const rest = "the leader sees to the change when the others allow it, see `skein cluster status`";
+    const isVain = goal.instead !== undefined && goal.isAwaited?.(view) === false && voters_outgoing.length === 0;
+    const rest = isVain
+      ? goal.instead
+      : "the leader sees to the change when the others allow it, see `skein cluster status`";
     output.note(`the cluster has ${count} yet, and ${bears}: ${rest}`, "dim");
   }
 }

@@ -52,6 +52,8 @@ export interface DutyPorts {
   proposeConfiguration(change: ConfigurationChange, basedOn: Configuration): void;
   /** Entries that the peer lacks; undefined: not known to be connected. */
   lag(node: NodeId): number | undefined;
+  /** Connected, and heard lately. */
+  isHere(node: NodeId): boolean;
   /** Of this node's log. */
   lastIndex(): number;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -334,6 +336,7 @@ export class Duties {
       node: node.id,
       state: node.state,
       quietMs: isAlive ? 0 : now - Math.max(leases.electedAt, leases.quietSince.get(node.id) ?? 0),
+      isHere: node.id === self || this.#ports.isHere(node.id),
       closeMs,
       // A promote says more than the flag of a start.
       staysLearner: node.labels[learnerLabel] === "true" && node.wish !== "voter",

@@ -86,9 +86,14 @@ export class Leading {
         if (change.kind === "replace") ports.relay.wantDirect(change.voters);
         const proposed = raft.proposeConfiguration(change, basedOn);
         if (proposed.ok) ports.log("info", "the members change", { ...change, index: proposed.index });
+        else if (proposed.why === "quorum-absent")
+          ports.log("warn", "the members do not change yet: most of those that would vote are not heard", {
+            ...change,
+          });
         ports.schedule();
       },
       lag: (node) => this.lag(node),
+      isHere: (node) => this.#isHere(node),
       lastIndex: () => raft.lastIndex,
       log: ports.log,
     });
@@ -148,6 +153,14 @@ export class Leading {
         this.duties.onLease();
       },
     });
+  }
+
+  /** Connected, and heard lately: a learner by whoever feeds it. */
+  #isHere(node: NodeId): boolean {
+    const { raft, relay, transport } = this.#ports;
+    const progress = raft.progress(node);
+    if (progress?.mode === "relay") return relay.lag(node) !== undefined;
+    return transport.isConnected(node) && progress?.isHeard === true;
   }
 
   /** Entries that the node is not known to have; undefined: it is not there. */

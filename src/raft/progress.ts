@@ -27,6 +27,7 @@ export class Progress {
   round = 0;
   /** Heard from since the last quorum check. */
   active = false;
+  #wasActive = false;
   /** As it says itself. */
   slowDisk = false;
   /** The end of the leader's log when it began to lead, or to send to this node. */
@@ -39,6 +40,17 @@ export class Progress {
     this.next = next;
     this.#searchFrom = next;
     this.#window = new Inflight(inflightAppends, inflightBytes);
+  }
+
+  /** Heard from since the quorum check before the last one: at no moment a time of no account. */
+  get isHeard(): boolean {
+    return this.active || this.#wasActive;
+  }
+
+  /** A quorum check was made. */
+  checked(): void {
+    this.#wasActive = this.active;
+    this.active = false;
   }
 
   get hasRoom(): boolean {

@@ -281,7 +281,8 @@ export class Raft {
     const peer = this.#role === "leader" ? this.#peer(node) : undefined;
     if (peer === undefined) return undefined;
     const { mode, match, slowDisk } = peer;
-    return { mode, match: index(match), lag: Math.max(0, this.#log.lastIndex - match), slowDisk };
+    const lag = Math.max(0, this.#log.lastIndex - match);
+    return { mode, match: index(match), lag, slowDisk, isHeard: this.#isHeard(peer) };
   }
 
   /** Leader only: entries that this node is not known to have; undefined as for progress(). */
@@ -368,6 +369,7 @@ export class Raft {
     if (why !== undefined) return { ok: false, why };
     const next = changeConfiguration(present, change);
     if (typeof next === "string") return { ok: false, why: next };
+    if (!this.#isQuorumHere(present, next)) return { ok: false, why: "quorum-absent" };
     return { ok: true, ...this.#appendOwn("configuration", encodeConfiguration(next)) };
   }
 
@@ -406,6 +408,17 @@ export class Raft {
     if (change.kind !== "replace") return undefined;
     const isReady = (node: NodeId): boolean => present.voters.includes(node) || this.#isCaughtUp(node);
     return change.voters.every(isReady) ? undefined : "not-caught-up";
+  }
+
+  /** From its append on a change waits for a majority of the new voters: those that are gone now may never return, and nobody could take it back. */
+  #isQuorumHere(present: Configuration, { voters }: Configuration): boolean {
+    if (voters.every((node) => present.voters.includes(node)) && voters.length === present.voters.length) return true;
+    const here = voters.filter((node) => node === this.#id || this.#isHeard(this.#peer(node)));
+    return here.length * 2 > voters.length;
+  }
+
+  #isHeard(peer: Progress | undefined): boolean {
+    return peer !== undefined && peer.isHeard && !this.#absent.has(peer.node);
   }
 
   /** A learner that would not hold up a quorum. */
@@ -804,7 +817,7 @@ export class Raft {
     if (++this.#quorumTicks >= electionTicks) {
       this.#quorumTicks = 0;
       if (quorumReached(this.#configurations.current, this.#heard) < 1) return this.#stepDown(false);
-      for (const peer of this.#peers) peer.active = false;
+      for (const peer of this.#peers) peer.checked();
     }
     if (this.#transferee !== nobody && ++this.#transferTicks >= electionTicks) this.#transferee = nobody;
     if (!this.#isStateTrusted) this.#handOver();
@@ -1114,6 +1127,8 @@ export class Raft {
     this.#log.truncateFrom(at);
     this.#writes.truncateFrom(at);
     this.#configurations.truncateFrom(at);
+    // What comes in its place is whole.
+    for (const damaged of this.#damaged) if (damaged >= at) this.#damaged.delete(damaged);
   }
 
   #appendToLog(entry: Entry): void {
@@ -1135,6 +1150,7 @@ export class Raft {
     this.#log.restore(snapshot.index, snapshot.term);
     this.#writes.truncateFrom(snapshot.index + 1);
     this.#configurations.restore(snapshot);
+    this.#damaged.clear();
     this.#commit = this.#handedOut = this.#applied = snapshot.index;
     this.#unapplied = [];
     this.#unappliedBytes = 0;

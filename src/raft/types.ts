@@ -166,6 +166,7 @@ export type ProposeRefusal =
   | "change-pending" // configuration changes only
   | "stale-configuration" // computed on a configuration that is not the present one
   | "not-caught-up" // promote: the learner is further than limit behind
+  | "quorum-absent" // configuration changes only: a majority of those that would vote is not connected or not heard; again later
   | "last-voter" // the change would leave no voter
   | "joint" // replace only: the present configuration is joint, or a node is in both lists
   | "no-change"; // the node is already there (or already gone)
@@ -209,6 +210,8 @@ export interface PeerProgress {
   readonly lag: number;
   /** Its disk is slow, as it says itself: it should lead only while nobody else can. */
   readonly slowDisk: boolean;
+  /** Its socket is open, and it was heard since the quorum check before the last one. */
+  readonly isHeard: boolean;
 }
 
 /**

@@ -28,6 +28,8 @@ export interface Member {
   readonly state: NodeState;
   /** Without a renewed lease for this long (ms); 0 for one that is alive, and for the leader itself. */
   readonly quietMs: number;
+  /** The leader has a connection to it and hears it, now; the leader itself is here. */
+  readonly isHere: boolean;
   /** A learner: close to the leader's log, and alive, without a break for this long (ms); undefined: not now. */
   readonly closeMs: number | undefined;
   /** It was started with --learner: it is never promoted. */
@@ -55,33 +57,54 @@ export interface VotersInput {
  *
  * So a dead voter is replaced when a learner is ready, keeps its place when none is, and five voters of which two are dead become three.
  * Those that serve and learners that are ready are chosen for a spread over zones first, then so that as little as possible changes; after
- * them those that drain, which lose their place only to a better one, and last the dead.
+ * them those that are to go, since they were demoted or drain, which lose their place only to a better one, and last the dead.
  *
- * Dead is who has been quiet for limits.replaceVoterMs: never on one observation. Ready is a learner that has been close for
- * limits.promoteStableMs. A leader that drains is replaced like others, and steps down once that is committed.
+ * Dead is who has been quiet for limits.replaceVoterMs: never on one observation. Until then a voter that is not here keeps its place, but where some have
+ * to go it goes before one that is here, and no voters are planned of whom a majority is not here: such a change would wait for them, for good if they
+ * never return. Ready is a learner that has been close for limits.promoteStableMs. A leader that drains is replaced like others, and steps down once
+ * that is committed.
  */
 export function planVoters(input: VotersInput): VoterChange | undefined {
   const { configuration, members, self } = input;
   if (configuration.outgoing.length > 0) return undefined;
   const present = new Map(members.map((member) => [member.node, member]));
-  const voters = configuration.voters.map((node) => present.get(node)).filter(mayVote);
-  const [dead, living] = [voters.filter(isDead), voters.filter((member) => !isDead(member))];
-  const [draining, serving] = [living.filter(isDraining), living.filter((member) => !isDraining(member))];
+  const voters = configuration.voters.map((node) => present.get(node)).filter((member) => member !== undefined);
+  const dead = voters.filter(isDead).sort((a, b) => reluctance(a) - reluctance(b));
+  const living = voters.filter((member) => !isDead(member));
+  const reluctant = living
+    .filter((member) => reluctance(member) > 0)
+    .sort((a, b) => Number(b.isHere) - Number(a.isHere) || reluctance(a) - reluctance(b));
+  const serving = living.filter((member) => reluctance(member) === 0);
   const ready = configuration.learners.map((node) => present.get(node)).filter(isReady);
-  const size = bestSize(serving.length + ready.length + draining.length, dead.length, input.wanted);
+  const size = bestSize(living.length + ready.length, dead.length, input.wanted);
+  const asTheyAre = (): VoterChange | undefined => withVoters(configuration, configuration.voters, members);
   // Nobody may vote instead: those that are asked to go stay until somebody can.
-  if (size === 0) return withVoters(configuration, configuration.voters, members);
+  if (size === 0) return asTheyAre();
 
-  const chosen = new Spread();
   const leader = serving.find((member) => member.node === self);
-  if (leader !== undefined) chosen.take(leader);
   const candidates = [
     ...serving.filter((member) => member !== leader).map((member) => ({ member, rank: rankOf(member, 1) })),
     ...ready.map((member) => ({ member, rank: rankOf(member, 2) })),
   ];
-  while (chosen.nodes.length < size && candidates.length > 0) chosen.take(takeBest(candidates, chosen));
-  for (const member of [...draining, ...dead]) if (chosen.nodes.length < size) chosen.take(member);
-  return withVoters(configuration, chosen.nodes, members);
+  const choose = (): Spread => {
+    const chosen = new Spread();
+    const left = [...candidates];
+    if (leader !== undefined) chosen.take(leader);
+    while (chosen.size < size && left.length > 0) chosen.take(takeBest(left, chosen));
+    for (const member of [...reluctant, ...dead]) if (chosen.size < size) chosen.take(member);
+    return chosen;
+  };
+  let chosen = choose();
+  if (sameNodes(chosen.nodes, configuration.voters)) return asTheyAre();
+  for (;;) {
+    const away = candidates.findLastIndex(({ member }) => !member.isHere && chosen.members.includes(member));
+    const isHereLeftOut = serving.some((member) => member.isHere && !chosen.members.includes(member));
+    if (away < 0 || !isHereLeftOut) break;
+    candidates.splice(away, 1);
+    chosen = choose();
+  }
+  const here = chosen.members.filter((member) => member.isHere).length;
+  return here * 2 > chosen.size ? withVoters(configuration, chosen.nodes, members) : asTheyAre();
 }
 
 /** The odd number, at most `wanted`, that bears most further failures; of several the largest. 0: nobody lives that may vote. */
@@ -125,8 +148,16 @@ function isBetter(a: Candidate, b: Candidate, chosen: Spread): boolean {
 
 /** Members chosen so far, and how many of them stand where. */
 class Spread {
-  readonly nodes: NodeId[] = [];
+  readonly members: Member[] = [];
   readonly #zones = new Map<string, number>();
+
+  get nodes(): NodeId[] {
+    return this.members.map((member) => member.node);
+  }
+
+  get size(): number {
+    return this.members.length;
+  }
 
   inZone(member: Member): number {
     return this.#zones.get(member.zone ?? "") ?? 0;
@@ -134,7 +165,7 @@ class Spread {
 
   take(member: Member): void {
     this.#zones.set(member.zone ?? "", this.inZone(member) + 1);
-    this.nodes.push(member.node);
+    this.members.push(member);
   }
 }
 
@@ -156,14 +187,14 @@ function sameNodes(a: readonly NodeId[], b: readonly NodeId[]): boolean {
   return a.length === b.length && a.every((node) => b.includes(node));
 }
 
-/** A member, and neither its own host nor a person wants it to be no voter. */
-function mayVote(member: Member | undefined): member is Member {
-  return member !== undefined && !member.staysLearner && member.wish !== "learner";
+/** Neither its own host nor a person wants it to be no voter. */
+function mayVote(member: Member): boolean {
+  return !member.staysLearner && member.wish !== "learner";
 }
 
-/** It may vote until another can in its place. */
-function isDraining(member: Member): boolean {
-  return member.state === "draining";
+/** 0: it serves. Others vote until another can in their place; of them those that are to stay as learners before those that drain. */
+function reluctance(member: Member): number {
+  return Number(!mayVote(member)) + 2 * Number(member.state === "draining");
 }
 
 function isDead(member: Member): boolean {
@@ -172,7 +203,9 @@ function isDead(member: Member): boolean {
 
 function isReady(member: Member | undefined): member is Member {
   return (
+    member !== undefined &&
     mayVote(member) &&
+    member.isHere &&
     member.state === "up" &&
     member.quietMs === 0 &&
     member.closeMs !== undefined &&

@@ -26,7 +26,6 @@ function thenIs(served: ServedMesh, ...changes: { readonly voters: number[]; rea
 describe("what the cluster bears, after a change of who votes", () => {
   for (const [words, after, said, note] of [
     [["nodes", "rm", "n2"], [1, 3], "node 2 is removed", "2 voters now: it bears the loss of no voter, as with 1"],
-    [["nodes", "demote", "n2"], [1], "node 2 is to be a learner", "1 voter now: it bears the loss of no voter\n"],
     [["cluster", "set", "voters=1"], [1], "voters: 1", "1 voter now: it bears the loss of no voter\n"],
   ] as const)
     test(`${words.join(" ")}: is told when the change is there, not in the middle of it`, async () => {
@@ -39,6 +38,27 @@ describe("what the cluster bears, after a change of who votes", () => {
       expect(err).not.toContain("yet");
     });
 
+  test("demote: is told when another one votes in its place", async () => {
+    using served = threeVoters();
+    served.mesh.change((cluster) => cluster.join(4));
+    thenIs(served, { voters: [1, 3, 4], outgoing: [1, 2, 3] }, { voters: [1, 3, 4] });
+    const { out, err } = await cli(["nodes", "demote", "n2"], served.env);
+    expect([out, err]).toEqual([
+      "node 2 is to be a learner\n",
+      "the cluster has 3 voters now: it bears the loss of 1 voter\n",
+    ]);
+  });
+
+  test("demote: where nobody can vote in its place that is said at once", async () => {
+    using served = threeVoters();
+    const { code, out, err } = await cli(["nodes", "demote", "n2"], served.env);
+    expect([code, out]).toEqual([0, "node 2 is to be a learner\n"]);
+    expect(err).toBe(
+      "the cluster has 3 voters yet, and bears the loss of 1 voter: nobody can vote in its place, so it votes on until somebody can: join a node, or have fewer vote\n",
+    );
+    expect(served.node.statusAsked).toBe(1);
+  });
+
   test("promote: is told when the promoted one votes", async () => {
     using served = threeVoters();
     served.node.voters = ids(1, 2);
@@ -49,6 +69,7 @@ describe("what the cluster bears, after a change of who votes", () => {
 
   test("a change that does not come in time is not told as if it had", async () => {
     using served = threeVoters();
+    served.mesh.change((cluster) => cluster.join(4));
     const { code, err } = await cli(["nodes", "demote", "2", "--timeout", "250ms"], served.env);
     expect(code).toBe(0);
     expect(err).toMatch(/^the cluster has 3 voters yet, and bears the loss of 1 voter: .*`skein cluster status`\n$/);
@@ -69,6 +90,7 @@ describe("what the cluster bears, after a change of who votes", () => {
 
   test("a terminal shows that it is waited for, and Ctrl-C ends that", async () => {
     using served = threeVoters();
+    served.mesh.change((cluster) => cluster.join(4));
     const io = new TestIo({ tty: true });
     const code = start(["nodes", "demote", "2", "--no-color"], served.env, io);
     await io.stderr.has("3 voters yet, waiting for the leader, 0 s");

@@ -13,6 +13,14 @@ const shrinksBesideDead = (plan: Plan): boolean =>
       kind === "lose" && draws[2]! < 0.8 && draws[3]! > 0.6 && draws[4]! > 0.1 && draws[4]! < 0.4 && draws[5]! < 0.6,
   );
 
+/** Two of five or more die, and fewer are to vote some seconds after that, before who is silent is held for dead. */
+const shrinksSoon = (plan: Plan): boolean =>
+  plan.votersWanted >= 5 &&
+  plan.faults.some(
+    ({ kind, draws }) =>
+      kind === "lose" && draws[2]! < 0.8 && draws[3]! > 0.05 && draws[3]! < 0.2 && draws[4]! < 0.4 && draws[5]! < 0.6,
+  );
+
 /** Bugs of who votes when machines die for good. */
 export const membershipMutants: readonly Mutant[] = [
   {
@@ -42,10 +50,41 @@ export const membershipMutants: readonly Mutant[] = [
         old: "...serving.filter((member) => member !== leader).map(",
         new: "...[...serving, ...dead].filter((member) => member !== leader).map(",
       },
+      {
+        file: "src/scheduler/voters.ts",
+        old: "if (sameNodes(chosen.nodes, configuration.voters)) return asTheyAre();",
+        new: "if (size > 0) return withVoters(configuration, chosen.nodes, members);",
+      },
+      {
+        file: "src/raft/raft.ts",
+        old: "if (!this.#isQuorumHere(present, next))",
+        new: "if (this.#term < 0 && !this.#isQuorumHere(present, next))",
+      },
     ],
     simulation: "cluster",
     checkers: ["membership"],
     isWorth: shrinksBesideDead,
+  },
+  {
+    name: "59",
+    title: "who is away for less than 10 s counts as one that is here",
+    source: "design of this code (M1)",
+    bug: "Fewer are to vote a moment after two of five died: voters are chosen by their numbers, and nobody asks whether a majority of them is heard.",
+    patches: [
+      {
+        file: "src/scheduler/voters.ts",
+        old: "if (sameNodes(chosen.nodes, configuration.voters)) return asTheyAre();",
+        new: "if (size > 0) return withVoters(configuration, chosen.nodes, members);",
+      },
+      {
+        file: "src/raft/raft.ts",
+        old: "if (!this.#isQuorumHere(present, next))",
+        new: "if (this.#term < 0 && !this.#isQuorumHere(present, next))",
+      },
+    ],
+    simulation: "cluster",
+    checkers: ["membership"],
+    isWorth: shrinksSoon,
   },
 ];
 

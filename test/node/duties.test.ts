@@ -31,6 +31,7 @@ function rig() {
     configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
     proposeConfiguration: () => {},
     lag: () => 0,
+    isHere: () => true,
     lastIndex: () => 0,
     log: () => {},
   };
@@ -123,6 +124,7 @@ describe("work that the log does not take", () => {
       configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
       proposeConfiguration: () => {},
       lag: () => 0,
+      isHere: () => true,
       lastIndex: () => 0,
       log: () => {},
     });

@@ -280,6 +280,37 @@ describe("damaged entries (D3)", () => {
     expect(cluster.get(3).commands()).toEqual(leader.commands());
   });
 
+  test("an entry that could not be read and was never committed is forgotten with what comes in its place", () => {
+    const cluster = Cluster.of(3);
+    cluster.elect(1);
+    cluster.commit("a");
+    const first = cluster.get(1);
+    cluster.isolate(1);
+    for (let count = 0; count < 6; count++) cluster.propose(1, `lost ${count}`);
+    cluster.settle();
+    const unreadable = first.store.lastIndex - 2;
+    cluster.crash(1);
+    cluster.heal();
+    const others = cluster.drop((message) => message.kind === "pre-vote-request" && message.from !== 1);
+    cluster.noticeClosed(1);
+    first.store.windowEntries = 0;
+    first.store.unreadable.add(unreadable);
+    cluster.restart(first);
+    // It leads, and finds that it cannot read what the others lack.
+    cluster.tickUntil("node 1 leads", () => cluster.leader()?.id === nodeId(1), 400);
+    cluster.tick(4);
+    others();
+    expect(cluster.get(2).store.lastIndex).toBe(unreadable - 1);
+    cluster.isolate(1);
+    first.store.unreadable.clear(); // what is written in its place is whole
+    cluster.tickUntil("another one leads", () => [2, 3].includes(cluster.leader()?.id ?? 1), 400);
+    for (let count = 0; count < 6; count++) cluster.commit(`kept ${count}`);
+    cluster.heal();
+    cluster.tickUntil("node 1 is in step", () => first.applied === cluster.leader()!.applied, 400);
+    expect(first.commands()).toEqual(cluster.get(2).commands());
+    expect(first.commands()).toContain("kept 5");
+  });
+
   test("an entry that cannot be read before it was applied stops apply there, and nothing else", () => {
     const cluster = Cluster.of(3, { logWindowBytes: 100 });
     cluster.elect(1);

@@ -112,6 +112,38 @@ test("a leader changes nothing before it has committed in its own term (braft#18
   expect(cluster.change("remove", 1).ok).toBe(true);
 });
 
+test("a change that waits for voters who are gone is refused, one that those who are here can carry is taken", () => {
+  const cluster = grown(5);
+  const ask = (voters: readonly number[], learners: readonly number[]): string => {
+    const proposed = cluster.replace(voters, learners);
+    return proposed.ok ? "ok" : proposed.why;
+  };
+  cluster.crash(2);
+  cluster.crash(3);
+  cluster.raft(1).disconnected(nodeId(2));
+  cluster.raft(1).disconnected(nodeId(3));
+  expect(ask([1, 2, 3], [4, 5])).toBe("quorum-absent");
+  expect(ask([2, 3, 4, 5], [1])).toBe("quorum-absent");
+  expect(cluster.change("demote", 4).ok).toBe(false);
+  expect(cluster.raft(1).isChangePending).toBe(false);
+  expect(ask([1, 4, 5], [2, 3])).toBe("ok");
+  expect(voters(cluster, 1)).toEqual([1, 4, 5]);
+});
+
+test("who is silent is gone after two checks of the quorum, who answers never is: a check forgets nobody", () => {
+  const cluster = grown(5);
+  const raft = cluster.raft(1);
+  for (let tick = 0; tick < 60; tick++) {
+    cluster.tick();
+    for (const node of [2, 3, 4, 5]) expect(raft.progress(nodeId(node))?.isHeard).toBe(true);
+  }
+  cluster.isolate(2);
+  cluster.isolate(3);
+  cluster.tickUntil("2 and 3 are gone", () => raft.progress(nodeId(2))?.isHeard === false, 400);
+  expect(cluster.replace([1, 2, 3], [4, 5])).toEqual({ ok: false, why: "quorum-absent" });
+  expect(raft.role).toBe("leader");
+});
+
 test("a learner is promoted only when it answers and is close", () => {
   const cluster = grown(1);
   for (let at = 0; at < 30; at++) cluster.commit(`c${at}`);

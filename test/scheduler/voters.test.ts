@@ -5,13 +5,16 @@ import { limits } from "../../src/lib/limits.ts";
 import { type Member, planVoters, type VoterChange } from "../../src/scheduler/voters.ts";
 
 const stable = limits.promoteStableMs;
-const dead = { quietMs: limits.replaceVoterMs, closeMs: undefined } as const;
+const dead = { quietMs: limits.replaceVoterMs, closeMs: undefined, isHere: false } as const;
+/** Its socket has just closed. */
+const away = { closeMs: undefined, isHere: false } as const;
 
 function member(node: number, more: Partial<Member> = {}): Member {
   return {
     node: nodeId(node),
     state: "up",
     quietMs: 0,
+    isHere: true,
     closeMs: stable,
     staysLearner: false,
     wish: undefined,
@@ -70,6 +73,7 @@ describe("promotion", () => {
     for (const bad of [
       { closeMs: stable - 1 },
       { quietMs: 1 },
+      { isHere: false },
       { state: "draining" } as const,
       { state: "lost" } as const,
       { staysLearner: true },
@@ -122,8 +126,48 @@ describe("replacement", () => {
     expect(plan([1], [2], [draining, member(2, { state: "draining" })])).toBe("nothing");
   });
 
+  test("a demoted voter gives its place to a ready learner, and keeps it when there is none", () => {
+    for (const unwilling of [{ wish: "learner" }, { staysLearner: true }] as const) {
+      const demoted = member(2, unwilling);
+      expect(plan([1, 2, 3], [4], [member(1), demoted, member(3), member(4)])).toBe("1,3,4|2");
+      expect(plan([1, 2, 3], [], [member(1), demoted, member(3)])).toBe("nothing");
+      expect(plan([1, 2, 3], [4], [member(1), demoted, member(3), member(4, { closeMs: undefined })])).toBe("nothing");
+      expect(plan([1, 2, 3, 4, 5], [], [member(1), demoted, ...members(3, 4, 5)])).toBe("nothing");
+      expect(plan([1, 2, 3, 4, 5], [], [member(1), demoted, ...members(3, 4, 5)], 3)).toBe("1,3,4|2,5");
+      expect(plan([1, 2, 3, 4], [], [member(1), demoted, ...members(3, 4)])).toBe("1,3,4|2");
+      expect(plan([1], [2], [member(1, unwilling), member(2)])).toBe("2|1");
+      const draining = member(3, { state: "draining" });
+      expect(plan([1, 2, 3], [4], [member(1), demoted, draining, member(4)])).toBe("1,2,4|3");
+    }
+  });
+
   test("voters that everybody wants to go stay while nobody else may vote", () => {
     expect(plan([1], [], [member(1, { wish: "learner" })])).toBe("nothing");
+  });
+});
+
+describe("voters that have just gone away", () => {
+  test("keep their place, for all that one observation says", () => {
+    expect(plan([1, 2, 3], [4], [member(1), member(2), member(3, away), member(4)])).toBe("nothing");
+    expect(plan([1, 2, 3], [4, 5], [member(1), member(2, away), member(3, dead), member(4), member(5)], 3)).toBe(
+      "1,2,4|3,5",
+    );
+  });
+
+  test("go before those that are here, where fewer are to vote: no change waits for most of its voters", () => {
+    const members = [member(1), member(2, away), member(3, away), member(4), member(5)];
+    expect(plan([1, 2, 3, 4, 5], [], members, 3)).toBe("1,4,5|2,3");
+    const wished = [member(1), member(2, { ...away, wish: "voter" }), member(3, away), member(4), member(5)];
+    expect(plan([1, 2, 3, 4, 5], [], wished, 3)).toBe("1,4,5|2,3");
+    const [one, two, three, , five] = members;
+    expect(plan([1, 2, 3, 4, 5], [], [one!, two!, three!, five!], 5)).toBe("1,2,5|3");
+    expect(plan([1, 2, 3, 4, 5], [], [one!, two!, three!, member(4, { wish: "learner" }), five!], 3)).toBe("1,2,5|3,4");
+  });
+
+  test("are waited for when nobody else may vote", () => {
+    const members = [member(1), member(2, away), member(3, away), member(4, { wish: "learner" }), member(5)];
+    expect(plan([1, 2, 3, 4], [5], members.slice(0, 4), 3)).toBe("1,2,3,4|");
+    expect(plan([1, 2, 3, 4], [], members.slice(0, 3), 3)).toBe("nothing");
   });
 });
 
@@ -149,6 +193,8 @@ test("whoever is there: one change leads to rest, odd, bearing no fewer failures
     zone: fc.constantFrom(undefined, "a", "b", "c"),
     wish: fc.constantFrom(undefined, undefined, undefined, "voter" as const, "learner" as const),
     votes: fc.boolean(),
+    isHere: fc.constantFrom(true, true, false),
+    staysLearner: fc.constantFrom(false, false, false, true),
   });
   fc.assert(
     fc.property(fc.array(any, { maxLength: 9 }), fc.integer({ min: 1, max: 9 }), (others, wanted) => {
@@ -163,13 +209,17 @@ test("whoever is there: one change leads to rest, odd, bearing no fewer failures
       const lives = (node: NodeId): boolean => all[node - 1]!.quietMs < limits.replaceVoterMs;
       const borne = (nodes: readonly NodeId[]): number =>
         nodes.filter(lives).length - (Math.floor(nodes.length / 2) + 1);
+      const isHere = (node: NodeId): boolean => all[node - 1]!.isHere;
+      const waits = next.voters.join() === voters.join();
+      // Most of those that would vote are away: it stays as it is until they are dead or back.
+      if (!waits) expect(next.voters.filter(isHere).length * 2).toBeGreaterThan(next.voters.length);
+      if (waits && !all.every((one) => one.isHere)) return;
       expect(next.voters.length % 2).toBe(1);
       expect(next.voters.length).toBeLessThanOrEqual(wanted);
       expect(next.voters).toContain(nodeId(1));
       expect([...next.voters, ...next.learners].toSorted((a, b) => a - b)).toEqual(all.map(({ node }) => node));
       const odd = voters.length % 2 === 1 && voters.length <= wanted;
-      const isAsked = all.some(({ node, wish }) => voters.includes(node) && wish === "learner");
-      if (odd && !isAsked) expect(borne(next.voters)).toBeGreaterThanOrEqual(borne(voters.map(nodeId)));
+      if (odd) expect(borne(next.voters)).toBeGreaterThanOrEqual(borne(voters.map(nodeId)));
       expect(change(next.voters, next.learners, all, wanted)).toBeUndefined();
     }),
     { numRuns: 2000 },

@@ -4,26 +4,18 @@ import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Append } from "../../src/raft/types.ts";
 import { listNodes } from "../../src/state/queries.ts";
 import type { Cluster } from "./cluster.ts";
+import { noticedAfterUs } from "./core.ts";
 import type { Host } from "./host.ts";
 
 /**
- * µs after which a leader knows who is dead: a lease (6 s) and limits.replaceVoterMs (10 s) from its election or from the last sign of life, by a clock
- * that drifts, and the duties' own interval.
- */
-const knowsAfter = 20_000_000;
-
-/**
- * "Never below a quorum on one observation": who leads for long enough begins no change to voters of which a quorum is dead, for it would wait for
- * them (docs/status.md, known faults, says when one may).
+ * "Never below a quorum on one observation": no leader begins a change to voters a quorum of which has been dead for longer than it takes to notice,
+ * since it would wait for them.
  */
 export function judgeChange(host: Host, node: Node | undefined, { entries }: Append): void {
   if (node?.isLeading !== true) return;
   const { cluster } = host;
   const { term } = node.consensus;
-  const since = cluster.reigns.get(term) ?? cluster.time.now;
-  cluster.reigns.set(term, since);
-  const before = cluster.time.now - knowsAfter;
-  if (since > before) return;
+  const before = cluster.time.now - noticedAfterUs;
   for (const entry of entries) {
     const configuration = entry.kind === "configuration" && entry.term === term && decodeConfiguration(entry.data);
     if (!configuration) continue;

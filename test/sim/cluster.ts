@@ -61,8 +61,6 @@ export class Cluster {
   restarts = true;
   /** Until then (µs) what operators asked for may change who votes. */
   membershipUntil = 0;
-  /** When (µs) the leader of a term was first seen to write. */
-  readonly reigns = new Map<number, number>();
   /** Nodes say that states differ, and cannot say which one is right. */
   onUndecided: () => void = () => {};
   /** Clients that ask more of some nodes while something goes wrong. */

@@ -1,5 +1,4 @@
 import type { NodeId } from "../../src/lib/ids.ts";
-import { limits } from "../../src/lib/limits.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Configuration } from "../../src/raft/types.ts";
 import { stateClock } from "../../src/state/queries.ts";
@@ -9,34 +8,29 @@ import type { Host } from "./host.ts";
 /** A clock that is further behind than the clocks of a run are from the beginning was set wrong in it. */
 const farBehindMs = 60_000;
 
+/** Two quorum checks of the longest election timeout that a plan draws, by a clock that drifts (µs). */
+export const noticedAfterUs = 4_500_000;
+
 /** Those that work from now on, while whatever is wrong outside of them stays wrong for good. */
 export class Core {
   readonly #cluster: Cluster;
   readonly hosts: Host[];
-  /** When (µs) the present leader's reign began, or that of the core. */
-  #ledSince: number;
-  #leader: Host | undefined;
+  /** When (µs) everybody else was left to their fate. */
+  readonly #since: number;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.hosts = chooseHosts(cluster);
-    this.#ledSince = cluster.time.now;
+    this.#since = cluster.time.now;
     heal(cluster, this.hosts);
   }
 
   /**
-   * A leader holds a voter for dead when it has been quiet for limits.replaceVoterMs, and not on one observation; until then it may begin a joint change
-   * to voters that are gone for good. That change waits for them (docs/status.md, known faults), and goes on once a majority of both sides is back: so
-   * those are back. Whoever is chosen later must be there.
+   * No leader begins a change to voters most of whom it does not hear, and it knows that after two quorum checks. Who has gone in that time may be among
+   * them: such a change waits, and goes on once a majority of both sides is back: so those are back. Whoever is chosen later must be there.
    */
   takeBackAwaited(): void {
-    const { time } = this.#cluster;
-    const leader = this.#cluster.leader();
-    if (leader !== this.#leader) {
-      this.#leader = leader;
-      this.#ledSince = time.now;
-    }
-    if (time.now > this.#ledSince + 1.1 * limits.replaceVoterMs * 1000) return;
+    if (this.#cluster.time.now > this.#since + noticedAfterUs) return;
     const isOf = (node: NodeId): boolean => this.hosts.some((host) => host.id === node);
     for (const configuration of this.hosts.flatMap((host) => configurationsOf(host))) {
       if (isQuorumOf(configuration, isOf)) continue;
