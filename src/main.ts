@@ -23,7 +23,7 @@ import { restore } from "./node/restore.ts";
 import { copiedWords } from "./node/copied.ts";
 import { StoppedNode } from "./node/recover.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
-import { learnerLabel } from "./scheduler/voters.ts";
+import { learnerLabel } from "./lib/selector.ts";
 import { readCertificate } from "./storage/certificate-file.ts";
 import { readIdentity } from "./storage/identity.ts";
 

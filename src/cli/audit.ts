@@ -53,7 +53,7 @@ function printAudit(out: Output, audit: readonly AuditView[]): void {
       instantText(row.at),
       row.by.token === "" ? row.by.name : `${row.by.name} (${row.by.token})`,
       row.by.role,
-      String(row.node),
+      row.node === 0 ? "-" : String(row.node),
       row.times === 1 ? row.command : `${row.command} ×${row.times}`,
       row.what,
       row.outcome,

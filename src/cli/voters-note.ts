@@ -1,3 +1,4 @@
+import { learnerLabel } from "../lib/selector.ts";
 import { ApiError, Unreachable } from "../client/errors.ts";
 import { sleep } from "../client/transport.ts";
 import type { ClusterView, NodeView } from "../state/answers.ts";
@@ -40,9 +41,6 @@ export const goals = {
     instead: "nobody can vote in its place, so it votes on until somebody can: join a node, or have fewer vote",
   }),
 } as const;
-
-/** `up --learner` is this label. */
-const learnerLabel = "learner";
 
 function couldVote({ state, wish, labels }: NodeView): boolean {
   return state === "up" && (wish === "voter" || (wish === null && labels[learnerLabel] !== "true"));

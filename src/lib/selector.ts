@@ -9,6 +9,9 @@ export interface Term {
 }
 export type Labels = Readonly<Record<string, string>>;
 
+/** `up --learner` is this label with the value "true". */
+export const learnerLabel = "learner";
+
 const keyPattern = /^[A-Za-z0-9][A-Za-z0-9_./-]*$/;
 const valuePattern = /^[A-Za-z0-9_.:/-]*$/;
 

@@ -6,7 +6,7 @@ import { assert } from "../lib/assert.ts";
 import { Fault } from "../lib/fault.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
-import { learnerLabel } from "../scheduler/voters.ts";
+import { learnerLabel } from "../lib/selector.ts";
 import { readAuthorityKeys, readCertificate } from "../storage/certificate-file.ts";
 import type { AuthorityKeys, Certificate, Identity } from "../storage/types.ts";
 import { fingerprintOf } from "../transport/certificate.ts";

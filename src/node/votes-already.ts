@@ -1,6 +1,6 @@
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import { learnerLabel } from "../scheduler/voters.ts";
+import { learnerLabel } from "../lib/selector.ts";
 import type { NodeRow, Wish } from "../state/types.ts";
 
 /** Who votes is known to consensus and not to the state, so this is decided where a command is taken, as in voter-rights.ts. */

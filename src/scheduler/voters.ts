@@ -17,8 +17,6 @@ export interface VoterChange {
   readonly learners: readonly NodeId[];
 }
 
-/** `up --learner` is this label with the value "true". */
-export const learnerLabel = "learner";
 /** Voters are spread over the values of this label. */
 export const zoneLabel = "zone";
 

@@ -214,7 +214,7 @@ export interface AuditView {
   readonly at: string;
   /** `token` is "" where a node acted by itself. */
   readonly by: { readonly token: string; readonly name: string; readonly role: Role | "node" };
-  /** The node that was asked. */
+  /** The node that was asked; 0: nobody was, the leader changed the voters. */
   readonly node: number;
   readonly command: string;
   readonly what: string;

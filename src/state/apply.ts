@@ -12,11 +12,12 @@ import { auditLevel, ownLevel, principalLevel } from "./levels.ts";
 import { isForNodes, mayActAs } from "./rights.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
-import { advanceClock, counterMark, holdCounter, releaseCounter, writeCounter } from "./tables/counter.ts";
+import { advanceClock, counterMark, holdCounter, readCounter, releaseCounter, writeCounter } from "./tables/counter.ts";
 import { closeHeldJobs, forgetHeldJobs, openHeldJobs } from "./tables/held-jobs.ts";
 import { type TokenRow, tokenById } from "./tables/token.ts";
 import type { SqlValue, Tx } from "./tx.ts";
 import type { AuditFacts, Change, Principal } from "./types.ts";
+import { noteVoters } from "./voters-audit.ts";
 
 /**
  * Step 7 of the walk: entries -> rows, one transaction per cut, together with the applied index and the rolling hash (D2, S1). Where
@@ -74,7 +75,7 @@ export interface ApplyResult {
   readonly applied: number;
   /** Of batches whose origin is `self`. */
   readonly outcomes: readonly AppliedBatch[];
-  /** One per "command" entry, in order. */
+  /** One per "command" entry, and per other entry that changed something, in order. */
   readonly events: readonly AppliedEntry[];
   /** The rolling hash after each entry of the cut, two words each (lib/hash, digestOf). */
   readonly hashes: Uint32Array;
@@ -154,7 +155,8 @@ function newestOf(entries: readonly CommittedEntry[]): { term?: number; configur
 interface ReadEntry {
   readonly index: number;
   readonly data: Uint8Array;
-  /** undefined: nothing to apply (noop, configuration). */
+  readonly isConfiguration: boolean;
+  /** undefined: no commands to apply (noop, configuration). */
   readonly body: EntryBody | undefined;
   readonly batches: readonly Batch[];
 }
@@ -182,7 +184,8 @@ function cutOf(entries: readonly CommittedEntry[], options: ApplyOptions): ReadE
 
 function readEntry(entry: CommittedEntry, options: ApplyOptions): ReadEntry {
   const { index, data } = entry;
-  if (entry.kind !== "command") return { index, data, body: undefined, batches: [] };
+  const isConfiguration = entry.kind === "configuration";
+  if (entry.kind !== "command") return { index, data, isConfiguration, body: undefined, batches: [] };
   const body = decodeEntry(data);
   const level = options.level ?? ownLevel;
   if (body.level > level) {
@@ -201,7 +204,7 @@ function readEntry(entry: CommittedEntry, options: ApplyOptions): ReadEntry {
       }
     }
   }
-  return { index, data, body, batches };
+  return { index, data, isConfiguration, body, batches };
 }
 
 /** One run over a cut, inside its transaction. */
@@ -251,6 +254,7 @@ class Application {
     this.#database.mix(entry.index);
     this.#database.mix(entry.data);
     const { body } = entry;
+    if (entry.isConfiguration) this.#configuration(entry);
     if (body === undefined) return;
     const at = advanceClock(this.#database, body.at);
     let position = 0;
@@ -273,6 +277,15 @@ class Application {
       this.#database.restartHash();
       this.#database.mix(entry.index);
     }
+  }
+
+  /** Its entry has no time of its own: that of the state. */
+  #configuration({ index, data }: ReadEntry): void {
+    const fact = noteVoters(this.#database, data);
+    if (fact === undefined) return;
+    const { at } = readCounter(this.#database);
+    writeAudit(this.#database, { index, at }, [fact]);
+    this.#events.push({ index, at, changes: [{ topic: "audit", kind: "added", ...fact }] });
   }
 
   /** Once per (origin, serial): a batch that comes again is answered with what it was answered before (S3). */

@@ -4,6 +4,9 @@ export const ownLevel = 3;
 /** From this level on changes are written into the audit, a token is judged again where its command is applied, and the only node is not removed. */
 export const auditLevel = 2;
 
+/** From this level on changes of the voters are written into the audit (voters-audit.ts). */
+export const votersAuditLevel = 3;
+
 /** From this level on nodes compare their rolling hashes: every release that understands it hashes alike (S1). */
 export const hashLevel = 3;
 

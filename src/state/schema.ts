@@ -325,5 +325,7 @@ export const schema: readonly string[] = [
     runs blob,
     primary key (job, first)
   ) strict, without rowid`,
+  // The voters as the audit said last (voters-audit.ts), as JSON.
+  `create table noted_voters (id integer primary key check (id = 1), nodes text not null) strict`,
   `create index unit_running on unit (node, job) where running > 0`,
 ];

@@ -373,7 +373,7 @@ export interface AuditFacts {
   readonly token: string;
   readonly by: string;
   readonly role: Role | "node";
-  /** The node that was asked. */
+  /** The node that was asked; nobody: the leader changed the voters (voters-audit.ts). */
   readonly node: NodeId;
   readonly command: string;
   readonly what: string;

@@ -208,6 +208,9 @@ describe("nodes", () => {
     expect(await said(a, "nodes", "show", "node-2")).toMatch(/wish +to be a learner/);
     await said(a, "cluster", "set", "voters=1");
     await untilVoters(1);
+    expect(await said(a, "audit", "--what", "cluster.voters", "--limit", "1")).toMatch(
+      /the leader +node +- +cluster\.voters +voters 1,2,3 become [123]: .*goes, demoted/,
+    );
     await said(a, "cluster", "set", "voters=5");
     await said(b, "nodes", "demote", "node-2", "--forget");
     await untilVoters(3);

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { assert } from "../../src/lib/assert.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import { encode } from "../../src/lib/codec.ts";
+import { encodeConfiguration } from "../../src/lib/configuration.ts";
 import { type JobId, jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
@@ -108,6 +109,24 @@ function historyOfLevel3(): Cluster {
   cluster.submit({ count: 3 });
   cluster.must("cluster.raise", { level: 3 }, admin);
   cluster.level = 3;
+  for (const [voters, outgoing] of [
+    [[1], []],
+    [[1, 2, 3], [1]],
+    [[1, 2, 3], []],
+    [[1, 2], []],
+  ] as const) {
+    const configuration = {
+      voters: voters.map(nodeId),
+      outgoing: outgoing.map(nodeId),
+      learners: [],
+      learnersNext: [],
+    };
+    cluster.log.push({
+      index: cluster.log.length + 1,
+      kind: "configuration",
+      data: encodeConfiguration(configuration),
+    });
+  }
   cluster.log.push({ index: cluster.log.length + 1, kind: "configuration", data: new Uint8Array([1, 2, 3]) });
   cluster.now += 1000;
   cluster.must("node.quarantine", { node: nodeId(2), entry: cluster.log.length });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import { encodeConfiguration } from "../../src/lib/configuration.ts";
 import { limits } from "../../src/lib/limits.ts";
+import { applyEntries } from "../../src/state/apply.ts";
 import { findNode, findToken, listAudit, type AuditFilter, listTokens } from "../../src/state/queries.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { auditBefore, writeAudit } from "../../src/state/tables/audit.ts";
@@ -51,6 +53,51 @@ describe("the audit", () => {
       "anna: node.remove node n9: not-found",
       "anna: node.drain node n2: ok",
     ]);
+  });
+
+  test("says who votes from then on, and why as far as the state knows, from the entries of the leader's that change it", () => {
+    const cluster = clusterOf(4);
+    const votes = (voters: number[], outgoing: number[] = [], learners: number[] = []): void => {
+      const [now, before, rest] = [voters, outgoing, learners].map((nodes) => nodes.map((node) => nodeId(node)));
+      const configuration = { voters: now!, outgoing: before!, learners: rest!, learnersNext: [] };
+      cluster.log.push({
+        index: cluster.log.length + 1,
+        kind: "configuration",
+        data: encodeConfiguration(configuration),
+      });
+      cluster.apply();
+    };
+    votes([1, 2], [1]);
+    expect(audited(cluster, { what: "cluster" })).toEqual([]); // before the level that brought it
+    for (let node = 1; node <= 4; node++)
+      cluster.must("node.seen", { node: nodeId(node), ...announcement(node), level: 3 });
+    cluster.must("cluster.raise", { level: 3 }, admin);
+    cluster.level = 3;
+    votes([1, 2, 3], [1], [4]);
+    const told = cluster.events.length;
+    votes([1, 2, 3], [], [4]); // it is left: nothing new
+    expect(cluster.events).toHaveLength(told);
+    cluster.must("node.demote", { node: "n2" }, admin);
+    cluster.must("node.promote", { node: "n4" }, admin);
+    votes([1, 3, 4], [1, 2, 3], [2]);
+    votes([1, 3, 4], [], [2]);
+    cluster.must("node.lost", { node: nodeId(3), incarnation: "i3" });
+    votes([1, 4], [], [2, 3]);
+    expect(cluster.changes()).toEqual([
+      expect.objectContaining({ topic: "audit", command: "cluster.voters", by: "the leader", node: nodeId(0) }),
+    ]);
+    cluster.must("node.remove", { node: "n4" }, admin);
+    votes([1], [], [2, 3]);
+    expect(audited(cluster, { what: "cluster.voters" })).toEqual([
+      "the leader: cluster.voters voters 1,4 become 1: node 4 goes, removed: ok",
+      "the leader: cluster.voters voters 1,3,4 become 1,4: node 3 goes, lost: ok",
+      "the leader: cluster.voters voters 1,2,3 become 1,3,4: node 2 goes, demoted; node 4 comes, promoted: ok",
+      "the leader: cluster.voters voters 1 become 1,2,3: node 2 comes; node 3 comes: ok",
+    ]);
+    // Where the cuts fall does not show (S1).
+    const again = openDatabase();
+    for (const entry of cluster.log) applyEntries(again, [entry], cluster.options);
+    expect(again.hash).toBe(cluster.database.hash);
   });
 
   test("holds the hash of no secret, and no word of a job", () => {
