@@ -142,7 +142,7 @@ function openStopped(dataDir: string): ReturnType<CliActions["openStopped"]> {
     unfit: node.isCopied ? copiedWords(node.dataDir) : undefined,
     fence: node.fence,
     ask: (member) => node.ask(member),
-    recover: (others, what) => node.recover(others, what),
+    recover: (others, what, head) => node.recover(others, what, head),
     rejoin: (epoch, of) => node.rejoin(epoch, { ...of, node: nodeId(of.node) }),
     close: () => node.close(),
   };

@@ -57,8 +57,8 @@ export interface StoppedNode {
   readonly fence: { readonly epoch: Epoch; readonly words: string } | undefined;
   /** Who is where a member was last, as this node's certificate finds out. */
   ask(member: { readonly node: number; readonly api: string; readonly peer: string }): Promise<Presence>;
-  /** Makes a new epoch of what it has; on disk when it returns. */
-  recover(others: readonly Survivor[], what: string): Epoch;
+  /** Makes a new epoch of what it has, with the log of `head`; on disk when it returns. */
+  recover(others: readonly Survivor[], what: string, head: StoppedNode): Epoch;
   /** Goes on in the epoch that was made of another node's data. */
   rejoin(epoch: Epoch, of: { readonly node: number; readonly peer: string }): void;
   close(): void;

@@ -26,6 +26,7 @@ interface RecoverFlags {
   readonly report?: boolean;
   readonly rejoin?: string;
   readonly gone?: readonly string[];
+  readonly wrongState?: boolean;
   readonly yes?: boolean;
 }
 
@@ -39,6 +40,7 @@ export function addClusterRecover(cluster: Command, cli: Cli): void {
     .option("--report", "only print what the survivors on this host have, to be carried to another one (-o json)")
     .option("--rejoin <epoch>", "go on as a member of the epoch that was made on another host, as it was printed there")
     .option("--gone <node>", "what answers where that node was is something else by now (repeatable)", collect)
+    .option("--wrong-state", "go on with a state that was found wrong, where nobody has a right one")
     .option("--token <token>", "API token for addresses (default: that of the data directory)")
     .option("--yes", "do not ask");
   addOutputFlags(command);
@@ -150,25 +152,43 @@ async function recover(recovery: Recovery): Promise<number> {
   const judged = judgeSurvivors(survivors);
   const people = { line: (text: string) => output.note(text) };
   if ("problem" in judged) throw new CliError(exit.refused, judged.problem);
-  showSurvivors(output.forMachines ? undefined : output, survivors, judged.best);
+  showSurvivors(output.forMachines ? undefined : output, survivors, judged.head);
   for (const words of judged.words) people.line(`- ${words}.`);
-  const best = nodes.find(({ survivor }) => survivor.node === judged.best.node);
-  if (best === undefined) {
+  const { best, head } = findHere(nodes, judged);
+  if (judged.best.quarantinedAt !== null && flags.wrongState !== true)
     throw new CliError(
       exit.refused,
-      `node ${judged.best.node} (${judged.best.name}) is the most advanced, and its data directory is not on this host: run the command there, with this one as --survivor`,
+      `the state of node ${judged.best.node} is wrong from entry ${judged.best.quarantinedAt} on, and no survivor has a right one. A backup of before may be what you want ('skein restore'). ` +
+        "With --wrong-state the new epoch begins with it all the same",
     );
-  }
   await expectSilence(best, judged, survivors, goneByWord(flags));
   await confirm(cli, flags, judged);
   await outlastLeases(output, startedAt);
   const going = survivors.filter(
     ({ node }) => node !== best.survivor.node && judged.best.members.some((member) => member.node === node),
   );
-  const epoch = best.recover(going, auditText(judged));
+  const epoch = best.recover(going, auditText(judged), head);
   rejoinHere(nodes, best, epoch, going);
   tell(output, nodes, best, epoch, going, judged);
   return exit.done;
+}
+
+/** The data that the new epoch is made of is on this host. Throws CliError. */
+function findHere(
+  nodes: readonly StoppedNode[],
+  judged: Judgement,
+): { readonly best: StoppedNode; readonly head: StoppedNode } {
+  const here = (one: Survivor): StoppedNode | undefined => nodes.find(({ survivor }) => survivor.node === one.node);
+  const [best, head] = [here(judged.best), here(judged.head)];
+  if (best !== undefined && head !== undefined) return { best, head };
+  const [{ node, name }, other] = [judged.head, judged.best];
+  throw new CliError(
+    exit.refused,
+    node === other.node
+      ? `node ${node} (${name}) is the most advanced, and its data directory is not on this host: run the command there, with this one as --survivor`
+      : `the new epoch needs the state of node ${other.node} (${other.name}) and the log of node ${node} (${name}), whose own state is wrong: stop both, copy one data directory to the other's host, and give both with --data. ` +
+          `Where what node ${node} alone has may be lost, leave it out`,
+  );
 }
 
 /** Those whose data is on this host go on in the new epoch at once. */
@@ -361,9 +381,11 @@ async function outlastLeases(output: Output, startedAt: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, leftMs));
 }
 
-function auditText({ best, gone, words }: Judgement): string {
+function auditText({ best, head, gone, words }: Judgement): string {
   const names = gone.map(({ node }) => node).join(", ") || "nobody";
-  return `from entry ${best.lastIndex} of term ${best.lastTerm} of node ${best.node}; gone: ${names}; ${words[1]}`;
+  const on = head === best ? "" : ` on the state of node ${best.node}`;
+  const wrong = best.quarantinedAt === null ? "" : `, whose state was found wrong at entry ${best.quarantinedAt}`;
+  return `from entry ${head.lastIndex} of term ${head.lastTerm} of node ${head.node}${on}${wrong}; gone: ${names}; ${words[1]}`;
 }
 
 function rejoinText({ survivor: { cluster, node }, peer }: StoppedNode, epoch: Epoch): string {
@@ -449,10 +471,24 @@ function showSurvivors(out: Output | undefined, survivors: readonly Survivor[], 
       { title: "" },
     ],
     survivors.map((one) => {
-      const { node, name, voters, outgoing, epoch, lastIndex, lastTerm, commit, applied, hash, damagedFrom } = one;
+      const {
+        node,
+        name,
+        voters,
+        outgoing,
+        epoch,
+        lastIndex,
+        lastTerm,
+        commit,
+        applied,
+        hash,
+        damagedFrom,
+        quarantinedAt,
+      } = one;
       const marks = [
         ...(one === best ? ["most advanced"] : []),
         ...(damagedFrom === null ? [] : [`damaged from ${damagedFrom}`]),
+        ...(quarantinedAt === null ? [] : [`wrong state from ${quarantinedAt}`]),
       ];
       return [
         String(node),

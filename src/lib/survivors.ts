@@ -33,6 +33,8 @@ export interface Survivor {
   readonly configurationIndex: number;
   /** Entries from here on were on its disk and are damaged; null: none are. */
   readonly damagedFrom: number | null;
+  /** Its state was found to differ from a quorum's at this entry, and is wrong from there on (S1), its log is not; null: it is not in quarantine. */
+  readonly quarantinedAt: number | null;
   /** A leader that it knows now; null: none, or the node is stopped. */
   readonly leader: number | null;
   /** All members, as its state has them. */
@@ -48,8 +50,10 @@ export interface SurvivorMember {
 }
 
 export interface Judgement {
-  /** Whose state and log the new epoch is made of. */
+  /** Whose state the new epoch is made of. */
   readonly best: Survivor;
+  /** Whose log follows on that state: the same one, but for the most advanced one whose state is wrong. */
+  readonly head: Survivor;
   /** Members of which there is no survivor. */
   readonly gone: readonly SurvivorMember[];
   /** In words, most important first: what the new epoch has, and what may be missing from it. */
@@ -59,14 +63,28 @@ export interface Judgement {
 /** Why there is nothing to judge. */
 export type Unjudged = { readonly problem: string };
 
-/** The most advanced survivor by Raft's own order (term, then index): it has every entry that any of them knows to be committed. */
+/**
+ * The most advanced survivor by Raft's own order (term, then index) has every entry that any of them knows to be committed. Where its state is known to
+ * be wrong, its log is not: that goes on from the state of another one, whose state is as right as the log was up to there.
+ */
 export function judgeSurvivors(survivors: readonly Survivor[]): Judgement | Unjudged {
   const problem = problemOf(survivors);
   if (problem !== undefined) return { problem };
-  const best = survivors.reduce((a, b) => (isAhead(b, a) ? b : a));
+  const { head, best } = choose(survivors);
   const ids = new Set(survivors.map(({ node }) => node));
   const gone = best.members.filter(({ node }) => !ids.has(node));
-  return { best, gone, words: wordsOf(best, survivors, gone) };
+  return { best, head, gone, words: wordsOf(best, head, survivors, gone) };
+}
+
+function choose(survivors: readonly Survivor[]): { readonly head: Survivor; readonly best: Survivor } {
+  const foremost = (ones: readonly Survivor[]): Survivor => ones.reduce((a, b) => (isAhead(b, a) ? b : a));
+  const ahead = foremost(survivors);
+  const right = survivors.filter(({ quarantinedAt }) => quarantinedAt === null);
+  if (right.length === 0) return { head: ahead, best: ahead };
+  const best = foremost(right);
+  // Of two whose logs are the same the right one needs nothing of the other.
+  const isSame = best.lastTerm === ahead.lastTerm && best.lastIndex === ahead.lastIndex;
+  return { head: isSame ? best : ahead, best };
 }
 
 /**
@@ -112,12 +130,12 @@ function problemOf(survivors: readonly Survivor[]): string | undefined {
   const led = survivors.find(({ leader }) => leader !== null);
   if (led !== undefined)
     return `node ${led.node} has a leader (node ${led.leader}): the cluster has its quorum, and there is nothing to recover`;
-  const best = survivors.reduce((a, b) => (isAhead(b, a) ? b : a));
+  const { head, best } = choose(survivors);
   if (!best.members.some(({ node }) => node === best.node))
     return `node ${best.node} does not know of itself as a member yet: it has nothing that a cluster could go on with`;
   const sound = soundOf(survivors);
-  if (halvesOf(best).every((half) => half.filter((node) => sound.has(node)).length >= majorityOf(half))) {
-    const { voters } = best;
+  if (halvesOf(head).every((half) => half.filter((node) => sound.has(node)).length >= majorityOf(half))) {
+    const { voters } = head;
     return `${[...sound].filter((node) => voters.includes(node)).length} of ${voters.length} voters are here, which is a quorum: start them, and nothing is lost`;
   }
   return undefined;
@@ -131,24 +149,30 @@ function majorityOf(half: readonly number[]): number {
   return Math.floor(half.length / 2) + 1;
 }
 
-function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly SurvivorMember[]): string[] {
+function wordsOf(
+  best: Survivor,
+  head: Survivor,
+  survivors: readonly Survivor[],
+  gone: readonly SurvivorMember[],
+): string[] {
   const words: string[] = [];
   const committed = committedOf(survivors);
-  const open = best.lastIndex - committed;
+  const open = head.lastIndex - committed;
   words.push(
-    `kept: entries up to ${best.lastIndex}, all that node ${best.node} has. ${committed} are known to be committed` +
+    `kept: entries up to ${head.lastIndex}, all that node ${head.node} has. ${committed} are known to be committed` +
       (open === 0 ? "" : `; the ${open} after them may or may not have been acknowledged, and are kept as well`),
   );
-  words.push(lossOf(best, survivors, gone));
+  words.push(lossOf(head, survivors, gone));
+  words.push(...wrongStates(best, head, survivors));
   for (const other of survivors) {
     // A shorter log that ends in the same term is the beginning of the longer one.
-    if (other === best || other.lastTerm === best.lastTerm) continue;
-    const tail = other.lastIndex - best.lastIndex;
+    if (other === head || other.lastTerm === head.lastTerm) continue;
+    const tail = other.lastIndex - head.lastIndex;
     const longer =
       tail > 0
         ? `: its last ${tail} are of term ${other.lastTerm}, which no quorum confirmed, and were acknowledged to nobody`
         : "";
-    words.push(`discarded: what node ${other.node} has and node ${best.node} has not${longer}`);
+    words.push(`discarded: what node ${other.node} has and node ${head.node} has not${longer}`);
   }
   const known = new Set(best.members.map(({ node }) => node));
   for (const { node } of survivors) {
@@ -164,7 +188,7 @@ function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly 
       );
   }
   const states = new Map<number, Survivor>();
-  for (const one of survivors) {
+  for (const one of survivors.filter(({ quarantinedAt }) => quarantinedAt === null)) {
     const same = states.get(one.applied);
     if (same !== undefined && same.hash !== one.hash)
       words.push(
@@ -173,6 +197,19 @@ function wordsOf(best: Survivor, survivors: readonly Survivor[], gone: readonly 
     states.set(one.applied, same ?? one);
   }
   return words;
+}
+
+/** Whose state is known to be wrong, and what is made of it. */
+function wrongStates(best: Survivor, head: Survivor, survivors: readonly Survivor[]): string[] {
+  const wrong = survivors.filter(({ quarantinedAt }) => quarantinedAt !== null);
+  return wrong.map(({ node, quarantinedAt }) => {
+    const found = `wrong: the state of node ${node} was found to differ from a quorum's at entry ${quarantinedAt}`;
+    if (node === best.node)
+      return `${found}, and nobody is left whose state is right: the new epoch would begin with it`;
+    if (node === head.node)
+      return `${found}. Its log is right and the longest: the new epoch has the state of node ${best.node} (entry ${best.applied}) and what the log of node ${node} has after it`;
+    return `${found}, and is not used`;
+  });
 }
 
 /**
@@ -261,13 +298,14 @@ export interface SurvivorView {
   readonly learners: readonly number[];
   readonly configuration_index: number;
   readonly damaged_from: number | null;
+  readonly quarantined_at: number | null;
   readonly leader: number | null;
   readonly members: readonly SurvivorMember[];
 }
 
 /** For people and programs. */
 export function viewSurvivor(survivor: Survivor): SurvivorView {
-  const { epoch, lastIndex, lastTerm, lastAt, configurationIndex, damagedFrom, ...same } = survivor;
+  const { epoch, lastIndex, lastTerm, lastAt, configurationIndex, damagedFrom, quarantinedAt, ...same } = survivor;
   return {
     ...same,
     epoch: formatEpoch(epoch),
@@ -276,6 +314,7 @@ export function viewSurvivor(survivor: Survivor): SurvivorView {
     last_at: lastAt === 0 ? null : formatInstant(lastAt),
     configuration_index: configurationIndex,
     damaged_from: damagedFrom,
+    quarantined_at: quarantinedAt,
   };
 }
 
@@ -284,7 +323,7 @@ export function parseSurvivor(value: unknown): Survivor | undefined {
   const view = (value ?? {}) as { readonly [Field in keyof SurvivorView]?: unknown };
   const { cluster, name, node, level, term, commit, applied, hash, voters, outgoing, learners, members } = view;
   const { last_index: lastIndex, last_term: lastTerm, damaged_from: damagedFrom, leader } = view;
-  const { configuration_index: configurationIndex } = view;
+  const { configuration_index: configurationIndex, quarantined_at: quarantinedAt } = view;
   const epoch = typeof view.epoch === "string" ? parseEpoch(view.epoch) : undefined;
   const lastAt = view.last_at === null ? 0 : typeof view.last_at === "string" ? parseInstant(view.last_at) : undefined;
   if (typeof cluster !== "string" || typeof name !== "string" || typeof hash !== "string") return undefined;
@@ -295,7 +334,8 @@ export function parseSurvivor(value: unknown): Survivor | undefined {
   if (!isCount(configurationIndex)) return undefined;
   if (damagedFrom !== null && !isId(damagedFrom)) return undefined;
   if (leader !== null && !isId(leader)) return undefined;
-  const log = { lastIndex, lastTerm, term, commit, applied, hash, lastAt, damagedFrom, leader };
+  if (quarantinedAt !== null && !isCount(quarantinedAt)) return undefined;
+  const log = { lastIndex, lastTerm, term, commit, applied, hash, lastAt, damagedFrom, quarantinedAt, leader };
   return { cluster, epoch, node, name, level, ...log, voters, outgoing, learners, configurationIndex, members };
 }
 

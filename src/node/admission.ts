@@ -5,7 +5,7 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { isVoter } from "../raft/configuration.ts";
 import type { Configuration } from "../raft/types.ts";
 import { type CommandInput, commandByName } from "../state/commands/index.ts";
-import { entryProblem, joinTokenProblem } from "../state/join-token.ts";
+import { entryProblem } from "../state/join-token.ts";
 import { clusterRow, listNodes, type TokenRow } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import { askVoters } from "./ask-voters.ts";
@@ -52,7 +52,6 @@ export class Admission {
       findToken: (id) => this.#ports.findToken(id),
       votersWanted: () => this.#ports.view(clusterRow)?.votersWanted ?? 0,
       admit: (joinToken, request) => this.#admit(joinToken, request),
-      tokenProblem: (token) => joinTokenProblem(token, Date.now(), true),
       entryProblem: (node, joinToken) => this.#ports.view((tx) => entryProblem(tx, node, joinToken, Date.now())),
       issue: (request, node) => certification.authority.issue(request, node),
       answer: (node, certificate) => this.#answer(node, certificate),
@@ -76,6 +75,7 @@ export class Admission {
       api: "",
       peer: "",
       joinToken,
+      askedAt: Date.now(),
       token: { ...apiToken, name: `node ${rest.name}`.slice(0, limits.nameLength) },
     });
     if (!input.success)

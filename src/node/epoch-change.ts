@@ -17,6 +17,7 @@ import { asFault } from "../storage/sqlite-errors.ts";
 import { StateDatabase } from "../storage/state-db.ts";
 import type { AuthorityKeys, Certificate, Identity } from "../storage/types.ts";
 import { type Context, writeContext } from "./context.ts";
+import { quarantineMark } from "./quarantine.ts";
 
 /**
  * How a data directory goes from one epoch to the next (lib/epoch.ts), so that a crash at any moment leaves the old one or the new one:
@@ -152,6 +153,10 @@ export function finishEpochChange(dataDir: string, step: Step = () => {}): boole
       syncDirectory(dataDir);
       step(`${name} in place`);
     }
+    // It speaks of the state that has been put aside.
+    const aside = decided.asideAs === undefined ? undefined : join(dataDir, decided.asideAs);
+    if (aside !== undefined && existsSync(join(dataDir, quarantineMark)))
+      renameSync(join(dataDir, quarantineMark), join(aside, quarantineMark));
     // What was half received belongs to the old epoch.
     rmSync(join(dataDir, "snapshots"), { recursive: true, force: true });
     syncDirectory(dataDir);

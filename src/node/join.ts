@@ -68,8 +68,6 @@ export interface JoinPorts {
   votersWanted(): number;
   /** Logs node.join; gives the node's id. */
   admit(token: string, request: JoinRequest): Promise<Outcome<NodeId>>;
-  /** Why the token lets nobody in by this host's clock; undefined: it may. The log has the last word, and of how often it may be used the only one. */
-  tokenProblem(token: TokenRow): string | undefined;
   /** Why nobody gets the admitted node's certificate for the token now; undefined: the node may have it. */
   entryProblem(node: NodeId, token: string): string | undefined;
   issue(request: CertificateRequest, node: NodeId): Promise<Outcome<string>>;
@@ -98,9 +96,6 @@ export async function admitJoiner(
   );
   if (row === undefined || row.kind !== "join") return unknown;
   if (!sameText(envelope.mac, macOf(row.hash, joinText(envelope.nonce, envelope.request)))) return unknown;
-  // After a restart of everybody the time of the log stands where it stood until voters' clocks are heard (J4): an end that has passed meanwhile counts.
-  const ended = ports.tokenProblem(row);
-  if (ended !== undefined) return refuse("unauthorized", `${ended}: make a token with 'skein cluster token'`);
   const request = parseRequest(envelope.request);
   if (request === undefined)
     return refuse("invalid", "this is not a join request of this version of skein: use the same binary on all hosts");

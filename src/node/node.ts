@@ -884,7 +884,8 @@ export class Node implements NodeApi {
   }
 
   survivor(): Survivor {
-    return survivorOf(this.#nameplate, this.#driver.raft, (query) => this.#parts.view(query));
+    const quarantinedAt = this.#state.quarantine.finding?.index ?? null;
+    return survivorOf(this.#nameplate, this.#driver.raft, quarantinedAt, (query) => this.#parts.view(query));
   }
 
   get #nameplate() {

@@ -28,7 +28,8 @@ export interface QuarantinePorts {
   readonly log: (level: "info" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-const markName = "quarantine.json";
+/** Beside the files of the state that it speaks of. */
+export const quarantineMark = "quarantine.json";
 
 /** Whether this node is in quarantine, and its way out. */
 export class Quarantine {
@@ -40,7 +41,7 @@ export class Quarantine {
 
   constructor(ports: QuarantinePorts) {
     this.#ports = ports;
-    this.#finding = readMark(ports.dataDir);
+    this.#finding = readQuarantine(ports.dataDir);
   }
 
   get finding(): Finding | undefined {
@@ -82,7 +83,7 @@ export class Quarantine {
     this.#ports.log("error", "the state of this node differs from that of a quorum: quarantined until it is replaced", {
       index: finding.index,
     });
-    writeSynced(join(this.#ports.dataDir, markName), JSON.stringify(finding));
+    writeSynced(join(this.#ports.dataDir, quarantineMark), JSON.stringify(finding));
     syncDirectory(this.#ports.dataDir);
     this.#enter();
   }
@@ -115,7 +116,7 @@ export class Quarantine {
   end(applied: number): void {
     if (this.#finding === undefined) return;
     this.#finding = undefined;
-    rmSync(join(this.#ports.dataDir, markName), { force: true });
+    rmSync(join(this.#ports.dataDir, quarantineMark), { force: true });
     syncDirectory(this.#ports.dataDir);
     this.close();
     this.#ports.trustState(true);
@@ -132,9 +133,9 @@ function numberIn(name: string): number {
   return Number(/\d+/.exec(name)?.[0] ?? 0);
 }
 
-/** A mark that cannot be read is a mark all the same: its own state is not to be trusted more for that. */
-function readMark(dataDir: string): Finding | undefined {
-  const path = join(dataDir, markName);
+/** What the node of that directory was told of its state; undefined: it is right. A mark that cannot be read is a mark all the same: its own state is not to be trusted more for that. */
+export function readQuarantine(dataDir: string): Finding | undefined {
+  const path = join(dataDir, quarantineMark);
   if (!existsSync(path)) return undefined;
   try {
     const { index, quorum } = JSON.parse(readFileSync(path, "utf8")) as Finding;

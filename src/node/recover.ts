@@ -38,6 +38,12 @@ import { surveyData } from "./survey.ts";
  * learners under their ids, with nothing else, and get its state as a snapshot. Everybody who is not named is gone.
  */
 
+/** The log of a node that is stopped. */
+export interface StoppedLog {
+  readonly dataDir: string;
+  readonly survivor: Survivor;
+}
+
 /** The data directory of a node that is stopped, locked until it is closed. */
 export class StoppedNode {
   readonly dataDir: string;
@@ -108,9 +114,10 @@ export class StoppedNode {
 
   /**
    * Makes the new epoch of what this node has: it is the only voter, `others` learn, everybody else is gone. `terms`: the highest that each of
-   * those who go on has heard of. Gives the epoch; when it returns, that is on disk. Throws Fault, before which nothing has changed.
+   * those who go on has heard of. `head`: whose log follows on this node's state, where the state beside it is wrong (lib/survivors.ts). Gives the epoch;
+   * when it returns, that is on disk. Throws Fault, before which nothing has changed.
    */
-  recover(others: readonly Survivor[], what: string, step: Step = () => {}): Epoch {
+  recover(others: readonly Survivor[], what: string, head: StoppedLog = this, step: Step = () => {}): Epoch {
     const { survivor, dataDir } = this;
     if (this.isCopied) throw new Fault("data", copiedWords(dataDir), "never");
     if (this.fence !== undefined) throw new Fault("data", this.fence.words, "never");
@@ -126,7 +133,15 @@ export class StoppedNode {
     const place = copyState(from, join(next, "state.db"));
     step("state copied");
     const tail: Entry[] = [];
-    surveyLog(join(dataDir, "log.db"), { index: place.applied, term: place.term }, (entry) => tail.push(entry));
+    const start = { index: place.applied, term: place.term };
+    const { last } = surveyLog(join(head.dataDir, "log.db"), start, (entry) => tail.push(entry));
+    if (last.index < head.survivor.lastIndex)
+      throw new Fault(
+        "data",
+        `the log of ${head.dataDir} does not follow on entry ${place.applied}, the last of the state of ${dataDir}: it begins later. ` +
+          `Without it what node ${head.survivor.node} alone has is lost: leave it out to go on so, it can only join again as a new node then`,
+        "never",
+      );
     const at = Date.now();
     beginKnown(dataDir, next, tail, {
       epochNumber: epoch.number,

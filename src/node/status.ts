@@ -111,6 +111,7 @@ export function survivorOf(
     | "isRepairing"
     | "leader"
   >,
+  quarantinedAt: number | null,
   view: <Value>(query: (tx: ReadTx) => Value) => Value,
 ): Survivor {
   const { voters, outgoing, learners } = raft.configuration;
@@ -128,6 +129,7 @@ export function survivorOf(
     learners,
     configurationIndex: raft.configurationIndex,
     damagedFrom: raft.isRepairing ? raft.durableIndex + 1 : null,
+    quarantinedAt,
     leader: raft.leader === nobody ? null : raft.leader,
     ...view((tx) => surveyState(tx, 0)),
   };

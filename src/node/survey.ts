@@ -6,6 +6,7 @@ import type { Survivor } from "../lib/survivors.ts";
 import { decodeEntry } from "../state/entry.ts";
 import { appliedIndex, clusterRow, listNodes, stateClock, stateHash } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
+import { readQuarantine } from "./quarantine.ts";
 import { type LogSurvey, surveyLog } from "../storage/log-survey.ts";
 import { placeOf } from "../storage/snapshot-file.ts";
 import type { StatePlace } from "../storage/state-db.ts";
@@ -39,6 +40,7 @@ export function surveyData(dataDir: string, identity: Identity): Survivor {
       learners,
       configurationIndex,
       damagedFrom: log.damagedFrom ?? null,
+      quarantinedAt: readQuarantine(dataDir)?.index ?? null,
       leader: null,
       ...(reader?.snapshot(() => surveyState(reader, lastAt)) ?? { ...noState, lastAt }),
     };

@@ -13,7 +13,15 @@ const members = [1, 2, 3].map((node) => ({ node, name: `n${node}`, api: "", peer
 
 function survivor(node: number, more: Partial<Survivor> = {}): Survivor {
   const log = { lastIndex: 100, lastTerm: 3, term: 4, commit: 100, applied: 100, hash: "aa", lastAt: 0 };
-  const who = { cluster: "c1", epoch: { number: 0, id: "" }, node, name: `n${node}`, level: 3, damagedFrom: null };
+  const who = {
+    cluster: "c1",
+    epoch: { number: 0, id: "" },
+    node,
+    name: `n${node}`,
+    level: 3,
+    damagedFrom: null,
+    quarantinedAt: null,
+  };
   const configuration = { voters: [1, 2, 3], outgoing: [], learners: [], configurationIndex: 1 };
   return { ...who, leader: null, ...log, ...configuration, members, ...more };
 }
@@ -45,8 +53,8 @@ class Stopped {
       unfit: this.unfit.has(dataDir) ? `${dataDir} is a copy` : undefined,
       fence: this.#fenceOf(dataDir),
       ask: ({ node }) => Promise.resolve(this.presences.get(node) ?? { kind: "silent" }),
-      recover: () => {
-        this.done.push(`recover ${dataDir}`);
+      recover: (_others, _what, head) => {
+        this.done.push(`recover ${dataDir}${head.dataDir === dataDir ? "" : ` with the log of ${head.dataDir}`}`);
         return { number: 1, id: "0a0b0c0d" };
       },
       rejoin: () => this.done.push(`rejoin ${dataDir}`),
@@ -82,6 +90,25 @@ test("a person is shown what there is, and only yes is a yes", async () => {
     expect(err).toContain("2 of 3 voters have it; 2 are missing");
     expect(err).toContain("nothing was changed");
   }
+});
+
+test("a state that was found wrong is used only when told so, and another one's with its log where both are here", async () => {
+  using scratch = new ScratchDir();
+  const wrong = survivor(1, { lastIndex: 120, quarantinedAt: 80 });
+  const five = { voters: [1, 2, 3, 4, 5] };
+  const stopped = new Stopped({ "/a": { ...wrong, ...five }, "/b": { ...survivor(2), ...five } });
+  const alone = await stopped.run(["--data", "/a", "--yes"]);
+  expect([alone.code, alone.err, stopped.done]).toEqual([6, expect.stringContaining("--wrong-state"), []]);
+  const report = scratch.write("wrong.json", JSON.stringify(viewSurvivor({ ...wrong, ...five })));
+  const apart = await stopped.run(["--data", "/b", "--survivor", report, "--yes"]);
+  expect([apart.code, apart.err, stopped.done]).toEqual([
+    6,
+    expect.stringContaining("the state of node 2 (n2) and the log of node 1 (n1)"),
+    [],
+  ]);
+  expect((await stopped.run(["--data", "/a", "--data", "/b", "--yes"])).code).toBe(0);
+  expect((await stopped.run(["--data", "/a", "--yes", "--wrong-state"])).code).toBe(0);
+  expect(stopped.done).toEqual(["recover /b with the log of /a", "rejoin /a", "recover /a"]);
 });
 
 test("where nobody can be asked, nothing is done without --yes", async () => {

@@ -4,7 +4,7 @@ import { StoppedNode } from "../../src/node/recover.ts";
 const [directory, at] = process.argv.slice(2);
 let steps = 0;
 const node = StoppedNode.open(directory!);
-node.recover([], "a test", (name) => {
+node.recover([], "a test", node, (name) => {
   process.stdout.write(`${name}\n`);
   steps += 1;
   if (steps === Number(at)) process.kill(process.pid, "SIGKILL");

@@ -182,6 +182,8 @@ test("three of five are gone and the two left differ: the most advanced one is f
     expect.stringMatching(new RegExp(`node ${ahead.ready.node} \\(node-\\d\\) is the most advanced`)),
   ]);
 
+  await expectLogOnRightState(mesh, behind, ahead, written);
+
   const said = await ahead.skein([...recoverWords(ahead), "--survivor", file]);
   expect([said.code, said.stderr]).toEqual([0, expect.stringContaining("kept")]);
   const recovered = JSON.parse(said.stdout) as Recovered & { rejoin_on: number[] };
@@ -267,6 +269,8 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
   for (const node of mesh.nodes) await node.kill();
   // A leader has told it that its log lacks something: that is of the old log, and must not bar the new one.
   writeLost(path.join(best.data, "log.db"), epochSpan - 1);
+  // Of the old state, in the same way: the new epoch would never leave quarantine, with nobody to give it another state.
+  writeFileSync(path.join(best.data, "quarantine.json"), "{}");
   const old = await reportOf(best.data);
   const steps: string[] = [];
   // In a process of its own that kills itself at the n-th step, until one survives.
@@ -293,9 +297,10 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
     }
     expect(readdirSync(copy)).not.toContain("next-epoch");
     expect(readdirSync(path.join(copy, "epoch-0"))).toEqual(
-      expect.arrayContaining(["identity.json", "log.db", "log.db-lost", "state.db"]),
+      expect.arrayContaining(["identity.json", "log.db", "log.db-lost", "quarantine.json", "state.db"]),
     );
     expect(readdirSync(copy)).not.toContain("log.db-lost");
+    expect(readdirSync(copy)).not.toContain("quarantine.json");
   }
   expect(steps).toContain("decided");
   expect(steps).toContain("log.db in place");
@@ -309,6 +314,43 @@ test("SIGKILL at every step of a recovery: the old epoch is whole, or the next c
   expect((await best.api("GET", `/v1/jobs/${job}`)).status).toBe(200);
   await run(best, mesh, { run: "true" });
 }, 600_000);
+
+/** On copies: the state of the one that has more was found wrong, and is. Its log is right, and goes on from the other one's state. */
+async function expectLogOnRightState(
+  mesh: Mesh,
+  right: MeshNode,
+  wrong: MeshNode,
+  written: readonly number[],
+): Promise<void> {
+  const [rightData, wrongData] = [right, wrong].map((node) => {
+    const copy = path.join(mesh.directory, `in-quarantine-${node.ready.node}`);
+    cpSync(node.data, copy, { recursive: true, filter: (name) => !name.endsWith(".sock") });
+    return copy;
+  }) as [string, string];
+  writeFileSync(path.join(wrongData, "quarantine.json"), JSON.stringify({ index: 7, quorum: "aa" }));
+  const state = new Database(path.join(wrongData, "state.db"));
+  state.run("delete from job");
+  state.close();
+  const words = ["cluster", "recover", "--yes", "-o", "json"];
+  const alone = await wrong.skein([...words, "--data", wrongData]);
+  expect([alone.code, alone.stderr]).toEqual([6, expect.stringContaining("no survivor has a right one")]);
+  const rightReport = await reportOf(rightData);
+  expect((await reportOf(wrongData)).quarantined_at).toBe(7);
+  const both = await wrong.skein([...words, "--data", rightData, "--data", wrongData]);
+  expect([both.code, both.stderr]).toEqual([0, expect.stringContaining("Its log is right and the longest")]);
+  expect(JSON.parse(both.stdout)).toMatchObject({
+    node: right.ready.node,
+    survivors: [right.ready.node, wrong.ready.node],
+  });
+  const recovered = new Database(path.join(rightData, "state.db"), { readonly: true });
+  const jobs = (recovered.query("select id from job").all() as { id: number }[]).map(({ id }) => id);
+  recovered.close();
+  expect(rightReport.applied).toBeLessThan(epochSpan);
+  expect(jobs).toEqual(expect.arrayContaining([...written]));
+  // The other one goes on with nothing but its id, and its wrong state is aside with what was known of it.
+  expect(readdirSync(wrongData)).not.toContain("quarantine.json");
+  expect(readdirSync(path.join(wrongData, "epoch-0"))).toContain("quarantine.json");
+}
 
 async function reportOf(data: string): Promise<SurvivorView> {
   const said = await runSkein(binary, ["cluster", "recover", "--report", "--data", data, "-o", "json"]);

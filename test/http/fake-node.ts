@@ -257,7 +257,7 @@ export class FakeNode implements NodeApi {
 
   survivor(): Survivor {
     const { cluster, epoch, term, commit, applied, lastIndex, voters, learners } = this.status();
-    const log = { lastIndex, lastTerm: term, term, commit, applied, lastAt: 0, damagedFrom: null };
+    const log = { lastIndex, lastTerm: term, term, commit, applied, lastAt: 0, damagedFrom: null, quarantinedAt: null };
     const who = { cluster, epoch, node: this.id, name: this.name, level: 1, hash: "", members: [] };
     return { ...who, ...log, voters, outgoing: [], learners, configurationIndex: 0, leader: this.ready ? 1 : null };
   }

@@ -22,7 +22,15 @@ function survivor(node: number, more: Partial<Survivor> = {}): Survivor {
     lastAt: 1_700_000_000_000,
   };
   const configuration = { voters: [1, 2, 3, 4, 5], outgoing: [], learners: [], configurationIndex: 50 };
-  const who = { cluster: "c1", epoch: { number: 0, id: "" }, node, name: `n${node}`, level: 3, damagedFrom: null };
+  const who = {
+    cluster: "c1",
+    epoch: { number: 0, id: "" },
+    node,
+    name: `n${node}`,
+    level: 3,
+    damagedFrom: null,
+    quarantinedAt: null,
+  };
   return { ...who, leader: null, ...log, ...configuration, members, ...more };
 }
 
@@ -53,6 +61,27 @@ describe("the most advanced survivor", () => {
     expect(judged(short, long).best).toBe(long);
     const [learner, voter] = [survivor(4, { voters: [1, 2, 3], learners: [4] }), survivor(1, { voters: [1, 2, 3] })];
     expect(judged(learner, voter).best).toBe(voter);
+  });
+
+  test("one whose state is wrong gives its log alone, on the state of the most advanced right one", () => {
+    const wrong = survivor(1, { lastIndex: 130, quarantinedAt: 80 });
+    const [right, older] = [survivor(2, { applied: 90 }), survivor(3, { lastIndex: 70, applied: 70, commit: 70 })];
+    const five = { voters: [1, 2, 3, 4, 5, 6, 7] };
+    const found = judged({ ...older, ...five }, { ...wrong, ...five }, { ...right, ...five });
+    expect([found.head.node, found.best.node]).toEqual([1, 2]);
+    expect(found.words[0]).toContain("entries up to 130, all that node 1 has");
+    expect(found.words.join("\n")).toContain("the state of node 2 (entry 90) and what the log of node 1 has after it");
+  });
+
+  test("one whose state is wrong is not needed where a right one has the same log, and is the last choice alone", () => {
+    const [wrong, right] = [survivor(1, { quarantinedAt: 80, hash: "bb" }), survivor(2)];
+    const found = judged(wrong, right);
+    expect([found.head, found.best]).toEqual([right, right]);
+    expect(found.words.join("\n")).toContain("at entry 80, and is not used");
+    // Which of the two differs is known.
+    expect(found.words.join("\n")).not.toContain("different:");
+    expect(judged(wrong).best).toBe(wrong);
+    expect(judged(wrong).words.join("\n")).toContain("nobody is left whose state is right");
   });
 
   test("what may be lost is said with numbers: how many voters are missing, and that they were enough", () => {

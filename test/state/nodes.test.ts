@@ -162,6 +162,18 @@ describe("whoever holds a copy of the state", () => {
     expect(cluster.refused("node.join", { ...silent, name: "another" })[1]).toContain("was revoked");
   });
 
+  test("does not come in by a join token that had ended by the clock of the asked member, where the log's stands still", () => {
+    const cluster = latest();
+    cluster.must("token.create", { ...joinToken, expiresAt: cluster.now + 10 }, admin);
+    const at = (askedAt: number) => ({ ...silent, joinToken: "k", askedAt });
+    expect(cluster.refused("node.join", at(cluster.now + 10))).toEqual([
+      "unauthorized",
+      "the join token has expired: make one with 'skein cluster token'",
+    ]);
+    expect(listNodes(cluster.database)).toHaveLength(2);
+    expect(cluster.must("node.join", at(cluster.now + 9)).node).toBe(nodeId(3));
+  });
+
   test("a joiner that was let in and did not learn of it is answered again, once its token is used up, and not in the name of another", () => {
     const cluster = latest();
     cluster.must("token.create", { ...joinToken, uses: 1 }, admin);

@@ -16,9 +16,15 @@ interface NodeJoined extends NewNode {
   readonly joinToken: string;
   /** The API token of the node's own context. */
   readonly token: NewToken;
+  /** When the member was asked by its own clock, epoch ms: after a restart of everybody the log's stands still until voters' clocks are heard (J4). */
+  readonly askedAt?: number | undefined;
 }
 
-const shape = newNodeShape.extend({ joinToken: z.string().min(1).max(64), token: newTokenShape });
+const shape = newNodeShape.extend({
+  joinToken: z.string().min(1).max(64),
+  token: newTokenShape,
+  askedAt: z.number().int().min(0).optional(),
+});
 
 const selectLevel = sql("select level from cluster");
 
@@ -39,7 +45,8 @@ export const nodeJoin = command<NodeJoined>()({
     if (!isLate && present?.incarnation === incarnation) return accept({ node: present.id });
     // Let in and killed before it knew: the same data directory asks again, perhaps under another name. Who has come is not let in again.
     const before = isLate ? admittedBefore(tx, incarnation, token.id) : undefined;
-    const problem = joinTokenProblem(tokenById(tx, joinToken), context.at, before !== undefined);
+    const at = isLate ? Math.max(context.at, payload.askedAt ?? 0) : context.at;
+    const problem = joinTokenProblem(tokenById(tx, joinToken), at, before !== undefined);
     if (problem !== undefined) return refuse("unauthorized", `${problem}: make one with 'skein cluster token'`);
     if (before !== undefined && (present === undefined || present.id === before.id)) {
       if (before.name !== name) {
