@@ -72,8 +72,8 @@ Bugs that other systems had, planted one at a time in a copy of these sources, a
 \`npm run sim -- --mutants --write\` on ${new Date().toISOString().slice(0, 10)}: ${found.length} of ${judged.length} found, ${soon.length} of them within ${soonSeeds} seeds.
 
 A mutant is a patch of named source files ([test/mutants](../test/mutants/mutant.ts)); the sources themselves have no switch. It must work without
-faults (but for those of gates, 50 and on, which clients run into by themselves), and be caught by the checkers it names, with them; anything else that it dies of does not count. Its texts must be in the sources exactly once,
-so that it is kept in step with them. \`npm test\` plants a sample; seeds are counted from 1.
+faults (but for those of gates and room, 50 and on, which clients run into by themselves), and be caught by the checkers it names, with them; anything else that it dies of does not count. Its texts must be in the sources exactly once,
+so that it is kept in step with them. \`npm test\` plants a sample; seeds are counted from 1. What is looked for by "test" (60 and on) is found by the test that the mutant names, which \`npm test\` runs with each of them.
 
 | # | bug | what the mutant does | looked for by | seeds | caught by |
 |---|---|---|---|---|---|

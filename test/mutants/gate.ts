@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Hunted } from "./hunt.ts";
+import { huntByTest } from "./hunt-by-test.ts";
 import type { Mutant } from "./mutant.ts";
 import { tool } from "../../scripts/steps.ts";
 import { Plantation } from "./plant.ts";
@@ -32,6 +33,11 @@ const unhunted: Hunted = { seed: undefined, by: "", message: "", others: {} };
 /** Plants the mutant and looks for it in seeds 1 to `seeds`. Throws when its texts are not in the sources. */
 export async function judge(mutant: Mutant, seeds: number): Promise<Judged> {
   const began = performance.now();
+  if (mutant.test !== undefined) {
+    using whole = new Plantation(mutant, ["test"]);
+    const storm = await huntByTest(whole.path, mutant.test);
+    return { mutant, calm: unhunted, storm, ms: performance.now() - began };
+  }
   using plantation = new Plantation(mutant);
   const hunt = async (weather: "calm" | "storm", to: number): Promise<Hunted> =>
     await run(plantation.path, [mutant.name, weather, `${to}`]);

@@ -27,7 +27,7 @@ interface Noticed {
 
 type Run = (seed: number, calm: boolean, mutant: Mutant) => Promise<Noticed | undefined>;
 
-const simulations: Readonly<Record<SimulationName, Run>> = {
+const simulations: Readonly<Record<Exclude<SimulationName, "test">, Run>> = {
   raft: async (seed, calm) => noticed(() => new Simulation(seed, { calm, steps: 15_000 }).run()),
   disk: async (seed, calm) => {
     using files = new Files();
@@ -75,8 +75,10 @@ function noticed(run: () => void): Noticed | undefined {
 async function hunt(mutant: Mutant, calm: boolean, seeds: number): Promise<Hunted> {
   const counts = new Set<string>(mutant.checkers);
   const others: Record<string, number> = {};
+  const { simulation } = mutant;
+  if (simulation === "test") throw new Error(`mutant ${mutant.name} is looked for by a test (hunt-by-test.ts)`);
   for (let seed = 1; seed <= seeds; seed++) {
-    const found = await simulations[mutant.simulation](seed, calm, mutant);
+    const found = await simulations[simulation](seed, calm, mutant);
     if (found === undefined) continue;
     if (counts.has(found.by)) return { seed, ...found, others };
     const kind = found.message.replaceAll(/\d+/g, "N").slice(0, 120);

@@ -49,7 +49,9 @@ export interface Mutant extends Planted {
   /** Where it is looked for. */
   readonly simulation: SimulationName;
   /** Of whole clusters: what the problem begins with. */
-  readonly checkers: readonly (Checker | ClusterChecker)[];
+  readonly checkers: readonly (Checker | ClusterChecker | "test")[];
+  /** Of "test": the file, and the test of it that must fail while others of the file pass. */
+  readonly test?: { readonly file: string; readonly name: string };
   /** What clients do brings it to light, with faults and without: it need not work while nothing goes wrong. */
   readonly needsNoFaults?: true;
   /** Of whole clusters: whether a run of this plan is worth its time. What is passed over counts as a seed that found nothing. */
@@ -58,6 +60,6 @@ export interface Mutant extends Planted {
 
 /**
  * "raft": consensus on a model of a disk. "disk": the same on real files, with the production log and state. "cluster": whole nodes, with state,
- * leases, jobs and clients.
+ * leases, jobs and clients. "test": no simulation, but one test that says step by step what happens when.
  */
-export type SimulationName = "raft" | "disk" | "cluster";
+export type SimulationName = "raft" | "disk" | "cluster" | "test";

@@ -35,6 +35,13 @@ test("a sample of them works without faults, and is caught by its checkers with 
     });
 }, 300_000);
 
+test("what a leader keeps in mind is held by the tests that are named, each of which fails with its mutant", async () => {
+  const chosen = mutants.filter(({ simulation }) => simulation === "test");
+  expect(chosen.length).toBeGreaterThanOrEqual(8);
+  const judged = await judgeAll(chosen, { seeds: 1, atOnce: Math.min(2, availableParallelism()), tell: () => {} });
+  expect(judged.filter((one) => !isFound(one)).map(({ mutant, storm }) => [mutant.name, storm])).toEqual([]);
+}, 300_000);
+
 test("the command for people plants them too: it runs under another runtime than the tests", async () => {
   const { code, output } = await run(tool("tsx"), ["scripts/sim.ts", "--mutants", "--only=1"], { timeoutMs: 240_000 });
   expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("1 of 1 found, 1 within 300 seeds") });

@@ -4,6 +4,7 @@ import { gatedMutants } from "./gated-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { oddMutants } from "./odd-mutants.ts";
 import { raftMutants } from "./raft-mutants.ts";
+import { roomMutants } from "./room-mutants.ts";
 import { storageMutants } from "./storage-mutants.ts";
 
 /** All of them, by number. */
@@ -15,4 +16,5 @@ export const mutants: readonly Mutant[] = [
   ...oddMutants,
   ...membershipMutants,
   ...clockMutants,
+  ...roomMutants,
 ].toSorted((a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name));

@@ -15,15 +15,19 @@ export function outdated(mutant: Planted): string | undefined {
   return undefined;
 }
 
+/** What simulations are made of. */
+const simulations = ["test/raft", "test/sim", "test/mutants"];
+
 /** A copy of sources and tests in a directory of its own, with the mutant in it; the sources themselves are never touched. */
 export class Plantation {
   readonly path: string;
 
-  constructor(mutant: Planted | undefined) {
+  /** `tests`: folders beside the sources. */
+  constructor(mutant: Planted | undefined, tests: readonly string[] = simulations) {
     const why = mutant === undefined ? undefined : outdated(mutant);
     if (why !== undefined) throw new Error(why);
     this.path = mkdtempSync(join(tmpdir(), "skein-mutant-"));
-    for (const folder of ["src", "test/raft", "test/sim", "test/mutants"]) {
+    for (const folder of ["src", ...tests]) {
       mkdirSync(dirname(join(this.path, folder)), { recursive: true });
       cpSync(join(top, folder), join(this.path, folder), { recursive: true });
     }

@@ -268,6 +268,17 @@ describe("the bound on unfinished jobs (L1)", () => {
     expect([m.log.length, m.members[0]!.unfinished]).toEqual([before, 102]);
   });
 
+  test("what could not be logged leaves its room to others", () => {
+    const m = bounded(10);
+    m.leads(1);
+    const { admission } = m.members[0]!;
+    const ten = [record("job.submit", { jobs: Array.from({ length: 10 }, () => ({ run: "x" })) }, admin)];
+    const first = admission.judge(ten);
+    expect([first.kind, admission.judge(ten).kind]).toEqual(["admitted", "turned-away"]);
+    admission.logged(first.kind === "admitted" ? first.ticket : undefined, undefined);
+    expect(admission.judge(ten).kind).toBe("admitted");
+  });
+
   test("far from it nothing is read for a submit", async () => {
     const m = bounded(1000);
     m.leads(1);
