@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
-import { finished, submit, submitToEach, tasksOf } from "../../scripts/mesh-jobs.ts";
+import { finished, submit, submitToEach, type TaskAnswer, tasksOf } from "../../scripts/mesh-jobs.ts";
 import { temporaryDirectory, untilTrue, whileLeasesHold } from "./harness.ts";
 
 /** The real binary, real processes, SIGKILL. */
@@ -61,14 +61,85 @@ async function followerOf(mesh: Mesh): Promise<MeshNode> {
   return mesh.nodes.find((node) => node !== leader)!;
 }
 
-describe("a node dies while a job of 300 tasks runs on three", () => {
-  test.each(["leader", "follower"])(
-    "SIGKILL of the %s",
-    async (whom) => {
-      await using mesh = await Mesh.start({ nodes: 3 });
+/**
+ * An array that the three nodes were given in units of 40, four of which run at once on each. Those that begin first on a node end at once, the others when the gate is open: so each node holds four
+ * that have ended, four that run, and many that wait there for their turn.
+ */
+class Units {
+  readonly #mesh: Mesh;
+  readonly #directory: string;
+  readonly #gate: string;
+  readonly #onLost: "retry" | "fail";
+  readonly #victim: MeshNode;
+  #id = 0;
+  /** What of the victim's had ended before it died, as it was told then. */
+  #kept: readonly TaskAnswer[] = [];
+
+  constructor(mesh: Mesh, directory: string, victim: MeshNode, onLost: "retry" | "fail") {
+    this.#mesh = mesh;
+    this.#directory = path.join(directory, "units");
+    this.#gate = path.join(directory, "open");
+    this.#victim = victim;
+    this.#onLost = onLost;
+    mkdirSync(this.#directory);
+  }
+
+  /** Returns when the victim is in the middle of its unit. */
+  async begin(node: MeshNode): Promise<void> {
+    const body = `[ $((SKEIN_INDEX % 40)) -lt 4 ] || until [ -e ${this.#gate} ]; do sleep 0.1; done`;
+    const run = traced(this.#directory, body);
+    this.#id = await submit(node, { run, count: 120, unit: 40, slots: 0, on_lost: this.#onLost });
+    const victim = this.#victim.ready.node;
+    const isThere = async (): Promise<true | undefined> => {
+      const own = (await tasksOf(node, this.#id)).filter((task) => task.node === victim);
+      this.#kept = own.filter(({ state }) => state === "succeeded");
+      const live = traces(this.#directory).filter((trace) => trace.node === victim && trace.ended === undefined);
+      return own.length === 40 && this.#kept.length === 4 && live.length === 4 ? true : undefined;
+    };
+    await until(isThere, patienceMs, () => `node ${victim} is not in the middle of a unit: ${this.#kept.length} ended`);
+  }
+
+  /** The victim is dead: the rest goes on. Every task is there once, and has ended as it had to. */
+  async end(node: MeshNode): Promise<void> {
+    writeFileSync(this.#gate, "");
+    const job = await finished(this.#mesh, this.#id);
+    const tasks = await tasksOf(node, this.#id);
+    expect(tasks.map((task) => task.task)).toEqual(Array.from({ length: 120 }, (_, at) => at));
+    for (const { task, finished_at } of this.#kept)
+      expect(tasks[task]).toMatchObject({ state: "succeeded", attempt: 1, finished_at, node: this.#victim.ready.node });
+    const all = traces(this.#directory);
+    expectNoOverlap(all);
+    const succeeded = tasks.filter((task) => task.state === "succeeded");
+    const wrote = new Set(all.map(({ task, attempt }) => `${task}.${attempt}`));
+    expect(succeeded.filter(({ task, attempt }) => !wrote.has(`${task}.${attempt}`))).toEqual([]);
+    const others = tasks.filter((task) => task.state !== "succeeded");
+    if (this.#onLost === "retry") {
+      expect(job.state).toBe("succeeded");
+      expect(others).toEqual([]);
+      return;
+    }
+    expect(job).toMatchObject({ state: "failed", counts: { succeeded: succeeded.length, lost: others.length } });
+    // Those that ran, and those of which nobody could say that they did not.
+    expect(others.length).toBeGreaterThanOrEqual(4);
+    expect(others.every((task) => task.state === "lost" && task.node === this.#victim.ready.node)).toBe(true);
+    expect(new Set(all.map(({ task }) => task)).size).toBe(all.length);
+  }
+}
+
+describe("a node dies while a job of 300 tasks runs on three, in the middle of a unit of another one", () => {
+  test.each([
+    ["leader", "retry"],
+    ["follower", "fail"],
+  ] as const)(
+    "SIGKILL of the %s, on_lost: %s",
+    async (whom, onLost) => {
+      await using mesh = await Mesh.start({ nodes: 3, flags: ["--io-tasks", "4"] });
       using scratch = temporaryDirectory();
+      using aside = temporaryDirectory();
       const victim = whom === "leader" ? await mesh.leader({ voters: 3 }) : await followerOf(mesh);
       const survivor = mesh.nodes.find((node) => node !== victim)!;
+      const units = new Units(mesh, aside.path, victim, onLost);
+      await units.begin(survivor);
       const id = await submit(survivor, {
         run: traced(scratch.path, "sleep 0.$((5 + SKEIN_TASK % 15))"),
         count: 300,
@@ -76,6 +147,7 @@ describe("a node dies while a job of 300 tasks runs on three", () => {
       const waiting = survivor.skein(["wait", String(id)]);
       await killInTheMiddle(victim, scratch.path, 300);
 
+      await units.end(survivor);
       const waited = await waiting; // returns by itself
       expect({ code: waited.code, stderr: waited.stderr }).toMatchObject({ code: 0 });
       const job = await finished(mesh, id);
