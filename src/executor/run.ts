@@ -330,9 +330,10 @@ class NodeExecutor implements Executor {
     });
   }
 
-  /** Asks until they come, the attempt is not this node's any more, or one of them does not exist. */
+  /** Asks until they come, the attempt is not this node's any more, one of them does not exist, or nobody has given them for too long. */
   async #fetchSecrets(key: string, held: Held): Promise<void> {
     held.secrets = "asked";
+    const giveUpAt = monotonicMs() + limits.secretWaitMs;
     const isWanted = (): boolean => !this.#closed && this.#waiting.get(key) === held;
     for (
       let pauseMs: number = limits.secretRetryMs;
@@ -347,6 +348,8 @@ class NodeExecutor implements Executor {
       }
       if (outcome.why.code === "not-found")
         return this.#onEnded([neverStarted(held.name, "failed", outcome.why.message)]);
+      if (monotonicMs() >= giveUpAt)
+        return this.#onEnded([neverStarted(held.name, "failed", withoutSecrets(outcome.why.message))]);
       await Bun.sleep(pauseMs);
     }
   }
@@ -531,6 +534,10 @@ function timeoutsOf(some: Iterable<Held>): Timeout[] {
 }
 
 const noSecrets: SecretValues = {};
+
+function withoutSecrets(why: string): string {
+  return `no voter gave it its secrets within ${formatDuration(limits.secretWaitMs)}, and it did not start: ${why}`;
+}
 
 function neverStarted(
   name: AttemptName,

@@ -5,6 +5,7 @@ import { accept, type Outcome, type Refusal, type RefusalCode } from "../lib/out
 import type { ReplayView } from "../state/answers.ts";
 import { type DeadJob, deadAfter, listDead } from "../state/dead.ts";
 import type { Principal } from "../state/types.ts";
+import { deadLettersAnswer } from "./job-answers.ts";
 import { selector } from "./jobs.ts";
 import { invalid } from "./problems.ts";
 import { choose } from "./retry.ts";
@@ -47,6 +48,7 @@ export function deadLetterRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/dead-letters",
       right: "read",
       doc: "Jobs that have failed, with all retries that they had, and were not run again; newest first.",
+      answer: deadLettersAnswer,
       query: z.strictObject({ ...which, limit: pageLimit, next, consistency }),
       async handle({ exchange, query }) {
         const { consistency, limit, next: mark, ...filter } = query;

@@ -6,6 +6,7 @@ import { isTerminal } from "../lib/states.ts";
 import { findJob, findTask, jobStates, listJobs, listTasks } from "../state/queries.ts";
 import { type JobState, taskStates } from "../state/types.ts";
 import type { WaitView } from "../state/answers.ts";
+import { jobAnswer, jobsAnswer, taskAnswer, tasksAnswer, waitAnswer } from "./job-answers.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
 import { consistency, duration, next, pageLimit, since } from "./shapes.ts";
@@ -54,6 +55,7 @@ export function jobRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/jobs",
       right: "read",
       doc: "Jobs, newest first.",
+      answer: jobsAnswer,
       query: jobsQuery,
       async handle({ exchange, query }) {
         const { consistency, limit, ...filter } = query;
@@ -70,6 +72,7 @@ export function jobRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/jobs/:id",
       right: "read",
       doc: "One job. With wait, answers once it is terminal or the time is up.",
+      answer: jobAnswer,
       query: z.strictObject({ wait: duration(limits.waitMs).optional(), consistency }),
       async handle({ exchange, query }) {
         const id = wholeOf(exchange, "id", 1);
@@ -96,6 +99,7 @@ export function jobRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/jobs/:id/tasks",
       right: "read",
       doc: "The tasks of a job, in order.",
+      answer: tasksAnswer,
       query: tasksQuery,
       async handle({ exchange, query }) {
         const id = wholeOf(exchange, "id", 1);
@@ -115,6 +119,7 @@ export function jobRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/jobs/:id/tasks/:task",
       right: "read",
       doc: "One task with all its attempts.",
+      answer: taskAnswer,
       query: z.strictObject({ consistency }),
       async handle({ exchange, query }) {
         const id = wholeOf(exchange, "id", 1);
@@ -136,6 +141,7 @@ export function jobRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/jobs/wait",
       right: "read",
       doc: "Answers with the states of these jobs once all are terminal, or when the time is up (default 30s).",
+      answer: waitAnswer,
       body: waitBody,
       handle({ exchange, body }) {
         const deadline = performance.now() + (body.timeout ?? waitDefaultMs);

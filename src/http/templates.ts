@@ -6,6 +6,7 @@ import { jobSubmit } from "../state/commands/job-submit.ts";
 import { findTemplate, jobsUnderKey, listTemplates } from "../state/queries.ts";
 import { bind, render } from "../state/template.ts";
 import type { TemplateView } from "../state/answers.ts";
+import { templateAnswer, templatesAnswer } from "./job-answers.ts";
 import { check, invalid } from "./problems.ts";
 import { keyOf } from "./retry.ts";
 import { type HttpParts, readJson, readState, type Route, route } from "./route.ts";
@@ -26,6 +27,7 @@ export function templateRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/templates",
       right: "read",
       doc: "Templates by name, without their specs.",
+      answer: templatesAnswer,
       query: z.strictObject({ limit: pageLimit, next, consistency }),
       async handle({ exchange, query }) {
         const { limit, next: after } = query;
@@ -43,6 +45,7 @@ export function templateRoutes(parts: HttpParts): readonly Route[] {
       path: "/v1/templates/:template",
       right: "read",
       doc: "One template.",
+      answer: templateAnswer,
       query: z.strictObject({ consistency }),
       async handle({ exchange, query }) {
         const name = exchange.req.param("template") ?? "";

@@ -338,6 +338,10 @@ export const limits = {
   /** A task waits so long, at first and at most, before it asks for its secrets again. */
   secretRetryMs: 100,
   secretRetryMaxMs: 2_000,
+  /** After so long it fails. */
+  secretWaitMs: 120_000,
+  /** Tasks that only one node may run wait for it so long after it was lost. */
+  pinnedWaitMs: 24 * 3_600_000,
 
   // Tokens and the audit
   tokens: 10_000,

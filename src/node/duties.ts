@@ -25,6 +25,7 @@ import { GateDuty } from "./gate-duty.ts";
 import { Recalls } from "./recalls.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
+import { Forsaking } from "./forsaking.ts";
 import { Sweeping } from "./sweeping.ts";
 
 /** When work is given out again that the log did not take. */
@@ -88,6 +89,7 @@ export class Duties {
   #lostProposed = new Set<NodeId>();
   readonly #counting: Counting;
   readonly #expiring: Expiring;
+  readonly #forsaking: Forsaking;
   readonly #sweeping: Sweeping;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
@@ -109,6 +111,7 @@ export class Duties {
     this.#counting = new Counting(ports);
     this.#expiring = new Expiring(ports);
     this.recalls = new Recalls(ports);
+    this.#forsaking = new Forsaking(ports);
     this.#sweeping = new Sweeping(ports);
   }
 
@@ -314,6 +317,7 @@ export class Duties {
     if (change !== undefined) this.#ports.proposeConfiguration(change, configuration);
     this.#counting.look(() => this.#view === view);
     this.#expiring.look(() => this.#view === view);
+    this.#forsaking.look(() => this.#view === view);
     this.#sweeping.look(() => this.#view === view);
   }
 

@@ -186,16 +186,14 @@ function locate(request: LogRequest, ports: LogPorts): Outcome<Location> {
   const task = ports.view((tx) => findTask(tx, request.job, request.task));
   if (task === undefined) return refuse("not-found", `there is no task ${request.task} of job ${request.job}`);
   const wanted = request.attempt ?? task.attempt;
-  if (wanted === task.attempt) {
-    return accept({
-      attempt: wanted,
-      node: task.node,
-      ended: isTerminal(task.state),
-      bytes: task.log?.bytes ?? null,
-    });
+  // That of a task that waits for its retry has ended as well.
+  const past = task.attempts.find((one) => one.attempt === wanted);
+  const isPast = wanted !== task.attempt || task.state === "queued";
+  if (past !== undefined && isPast) {
+    const hasRun = past.state !== "skipped" || past.started_at !== null;
+    return accept({ attempt: wanted, node: hasRun ? past.node : null, ended: true, bytes: past.log?.bytes ?? null });
   }
-  const earlier = task.attempts.find((one) => one.attempt === wanted);
-  if (earlier === undefined)
+  if (wanted !== task.attempt)
     return refuse("not-found", `task ${request.task} of job ${request.job} has no attempt ${wanted}`);
-  return accept({ attempt: wanted, node: earlier.node, ended: true, bytes: earlier.log?.bytes ?? null });
+  return accept({ attempt: wanted, node: task.node, ended: isTerminal(task.state), bytes: task.log?.bytes ?? null });
 }

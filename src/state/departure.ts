@@ -22,21 +22,24 @@ export function endAttemptsOf(tx: Tx, context: ApplyContext, node: NodeId, reaso
   return running.length;
 }
 
-/** Waiting tasks that only this node may run end as lost, those of jobs that do not wait for it (J2); all when it never comes back. */
+/** Waiting tasks that only this node may run end as lost, those of jobs that do not wait for it (J2); all when it never comes back. Looks at so many at most; gives how many there were. */
 export function endPinnedTo(
   tx: Tx,
   context: ApplyContext,
   node: NodeId,
   reason: string,
   isWanted: (job: OpenJob) => boolean = () => true,
-): void {
+  most?: number,
+): number {
   const work = new Work(tx, context);
   const touched = new Set<OpenJob>();
-  for (const row of waitingPinnedTo(tx, node)) {
+  let ended = 0;
+  for (const row of waitingPinnedTo(tx, node, most)) {
     const job = work.jobs.get(row.job);
     // A job has one task a node, so the rest of it that one of these may end (max_failures) is not among the others.
     if (job === undefined || !isWanted(job)) continue;
     work.endWaiting(job, row, "lost", reason);
+    ended += 1;
     touched.add(job);
   }
   for (const job of touched) {
@@ -51,4 +54,5 @@ export function endPinnedTo(
     }
   }
   work.close();
+  return ended;
 }

@@ -48,3 +48,6 @@ export const forgetLevel = 3;
 
 /** From this level on work is taken back from nodes that have not begun it (unit.recall). */
 export const recallLevel = 3;
+
+/** From this level on it is known since when a node is lost, and tasks that only it may run do not wait for it for ever (node.forsake). */
+export const forsakeLevel = 3;

@@ -328,4 +328,6 @@ export const schema: readonly string[] = [
   // The voters as the audit said last (voters-audit.ts), as JSON.
   `create table noted_voters (id integer primary key check (id = 1), nodes text not null) strict`,
   `create index unit_running on unit (node, job) where running > 0`,
+  // Since when a node is lost; of one that is not it says nothing.
+  "alter table node add column lost_at integer",
 ];

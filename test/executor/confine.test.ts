@@ -5,8 +5,8 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -208,58 +208,82 @@ describe("limits by a control group", () => {
     expect(readdirSync(strange)).toEqual([]);
   });
 
-  test("a root where none can be made is told once, and rlimits are used", async () => {
+  test("a root that lacks controllers is told once: rlimits hold what they would, the group the rest", async () => {
     writeFileSync(join(root, "cgroup.controllers"), "cpu io\n");
+    await rig.open();
+    const report = await rig.run({ run: "ulimit -v; ulimit -t", limits: { memoryBytes: 2 ** 30, cpuMs: 90_000 } });
+    const failed = await rig.run({ run: "exit 3", limits: { processes: 500 } }, { task: 1 });
+    expect(await rig.logText(report)).toBe("1048576\nunlimited\n");
+    expect([readdirSync(groupOf("1.0.1")).includes("memory.max"), read("1.0.1", "cgroup.kill")]).toEqual([false, "1"]);
+    expect(failed.reason).toContain("limits.processes (500 of its user)");
+    const words = readFileSync(rig.path("guard.log"), "utf8");
+    expect(words.split("lacks the controllers memory and pids").length - 1).toBe(1);
+  });
+
+  test("a root where none can be made is told once, and rlimits are used", async () => {
+    rmSync(join(root, "cgroup.controllers"));
     await rig.open();
     const report = await rig.run({ run: "ulimit -v", limits: { memoryBytes: 2 ** 30 } });
     await rig.run({ run: "true", limits: { processes: 500_000 } }, { task: 1 });
     expect(await rig.logText(report)).toBe("1048576\n");
     const words = readFileSync(rig.path("guard.log"), "utf8");
     expect(words.split("no control groups below").length - 1).toBe(1);
-    expect(words).toContain("the controllers memory and pids are not there");
   });
 });
 
-/** A real one: of version 2, with the controllers, and writable. */
-const real = process.env["SKEIN_TEST_CGROUP"] ?? "/sys/fs/cgroup";
+/** A real one: of version 2, and writable; with the controllers, or beside those of version 1 and without. */
+const known = [process.env["SKEIN_TEST_CGROUP"], "/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+const real = known.find((path) => path !== undefined && existsSync(join(path, "cgroup.controllers"))) ?? "";
 const whyNotReal = ((): string | undefined => {
+  if (real === "") return "no control groups of version 2 here";
+  if (!isRoot) return "this test does not run as root";
   try {
-    const controllers = readFileSync(join(real, "cgroup.controllers"), "utf8").split(/\s+/);
-    if (!["memory", "pids"].every((one) => controllers.includes(one)))
-      return `${real} has no memory and pids controllers`;
-    if (!isRoot || !statSync(real).isDirectory()) return "this test does not run as root";
     const probe = join(real, `skein-probe-${process.pid}`);
     mkdirSync(probe);
-    rmSync(probe, { recursive: true });
+    rmdirSync(probe);
     return undefined;
   } catch (error) {
-    return `no control groups of version 2 here: ${(error as Error).message}`;
+    return `no group can be made below ${real}: ${(error as Error).message}`;
   }
 })();
-const why = whyNotReal === undefined ? "" : ` (skipped: ${whyNotReal})`;
+const controllers = whyNotReal === undefined ? readFileSync(join(real, "cgroup.controllers"), "utf8").split(/\s+/) : [];
+const hasControllers = ["memory", "pids"].every((one) => controllers.includes(one));
+const whyNotBounded = whyNotReal ?? (hasControllers ? undefined : `${real} has no memory and pids controllers`);
+const skipped = (reason: string | undefined): string => (reason === undefined ? "" : ` (skipped: ${reason})`);
 
-test.skipIf(whyNotReal !== undefined)(`limits by a real control group${why}`, async () => {
-  await rig.executor.close();
-  rig.cgroupRoot = real;
-  rig.executor = rig.newExecutor();
-  await rig.open();
-  const hungry = "head -c 400000000 /dev/zero | tail -c 300000000 > /dev/null || exit 3";
-  const memory = await rig.run({ run: hungry, limits: { memoryBytes: 2 ** 25 } }, { task: 1 });
-  expect([memory.state, memory.reason]).toEqual([
-    "failed",
-    "used more memory than limits.memory allows (32MiB, by its cgroup)",
-  ]);
-  const run = "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait; exit 3";
-  const processes = await rig.run({ run, limits: { processes: 3 } }, { task: 2 });
-  expect(processes.reason).toBe("wanted more processes than limits.processes allows (3, by its cgroup)");
-  const busy = "(while :; do :; done) & (while :; do :; done) & wait";
-  const cpu = await rig.run({ run: busy, graceMs: 100, limits: { cpuMs: 1000 } }, { task: 3 });
-  expect(cpu.reason).toBe("used more CPU time than limits.cpu allows (1s, counted by its cgroup)");
-  // Out of its group, and without a mark in its environment: only the control group knows it.
-  const escaped = `env -i setsid sh -c 'echo $$ > ${rig.path("pid")}; exec sleep 600' > /dev/null 2>&1 & until [ -s ${rig.path("pid")} ]; do sleep 0.02; done`;
-  await rig.run({ run: escaped, limits: { processes: 50 } }, { task: 4 });
-  const pid = await rig.pidIn(rig.path("pid"));
-  await until("its end", () => !existsSync(`/proc/${pid}`));
-  const { marker } = placesOf(rig.dataDir);
-  expect(readdirSync(real).filter((name) => name.includes(marker))).toEqual([]);
+describe("a real control group", () => {
+  beforeEach(async () => {
+    await rig.executor.close();
+    rig.cgroupRoot = real;
+    rig.executor = rig.newExecutor();
+    await rig.open();
+  });
+
+  test.skipIf(whyNotBounded !== undefined)(`bounds memory and processes${skipped(whyNotBounded)}`, async () => {
+    const hungry = "head -c 400000000 /dev/zero | tail -c 300000000 > /dev/null || exit 3";
+    const memory = await rig.run({ run: hungry, limits: { memoryBytes: 2 ** 25 } }, { task: 1 });
+    expect([memory.state, memory.reason]).toEqual([
+      "failed",
+      "used more memory than limits.memory allows (32MiB, by its cgroup)",
+    ]);
+    const run = "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait; exit 3";
+    const processes = await rig.run({ run, limits: { processes: 3 } }, { task: 2 });
+    expect(processes.reason).toBe("wanted more processes than limits.processes allows (3, by its cgroup)");
+  });
+
+  test.skipIf(whyNotReal !== undefined)(
+    `counts the CPU time of all processes, and ends what nothing else would find${skipped(whyNotReal)}`,
+    async () => {
+      const busy = "(while :; do :; done) & (while :; do :; done) & wait";
+      const cpu = await rig.run({ run: busy, graceMs: 100, limits: { cpuMs: 1000 } }, { task: 3 });
+      expect(cpu.reason).toBe("used more CPU time than limits.cpu allows (1s, counted by its cgroup)");
+      // Out of its group, and without a mark in its environment: only the control group knows it.
+      const escaped = `env -i setsid sh -c 'echo $$ > ${rig.path("pid")}; exec sleep 600' > /dev/null 2>&1 & until [ -s ${rig.path("pid")} ]; do sleep 0.02; done`;
+      await rig.run({ run: escaped, limits: { cpuMs: 60_000 } }, { task: 4 });
+      const pid = await rig.pidIn(rig.path("pid"));
+      await until("its end", () => !existsSync(`/proc/${pid}`));
+      const { marker } = placesOf(rig.dataDir);
+      expect(readdirSync(real).filter((name) => name.includes(marker))).toEqual([]);
+    },
+  );
 });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { limits } from "../../src/lib/limits.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
 import { Rig, until } from "./rig.ts";
 
@@ -70,4 +71,18 @@ test("where nobody can give the value it is asked for again, and what is cancell
   await until("a question", () => asked > 3);
   rig.executor.stop([waiting]);
   expect(await rig.reportOf(waiting)).toMatchObject({ state: "cancelled" });
+});
+
+test("where nobody gives the value for too long the task fails with a reason, and nothing runs", async () => {
+  await rig.open();
+  rig.secrets = () => Promise.resolve(refuse("unavailable", "no voter can be reached"));
+  const { secretWaitMs } = limits;
+  Object.assign(limits, { secretWaitMs: 300 });
+  const report = await rig.run(spec("echo ran")).finally(() => Object.assign(limits, { secretWaitMs }));
+  expect(report).toMatchObject({
+    state: "failed",
+    exitCode: null,
+    reason: "no voter gave it its secrets within 300ms, and it did not start: no voter can be reached",
+  });
+  expect(await rig.logText(report)).toBe("");
 });

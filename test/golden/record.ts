@@ -215,6 +215,10 @@ function units(cluster: Cluster): void {
   cluster.assign(job, 1, [3, 2]);
   for (let task = 16; task < 24; task++) cluster.finish(job, task, 1, 2, "failed", { startedAt: 1, finishedAt: 2 });
   cluster.must("node.lost", { node: nodeId(2), incarnation: "i2" });
+  cluster.submit({ each_node: true });
+  cluster.refused("node.forsake", { node: nodeId(2) });
+  cluster.now += 24 * 3_600_000;
+  cluster.must("node.forsake", { node: nodeId(2) });
   cluster.must("node.seen", { node: nodeId(2), ...announcement(2), level: 3 });
   cluster.must("job.cancel", { id: jobId(job) }, admin);
   cluster.finish(job, 3, 2, 1, "cancelled");

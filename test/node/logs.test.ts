@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { PackShelf } from "../../src/executor/pack-shelf.ts";
 import { Fault } from "../../src/lib/fault.ts";
-import { nodeId } from "../../src/lib/ids.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
 import type { LogRequest } from "../../src/node/api.ts";
 import { type LogPorts, readLog } from "../../src/node/logs.ts";
 import { Cluster } from "../state/support.ts";
@@ -59,5 +59,46 @@ describe("the log of a task whose node is away", () => {
     const page = await task.read(more);
     expect(page.ok ? "" : page.why).toMatchObject({ code: "unavailable" });
     expect(page.ok ? "" : page.why.message).toContain("on node 2");
+  });
+});
+
+describe("a task that waits for its retry", () => {
+  function waiting(ended: "failed" | "taken back") {
+    const cluster = Cluster.of(2);
+    cluster.level = 3;
+    const job = cluster.submit({ retries: { max: 1, backoff: "1h" } });
+    cluster.assign(job, 2, [0, 1]);
+    if (ended === "taken back") cluster.must("unit.recall", { node: nodeId(2), attempts: [[jobId(job), 0, 1]] });
+    else cluster.finish(job, 0, 1, 2, "failed", { tail: bytes("why"), log: { bytes: 3, sha256: "x" } });
+    expect(cluster.task(job)).toMatchObject({ state: "queued", attempt: 1 });
+    const asked: unknown[] = [];
+    const ports: LogPorts = {
+      self: nodeId(1),
+      shelf: new PackShelf("", 1),
+      view: (query) => query(cluster.database),
+      away: new Map(),
+      askCopy: () => Promise.reject(new Fault("peer-unreachable", "no socket", "safe")),
+      ask: (node, { attempt }) => {
+        asked.push([node, attempt]);
+        const chunks = [{ stream: "stdout" as const, at: 1, bytes: bytes("why") }];
+        return Promise.resolve({ attempt, chunks, next: 3, end: true });
+      },
+    };
+    return { asked, read: () => readLog({ job, task: 0, offset: 0, maxBytes: 1000, waitMs: 0 }, ports) };
+  }
+
+  test("shows what its last attempt said, from the node where that was", async () => {
+    const { asked, read } = waiting("failed");
+    const page = await read();
+    if (!page.ok) throw new Error(page.why.message);
+    expect(page.value).toMatchObject({ attempt: 1, next: 3, end: true });
+    expect(text(page.value.chunks[0]?.bytes)).toBe("why");
+    expect(asked).toEqual([[nodeId(2), 1]]);
+  });
+
+  test("has nothing to show of what was taken back before it began, and nobody is asked", async () => {
+    const { asked, read } = waiting("taken back");
+    expect(await read()).toMatchObject({ ok: true, value: { chunks: [], end: true } });
+    expect(asked).toEqual([]);
   });
 });

@@ -116,7 +116,7 @@ export class Attempt implements RunningAttempt {
   async #live(child: Child | NotSpawned, scratch: string | undefined): Promise<Report | undefined> {
     const result = "pid" in child ? await this.#watch(child) : failure(child);
     clearInterval(this.#cpuWatch);
-    const hit = this.#exceeded ?? hitOf(this.#start, result, this.#cgroup?.hits());
+    const hit = this.#exceeded ?? hitOf(this.#start, result, this.#cgroup);
     await this.#cgroup?.end();
     const log = this.#log.close();
     await this.#clear(scratch);
@@ -201,28 +201,28 @@ interface Result {
 }
 
 /** Which limit it was that ended it, as far as that can be told, and what held it. */
-function hitOf(
-  start: Start,
-  { exitCode, signal }: Result,
-  hits: ReturnType<Cgroup["hits"]> | undefined,
-): string | undefined {
+function hitOf(start: Start, { exitCode, signal }: Result, cgroup: Cgroup | undefined): string | undefined {
   const { limits: set } = start;
   if (set === undefined || exitCode === 0) return undefined;
   const memory = set.memoryBytes === undefined ? undefined : formatSize(set.memoryBytes);
+  const hits = cgroup?.hits();
   if (hits?.memory === true && memory !== undefined)
     return `used more memory than limits.memory allows (${memory}, by its cgroup)`;
   if (hits?.processes === true && set.processes !== undefined)
     return `wanted more processes than limits.processes allows (${set.processes}, by its cgroup)`;
-  if (hits !== undefined) return undefined;
   // A shell tells of a signal that ended its command by 128 and the signal's number.
-  if (set.cpuMs !== undefined && (signal === "SIGXCPU" || exitCode === 128 + 24))
+  if (cgroup === undefined && set.cpuMs !== undefined && (signal === "SIGXCPU" || exitCode === 128 + 24))
     return `used more CPU time than limits.cpu allows (${formatDuration(set.cpuMs)} for each process, by rlimit)`;
-  if (exitCode === 126 || exitCode === 127 || (memory === undefined && set.processes === undefined)) return undefined;
-  const held = [
-    memory === undefined ? undefined : `limits.memory (${memory} of addresses for each process)`,
-    set.processes === undefined ? undefined : `limits.processes (${set.processes} of its user)`,
+  const byRlimit = [
+    memory === undefined || cgroup?.holdsMemory === true
+      ? undefined
+      : `limits.memory (${memory} of addresses for each process)`,
+    set.processes === undefined || cgroup?.holdsProcesses === true
+      ? undefined
+      : `limits.processes (${set.processes} of its user)`,
   ].filter((one) => one !== undefined);
-  return `failed under rlimits, which do not tell whether they were hit: ${held.join(", ")}`;
+  if (exitCode === 126 || exitCode === 127 || byRlimit.length === 0) return undefined;
+  return `failed under rlimits, which do not tell whether they were hit: ${byRlimit.join(", ")}`;
 }
 
 function failure(why: NotSpawned): Result {

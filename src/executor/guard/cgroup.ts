@@ -20,31 +20,39 @@ export class Cgroups {
     this.#log = log;
   }
 
-  /** A group with these limits; undefined: this node has none to give, and rlimits have to do. */
+  /** A group with these limits, as far as its controllers go; undefined: this node has none to give, and rlimits have to do. */
   open(root: string | undefined, attempt: string, limits: AttemptLimits): Cgroup | undefined {
     const found = root ?? delegatedRoot();
     if (found === undefined) return undefined;
     const name = `skein-${this.#marker}-${attempt}`;
     try {
-      enableControllers(found);
+      const holds = enableControllers(found);
+      const missing = wanted.filter((one) => !holds.has(one));
+      if (missing.length > 0)
+        this.#complain(`${found} lacks the controllers ${missing.join(" and ")}, so these limits are rlimits`);
       this.#tidy(found);
       const path = join(found, name);
       mkdirSync(path, { recursive: true });
       this.#live.add(name);
-      if (limits.memoryBytes !== undefined) {
+      if (limits.memoryBytes !== undefined && holds.has("memory")) {
         writeFileSync(join(path, "memory.max"), String(limits.memoryBytes));
         // Where there is swap, it is memory too; and a task without one of its processes is of no use.
         writeIfThere(path, "memory.swap.max", "0");
         writeIfThere(path, "memory.oom.group", "1");
       }
-      if (limits.processes !== undefined) writeFileSync(join(path, "pids.max"), String(limits.processes));
-      return new Cgroup(path, () => this.#live.delete(name));
+      if (limits.processes !== undefined && holds.has("pids"))
+        writeFileSync(join(path, "pids.max"), String(limits.processes));
+      return new Cgroup(path, holds, () => this.#live.delete(name));
     } catch (error) {
-      if (root !== undefined && !this.#complained)
-        this.#log(`no control groups below ${root}, so limits are rlimits: ${(error as Error).message}`);
-      this.#complained = true;
+      if (root !== undefined)
+        this.#complain(`no control groups below ${root}, so limits are rlimits: ${(error as Error).message}`);
       return undefined;
     }
+  }
+
+  #complain(message: string): void {
+    if (!this.#complained) this.#log(message);
+    this.#complained = true;
   }
 
   /** Once for each root: what a guard that was killed left is ended. */
@@ -60,11 +68,22 @@ export class Cgroups {
 /** One attempt's. */
 export class Cgroup {
   readonly #path: string;
+  readonly #holds: ReadonlySet<Controller>;
   readonly #onEnd: () => void;
 
-  constructor(path: string, onEnd: () => void = () => {}) {
+  constructor(path: string, holds: ReadonlySet<Controller> = new Set(), onEnd: () => void = () => {}) {
     this.#path = path;
+    this.#holds = holds;
     this.#onEnd = onEnd;
+  }
+
+  /** It bounds these; processor time and the end of all processes are in its hands in any case. */
+  get holdsMemory(): boolean {
+    return this.#holds.has("memory");
+  }
+
+  get holdsProcesses(): boolean {
+    return this.#holds.has("pids");
   }
 
   /** Who writes its number here is in the group, and with it whatever it starts. */
@@ -115,16 +134,18 @@ function delegatedRoot(): string | undefined {
 }
 
 const wanted = ["memory", "pids"] as const;
+type Controller = (typeof wanted)[number];
 
-function enableControllers(root: string): void {
+/** Those of the controllers that groups below have from now on. A hierarchy of version 2 beside those of version 1 has few. */
+function enableControllers(root: string): ReadonlySet<Controller> {
   const listed = (name: string): string[] => readFileSync(join(root, name), "utf8").trim().split(/\s+/);
   const available = listed("cgroup.controllers");
-  const missing = wanted.filter((one) => !available.includes(one));
-  if (missing.length > 0) throw new Error(`the controllers ${missing.join(" and ")} are not there`);
   const enabled = listed("cgroup.subtree_control");
-  const toEnable = wanted.filter((one) => !enabled.includes(one));
+  const usable = wanted.filter((one) => available.includes(one));
+  const toEnable = usable.filter((one) => !enabled.includes(one));
   if (toEnable.length > 0)
     writeFileSync(join(root, "cgroup.subtree_control"), toEnable.map((one) => `+${one}`).join(" "));
+  return new Set(usable);
 }
 
 function writeIfThere(path: string, name: string, text: string): void {

@@ -1,10 +1,11 @@
+import type { Cgroup } from "./cgroup.ts";
 import type { AttemptLimits } from "./frames.ts";
 import type { User } from "./user.ts";
 
 /** What stands between a process and the host: a control group, rlimits, and whom it runs as. */
 export interface Confinement {
-  /** The file that a process writes its number into to be in the group; absent: rlimits hold what the group would. */
-  readonly cgroup?: string | undefined;
+  /** Rlimits hold what it does not, and all where it is absent. */
+  readonly cgroup?: Pick<Cgroup, "processes" | "holdsMemory" | "holdsProcesses"> | undefined;
   readonly limits?: AttemptLimits | undefined;
   readonly user?: User | undefined;
 }
@@ -20,8 +21,10 @@ export function confined(command: readonly string[], { cgroup, limits, user }: C
   if (cgroup !== undefined) must("enter the control group", `echo $$ > "$1"`);
   steps.push("shift");
   if (limits?.files !== undefined) must(`limit open files to ${limits.files}`, `ulimit -n ${limits.files}`);
-  if (limits !== undefined && cgroup === undefined) {
-    const { memoryBytes, processes, cpuMs } = limits;
+  if (limits !== undefined) {
+    const memoryBytes = cgroup?.holdsMemory === true ? undefined : limits.memoryBytes;
+    const processes = cgroup?.holdsProcesses === true ? undefined : limits.processes;
+    const cpuMs = cgroup === undefined ? limits.cpuMs : undefined;
     if (memoryBytes !== undefined) must("limit memory", `ulimit -v ${Math.ceil(memoryBytes / 1024)}`);
     // bash and busybox say -u, dash -p.
     if (processes !== undefined)
@@ -32,5 +35,5 @@ export function confined(command: readonly string[], { cgroup, limits, user }: C
   }
   const become = user?.isOther === true ? `setpriv --reuid ${user.uid} --regid ${user.gid} --init-groups -- ` : "";
   steps.push(`exec ${become}"$@"`);
-  return ["/bin/sh", "-c", steps.join("\n"), "skein", cgroup ?? "", ...command];
+  return ["/bin/sh", "-c", steps.join("\n"), "skein", cgroup?.processes ?? "", ...command];
 }

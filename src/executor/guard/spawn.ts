@@ -61,7 +61,7 @@ export function spawn(
   if (!command.ok) return failed(command.why.exitCode, command.why.reason);
   const isConfined = start.limits !== undefined || isOther;
   const words = [command.path, ...argv.slice(1)];
-  const confinement = { cgroup: cgroup?.processes, limits: start.limits, user };
+  const confinement = { cgroup, limits: start.limits, user };
   try {
     const child = Bun.spawn(isConfined ? [...confined(words, confinement)] : words, {
       ...(isConfined ? {} : { argv0: argv[0]! }),

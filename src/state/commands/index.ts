@@ -31,6 +31,7 @@ import { jobSubmit } from "./job-submit.ts";
 import { jobSweep } from "./job-sweep.ts";
 import { nodeDrain } from "./node-drain.ts";
 import { nodeJoin } from "./node-join.ts";
+import { nodeForsake } from "./node-forsake.ts";
 import { nodeLost } from "./node-lost.ts";
 import { nodeQuarantine } from "./node-quarantine.ts";
 import { nodeRemove } from "./node-remove.ts";
@@ -111,6 +112,7 @@ export const commands = [
   jobReplay,
   rangeAssign,
   rangeFinish,
+  nodeForsake,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -21,6 +21,7 @@ export const jobCancel = command<JobCancelled>()({
   input: z.strictObject({ id: jobIdInput }),
   payload: z.strictObject({ id: jobIdShape, by: z.string() }),
   route: { method: "POST", path: "/v1/jobs/:id/cancel", status: 202 },
+  answer: z.object({ id: z.int(), state: z.string(), cancelling: z.boolean() }),
   prepare: ({ id }, by) => ({ id, by: by.name }),
   audit: ({ id }) => `job ${id}`,
   apply(tx, { id, by }, context) {

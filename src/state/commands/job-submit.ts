@@ -99,6 +99,10 @@ export const jobSubmit = command<JobSubmitted>()({
     template: z.string().max(300).exactOptional(),
   }),
   route: { method: "POST", path: "/v1/jobs", status: 201 },
+  answer: z.union([
+    z.object({ id: z.int() }).describe("Of one spec."),
+    z.object({ ids: z.array(z.int()) }).describe("Of many, in their order."),
+  ]),
   prepare: ({ jobs, key, digest, template }) => ({
     jobs: payloadsOf(jobs),
     key: key ?? null,

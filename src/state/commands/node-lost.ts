@@ -3,7 +3,8 @@ import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { endAttemptsOf, endPinnedTo } from "../departure.ts";
-import { nodeById, setNodeState } from "../tables/node.ts";
+import { forsakeLevel } from "../levels.ts";
+import { nodeById, setLostSince, setNodeState } from "../tables/node.ts";
 import { nodeIdShape } from "./shapes.ts";
 
 interface NodeLost {
@@ -30,6 +31,7 @@ export const nodeLost = command<NodeLost>()({
     if (node.state === "lost") return refuse("conflict", `node ${node.id} is lost already`);
     if (node.incarnation !== payload.incarnation) return refuse("conflict", `node ${node.id} has started again since`);
     setNodeState(tx, node.id, "lost");
+    if (context.level >= forsakeLevel) setLostSince(tx, node.id, context.at);
     const reason = `node ${node.name} was lost`;
     const attempts = endAttemptsOf(tx, context, node.id, reason);
     endPinnedTo(tx, context, node.id, reason, ({ spec }) => spec.onLost === "fail");

@@ -36,6 +36,7 @@ interface Stored {
   readonly wish: Wish | null;
   readonly quarantine: number | null;
   readonly resources: string | null;
+  readonly lost_at: number | null;
 }
 
 function restore(row: Stored): NodeRow {
@@ -46,6 +47,7 @@ function restore(row: Stored): NodeRow {
     joined_at: joinedAt,
     seen_at: seenAt,
     drained: _,
+    lost_at: _lostAt,
     wish,
     quarantine,
     resources,
@@ -139,6 +141,19 @@ const setState = change("node.set-state", "update node set state = ? where id = 
 /** Nothing but the state changes. */
 export function setNodeState(tx: Tx, id: NodeId, state: NodeState): void {
   tx.run(setState, state, id);
+}
+
+const setLostAt = change("node.set-lost", "update node set lost_at = ? where id = ?");
+const selectLostAt = sql("select lost_at from node where id = ? and state = 'lost'");
+
+/** Remembers since when it is lost (epoch ms), for as long as it is. */
+export function setLostSince(tx: Tx, id: NodeId, at: number): void {
+  tx.run(setLostAt, at, id);
+}
+
+/** Since when it is lost; undefined: it is not, or nobody said when. */
+export function lostSince(tx: ReadTx, id: NodeId): number | undefined {
+  return tx.get<{ lost_at: number | null }>(selectLostAt, id)?.lost_at ?? undefined;
 }
 
 const setDrainedTo = change("node.set-drained", "update node set drained = ? where id = ?");

@@ -48,7 +48,7 @@ const selectRunningOf = sql(
    union all select ${onlyColumns} from job where running = 1 and only_node is not null and id = ? order by task`,
 );
 const selectWaitingOf = sql(`select ${columns} from task where state = 'queued' and job = ? order by task`);
-const selectPinnedTo = sql(`select ${columns} from task where state = 'queued' and pin = ? order by job, task`);
+const selectPinnedTo = sql(`select ${columns} from task where state = 'queued' and pin = ? order by job, task limit ?`);
 
 /** undefined: the task has no row (never assigned, or an only task), or no such job. */
 export function taskById(tx: ReadTx, job: number, task: number): StoredTask | undefined {
@@ -84,9 +84,9 @@ export function waitingOf(tx: ReadTx, job: number): StoredTask[] {
   return tx.all<StoredTask>(selectWaitingOf, job);
 }
 
-/** Queued tasks that only this node may run. */
-export function waitingPinnedTo(tx: ReadTx, node: NodeId): StoredTask[] {
-  return tx.all<StoredTask>(selectPinnedTo, node);
+/** Queued tasks that only this node may run, so many at most. */
+export function waitingPinnedTo(tx: ReadTx, node: NodeId, most = Number.MAX_SAFE_INTEGER): StoredTask[] {
+  return tx.all<StoredTask>(selectPinnedTo, node, most);
 }
 
 const insertRunning = change(
