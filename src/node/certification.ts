@@ -4,7 +4,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { AuthorityView } from "../state/answers.ts";
 import type { CommandInput, CommandName } from "../state/commands/index.ts";
-import { type AuthorityState, authorityState, listNodes } from "../state/queries.ts";
+import { appliedIndex, type AuthorityState, authorityState, listNodes, stateHash } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal } from "../state/types.ts";
 import { isNoRoom } from "../storage/files.ts";
@@ -92,6 +92,8 @@ export class Certification {
   #renewing = false;
   #stepping = false;
   #closed = false;
+  /** As the state of that index and hash has it. */
+  #read: { readonly of: string; readonly state: AuthorityState } | undefined;
   /** Monotonic enough: since when there is a reason to replace the authority, as wall time of this process. */
   #rekeySince: { readonly at: number; readonly isUrgent: boolean } | undefined;
   /** Members that vote no more and have told this leader that they deleted the keys. */
@@ -264,8 +266,13 @@ export class Certification {
     return begun.ok ? accept({ authority: fingerprint }) : begun;
   }
 
+  /** It changes with entries, or with the whole state, and is asked for several times a second. */
   #state(): AuthorityState {
-    return this.#ports.view(authorityState);
+    return this.#ports.view((tx) => {
+      const of = `${appliedIndex(tx)} ${stateHash(tx)}`;
+      if (this.#read?.of !== of) this.#read = { of, state: authorityState(tx) };
+      return this.#read.state;
+    });
   }
 
   /** As the log has them, else as this node was told when it joined. */

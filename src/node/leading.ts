@@ -4,7 +4,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Leadership } from "../raft/types.ts";
-import { findNode, stateClock } from "../state/queries.ts";
+import { stateClock, stateOfNode } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Transport } from "../transport/types.ts";
 import { Clocks } from "./clocks.ts";
@@ -146,7 +146,7 @@ export class Leading {
       confirm: () => this.#ports.reader.confirm(),
       isLeading: () => this.#ports.raft.role === "leader",
       isLosing: (one) => this.duties.isLosing(one),
-      stateOf: (one) => this.#ports.view((tx) => findNode(tx, one))?.state,
+      stateOf: (one) => this.#ports.view((tx) => stateOfNode(tx, one)),
       ceiling: (one, index) => this.duties.recalls.ceiling(one, index),
       granted: (one, index) => {
         this.leases.grant(one, index);

@@ -61,6 +61,7 @@ export interface ClusterRow {
 export { boundsOf } from "./tables/bounds.ts";
 export { readOutcomes } from "./tables/batch.ts";
 export { packCopiesHeldBy, packCopiesOf, packHolders } from "./tables/pack-copy.ts";
+export { stateOfNode } from "./tables/node.ts";
 export { placementOf } from "./tables/placement.ts";
 export { type Timing, timingOf } from "./tables/timing.ts";
 export type { AuthorityRow, CertificateRow } from "./tables/authority.ts";

@@ -5,10 +5,10 @@ import { accept } from "../../lib/outcome.ts";
 import { command, type ApplyContext } from "../command.ts";
 import { Work } from "../ending.ts";
 import type { OpenJob } from "../tables/job.ts";
-import { nodeById } from "../tables/node.ts";
+import { stateOfNode } from "../tables/node.ts";
 import { insertUnit } from "../tables/unit.ts";
 import type { Tx } from "../tx.ts";
-import type { NodeRow } from "../types.ts";
+import type { NodeState } from "../types.ts";
 import { isOpen } from "./unit-assign.ts";
 import { count, jobIdShape, nodeIdShape } from "./shapes.ts";
 
@@ -55,12 +55,12 @@ export const rangeAssign = command<RangesAssigned>()({
   prepare: (input) => input,
   apply(tx, { units }, context) {
     const work = new Work(tx, context);
-    const nodes = new Map<NodeId, NodeRow | undefined>();
+    const states = new Map<NodeId, NodeState | undefined>();
     const refused: RangeUnit[] = [];
     for (const unit of units) {
       const job = work.jobs.get(unit.job);
-      if (!nodes.has(unit.node)) nodes.set(unit.node, nodeById(tx, unit.node));
-      const open = job !== undefined && nodes.get(unit.node)?.state === "up" && isOpen(job);
+      if (!states.has(unit.node)) states.set(unit.node, stateOfNode(tx, unit.node));
+      const open = job !== undefined && states.get(unit.node) === "up" && isOpen(job);
       if (!open || !assign(tx, context, job, unit)) refused.push(unit);
     }
     work.close();

@@ -6,10 +6,10 @@ import { command, type ApplyContext } from "../command.ts";
 import { Work } from "../ending.ts";
 import { onlyTaskLevel } from "../levels.ts";
 import type { OpenJob } from "../tables/job.ts";
-import { nodeById } from "../tables/node.ts";
+import { stateOfNode } from "../tables/node.ts";
 import { assignTask, insertRunningTask, insertWaitingTask, taskById } from "../tables/task.ts";
 import type { Tx } from "../tx.ts";
-import type { NodeRow } from "../types.ts";
+import type { NodeState } from "../types.ts";
 import { jobIdShape, nodeIdShape, taskAttempt } from "./shapes.ts";
 
 /** Tasks of one job handed to one node together, each with the number of its attempt. */
@@ -50,12 +50,12 @@ export const unitAssign = command<UnitsAssigned>()({
   prepare: (input) => input,
   apply(tx, { units }, context) {
     const work = new Work(tx, context);
-    const nodes = new Map<NodeId, NodeRow | undefined>();
+    const states = new Map<NodeId, NodeState | undefined>();
     const refused: Unit[] = [];
     for (const unit of units) {
       const job = work.jobs.get(unit.job);
-      if (!nodes.has(unit.node)) nodes.set(unit.node, nodeById(tx, unit.node));
-      const open = job !== undefined && nodes.get(unit.node)?.state === "up" && isOpen(job);
+      if (!states.has(unit.node)) states.set(unit.node, stateOfNode(tx, unit.node));
+      const open = job !== undefined && states.get(unit.node) === "up" && isOpen(job);
       const tasks = open
         ? unit.tasks.filter(([task, attempt]) => !assign(tx, context, job, task, attempt, unit.node))
         : unit.tasks;

@@ -83,6 +83,13 @@ export function nodeById(tx: ReadTx, id: number): NodeRow | undefined {
   return row === undefined ? undefined : restore(row);
 }
 
+const selectState = sql("select state from node where id = ?");
+
+/** What most who name a node need of it, without the rest of its row; undefined: never there, or removed. */
+export function stateOfNode(tx: ReadTx, id: number): NodeState | undefined {
+  return tx.get<{ state: NodeState }>(selectState, id)?.state;
+}
+
 /** Names are unique among the members. */
 export function nodeByName(tx: ReadTx, name: string): NodeRow | undefined {
   const row = tx.get<Stored>(selectByName, name);
