@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
 import { isTerminal } from "../lib/states.ts";
+import type { JobState } from "../state/types.ts";
 import { type Conditions, conditionFields, conditionsOf, wholeFlag } from "./bench-conditions.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit } from "./exit.ts";
@@ -110,7 +111,7 @@ function specOf(number: number): object {
   return { driver: "noop", name: `cycle ${number}`, env: { NUMBER: String(number) } };
 }
 
-/** Waits for all; jobs start about in order, so the last ones are asked for last. */
+/** Waits for all, by one wait: what has ended is not asked for again. */
 async function untilDone(
   session: Session,
   ids: readonly number[],
@@ -119,30 +120,25 @@ async function untilDone(
 ): Promise<{ readonly finished: boolean; readonly failed: number }> {
   const { client, io, output } = session;
   const progress = new Progress(io.stderr, "bench", output.colours);
-  let failed = 0;
+  const failedOf = (states: readonly JobState[]): number =>
+    states.filter((state) => isTerminal(state) && state !== "succeeded").length;
   try {
-    for (let at = 0; at < ids.length; at += limits.specsPerRequest) {
-      const some = ids.slice(at, at + limits.specsPerRequest);
-      for (;;) {
-        const view = await client.wait(some, { timeoutMs: pollMs, signal });
-        const states = view.jobs.map((job) => job.state);
-        if (view.finished) {
-          failed += states.filter((state) => state !== "succeeded").length;
-          break;
-        }
-        if (performance.now() > deadline) return { finished: false, failed };
-        if (ids.length === 1) progress.show(advanceOf((await client.job(ids[0]!, { signal })).counts));
-        else {
-          const open = states.filter((state) => !isTerminal(state));
-          const running = states.filter((state) => state === "running").length;
-          progress.show({ done: at + some.length - open.length, total: ids.length, failed, running });
-        }
-      }
-    }
+    const view = await client.wait(ids, {
+      timeoutMs: Math.max(0, deadline - performance.now()),
+      signal,
+      everyMs: pollMs,
+      onProgress: async ({ jobs }) => {
+        if (ids.length === 1) return progress.show(advanceOf((await client.job(ids[0]!, { signal })).counts));
+        const states = jobs.map((job) => job.state);
+        const open = states.filter((state) => !isTerminal(state)).length;
+        const running = states.filter((state) => state === "running").length;
+        return progress.show({ done: ids.length - open, total: ids.length, failed: failedOf(states), running });
+      },
+    });
+    return { finished: view.finished, failed: failedOf(view.jobs.map((job) => job.state)) };
   } finally {
     progress.hide();
   }
-  return { finished: true, failed };
 }
 
 interface Seen {

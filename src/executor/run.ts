@@ -1,7 +1,8 @@
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
+import { slotsTaken } from "../lib/room.ts";
 import { formatDuration } from "../lib/units.ts";
-import type { Assignment, Report, UnitAssignment } from "../state/types.ts";
+import type { Assignment, Report, Spec, UnitAssignment } from "../state/types.ts";
 import { Lease } from "./accept.ts";
 import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
@@ -13,6 +14,7 @@ import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
 import type { SecretValues } from "./secrets.ts";
+import { Room, Turns, waitingOf } from "./turns.ts";
 import type { AttemptName, Executor, ExecutorOptions, Extension, UnitName } from "./types.ts";
 import { HeldUnit, HeldUnits, isInstant, runInstant } from "./units.ts";
 
@@ -26,14 +28,21 @@ export type OpenGuard = (events: GuardEvents) => Promise<void>;
 
 /**
  * An attempt that this node holds:
- *   waiting  for a lease that covers it, or for the guard
+ *   waiting  for a lease that covers it, for the guard, or for room
+ *   returning  waited for room for too long: it is given back, and never begun here
  *   guarded  handed to the guard, or found there
  *   noop     run by this process
  *   ended    its result waits to be in the log
  */
 interface Held {
   readonly name: AttemptName;
-  phase: "waiting" | "guarded" | "noop" | "ended";
+  readonly key: string;
+  /** What it takes of the room here, and before whom it begins. */
+  slots: number;
+  priority: number;
+  phase: "waiting" | "returning" | "guarded" | "noop" | "ended";
+  /** Since when it waits for room alone, on monotonicMs(). */
+  readySince: number | undefined;
   /** undefined: found in the guard, not yet confirmed by the state. */
   assignment: Assignment | undefined;
   stopping: boolean;
@@ -45,6 +54,8 @@ interface Held {
   report: Report | undefined;
   /** The unit that it was given with. */
   unit: HeldUnit | undefined;
+  /** Room is taken for it. */
+  takes: boolean;
 }
 
 /** Step 10 of the walk: what the state gives this node runs here, once, under a lease, and its result goes back. */
@@ -52,8 +63,15 @@ class NodeExecutor implements Executor {
   readonly #options: ExecutorOptions;
   readonly #lease = new Lease();
   readonly #held = new Map<string, Held>();
-  /** Those of #held that wait, in log order. */
+  /** Those of #held that wait. */
   readonly #waiting = new Map<string, Held>();
+  /** Of these, those that wait for something else than room: a lease, the guard, their secrets. */
+  #unready: Held[] = [];
+  /** And those that wait for room alone. */
+  readonly #turns = new Turns<Held>();
+  readonly #room: Room;
+  readonly #returning = new Set<Held>();
+  #returnTimer: ReturnType<typeof setTimeout> | undefined;
   /** Tasks that wait for their turn. */
   readonly #units = new HeldUnits();
   #filling = false;
@@ -70,6 +88,7 @@ class NodeExecutor implements Executor {
   constructor(options: ExecutorOptions, openGuard: OpenGuard) {
     this.#options = options;
     this.#openGuard = openGuard;
+    this.#room = new Room(options.capacity);
     this.#reporter = new Reporter(options, {
       onReported: (reports) => this.#onReported(reports),
       unitOf: (report) => this.#held.get(attemptKey(report))?.unit?.assignment,
@@ -96,7 +115,7 @@ class NodeExecutor implements Executor {
     for (const [key, assignment] of wanted) {
       const known = this.#held.get(key);
       if (known !== undefined) {
-        known.assignment = assignment;
+        this.#recognise(known, assignment);
         known.extendedMs = assignment.extendedMs ?? known.extendedMs;
       } else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting");
       else unknown.push(this.#hold(assignment, "guarded")); // until the guard has been asked
@@ -133,7 +152,7 @@ class NodeExecutor implements Executor {
           const one = heldOf(task);
           if (one === undefined) continue;
           one.unit = unit;
-          one.assignment = assignment.at(task);
+          this.#recognise(one, assignment.at(task));
           one.extendedMs = unit.extended.get(task) ?? one.extendedMs;
           if (one.phase !== "ended") unit.live += 1;
         }
@@ -211,7 +230,8 @@ class NodeExecutor implements Executor {
       if (held === undefined) continue;
       this.#held.delete(key);
       this.#waiting.delete(key);
-      if (held.phase !== "ended") this.#leaveUnit(held);
+      this.#returning.delete(held);
+      if (held.phase !== "ended") this.#leave(held);
       this.#reporter.forget(held.name);
       if (held.phase === "guarded") guarded.push(held.name);
       else if (held.phase === "ended") ended.push(held.name);
@@ -234,11 +254,12 @@ class NodeExecutor implements Executor {
 
   /** Attempts that were started, until their results are in the log. */
   running(): number {
-    return this.#held.size - this.#waiting.size + this.#reporter.units.length;
+    return this.#held.size - this.#waiting.size - this.#returning.size + this.#reporter.units.length;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#returnTimer);
     this.#reporter.close();
     this.#noop.close();
     await this.#connecting; // a guard that was just started gets its goodbye too
@@ -250,7 +271,9 @@ class NodeExecutor implements Executor {
 
   #hold(assignment: Assignment, phase: "waiting" | "guarded", unit?: HeldUnit): Held {
     const held: Held = {
+      ...waitingOf(assignment.spec),
       name: nameOf(assignment),
+      key: attemptKey(assignment),
       phase,
       assignment,
       stopping: false,
@@ -258,46 +281,159 @@ class NodeExecutor implements Executor {
       secrets: undefined,
       report: undefined,
       unit,
+      takes: false,
+      readySince: undefined,
     };
-    this.#held.set(attemptKey(assignment), held);
-    if (phase === "waiting") this.#waiting.set(attemptKey(assignment), held);
+    this.#held.set(held.key, held);
+    if (phase === "waiting") this.#wait(held);
+    else this.#take(held);
     return held;
   }
 
-  /** Starts, in log order, what the lease covers; asks for a new lease when that leaves some waiting. */
+  #wait(held: Held): void {
+    held.readySince = undefined;
+    this.#waiting.set(held.key, held);
+    this.#unready.push(held);
+  }
+
+  #take(held: Held): void {
+    if (!held.takes) this.#room.take(held.slots);
+    held.takes = true;
+  }
+
+  #give(held: Held): void {
+    if (held.takes) this.#room.give(held.slots);
+    held.takes = false;
+  }
+
+  /** What the guard was found with is one of these: now it is known what it takes. */
+  #recognise(held: Held, assignment: Assignment): void {
+    held.assignment = assignment;
+    const { takes } = held;
+    this.#give(held);
+    ({ slots: held.slots, priority: held.priority } = waitingOf(assignment.spec));
+    if (takes) this.#take(held);
+  }
+
+  /** Starts what the lease covers and there is room for, by priority, then in log order; asks for a new lease when some need one. */
   #startWaiting(): void {
     if (!this.#reconciled || this.#closed || (this.#waiting.size === 0 && this.#units.size === 0)) return;
     const now = monotonicMs();
-    const noop: Assignment[] = [];
-    let uncovered = this.#fillUnits(now);
-    for (const [key, held] of this.#waiting) {
-      const assignment = held.assignment!;
-      if (!this.#lease.covers(assignment.fence, now)) {
-        uncovered = true;
+    const isLeased = now < this.#lease.endsAt;
+    let uncovered = this.#ready(now) || (!isLeased && this.#waiting.size > 0);
+    // What ends at once leaves room for more in the same turn.
+    for (let begun = isLeased ? this.#begin() : 0; begun > 0; begun = this.#begin())
+      if (this.#units.size > 0 && this.#ready(now)) uncovered = true;
+    if (uncovered) this.#leaseWanted();
+    if (this.#waiting.size > this.#unready.length) this.#watchRoom();
+  }
+
+  #watchRoom(): void {
+    this.#returnTimer ??= setTimeout(() => {
+      this.#returnTimer = undefined;
+      this.#returnOverdue();
+      this.#startWaiting();
+    }, limits.aheadReturnMs / 2);
+  }
+
+  /** What has waited for room for too long may find some elsewhere; tasks of a unit have theirs. */
+  #returnOverdue(): void {
+    if (this.#closed || !this.#options.mayGiveBack()) return;
+    const before = monotonicMs() - limits.aheadReturnMs;
+    const overdue: Held[] = [];
+    for (const held of this.#waiting.values()) {
+      if (held.readySince === undefined || held.readySince > before || held.unit !== undefined) continue;
+      overdue.push(held);
+      if (overdue.length === limits.assignmentsPerEntry) break;
+    }
+    for (const held of overdue) {
+      held.phase = "returning";
+      this.#waiting.delete(held.key);
+      this.#returning.add(held);
+    }
+    if (overdue.length > 0) void this.#giveBack(overdue);
+  }
+
+  /** Until the log has it: then each of them is dropped. */
+  async #giveBack(some: readonly Held[]): Promise<void> {
+    while (!this.#closed) {
+      const names = some.filter((held) => this.#returning.has(held)).map((held) => held.name);
+      if (names.length === 0 || (await this.#options.giveBack(names))) return;
+      await Bun.sleep(limits.aheadReturnMs);
+    }
+  }
+
+  /** What could begin if there was room has its turn. True when some would need a new lease. */
+  #ready(now: number): boolean {
+    const [units, others] = [this.#fillUnits(now), this.#sift(now)];
+    return units || others;
+  }
+
+  /** Who waits for nothing but room from now on has a turn. True when some would need a new lease. */
+  #sift(now: number): boolean {
+    if (this.#unready.length === 0) return false;
+    let uncovered = false;
+    const unready: Held[] = [];
+    for (const held of this.#unready) {
+      const { assignment, phase } = held;
+      if (phase !== "waiting" || this.#waiting.get(held.key) !== held) continue;
+      if (!this.#lease.covers(assignment!.fence, now)) uncovered = true;
+      else if (this.#isReady(held, assignment!.spec)) {
+        held.readySince = now;
+        this.#turns.add(held);
         continue;
       }
+      unready.push(held);
+    }
+    this.#unready = unready;
+    return uncovered;
+  }
+
+  /** It has what it needs beside room. */
+  #isReady(held: Held, spec: Spec): boolean {
+    if (spec.driver === "noop") return true;
+    if (this.#guard === undefined) return false; // started when there is a guard again
+    if (spec.secrets === undefined) return true;
+    if (held.secrets === undefined) void this.#fetchSecrets(held.key, held);
+    return typeof held.secrets === "object";
+  }
+
+  /** As many as there is room for. Gives how many those were. */
+  #begin(): number {
+    const noop: Assignment[] = [];
+    const stillWaits = (held: Held): boolean => this.#waiting.get(held.key) === held;
+    const next = (): Held | undefined => this.#turns.next(this.#room, stillWaits);
+    let begun = 0;
+    for (let held = next(); held !== undefined; held = next()) {
+      const assignment = held.assignment!;
+      if (assignment.spec.driver !== "noop" && this.#guard === undefined) {
+        held.readySince = undefined;
+        this.#unready.push(held); // it went away meanwhile
+        continue;
+      }
+      begun += 1;
+      this.#take(held);
+      this.#waiting.delete(held.key);
       if (assignment.spec.driver === "noop") {
         held.phase = "noop";
         noop.push(assignment);
-      } else {
-        if (this.#guard === undefined) continue; // started when there is a guard again
-        const secrets = assignment.spec.secrets === undefined ? noSecrets : held.secrets;
-        if (secrets === undefined) void this.#fetchSecrets(key, held);
-        if (secrets === undefined || secrets === "asked") continue;
-        held.phase = "guarded";
-        held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-        const { node, cluster, cgroupRoot } = this.#options;
-        const isRequest = assignment.spec.http !== undefined;
-        const start = isRequest
-          ? httpStart(assignment, cluster, secrets)
-          : shellStart(assignment, node, secrets, cgroupRoot);
-        this.#guard.start(start);
-        this.#guard.extend(timeoutsOf([held]));
-      }
-      this.#waiting.delete(key);
+      } else this.#handOver(held, assignment);
     }
     if (noop.length > 0) this.#noop.start(noop);
-    if (uncovered) this.#leaseWanted();
+    return begun;
+  }
+
+  #handOver(held: Held, assignment: Assignment): void {
+    const secrets = typeof held.secrets === "object" ? held.secrets : noSecrets;
+    held.phase = "guarded";
+    held.secrets = undefined; // the guard has them now; a later start asks for what they are then
+    const { node, cluster, cgroupRoot } = this.#options;
+    const isRequest = assignment.spec.http !== undefined;
+    const start = isRequest
+      ? httpStart(assignment, cluster, secrets)
+      : shellStart(assignment, node, secrets, cgroupRoot);
+    this.#guard!.start(start);
+    this.#guard!.extend(timeoutsOf([held]));
   }
 
   /** Tasks of units begin for which it is their turn: from now on they are held one by one. True when some would need a new lease. */
@@ -308,21 +444,22 @@ class NodeExecutor implements Executor {
       if (!unit.waits) {
         if (unit.live === 0) this.#units.delete(unit);
       } else if (!this.#lease.covers(assignment.fence, now)) uncovered = true;
-      else if (isInstant(assignment.spec)) {
-        this.#units.delete(unit);
-        this.#reporter.addUnit(runInstant(assignment));
-      } else
+      else if (!isInstant(assignment.spec)) {
         for (let task = unit.take(); task !== undefined; task = unit.take())
           this.#hold(assignment.at(task), "waiting", unit);
+      } else if (this.#room.has(slotsTaken(assignment.spec))) {
+        this.#units.delete(unit);
+        this.#reporter.addUnit(runInstant(assignment));
+      }
     }
     return uncovered;
   }
 
-  /** One of its live tasks is that no more: another may begin, after what is done just now. */
-  #leaveUnit({ unit }: Held): void {
-    if (unit === undefined) return;
-    unit.live -= 1;
-    if (this.#filling) return;
+  /** It takes no room any more, nor a place of its unit: another may begin, after what is done just now. */
+  #leave(held: Held): void {
+    this.#give(held);
+    if (held.unit !== undefined) held.unit.live -= 1;
+    if (this.#filling || (this.#waiting.size === 0 && this.#units.size === 0)) return;
     this.#filling = true;
     queueMicrotask(() => {
       this.#filling = false;
@@ -365,8 +502,8 @@ class NodeExecutor implements Executor {
       else if (held.phase !== "ended") {
         held.phase = "ended";
         held.report = report;
-        this.#leaveUnit(held);
         this.#waiting.delete(key);
+        this.#leave(held);
         wanted.push(report);
       }
     }
@@ -426,7 +563,11 @@ class NodeExecutor implements Executor {
     guard.extend(timeoutsOf(this.#held.values()));
     if (monotonicMs() < this.#lease.endsAt) guard.lease(this.#lease.endsAt);
     if (this.#reconciled) this.#settleUnknown(missing);
-    else for (const held of missing) this.#held.delete(attemptKey(held.name)); // reconcile() asks this guard again
+    else
+      for (const held of missing) {
+        this.#give(held);
+        this.#held.delete(attemptKey(held.name)); // reconcile() asks this guard again
+      }
     this.#startWaiting();
   }
 
@@ -453,8 +594,10 @@ class NodeExecutor implements Executor {
   /** Known to the guard before the state has said anything. */
   #find(name: AttemptName, report: Report | undefined): void {
     const phase = report === undefined ? "guarded" : "ended";
-    this.#held.set(attemptKey(name), {
+    const held: Held = {
+      ...waitingOf(undefined),
       name: nameOf(name),
+      key: attemptKey(name),
       phase,
       assignment: undefined,
       stopping: false,
@@ -462,18 +605,24 @@ class NodeExecutor implements Executor {
       secrets: undefined,
       report,
       unit: undefined,
-    });
+      takes: false,
+      readySince: undefined,
+    };
+    this.#held.set(held.key, held);
+    if (phase === "guarded") this.#take(held);
   }
 
   #putBack(held: Held): void {
     if (held.stopping) return this.#onEnded([neverStarted(held.name)]);
     if (held.unit !== undefined && this.#units.get(held.unit.assignment) === held.unit) {
       this.#held.delete(attemptKey(held.name));
+      this.#give(held);
       held.unit.putBack(held.name.task);
       return undefined;
     }
+    this.#give(held);
     held.phase = "waiting";
-    this.#waiting.set(attemptKey(held.name), held);
+    this.#wait(held);
     return undefined;
   }
 

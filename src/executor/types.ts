@@ -1,6 +1,7 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Assignment, Report, UnitAssignment } from "../state/types.ts";
+import type { Capacity } from "./turns.ts";
 
 /**
  * The two ports of execution. The node owns an {@link Executor}; the executor talks to its {@link Guard} for work that
@@ -39,6 +40,8 @@ export interface ExecutorOptions {
   /** Name of the cluster, which no other one has. */
   readonly cluster: string;
   readonly dataDir: string;
+  /** What runs here at once, at most. */
+  readonly capacity: Capacity;
   /** Where control groups for limits may be made; absent: where the guard finds that it may. */
   readonly cgroupRoot?: string | undefined;
   /** How to start the guard: argv of this very program, e.g. [execPath, "guard", "--data", dir]. */
@@ -54,6 +57,10 @@ export interface ExecutorOptions {
   secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
   /** Resolves when the output of that attempt, so many bytes, is synced on a second node (true), or after so long (false). */
   copied(attempt: AttemptName, bytes: number, withinMs: number): Promise<boolean>;
+  /** The log takes what is given back (S2). */
+  mayGiveBack(): boolean;
+  /** These wait for room for too long and are never begun by this process: settles when others may be given them (true), or that is not known. */
+  giveBack(attempts: readonly AttemptName[]): Promise<boolean>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -68,7 +75,7 @@ export interface Executor {
    * killed, or the host crashed), they are reported as lost.
    */
   reconcile(held: readonly Assignment[], units?: readonly UnitAssignment[]): void;
-  /** New assignments, in log order. They wait until a lease covers their fence; tasks of a unit also until fewer than its width run. */
+  /** New assignments, in log order. They wait until a lease covers their fence and there is room for them (turns.ts); tasks of a unit also until fewer than its width run. */
   assign(assignments: readonly Assignment[], units?: readonly UnitAssignment[]): void;
   /** The job was cancelled: TERM, then KILL after the grace; reported as cancelled. Unknown attempts are ignored. */
   stop(attempts: readonly AttemptName[], units?: readonly UnitName[]): void;

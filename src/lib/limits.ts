@@ -101,6 +101,14 @@ export const limits = {
   unitTasksOut: 8192,
   /** A unit whose size is not asked for keeps its node busy for about so long. */
   unitMs: 250,
+  /** What waits at a node beyond what it runs is about so much of its work (scheduler/ahead.ts), and no more tasks than this. */
+  aheadMs: 150,
+  aheadTasks: 4096,
+  /** Tasks are short that take no longer in the mean, once so many have ended. */
+  aheadTaskMs: 50,
+  aheadSeen: 16,
+  /** A node gives back what has waited there for room for so long. */
+  aheadReturnMs: 1_000,
   expirePerEntry: 500,
   /** Counted by submitter in one entry, when that begins. */
   countedJobs: 5_000,

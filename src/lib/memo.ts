@@ -6,14 +6,19 @@ export function memoOfTexts<Value extends object | boolean>(
   read: (text: string) => Value,
   { entries = 256, textLength = 2048 } = {},
 ): (text: string) => Value {
-  const known = new Map<string, Value>();
+  // The older half goes at once: to look for the single oldest one of a map, out of which as many were taken, costs more than reading a text.
+  let young = new Map<string, Value>();
+  let old: ReadonlyMap<string, Value> = new Map();
   return (text) => {
-    const before = known.get(text);
+    const before = young.get(text) ?? old.get(text);
     if (before !== undefined) return before;
     const value = read(text);
     if (text.length > textLength) return value;
-    if (known.size >= entries) for (const [oldest] of known) if (known.delete(oldest)) break;
-    known.set(text, value);
+    if (young.size >= entries / 2) {
+      old = young;
+      young = new Map();
+    }
+    young.set(text, value);
     return value;
   };
 }

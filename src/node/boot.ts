@@ -263,6 +263,7 @@ async function open(
   const clusterLevel = reader.snapshot(() => clusterRow(reader))?.level ?? 0;
   if (clusterLevel > level) throw new Fault("data", tooNew(dataDir, clusterLevel, level), "never");
   const { incarnation = "" } = identity;
+  const capacity = { slots: options.slots, ioTasks: options.ioTasks };
   const tracePath = options.environment["SKEIN_RAFT_TRACE"];
   const trace = tracePath === undefined ? undefined : new TraceFile(`${tracePath}.${identity.node}`);
   const node = new Node({
@@ -281,7 +282,7 @@ async function open(
     wallClock: options.wallClock,
     dataDir,
     incarnation,
-    capacity: { slots: options.slots, ioTasks: options.ioTasks },
+    capacity,
     resources: options.resources ?? {},
     labels: options.labels,
     restored: beginning?.restored ?? found,
@@ -330,6 +331,7 @@ async function open(
         dataDir,
         guardCommand: options.guardCommand,
         cgroupRoot: options.environment["SKEIN_CGROUP"],
+        capacity,
         log: options.log,
       }),
     onLeft: () => {

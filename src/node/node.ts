@@ -241,6 +241,8 @@ export class Node implements NodeApi {
     });
     this.#work = new OwnWork({
       ...common,
+      incarnation: parts.incarnation,
+      level: () => this.#settings.level,
       dataDir: parts.dataDir,
       openExecutor: (hooks) => parts.openExecutor(hooks),
       copiesLogs: parts.copiesLogs,

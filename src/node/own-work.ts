@@ -5,6 +5,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
+import { aheadLevel } from "../state/levels.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Report } from "../state/types.ts";
 import type { Transport } from "../transport/types.ts";
@@ -23,6 +24,10 @@ import { Work } from "./work.ts";
 /** What running work needs of its surroundings. */
 export interface OwnWorkPorts {
   readonly self: NodeId;
+  /** Of this process. */
+  readonly incarnation: string;
+  /** The cluster's. */
+  level(): number;
   readonly dataDir: string;
   readonly openExecutor: NodeParts["openExecutor"];
   readonly copiesLogs: NodeParts["copiesLogs"];
@@ -34,7 +39,7 @@ export interface OwnWorkPorts {
   isLeading(): boolean;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Logs it in this node's name. */
-  propose<Name extends "task.finish" | "range.finish" | "task.start" | "pack.placed" | "pack.gone">(
+  propose<Name extends "task.finish" | "range.finish" | "task.start" | "unit.return" | "pack.placed" | "pack.gone">(
     name: Name,
     input: CommandInput<Name>,
   ): Promise<Outcome<unknown>>;
@@ -70,6 +75,8 @@ export class OwnWork {
       report: (reports, units) => this.#report(reports, units),
       started: (attempts) => this.#started(attempts),
       secrets: (attempt) => ports.secrets(attempt),
+      mayGiveBack: () => ports.level() >= aheadLevel,
+      giveBack: (attempts) => this.#giveBack(attempts),
       copied: (attempt, bytes, withinMs) => this.#copies?.copied(attempt, bytes, withinMs) ?? Promise.resolve(false),
     });
     this.lease = new LeaseHolder({
@@ -159,6 +166,14 @@ export class OwnWork {
     // Reports are fenced by their attempt: what may have been logged is repeated freely.
     const { code, message } = outcome.why;
     throw new Fault("peer-refused", message, code === "unavailable" || code === "busy" ? "safe" : "never");
+  }
+
+  /** Settles when it is in the log; false: it may not be. Said twice it is done once. */
+  async #giveBack(attempts: readonly AttemptName[]): Promise<boolean> {
+    const { self, incarnation } = this.#ports;
+    const names = attempts.map(({ job, task, attempt }): [typeof job, number, number] => [job, task, attempt]);
+    const outcome = await this.#ports.propose("unit.return", { node: self, incarnation, attempts: names });
+    return outcome.ok;
   }
 
   /** In pieces that an entry holds; what is lost of it is only shown late. */

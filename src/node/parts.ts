@@ -93,4 +93,7 @@ export type TransportHooks = Pick<
   credentials(): NodeCredentials;
 };
 /** What the executor tells this node. */
-export type ExecutorHooks = Pick<ExecutorOptions, "report" | "started" | "secrets" | "copied">;
+export type ExecutorHooks = Pick<
+  ExecutorOptions,
+  "report" | "started" | "secrets" | "copied" | "mayGiveBack" | "giveBack"
+>;

@@ -14,6 +14,9 @@ export interface Room {
   freeIo: number;
   /** Something runs there, or is to. */
   isUsed: boolean;
+  /** How much may still be given to it that waits there, of what could at most (ahead.ts). */
+  readonly ahead: Ahead;
+  readonly aheadMost: Ahead;
   /** All it has beside; undefined: nothing. */
   readonly resources: Resources | undefined;
   /** What is free of that, as the planner counts; undefined: nobody asks. */
@@ -21,6 +24,12 @@ export interface Room {
   /** What a job of this priority and kind lacks here is kept for it, as it comes free: no other job of this plan gets that. */
   heldFor: number | undefined;
   heldKind: string;
+}
+
+/** Places for what waits at a node. */
+export interface Ahead {
+  io: number;
+  slots: number;
 }
 
 /** What a task takes of its node: `need` slots, or io tasks, and resources. */
@@ -38,6 +47,11 @@ export function hasRoom(room: Room, { io, need, resources }: Want): boolean {
     if (freeOf(room, name) < units) return false;
   }
   return true;
+}
+
+/** It could wait there. */
+export function hasAhead({ ahead }: Room, { io, need, resources }: Want): boolean {
+  return (io ? ahead.io : ahead.slots) >= need && resources.length === 0;
 }
 
 /** It could run there if nothing else did. */

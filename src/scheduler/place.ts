@@ -2,7 +2,8 @@ import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Placement } from "../lib/placement.ts";
 import type { WaitingTask } from "../state/planning.ts";
 import { limits } from "../lib/limits.ts";
-import { bestRoom, chooseNode, giveLanes, hasRoom, type Room, takeLanes } from "./choose.ts";
+import { chooseAhead, mayWait, stopAhead } from "./ahead.ts";
+import { bestRoom, chooseNode, giveLanes, hasAhead, hasRoom, type Room, takeLanes } from "./choose.ts";
 import { holdNode, holdPins } from "./hold.ts";
 import { type ArrayPlan, type Bucket, heldOf, type PlannedJob, type Queues } from "./queues.ts";
 import { compareShares, type InLine, Lines, type Submitter } from "./share.ts";
@@ -78,7 +79,9 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Pl
         continue;
       }
       const rival = lines.second();
-      const rooms = fitting.get(bucket.want) ?? assignable.matching(bucket).filter((room) => hasRoom(room, bucket));
+      const rooms =
+        fitting.get(bucket.want) ??
+        assignable.matching(bucket).filter((room) => hasRoom(room, bucket) || hasAhead(room, bucket));
       fitting.set(bucket.want, rooms);
       const until = turns.until();
       for (let job = bucket.first(); job !== undefined && job.id < until && left > 0; job = bucket.first()) {
@@ -87,13 +90,20 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Pl
         if (hasNothingLeft(job) || heldOf(job) >= job.parallel || isFull(job)) bucket.takeFirst(job);
         else if (left <= 0 || (count > 0 && isBehind(job, rival))) break;
         else if (bucket.pinned) {
-          holdPins(bucket, job, assignable.matching(bucket));
+          const matching = assignable.matching(bucket);
+          holdPins(bucket, job, matching);
+          const pins = new Set(job.waiting.map((task) => task.pin));
+          stopAhead(
+            matching.filter((room) => pins.has(room.node)),
+            bucket,
+          );
           bucket.takeFirst(job);
           blocked.push(job);
           wanted.delete(bucket.want);
         } else {
           fitting.set(bucket.want, []);
           wanted.delete(bucket.want);
+          stopAhead(assignable.matching(bucket), bucket);
           holdNode(bucket, assignable.matching(bucket));
           turns.pass(bucket);
           break;
@@ -250,7 +260,7 @@ function nextOf(
 ): Placed | undefined {
   if (rooms.length === 0) return undefined;
   for (const [position, task] of job.waiting.entries()) {
-    const node = chooseNode(rooms, bucket, task, placement);
+    const node = nodeFor(rooms, bucket, job, task, placement);
     if (node === undefined) {
       if (task.pin === undefined) return undefined; // no room for it is no room for the others
       continue;
@@ -260,10 +270,23 @@ function nextOf(
   }
   if (!fresh || job.next >= job.tasks) return undefined;
   const task: WaitingTask = { task: job.next, attempt: 0, notBefore: 0, pin: undefined, avoid: undefined };
-  const node = chooseNode(rooms, bucket, task, placement);
+  const node = nodeFor(rooms, bucket, job, task, placement);
   if (node === undefined) return undefined;
   job.next += 1;
   return { job, task, node };
+}
+
+/** Where it begins at once, else where it waits. */
+function nodeFor(
+  rooms: readonly Room[],
+  bucket: Bucket,
+  job: PlannedJob,
+  task: WaitingTask,
+  placement: Placement,
+): NodeId | undefined {
+  return (
+    chooseNode(rooms, bucket, task, placement) ?? (mayWait(job) ? chooseAhead(rooms, bucket, task.avoid) : undefined)
+  );
 }
 
 function addTo(units: Map<string, Unit>, { job, task, node }: Placed): void {

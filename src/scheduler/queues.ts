@@ -41,6 +41,10 @@ export interface PlannedJob {
   queued: boolean;
   /** Its tasks may be given out in ranges; undefined: one by one. */
   readonly array: ArrayPlan | undefined;
+  /** Its tasks may wait at a node, if they are short (ahead.ts). */
+  readonly mayWait: boolean;
+  /** Of tasks like its own. */
+  readonly pace: Pace;
 }
 
 /** What is known of a job whose tasks are given out in ranges. */

@@ -25,6 +25,11 @@ export class Pace {
     this.#ms /= 2;
   }
 
+  /** Enough have ended to tell that they are short. */
+  get isShort(): boolean {
+    return this.#tasks >= limits.aheadSeen && this.#ms <= this.#tasks * limits.aheadTaskMs;
+  }
+
   /** undefined: not known yet. */
   get meanMs(): number | undefined {
     return this.#tasks === 0 ? undefined : this.#ms / this.#tasks;

@@ -3,6 +3,7 @@ import type { Placement } from "../lib/placement.ts";
 import { unitsOf } from "../lib/resources.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import {
+  aheadLevel,
   anySubmitter,
   type OpenJob,
   openJob,
@@ -24,6 +25,7 @@ import type { Room } from "./choose.ts";
 import type { Queued } from "./explain.ts";
 import type { Standing } from "./lack.ts";
 import type { Submitter } from "./share.ts";
+import { aheadOf, Flow, Paces } from "./ahead.ts";
 import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Plan, type RangeUnit } from "./place.ts";
 import { type ArrayPlan, type Held, heldOf, type HeldUnit, type PlannedJob, Queues } from "./queues.ts";
@@ -58,6 +60,8 @@ interface Load {
   newestFence: number;
   slotsUsed: number;
   ioUsed: number;
+  /** Of what it ran under this leader, one by one. */
+  readonly flow: Flow;
   /** Of its resources, as the planner counts. */
   used: Map<string, number>;
 }
@@ -81,6 +85,9 @@ export class PlacementView {
   readonly #stale = new Set<JobId>();
   /** Jobs that ask for resources: without any nobody counts what is free of them. */
   #asking = 0;
+  readonly #paces = new Paces();
+  /** Every node bounds by itself what it runs at once. */
+  #mayWait = false;
   /** The log takes ranges. */
   #knowsRanges = false;
 
@@ -179,6 +186,7 @@ export class PlacementView {
   plan(eligible: ReadonlySet<NodeId>, now: number, limit: number): Plan {
     for (const { job, task } of this.#delayed.due(now)) this.#wake(job, task);
     const rooms = this.#rooms(eligible);
+    if (this.#mayWait) this.#openAhead(rooms, now);
     const assignable: Assignable = {
       matching: ({ terms }) =>
         terms.length === 0 ? rooms : rooms.filter((room) => matchesSelector(terms, room.labels)),
@@ -239,6 +247,21 @@ export class PlacementView {
         rooms.push(roomOf(load, this.#asking > 0));
     }
     return rooms;
+  }
+
+  /** How much may wait at each of them beyond what it runs. */
+  #openAhead(rooms: readonly Room[], now: number): void {
+    const loads = rooms.map((room) => this.#loads.get(room.node)!);
+    for (const { flow } of loads) flow.look(now);
+    for (const kind of ["io", "slots"] as const) {
+      const mean = loads.reduce((sum, { flow }) => sum + flow[kind], 0) / loads.length;
+      for (const [at, { flow }] of loads.entries()) {
+        const { ahead, aheadMost, freeIo, freeSlots } = rooms[at]!;
+        const most = aheadOf(flow[kind], mean);
+        aheadMost[kind] = most;
+        ahead[kind] = most + Math.min(0, kind === "io" ? freeIo : freeSlots);
+      }
+    }
   }
 
   #propose({ job, task, node }: Placed): void {
@@ -343,7 +366,10 @@ export class PlacementView {
       if (unit !== undefined) {
         if (change.ms !== undefined) job.array!.pace.saw(1, change.ms);
         this.#releaseUnit(job, job.array!, unit, 1);
-      } else if (job.held.get(task)?.attempt === attempt) this.#release(job, task);
+      } else {
+        if (change.ms !== undefined && change.state !== "cancelled") this.#ran(job, node, change.ms);
+        if (job.held.get(task)?.attempt === attempt) this.#release(job, task);
+      }
       // Whatever lets it go on has it read again.
       if (job.stopped) {
         if (heldOf(job) === 0) this.#remove(job);
@@ -357,6 +383,11 @@ export class PlacementView {
         });
       }
     }
+  }
+
+  #ran(job: PlannedJob, node: NodeId, ms: number): void {
+    job.pace.saw(1, ms);
+    this.#loads.get(node)?.flow.ended(job.slots);
   }
 
   #noteFence(node: NodeId, fence: number): void {
@@ -391,8 +422,23 @@ export class PlacementView {
   }
 
   #add(open: OpenJob, asOf: number): void {
-    const { id, priority, slots, resources, io, on, terms, parallel, tasks, next, stopped, waiting, unit, mayStop } =
-      open;
+    const {
+      id,
+      priority,
+      slots,
+      resources,
+      io,
+      on,
+      terms,
+      parallel,
+      tasks,
+      next,
+      stopped,
+      waiting,
+      unit,
+      mayStop,
+      mayWait,
+    } = open;
     const job: PlannedJob = {
       id,
       submitter: this.#submitter(open.by),
@@ -414,6 +460,8 @@ export class PlacementView {
       delayed: 0,
       queued: false,
       array: open.isArray ? { unit, mayStop, pace: new Pace(), units: [], tasks: 0, isFull: false } : undefined,
+      mayWait,
+      pace: this.#paces.of(open.by, open.driver),
     };
     this.#jobs.set(id, job);
     job.submitter.jobs += 1;
@@ -440,7 +488,9 @@ export class PlacementView {
 
   #readSettings(tx: ReadTx): void {
     this.#placement = placementOf(tx);
-    this.#knowsRanges = (clusterRow(tx)?.level ?? 0) >= unitLevel;
+    const level = clusterRow(tx)?.level ?? 0;
+    this.#knowsRanges = level >= unitLevel;
+    this.#mayWait = level >= aheadLevel;
     this.#weights = new Map(submitters(tx).map(({ name, weight }) => [name, weight]));
     for (const submitter of this.#submitters.values()) submitter.weight = this.#weightOf(submitter.name);
   }
@@ -493,7 +543,7 @@ export class PlacementView {
       present.add(row.id);
       const load = this.#loads.get(row.id);
       if (load === undefined)
-        this.#loads.set(row.id, { row, newestFence: 0, slotsUsed: 0, ioUsed: 0, used: new Map() });
+        this.#loads.set(row.id, { row, newestFence: 0, slotsUsed: 0, ioUsed: 0, flow: new Flow(), used: new Map() });
       else load.row = row;
     }
     for (const id of this.#loads.keys()) if (!present.has(id)) this.#loads.delete(id);
@@ -529,6 +579,8 @@ function roomOf({ row, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room 
     freeSlots: slots - slotsUsed,
     freeIo: ioTasks - ioUsed,
     isUsed: slotsUsed > 0 || ioUsed > 0,
+    ahead: { io: 0, slots: 0 },
+    aheadMost: { io: 0, slots: 0 },
     free,
     heldFor: undefined,
     heldKind: "",

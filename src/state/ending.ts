@@ -241,9 +241,8 @@ export class Work {
   ): void {
     const { task, attempt, unit } = row;
     const ended = { topic: "task", kind: "ended", job: job.id, task, attempt, node, state, notBefore } as const;
-    if (unit === undefined) this.#context.changed(ended);
-    else if (startedAt === null || finishedAt === null) this.#context.changed({ ...ended, unit });
-    else this.#context.changed({ ...ended, unit, ms: Math.max(0, finishedAt - startedAt) });
+    const ran = startedAt === null || finishedAt === null ? {} : { ms: Math.max(0, finishedAt - startedAt) };
+    this.#context.changed(unit === undefined ? { ...ended, ...ran } : { ...ended, unit, ...ran });
   }
 }
 

@@ -46,6 +46,9 @@ export const unitLevel = 3;
 /** From this level on rows of tasks of large jobs go in steps, after their job (forgetting.ts). */
 export const forgetLevel = 3;
 
+/** From this level on every node bounds by itself how much it runs at once, so that it may be given more (scheduler/ahead.ts). */
+export const aheadLevel = 3;
+
 /** From this level on work is taken back from nodes that have not begun it (unit.recall). */
 export const recallLevel = 3;
 

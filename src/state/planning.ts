@@ -1,15 +1,15 @@
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { type Need, needsOf } from "../lib/resources.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
-import { readSpec, slotsOf, specDefaults } from "./spec.ts";
+import { driverOf, readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { runningOn } from "./tables/running.ts";
 import { type ReadTx, sql } from "./tx.ts";
-import type { Spec } from "./types.ts";
+import type { Driver, Spec } from "./types.ts";
 
 export { boundsOf } from "./tables/bounds.ts";
 export { placementOf } from "./tables/placement.ts";
 export { anySubmitter, submitters } from "./tables/submitter.ts";
-export { unitLevel } from "./levels.ts";
+export { aheadLevel, unitLevel } from "./levels.ts";
 export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
 
 /** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
@@ -36,6 +36,9 @@ export interface OpenJob {
   readonly isArray: boolean;
   /** Some of its tasks may be ended by how others went: none waits on a node. */
   readonly mayStop: boolean;
+  /** Its tasks may wait at a node for their turn: none of them is lost by that, and nobody waits for others of the job meanwhile. */
+  readonly mayWait: boolean;
+  readonly driver: Driver;
   readonly tasks: number;
   /** First task that was never assigned and has no row. */
   readonly next: number;
@@ -205,12 +208,20 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     unit: spec.unit,
     isArray: row.tasks > 1 && spec.eachNode !== true,
     mayStop: spec.maxFailures !== undefined,
+    mayWait: mayWait(spec),
+    driver: driverOf(spec),
     tasks: row.tasks,
     next: stopped ? row.tasks : row.next_task,
     running: row.running,
     stopped,
     waiting: stopped || !hasRows ? noneWaiting : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
   };
+}
+
+/** A node that is lost with work that waits there cannot say that it had not begun it: what runs at most once is not given so. */
+function mayWait({ onLost, eachNode, resources, parallel, maxFailures }: Spec): boolean {
+  if (onLost === "fail" || eachNode === true || resources !== undefined) return false;
+  return parallel === undefined && maxFailures === undefined;
 }
 
 function toWaiting(row: WaitingRow): WaitingTask {

@@ -3,13 +3,14 @@ import { formatDuration } from "../lib/units.ts";
 import { memoryResource, type Resources } from "../lib/resources.ts";
 import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
+import { defaultPriority, slotsTaken } from "../lib/room.ts";
 import type { Driver, Spec } from "./types.ts";
 
 /** What a normalised spec means where it is silent, and how it is written back for people. Reading what people write is commands/spec-schema.ts. */
 
 export const specDefaults = {
   driver: "shell",
-  priority: 50,
+  priority: defaultPriority,
   graceMs: 10_000,
   onLost: "retry",
   tailBytes: limits.tailDefaultBytes,
@@ -34,7 +35,7 @@ export function driverOf(spec: Spec): Driver {
 
 /** Slots that one task takes: 1 for shell, 0 for http and noop (which ioTasks bounds) unless the spec says otherwise. */
 export function slotsOf(spec: Spec): number {
-  return spec.slots ?? (driverOf(spec) === "shell" ? 1 : 0);
+  return slotsTaken(spec);
 }
 
 /** It waits for more than a node, or for a while only: what gates.ts is about. */

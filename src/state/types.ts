@@ -301,8 +301,9 @@ export type Change =
       readonly node: NodeId;
       readonly state: TaskState;
       readonly notBefore: number;
-      /** The first task of the unit that it was in, and how long it ran if it did. */
+      /** The first task of the unit that it was in. */
       readonly unit?: number;
+      /** How long it ran, if it did. */
       readonly ms?: number;
     }
   | {

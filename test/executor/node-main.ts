@@ -10,10 +10,13 @@ const executor = openExecutor({
   node: nodeId(7),
   cluster: "c1",
   dataDir,
+  capacity: { slots: 64, ioTasks: 64 },
   guardCommand: guardCommand(dataDir),
   report: () => new Promise(() => {}),
   started: () => {},
   secrets: () => new Promise(() => {}),
+  mayGiveBack: () => false,
+  giveBack: () => Promise.resolve(false),
   copied: () => Promise.resolve(true),
   log: (_level, message) => console.error(message),
 });

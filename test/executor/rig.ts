@@ -74,6 +74,7 @@ export class Rig {
       node: nodeId(7),
       cluster: "c1",
       dataDir: this.dataDir,
+      capacity: { slots: 64, ioTasks: 64 },
       guardCommand: guardCommand(this.dataDir),
       report: async (reports) => {
         await Promise.resolve();
@@ -84,6 +85,8 @@ export class Rig {
       started: (attempts) => this.started.push(...attempts),
       secrets: (attempt) => this.secrets(attempt),
       cgroupRoot: this.cgroupRoot,
+      mayGiveBack: () => false,
+      giveBack: () => Promise.resolve(false),
       copied: (attempt, bytes, withinMs) => this.copied(attempt, bytes, withinMs),
       log: (_level, message) => {
         this.messages.push(message);

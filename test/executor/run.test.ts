@@ -203,10 +203,13 @@ test("a guard that cannot be started is a fault that says what it said", async (
     node: nodeId(7),
     cluster: "c1",
     dataDir: rig.dataDir,
+    capacity: { slots: 64, ioTasks: 64 },
     guardCommand: ["/bin/sh", "-c", "echo no room here >&2; exit 7"],
     report: () => Promise.resolve(),
     started: () => {},
     secrets: () => new Promise(() => {}),
+    mayGiveBack: () => false,
+    giveBack: () => Promise.resolve(false),
     copied: () => Promise.resolve(true),
     log: () => {},
   });

@@ -1,98 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { GuardEvents } from "../../src/executor/guard/client.ts";
-import type { Start, Timeout } from "../../src/executor/guard/frames.ts";
-import type { Listing } from "../../src/executor/guard/link.ts";
-import { openExecutor } from "../../src/executor/run.ts";
-import type { AttemptName, UnitEnds } from "../../src/executor/types.ts";
+import type { UnitEnds } from "../../src/executor/types.ts";
 import { Fault } from "../../src/lib/fault.ts";
-import { jobId, nodeId } from "../../src/lib/ids.ts";
-import { monotonicMs } from "../../src/lib/clock.ts";
-import { refuse } from "../../src/lib/outcome.ts";
+import { jobId } from "../../src/lib/ids.ts";
 import { unpackRuns } from "../../src/lib/task-runs.ts";
-import type { Report, Spec, UnitAssignment } from "../../src/state/types.ts";
+import type { Spec, UnitAssignment } from "../../src/state/types.ts";
 import { report } from "../state/support.ts";
-
-const wordOf = ({ task, attempt }: AttemptName): string => `${task}.${attempt}`;
-
-/** A guard that does nothing but remember what it is told, and tells of ends when it is asked to. */
-class ToldGuard {
-  readonly events: GuardEvents;
-  readonly listing: Listing;
-  starts: number[] = [];
-  dropped: string[] = [];
-  stopped: string[] = [];
-  lost: string[] = [];
-  acknowledged: string[] = [];
-  timeouts: Timeout[] = [];
-
-  constructor(events: GuardEvents, listing: Partial<Listing>) {
-    this.events = events;
-    this.listing = { running: [], finished: [], exact: true, ...listing };
-  }
-
-  start = ({ task }: Start): number => this.starts.push(task);
-  drop = (names: readonly AttemptName[]): number => this.dropped.push(...names.map(wordOf));
-  stop = (names: readonly AttemptName[]): number => this.stopped.push(...names.map(wordOf));
-  acknowledge = (names: readonly AttemptName[]): number => this.acknowledged.push(...names.map(wordOf));
-  declareLost = (names: readonly AttemptName[]): number => this.lost.push(...names.map(wordOf));
-  extend = (timeouts: readonly Timeout[]): number => this.timeouts.push(...timeouts);
-  lease = (): void => {};
-  close = (): Promise<void> => Promise.resolve();
-
-  end(...tasks: number[]): void {
-    this.events.onFinished(tasks.map((task) => plain(task)));
-  }
-}
-
-const plain = (task: number): Report =>
-  report(1, task, 1, "succeeded", { tail: new Uint8Array(0), startedAt: 100 + task, finishedAt: 200 });
-
-/** An executor on a directory of its own, with a guard that was told of the listing. */
-async function rig(listing: Partial<Listing> = {}) {
-  const dataDir = mkdtempSync(join(tmpdir(), "skein-units-"));
-  const seen = { singles: [] as Report[], units: [] as UnitEnds[], batches: 0, leasesWanted: 0 };
-  const guards: ToldGuard[] = [];
-  let answer: () => Promise<void> = () => Promise.resolve();
-  const executor = openExecutor({
-    node: nodeId(7),
-    cluster: "c",
-    dataDir,
-    guardCommand: [],
-    report: async (reports, units) => {
-      await answer();
-      seen.batches += 1;
-      seen.singles.push(...reports);
-      seen.units.push(...units);
-    },
-    started: () => {},
-    secrets: () => Promise.resolve(refuse("not-found", "none")),
-    copied: () => Promise.resolve(true),
-    log: () => {},
-    openGuard: (events) => {
-      const guard = new ToldGuard(events, listing);
-      guards.push(guard);
-      events.onOpen(guard);
-      return Promise.resolve();
-    },
-  });
-  executor.onLeaseWanted(() => (seen.leasesWanted += 1));
-  await executor.open();
-  return {
-    executor,
-    guard: guards[0]!,
-    seen,
-    lease: (index = 1000) => executor.lease(monotonicMs() + 60_000, index),
-    /** How reports are answered from now on. */
-    answerWith: (how: () => Promise<void>) => (answer = how),
-    async [Symbol.asyncDispose]() {
-      await executor.close();
-      rmSync(dataDir, { recursive: true });
-    },
-  };
-}
+import { plain, rig, settle } from "./told-guard.ts";
 
 function unitOf(spec: Spec, from: Partial<UnitAssignment> = {}): UnitAssignment {
   const [job, first, count, fence] = [jobId(1), from.first ?? 0, from.count ?? 10, from.fence ?? 5];
@@ -108,11 +21,6 @@ function unitOf(spec: Spec, from: Partial<UnitAssignment> = {}): UnitAssignment 
     at: (task) => ({ job, task, attempt: 1, fence, spec, point: { index: task }, target: undefined }),
     ...from,
   };
-}
-
-/** Turns of the loop in which what is under way without timers settles. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 const tasksIn = (units: readonly UnitEnds[]): number[] =>

@@ -388,6 +388,14 @@ function recalls(cluster: Cluster): void {
     1,
   ]);
   cluster.must("unit.recall", { node: nodeId(1), attempts });
+  const waiting = cluster.submit();
+  cluster.assign(waiting, 2, [0, 1]);
+  const { incarnation } = announcement(2);
+  const returned = {
+    node: nodeId(2),
+    attempts: [[jobId(waiting), 0, 1]] as [ReturnType<typeof jobId>, number, number][],
+  };
+  for (const who of ["one of before", incarnation]) cluster.must("unit.return", { ...returned, incarnation: who });
   cluster.assign(single, 3, [0, 2]);
   cluster.finish(single, 0, 2, 3);
 }

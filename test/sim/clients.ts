@@ -7,6 +7,7 @@ import { findJob } from "../../src/state/queries.ts";
 import { tasksIn } from "../../src/state/shape.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { Principal, Spec } from "../../src/state/types.ts";
+import { flurry } from "./ahead.ts";
 import type { Callers, Cluster } from "./cluster.ts";
 import { Gated } from "./gated.ts";
 import type { Host } from "./host.ts";
@@ -166,6 +167,7 @@ export class Clients implements Callers {
     const draw = this.#random();
     const host = this.#cluster.anyUp("clients");
     if (host === undefined) return done();
+    if (draw < 0.008) this.#flurry(host);
     if (draw < 0.4) return this.#submit(host, this.#newWrite(this.#random, true), 0, done);
     if (draw < 0.8) return this.#read(host, this.#random, done);
     if (draw < 0.88) return this.#readOwn(host, done);
@@ -212,10 +214,13 @@ export class Clients implements Callers {
       this.placed.maybeWeigh();
     }
     const key = random() < 0.6 && mayRun ? `key-${serial}` : undefined;
-    const by = this.placed.submitter();
+    return this.#addWrite(serial, spec, key, this.placed.submitter());
+  }
+
+  #addWrite(serial: number, spec: Spec, key: string | undefined, by: Principal): Write {
     const write: Write = {
       serial,
-      name,
+      name: spec.name!,
       key,
       spec,
       by,
@@ -226,6 +231,16 @@ export class Clients implements Callers {
     };
     this.#writes.push(write);
     return write;
+  }
+
+  /** Many short jobs at once. */
+  #flurry(host: Host): void {
+    const by = this.placed.hurried();
+    if (by === undefined) return;
+    const first = this.#serial + 1;
+    for (const [at, spec] of flurry(this.#random, (at) => `job-${first + at}`).entries())
+      this.#submit(host, this.#addWrite(first + at, spec, undefined, by), 0, () => {});
+    this.#serial = this.#writes.at(-1)!.serial;
   }
 
   #submit(host: Host, write: Write, tries: number, done: () => void): void {

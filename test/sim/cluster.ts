@@ -86,10 +86,10 @@ export class Cluster {
         const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
         return spec !== undefined && spec["driver"] !== "noop";
       },
-      isRecalled: (node: NodeId, { job, task, attempt }: AttemptName) =>
+      whyTakenBack: (node: NodeId, { job, task, attempt }: AttemptName) =>
         this.hostOf(node)
           ?.state.view((tx) => findTask(tx, job, task))
-          ?.attempts.some((one) => one.attempt === attempt && one.state === "skipped") === true,
+          ?.attempts.find((one) => one.attempt === attempt && one.state === "skipped")?.reason,
       hasDeadline: (node: NodeId, job: number) =>
         this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec["deadline"]) !== undefined,
       roomOf: (number: number) => roomOf(this.plan, number),

@@ -28,6 +28,8 @@ export const rarePaths: readonly string[] = [
   "attemptsLost",
   "attemptsRetried",
   "attemptsRecalled",
+  "attemptsReturned",
+  "assignedAhead",
   "endedInUnits",
   "unknown",
   "refused",

@@ -44,8 +44,8 @@ export interface EffectQuestions extends RoomQuestions {
   wrongUntil(node: NodeId): number;
   /** Its tasks are run by guards, as that node's state has it. */
   isGuarded(node: NodeId, job: number): boolean;
-  /** It was taken back from a node that had not begun it, as that node's state has it. */
-  isRecalled(node: NodeId, name: AttemptName): boolean;
+  /** Why it was taken back from a node that had not begun it, as that node's state has it; undefined: it was not. */
+  whyTakenBack(node: NodeId, name: AttemptName): string | undefined;
   /** That job has a deadline, as that node's state has it: what was stopped for it is told as a timeout. */
   hasDeadline(node: NodeId, job: number): boolean;
 }
@@ -74,6 +74,8 @@ export class Effects implements EffectPorts {
   lost = 0;
   retried = 0;
   recalled = 0;
+  /** Given back by their own node. */
+  returned = 0;
   /** Two attempts at once, the older one on a host that stood still past its lease: the fence is what keeps them apart (J3). */
   excusedOverlaps = 0;
   /** Told together with others of their unit, by each node. */
@@ -207,9 +209,11 @@ export class Effects implements EffectPorts {
       // Cancelled or lost before it began: nobody but its node can say so while it has a lease.
       const mayBeUnseen = state === "cancelled" || state === "skipped" || isOverdue || this.#declaredLost.has(key);
       if (mayBeUnseen || !this.#questions.isGuarded(witness, job)) return;
-      if (state === "queued" && this.#questions.isRecalled(witness, { job, task, attempt })) {
+      const why = state === "queued" ? this.#questions.whyTakenBack(witness, { job, task, attempt }) : undefined;
+      if (why !== undefined) {
         this.#recalled.add(key);
-        this.recalled += 1;
+        if (why.includes("gave it back")) this.returned += 1;
+        else this.recalled += 1;
         return;
       }
       if (isResult) this.#fail(`J1: attempt ${key} is told to have ${state}, and no guard has begun it`);

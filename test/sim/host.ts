@@ -19,6 +19,7 @@ import { RealLog } from "./real-log.ts";
 import { authorityKeys, certificate } from "./papers.ts";
 import { stream, roomOf } from "./plan.ts";
 import { SimState } from "./state.ts";
+import { countAhead } from "./ahead.ts";
 import { judgeChange } from "./change-judge.ts";
 import { judgeQuarantined, judgeWords, mayBeContradicted } from "./odd-judge.ts";
 import { seekOthers } from "./seek.ts";
@@ -182,11 +183,14 @@ export class Host {
       cluster.note(`node ${this.id} ends: ${message}`);
       this.#ended(runner, message);
     };
+    const room = roomOf(cluster.plan, this.number);
+    const capacity = { slots: room.slots, ioTasks: 20 };
     const place = this.state.open(runner, this.id, {
       onApplied: (applied, outcomes, events, hashes) => {
         if (this.state.wrongUntil < cluster.time.now) {
           cluster.effects.applied(this.id, events);
           cluster.callers?.applied(events);
+          countAhead(this, capacity.slots, events);
         }
         running.node?.onApplied(applied, outcomes, events, hashes);
       },
@@ -255,7 +259,6 @@ export class Host {
       cluster.restartLater(this, "killed in the middle of a step");
       return false;
     };
-    const room = roomOf(cluster.plan, this.number);
     const node = new Node({
       identity,
       certificate,
@@ -271,7 +274,7 @@ export class Host {
       dataDir: this.dataDir,
       incarnation,
       level: this.level,
-      capacity: { slots: room.slots, ioTasks: 20 },
+      capacity,
       resources: { license: room.licenses },
       labels: cluster.plan.zones === 0 ? {} : { zone: `z${this.number % cluster.plan.zones}` },
       restored: beginning?.restored ?? found,
@@ -352,6 +355,7 @@ export class Host {
           node: this.id,
           cluster: "sim",
           dataDir: this.dataDir,
+          capacity,
           guardCommand: [],
           log: () => {},
           openGuard: (events) => this.guard.open(runner, events),

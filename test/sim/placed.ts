@@ -29,6 +29,16 @@ export class Placed {
   /** Who submits the next job: with a token of their own, which is asked for when it is wanted first. */
   submitter(): Principal {
     const name = names[Math.floor(this.#random() ** 2 * names.length)]!;
+    return this.#principal(name);
+  }
+
+  /** Who submits many at once; undefined: they have no token yet. */
+  hurried(): Principal | undefined {
+    const who = this.#principal("dee");
+    return who.name === "dee" ? who : undefined;
+  }
+
+  #principal(name: string): Principal {
     if (!this.#known.has(name)) this.#askForToken(name);
     const who = this.#known.has(name) ? name : "admin";
     return { token: who, name: who, role: "operator" };

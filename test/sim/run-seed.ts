@@ -97,6 +97,7 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     attemptsLost: effects.lost,
     attemptsRetried: effects.retried,
     attemptsRecalled: effects.recalled,
+    attemptsReturned: effects.returned,
     endedInUnits: effects.endedInUnits,
     excusedOverlaps: effects.excusedOverlaps,
     wildAttempts: effects.wild,

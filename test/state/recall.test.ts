@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
-import { admin, Cluster } from "./support.ts";
+import { admin, announcement, Cluster } from "./support.ts";
 
 /** Work that is taken back from a node which has not begun it (unit.recall). */
 function recall(cluster: Cluster, node: number, ...attempts: [job: number, task: number, attempt: number][]): number {
@@ -102,4 +102,30 @@ test("a held job keeps it behind its gate, a task that belongs to its node waits
   expect(recall(one, 2, [each, 1, 1])).toBe(1);
   expect(one.assign(each, 3, [1, 2])).toBe(1);
   expect(one.assign(each, 2, [1, 2])).toBe(0);
+});
+
+test("a node gives back what it has not begun, and only the process that has it can", () => {
+  const one = cluster();
+  const jobs = [one.submit(), one.submit(), one.submit()];
+  for (const job of jobs) one.assign(job, 2, [0, 1]);
+  const give = (incarnation: string, ...ids: number[]): number =>
+    one.must("unit.return", {
+      node: nodeId(2),
+      incarnation,
+      attempts: ids.map((id): [ReturnType<typeof jobId>, number, number] => [jobId(id), 0, 1]),
+    }).returned;
+  const { incarnation } = announcement(2);
+  one.must("task.start", { node: nodeId(2), tasks: [{ job: jobId(jobs[1]!), task: 0, attempt: 1, startedAt: 5 }] });
+  expect(give(incarnation, jobs[0]!, jobs[1]!, 99)).toBe(1);
+  expect(one.task(jobs[0]!)).toMatchObject({ state: "queued", attempt: 1 });
+  expect(one.task(jobs[0]!).attempts).toMatchObject([
+    { attempt: 1, node: 2, state: "skipped", reason: "node n2 had no room for it, and gave it back" },
+  ]);
+  expect(one.task(jobs[1]!)).toMatchObject({ state: "running" });
+  expect(give(incarnation, jobs[0]!)).toBe(0); // said twice it is done once
+  // The process that said so has ended, and its word comes late: the next one may have begun it (J1).
+  one.must("node.seen", { node: nodeId(2), ...announcement(2), incarnation: "another" });
+  expect(give(incarnation, jobs[2]!)).toBe(0);
+  expect(one.task(jobs[2]!)).toMatchObject({ state: "running" });
+  expect(give("another", jobs[2]!)).toBe(1);
 });

@@ -34,11 +34,10 @@ export class NoopDriver {
 
   start(assignments: readonly Assignment[]): void {
     const ended: Report[] = [];
-    const startedAt = wallMs();
     for (const assignment of assignments) {
       const forMs = assignment.spec.noop?.forMs ?? 0;
       const { timeoutMs } = assignment.spec;
-      const live: Live = { assignment, startedAt, since: monotonicMs(), timeoutMs };
+      const live: Live = { assignment, startedAt: wallMs(), since: monotonicMs(), timeoutMs };
       if (forMs === 0) ended.push(this.#finish(live));
       else this.#begin(live, Math.min(forMs, timeoutMs ?? forMs));
     }

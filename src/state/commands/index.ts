@@ -55,6 +55,7 @@ import { tokenCreate } from "./token-create.ts";
 import { tokenRevoke } from "./token-revoke.ts";
 import { unitAssign } from "./unit-assign.ts";
 import { unitRecall } from "./unit-recall.ts";
+import { unitReturn } from "./unit-return.ts";
 
 /** Every command, one line each. Tags are never reused; retired ones would be listed in {@link RetiredTag}. */
 export const commands = [
@@ -108,6 +109,7 @@ export const commands = [
   clusterBounds,
   submitterCount,
   unitRecall,
+  unitReturn,
   clusterPlacement,
   jobReplay,
   rangeAssign,

@@ -2,10 +2,11 @@ import { z } from "zod";
 import type { JobId, NodeId } from "../../lib/ids.ts";
 import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
-import { command } from "../command.ts";
+import { type ApplyContext, command } from "../command.ts";
 import { Work } from "../ending.ts";
 import type { OpenJob } from "../tables/job.ts";
 import { nodeById } from "../tables/node.ts";
+import type { Tx } from "../tx.ts";
 import { count, jobIdShape, nodeIdShape } from "./shapes.ts";
 
 interface UnitRecalled {
@@ -31,21 +32,32 @@ export const unitRecall = command<UnitRecalled>()({
   payload: shape,
   prepare: (input) => input,
   apply(tx, { node, attempts }, context) {
-    const work = new Work(tx, context);
-    const touched = new Set<OpenJob>();
     const reason = `node ${nodeById(tx, node)?.name ?? node} had not begun it, and it was taken back`;
-    let recalled = 0;
-    for (const [id, task, attempt] of attempts) {
-      const job = work.jobs.get(id);
-      const row = job === undefined ? undefined : work.taskOf(job, task);
-      if (job === undefined || row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
-      if (row.started_at !== null) continue; // it has told that it runs
-      work.takeBack(job, row, node, reason);
-      touched.add(job);
-      recalled += 1;
-    }
-    for (const job of touched) work.finishIfDone(job);
-    work.close();
-    return accept({ recalled });
+    return accept({ recalled: takeBackAll(tx, context, node, attempts, reason) });
   },
 });
+
+/** Those of them wait again that the node has and has told nothing of; gives how many. */
+export function takeBackAll(
+  tx: Tx,
+  context: ApplyContext,
+  node: NodeId,
+  attempts: UnitRecalled["attempts"],
+  reason: string,
+): number {
+  const work = new Work(tx, context);
+  const touched = new Set<OpenJob>();
+  let taken = 0;
+  for (const [id, task, attempt] of attempts) {
+    const job = work.jobs.get(id);
+    const row = job === undefined ? undefined : work.taskOf(job, task);
+    if (job === undefined || row?.state !== "running" || row.attempt !== attempt || row.node !== node) continue;
+    if (row.started_at !== null) continue; // it has told that it runs
+    work.takeBack(job, row, node, reason);
+    touched.add(job);
+    taken += 1;
+  }
+  for (const job of touched) work.finishIfDone(job);
+  work.close();
+  return taken;
+}
