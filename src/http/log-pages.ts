@@ -1,8 +1,11 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { limits } from "../lib/limits.ts";
 import type { Outcome, Refusal } from "../lib/outcome.ts";
 import { isTerminal } from "../lib/states.ts";
 import type { LogPage, NodeApi } from "../node/api.ts";
+import { outputAhead } from "../state/output-ahead.ts";
 import { findTask } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
 import type { Change, TaskView } from "../state/types.ts";
 
 /** Which output of a job is wanted. */
@@ -41,6 +44,8 @@ export type LogStep =
 
 /** How long one look for more output lasts: below the deadline of an rpc, for the log may be on another node. */
 const lookMs = Math.min(2000, limits.rpcTimeoutMs / 2);
+/** So long a reader goes through the state before others have their turn. */
+const turnMs = 2;
 
 /**
  * The wanted output, read as fast as its reader takes it: nothing is held but one page (L1).
@@ -50,7 +55,22 @@ export async function* logSteps(
   wanted: Wanted,
   signal: AbortSignal,
 ): AsyncGenerator<LogStep, void, undefined> {
+  let turnAt = performance.now();
   for (let task = wanted.first; task <= wanted.last && !signal.aborted; task++) {
+    // What is in the state is read without waiting: without a turn of the loop now and then nobody else would have one.
+    if (performance.now() - turnAt >= turnMs) {
+      await nextTurn();
+      turnAt = performance.now();
+    }
+    if (task > wanted.first) {
+      const ahead = await stateNow(node, (tx) => outputAhead(tx, wanted.job, task, wanted.follow));
+      if (ahead === undefined || ahead.task > wanted.last) return;
+      task = ahead.task;
+      if (!ahead.isWorth) {
+        task -= 1;
+        continue;
+      }
+    }
     const resumed = task === wanted.first ? wanted.attempt : undefined;
     yield* taskSteps(
       node,
@@ -173,8 +193,12 @@ function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise
   return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
-async function taskNow(node: NodeApi, job: number, task: number): Promise<TaskView | undefined> {
-  const read = await node.read((tx) => findTask(tx, job, task), { consistency: "stale" });
+function taskNow(node: NodeApi, job: number, task: number): Promise<TaskView | undefined> {
+  return stateNow(node, (tx) => findTask(tx, job, task));
+}
+
+async function stateNow<Value>(node: NodeApi, query: (tx: ReadTx) => Value): Promise<Value | undefined> {
+  const read = await node.read(query, { consistency: "stale" });
   return read.ok ? read.value.value : undefined;
 }
 

@@ -195,5 +195,8 @@ function locate(request: LogRequest, ports: LogPorts): Outcome<Location> {
   }
   if (wanted !== task.attempt)
     return refuse("not-found", `task ${request.task} of job ${request.job} has no attempt ${wanted}`);
-  return accept({ attempt: wanted, node: task.node, ended: isTerminal(task.state), bytes: task.log?.bytes ?? null });
+  const ended = isTerminal(task.state);
+  // It ended, and told of no output: nobody is asked for it. Of one that was lost nobody could tell.
+  const hasNone = ended && task.state !== "lost" && task.log === null;
+  return accept({ attempt: wanted, node: hasNone ? null : task.node, ended, bytes: task.log?.bytes ?? null });
 }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { serverEvents, type ServerEvent } from "../../src/client/sse.ts";
 import { serveHttp } from "../../src/http/serve.ts";
+import { jobId } from "../../src/lib/ids.ts";
+import { admin } from "../state/support.ts";
 import { adminToken, asking, errorIn, Mesh } from "./fake-node.ts";
 
 const sse = { accept: "text/event-stream" };
@@ -64,6 +66,37 @@ describe("logs as text", () => {
     expect(await (await ask("GET", "/v1/jobs/1/logs?task=1")).text()).toBe("task 1\n");
     const error = await errorIn(await ask("GET", "/v1/jobs/1/logs?offset=3"));
     expect([error.status, error.details[0]!.path]).toEqual([422, "offset"]);
+  });
+
+  test("of ten million tasks that did not begin are over at once, and who follows many that left nothing lets others have their turn", async () => {
+    const mesh = new Mesh();
+    mesh.change((cluster) => {
+      cluster.submit({ count: 10_000_000 });
+      cluster.must("job.cancel", { id: jobId(1) }, admin);
+    });
+    const ask = asking(mesh.node());
+    for (const words of ["", "?follow", "?tail=3"]) {
+      const response = await ask("GET", `/v1/jobs/1/logs${words}`);
+      expect([words, response.status, await response.text()]).toEqual([words, 200, ""]);
+    }
+    // Their output was there and is not found any more: each is asked for.
+    mesh.change((cluster) => {
+      const job = cluster.submit({ count: 3000 });
+      for (let first = 0; first < 3000; first += 500)
+        cluster.assign(job, 1, ...Array.from({ length: 500 }, (_, at) => [first + at, 1] as const));
+      const log = { bytes: 1, sha256: "x" };
+      for (let task = 0; task < 3000; task++) cluster.finish(job, task, 1, 1, "succeeded", { log });
+    });
+    let isOver = false;
+    let turns = 0;
+    const turn = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(turn);
+    };
+    setImmediate(turn);
+    await (await ask("GET", "/v1/jobs/2/logs")).text();
+    isOver = true;
+    expect(turns).toBeGreaterThan(10);
   });
 
   test("of a task that has not begun are empty", async () => {

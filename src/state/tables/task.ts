@@ -77,6 +77,11 @@ export function* tasksWithRows(tx: ReadTx, job: number, from: number): Generator
   }
 }
 
+/** The first so many of them. */
+export function rowsFrom(tx: ReadTx, job: number, from: number, most: number): StoredTask[] {
+  return tx.all<StoredTask>(selectFrom, job, from, most);
+}
+
 const pageRows = 1000;
 
 /** Tasks of a job that have a row and are queued: retries and pinned ones. */

@@ -29,6 +29,7 @@ export interface StoredUnit {
 const columns = "job, first, count, node, fence, width, running, runs";
 const selectAround = sql(`select ${columns} from unit where job = ? and first <= ? order by first desc limit 1`);
 const selectNext = sql(`select ${columns} from unit where job = ? and first > ? order by first limit 1`);
+const selectFrom = sql(`select ${columns} from unit where job = ? and first > ? order by first limit ?`);
 const selectRunningOn = sql(`select ${columns} from unit where running > 0 and node = ? order by fence, job, first`);
 const selectRunningOf = sql(
   `select ${columns} from unit where running > 0 and node in (select id from node) and job = ? order by first`,
@@ -68,6 +69,21 @@ export function* tasksInUnits(tx: ReadTx, job: number, from: number): Generator<
       if (stored !== undefined) yield stored;
     }
   }
+}
+
+/** Of the first `most` units of a job with tasks from `from` on: those in which some run. `next`: the first task that was not looked at. */
+export function runningUnitsFrom(
+  tx: ReadTx,
+  job: number,
+  from: number,
+  most: number,
+): { readonly units: readonly OpenUnit[]; readonly next: number | undefined } {
+  const around = unitWith(tx, job, from);
+  const rows = tx.all<StoredUnit>(selectFrom, job, from, most);
+  const last = rows.at(-1);
+  const next = rows.length < most || last === undefined ? undefined : last.first + last.count;
+  const units = rows.filter(({ running }) => running > 0).map((row) => new OpenUnit(row));
+  return { units: around === undefined || around.row.running === 0 ? units : [around, ...units], next };
 }
 
 /** A unit with what is known of its tasks. */
