@@ -120,6 +120,23 @@ describe("a spec as people write it", () => {
     expect(problemsOf(parsed.error!).map((one) => one.path)).toEqual(["jobs[1].count", "jobs[2].rum", "jobs[2].run"]);
   });
 
+  test("what is wrong with names in a map is told with what is wrong with values in it", () => {
+    const parsed = specSchema.safeParse({
+      run: "x",
+      env: { "A B": "1", D: null, "": "x" },
+      labels: { "no good": "1", n: 1 },
+      idempotency_key: "",
+    });
+    expect(problemsOf(parsed.error!).map(({ path, message }) => `${path}: ${message}`)).toEqual([
+      "env.D: must be text, or {secret: name}",
+      "env.A B: not a variable's name: letters, digits and _ only",
+      "env.: not a variable's name: letters, digits and _ only",
+      "labels.n: a label's value is text",
+      "labels.no good: not a label: letters, digits and -_./ only, at most 128 characters",
+      "idempotency_key: must not be empty",
+    ]);
+  });
+
   test.each([
     [{ run: "x", timeout: 90 }, "timeout", `write text with units, like "90s" or "1h30m"`],
     [{ run: "x", timeout: "0s" }, "timeout", "must be longer than 0"],

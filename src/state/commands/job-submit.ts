@@ -21,7 +21,7 @@ import { earlierUnder } from "../under-key.ts";
 import type { ReadTx } from "../tx.ts";
 import type { NodeRow, Spec } from "../types.ts";
 import { placesByName, placesOf, refuseBadLinks, whenList } from "./after-schema.ts";
-import { count } from "./shapes.ts";
+import { count, idempotencyKey } from "./shapes.ts";
 import { isNormalised, specSchema } from "./spec-schema.ts";
 
 /**
@@ -83,11 +83,7 @@ export const jobSubmit = command<JobSubmitted>()({
       .min(1, "needs at least one job")
       .max(limits.specsPerRequest, `at most ${limits.specsPerRequest} jobs a request`)
       .superRefine(refuseBadLinks, whenList),
-    key: z
-      .string()
-      .min(1)
-      .max(limits.idempotencyKeyLength, `at most ${limits.idempotencyKeyLength} characters`)
-      .optional(),
+    key: idempotencyKey.optional(),
     digest: z.string().max(128).optional(),
     /** NAME@REVISION of the template that the jobs are made of (http/templates.ts); nothing that a person sends. */
     template: z.string().max(300).optional(),

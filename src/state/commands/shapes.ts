@@ -46,10 +46,22 @@ export const nameShape = z
   .min(1, "must not be empty")
   .max(limits.nameLength, `must not be longer than ${limits.nameLength} characters`);
 
+/** A map is looked at as a whole even where something is wrong in it: every problem is told at once. */
+export const whenMap = {
+  when: ({ value }: { readonly value: unknown }) => typeof value === "object" && value !== null,
+};
+
+/** Under which a request is repeated. */
+export const idempotencyKey = z
+  .string({ error: "must be text" })
+  .min(1, "must not be empty")
+  .max(limits.idempotencyKeyLength, `must be at most ${limits.idempotencyKeyLength} characters`);
+
+/** Of a job, a node or a template. */
 export const labelsShape = z
   .record(z.string(), z.string({ error: "a label's value is text" }))
   .superRefine((labels, context) => {
-    const entries = Object.entries(labels);
+    const entries = Object.entries(labels).filter(([, value]) => typeof value === "string");
     if (entries.length > limits.labelsPerThing) {
       context.addIssue({ code: "custom", message: `at most ${limits.labelsPerThing} labels` });
     }
@@ -62,7 +74,7 @@ export const labelsShape = z
         });
       }
     }
-  });
+  }, whenMap);
 
 /** Named amounts as the log has them: every problem at its name. */
 export function resourcesShape(most: number) {

@@ -18,7 +18,7 @@ import {
   rulesField,
   tasksOfNormalised,
 } from "./shape-schema.ts";
-import { labelsShape, nameShape, resourcesShape } from "./shapes.ts";
+import { idempotencyKey, labelsShape, nameShape, resourcesShape, whenMap } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
 
@@ -100,7 +100,7 @@ const environment = z
     if (bytes > limits.environmentBytes) {
       context.addIssue({ code: "custom", message: `must be at most ${limits.environmentBytes} bytes together` });
     }
-  });
+  }, whenMap);
 
 const argument = text(limits.commandBytes).refine((value) => !value.includes("\0"), "must not contain a NUL character");
 
@@ -277,7 +277,7 @@ export const specFields = z.strictObject({
   http: httpField.optional(),
   labels: labelsShape.optional(),
   ttl: duration().optional(),
-  idempotency_key: z.string().min(1).max(limits.idempotencyKeyLength).optional(),
+  idempotency_key: idempotencyKey.optional(),
   ...laterKeys,
 });
 
