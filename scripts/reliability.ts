@@ -369,9 +369,9 @@ const sections: Readonly<Record<string, Section>> = {
   ),
   simulation: program(
     "Simulated clusters",
-    "`npm run sim -- --minutes=M`: whole clusters under virtual time, each from one seed.",
+    "`npm run sim -- --hours=H`: whole clusters under virtual time, each from one seed.",
     "sim",
-    () => [`--minutes=${numberOption("sim-minutes", 60)}`],
+    () => [`--hours=${numberOption("sim-hours", 2)}`],
     isSaid,
     judgeHunt,
   ),
@@ -536,7 +536,7 @@ function renderOnly(): void {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  onlyOptions("reliability", ["only", "scale", "render", "sim-minutes"]);
+  onlyOptions("reliability", ["only", "scale", "render", "sim-hours"]);
   const only = textOption("only")?.split(",");
   const names = only ?? Object.keys(sections).filter((name) => sections[name]!.onlyWhenNamed !== true);
   const wrong = names.find((name) => !(name in sections));

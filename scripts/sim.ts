@@ -6,6 +6,7 @@
  *   --seed=N --shrink    looks for a smaller run that fails in the same way, from the whole one or that of the same options
  *   --mutants            plants historical bugs and demands that they are found (docs/mutants.md); options in sim-mutants.ts
  *   --minutes=M          hunts over new seeds; what fails is kept in test/sim/regressions.json
+ *   --hours=H            the same, until the seeds have taken so many hours of processor time: a machine with other things to do takes longer
  */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -103,16 +104,16 @@ interface Totals {
   operations: number;
   events: number;
   readonly counters: Record<string, number>;
-  readonly failed: SeedReport[];
+  readonly failed: Pick<SeedReport, "seed" | "problems">[];
 }
 
-async function many(next: () => SeedJob | undefined): Promise<Totals> {
+async function many(next: (cpuMs: number) => SeedJob | undefined): Promise<Totals> {
   const totals: Totals = { seeds: 0, cpuMs: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
   await runMany({
     bun: tool("bun"),
     worker,
     processes,
-    next,
+    next: () => next(totals.cpuMs),
     onReport: (report) => {
       totals.seeds += 1;
       totals.cpuMs += report.cpuMs;
@@ -123,6 +124,11 @@ async function many(next: () => SeedJob | undefined): Promise<Totals> {
       if (report.problems.length === 0) return;
       totals.failed.push(report);
       console.error(`seed ${report.seed}: ${report.problems[0]}`);
+    },
+    onDied: (seed, words) => {
+      totals.seeds += 1;
+      totals.failed.push({ seed, problems: [words] });
+      console.error(`seed ${seed}: ${words}`);
     },
   });
   return totals;
@@ -152,12 +158,13 @@ function tell(totals: Totals, ms: number): void {
   if (missing.length > 0) console.log(`not met: ${missing.join(", ")}`);
 }
 
-async function hunt(minutes: number): Promise<void> {
+/** `isOver`: told how long it has taken by the clock, and of its seeds' processor time, both in ms. */
+async function hunt(words: string, isOver: (ms: number, cpuMs: number) => boolean): Promise<void> {
   const began = performance.now();
   const first = numberOf("from") ?? 1_000_000 + Math.floor(Math.random() * 2 ** 31);
-  console.log(`hunts for ${minutes} min from seed ${first} on, with ${processes} processes`);
+  console.log(`hunts for ${words} from seed ${first} on, with ${processes} processes`);
   let seed = first;
-  const totals = await many(() => (performance.now() - began < minutes * 60_000 ? { seed: seed++ } : undefined));
+  const totals = await many((cpuMs) => (isOver(performance.now() - began, cpuMs) ? undefined : { seed: seed++ }));
   const ms = performance.now() - began;
   tell(totals, ms);
   keep(totals.failed);
@@ -176,7 +183,7 @@ async function hunt(minutes: number): Promise<void> {
 }
 
 /** A seed that has failed once is run by CI from then on. */
-function keep(failed: readonly SeedReport[]): void {
+function keep(failed: Totals["failed"]): void {
   if (failed.length === 0) return;
   const known = JSON.parse(readFileSync(regressions, "utf8")) as { seed: number; found: string }[];
   for (const { seed, problems } of failed)
@@ -186,10 +193,12 @@ function keep(failed: readonly SeedReport[]): void {
 
 const seed = numberOf("seed");
 const minutes = numberOf("minutes");
+const hours = numberOf("hours");
 const range = option("seeds")?.split("-").map(Number);
 if (process.argv.includes("--mutants")) process.exitCode = await runMutants(process.argv.slice(2));
 else if (seed !== undefined) await (option("shrink") === undefined ? replay(seed) : shrinkSeed(seed));
-else if (minutes !== undefined) await hunt(minutes);
+else if (minutes !== undefined) await hunt(`${minutes} min`, (ms) => ms >= minutes * 60_000);
+else if (hours !== undefined) await hunt(`${hours} h of processor time`, (_, cpuMs) => cpuMs >= hours * 3_600_000);
 else {
   const [from = 1, to = range === undefined ? 300 : from] = range ?? [];
   const began = performance.now();

@@ -1,7 +1,8 @@
 /** Running other programs from scripts: bounded in time, output kept, the whole process group ended when time is up. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import path from "node:path";
 
 /** The top of the checkout; scripts are started there by npm, and go there by themselves otherwise. */
@@ -18,6 +19,16 @@ export interface Ended {
 
 const outputBytesMax = 256 * 1024;
 
+/** The process and what it starts are served after others. Where the kernel shares by session first, the session is what yields. */
+function yieldTo(pid: number, niceness: number): void {
+  try {
+    setPriority(pid, niceness);
+    writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
+  } catch {
+    // it is as important as everything else then
+  }
+}
+
 /**
  * Runs a program in a process group of its own and waits for its end. Never throws: a program that cannot be started has code null
  * and says why in `output`. Past `timeoutMs` the group is killed.
@@ -25,7 +36,13 @@ const outputBytesMax = 256 * 1024;
 export async function run(
   command: string,
   args: readonly string[],
-  options: { readonly timeoutMs: number; readonly env?: Readonly<Record<string, string>>; readonly cwd?: string },
+  options: {
+    readonly timeoutMs: number;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly cwd?: string;
+    /** 0 (default) to 19, the last to be served. */
+    readonly niceness?: number;
+  },
 ): Promise<Ended> {
   const began = performance.now();
   const child = spawn(command, args, {
@@ -34,6 +51,8 @@ export async function run(
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  if (child.pid !== undefined && options.niceness !== undefined && options.niceness > 0)
+    yieldTo(child.pid, options.niceness);
   let output = "";
   let timedOut = false;
   const keep = (chunk: Buffer): void => {

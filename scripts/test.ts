@@ -22,7 +22,10 @@ const strayGraceMs = 60_000;
 /** Tests of these folders start real nodes, which mostly wait, a file for some 0.6 of a core: one file more than there are cores, after those that only compute. */
 const meshes = new Set(["e2e"]);
 /** Tests of these folders count on a share of the machine: one file at a time. */
-const alone = new Set(["node", "sim", "browser"]);
+const alone = new Set(["node", "browser"]);
+/** Tests of these folders only compute, in virtual time and for minutes: they get what others leave of the processors, from when those mostly wait. */
+const patient = new Set(["sim"]);
+const lowestPriority = 19;
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
@@ -50,8 +53,13 @@ await runCheck("build (dist/skein)", async () => {
 });
 const abreast = Math.min(2, availableParallelism());
 await drain(
-  files.filter((file) => !meshes.has(folderOf(file)) && !alone.has(folderOf(file))),
+  files.filter((file) => ![meshes, alone, patient].some((folders) => folders.has(folderOf(file)))),
   abreast,
+);
+const simulated = drain(
+  files.filter((file) => patient.has(folderOf(file))),
+  1,
+  lowestPriority,
 );
 await drain(
   files.filter((file) => meshes.has(folderOf(file))),
@@ -61,6 +69,7 @@ await drain(
   files.filter((file) => alone.has(folderOf(file))),
   1,
 );
+await simulated;
 rmSync(work, { recursive: true, force: true });
 
 const ran = total.passed + total.failed;
@@ -84,20 +93,21 @@ async function runCheck(
   say(name, ended.code === 0 ? [] : [name], "", ended.ms, ended.output);
 }
 
-/** So many at once, until none is left. */
-async function drain(queue: string[], lanes: number): Promise<void> {
+/** So many at once, until none is left. `niceness`: 0 to 19, the last to be served. */
+async function drain(queue: string[], lanes: number, niceness = 0): Promise<void> {
   const drive = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file, niceness);
   };
   await Promise.all(Array.from({ length: lanes }, drive));
 }
 
-async function runFile(file: string): Promise<void> {
+async function runFile(file: string, niceness: number): Promise<void> {
   const report = path.join(work, `${file.replaceAll("/", "-")}.xml`);
   const fileMark = `${mark}-${file}`;
   const args = ["test", `./${file}`, `--timeout=${testTimeoutMs}`, "--reporter=junit", `--reporter-outfile=${report}`];
   const patience = setInterval(() => console.log(`  …    ${file} is still running`), 30_000);
   const ended = await run(tool("bun"), args, {
+    niceness,
     timeoutMs: fileTimeoutMs,
     env: { SKEIN_TEST_MARK: fileMark, BUN_CONFIG_MAX_HTTP_REQUESTS: "1024" },
   });

@@ -1,7 +1,7 @@
 import type { NodeId } from "../../src/lib/ids.ts";
 import { quorumReached } from "../../src/raft/quorum.ts";
 import type { Configuration } from "../../src/raft/types.ts";
-import { stateClock } from "../../src/state/queries.ts";
+import { clusterRow, stateClock } from "../../src/state/queries.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Host } from "./host.ts";
 
@@ -97,7 +97,8 @@ function heal(cluster: Cluster, core: readonly Host[]): void {
   network.settled = true;
   cluster.note(`core: nodes ${core.map((host) => host.id).join(" ")}`);
   // Nor is there a way back for the log's own time, where one voter alone had a clock that was far ahead: deadlines wait until it is reached.
-  const logAheadMs = Math.max(...core.map((host) => host.state.view(stateClock))) - time.wallMs();
+  const clocks = core.map((host) => host.state.view((tx) => (clusterRow(tx) === undefined ? 0 : stateClock(tx))));
+  const logAheadMs = Math.max(...clocks) - time.wallMs();
   const aheadMs = logAheadMs > farBehindMs ? logAheadMs : 0;
   for (const host of cluster.live) {
     if (core.includes(host)) {

@@ -24,9 +24,11 @@ export interface ManyOptions {
   next(): SeedJob | undefined;
   /** In no order. */
   onReport(report: SeedReport): void;
+  /** A worker died of that one, which says so on standard error; another worker goes on. Not there: nothing goes on. */
+  onDied?(seed: number, words: string): void;
 }
 
-/** Resolves when every seed that was begun has been told of. Rejects when a worker dies. */
+/** Resolves when every seed that was begun has been told of. Rejects when a worker dies, unless that is told of too. */
 export async function runMany(options: ManyOptions): Promise<void> {
   await Promise.all(Array.from({ length: options.processes }, () => work(options)));
 }
@@ -46,8 +48,11 @@ function work(options: ManyOptions): Promise<void> {
     });
     child.on("error", reject);
     child.on("close", (code) => {
-      if (code === 0 && current === undefined) resolve();
-      else reject(new Error(`the worker with seed ${current?.seed} ended with exit code ${code}`));
+      if (code === 0 && current === undefined) return resolve();
+      const words = `the worker with seed ${current?.seed} ended with exit code ${code}`;
+      if (current === undefined || options.onDied === undefined) return reject(new Error(words));
+      options.onDied(current.seed, words);
+      work(options).then(resolve, reject);
     });
     feed();
   });
