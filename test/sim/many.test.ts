@@ -6,6 +6,7 @@ import { type ManyOptions, runMany } from "./seeds.ts";
 
 /** Answers every seed but the third, which ends it. */
 const worker = `for await (const line of console) {
+  if (line === "") continue;
   const { seed } = JSON.parse(line);
   if (seed === 3) process.exit(7);
   process.stdout.write(JSON.stringify({ seed }) + "\\n");
@@ -23,7 +24,8 @@ test("a worker that dies of a seed ends a run of many, unless somebody is told o
       const next = () => (seed < 6 ? { seed: ++seed } : undefined);
       return { bun: process.execPath, worker: file, processes: 1, next, onReport: (one) => void told.push(one.seed) };
     };
-    await expect(runMany(options())).rejects.toThrow("seed 3 ended with exit code 7");
+    const ended = await runMany(options()).catch((error: unknown) => String(error));
+    expect(ended).toContain("seed 3 ended with exit code 7");
     expect(told.splice(0)).toEqual([1, 2]);
     await runMany({ ...options(), onDied: (seed, words) => void died.push(`${seed}: ${words}`) });
     expect(told).toEqual([1, 2, 4, 5, 6]);
