@@ -98,7 +98,7 @@ function workers(): string[] {
 }
 
 /** "0.1.0+1a2b3c4d", with "-changed" when the sources differ from that commit; "0.1.0" without git (set SKEIN_COMMIT to say it). */
-function version(): string {
+export function version(): string {
   const { version: release } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { version: string };
   const said = process.env["SKEIN_COMMIT"];
   if (said !== undefined && said !== "") return `${release}+${said.slice(0, 12)}`;

@@ -369,9 +369,9 @@ const sections: Readonly<Record<string, Section>> = {
   ),
   simulation: program(
     "Simulated clusters",
-    "`npm run sim -- --hours=H`: whole clusters under virtual time, each from one seed.",
+    "`npm run sim -- --hours=H --record=FILE`: whole clusters under virtual time, each from one seed, in as many sittings as the machine has time for.",
     "sim",
-    () => [`--hours=${numberOption("sim-hours", 2)}`],
+    () => [`--hours=${numberOption("sim-hours", 2)}`, "--record=docs/sim-hunts.ndjson"],
     isSaid,
     judgeHunt,
   ),

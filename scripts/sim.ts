@@ -6,9 +6,10 @@
  *   --seed=N --shrink    looks for a smaller run that fails in the same way, from the whole one or that of the same options
  *   --mutants            plants historical bugs and demands that they are found (docs/mutants.md); options in sim-mutants.ts
  *   --minutes=M          hunts over new seeds; what fails is kept in test/sim/regressions.json
- *   --hours=H            the same, until the seeds have taken so many hours of processor time: a machine with other things to do takes longer
+ *   --hours=H            the same, until the seeds have taken so many hours of processor time: a machine with other things to do takes longer. With
+ *                        --record=FILE what earlier sittings noted there counts too, so that a hunt may be broken off (SIGINT) and gone on with
  */
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { notReached } from "../test/sim/coverage.ts";
@@ -16,6 +17,7 @@ import type { PlanOptions } from "../test/sim/plan.ts";
 import { addCounters, runMany, type SeedJob, type SeedReport } from "../test/sim/seeds.ts";
 import { optionsOf, shrink, wordsOf } from "../test/sim/shrink.ts";
 import { runMutants } from "./sim-mutants.ts";
+import { version as sourceVersion } from "./build.ts";
 import { formatMs, root, tool } from "./steps.ts";
 
 const worker = path.join(root, "test/sim/worker.ts");
@@ -107,8 +109,12 @@ interface Totals {
   readonly failed: Pick<SeedReport, "seed" | "problems">[];
 }
 
+function nothingYet(): Totals {
+  return { seeds: 0, cpuMs: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
+}
+
 async function many(next: (cpuMs: number) => SeedJob | undefined): Promise<Totals> {
-  const totals: Totals = { seeds: 0, cpuMs: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
+  const totals = nothingYet();
   await runMany({
     bun: tool("bun"),
     worker,
@@ -126,6 +132,7 @@ async function many(next: (cpuMs: number) => SeedJob | undefined): Promise<Total
       console.error(`seed ${report.seed}: ${report.problems[0]}`);
     },
     onDied: (seed, words) => {
+      if (isBrokenOff) return;
       totals.seeds += 1;
       totals.failed.push({ seed, problems: [words] });
       console.error(`seed ${seed}: ${words}`);
@@ -158,28 +165,73 @@ function tell(totals: Totals, ms: number): void {
   if (missing.length > 0) console.log(`not met: ${missing.join(", ")}`);
 }
 
-/** `isOver`: told how long it has taken by the clock, and of its seeds' processor time, both in ms. */
+/** One hunt, or what there was of it until it was broken off: a line of the record. */
+interface Sitting extends Omit<Totals, "failed"> {
+  readonly at: string;
+  readonly version: string;
+  readonly ms: number;
+  readonly first: number;
+  readonly failed: readonly number[];
+}
+
+/** The seeds that have begun are ended, and what there is is told; a terminal's signal ends them as well, which is no failure of theirs. A second one ends everything. */
+let isBrokenOff = false;
+
+/** `isOver`: told how long it has taken by the clock, and of the processor time of its seeds and of those of earlier sittings that are gone on with, both in ms. */
 async function hunt(words: string, isOver: (ms: number, cpuMs: number) => boolean): Promise<void> {
   const began = performance.now();
+  const given = option("record");
+  const record = given === undefined ? path.join(root, "dist", "sim-hunts.ndjson") : path.resolve(given);
+  const before = given === undefined ? [] : readSittings(record);
+  const cpuMsBefore = before.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
   const first = numberOf("from") ?? 1_000_000 + Math.floor(Math.random() * 2 ** 31);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => (isBrokenOff = true));
   console.log(`hunts for ${words} from seed ${first} on, with ${processes} processes`);
   let seed = first;
-  const totals = await many((cpuMs) => (isOver(performance.now() - began, cpuMs) ? undefined : { seed: seed++ }));
-  const ms = performance.now() - began;
-  tell(totals, ms);
-  keep(totals.failed);
-  const record = path.join(root, "dist", "sim-hunts.ndjson");
-  mkdirSync(path.dirname(record), { recursive: true });
+  const totals = await many((cpuMs) =>
+    isBrokenOff || isOver(performance.now() - began, cpuMsBefore + cpuMs) ? undefined : { seed: seed++ },
+  );
   const { failed, ...figures } = totals;
-  const line = {
+  const sitting: Sitting = {
     at: new Date().toISOString(),
-    minutes: ms / 60_000,
+    version: sourceVersion(),
+    ms: performance.now() - began,
     first,
     ...figures,
     failed: failed.map((one) => one.seed),
   };
-  appendFileSync(record, `${JSON.stringify(line)}\n`);
-  if (failed.length > 0) process.exitCode = 1;
+  mkdirSync(path.dirname(record), { recursive: true });
+  appendFileSync(record, `${JSON.stringify(sitting)}\n`);
+  keep(failed);
+  const sittings = [...before, sitting];
+  if (sittings.length > 1) for (const one of sittings) console.log(sittingText(one));
+  tell(
+    sittings.reduce(addSitting, nothingYet()),
+    sittings.reduce((sum, { ms }) => sum + ms, 0),
+  );
+  if (sittings.some((one) => one.failed.length > 0)) process.exitCode = 1;
+}
+
+function readSittings(record: string): Sitting[] {
+  if (!existsSync(record)) return [];
+  const lines = readFileSync(record, "utf8").split("\n");
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Sitting);
+}
+
+function addSitting(sum: Totals, { seeds, cpuMs, ticks, operations, events, counters, failed }: Sitting): Totals {
+  addCounters(sum.counters, counters);
+  sum.seeds += seeds;
+  sum.cpuMs += cpuMs;
+  sum.ticks += ticks;
+  sum.operations += operations;
+  sum.events += events;
+  sum.failed.push(...failed.map((one) => ({ seed: one, problems: [] })));
+  return sum;
+}
+
+function sittingText({ at, version, first, seeds, cpuMs, ms, failed }: Sitting): string {
+  const took = `${(cpuMs / 3_600_000).toFixed(2)} h of processor time in ${formatMs(ms)}`;
+  return `sitting of ${at.slice(0, 16)}, ${version}: ${seeds} seeds from ${first} on, ${took}; ${failed.length} failed`;
 }
 
 /** A seed that has failed once is run by CI from then on. */
