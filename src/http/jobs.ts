@@ -9,7 +9,7 @@ import type { WaitView } from "../state/answers.ts";
 import { jobAnswer, jobsAnswer, taskAnswer, tasksAnswer, waitAnswer } from "./job-answers.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
-import { consistency, duration, next, pageLimit, since } from "./shapes.ts";
+import { consistency, duration, pageLimit, since } from "./shapes.ts";
 import { untilTerminal, whileWatching } from "./wait.ts";
 
 const jobStateShape = z.enum(["queued", "running", "succeeded", "failed", "cancelled", "skipped"], {
@@ -22,13 +22,19 @@ export const selector = z.string().superRefine((text, context) => {
   if (typeof terms === "string") context.addIssue({ code: "custom", message: terms });
 });
 
+/** Where lists of jobs and tasks go on: what else it is, is no beginning. */
+const place = z
+  .string()
+  .regex(/^[0-9a-z]{1,11}$/, "is no mark of an earlier answer")
+  .optional();
+
 const jobsQuery = z.strictObject({
   state: jobStateShape.optional(),
   name: z.string().max(limits.nameLength).optional(),
   label: selector.optional(),
   since: since.optional(),
   limit: pageLimit,
-  next,
+  next: place,
   consistency,
 });
 
@@ -36,7 +42,7 @@ const tasksQuery = z.strictObject({
   state: z.enum(taskStates, { error: `must be one of ${taskStates.join(", ")}` }).optional(),
   target: z.string().max(limits.nameLength).optional(),
   limit: pageLimit,
-  next,
+  next: place,
   consistency,
 });
 

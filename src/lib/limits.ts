@@ -10,6 +10,10 @@ export const limits = {
   specsPerRequest: 10_000,
   listDefault: 100,
   listMax: 1000,
+  /** Of specs or ends of output on one page of a list, which then goes on with `next`; one item is always there. */
+  pageBytes: 4 * 1024 * 1024,
+  /** Of specs that are looked through for one page, where a filter matches few. */
+  scanBytes: 32 * 1024 * 1024,
   waitMs: 10 * 60_000,
   /** A write that no leader has been handed yet is kept for this long, then 503. */
   unroutedWriteMs: 2_000,

@@ -5,7 +5,8 @@ import type { DeadLetterView } from "./answers.ts";
 import type { ApplyContext } from "./command.ts";
 import { readSpec } from "./spec.ts";
 import { countDead, writeDead } from "./tables/counter.ts";
-import { failuresIn, jobColumns, type StoredJob } from "./tables/job.ts";
+import { failuresIn, type StoredJob } from "./tables/job.ts";
+import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { hasOnlyTask, onlyTask } from "./tables/only-task.ts";
 import { taskById, type StoredTask } from "./tables/task.ts";
 import { change, sql, type ReadTx, type Tx } from "./tx.ts";
@@ -46,12 +47,8 @@ export interface DeadFilter {
   readonly since?: number | undefined;
 }
 
-const newestDead = sql(
-  `select ${jobColumns} from job where state = 'failed' and replayed is null and id < ? order by id desc limit ?`,
-);
-const oldestDead = sql(
-  `select ${jobColumns} from job where state = 'failed' and replayed is null and id > ? and id <= ? order by id limit ?`,
-);
+const newestDead = jobScan("state = 'failed' and replayed is null and id < ?", "id desc");
+const oldestDead = jobScan("state = 'failed' and replayed is null and id > ? and id <= ?", "id");
 const newestJob = sql("select max(id) as id from job");
 
 /** Rows read at once, and at most, for one page. */
@@ -66,14 +63,16 @@ export function listDead(
   const items: DeadLetterView[] = [];
   let before = filter.before ?? Number.MAX_SAFE_INTEGER;
   const fits = matcherOf(filter);
-  for (let scanned = 0; scanned < scanMax; scanned += scanRows) {
-    const rows = tx.all<StoredJob>(newestDead, before, scanRows);
+  for (let scanned = 0, scannedBytes = 0; scanned < scanMax && scannedBytes < limits.scanBytes;) {
+    const { rows, bytes, isLast } = scanJobs(tx, newestDead, [before], scanRows);
+    scanned += rows.length;
+    scannedBytes += bytes;
     for (const row of rows) {
       if (items.length === filter.limit) return { items, next: before };
       before = row.id;
       if (fits(row)) items.push(deadView(tx, row));
     }
-    if (rows.length < scanRows) return { items };
+    if (isLast) return { items };
   }
   return { items, next: before };
 }
@@ -96,14 +95,16 @@ export function deadAfter(
   const jobs: DeadJob[] = [];
   let { after } = filter;
   const fits = matcherOf(filter);
-  for (let scanned = 0; scanned < scanMax; scanned += scanRows) {
-    const rows = tx.all<StoredJob>(oldestDead, after, last, scanRows);
+  for (let scanned = 0, scannedBytes = 0; scanned < scanMax && scannedBytes < limits.scanBytes;) {
+    const { rows, bytes, isLast } = scanJobs(tx, oldestDead, [after, last], scanRows);
+    scanned += rows.length;
+    scannedBytes += bytes;
     for (const row of rows) {
       if (jobs.length === filter.limit) return { jobs, next: { after, last } };
       after = row.id;
       if (fits(row)) jobs.push({ id: row.id, tasks: row.tasks });
     }
-    if (rows.length < scanRows) return { jobs };
+    if (isLast) return { jobs };
   }
   return { jobs, next: { after, last } };
 }

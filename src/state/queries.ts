@@ -16,7 +16,8 @@ import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf } from "./tables/gate.ts";
 import { idempotencyOf } from "./tables/idempotency.ts";
-import { jobById, jobColumns, originOf, type StoredJob } from "./tables/job.ts";
+import { jobById, originOf, type StoredJob } from "./tables/job.ts";
+import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { allNodes, nodeByReference } from "./tables/node.ts";
 import { hasOnlyTask, tailOfOnlyTask } from "./tables/only-task.ts";
 import { presentTask, presentTasks } from "./tables/running.ts";
@@ -197,10 +198,8 @@ export function jobStates(tx: ReadTx, ids: readonly number[]): Map<number, JobSt
   return states;
 }
 
-const newestJobs = sql(`select ${jobColumns} from job where id < ? order by id desc limit ?`);
-const newestOpenJobs = sql(
-  `select ${jobColumns} from job where finished_at is null and id < ? order by id desc limit ?`,
-);
+const newestJobs = jobScan("id < ?", "id desc");
+const newestOpenJobs = jobScan("finished_at is null and id < ?", "id desc");
 
 /** Rows read at once, and at most, for one page: a filter that matches little gives short pages with a `next`. */
 const scanRows = 1000;
@@ -209,26 +208,31 @@ const scanMax = 50_000;
 /** Newest first. A page may hold fewer than `limit` jobs and still have a `next`. */
 export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
   const open = filter.state === "queued" || filter.state === "running";
-  const statement = open ? newestOpenJobs : newestJobs;
+  const scan = open ? newestOpenJobs : newestJobs;
   const terms = filter.label === undefined ? [] : parseSelector(filter.label);
   if (typeof terms === "string") return { items: [] };
   const limit = Math.min(filter.limit, limits.listMax);
   const items: JobView[] = [];
   let before = readCursor(filter.next) ?? Number.MAX_SAFE_INTEGER;
-  for (let scanned = 0; scanned < scanMax; scanned += scanRows) {
-    const plain = filter.state === undefined && filter.name === undefined && terms.length === 0;
-    const rows = tx.all<StoredJob>(statement, before, plain ? limit + 1 : scanRows);
+  const plain = filter.state === undefined && filter.name === undefined && terms.length === 0;
+  let shownBytes = 0;
+  for (let scanned = 0, scannedBytes = 0; scanned < scanMax && scannedBytes < limits.scanBytes;) {
+    const { rows, bytes, isLast } = scanJobs(tx, scan, [before], plain ? limit + 1 : scanRows);
+    scanned += rows.length;
+    scannedBytes += bytes;
     for (const row of rows) {
       // Ids and times of submission grow together.
       if (filter.since !== undefined && row.submitted_at < filter.since) return { items };
-      if (items.length === limit) return { items, next: writeCursor(before) };
+      const isFull = items.length === limit || (items.length > 0 && shownBytes + row.spec.length > limits.pageBytes);
+      if (isFull) return { items, next: writeCursor(before) };
       before = row.id;
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.name !== undefined && row.name !== filter.name) continue;
       if (terms.length > 0 && !matchesSelector(terms, readSpec(row.spec).labels ?? {})) continue;
       items.push(shown(tx, row));
+      shownBytes += row.spec.length;
     }
-    if (rows.length < (plain ? limit + 1 : scanRows)) return { items };
+    if (isLast) return { items };
   }
   return { items, next: writeCursor(before) };
 }
@@ -386,13 +390,16 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   let from = readCursor(filter.next) ?? 0;
   if (from < parent.next_task) {
     let scanned = 0;
+    let bytes = 0;
     for (const row of presentTasks(tx, parent, from)) {
-      if (items.length === limit || scanned === scanMax) return { items, next: writeCursor(row.task) };
+      const isFull = items.length === limit || (items.length > 0 && bytes + row.tail_size > limits.pageBytes);
+      if (isFull || scanned === scanMax) return { items, next: writeCursor(row.task) };
       from = row.task + 1;
       scanned += 1;
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.target !== undefined && row.target !== filter.target) continue;
       items.push(viewOf(tx, parent, row, pointOf(row.task)));
+      bytes += row.tail_size;
     }
   }
   const wanted = filter.target === undefined && (filter.state === undefined || filter.state === parent.rest);

@@ -10,6 +10,8 @@ import {
   type JobFilter,
   stateHash,
 } from "../../src/state/queries.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { deadAfter, listDead } from "../../src/state/dead.ts";
 import { admin, Cluster } from "./support.ts";
 
 function idsOf(cluster: Cluster, filter: Partial<JobFilter>): number[] {
@@ -60,6 +62,59 @@ describe("lists of jobs", () => {
       [1, "queued"],
       [5, "queued"],
     ]);
+  });
+});
+
+describe("pages of what is large", () => {
+  /** Jobs of a mebibyte each, one of them larger than a page. */
+  function large(): Cluster {
+    const cluster = Cluster.ofNewest(1);
+    for (let job = 1; job <= 12; job++) cluster.submit({ run: "x", stdin: "x".repeat((job === 5 ? 5 : 1) * 2 ** 20) });
+    return cluster;
+  }
+
+  test("of jobs end where their specs are more than one page holds, and go on there", () => {
+    const cluster = large();
+    const sizes: number[] = [];
+    for (let next: string | undefined = "zzzzz"; next !== undefined;) {
+      const page = listJobs(cluster.database, { limit: 1000, next });
+      const bytes = page.items.map((job) => JSON.stringify(job.spec).length);
+      if (bytes.length > 1) expect(bytes.reduce((sum, one) => sum + one)).toBeLessThanOrEqual(limits.pageBytes);
+      sizes.push(page.items.length);
+      ({ next } = page);
+    }
+    expect(sizes).toEqual([3, 3, 1, 1, 3, 1]);
+    expect(idsOf(cluster, { limit: 1000 })).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    expect(idsOf(cluster, { limit: 2, name: "x" })).toHaveLength(12);
+    expect(idsOf(cluster, { limit: 1000, name: "no such name" })).toEqual([]);
+  });
+
+  test("of dead letters show no specs, and are found among large ones", () => {
+    const cluster = large();
+    for (const job of [2, 5, 11]) {
+      cluster.assign(job, 1, [0, 1]);
+      cluster.finish(job, 0, 1, 1, "failed");
+    }
+    expect(listDead(cluster.database, { limit: 10 }).items.map(({ id }) => id)).toEqual([11, 5, 2]);
+    expect(deadAfter(cluster.database, { limit: 10, after: 0, last: undefined }).jobs.map(({ id }) => id)).toEqual([
+      2, 5, 11,
+    ]);
+  });
+
+  test("of tasks end where their tails are more than one page holds", () => {
+    const cluster = Cluster.ofNewest(1);
+    const job = cluster.submit({ count: 200, output: { tail: "64KiB" } });
+    for (let task = 0; task < 200; task++) {
+      cluster.assign(job, 1, [task, 1]);
+      cluster.finish(job, task, 1, 1, "succeeded", { tail: new Uint8Array(64 * 1024).fill(0x78) });
+    }
+    const sizes: number[] = [];
+    for (let next: string | undefined = "0"; next !== undefined;) {
+      const page: ReturnType<typeof listTasks> = listTasks(cluster.database, job, { limit: 1000, next });
+      sizes.push(page!.items.length);
+      next = page!.next;
+    }
+    expect(sizes).toEqual([64, 64, 64, 8]);
   });
 });
 
