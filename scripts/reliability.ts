@@ -379,7 +379,7 @@ const sections: Readonly<Record<string, Section>> = {
     "Known bugs, planted",
     "`npm run sim -- --mutants`: bugs that other systems had, planted one by one into a copy of the sources, must be found by the simulations.",
     "sim",
-    () => ["--mutants"],
+    () => ["--mutants", "--write"],
     isSaid,
     judgeMutants,
   ),

@@ -66,6 +66,7 @@ function isQuorumOf(configuration: Configuration, has: (node: NodeId) => boolean
 function chooseHosts(cluster: Cluster): Host[] {
   const random = cluster.random("core");
   const usable = cluster.live.filter((host) => !host.removed);
+  if (cluster.plan.isCalm) return usable;
   // Who is dead comes last: only where a change that waits for it was begun before its leader could know.
   const late = (host: Host): number =>
     (host.disk.file.repair === undefined ? 0 : 2) + (host.deadSince === undefined ? 0 : 4);

@@ -62,6 +62,7 @@ export interface FaultEvent {
 
 export interface Plan {
   readonly seed: number;
+  readonly isCalm: boolean;
   readonly hosts: number;
   readonly votersWanted: number;
   /** Members come one after the other while the troubles are on. */
@@ -110,7 +111,7 @@ export interface PlanOptions {
   readonly hosts?: number;
   /** Places in the list of faults that are kept; undefined: all. */
   readonly keep?: readonly number[];
-  /** A network that is fast and loses nothing. */
+  /** A network that is fast and loses nothing, and nobody is left to their fate in the end. */
   readonly calm?: boolean;
 }
 
@@ -160,7 +161,8 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
     encodes: net() < 0.25,
   };
 
-  const network = options.calm === true ? calmNetwork : drawnNetwork;
+  const isCalm = options.calm === true;
+  const network = isCalm ? calmNetwork : drawnNetwork;
 
   const disk = stream(seed, "disk");
   const slowDisks = disk() < 0.25;
@@ -214,6 +216,7 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const faults = kept.filter(({ at }) => at < duration);
   return {
     seed,
+    isCalm,
     hosts,
     votersWanted,
     growsSlowly,
