@@ -11,7 +11,7 @@ import { durationFlag } from "./wait.ts";
 const submitsAtOnce = 4;
 /** At most so many jobs, evenly chosen, are looked at for where and when they ran. */
 const sampledJobsMax = 500;
-const pollMs = 500;
+const pollMs = 1000;
 
 interface BenchCycleFlags {
   readonly jobs?: string;

@@ -9,6 +9,7 @@ import { planRetry, type RetryPlan } from "./retry.ts";
 import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, onlyTask, writeEnd } from "./tables/only-task.ts";
+import { secretsKey } from "./secrets.ts";
 import { forgetUses } from "./tables/secret.ts";
 import {
   endWaitingTask,
@@ -79,7 +80,10 @@ export class Work {
       this.endInUnit(job, unit, [{ first: row.task - unit.first, count: 1, kind: "ended", startedAt, finishedAt }]);
       return;
     }
-    this.#end(job, row, node, report, planRetry(job.spec, row, report.state, this.#context.random));
+    // A spec is read for what may need it alone: that costs more than all else that is done to a plain job.
+    const { state } = report;
+    const retry = state === "succeeded" ? undefined : planRetry(job.spec, row, state, this.#context.random);
+    this.#end(job, row, node, report, retry);
   }
 
   /** The attempt was never begun, and will not be: its task waits again, whatever its on_lost says. */
@@ -208,7 +212,7 @@ export class Work {
     this.#tally[state] += 1;
     countEnded(this.tx, row.id, row.submitted_by);
     if (state === "failed") countDead(this.tx, 1, this.#context.level);
-    if (job.spec.secrets !== undefined) forgetUses(this.tx, job.id, job.spec);
+    if (row.spec.includes(secretsKey)) forgetUses(this.tx, job.id, job.spec);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
     if (row.gate !== null || row.ties !== null) this.gates.onEnded(job, state);
     return true;
@@ -216,9 +220,9 @@ export class Work {
 
   #stopPastFailures(job: OpenJob): void {
     const { row } = job;
-    if (row.rest !== "queued" || job.spec.maxFailures === undefined) return;
+    if (row.rest !== "queued" || queuedIn(row) === 0 || job.spec.maxFailures === undefined) return;
     const allowed = failuresAllowed(job.spec, row.tasks)!;
-    if (failuresIn(row) <= allowed || queuedIn(row) === 0) return;
+    if (failuresIn(row) <= allowed) return;
     this.stop(job, "skipped", `more than ${job.spec.maxFailures} tasks failed: the rest was not started`);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state: row.state, cancelling: false });
   }

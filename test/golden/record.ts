@@ -396,6 +396,10 @@ function recalls(cluster: Cluster): void {
     attempts: [[jobId(waiting), 0, 1]] as [ReturnType<typeof jobId>, number, number][],
   };
   for (const who of ["one of before", incarnation]) cluster.must("unit.return", { ...returned, incarnation: who });
+  // The end of most jobs: it leaves nothing but its times.
+  const plain = cluster.submit();
+  cluster.assign(plain, 1, [0, 1]);
+  cluster.finish(plain, 0, 1, 1, "succeeded", { tail: new Uint8Array(0) });
   cluster.assign(single, 3, [0, 2]);
   cluster.finish(single, 0, 2, 3);
 }

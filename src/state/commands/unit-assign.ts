@@ -74,7 +74,8 @@ export function isOpen({ row }: OpenJob): boolean {
 /** Gives one task to the node; false when it is not waiting for exactly this attempt (J1). */
 function assign(tx: Tx, context: ApplyContext, job: OpenJob, task: number, attempt: number, node: NodeId): boolean {
   const { row } = job;
-  const { parallel } = job.spec;
+  // Of an only task nothing else can run; to read the spec would cost more than all the rest.
+  const parallel = row.tasks === 1 ? undefined : job.spec.parallel;
   if (task >= row.tasks || (parallel !== undefined && row.running >= parallel)) return false;
   if (task >= row.next_task) {
     if (attempt !== 1 || task - row.next_task > gapMax) return false;

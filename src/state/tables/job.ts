@@ -182,6 +182,13 @@ const endedOnly = change(
    finished_at = ?, expires_at = ?, tail_bytes = ?, only_started_at = ?, only_end = ?, only_tail = ? where id = ?`,
 );
 
+/** How most of them end; what it does not name is as it was. */
+const succeededOnly = change(
+  "job.succeed-only",
+  `update job set state = 'succeeded', running = 0, cancelling = 0, succeeded = 1, finished_at = ?, expires_at = ?, only_started_at = ?, only_end = ?
+   where id = ?`,
+);
+
 /** The rows of jobs that one command works on: read once at most (held-jobs.ts), written once, in the order of first use. */
 export class JobBook {
   readonly #tx: Tx;
@@ -219,6 +226,11 @@ export class JobBook {
       if (row.only_node !== null)
         this.#tx.run(assignedOnly, row.state, row.started_at, row.only_node, row.only_fence, row.id);
       else this.#tx.run(assigned, row.state, row.next_task, row.running, row.started_at, row.id);
+      return;
+    }
+    if (job.onlyTail === null && row.succeeded === 1 && row.tail_bytes === 0) {
+      const { finished_at: finishedAt, expires_at: expiresAt } = row;
+      this.#tx.run(succeededOnly, finishedAt, expiresAt, row.only_started_at, row.only_end, row.id);
       return;
     }
     if (job.onlyTail !== undefined) {
@@ -266,6 +278,9 @@ export class JobBook {
   }
 }
 
+/** As it stands in the text of a spec that has it: others need not be read for it. */
+const ttlKey = '"ttlMs":';
+
 /** A job row under work, with its spec read when it is first needed. */
 export class OpenJob {
   readonly row: StoredJob;
@@ -290,6 +305,6 @@ export class OpenJob {
   }
 
   get ttlMs(): number {
-    return this.spec.ttlMs ?? specDefaults.ttlMs;
+    return this.row.spec.includes(ttlKey) ? (this.spec.ttlMs ?? specDefaults.ttlMs) : specDefaults.ttlMs;
   }
 }
