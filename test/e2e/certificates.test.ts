@@ -24,8 +24,14 @@ const keysOf = (node: MeshNode): Keys["keys"] | undefined => {
   return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Keys).keys : undefined;
 };
 
+/** Asked again where its listener was being replaced: whoever connects in that instant is refused or reset. */
 async function seen(node: MeshNode): Promise<ClusterView> {
-  return (await node.api("GET", "/v1/cluster")).body as ClusterView;
+  const answer = await until(
+    () => node.api("GET", "/v1/cluster").catch(() => undefined),
+    patienceMs,
+    () => `node ${node.ready.node} does not answer:\n${node.log}`,
+  );
+  return answer.body as ClusterView;
 }
 
 async function untilSeen(node: MeshNode, is: (view: ClusterView) => boolean, what: string): Promise<ClusterView> {
