@@ -258,7 +258,8 @@ export class Divergence {
     const own = this.hashAt(report.index);
     if (own === report.hash) {
       this.#compared = Math.max(this.#compared, report.index);
-      this.#ports.onAgreed(node, report.index);
+      // The leader reports to nobody: what it led with may be in its own place since, and nobody else would say that it is right.
+      for (const one of [node, this.#ports.self]) this.#ports.onAgreed(one, report.index);
       this.#settle(node, report.index);
     } else if (own !== undefined) void this.#ask(node, report);
     else if (report.index > (this.#ring.newest ?? 0)) this.#early.set(node, report);

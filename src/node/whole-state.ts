@@ -69,6 +69,8 @@ export class WholeState {
   readonly receiver: SnapshotReceiver;
   readonly backups: Backups;
   readonly copies: CopyBackoff;
+  /** Leader: a node.return of them is on its way into the log. */
+  readonly #returning = new Set<NodeId>();
 
   constructor(ports: WholeStatePorts) {
     const { parts } = ports;
@@ -93,7 +95,7 @@ export class WholeState {
 
   #compare(): Divergence {
     const ports = this.#ports;
-    const { parts, raft, transport, peers } = ports;
+    const { parts, raft, transport } = ports;
     return new Divergence({
       self: parts.identity.node,
       level: () => ports.settings.level,
@@ -106,11 +108,17 @@ export class WholeState {
       isConnected: (node) => transport.isConnected(node),
       accuse: async (node, finding) => void (await transport.request(node, "hash.odd", finding)),
       onOdd: (finding) => this.quarantine.begin(finding),
-      onAgreed: (node, at) => {
-        if (at >= (peers.quarantinedSince(node) ?? Infinity)) void ports.propose("node.return", { node });
-      },
+      onAgreed: (node, at) => this.#takeBack(node, at),
       log: parts.log,
     });
+  }
+
+  /** Leader: what the state says of a node's quarantine is over, once however many agree with it. */
+  #takeBack(node: NodeId, at: number): void {
+    const { peers, propose } = this.#ports;
+    if (this.#returning.has(node) || at < (peers.quarantinedSince(node) ?? Infinity)) return;
+    this.#returning.add(node);
+    void propose("node.return", { node }).then(() => this.#returning.delete(node));
   }
 
   #guard(): Quarantine {

@@ -8,7 +8,7 @@ import { endAttemptsOf, endPinnedTo } from "./departure.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { authorities, removeAuthority } from "./tables/authority.ts";
 import { advanceClock, newNodeId, readCounter, resetClock, skipIds } from "./tables/counter.ts";
-import { allNodes, deleteNode, insertNode } from "./tables/node.ts";
+import { allNodes, deleteNode, insertNode, setQuarantine } from "./tables/node.ts";
 import { hastenDeadlines } from "./tables/gate.ts";
 import { hastenWaiting } from "./tables/task.ts";
 import { insertToken, revokeJoinTokens, revokeTokensOf } from "./tables/token.ts";
@@ -46,6 +46,8 @@ export function beginRecovered(tx: Tx, facts: EpochFacts, survivors: readonly No
   const context = contextOf(tx, facts, survivors[0]!);
   const gone = allNodes(tx).filter(({ id }) => !survivors.includes(id));
   for (const node of gone) partFrom(tx, context, node, `node ${node.name} was given up when the quorum was lost`);
+  // This state is everybody's from here on. The one that leads alone would have nobody to say so, and run nothing for ever.
+  for (const node of survivors) setQuarantine(tx, node, undefined);
   skipIds(tx, limits.epochSkipsNodes, limits.epochSkipsJobs);
   audit(tx, context, facts, survivors[0]!);
   return gone.map(({ name }) => name);

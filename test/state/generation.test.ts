@@ -54,6 +54,18 @@ test("a recovered state has the survivors alone: work of the others is lost as o
   expect(row).toMatchObject({ entry: epochStart(1), name: "ops", command: "cluster.recover", what: "a test" });
 });
 
+test("nobody is in quarantine in a recovered state, which is everybody's: the one that leads alone would run nothing for ever", () => {
+  const cluster = Cluster.ofNewest(3);
+  const { database } = cluster;
+  for (const node of [1, 2, 3]) cluster.must("node.quarantine", { node: nodeId(node), entry: 5 });
+  expect(listNodes(database).map(({ quarantine }) => quarantine)).toEqual([5, 5, 5]);
+  begin(cluster, () => beginRecovered(database, facts, [nodeId(1), nodeId(2)]));
+  expect(listNodes(database).map(({ id, quarantine }) => [Number(id), quarantine])).toEqual([
+    [1, undefined],
+    [2, undefined],
+  ]);
+});
+
 test("a restored state is another cluster's: one new node, an admin's token, none of the members' and no join token", () => {
   const { cluster, retried, failed, kept } = busy();
   const { database } = cluster;
