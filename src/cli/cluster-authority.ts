@@ -44,6 +44,7 @@ export function authorityText({
   waits_for,
 }: ClusterView["authorities"][number]): string {
   if (phase === "issuing") return `${fingerprint}, good until ${instantText(expires_at)}`;
-  const who = waits_for.length === 0 ? "" : ` once node ${waits_for.join(", ")} has followed`;
+  const [nodes, have] = waits_for.length === 1 ? ["node", "has"] : ["nodes", "have"];
+  const who = waits_for.length === 0 ? "" : ` once ${nodes} ${waits_for.join(", ")} ${have} followed`;
   return `${fingerprint}, ${phase === "coming" ? "takes over" : "goes"}${who}`;
 }

@@ -136,9 +136,17 @@ function problemOf(survivors: readonly Survivor[]): string | undefined {
   const sound = soundOf(survivors);
   if (halvesOf(head).every((half) => half.filter((node) => sound.has(node)).length >= majorityOf(half))) {
     const { voters } = head;
-    return `${[...sound].filter((node) => voters.includes(node)).length} of ${voters.length} voters are here, which is a quorum: start them, and nothing is lost`;
+    return `${[...sound].filter((node) => voters.includes(node)).length} of ${voters.length} voters are here, which is a quorum: start them, and nothing is lost${slowWords(survivors)}`;
   }
   return undefined;
+}
+
+/** A node in quarantine makes no snapshot: another voter that lacks what its log holds no more gets it from nobody. */
+function slowWords(survivors: readonly Survivor[]): string {
+  const wrong = survivors.filter(({ quarantinedAt }) => quarantinedAt !== null).map(({ node }) => node);
+  if (wrong.length === 0) return "";
+  const nodes = `node${wrong.length === 1 ? "" : "s"} ${wrong.join(", ")}`;
+  return `. Should they elect nobody for minutes, because only the log of ${nodes}, whose state is wrong, could have fed the others: leave ${nodes} out here, and what is lost by it is said`;
 }
 
 function halvesOf({ voters, outgoing }: Survivor): (readonly number[])[] {
