@@ -13,8 +13,11 @@ import { comparesAfter } from "./operators.ts";
 
 const second = 1_000_000;
 
-/** Seconds that each wait may take at most: far more than is needed, since only "never" is a fault. */
-const patience = { leader: 60, write: 60, members: 120, jobs: 420, converged: 60 } as const;
+/**
+ * Seconds that each wait may take at most: far more than is needed, since only "never" is a fault. A write waits for its node's state, and by pieces of a
+ * kilobyte through a slow network each takes most of a minute, one node after the other.
+ */
+const patience = { leader: 60, write: 300, members: 120, jobs: 420, converged: 60 } as const;
 
 type WaitFor = (what: string, seconds: number, isThere: () => boolean, stuck: () => string) => boolean;
 
