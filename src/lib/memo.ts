@@ -2,7 +2,7 @@
  * Remembers what `read` made of the newest texts, at most `entries` of them and none longer than `textLength`: a fleet's jobs are alike, and reading the
  * same text again would give the same. Whoever gets a value shares it with others, and may not change it.
  */
-export function memoOfTexts<Value extends object | boolean>(
+export function memoOfTexts<Value extends object | boolean | string>(
   read: (text: string) => Value,
   { entries = 256, textLength = 2048 } = {},
 ): (text: string) => Value {

@@ -26,8 +26,8 @@ export class Forsaking {
     this.#isUnderWay = true;
     void this.#ports.propose("node.forsake", { node }).then((outcome) => {
       this.#isUnderWay = false;
-      // Refused: by the log's clock, which may lag behind this one, it is not time yet.
-      if (outcome.ok) this.look(isLeading);
+      // Refused: by the log's clock, which may lag behind this one, it is not time yet. Nothing ended: it would be said again with every entry.
+      if (outcome.ok && outcome.value.value.ended > 0) this.look(isLeading);
       else this.#lookAt = monotonicMs() + lookEveryMs;
     });
   }

@@ -145,7 +145,7 @@ export class StoppedNode {
     const at = Date.now();
     beginKnown(dataDir, next, tail, {
       epochNumber: epoch.number,
-      term: Math.max(survivor.term, ...others.map((one) => one.term)) + 1,
+      term: Math.max(...[survivor, head.survivor, ...others].map((one) => one.term)) + 1,
       configuration,
       rows: (tx, index) => {
         const survivors: NodeId[] = [nodeId(survivor.node), ...learners];

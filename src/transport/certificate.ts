@@ -1,4 +1,5 @@
 import { createHash, sign, verify, X509Certificate } from "node:crypto";
+import { memoOfTexts } from "../lib/memo.ts";
 import { nodeId, type NodeId } from "../lib/ids.ts";
 
 /**
@@ -46,20 +47,11 @@ export function parseCertificate(encoded: string | Uint8Array): X509Certificate 
   }
 }
 
-/** SHA-256 over the whole certificate, 32 hexadecimal digits of it: how join tokens, entries and people name one. */
-export function fingerprintOf(certificate: string): string {
-  const known = fingerprints.get(certificate);
-  if (known !== undefined) return known;
+/** SHA-256 over the whole certificate, 32 hexadecimal digits of it: how join tokens, entries and people name one. A node asks for those of a few several times a second. */
+export const fingerprintOf = memoOfTexts((certificate: string): string => {
   const der = new X509Certificate(certificate).raw;
-  const fingerprint = createHash("sha256").update(der).digest("hex").slice(0, 32);
-  if (fingerprints.size >= fingerprintsKept) fingerprints.clear();
-  fingerprints.set(certificate, fingerprint);
-  return fingerprint;
-}
-
-/** A node asks for those of a few authorities several times a second. */
-const fingerprints = new Map<string, string>();
-const fingerprintsKept = 256;
+  return createHash("sha256").update(der).digest("hex").slice(0, 32);
+});
 
 /** When a certificate ends, epoch ms. */
 export function expiryOf(certificate: string): number {

@@ -13,6 +13,20 @@ const shrinksBesideDead = (plan: Plan): boolean =>
       kind === "lose" && draws[2]! < 0.8 && draws[3]! > 0.6 && draws[4]! > 0.1 && draws[4]! < 0.4 && draws[5]! < 0.6,
   );
 
+/** Neither the duty nor consensus asks whether a majority of those who would vote is heard. */
+const asksNobody: Mutant["patches"] = [
+  {
+    file: "src/scheduler/voters.ts",
+    old: "if (sameNodes(chosen.nodes, configuration.voters)) return asTheyAre();",
+    new: "if (size > 0) return withVoters(configuration, chosen.nodes, members);",
+  },
+  {
+    file: "src/raft/raft.ts",
+    old: "if (!this.#isQuorumHere(present, next))",
+    new: "if (this.#term < 0 && !this.#isQuorumHere(present, next))",
+  },
+];
+
 /** Bugs of who votes when machines die for good. */
 export const membershipMutants: readonly Mutant[] = [
   {
@@ -42,16 +56,7 @@ export const membershipMutants: readonly Mutant[] = [
         old: "...serving.filter((member) => member !== leader).map(",
         new: "...[...serving, ...dead].filter((member) => member !== leader).map(",
       },
-      {
-        file: "src/scheduler/voters.ts",
-        old: "if (sameNodes(chosen.nodes, configuration.voters)) return asTheyAre();",
-        new: "if (size > 0) return withVoters(configuration, chosen.nodes, members);",
-      },
-      {
-        file: "src/raft/raft.ts",
-        old: "if (!this.#isQuorumHere(present, next))",
-        new: "if (this.#term < 0 && !this.#isQuorumHere(present, next))",
-      },
+      ...asksNobody,
     ],
     simulation: "cluster",
     checkers: ["membership"],
@@ -62,18 +67,7 @@ export const membershipMutants: readonly Mutant[] = [
     title: "who is away for less than 10 s counts as one that is here",
     source: "design of this code (M1)",
     bug: "Fewer are to vote a moment after two of five died: voters are chosen by their numbers, and nobody asks whether a majority of them is heard.",
-    patches: [
-      {
-        file: "src/scheduler/voters.ts",
-        old: "if (sameNodes(chosen.nodes, configuration.voters)) return asTheyAre();",
-        new: "if (size > 0) return withVoters(configuration, chosen.nodes, members);",
-      },
-      {
-        file: "src/raft/raft.ts",
-        old: "if (!this.#isQuorumHere(present, next))",
-        new: "if (this.#term < 0 && !this.#isQuorumHere(present, next))",
-      },
-    ],
+    patches: asksNobody,
     // In whole clusters it takes thousands of seeds: the moment is short.
     simulation: "test",
     needsNoFaults: true,

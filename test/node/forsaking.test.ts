@@ -52,6 +52,26 @@ test("are waited for as long as it may return, and then end as lost with the rea
   });
 });
 
+test("are asked for once and not with every entry, where the log ends none of them", async () => {
+  const { cluster } = lostOne(1);
+  cluster.now += limits.pinnedWaitMs;
+  let asked = 0;
+  const duty = new Forsaking({
+    view: (query) => query(cluster.database),
+    now: () => cluster.now,
+    propose: () => {
+      asked += 1;
+      if (asked > 3) throw new Error("asked for with every entry");
+      return Promise.resolve(accept({ value: { ended: 0 }, index: 0 }) as never);
+    },
+  });
+  for (let look = 0; look < 3; look++) {
+    duty.look(() => true);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(asked).toBe(1);
+});
+
 test("are not ended when it has returned, or when it was lost again a moment ago", () => {
   const { cluster, ids } = lostOne(1);
   cluster.now += limits.pinnedWaitMs;
