@@ -39,8 +39,11 @@ async function flood(requests: number, jobs: number, headers: Readonly<Record<st
   );
 }
 
+/** All that was acknowledged counts, whichever node took it: `/v1/cluster` answers from the asked node's own state, which a linearizable read brings up to date. */
 async function jobsNow(): Promise<ClusterView["jobs"]> {
-  return ((await mesh.nodes[1]!.api("GET", "/v1/cluster")).body as ClusterView).jobs;
+  const node = mesh.nodes[1]!;
+  expect((await node.api("GET", "/v1/jobs?limit=1")).status).toBe(200);
+  return ((await node.api("GET", "/v1/cluster")).body as ClusterView).jobs;
 }
 
 test("a greedy submitter is held to their limit at all nodes together, and another one is not kept out", async () => {
