@@ -75,4 +75,20 @@ export const oddMutants: readonly Mutant[] = [
     checkers: ["S1"],
     isWorth: hasOddState,
   },
+  {
+    name: "68",
+    title: "whoever was in quarantine is given no work any more",
+    source: "ours, found by reading",
+    bug: "Its state is right again, but the row that keeps work from it is never cleared.",
+    patches: [
+      {
+        file: "src/node/divergence.ts",
+        old: "      for (const one of [node, this.#ports.self]) this.#ports.onAgreed(one, report.index);\n",
+        new: "",
+      },
+    ],
+    simulation: "cluster",
+    checkers: ["liveness"],
+    isWorth: hasOddState,
+  },
 ];

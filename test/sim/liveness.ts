@@ -2,6 +2,7 @@ import { replaceable } from "./change-judge.ts";
 import type { Clients } from "./clients.ts";
 import { type Cluster, operator } from "./cluster.ts";
 import { Core } from "./core.ts";
+import { EveryoneWorks } from "./everyone-works.ts";
 import type { Host } from "./host.ts";
 import { comparesAfter } from "./operators.ts";
 
@@ -94,6 +95,14 @@ export function settle(cluster: Cluster, clients: Clients): void {
     () => `${replaceable(cluster, core)}; ${describe(cluster, core)}`,
   );
   if (!replaced) return;
+  const everyone = new EveryoneWorks(cluster, () => core.filter((host) => isMember(cluster, host)));
+  const working = waitFor(
+    "work for every node",
+    patience.jobs,
+    () => everyone.idle().length === 0,
+    () => `none for node ${everyone.idle().join(", ")}; ${describe(cluster, core)}`,
+  );
+  if (!working) return;
   const converged = waitFor(
     "equal states",
     patience.converged,
