@@ -113,8 +113,9 @@ export function printNodes(out: Output, nodes: readonly NodeView[]): void {
   }
 }
 
-/** A node in quarantine is up and of no use. */
+/** A node in quarantine is up and of no use; one that the leader does not hear is up until it is held for lost. */
 function stateOf(node: NodeView): string {
+  if (node.silent === true && node.state !== "lost") return "silent";
   return node.quarantine === null ? node.state : "quarantined";
 }
 

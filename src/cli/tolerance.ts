@@ -16,10 +16,18 @@ export function clusterTolerance({
   nodes,
 }: Pick<ClusterView, "leader" | "voters" | "voters_outgoing" | "nodes">): string {
   const least = voters_outgoing.length === 0 ? voters.length : Math.min(voters.length, voters_outgoing.length);
-  const lost = nodes.filter(({ id, state }) => state === "lost" && voters.includes(id)).length;
-  const already = lost === 0 ? "" : `; ${lost} of them ${lost === 1 ? "is" : "are"} lost now`;
+  const members = nodes.filter(({ id }) => voters.includes(id) || voters_outgoing.includes(id));
+  const lost = members.filter(({ state }) => state === "lost").length;
+  const silent = members.filter((node) => node.state !== "lost" && node.silent === true).length;
+  const count = (many: number, how: string): string => `; ${many} of them ${many === 1 ? "is" : "are"} ${how} now`;
+  const already = (lost === 0 ? "" : count(lost, "lost")) + (silent === 0 ? "" : count(silent, "silent"));
   const under = voters_outgoing.length === 0 ? "" : "; a change of the voters is under way";
   // Who is lost is for a leader to say: without one all of them look as they did when it was last here.
-  const without = leader === null ? "; but no leader is known here: a majority of them may be away already" : "";
+  const without =
+    leader === null
+      ? "; but no leader is known here: a majority of them may be away already"
+      : members.some((node) => node.silent === null)
+        ? `; but node ${leader}, which leads, has not said in time who of them answers it`
+        : "";
   return `${toleranceText(least)}${already}${under}${without}`;
 }

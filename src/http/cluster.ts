@@ -23,6 +23,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
       right: "read",
       doc: "The cluster as this node knows it, from local state; leader is null when unknown.",
       async handle({ exchange }) {
+        const silent = await node.silent();
         const status = node.status();
         const read = await readState(parts, exchange, "stale", (tx): ClusterView => {
           const row = clusterRow(tx);
@@ -60,7 +61,7 @@ export function clusterRoutes(parts: HttpParts): readonly Route[] {
               tx,
               members.map((member) => member.id),
             ),
-            nodes: nodeViews(tx, members, status),
+            nodes: nodeViews(tx, members, status, silent),
           };
         });
         return read.ok ? reply.json(read.value.value, read.value.index) : reply.refusal(read.why);

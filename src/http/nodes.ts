@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { formatInstant } from "../lib/calendar.ts";
+import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { NodeStatus } from "../node/api.ts";
@@ -24,7 +25,10 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
       right: "read",
       doc: "The members, from local state.",
       async handle({ exchange }) {
-        const read = await readState(parts, exchange, "stale", (tx) => nodeViews(tx, listNodes(tx), node.status()));
+        const silent = await node.silent();
+        const read = await readState(parts, exchange, "stale", (tx) =>
+          nodeViews(tx, listNodes(tx), node.status(), silent),
+        );
         if (!read.ok) return reply.refusal(read.why);
         return reply.json({ nodes: read.value.value }, read.value.index);
       },
@@ -36,9 +40,10 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
       doc: "One member by id or name, from local state.",
       async handle({ exchange }) {
         const name = exchange.req.param("node") ?? "";
+        const silent = await node.silent();
         const read = await readState(parts, exchange, "stale", (tx) => {
           const row = findNode(tx, name);
-          return row === undefined ? undefined : nodeViews(tx, [row], node.status())[0];
+          return row === undefined ? undefined : nodeViews(tx, [row], node.status(), silent)[0];
         });
         if (!read.ok) return reply.refusal(read.why);
         const view = read.value.value;
@@ -81,8 +86,13 @@ export function nodeRoutes(parts: HttpParts): readonly Route[] {
   ];
 }
 
-/** Rows of the state with what this node knows of who votes, who leads and who keeps up. */
-export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStatus): NodeView[] {
+/** Rows of the state with what this node knows of who votes, who leads and who keeps up. `silent`: who does not answer the leader, where that is known. */
+export function nodeViews(
+  tx: ReadTx,
+  rows: readonly NodeRow[],
+  status: NodeStatus,
+  silent: readonly NodeId[] | undefined,
+): NodeView[] {
   const running = runningByNode(tx);
   const shown = new Map(authorityState(tx).certificates.map((row) => [row.node, row]));
   const peers = new Map(status.peers.map((one) => [one.node, one]));
@@ -97,6 +107,7 @@ export function nodeViews(tx: ReadTx, rows: readonly NodeRow[], status: NodeStat
       role: status.voters.includes(row.id) ? "voter" : "learner",
       leader: status.leader === row.id,
       state: row.state,
+      silent: silent === undefined ? null : silent.includes(row.id),
       api: row.api,
       peer: known?.address ?? row.peer,
       starts: known?.starts ?? 0,

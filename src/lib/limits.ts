@@ -22,6 +22,8 @@ export const limits = {
   pendingWriteBytes: 128 * 1024 * 1024,
   /** A linearizable read waits this long for a leader and for the state to reach the index, then 503. */
   readWaitMs: 5_000,
+  /** A look at the cluster waits this long for the leader to say who does not answer it. */
+  silenceAskMs: 300,
   idempotencyKeyLength: 128,
   idempotencyKeepMs: 24 * 3_600_000,
   watchersPerNode: 20_000,

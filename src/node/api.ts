@@ -56,6 +56,8 @@ export interface NodeApi {
 
   /** Local knowledge, never blocks. */
   status(): NodeStatus;
+  /** Members that do not answer the leader now; undefined: no leader has said so in time (limits.silenceAskMs). */
+  silent(): Promise<readonly NodeId[] | undefined>;
   /** A copy of the state as one file (lib/backup-file.ts), as new as every write acknowledged before unless `stale`. Remove it in any case. */
   backup(stale: boolean): Promise<Outcome<Backup>>;
   /** What this node has, for a decision about a lost quorum; from its own disk and state alone. */

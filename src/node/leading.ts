@@ -163,6 +163,20 @@ export class Leading {
     return transport.isConnected(node) && progress?.isHeard === true;
   }
 
+  /** Members that are not connected, or were not heard for an election timeout; undefined: this node does not lead. */
+  silent(): readonly NodeId[] | undefined {
+    const { self, raft, relay, transport } = this.#ports;
+    if (raft.role !== "leader") return undefined;
+    const { voters, outgoing, learners } = this.#ports.configuration();
+    return [...new Set([...voters, ...outgoing, ...learners])].filter((node) => {
+      if (node === self) return false;
+      const progress = raft.progress(node);
+      const isSilent = progress?.isSilent === true;
+      if (progress?.mode === "relay") return isSilent && relay.lag(node) === undefined;
+      return isSilent || !transport.isConnected(node);
+    });
+  }
+
   /** Entries that the node is not known to have; undefined: it is not there. */
   lag(node: NodeId): number | undefined {
     const { raft, relay, transport } = this.#ports;

@@ -60,6 +60,7 @@ import { Questions } from "./questions.ts";
 import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import { Settings } from "./settings.ts";
+import { Silence } from "./silence.ts";
 import type { BatchOutcome } from "./state-writer.ts";
 import { statusOf, survivorOf } from "./status.ts";
 import { prepareRemoval, transferLeadership, type TransferValue } from "./transfer.ts";
@@ -123,6 +124,7 @@ export class Node implements NodeApi {
   readonly #reader: Reader;
   readonly #access: Access;
   readonly #questions: Questions;
+  readonly #silence: Silence;
   readonly #service: PeerService;
   readonly #work: OwnWork;
 
@@ -304,6 +306,11 @@ export class Node implements NodeApi {
       level: () => this.#settings.level,
       catchUp: () => this.#catchUp({ consistency: "linearizable" }),
       ask: (leader, method, body) => transport.request(leader, method, body),
+    });
+    this.#silence = new Silence({
+      leading: this.#leading,
+      leader: () => this.#leadership.leader,
+      ask: (leader) => transport.request(leader, "silent", null),
     });
     this.#service = new PeerService({
       ...common,
@@ -883,6 +890,10 @@ export class Node implements NodeApi {
       state: this.#state,
       view: (query) => this.#parts.view(query),
     });
+  }
+
+  silent(): Promise<readonly NodeId[] | undefined> {
+    return this.#silence.nodes();
   }
 
   survivor(): Survivor {

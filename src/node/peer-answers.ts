@@ -41,6 +41,11 @@ export function knownLeader(body: unknown): NodeId {
   return body === nobody ? nobody : node(body);
 }
 
+/** Members that do not answer the leader; undefined: who was asked does not lead. */
+export function silentNodes(body: unknown): readonly NodeId[] | undefined {
+  return isNothing(body) ? undefined : list(body, "nodes").map(node);
+}
+
 /** undefined: not granted. */
 export function leaseGrant(body: unknown): LeaseGrant | undefined {
   if (isNothing(body)) return undefined;

@@ -26,6 +26,7 @@ const shapes = {
   propose: (body: unknown): Uint8Array => within(binary(body), limits.entryBytes),
   removed: nothing,
   leader: nothing,
+  silent: nothing,
   addresses: (body: unknown) => parseAddresses(body) ?? wrong("addresses"),
   /** {@link nobody}: whoever is the closest. */
   transfer: (body: unknown): NodeId => (body === nobody ? nobody : node(body)),

@@ -16,7 +16,7 @@ export interface PeerServicePorts {
   readonly proposer: Pick<Proposer, "onForwarded">;
   readonly reader: Pick<Reader, "confirm">;
   readonly questions: Pick<Questions, "explainHere" | "planHere">;
-  readonly leading: Pick<Leading, "clocks" | "grant" | "handOver">;
+  readonly leading: Pick<Leading, "clocks" | "grant" | "handOver" | "silent">;
   readonly peers: Pick<KnownPeers, "learn" | "addresses">;
   readonly relay: Pick<Relay, "onPull" | "onReport">;
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
@@ -67,6 +67,8 @@ export class PeerService {
       // Who is there.
       case "leader":
         return ports.leader();
+      case "silent":
+        return ports.leading.silent() ?? null;
       case "addresses":
         ports.peers.learn(request.body);
         return ports.peers.addresses();

@@ -28,6 +28,8 @@ export class Progress {
   /** Heard from since the last quorum check. */
   active = false;
   #wasActive = false;
+  /** Quorum checks in a row by which it had not been heard. -1: the first of them may follow at once. */
+  #checksUnheard = -1;
   /** As it says itself. */
   slowDisk = false;
   /** The end of the leader's log when it began to lead, or to send to this node. */
@@ -47,8 +49,14 @@ export class Progress {
     return this.active || this.#wasActive;
   }
 
+  /** Not heard for an election timeout at least. Unlike {@link isHeard} it presumes nothing of who had no time yet to be heard. */
+  get isSilent(): boolean {
+    return !this.active && this.#checksUnheard > 0;
+  }
+
   /** A quorum check was made. */
   checked(): void {
+    this.#checksUnheard = this.active ? 0 : this.#checksUnheard + 1;
     this.#wasActive = this.active;
     this.active = false;
   }

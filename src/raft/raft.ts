@@ -282,7 +282,8 @@ export class Raft {
     if (peer === undefined) return undefined;
     const { mode, match, slowDisk } = peer;
     const lag = Math.max(0, this.#log.lastIndex - match);
-    return { mode, match: index(match), lag, slowDisk, isHeard: this.#isHeard(peer) };
+    const isSilent = peer.isSilent || this.#absent.has(node);
+    return { mode, match: index(match), lag, slowDisk, isHeard: this.#isHeard(peer), isSilent };
   }
 
   /** Leader only: entries that this node is not known to have; undefined as for progress(). */

@@ -212,6 +212,8 @@ export interface PeerProgress {
   readonly slowDisk: boolean;
   /** Its socket is open, and it was heard since the quorum check before the last one. */
   readonly isHeard: boolean;
+  /** Its socket was closed, or it was not heard for an election timeout at least. Whoever has had no time yet to be heard is neither. */
+  readonly isSilent: boolean;
 }
 
 /**

@@ -12,6 +12,8 @@ export interface NodeView {
   readonly role: "voter" | "learner";
   readonly leader: boolean;
   readonly state: NodeState;
+  /** The leader is not connected to it, or has not heard it for an election timeout; null: no leader said so in time. */
+  readonly silent: boolean | null;
   /** host:port of the HTTP API, as the log has it. */
   readonly api: string;
   /** host:port of the peer port, as the node said itself in its `starts`-th start; of two answers the one with more starts is right. */

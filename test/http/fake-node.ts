@@ -131,6 +131,8 @@ export class FakeNode implements NodeApi {
   /** Who votes, and who did before while that changes. */
   voters: NodeStatus["voters"] = [nodeId(1)];
   outgoing: NodeStatus["outgoing"] = [];
+  /** Who does not answer the leader. */
+  silentNodes: readonly NodeId[] = [];
   /** Called before a status is given. */
   onStatus: (() => void) | undefined;
   /** How often status() was asked for: it reads the state. */
@@ -260,6 +262,11 @@ export class FakeNode implements NodeApi {
     const log = { lastIndex, lastTerm: term, term, commit, applied, lastAt: 0, damagedFrom: null, quarantinedAt: null };
     const who = { cluster, epoch, node: this.id, name: this.name, level: 1, hash: "", members: [] };
     return { ...who, ...log, voters, outgoing: [], learners, configurationIndex: 0, leader: this.ready ? 1 : null };
+  }
+
+  async silent(): Promise<readonly NodeId[]> {
+    await Promise.resolve();
+    return this.silentNodes;
   }
 
   status(): NodeStatus {

@@ -29,6 +29,7 @@ const samples: Readonly<Record<(typeof peerMethods)[number], unknown>> = {
   propose: encode([2, 2 ** 32 + 1, 0, [[6, "", "b", "node", { node: 2 }]]]),
   removed: null,
   leader: null,
+  silent: null,
   addresses: [{ node: 2, address: "127.0.0.1:1", starts: 1 }],
   transfer: 0,
   "read-index": null,

@@ -135,13 +135,27 @@ test("who is silent is gone after two checks of the quorum, who answers never is
   const raft = cluster.raft(1);
   for (let tick = 0; tick < 60; tick++) {
     cluster.tick();
-    for (const node of [2, 3, 4, 5]) expect(raft.progress(nodeId(node))?.isHeard).toBe(true);
+    for (const node of [2, 3, 4, 5])
+      expect(raft.progress(nodeId(node))).toMatchObject({ isHeard: true, isSilent: false });
   }
   cluster.isolate(2);
   cluster.isolate(3);
   cluster.tickUntil("2 and 3 are gone", () => raft.progress(nodeId(2))?.isHeard === false, 400);
+  expect([2, 3, 4, 5].map((node) => raft.progress(nodeId(node))?.isSilent)).toEqual([true, true, false, false]);
   expect(cluster.replace([1, 2, 3], [4, 5])).toEqual({ ok: false, why: "quorum-absent" });
   expect(raft.role).toBe("leader");
+});
+
+test("whoever has had no time yet to be heard is not called silent; a closed socket is, at once", () => {
+  const cluster = grown(3);
+  cluster.addBlank(4);
+  cluster.isolate(4);
+  const raft = cluster.raft(1);
+  expect(cluster.change("add-learner", 4).ok).toBe(true);
+  expect(raft.progress(nodeId(4))).toMatchObject({ isHeard: false, isSilent: false });
+  raft.disconnected(nodeId(3));
+  expect(raft.progress(nodeId(3))?.isSilent).toBe(true);
+  cluster.tickUntil("4 was never heard", () => raft.progress(nodeId(4))?.isSilent === true, 400);
 });
 
 test("a learner is promoted only when it answers and is close", () => {
