@@ -211,6 +211,8 @@ export const limits = {
   pipeSilentMs: 250,
   pipeHeldMs: 2_000,
   sweepEveryMs: 500,
+  /** Scratch directories that were not touched are kept for the next attempts: as many as end between two sweeps of a busy node. */
+  scratchSpares: 1_000,
   /** How often the CPU time of an attempt with a limit is looked at, where a control group counts it. */
   cpuWatchMs: 100,
   outboxBytes: 8 * 1024 * 1024,

@@ -17,7 +17,14 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const open = (): Outbox => new Outbox(path, "this boot", (message) => expect(message).toBe(""));
-const running = (task: number) => ({ job: jobId(1), task, attempt: 1, pid: 1000 + task, startTime: 5, startedAt: 9 });
+const running = (task: number) => ({
+  job: jobId(1),
+  task,
+  attempt: 1,
+  pid: 1000 + task,
+  startTimes: [4, 5] as const,
+  startedAt: 9,
+});
 const report = (task: number, tailBytes = 3): Report => ({
   job: jobId(1),
   task,

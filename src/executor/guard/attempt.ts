@@ -1,5 +1,3 @@
-import { rmdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
@@ -13,6 +11,7 @@ import type { Cgroup, Cgroups } from "./cgroup.ts";
 import { Countdown } from "./countdown.ts";
 import type { Start } from "./frames.ts";
 import type { Places } from "./places.ts";
+import type { Scratch, ScratchDirectory } from "./scratch.ts";
 import { type Child, type NotSpawned, spawn } from "./spawn.ts";
 import type { Sweeper } from "./sweep.ts";
 import { signalGroup, terminateGroup } from "./terminate.ts";
@@ -22,6 +21,7 @@ export type Ending = "timeout" | "cancelled" | "lost" | "dropped";
 
 export interface AttemptContext {
   readonly places: Places;
+  readonly scratch: Scratch;
   readonly inherited: Readonly<Record<string, string | undefined>>;
   readonly sweeper: Sweeper;
   readonly packs: PackWriter;
@@ -66,6 +66,8 @@ export class Attempt implements RunningAttempt {
   /** Nobody may signal it any more: its number may be another's. */
   #groupGone = false;
   #terminated: Promise<void> | undefined;
+  /** Nobody of it is alive after that; at once where nobody was started. */
+  #swept: Promise<void> = Promise.resolve();
 
   /** Starts it. Never throws: what goes wrong is its result. */
   constructor(start: Start, context: AttemptContext) {
@@ -76,7 +78,7 @@ export class Attempt implements RunningAttempt {
     this.#tail = new Tail(start.tailBytes);
     const { limits: wanted } = start;
     if (wanted !== undefined) this.#cgroup = context.cgroups.open(start.cgroupRoot, attemptKey(start), wanted);
-    const spawned = spawn(start, context.places, context.inherited, this.#cgroup);
+    const spawned = spawn(start, context.places, context.inherited, context.scratch, this.#cgroup);
     this.pid = spawned.ok ? spawned.child.pid : undefined;
     this.#countdown = new Countdown(spawned.ok ? start.timeoutMs : undefined, () => this.stop("timeout"));
     if (spawned.ok) this.#watchCpu();
@@ -113,7 +115,7 @@ export class Attempt implements RunningAttempt {
     this.#countdown.move(timeoutMs);
   }
 
-  async #live(child: Child | NotSpawned, scratch: string | undefined): Promise<Report | undefined> {
+  async #live(child: Child | NotSpawned, scratch: ScratchDirectory | undefined): Promise<Report | undefined> {
     const result = "pid" in child ? await this.#watch(child) : failure(child);
     clearInterval(this.#cpuWatch);
     const hit = this.#exceeded ?? hitOf(this.#start, result, this.#cgroup);
@@ -144,8 +146,8 @@ export class Attempt implements RunningAttempt {
     const settled = await this.#endGroup(child.pid, output);
     if (!settled) await output.cancel();
     // A pipe that stays open, or a group that had to be killed: somebody may have left the group. Else the next sweep is soon enough.
-    const swept = this.#context.sweeper.sweep(attemptKey(this.name));
-    if (!settled || this.#ending !== undefined) await swept;
+    this.#swept = this.#context.sweeper.sweep(attemptKey(this.name));
+    if (!settled || this.#ending !== undefined) await this.#swept;
     return {
       exitCode: child.signalCode === null ? child.exitCode : null,
       signal: child.signalCode === null ? null : String(child.signalCode),
@@ -165,9 +167,9 @@ export class Attempt implements RunningAttempt {
     return output.settle(limits.pipeSilentMs, limits.pipeHeldMs);
   }
 
-  async #clear(scratch: string | undefined): Promise<void> {
+  async #clear(scratch: ScratchDirectory | undefined): Promise<void> {
     try {
-      if (scratch !== undefined) await removeScratch(scratch);
+      if (scratch !== undefined) await this.#context.scratch.giveBack(scratch, this.#swept);
     } catch (error) {
       this.#context.log(
         `cannot clean up after ${attemptKey(this.name)}: ${error instanceof Error ? error.message : String(error)}`,
@@ -227,16 +229,6 @@ function hitOf(start: Start, { exitCode, signal }: Result, cgroup: Cgroup | unde
 
 function failure(why: NotSpawned): Result {
   return { exitCode: why.exitCode, signal: null, reason: why.reason };
-}
-
-/** Most are empty: that is one call. */
-async function removeScratch(path: string): Promise<void> {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    await rm(path, { recursive: true, force: true, maxRetries: 3 });
-  }
 }
 
 const lastWordsMs = 50;

@@ -17,7 +17,8 @@ import { GuardLease } from "./lease.ts";
 import { Lock } from "./lock.ts";
 import { Outbox } from "./outbox.ts";
 import { chooseSocket, type Places, placesOf, writeGuardFile } from "./places.ts";
-import { bootId, processStartTime } from "./processes.ts";
+import { bootId, bootTicks } from "./processes.ts";
+import { Scratch } from "./scratch.ts";
 import { Sentinel } from "./sentinel.ts";
 import { Sweeper } from "./sweep.ts";
 
@@ -65,6 +66,7 @@ class Guard {
   readonly #context: AttemptContext;
   readonly #outbox: Outbox;
   readonly #packs: PackWriter;
+  readonly #scratch: Scratch;
   readonly #sweeper: Sweeper;
   readonly #sentinel = new Sentinel(say);
   readonly #lease = new GuardLease(() => this.#onLeaseEnded());
@@ -87,8 +89,10 @@ class Guard {
     this.#places = places;
     this.#sweeper = new Sweeper(places.marker);
     this.#packs = new PackWriter(places.dataDir, "g");
+    this.#scratch = new Scratch(places.scratch);
     this.#context = {
       places,
+      scratch: this.#scratch,
       inherited,
       sweeper: this.#sweeper,
       packs: this.#packs,
@@ -114,6 +118,7 @@ class Guard {
     rmSync(this.#places.file, { force: true });
     this.#lease.close();
     await this.#sweeper.idle();
+    this.#scratch.close();
     this.#packs.close();
     this.#outbox.close(this.#exact);
   }
@@ -221,15 +226,16 @@ class Guard {
       this.#send({ kind: "refused", names: [{ job: start.job, task: start.task, attempt: start.attempt }] });
       return;
     }
+    const before = bootTicks();
     const attempt = begin(start, this.#context);
     this.#attempts.set(key, attempt);
     if (attempt.pid !== undefined) {
       this.#sentinel.watch(attempt.pid);
-      const startTime = processStartTime(attempt.pid);
+      const after = bootTicks();
       this.#outbox.addRunning({
         ...attempt.name,
         pid: attempt.pid,
-        ...(startTime === undefined ? {} : { startTime }),
+        ...(before === undefined || after === undefined ? {} : { startTimes: [before, after] }),
         startedAt: attempt.startedAt,
       });
     }

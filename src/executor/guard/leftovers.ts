@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import type { Restored, Running } from "./outbox.ts";
 import type { Places } from "./places.ts";
-import { bootId, processStartTime, waitOver } from "./processes.ts";
+import { bootId, type ProcessName, processStartTime, waitOver } from "./processes.ts";
 import { killMarked } from "./sweep.ts";
 import { signalGroup } from "./terminate.ts";
 
@@ -11,15 +11,17 @@ import { signalGroup } from "./terminate.ts";
  * be another's by now. What a killed guard wrote of their output is kept, for people to see.
  */
 export async function clearLeftovers(restored: Restored, places: Places): Promise<void> {
-  const heads = restored.boot === bootId() ? restored.running.filter(killGroupOf) : [];
+  const heads = restored.boot === bootId() ? restored.running.flatMap((running) => headOf(running) ?? []) : [];
+  for (const { pid } of heads) signalGroup(pid, "SIGKILL");
   await killMarked(places.marker, () => true);
-  await waitOver(heads.map(({ pid, startTime }) => ({ pid, startTime: startTime! })));
+  await waitOver(heads);
   rmSync(places.scratch, { recursive: true, force: true });
   rmSync(places.userScratch, { recursive: true, force: true });
 }
 
-function killGroupOf(running: Running): boolean {
-  if (running.startTime === undefined || processStartTime(running.pid) !== running.startTime) return false;
-  signalGroup(running.pid, "SIGKILL");
-  return true;
+/** The head of its group, if that is what has the number now. */
+function headOf({ pid, startTimes }: Running): ProcessName | undefined {
+  const startTime = processStartTime(pid);
+  if (startTime === undefined || startTimes === undefined) return undefined;
+  return startTime >= startTimes[0] && startTime <= startTimes[1] ? { pid, startTime } : undefined;
 }

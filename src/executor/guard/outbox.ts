@@ -20,8 +20,11 @@ import { encodeFrame, FrameDecoder } from "./frames.ts";
 /** An attempt whose process was started, so that a later guard finds what is left of it. */
 export interface Running extends AttemptName {
   readonly pid: number;
-  /** See processStartTime; absent where that is unknown. */
-  readonly startTime?: number;
+  /**
+   * The earliest and the latest that its start time (see processStartTime) can be, by the clock before and after it was started; absent where that is unknown. To ask
+   * the kernel for the time itself would wait until the new program is loaded.
+   */
+  readonly startTimes?: readonly [earliest: number, latest: number];
   /** Wall time, epoch ms. */
   readonly startedAt: number;
 }

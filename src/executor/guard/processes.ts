@@ -74,6 +74,15 @@ export function sinceBootMs(): number | undefined {
   }
 }
 
+/** The same in the kernel's ticks, of which start times are counted; both of them come from one clock and are rounded down. undefined: unknown. */
+export function bootTicks(): number | undefined {
+  const ms = sinceBootMs();
+  return ms === undefined ? undefined : Math.round(ms / tickMs);
+}
+
+/** Of all that Linux tells programs, whatever its own clock does. */
+const tickMs = 10;
+
 /** Names this boot of the machine; "" when unknown. Start times of another boot say nothing. */
 export function bootId(): string {
   try {

@@ -7,6 +7,9 @@ export class Sentinel {
   readonly #onFault: (message: string) => void;
   readonly #groups = new Set<number>();
   #shell: Shell | undefined;
+  /** Lines about groups that are gone, for the next write. */
+  #gone = "";
+  #later: ReturnType<typeof setTimeout> | undefined;
 
   constructor(onFault: (message: string) => void) {
     this.#onFault = onFault;
@@ -19,9 +22,11 @@ export class Sentinel {
     else this.#write(`+ ${group}\n`);
   }
 
-  /** The group is gone: its number may be another's soon. */
+  /** The group is gone: its number may be another's soon, but not for as long as it takes to wake the shell once for several. */
   forget(group: number): void {
-    if (this.#groups.delete(group)) this.#write(`- ${group}\n`);
+    if (!this.#groups.delete(group)) return;
+    this.#gone += `- ${group}\n`;
+    this.#later ??= setTimeout(() => this.#write(""), forgetAfterMs).unref();
   }
 
   #start(): void {
@@ -35,22 +40,30 @@ export class Sentinel {
         stderr: "ignore",
       });
       this.#shell.unref();
+      this.#gone = ""; // it never knew them
       this.#write([...this.#groups].map((group) => `+ ${group}\n`).join(""));
     } catch (error) {
       this.#onFault(`nothing watches over this guard: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
+  /** Those that are gone first: their number may be among the new ones. */
   #write(lines: string): void {
+    clearTimeout(this.#later);
+    this.#later = undefined;
+    const gone = this.#gone;
+    this.#gone = "";
     try {
       const { stdin } = this.#shell!;
-      void stdin.write(lines);
+      void stdin.write(gone + lines);
       void stdin.flush();
     } catch {
       // It was killed: the next attempt starts another one, which is told of all groups.
     }
   }
 }
+
+const forgetAfterMs = 100;
 
 type Shell = Bun.Subprocess<"pipe", "ignore", "ignore">;
 

@@ -2,6 +2,7 @@ import type { Subprocess } from "bun";
 import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { attemptKey } from "../names.ts";
+import type { Scratch, ScratchDirectory } from "./scratch.ts";
 import type { Cgroup } from "./cgroup.ts";
 import { confined } from "./confine.ts";
 import type { Start } from "./frames.ts";
@@ -18,8 +19,8 @@ export interface NotSpawned {
 }
 
 export type Spawned =
-  | { readonly ok: true; readonly child: Child; readonly scratch: string | undefined }
-  | { readonly ok: false; readonly why: NotSpawned; readonly scratch: string | undefined };
+  | { readonly ok: true; readonly child: Child; readonly scratch: ScratchDirectory | undefined }
+  | { readonly ok: false; readonly why: NotSpawned; readonly scratch: ScratchDirectory | undefined };
 
 /**
  * Starts the attempt's process as the head of a session of its own, so that one signal reaches everything it starts (J3).
@@ -29,12 +30,12 @@ export function spawn(
   start: Start,
   places: Places,
   inherited: Readonly<Record<string, string | undefined>>,
+  scratches: Scratch,
   cgroup?: Cgroup,
 ): Spawned {
   const user = start.user === undefined ? undefined : findUser(start.user);
   const isOther = typeof user === "object" && user.isOther;
-  const scratch =
-    start.dir === undefined ? join(isOther ? places.userScratch : places.scratch, attemptKey(start)) : undefined;
+  let scratch: ScratchDirectory | undefined;
   const failed = (exitCode: NotSpawned["exitCode"], reason: string): Spawned => ({
     ok: false,
     why: { exitCode, reason },
@@ -48,12 +49,14 @@ export function spawn(
     [markerVariable]: `${places.marker}:${attemptKey(start)}`,
   };
   try {
-    if (scratch !== undefined && isOther) makeScratchOf(user, places.userScratch, scratch);
-    else if (scratch !== undefined) mkdirSync(scratch, { recursive: true, mode: 0o700 });
+    if (start.dir === undefined)
+      scratch = isOther
+        ? makeScratchOf(user, places.userScratch, attemptKey(start))
+        : scratches.take(attemptKey(start));
   } catch (error) {
     return failed(null, `cannot make the scratch directory: ${messageOf(error)}`);
   }
-  const directory = start.dir ?? scratch!;
+  const directory = start.dir ?? scratch!.path;
   const wrong = wrongDirectory(directory);
   if (wrong !== undefined) return failed(null, wrong);
   const argv = typeof start.run === "string" ? ["/bin/sh", "-c", start.run] : [...start.run];
@@ -85,13 +88,15 @@ function environmentOf(user: User | undefined): Record<string, string> {
 }
 
 /** Below a directory of the guard's alone, which others may pass through: nobody else can put something in the scratch directory's place. */
-function makeScratchOf(user: User, parent: string, scratch: string): void {
+function makeScratchOf(user: User, parent: string, name: string): ScratchDirectory {
+  const path = join(parent, name);
   mkdirSync(parent, { recursive: true, mode: 0o711 });
   const found = lstatSync(parent);
   if (!found.isDirectory() || found.uid !== process.getuid?.()) throw new Error(`${parent} is somebody else's`);
   chmodSync(parent, 0o711);
-  mkdirSync(scratch, { mode: 0o700 });
-  chownSync(scratch, user.uid, user.gid);
+  mkdirSync(path, { mode: 0o700 });
+  chownSync(path, user.uid, user.gid);
+  return { path, stamp: undefined };
 }
 
 function wrongDirectory(directory: string): string | undefined {

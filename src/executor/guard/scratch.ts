@@ -1,0 +1,90 @@
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { limits } from "../../lib/limits.ts";
+
+/** An attempt's own directory: `DIR/scratch/JOB.TASK.ATTEMPT`. */
+export interface ScratchDirectory {
+  readonly path: string;
+  /** As it was when the attempt got it; undefined: it is never used again (it belongs to another user). */
+  readonly stamp: string | undefined;
+}
+
+/**
+ * The scratch directories of a guard. Most tasks never touch theirs, and to make a directory and remove it again costs ten times as much as to rename one: so one that was
+ * not touched becomes a spare and, under another name, the next attempt's. It is used again only after a sweep has found nobody of the attempt before alive,
+ * and only while it is empty, so that no attempt sees what another one left.
+ */
+export class Scratch {
+  readonly #parent: string;
+  #spares: string[] = [];
+  /** Spares, and those that wait for a sweep. */
+  #kept = 0;
+  #named = 0;
+
+  constructor(parent: string) {
+    this.#parent = parent;
+  }
+
+  /** Throws what the file system throws. */
+  take(name: string): ScratchDirectory {
+    const path = join(this.#parent, name);
+    if (!this.#reuse(path)) mkdirSync(path, { recursive: true, mode: 0o700 });
+    return { path, stamp: stampOf(path) };
+  }
+
+  #reuse(path: string): boolean {
+    const spare = this.#spares.pop();
+    if (spare === undefined) return false;
+    this.#kept -= 1;
+    try {
+      if (readdirSync(spare).length === 0) {
+        renameSync(spare, path);
+        return true;
+      }
+    } catch {
+      // Somebody took it away: a new one is made.
+    }
+    rmSync(spare, { recursive: true, force: true });
+    return false;
+  }
+
+  /** After the attempt's end; nothing is at its path then. `swept`: nobody of it is alive. Throws what the file system throws. */
+  async giveBack(directory: ScratchDirectory, swept: Promise<void>): Promise<void> {
+    const { path, stamp } = directory;
+    if (stamp === undefined || this.#kept >= limits.scratchSpares || stampOf(path) !== stamp || !isEmpty(path))
+      return remove(path);
+    const spare = join(this.#parent, `spare-${++this.#named}`);
+    renameSync(path, spare);
+    this.#kept += 1;
+    void swept.then(() => this.#spares.push(spare));
+    return undefined;
+  }
+
+  /** Removes what is kept for later. */
+  close(): void {
+    for (const spare of this.#spares) rmSync(spare, { recursive: true, force: true });
+    this.#spares = [];
+  }
+}
+
+/** What differs once something was made, removed, renamed or allowed in the directory; undefined: it is not there, or no directory. */
+function stampOf(path: string): string | undefined {
+  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (found === undefined || !found.isDirectory()) return undefined;
+  return [found.ino, found.mode, found.uid, found.gid, found.mtimeNs, found.ctimeNs].join(" ");
+}
+
+function isEmpty(path: string): boolean {
+  return readdirSync(path).length === 0;
+}
+
+/** Most are empty: that is one call. */
+async function remove(path: string): Promise<void> {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
