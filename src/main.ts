@@ -141,6 +141,7 @@ function openStopped(dataDir: string): ReturnType<CliActions["openStopped"]> {
     hasGoneOn: node.hasGoneOn,
     unfit: node.isCopied ? copiedWords(node.dataDir) : undefined,
     fence: node.fence,
+    knownPeer: (one) => node.knownPeer(one),
     ask: (member) => node.ask(member),
     recover: (others, what, head) => node.recover(others, what, head),
     rejoin: (epoch, of) => node.rejoin(epoch, { ...of, node: nodeId(of.node) }),

@@ -55,6 +55,8 @@ export interface StoppedNode {
   readonly unfit: string | undefined;
   /** The cluster goes on in that newer epoch, as this node was told, in words what to do. */
   readonly fence: { readonly epoch: Epoch; readonly words: string } | undefined;
+  /** host:port where that member was when this node was last in touch with the others; undefined: it did not know of it. */
+  knownPeer(node: number): string | undefined;
   /** Who is where a member was last, as this node's certificate finds out. */
   ask(member: { readonly node: number; readonly api: string; readonly peer: string }): Promise<Presence>;
   /** Makes a new epoch of what it has, with the log of `head`; on disk when it returns. */

@@ -161,7 +161,7 @@ async function recover(recovery: Recovery): Promise<number> {
       `the state of node ${judged.best.node} is wrong from entry ${judged.best.quarantinedAt} on, and no survivor has a right one. A backup of before may be what you want ('skein restore'). ` +
         "With --wrong-state the new epoch begins with it all the same",
     );
-  await expectSilence(best, judged, survivors, goneByWord(flags));
+  await expectSilence({ best, head }, judged, survivors, goneByWord(flags));
   await confirm(cli, flags, judged);
   await outlastLeases(output, startedAt);
   const going = survivors.filter(
@@ -290,13 +290,19 @@ interface Answering {
  * connections: no answer that was refused, broke off or was not understood is silence.
  */
 async function expectSilence(
-  best: StoppedNode,
+  { best, head }: { readonly best: StoppedNode; readonly head: StoppedNode },
   { gone, best: { epoch } }: Judgement,
   survivors: readonly Survivor[],
   isSaidToBeGone: ReadonlySet<number>,
 ): Promise<void> {
   const named = new Set(survivors.map(({ node }) => node));
-  const found = await Promise.all(gone.map((member) => askMember(best, member)));
+  const found = await Promise.all(
+    gone.map((member) => {
+      // One that joined in what no state has applied yet has its address from those who were in touch with it.
+      const peer = member.peer || (head.knownPeer(member.node) ?? best.knownPeer(member.node) ?? "");
+      return askMember(best, { ...member, peer });
+    }),
+  );
   const there = found.filter((one) => one !== undefined).filter(({ node }) => !named.has(node));
   // One of an epoch before is no member of this one: it has nothing that this one lacks.
   const alive = there.filter((one) => one.epoch !== undefined && one.epoch.number >= epoch.number);
@@ -313,7 +319,7 @@ async function expectSilence(
   throw new CliError(
     exit.refused,
     `${unknown.map((one) => one.text).join("; ")}. A member that answers is not gone: stop what is there, or name it with --survivor. ` +
-      `Only where that is certainly something else by now: ${unknown.map(({ node }) => `--gone ${node}`).join(" ")}`,
+      `Only where it is certainly gone, or that is something else by now: ${unknown.map(({ node }) => `--gone ${node}`).join(" ")}`,
   );
 }
 
@@ -328,8 +334,15 @@ function aliveWords(best: StoppedNode, alive: readonly Answering[]): string {
 
 /** By its report, which says whether there is a leader, where a token is known; else by its certificate; else by what is to be seen from outside. */
 async function askMember(best: StoppedNode, member: SurvivorMember): Promise<Answering | undefined> {
-  const [survivor, presence] = await Promise.all([askReport(best, member), best.ask(member)]);
   const { node, name, api, peer } = member;
+  if (api === "" && peer === "")
+    return {
+      node,
+      text: `node ${node} joined in what no state here has applied yet, and where it is nobody here knows`,
+      epoch: undefined,
+      leader: null,
+    };
+  const [survivor, presence] = await Promise.all([askReport(best, member), best.ask(member)]);
   if (survivor?.cluster === best.survivor.cluster)
     return answering(survivor.node, member, api, { epoch: survivor.epoch, leader: survivor.leader });
   if (presence.kind === "silent") return undefined;

@@ -72,8 +72,20 @@ export function judgeSurvivors(survivors: readonly Survivor[]): Judgement | Unju
   if (problem !== undefined) return { problem };
   const { head, best } = choose(survivors);
   const ids = new Set(survivors.map(({ node }) => node));
-  const gone = best.members.filter(({ node }) => !ids.has(node));
+  const gone = membersOf(best, head).filter(({ node }) => !ids.has(node));
   return { best, head, gone, words: wordsOf(best, head, survivors, gone) };
+}
+
+/**
+ * Whoever joined in entries that the state has not applied yet is a member all the same: the other state may know it, and the configuration of the log
+ * names it in any case, though not where it is.
+ */
+function membersOf(best: Survivor, head: Survivor): readonly SurvivorMember[] {
+  const named = new Map<number, SurvivorMember>();
+  for (const { voters, outgoing, learners } of [best, head])
+    for (const node of [...voters, ...outgoing, ...learners]) named.set(node, { node, name: "?", api: "", peer: "" });
+  for (const member of [...head.members, ...best.members]) named.set(member.node, member);
+  return [...named.values()].toSorted((a, b) => a.node - b.node);
 }
 
 function choose(survivors: readonly Survivor[]): { readonly head: Survivor; readonly best: Survivor } {

@@ -93,6 +93,11 @@ export class StoppedNode {
     return this.#identity.peer;
   }
 
+  /** Where that member was when this node was last in touch with the others, whatever the state says or does not say yet. */
+  knownPeer(node: number): string | undefined {
+    return this.#identity.peers.find((one) => one.node === node)?.address;
+  }
+
   /**
    * Who is where a member was last. Asked with this node's certificate at the peer port, since a token may be lost or revoked; what only takes connections
    * at the API is somebody too: a member that was stopped by a signal answers nothing, and is not gone.

@@ -34,6 +34,8 @@ class Stopped {
   /** What each was told, by its directory, and who is where, by the node that is asked for. */
   readonly fences = new Map<string, Epoch>();
   readonly presences = new Map<number, Presence>();
+  /** Where members were, beside what states say. */
+  readonly addresses = new Map<number, string>();
   readonly #nodes: ReadonlyMap<string, Survivor>;
   open = 0;
 
@@ -52,6 +54,7 @@ class Stopped {
       hasGoneOn: false,
       unfit: this.unfit.has(dataDir) ? `${dataDir} is a copy` : undefined,
       fence: this.#fenceOf(dataDir),
+      knownPeer: (node) => this.addresses.get(node),
       ask: ({ node }) => Promise.resolve(this.presences.get(node) ?? { kind: "silent" }),
       recover: (_others, _what, head) => {
         this.done.push(`recover ${dataDir}${head.dataDir === dataDir ? "" : ` with the log of ${head.dataDir}`}`);
@@ -95,7 +98,10 @@ test("a person is shown what there is, and only yes is a yes", async () => {
 test("a state that was found wrong is used only when told so, and another one's with its log where both are here", async () => {
   using scratch = new ScratchDir();
   const wrong = survivor(1, { lastIndex: 120, quarantinedAt: 80 });
-  const five = { voters: [1, 2, 3, 4, 5] };
+  const five = {
+    voters: [1, 2, 3, 4, 5],
+    members: [1, 2, 3, 4, 5].map((node) => ({ node, name: `n${node}`, api: "", peer: `127.0.0.1:${node}` })),
+  };
   const stopped = new Stopped({ "/a": { ...wrong, ...five }, "/b": { ...survivor(2), ...five } });
   const alone = await stopped.run(["--data", "/a", "--yes"]);
   expect([alone.code, alone.err, stopped.done]).toEqual([6, expect.stringContaining("--wrong-state"), []]);
@@ -109,6 +115,23 @@ test("a state that was found wrong is used only when told so, and another one's 
   expect((await stopped.run(["--data", "/a", "--data", "/b", "--yes"])).code).toBe(0);
   expect((await stopped.run(["--data", "/a", "--yes", "--wrong-state"])).code).toBe(0);
   expect(stopped.done).toEqual(["recover /b with the log of /a", "rejoin /a", "recover /a"]);
+});
+
+test("who joined in what only the longer log holds is asked for silence as well, and said to be gone where nobody knows its address", async () => {
+  const five = { voters: [1, 2, 3, 4, 5], members: [1, 2, 3, 4, 5].map((node) => ({ ...members[0]!, node })) };
+  const wrong = survivor(1, { lastIndex: 120, quarantinedAt: 80, ...five, learners: [6] });
+  const stopped = new Stopped({ "/a": wrong, "/b": survivor(2, five) });
+  const words = ["--data", "/a", "--data", "/b", "--yes"];
+  const unknown = await stopped.run(words);
+  expect([unknown.code, unknown.err, stopped.done]).toEqual([6, expect.stringContaining("--gone 6"), []]);
+  expect(unknown.err).toContain("node 6 joined in what no state here has applied yet");
+  stopped.addresses.set(6, "127.0.0.1:6");
+  stopped.presences.set(6, { kind: "member", node: 6, epoch: firstEpoch });
+  const alive = await stopped.run(words);
+  expect([alive.code, alive.err, stopped.done]).toEqual([6, expect.stringContaining("127.0.0.1:6 answers"), []]);
+  stopped.presences.delete(6);
+  expect((await stopped.run(words)).code).toBe(0);
+  expect(stopped.done).toEqual(["recover /b with the log of /a", "rejoin /a"]);
 });
 
 test("where nobody can be asked, nothing is done without --yes", async () => {

@@ -73,6 +73,17 @@ describe("the most advanced survivor", () => {
     expect(found.words.join("\n")).toContain("the state of node 2 (entry 90) and what the log of node 1 has after it");
   });
 
+  test("whoever joined in what the state has not applied yet is a member too: of one's own log, and of another one's", () => {
+    const own = judged(survivor(1, { voters: [1, 2, 3, 4, 5, 6, 7], applied: 90 }));
+    expect(own.gone.map(({ node, peer }) => [node, peer])).toEqual([
+      ...[2, 3, 4, 5].map((node) => [node, `h${node}:2`]),
+      ...[6, 7].map((node) => [node, ""]),
+    ]);
+    const sixth = { node: 6, name: "n6", api: "h6:1", peer: "h6:2" };
+    const wrong = survivor(1, { lastIndex: 130, quarantinedAt: 80, learners: [6], members: [...members, sixth] });
+    expect(judged(wrong, survivor(2)).gone.at(-1)).toEqual(sixth);
+  });
+
   test("one whose state is wrong is not needed where a right one has the same log, and is the last choice alone", () => {
     const [wrong, right] = [survivor(1, { quarantinedAt: 80, hash: "bb" }), survivor(2)];
     const found = judged(wrong, right);

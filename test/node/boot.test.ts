@@ -169,6 +169,21 @@ describe("a cluster's first node", () => {
     }
   });
 
+  test("recovered with the log of another one begins above the term of that log, though that node itself does not go on", async () => {
+    await stop(await started("a"));
+    const stopped = StoppedNode.open(directoryOf("a"));
+    const { dataDir, survivor } = stopped;
+    const term = survivor.term + 40;
+    stopped.recover([], "a log of a later term", { dataDir, survivor: { ...survivor, term } });
+    stopped.close();
+    const again = StoppedNode.open(directoryOf("a"));
+    try {
+      expect(again.survivor).toMatchObject({ epoch: { number: 1 }, term: term + 1, lastTerm: term + 1 });
+    } finally {
+      again.close();
+    }
+  });
+
   test("with its identity and its context gone is not taken for an empty one: its log is not overwritten", async () => {
     const first = await started("a");
     await stop(first);
