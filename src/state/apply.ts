@@ -10,7 +10,7 @@ import { commandByTag, type AnyCommand } from "./commands/index.ts";
 import { decodeBatch, decodeEntry, type Batch, type EntryBody } from "./entry.ts";
 import { auditLevel, ownLevel, principalLevel } from "./levels.ts";
 import { isForNodes, mayActAs } from "./rights.ts";
-import { writeAudit } from "./tables/audit.ts";
+import { closeHeldAudit, forgetHeldAudit, openHeldAudit, writeAudit } from "./tables/audit.ts";
 import { pruneOutcomes, readFloor, readOutcomes, writeFloor, writeOutcomes } from "./tables/batch.ts";
 import { advanceClock, counterMark, holdCounter, readCounter, releaseCounter, writeCounter } from "./tables/counter.ts";
 import { closeHeldJobs, forgetHeldJobs, openHeldJobs } from "./tables/held-jobs.ts";
@@ -122,6 +122,7 @@ export function applyEntries(
   const newest = newestOf(entries.slice(0, cut.length));
   const run = (careful: boolean): ApplyResult => {
     openHeldJobs(database, before);
+    openHeldAudit(database, before);
     try {
       const apply = (): ApplyResult => {
         const result = new Application(database, options, careful).run(cut);
@@ -131,9 +132,11 @@ export function applyEntries(
       return database.transaction(before, last, apply, newest);
     } catch (error) {
       forgetHeldJobs(database);
+      forgetHeldAudit(database);
       throw error;
     } finally {
       closeHeldJobs(database, database.applied);
+      closeHeldAudit(database, database.applied);
     }
   };
   try {

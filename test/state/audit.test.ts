@@ -7,6 +7,9 @@ import { findNode, findToken, listAudit, type AuditFilter, listTokens } from "..
 import type { Principal } from "../../src/state/types.ts";
 import { auditBefore, writeAudit } from "../../src/state/tables/audit.ts";
 import { needsMore } from "../../src/state/commands/check.ts";
+import { type AnyCommand, commandByTag } from "../../src/state/commands/index.ts";
+import { sql } from "../../src/state/tx.ts";
+import { StateDatabase } from "../../src/storage/state-db.ts";
 import { announcement, admin, Cluster, openDatabase, record, system } from "./support.ts";
 
 /** A cluster whose entries state the level that brought the audit. */
@@ -233,6 +236,49 @@ describe("the audit", () => {
     const newest = auditBefore(database, Number.MAX_SAFE_INTEGER, 1)[0]!;
     expect([newest.command, newest.seq]).toEqual(["node.undrain", limits.auditRows + 12]);
   });
+});
+
+test("the audit's numbers that are held in memory show neither in rows nor in the hash, nor what is undone: a node that has just started holds none", () => {
+  const tag = 900;
+  const faulty: AnyCommand = {
+    ...commandByTag(10)!,
+    tag,
+    apply: () => {
+      throw new Error("it has a bug");
+    },
+  };
+  const cluster = Cluster.of(2, { commandByTag: (of) => (of === tag ? faulty : commandByTag(of)) });
+  cluster.level = 2;
+  cluster.must("node.drain", { node: "n2" }, admin);
+  cluster.must("node.undrain", { node: "n2" }, admin);
+  const numbers = () =>
+    cluster.database.all<{ seq: number; number: number }>(
+      sql("select seq, number from audit where class = 'cluster' order by seq"),
+    );
+  expect(numbers()).toEqual([
+    { seq: 1, number: 1 },
+    { seq: 2, number: 2 },
+  ]);
+  cluster.now += limits.auditKeepMs + 2;
+  cluster.submit();
+  expect(numbers()).toEqual([]); // all of that class were old
+  cluster.must("node.drain", { node: "n2" }, admin);
+  cluster.entry([record("node.undrain", { node: "n2" }, admin)]);
+  cluster.entry([
+    [tag, "t-admin", "anna", "admin", { jobs: [["x", 1, '{"run":"true"}', null]], key: null, digest: "" }],
+  ]);
+  cluster.apply();
+  cluster.must("node.drain", { node: "n2" }, admin);
+  expect(numbers().map(({ number }) => number)).toEqual([1, 2, 3]);
+  let database = openDatabase();
+  for (const entry of cluster.log) {
+    const image = database.image();
+    database.close();
+    database = new StateDatabase({ path: ":memory:", schema: [], image });
+    applyEntries(database, [entry], cluster.options);
+  }
+  expect(database.hash).toBe(cluster.database.hash);
+  database.close();
 });
 
 describe("a token is judged where its command is applied", () => {
