@@ -42,6 +42,7 @@ interface Write {
 const someone: Principal = { token: "admin", name: "admin", role: "operator" };
 /** A job that retries another one has its name. */
 const byName = sql("select id from job where name = ? and origin is null");
+const allNames = sql("select id, name from job where origin is null order by id");
 const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;
 const usualOperations = 500;
@@ -464,15 +465,21 @@ export class Clients implements Callers {
   /** Everything that was ever promised, against a state that has it all. */
   judgeEnd(node: NodeId, tx: ReadTx): void {
     const { effects } = this.#cluster;
+    const ids = new Map<string, number[]>();
+    for (const { id, name } of tx.all<{ id: number; name: string }>(allNames)) {
+      const others = ids.get(name);
+      if (others === undefined) ids.set(name, [id]);
+      else others.push(id);
+    }
     for (const write of this.#writes) {
-      const rows = tx.all<{ id: number }>(byName, write.name);
-      if (rows.length > 1) this.#cluster.fail(`once: ${write.name} is there ${rows.length} times on node ${node}`);
-      const [row] = rows;
-      if (write.status === "refused" && row !== undefined)
-        this.#cluster.fail(`refused: ${write.name} was refused, and is job ${row.id} on node ${node}`);
+      const found = ids.get(write.name) ?? [];
+      if (found.length > 1) this.#cluster.fail(`once: ${write.name} is there ${found.length} times on node ${node}`);
+      const [id] = found;
+      if (write.status === "refused" && id !== undefined)
+        this.#cluster.fail(`refused: ${write.name} was refused, and is job ${id} on node ${node}`);
       if (write.status !== "acknowledged") continue;
-      if (row?.id !== write.id) {
-        this.#cluster.fail(`durable: ${write.name} was acknowledged as job ${write.id}, node ${node} has ${row?.id}`);
+      if (id !== write.id) {
+        this.#cluster.fail(`durable: ${write.name} was acknowledged as job ${write.id}, node ${node} has ${id}`);
         continue;
       }
       const job = findJob(tx, write.id!)!;

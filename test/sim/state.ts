@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { assert } from "../../src/lib/assert.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import type { NodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
@@ -20,6 +21,8 @@ import type { Runner, VirtualTime } from "./virtual-time.ts";
 
 /** As in the state's worker. */
 const checkpointCuts = 256;
+/** An image of the whole state is taken every so many entries; what is between two is applied once more where a power cut asks for it. */
+const imageEntries = 256;
 const fullRetryMicros = 500_000;
 
 export interface StateProfile {
@@ -42,8 +45,14 @@ export class SimState {
   #replaced: StateDatabase | undefined;
   /** Of the process before: its last turn may still read. */
   #last: StateDatabase | undefined;
-  /** Of what was synced last; undefined: nothing yet. */
+  /** What is durable is this image and the entries of `#sinceImage` up to `durableApplied`; undefined: nothing yet. */
   #durable: Uint8Array | undefined;
+  /** Applied after `#durable`, in order. */
+  #sinceImage: Entry[] = [];
+  /** Of them some were not applied as they would be now. */
+  #isApart = false;
+  /** The rolling hash at `durableApplied`. */
+  #durableHash = "";
   /** What a killed process left. */
   #cached: Uint8Array | undefined;
   durableApplied = 0;
@@ -99,7 +108,7 @@ export class SimState {
     const { path } = this.#profile;
     this.#database ??=
       path === undefined
-        ? new StateDatabase({ path: ":memory:", schema, image: this.#cached ?? this.#durable })
+        ? new StateDatabase({ path: ":memory:", schema, image: this.#cached ?? this.#restored() })
         : this.#openFile(path);
     const { place } = this.#database;
     this.#failing = undefined;
@@ -107,7 +116,7 @@ export class SimState {
     if (this.#odd !== undefined && place.applied < this.#odd.since) this.#cure();
     if (place.applied > 0) this.#onCut(place, this.#odd);
     this.lostAfterSync = place.applied < this.durableApplied;
-    this.#sync();
+    this.#syncWhole();
     return place;
   }
 
@@ -151,13 +160,12 @@ export class SimState {
     const { path } = this.#profile;
     const isOpen = this.#runner !== undefined;
     if (path === undefined) {
-      const image = (isOpen ? this.#database!.image() : undefined) ?? this.#cached ?? this.#durable;
+      const image = (isOpen ? this.#database!.image() : undefined) ?? this.#cached ?? this.#restored();
       const edited = image === undefined ? undefined : editImage(image, kind);
       if (edited === undefined) return false;
       const database = new StateDatabase({ path: ":memory:", schema, image: edited });
-      this.#durable = edited;
       this.#cached = undefined;
-      this.durableApplied = database.applied;
+      this.#takeDurable(edited, database.place);
       if (isOpen) this.#database!.close();
       if (isOpen) this.#database = database;
       else database.close();
@@ -240,9 +248,11 @@ export class SimState {
       const failing = this.#failing;
       const commands = failing === undefined ? {} : { commandByTag: failing.byTag };
       const result = applyEntries(database, this.#queue, { self: this.#self!, level: this.#level(), ...commands });
-      this.#queue.splice(0, result.count);
+      const applied = this.#queue.splice(0, result.count);
+      if (this.#profile.path === undefined) this.#sinceImage.push(...applied);
       if (failing?.entry !== undefined) {
         this.#failing = undefined;
+        this.#isApart = true;
         this.#odd = { kind: "bug", since: failing.entry, isSeen: false };
         this.wasOdd = true;
       }
@@ -282,15 +292,55 @@ export class SimState {
   }
 
   #sync(): void {
+    if (this.#profile.path === undefined && (this.#isApart || this.#sinceImage.length >= imageEntries)) {
+      this.#syncWhole();
+      return;
+    }
     this.checkpoints += 1;
-    if (this.#profile.path === undefined) this.#durable = this.#database!.image();
-    else {
+    if (this.#profile.path !== undefined) {
       // Nothing is taken for synced because the call came back: it is home, or the WAL was synced, or a crash takes it.
       this.#isWalSynced = false;
       if (!this.#database!.checkpoint().isHome && !this.#isWalSynced) return;
       this.#synced = walMark(this.#profile.path, this.#synced);
     }
-    this.durableApplied = this.#database!.applied;
+    const { applied, hash } = this.#database!.place;
+    this.durableApplied = applied;
+    this.#durableHash = hash;
+  }
+
+  /** The same, where what is open does not follow from what was durable before. */
+  #syncWhole(): void {
+    if (this.#profile.path !== undefined) return this.#sync();
+    this.checkpoints += 1;
+    this.#takeDurable(this.#database!.image(), this.#database!.place);
+    return undefined;
+  }
+
+  #takeDurable(image: Uint8Array, { applied, hash }: StatePlace): void {
+    this.#durable = image;
+    this.#sinceImage = [];
+    this.#isApart = false;
+    this.durableApplied = applied;
+    this.#durableHash = hash;
+  }
+
+  /** What a power cut leaves: the last image, and what was applied from there to the last sync once more, which comes to the same wherever cuts fall (S1). */
+  #restored(): Uint8Array | undefined {
+    const entries = this.#sinceImage.filter(({ index }) => index <= this.durableApplied);
+    if (this.#durable === undefined || entries.length === 0) return this.#durable;
+    const database = new StateDatabase({ path: ":memory:", schema, image: this.#durable });
+    try {
+      while (entries.length > 0) {
+        const { count } = applyEntries(database, entries, { self: this.#self!, level: this.#level() });
+        entries.splice(0, count);
+      }
+      const { place } = database;
+      assert(place.hash === this.#durableHash, "the same entries come to the same state (S1)");
+      this.#takeDurable(database.image(), place);
+    } finally {
+      database.close();
+    }
+    return this.#durable;
   }
 
   /** A verified copy takes the state's place. */
@@ -314,7 +364,7 @@ export class SimState {
           installState(from, path, snapshot, asideAs);
           this.#database = this.#openFile(path);
         }
-        this.#sync();
+        this.#syncWhole();
         this.#cure();
         this.#onCut(this.#database.place, undefined);
         const { place } = this.#database;
