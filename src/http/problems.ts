@@ -18,7 +18,7 @@ export function check<Output>(
   if (result.success) return accept(result.data);
   const issues =
     rename === undefined ? result.error.issues : result.error.issues.map((issue) => renamed(issue, rename));
-  return invalid(problemsOf({ issues } as z.ZodError), what);
+  return invalid(problemsOf({ issues }), what);
 }
 
 function renamed(issue: z.core.$ZodIssue, rename: (path: Path) => Path): z.core.$ZodIssue {

@@ -1,7 +1,11 @@
 import { createHash } from "node:crypto";
+import { limits } from "../lib/limits.ts";
+import { inTurns } from "../lib/turns.ts";
 import { accept, type Outcome, type Problem, type Refusal } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import { jobSubmit } from "../state/commands/job-submit.ts";
+import { problemsOf } from "../state/commands/problems.ts";
+import { readAhead } from "../state/commands/spec-schema.ts";
 import type { Principal } from "../state/types.ts";
 import { parseJson, readText } from "./body.ts";
 import { check, invalid } from "./problems.ts";
@@ -42,8 +46,30 @@ export async function readJobs(
   if (!text.ok) return text;
   const submitted = readSubmitted(text.value, request.headers);
   if (!submitted.ok) return submitted;
+  if (text.value.length > limits.atOnceBytes) {
+    const wrong = await inTurns(readSpecsAhead(submitted.value.jobs));
+    if (wrong !== undefined) return wrong;
+  }
   const input = checkSubmitted(submitted.value, text.value);
   return input.ok ? accept({ shape: submitted.value.shape, input: input.value }) : input;
+}
+
+/** Of a large request: its specs one by one, before the request is read. A refusal only where so much is wrong that the rest is not worth a look. */
+function* readSpecsAhead(jobs: unknown): Generator<undefined, Outcome<never> | undefined, undefined> {
+  if (!Array.isArray(jobs) || jobs.length < 2 || jobs.length > limits.specsPerRequest) return undefined;
+  const problems: Problem[] = [];
+  for (const [at, raw] of jobs.entries()) {
+    for (const problem of problemsOf({ issues: readAhead(raw) }, `jobs[${at}]`)) problems.push(problem);
+    if (problems.length >= limits.problemsPerRequest && at + 1 < jobs.length) {
+      problems.push({
+        path: `jobs[${at + 1}]`,
+        message: "and what follows was not looked at: mend those before it first",
+      });
+      return invalid(problems, "the request");
+    }
+    yield;
+  }
+  return undefined;
 }
 
 function readSubmitted(text: string, headers: Headers): Outcome<Submitted> {

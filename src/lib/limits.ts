@@ -8,6 +8,11 @@ export const limits = {
   // HTTP
   bodyBytes: 16 * 1024 * 1024,
   specsPerRequest: 10_000,
+  /** A request larger than this is looked at in turns of at most that length, between which the node lives on: no request may keep a leader from saying that it leads. */
+  atOnceBytes: 128 * 1024,
+  turnMs: 10,
+  /** Of a request's specs: once so many are wrong with it, those behind are not looked at any more. */
+  problemsPerRequest: 1_000,
   listDefault: 100,
   listMax: 1000,
   /** Of specs or ends of output on one page of a list, which then goes on with `next`; one item is always there. */

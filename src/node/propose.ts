@@ -1,9 +1,10 @@
 import { nobody, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import { inTurns } from "../lib/turns.ts";
 import { type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
 import type { Proposed, ProposeRefusal } from "../raft/types.ts";
 import { type Batch, decodeBatch, encodeBatch, encodeEntry, isBatch, type CommandRecord } from "../state/entry.ts";
-import { checkBatch, needsMore } from "../state/commands/check.ts";
+import { checkBatch, checkInSteps, needsMore } from "../state/commands/check.ts";
 import { Fault } from "../lib/fault.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { admissionLevel } from "../state/levels.ts";
@@ -96,6 +97,9 @@ export class Proposer {
   #gathered: Gathered[] = [];
   #gatheredBytes = 0;
   #term = 0;
+  /** Leader: large batches that are being looked at, by origin and serial, and the last one of them. */
+  readonly #large = new Map<string, Promise<ForwardReply>>();
+  #lastLarge: Promise<void> = Promise.resolve();
   /** Commands without an answer, and the bytes of their batches. */
   #pending = 0;
   #pendingBytes = 0;
@@ -304,8 +308,39 @@ export class Proposer {
       throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
     // The one who sends it has applied a raise of the level that is still to be applied here: it is sent again.
     if (needsMore(batch, this.#ports.level())) return Promise.resolve({ ok: false, why: "behind" });
+    if (copy.length > limits.atOnceBytes) return this.#onLarge(copy, batch);
     const checked = checkBatch(batch);
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
+    return this.#take(copy, batch);
+  }
+
+  /** One that would keep the leader from its office for too long is checked in turns, one such after the other; what is sent again meanwhile is the same one. */
+  #onLarge(copy: Uint8Array, batch: Batch): Promise<ForwardReply> {
+    const name = `${batch.origin}/${batch.serial}`;
+    const known = this.#large.get(name);
+    if (known !== undefined) return known;
+    const checked = this.#lastLarge.then(() => this.#checkLarge(batch));
+    this.#lastLarge = checked.then(
+      () => {},
+      () => {},
+    );
+    const taken = checked.then((refusal) => refusal ?? this.#take(copy, batch));
+    this.#large.set(name, taken);
+    const forget = (): void => void this.#large.delete(name);
+    taken.then(forget, forget);
+    return taken;
+  }
+
+  /** Gives why it is not to be taken. Who leads, and at which level, may have changed before it was looked at to its end. */
+  async #checkLarge(batch: Batch): Promise<ForwardReply | undefined> {
+    const checked = await inTurns(checkInSteps(batch));
+    if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
+    if (!this.#ports.isLeading()) return { ok: false, why: "not-leader" };
+    return needsMore(batch, this.#ports.level()) ? { ok: false, why: "behind" } : undefined;
+  }
+
+  /** Leader: a batch that is well made. */
+  #take(copy: Uint8Array, batch: Batch): Promise<ForwardReply> {
     for (const record of batch.commands) {
       const problem = this.#ports.principalProblem(record);
       if (problem !== undefined) throw new Fault("protocol", problem, "never");

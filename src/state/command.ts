@@ -30,6 +30,8 @@ export interface CommandDefinition<
   readonly doc: string;
   readonly input: z.ZodType<Input, unknown>;
   readonly payload: z.ZodType<Payload, unknown>;
+  /** Payloads that are all well made only if this one is: a long one is checked piece by piece (commands/check.ts). Absent: it is checked whole. */
+  parts?(payload: unknown): Iterable<unknown>;
   /** Shape of what an accepted command gives, for the documents of the API. */
   readonly answer?: z.ZodType | undefined;
   /** Absent: not for people (only nodes propose it). */

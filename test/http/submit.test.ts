@@ -51,6 +51,37 @@ describe("submitting", () => {
     expect(mesh.cluster.events.flatMap((event) => event.changes).some((change) => change.topic === "job")).toBe(false);
   });
 
+  test("a large request is read in turns, with the same answer: ids, or what is wrong and where", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    const env = { TEXT: "x".repeat(1_000) };
+    const jobs = Array.from({ length: 400 }, (_, at) => ({ run: "a", name: `job-${at}`, env }));
+    const last = { run: "a", after: ["job-0"] };
+    const response = await ask("POST", "/v1/jobs", { jobs: [...jobs, last] });
+    expect(response.status).toBe(201);
+    expect(mesh.cluster.job(400).spec["name"]).toBe("job-399");
+    expect(mesh.cluster.job(401).waits).toMatchObject({ after: 1 });
+
+    const wrong = await errorIn(
+      await ask("POST", "/v1/jobs", { jobs: [...jobs, mistakes, { run: "a", after: ["no"] }] }),
+    );
+    expect(wrong.status).toBe(422);
+    expect(wrong.details.map(({ path }) => path).toSorted()).toEqual([
+      ...paths.map((path) => `jobs[400].${path}`),
+      "jobs[401].after[0]",
+    ]);
+  });
+
+  test("where all of a large request is wrong it is told of the first thousand problems, and from where on nothing was looked at", async () => {
+    const keys = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`no-such-key-${at}`, at]));
+    const jobs = Array.from({ length: 1_000 }, () => ({ run: "a", ...keys }));
+    const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", { jobs }));
+    expect(error.status).toBe(422);
+    expect(error.details).toHaveLength(1_001);
+    expect(error.details[0]!.path).toBe("jobs[0].no-such-key-0");
+    expect(error.details.at(-1)!.path).toBe("jobs[10]");
+  });
+
   test("a refusal of the state names the place as it was written", async () => {
     const ask = asking(new Mesh().node());
     const spec = { run: "a", each_node: true, on: "zone=nowhere" };

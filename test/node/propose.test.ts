@@ -161,6 +161,52 @@ describe("proposing", () => {
     expect(await reply).toMatchObject({ ok: true });
   });
 
+  test("a large batch is looked at in turns: sent again meanwhile it is the same one, of which one copy is logged, and none by who leads no more", async () => {
+    const w = world();
+    w.tokens.set("anna", {
+      id: "anna",
+      kind: "api",
+      name: "anna",
+      role: "operator",
+      hash: "h",
+      expiresAt: null,
+      uses: null,
+      revoked: false,
+      node: null,
+    });
+    const { tag } = commandByName("job.submit");
+    const large = (serial: number, run: string): Uint8Array => {
+      const spec = JSON.stringify({ run });
+      const jobs = Array.from({ length: 2_000 }, (_, at) => [
+        `job-${at}`,
+        1,
+        at === 1_999 ? spec : '{"run":"a"}',
+        null,
+      ]);
+      const payload = { jobs, key: null, digest: "" };
+      const commands: CommandRecord[] = [[tag, "anna", "anna", "operator", payload]];
+      return encodeBatch({ origin: nodeId(2), serial, floor: 1, commands });
+    };
+    const right = large(5, "x".repeat(limits.atOnceBytes));
+    w.leads(w.self);
+    const replies = [w.proposer.onForwarded(nodeId(2), right), w.proposer.onForwarded(nodeId(2), right)];
+    expect(w.entries).toEqual([]);
+    const wrong = encodeBatch({
+      ...decodeBatch(right),
+      serial: 6,
+      commands: [[tag, "anna", "anna", "operator", { jobs: [["a", 2, "{}".padEnd(limits.atOnceBytes), null]] }]],
+    });
+    expect(await w.proposer.onForwarded(nodeId(2), wrong).catch(String)).toContain("in a wrong shape");
+    w.proposer.logGathered();
+    expect((await Promise.all(replies)).map(({ ok }) => ok)).toEqual([true, true]);
+    expect(w.entries.map((entry) => decodeEntry(entry).batches)).toEqual([[right]]);
+
+    const late = w.proposer.onForwarded(nodeId(2), large(7, "y".repeat(limits.atOnceBytes)));
+    w.leads(nodeId(3));
+    expect(await late).toEqual({ ok: false, why: "not-leader" });
+    expect(w.entries).toHaveLength(1);
+  });
+
   test("a batch that claims another origin is not logged", async () => {
     const w = world();
     w.leads(w.self);

@@ -229,6 +229,7 @@ describe("what a spec says about its tasks", () => {
       "matrix",
       "cannot be combined with each_node, which makes one task per node",
     ],
+    [{ each_node: true, unit: 5 }, "unit", "cannot be combined with each_node, which makes one task per node"],
   ])("%j is refused at %s", (spec, path, message) => {
     expect(problems(spec)).toEqual({ [path]: message });
   });

@@ -23,16 +23,28 @@ function levelOf(command: AnyCommand, payload: unknown): number {
 
 /** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */
 export function checkBatch(batch: Batch): Outcome<undefined> {
+  const steps = checkInSteps(batch);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** The same, with a rest after every piece of it. */
+export function* checkInSteps(batch: Batch): Generator<undefined, Outcome<undefined>, undefined> {
   for (const [tag, , name, role, payload] of batch.commands) {
     const command = commandByTag(tag);
     if (command === undefined)
       return refuse("invalid", `command ${tag} is not known here: the leader runs an older version`);
     if (!may(role, command.right)) return refuse("forbidden", `${command.name} is not for ${name} (${role})`);
-    const checked = command.payload.safeParse(payload);
-    if (!checked.success) {
-      return refuse("invalid", `${command.name} was forwarded in a wrong shape`, {
-        details: problemsOf(checked.error),
-      });
+    for (const part of command.parts?.(payload) ?? [payload]) {
+      const checked = command.payload.safeParse(part);
+      if (!checked.success) {
+        return refuse("invalid", `${command.name} was forwarded in a wrong shape`, {
+          details: problemsOf(checked.error),
+        });
+      }
+      yield;
     }
   }
   return accept(undefined);

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { Problem } from "../../lib/outcome.ts";
 
 /** Every problem of an input, for people: one per unknown key, paths like `jobs[3].retries.max`. `root` is put before each path. */
-export function problemsOf(error: z.ZodError, root = ""): Problem[] {
+export function problemsOf(error: { readonly issues: readonly z.core.$ZodIssue[] }, root = ""): Problem[] {
   return error.issues.flatMap((issue) => problemsOfIssue(issue, root));
 }
 

@@ -220,6 +220,9 @@ export function checkMakers(raw: Readonly<Record<string, unknown>>, refuse: Refu
   const given = makers.filter((key) => raw[key] !== undefined && raw[key] !== false);
   const last = given.pop();
   for (const key of given) refuse([key], `cannot be combined with ${madeBy[last!]}`);
+  // Each of these tasks goes to a node of its own: nothing is left to be handed out together.
+  if (raw["each_node"] === true && raw["unit"] !== undefined)
+    refuse(["unit"], `cannot be combined with ${madeBy.each_node}`);
 }
 
 /** The same of a normalised spec; gives its tasks (0: each_node), or undefined: it contradicts itself. */

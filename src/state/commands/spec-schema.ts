@@ -283,8 +283,33 @@ export const specFields = z.strictObject({
 
 type Fields = z.output<typeof specFields>;
 
+interface ReadAhead {
+  readonly spec: Spec;
+  readonly issues: readonly z.core.$ZodIssue[];
+}
+
+/** What was read before the list that it stands in: by the value that was read, which nobody changes. */
+const readBefore = new WeakMap<object, ReadAhead>();
+
+/**
+ * Reads one spec of a list, which is remembered for when the list is read: that takes no time then. So whoever reads a long list can rest between two
+ * of them. Gives what is wrong with it.
+ */
+export function readAhead(raw: unknown): readonly z.core.$ZodIssue[] {
+  if (typeof raw !== "object" || raw === null) return [];
+  const read = specSchema.safeParse(raw);
+  const issues = read.success ? [] : read.error.issues;
+  readBefore.set(raw, { spec: read.success ? read.data : linksOf(raw), issues });
+  return issues;
+}
+
 /** A spec as people write it -> {@link Spec}. `idempotency_key` is the request's, not the job's: routes take it out before. */
 export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, context) => {
+  const before = typeof raw === "object" && raw !== null ? readBefore.get(raw) : undefined;
+  if (before !== undefined) {
+    for (const issue of before.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
+    return before.spec;
+  }
   const parsed = parsePresent(specFields, raw);
   if (!parsed.success)
     for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);

@@ -1,0 +1,28 @@
+import { expect, test } from "bun:test";
+import { limits } from "../../src/lib/limits.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
+import { inTurns } from "../../src/lib/turns.ts";
+
+/** Keeps the thread busy for a part of a turn. */
+function work(ms: number): void {
+  const until = monotonicMs() + ms;
+  while (monotonicMs() < until);
+}
+
+test("what is long lets others have their turn in between, and gives what its last step gives", async () => {
+  const seen: string[] = [];
+  function* steps(): Generator<undefined, string, undefined> {
+    for (let step = 0; step < 4; step++) {
+      work(limits.turnMs);
+      seen.push("step");
+      yield;
+    }
+    return "done";
+  }
+  const others = setInterval(() => seen.push("other"), 0);
+  const value = await inTurns(steps());
+  clearInterval(others);
+  expect(value).toBe("done");
+  expect(seen.indexOf("other")).toBeGreaterThan(-1);
+  expect(seen.indexOf("other")).toBeLessThan(seen.lastIndexOf("step"));
+});
