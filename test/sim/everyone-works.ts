@@ -38,14 +38,13 @@ export class EveryoneWorks {
     const { time } = this.#cluster;
     if (this.#isOver || this.#cluster.isOver) return;
     time.after(5_000_000, undefined, () => this.#submit());
-    const node = this.#cluster.leader()?.process?.node;
-    if (node === undefined) return;
+    const leader = this.#cluster.leader();
+    if (leader?.process === undefined) return;
+    const { node } = leader.process;
     const jobs = [{ driver: "noop" as const, eachNode: true, ttlMs: 86_400_000 }];
-    void node.propose("job.submit", { jobs, digest: "everyone" }, operator).then(
-      (outcome) => {
-        if (outcome.ok) this.#jobs.push(outcome.value.value.first);
-      },
-      () => {},
-    );
+    const call = () => node.propose("job.submit", { jobs, digest: "everyone" }, operator);
+    this.#cluster.ask(leader, 10_000_000, call).answered((outcome) => {
+      if (outcome?.ok === true) this.#jobs.push(outcome.value.value.first);
+    });
   }
 }

@@ -136,10 +136,11 @@ function areRight(cluster: Cluster, core: readonly Host[], waitFor: WaitFor): bo
   const go = (): void => {
     if (odd().length === 0) return;
     cluster.time.after(1_000_000, undefined, go);
-    const node = core.find((host) => host.isUp && !host.isOdd)?.process?.node;
-    if (node === undefined) return;
+    const host = core.find((one) => one.isUp && !one.isOdd);
+    if (host?.process === undefined) return;
+    const { node } = host.process;
     const jobs = [{ driver: "noop" as const, ttlMs: 86_400_000 }];
-    void node.propose("job.submit", { jobs, digest: "touch" }, operator).catch(() => {});
+    cluster.ask(host, 10_000_000, () => node.propose("job.submit", { jobs, digest: "touch" }, operator));
   };
   go();
   cluster.time.after(comparesAfter, undefined, () => stopUndecided(cluster, odd()));
