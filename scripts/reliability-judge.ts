@@ -119,9 +119,19 @@ export function judgeHunt(lines: readonly string[]): Row[] {
       .find((line) => line.startsWith(begin))
       ?.slice(begin.length)
       .split(", ");
-  const [walked, missing = []] = [paths("met: "), paths("not met: ")];
+  const [walked, missing = [], mended] = [paths("met: "), paths("not met: "), paths("failed once and mended since: ")];
   return [
     failing(found),
+    ...(mended === undefined
+      ? []
+      : [
+          {
+            what: "seeds that failed once, and keep every promise since what they found was mended",
+            wanted: "",
+            measured: `${mended.length}: ${mended.join(", ")}`,
+            met: undefined,
+          },
+        ]),
     demand(
       "hours of processor time",
       "at least 2",

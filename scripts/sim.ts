@@ -113,7 +113,10 @@ function nothingYet(): Totals {
   return { seeds: 0, cpuMs: 0, ticks: 0, operations: 0, events: 0, counters: {}, failed: [] };
 }
 
-async function many(next: (cpuMs: number) => SeedJob | undefined): Promise<Totals> {
+async function many(
+  next: (cpuMs: number) => SeedJob | undefined,
+  onKept: (seed: number) => void = () => {},
+): Promise<Totals> {
   const totals = nothingYet();
   await runMany({
     bun: tool("bun"),
@@ -127,7 +130,7 @@ async function many(next: (cpuMs: number) => SeedJob | undefined): Promise<Total
       totals.operations += report.operations;
       totals.events += report.events;
       addCounters(totals.counters, report.counters);
-      if (report.problems.length === 0) return;
+      if (report.problems.length === 0) return onKept(report.seed);
       totals.failed.push(report);
       console.error(`seed ${report.seed}: ${report.problems[0]}`);
     },
@@ -172,6 +175,8 @@ interface Sitting extends Omit<Totals, "failed"> {
   readonly ms: number;
   readonly first: number;
   readonly failed: readonly number[];
+  /** Seeds that had failed in a sitting before this one, and keep every promise now; absent: there were none. */
+  readonly mended?: readonly number[];
 }
 
 /** The seeds that have begun are ended, and what there is is told; a terminal's signal ends them as well, which is no failure of theirs. A second one ends everything. */
@@ -188,8 +193,17 @@ async function hunt(words: string, isOver: (ms: number, cpuMs: number) => boolea
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => (isBrokenOff = true));
   console.log(`hunts for ${words} from seed ${first} on, with ${processes} processes`);
   let seed = first;
-  const totals = await many((cpuMs) =>
-    isBrokenOff || isOver(performance.now() - began, cpuMsBefore + cpuMs) ? undefined : { seed: seed++ },
+  const known = unmended(before);
+  const again = [...known];
+  const mended: number[] = [];
+  const totals = await many(
+    (cpuMs) => {
+      if (isBrokenOff || isOver(performance.now() - began, cpuMsBefore + cpuMs)) return undefined;
+      return { seed: again.shift() ?? seed++ };
+    },
+    (kept) => {
+      if (known.includes(kept)) mended.push(kept);
+    },
   );
   const { failed, ...figures } = totals;
   const sitting: Sitting = {
@@ -199,17 +213,31 @@ async function hunt(words: string, isOver: (ms: number, cpuMs: number) => boolea
     first,
     ...figures,
     failed: failed.map((one) => one.seed),
+    ...(known.length === 0 ? {} : { mended }),
   };
   mkdirSync(path.dirname(record), { recursive: true });
   appendFileSync(record, `${JSON.stringify(sitting)}\n`);
   keep(failed);
   const sittings = [...before, sitting];
   if (sittings.length > 1) for (const one of sittings) console.log(sittingText(one));
+  const open = unmended(sittings);
+  const former = new Set(sittings.flatMap((one) => one.failed).filter((one) => !open.includes(one)));
+  if (former.size > 0) console.log(`failed once and mended since: ${[...former].join(", ")}`);
   tell(
-    sittings.reduce(addSitting, nothingYet()),
+    { ...sittings.reduce(addSitting, nothingYet()), failed: open.map((one) => ({ seed: one, problems: [] })) },
     sittings.reduce((sum, { ms }) => sum + ms, 0),
   );
-  if (sittings.some((one) => one.failed.length > 0)) process.exitCode = 1;
+  if (open.length > 0) process.exitCode = 1;
+}
+
+/** What the sittings found, but for what a later one, of a later version, did not find again. */
+function unmended(sittings: readonly Sitting[]): number[] {
+  const open = new Set<number>();
+  for (const { failed, mended } of sittings) {
+    for (const seed of mended ?? []) open.delete(seed);
+    for (const seed of failed) open.add(seed);
+  }
+  return [...open];
 }
 
 function readSittings(record: string): Sitting[] {
@@ -218,14 +246,13 @@ function readSittings(record: string): Sitting[] {
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Sitting);
 }
 
-function addSitting(sum: Totals, { seeds, cpuMs, ticks, operations, events, counters, failed }: Sitting): Totals {
+function addSitting(sum: Totals, { seeds, cpuMs, ticks, operations, events, counters }: Sitting): Totals {
   addCounters(sum.counters, counters);
   sum.seeds += seeds;
   sum.cpuMs += cpuMs;
   sum.ticks += ticks;
   sum.operations += operations;
   sum.events += events;
-  sum.failed.push(...failed.map((one) => ({ seed: one, problems: [] })));
   return sum;
 }
 

@@ -85,6 +85,12 @@ const replaced = (lines: readonly string[], from: string, to: string): string[] 
 
 test("judgeJobs: good figures are met", () => expect(missed(judgeJobs(jobs, 10_000, 0))).toEqual([]));
 
+test("what a hunt found once and finds no more is told, and nothing is missed", () => {
+  const rows = judgeHunt(["failed once and mended since: 5, 7", ...hunt]);
+  expect(missed(rows)).toEqual([]);
+  expect(rows.map(({ measured }) => measured)).toContain("2: 5, 7");
+});
+
 describe("what is missed", () => {
   test.each<[string, readonly Row[], string]>([
     ["a seed that failed", judgeSeeds([seeds(300, "3 min 58 s", 1)]), "failing seeds"],
