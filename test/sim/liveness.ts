@@ -116,8 +116,9 @@ export function settle(cluster: Cluster, clients: Clients): void {
 }
 
 function isMember(cluster: Cluster, host: Host): boolean {
-  const { voters, learners } = cluster.configuration();
-  return !host.gone && !host.removed && (voters.includes(host.id) || learners.includes(host.id));
+  // Who is to be a learner is none yet while the change goes on.
+  const { voters, outgoing, learners } = cluster.configuration();
+  return !host.gone && !host.removed && [voters, outgoing, learners].some((ids) => ids.includes(host.id));
 }
 
 function hasFollowers(cluster: Cluster, core: readonly Host[]): boolean {
