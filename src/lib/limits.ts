@@ -221,7 +221,8 @@ export const limits = {
   /** How often the CPU time of an attempt with a limit is looked at, where a control group counts it. */
   cpuWatchMs: 100,
   outboxBytes: 8 * 1024 * 1024,
-  guardStartMs: 10_000,
+  /** For a guard to answer that lives: one that ends is seen at once. A host whose tasks take all of it may come back from a crash slowly. */
+  guardStartMs: 30_000,
   reportRetryMs: 2_000,
   /** A pack of output is sealed at this size, or when nothing came for so long. */
   packBytes: 64 * 1024 * 1024,

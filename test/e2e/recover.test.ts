@@ -71,7 +71,7 @@ async function run(node: MeshNode, mesh: Mesh, spec: object): Promise<number> {
 
 /** Its last words are about the epoch, and it has ended by itself with the exit code of a conflict. */
 async function expectFenced(node: MeshNode): Promise<void> {
-  expect(await node.exited).toBe(6);
+  expect({ code: await node.exited, log: node.log }).toMatchObject({ code: 6 });
   await node.said("was recovered into epoch 1.");
   await node.said("skein up --join");
 }
