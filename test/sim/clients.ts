@@ -6,7 +6,7 @@ import type { AppliedEvent } from "../../src/node/api.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { tasksIn } from "../../src/state/shape.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
-import type { Principal, Spec } from "../../src/state/types.ts";
+import type { JobState, Principal, Spec } from "../../src/state/types.ts";
 import { flurry } from "./ahead.ts";
 import type { Callers, Cluster } from "./cluster.ts";
 import { Gated } from "./gated.ts";
@@ -39,10 +39,17 @@ interface Write {
   absentAt: number;
 }
 
+/** A job as a state has it at the end. */
+interface NamedJob {
+  readonly id: number;
+  readonly name: string;
+  readonly state: JobState;
+}
+
 const someone: Principal = { token: "admin", name: "admin", role: "operator" };
 /** A job that retries another one has its name. */
 const byName = sql("select id from job where name = ? and origin is null");
-const allNames = sql("select id, name from job where origin is null order by id");
+const allNamed = sql("select id, name, state from job where origin is null order by id");
 const nextJob = sql("select next_job from counter");
 const callTimeout = 4_000_000;
 const usualOperations = 500;
@@ -465,28 +472,27 @@ export class Clients implements Callers {
   /** Everything that was ever promised, against a state that has it all. */
   judgeEnd(node: NodeId, tx: ReadTx): void {
     const { effects } = this.#cluster;
-    const ids = new Map<string, number[]>();
-    for (const { id, name } of tx.all<{ id: number; name: string }>(allNames)) {
-      const others = ids.get(name);
-      if (others === undefined) ids.set(name, [id]);
-      else others.push(id);
+    const jobs = new Map<string, NamedJob[]>();
+    for (const job of tx.all<NamedJob>(allNamed)) {
+      const others = jobs.get(job.name);
+      if (others === undefined) jobs.set(job.name, [job]);
+      else others.push(job);
     }
     for (const write of this.#writes) {
-      const found = ids.get(write.name) ?? [];
+      const found = jobs.get(write.name) ?? [];
       if (found.length > 1) this.#cluster.fail(`once: ${write.name} is there ${found.length} times on node ${node}`);
-      const [id] = found;
-      if (write.status === "refused" && id !== undefined)
-        this.#cluster.fail(`refused: ${write.name} was refused, and is job ${id} on node ${node}`);
+      const [job] = found;
+      if (write.status === "refused" && job !== undefined)
+        this.#cluster.fail(`refused: ${write.name} was refused, and is job ${job.id} on node ${node}`);
       if (write.status !== "acknowledged") continue;
-      if (id !== write.id) {
-        this.#cluster.fail(`durable: ${write.name} was acknowledged as job ${write.id}, node ${node} has ${id}`);
+      if (job === undefined || job.id !== write.id) {
+        this.#cluster.fail(`durable: ${write.name} was acknowledged as job ${write.id}, node ${node} has ${job?.id}`);
         continue;
       }
-      const job = findJob(tx, write.id!)!;
-      const told = effects.endOf(write.id!);
+      const told = effects.endOf(job.id);
       if (told !== undefined && told !== job.state)
         this.#cluster.fail(`J2: job ${write.id} ended as ${told}, and is ${job.state} on node ${node}`);
-      if (write.spec.driver !== "noop") this.#judgeTasks(write.spec, write.id!, job.state);
+      if (write.spec.driver !== "noop") this.#judgeTasks(write.spec, job.id, job.state);
     }
     for (const [key, { of, id }] of this.#retries) {
       const job = findJob(tx, id);

@@ -3,7 +3,7 @@ import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
 import { isMet } from "../../src/state/gates.ts";
-import { jobById, type StoredJob } from "../../src/state/tables/job.ts";
+import { jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { After, Principal, Spec } from "../../src/state/types.ts";
 import type { Cluster } from "./cluster.ts";
@@ -22,7 +22,7 @@ import { stream } from "./plan.ts";
 type Draft = { -readonly [Key in keyof Spec]: Spec[Key] };
 
 const keys = 3;
-const allJobs = sql("select id from job order by id");
+const allJobs = sql(`select ${jobColumns} from job order by id`);
 const orphans = sql("select job from job_gate where job not in (select id from job where finished_at is null)");
 const someone: Principal = { token: "admin", name: "admin", role: "operator" };
 const callTimeout = 4_000_000;
@@ -133,7 +133,7 @@ export class Gated {
   /** All jobs of a state in which everything that was acknowledged has ended. */
   judge(tx: ReadTx): void {
     const fail = (problem: string): void => this.#cluster.fail(problem);
-    const jobs = tx.all<{ id: number }>(allJobs).map(({ id }) => jobById(tx, id)!);
+    const jobs = tx.all<StoredJob>(allJobs);
     const byId = new Map(jobs.map((job) => [job.id, job]));
     const ofKey = new Map<string, StoredJob[]>();
     [this.skipped, this.overdue] = [0, 0];
