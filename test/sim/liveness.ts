@@ -145,6 +145,7 @@ function areRight(cluster: Cluster, core: readonly Host[], waitFor: WaitFor): bo
   };
   go();
   cluster.time.after(comparesAfter, undefined, () => stopUndecided(cluster, odd()));
+  cluster.time.after(30 * second, undefined, () => restartUnseen(cluster, odd()));
   const told = (): string =>
     odd()
       .map((host) => `node ${host.id} (${host.state.odd?.kind ?? "right"}${host.isQuarantined ? ", quarantined" : ""})`)
@@ -172,6 +173,22 @@ function stopUndecided(cluster: Cluster, odd: readonly Host[]): void {
     cluster.count("stoppedUndecided");
     host.crash("stopped");
     cluster.time.after(10 * second, undefined, () => {
+      if (!host.isUp && !host.gone && !host.removed) host.start();
+    });
+  }
+}
+
+/**
+ * What a node runs is compared with its state when it starts. Where the row of a task that only that node would touch was changed behind its back, nobody else comes by: its job
+ * hangs, and people start the node again.
+ */
+function restartUnseen(cluster: Cluster, odd: readonly Host[]): void {
+  for (const host of odd) {
+    if (!host.isUp || host.isQuarantined || host.state.odd?.kind !== "attempt") continue;
+    cluster.note(`an operator starts node ${host.id} again, on which a job hangs`);
+    cluster.count("restartedUnseen");
+    host.crash("stopped");
+    cluster.time.after(second, undefined, () => {
       if (!host.isUp && !host.gone && !host.removed) host.start();
     });
   }
