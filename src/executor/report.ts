@@ -1,3 +1,4 @@
+import { monotonicMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
 import { unpackRuns } from "../lib/task-runs.ts";
@@ -13,6 +14,8 @@ export interface ReporterEvents {
   onReported(reports: readonly Report[]): void;
   /** The unit that the report's task is in; undefined: none. */
   readonly unitOf: (report: Report) => UnitName | undefined;
+  /** Other tasks are here that begin as soon as there is room. */
+  readonly hasMore: () => boolean;
 }
 
 /**
@@ -29,6 +32,11 @@ export class Reporter {
   readonly #suspects = new Map<string, "whole" | "bare">();
   #flushing = false;
   #closed = false;
+  /** Monotonic ms; when the last batch was on its way. */
+  #sentAt = -Infinity;
+  /** Results since then of tasks that are in no unit. */
+  #singles = 0;
+  #hurry: () => void = () => {};
 
   constructor(options: Pick<ExecutorOptions, "report" | "log">, events: ReporterEvents) {
     this.#options = options;
@@ -36,7 +44,12 @@ export class Reporter {
   }
 
   add(reports: readonly Report[]): void {
-    for (const report of reports) this.#waiting.set(attemptKey(report), bounded(report));
+    for (const report of reports) {
+      this.#waiting.set(attemptKey(report), bounded(report));
+      if (this.#events.unitOf(report) !== undefined) continue;
+      this.#singles += 1;
+      if (this.#singles === 1) this.#hurry();
+    }
     if (!this.#flushing && !this.#closed) void this.#flush();
   }
 
@@ -65,8 +78,38 @@ export class Reporter {
     this.#waiting.delete(attemptKey(name));
   }
 
+  /** Nothing more begins here: the leader is to know at once. */
+  hurry(): void {
+    this.#hurry();
+  }
+
   close(): void {
     this.#closed = true;
+    this.#hurry();
+  }
+
+  /**
+   * While more is here to begin, nobody is idle for lack of news: what ends soon goes together, since an entry costs all nodes about the same with one result as with ten. Those
+   * who wait for a job of one task get their answer first.
+   */
+  async #gather(): Promise<void> {
+    const left = (): number =>
+      this.#sentAt + (this.#singles > 0 ? limits.reportGatherMs : limits.unitGatherMs) - monotonicMs();
+    for (let restMs = left(); restMs > 0 && this.#mayWait(); restMs = left()) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      await new Promise<void>((resolve) => {
+        this.#hurry = resolve;
+        timer = setTimeout(resolve, Math.ceil(restMs));
+      });
+      clearTimeout(timer);
+    }
+    this.#hurry = () => {};
+    this.#sentAt = monotonicMs();
+    this.#singles = 0;
+  }
+
+  #mayWait(): boolean {
+    return !this.#closed && this.#suspects.size === 0 && this.#events.hasMore();
   }
 
   async #flush(): Promise<void> {
@@ -74,8 +117,10 @@ export class Reporter {
     await Promise.resolve(); // what ends in this turn goes with the first batch
     let failures = 0;
     while ((this.#waiting.size > 0 || this.#units.size > 0) && !this.#closed) {
+      await this.#gather();
       const batch = this.#nextBatch();
       const whole = this.#nextUnits();
+      if (batch.length === 0 && whole.length === 0) continue; // forgotten meanwhile
       // One alone gains nothing, and may be one of those that were refused together.
       const { singles, units } =
         batch.length > 1 ? packReports(batch, this.#events.unitOf) : { singles: batch, units: [] };

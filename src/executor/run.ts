@@ -92,6 +92,7 @@ class NodeExecutor implements Executor {
     this.#reporter = new Reporter(options, {
       onReported: (reports) => this.#onReported(reports),
       unitOf: (report) => this.#held.get(attemptKey(report))?.unit?.assignment,
+      hasMore: () => this.#hasMore(),
     });
     this.#noop = new NoopDriver(options.dataDir, {
       onEnded: (reports) => this.#onEnded(reports),
@@ -420,7 +421,13 @@ class NodeExecutor implements Executor {
       } else this.#handOver(held, assignment);
     }
     if (noop.length > 0) this.#noop.start(noop);
+    if (begun > 0 && !this.#hasMore()) this.#reporter.hurry();
     return begun;
+  }
+
+  /** Something is here that begins as soon as there is room. */
+  #hasMore(): boolean {
+    return this.#waiting.size > this.#unready.length || this.#units.wait;
   }
 
   #handOver(held: Held, assignment: Assignment): void {

@@ -106,6 +106,12 @@ export class HeldUnits {
     return undefined;
   }
 
+  /** Of one of them tasks wait for their turn. */
+  get wait(): boolean {
+    for (const unit of this.#units.values()) if (unit.waits) return true;
+    return false;
+  }
+
   /** In the order in which they came. */
   all(): readonly HeldUnit[] {
     return [...this.#units.values()];

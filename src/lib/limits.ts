@@ -210,6 +210,10 @@ export const limits = {
   graceDefaultMs: 10_000,
   /** Attempts that run for longer are announced, so that their start is known while they run. */
   startedAfterMs: 200,
+  /** Results wait so long for others, while their node has more to begin. */
+  reportGatherMs: 20,
+  /** The same where all of them are tasks of units. */
+  unitGatherMs: 100,
   /** What a main process left behind in its group: TERM, then KILL after this. */
   leftoverGraceMs: 200,
   /** After the main process has ended: output is read on until it was silent for this long, and never longer than pipeHeldMs. */

@@ -12,6 +12,8 @@ function rig(isBad: (report: Report) => boolean) {
   const messages: string[] = [];
   let failuresLeft = 0;
   const waiters: { count: number; resolve: () => void }[] = [];
+  const batches: number[][] = [];
+  let hasMore = false;
   const reporter = new Reporter(
     {
       report: async (reports) => {
@@ -22,6 +24,7 @@ function rig(isBad: (report: Report) => boolean) {
         }
         if (reports.some(isBad)) throw new Fault("peer-refused", "wrong shape", "never");
         logged.push(...reports);
+        batches.push(reports.map((one) => one.task));
       },
       log: (_level, message) => messages.push(message),
     },
@@ -31,10 +34,21 @@ function rig(isBad: (report: Report) => boolean) {
         for (const waiter of waiters) if (settled.length >= waiter.count) waiter.resolve();
       },
       unitOf: () => undefined,
+      hasMore: () => hasMore,
     },
   );
+  const setMore = (more: boolean): void => void (hasMore = more);
   const done = (count: number): Promise<void> => new Promise((resolve) => waiters.push({ count, resolve }));
-  return { reporter, logged, settled, messages, done, fail: (times: number) => (failuresLeft = times) };
+  return {
+    reporter,
+    logged,
+    settled,
+    messages,
+    batches,
+    setMore,
+    done,
+    fail: (times: number) => (failuresLeft = times),
+  };
 }
 
 describe("results on their way to the log", () => {
@@ -70,6 +84,33 @@ describe("results on their way to the log", () => {
     reporter.add([report(1, 0, 1), report(1, 1, 1)]);
     await ended;
     expect(logged.map((one) => one.state)).toEqual(["succeeded", "succeeded"]);
+  });
+
+  test("while more is to begin here, results wait for others, and none waits once there is nothing", async () => {
+    const { reporter, batches, setMore, done } = rig(() => false);
+    setMore(true);
+    // A machine that stands still for as long as results wait sees them apart; not every time.
+    let isTogether = false;
+    let task = 0;
+    for (let attempt = 0; attempt < 100 && !isTogether; attempt++) {
+      const before = done(task + 1);
+      reporter.add([report(1, task++, 1)]);
+      await before;
+      const both = done(task + 2);
+      reporter.add([report(1, task++, 1)]);
+      await new Promise((resolve) => setImmediate(resolve));
+      reporter.add([report(1, task++, 1)]);
+      await both;
+      isTogether = batches.at(-1)!.length === 2;
+    }
+    expect(isTogether).toBe(true);
+
+    const last = done(task + 1);
+    reporter.add([report(1, task, 1)]);
+    setMore(false);
+    reporter.hurry();
+    await last;
+    expect(batches.at(-1)).toEqual([task]);
   });
 
   test("a reason that quotes too much is cut, not refused", async () => {

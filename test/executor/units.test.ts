@@ -5,6 +5,7 @@ import { jobId } from "../../src/lib/ids.ts";
 import { unpackRuns } from "../../src/lib/task-runs.ts";
 import type { Spec, UnitAssignment } from "../../src/state/types.ts";
 import { report } from "../state/support.ts";
+import { until } from "./rig.ts";
 import { plain, rig, settle } from "./told-guard.ts";
 
 function unitOf(spec: Spec, from: Partial<UnitAssignment> = {}): UnitAssignment {
@@ -42,7 +43,7 @@ describe("tasks that the node was given together", () => {
     one.guard.end(0, 2);
     await settle();
     expect(one.guard.starts).toEqual([0, 1, 2, 3, 4, 5]);
-    expect(one.executor.running()).toBe(3);
+    await until("the ends of three told, which wait for others", () => one.executor.running() === 3);
   });
 
   test("are told together where nothing is to be told but when, and one by one otherwise", async () => {
