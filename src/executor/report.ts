@@ -104,12 +104,20 @@ export class Reporter {
       clearTimeout(timer);
     }
     this.#hurry = () => {};
-    this.#sentAt = monotonicMs();
-    this.#singles = 0;
   }
 
   #mayWait(): boolean {
-    return !this.#closed && this.#suspects.size === 0 && this.#events.hasMore();
+    return !this.#closed && this.#suspects.size === 0 && !this.#isFull() && this.#events.hasMore();
+  }
+
+  /** More is here than one entry takes: to wait gathers nothing. */
+  #isFull(): boolean {
+    let room: number = limits.reportBytes;
+    for (const report of this.#waiting.values()) {
+      room -= reportBytes(report);
+      if (room < 0) return true;
+    }
+    return false;
   }
 
   async #flush(): Promise<void> {
@@ -118,9 +126,13 @@ export class Reporter {
     let failures = 0;
     while ((this.#waiting.size > 0 || this.#units.size > 0) && !this.#closed) {
       await this.#gather();
+      if (this.#closed) break;
       const batch = this.#nextBatch();
       const whole = this.#nextUnits();
       if (batch.length === 0 && whole.length === 0) continue; // forgotten meanwhile
+      this.#sentAt = monotonicMs();
+      // Of those that stay somebody may wait for one.
+      this.#singles = this.#waiting.size > batch.length ? 1 : 0;
       // One alone gains nothing, and may be one of those that were refused together.
       const { singles, units } =
         batch.length > 1 ? packReports(batch, this.#events.unitOf) : { singles: batch, units: [] };
@@ -136,6 +148,7 @@ export class Reporter {
           continue;
         }
         failures += 1;
+        this.#singles += batch.length;
         if (failures === 1) {
           const message = error instanceof Error ? error.message : String(error);
           this.#options.log("warn", `results could not be logged and are kept: ${message}`, {

@@ -11,6 +11,8 @@ export const limits = {
   /** A request larger than this is looked at in turns of at most that length, between which the node lives on: no request may keep a leader from saying that it leads. */
   atOnceBytes: 128 * 1024,
   turnMs: 10,
+  /** A turn that was asked for so long ago does not come any more. */
+  turnLostMs: 10_000,
   /** Of a request's specs: once so many are wrong with it, those behind are not looked at any more. */
   problemsPerRequest: 1_000,
   listDefault: 100,

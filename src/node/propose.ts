@@ -4,7 +4,7 @@ import { inTurns } from "../lib/turns.ts";
 import { type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
 import type { Proposed, ProposeRefusal } from "../raft/types.ts";
 import { type Batch, decodeBatch, encodeBatch, encodeEntry, isBatch, type CommandRecord } from "../state/entry.ts";
-import { checkBatch, checkInSteps, needsMore } from "../state/commands/check.ts";
+import { checkBatch, checkInSteps, needsMore, needsMoreInSteps } from "../state/commands/check.ts";
 import { Fault } from "../lib/fault.ts";
 import { monotonicMs } from "../lib/clock.ts";
 import { admissionLevel } from "../state/levels.ts";
@@ -100,6 +100,7 @@ export class Proposer {
   /** Leader: large batches that are being looked at, by origin and serial, and the last one of them. */
   readonly #large = new Map<string, Promise<ForwardReply>>();
   #lastLarge: Promise<void> = Promise.resolve();
+  #largeBytes = 0;
   /** Commands without an answer, and the bytes of their batches. */
   #pending = 0;
   #pendingBytes = 0;
@@ -306,9 +307,9 @@ export class Proposer {
     if (!isBatch(batch)) throw new Fault("protocol", `node ${peer} forwarded what is no batch of commands`, "never");
     if (batch.origin !== peer)
       throw new Fault("protocol", `node ${peer} forwarded a batch of node ${batch.origin}`, "never");
+    if (copy.length > limits.atOnceBytes) return this.#onLarge(copy, batch);
     // The one who sends it has applied a raise of the level that is still to be applied here: it is sent again.
     if (needsMore(batch, this.#ports.level())) return Promise.resolve({ ok: false, why: "behind" });
-    if (copy.length > limits.atOnceBytes) return this.#onLarge(copy, batch);
     const checked = checkBatch(batch);
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
     return this.#take(copy, batch);
@@ -319,6 +320,10 @@ export class Proposer {
     const name = `${batch.origin}/${batch.serial}`;
     const known = this.#large.get(name);
     if (known !== undefined) return known;
+    // They are of no entry yet, and would be as many as all members send (L1).
+    if (this.#largeBytes > 0 && this.#largeBytes + copy.length > limits.uncommittedBytes)
+      return Promise.resolve({ ok: false, why: "busy" });
+    this.#largeBytes += copy.length;
     const checked = this.#lastLarge.then(() => this.#checkLarge(batch));
     this.#lastLarge = checked.then(
       () => {},
@@ -326,7 +331,10 @@ export class Proposer {
     );
     const taken = checked.then((refusal) => refusal ?? this.#take(copy, batch));
     this.#large.set(name, taken);
-    const forget = (): void => void this.#large.delete(name);
+    const forget = (): void => {
+      this.#large.delete(name);
+      this.#largeBytes -= copy.length;
+    };
     taken.then(forget, forget);
     return taken;
   }
@@ -336,7 +344,9 @@ export class Proposer {
     const checked = await inTurns(checkInSteps(batch));
     if (!checked.ok) throw new Fault("protocol", checked.why.message, "never");
     if (!this.#ports.isLeading()) return { ok: false, why: "not-leader" };
-    return needsMore(batch, this.#ports.level()) ? { ok: false, why: "behind" } : undefined;
+    const isBehind = await inTurns(needsMoreInSteps(batch, this.#ports.level()));
+    if (!this.#ports.isLeading()) return { ok: false, why: "not-leader" };
+    return isBehind ? { ok: false, why: "behind" } : undefined;
   }
 
   /** Leader: a batch that is well made. */

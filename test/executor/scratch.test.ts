@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Scratch } from "../../src/executor/guard/scratch.ts";
 import { Directory } from "../storage/support.ts";
@@ -60,6 +60,34 @@ test("a spare is used only after a sweep, and not when somebody wrote into it or
   expect(readdirSync(scratch.take("1.3.1").path)).toEqual([]);
   scratch.close();
   expect(readdirSync(parent)).toEqual(["1.3.1"]);
+});
+
+test("a spare that somebody changed or put something else in the place of is no attempt's", async () => {
+  using directory = new Directory();
+  const parent = join(directory.path, "scratch");
+  const scratch = new Scratch(parent);
+  const changes: ((spare: string) => void)[] = [
+    (spare) => chmodSync(spare, 0o500),
+    (spare) => {
+      rmSync(spare, { recursive: true });
+      symlinkSync(directory.path, spare);
+    },
+  ];
+  for (const [task, change] of changes.entries()) {
+    await scratch.giveBack(scratch.take(`1.${task}.1`), swept);
+    await swept;
+    const [spare] = readdirSync(parent);
+    await untilChangesShow(directory.path);
+    change(join(parent, spare!));
+    const next = scratch.take(`2.${task}.1`);
+    const { mode } = lstatSync(next.path);
+    expect([mode & 0o777, lstatSync(next.path).isDirectory(), readdirSync(parent)]).toEqual([
+      0o700,
+      true,
+      [`2.${task}.1`],
+    ]);
+    rmSync(next.path, { recursive: true });
+  }
 });
 
 /** Until the file system's clock has moved on. */

@@ -26,3 +26,21 @@ test("what is long lets others have their turn in between, and gives what its la
   expect(seen.indexOf("other")).toBeGreaterThan(-1);
   expect(seen.indexOf("other")).toBeLessThan(seen.lastIndexOf("step"));
 });
+
+test("many that are long at once have one turn in each round, and all of them come to their end", async () => {
+  let atOnce = 0;
+  let most = 0;
+  function* steps(): Generator<undefined, number, undefined> {
+    for (let step = 0; step < 3; step++) {
+      work(limits.turnMs);
+      most = Math.max(most, ++atOnce);
+      yield;
+    }
+    return 3;
+  }
+  const others = setInterval(() => (atOnce = 0), 0);
+  const values = await Promise.all(Array.from({ length: 12 }, () => inTurns(steps())));
+  clearInterval(others);
+  expect(values).toEqual(Array(12).fill(3));
+  expect(most).toBeLessThan(6);
+});

@@ -15,9 +15,9 @@ import { clearLeftovers } from "./leftovers.ts";
 import { HttpAttempt } from "./http-attempt.ts";
 import { GuardLease } from "./lease.ts";
 import { Lock } from "./lock.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, type Running } from "./outbox.ts";
 import { chooseSocket, type Places, placesOf, writeGuardFile } from "./places.ts";
-import { bootId, bootTicks } from "./processes.ts";
+import { bootId, bootTicks, processStartTime } from "./processes.ts";
 import { Scratch } from "./scratch.ts";
 import { Sentinel } from "./sentinel.ts";
 import { Sweeper } from "./sweep.ts";
@@ -118,9 +118,9 @@ class Guard {
     rmSync(this.#places.file, { force: true });
     this.#lease.close();
     await this.#sweeper.idle();
-    this.#scratch.close();
     this.#packs.close();
     this.#outbox.close(this.#exact);
+    this.#scratch.close();
   }
 
   /** Ends all work and the guard: the machine is going down, or a person means this process. */
@@ -235,7 +235,7 @@ class Guard {
       this.#outbox.addRunning({
         ...attempt.name,
         pid: attempt.pid,
-        ...(before === undefined || after === undefined ? {} : { startTimes: [before, after] }),
+        ...startTimesOf(attempt.pid, before, after),
         startedAt: attempt.startedAt,
       });
     }
@@ -315,6 +315,15 @@ class Guard {
     this.#node?.send(frame);
   }
 }
+
+/** See {@link Running}. Where containers are shown an uptime of their own, the clock says nothing of start times, and the kernel is asked. */
+function startTimesOf(pid: number, before: number | undefined, after: number | undefined): Pick<Running, "startTimes"> {
+  if (isBootClockTrue && before !== undefined && after !== undefined) return { startTimes: [before, after] };
+  const startTime = processStartTime(pid);
+  return startTime === undefined ? {} : { startTimes: [startTime, startTime] };
+}
+
+const isBootClockTrue = (processStartTime(process.pid) ?? Infinity) <= (bootTicks() ?? -1);
 
 /** A process, or a request. */
 function begin(start: Start, context: AttemptContext): RunningAttempt {

@@ -10,14 +10,21 @@ export interface ScratchDirectory {
   readonly stamp: string | undefined;
 }
 
+interface Spare {
+  readonly path: string;
+  /** As it was when it became one. */
+  readonly stamp: string | undefined;
+}
+
 /**
  * The scratch directories of a guard. Most tasks never touch theirs, and to make a directory and remove it again costs ten times as much as to rename one: so one that was
  * not touched becomes a spare and, under another name, the next attempt's. It is used again only after a sweep has found nobody of the attempt before alive,
- * and only while it is empty, so that no attempt sees what another one left.
+ * and only while nobody has touched it, so that no attempt sees what another one left. (A process that the sweep cannot find, because it left its group and changed its environment,
+ * may still have it as its working directory.)
  */
 export class Scratch {
   readonly #parent: string;
-  #spares: string[] = [];
+  #spares: Spare[] = [];
   /** Spares, and those that wait for a sweep. */
   #kept = 0;
   #named = 0;
@@ -38,14 +45,14 @@ export class Scratch {
     if (spare === undefined) return false;
     this.#kept -= 1;
     try {
-      if (readdirSync(spare).length === 0) {
-        renameSync(spare, path);
+      if (stampOf(spare.path) === spare.stamp && isEmpty(spare.path)) {
+        renameSync(spare.path, path);
         return true;
       }
     } catch {
       // Somebody took it away: a new one is made.
     }
-    rmSync(spare, { recursive: true, force: true });
+    discard(spare.path);
     return false;
   }
 
@@ -55,15 +62,20 @@ export class Scratch {
     if (stamp === undefined || this.#kept >= limits.scratchSpares || stampOf(path) !== stamp || !isEmpty(path))
       return remove(path);
     const spare = join(this.#parent, `spare-${++this.#named}`);
-    renameSync(path, spare);
+    try {
+      renameSync(path, spare);
+    } catch {
+      return remove(path); // somebody has that name
+    }
     this.#kept += 1;
-    void swept.then(() => this.#spares.push(spare));
+    const own = { path: spare, stamp: stampOf(spare) };
+    void swept.then(() => this.#spares.push(own));
     return undefined;
   }
 
   /** Removes what is kept for later. */
   close(): void {
-    for (const spare of this.#spares) rmSync(spare, { recursive: true, force: true });
+    for (const { path } of this.#spares) discard(path);
     this.#spares = [];
   }
 }
@@ -77,6 +89,15 @@ function stampOf(path: string): string | undefined {
 
 function isEmpty(path: string): boolean {
   return readdirSync(path).length === 0;
+}
+
+/** What cannot be removed stays until the next guard starts: it is no other attempt's fault. */
+function discard(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // It was made so that it cannot be removed.
+  }
 }
 
 /** Most are empty: that is one call. */

@@ -14,6 +14,19 @@ export function needsMore(batch: Batch, level: number): boolean {
   });
 }
 
+/** The same of a batch that was found to be well made, with a rest after every piece of it. */
+export function* needsMoreInSteps(batch: Batch, level: number): Generator<undefined, boolean, undefined> {
+  if (level >= ownLevel) return false;
+  for (const [tag, , , , payload] of batch.commands) {
+    const command = commandByTag(tag);
+    for (const part of command?.parts?.(payload) ?? [payload]) {
+      if (command !== undefined && levelOf(command, part) > level) return true;
+      yield;
+    }
+  }
+  return false;
+}
+
 /** The level that a command with this payload needs. A payload of a wrong shape, which nobody has looked at yet, needs none. */
 function levelOf(command: AnyCommand, payload: unknown): number {
   if (command.needs === undefined) return command.since;
