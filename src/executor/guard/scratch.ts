@@ -3,16 +3,10 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { limits } from "../../lib/limits.ts";
 
-/** An attempt's own directory: `DIR/scratch/JOB.TASK.ATTEMPT`. */
+/** An attempt's own directory, `DIR/scratch/JOB.TASK.ATTEMPT`, or a spare one. */
 export interface ScratchDirectory {
   readonly path: string;
-  /** As it was when the attempt got it; undefined: it is never used again (it belongs to another user). */
-  readonly stamp: string | undefined;
-}
-
-interface Spare {
-  readonly path: string;
-  /** As it was when it became one. */
+  /** As it was when the attempt got it, or when it became a spare; undefined: it is never used again (it belongs to another user). */
   readonly stamp: string | undefined;
 }
 
@@ -24,7 +18,7 @@ interface Spare {
  */
 export class Scratch {
   readonly #parent: string;
-  #spares: Spare[] = [];
+  #spares: ScratchDirectory[] = [];
   /** Spares, and those that wait for a sweep. */
   #kept = 0;
   #named = 0;
