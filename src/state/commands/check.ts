@@ -7,14 +7,10 @@ import { problemsOf } from "./problems.ts";
 
 /** A known command in it is of a level that is not reached here yet. */
 export function needsMore(batch: Batch, level: number): boolean {
-  if (level >= ownLevel) return false;
-  return batch.commands.some(([tag, , , , payload]) => {
-    const command = commandByTag(tag);
-    return command !== undefined && levelOf(command, payload) > level;
-  });
+  return atOnce(needsMoreInSteps(batch, level));
 }
 
-/** The same of a batch that was found to be well made, with a rest after every piece of it. */
+/** The same, with a rest after every piece of it. */
 export function* needsMoreInSteps(batch: Batch, level: number): Generator<undefined, boolean, undefined> {
   if (level >= ownLevel) return false;
   for (const [tag, , , , payload] of batch.commands) {
@@ -36,7 +32,11 @@ function levelOf(command: AnyCommand, payload: unknown): number {
 
 /** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */
 export function checkBatch(batch: Batch): Outcome<undefined> {
-  const steps = checkInSteps(batch);
+  return atOnce(checkInSteps(batch));
+}
+
+/** All steps without a rest. */
+function atOnce<Value>(steps: Iterator<unknown, Value, undefined>): Value {
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
