@@ -11,6 +11,7 @@ import { GuardClient, type GuardEvents, type GuardPort } from "./guard/client.ts
 import type { Started, Timeout } from "./guard/frames.ts";
 import type { Listing } from "./guard/link.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
+import { disowned, identityOf } from "./identity.ts";
 import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
 import type { SecretValues } from "./secrets.ts";
@@ -46,6 +47,8 @@ interface Held {
   /** undefined: found in the guard, not yet confirmed by the state. */
   assignment: Assignment | undefined;
   stopping: boolean;
+  /** It was begun for another task than the state's (identity.ts): however it ends, it is lost. */
+  isDisowned: boolean;
   /** What was added to its timeout. */
   extendedMs: number;
   /** Values of the secrets that it needs, until it is handed on; "asked": they are on their way. */
@@ -111,6 +114,7 @@ class NodeExecutor implements Executor {
     const isWanted = (name: AttemptName): boolean =>
       wanted.has(attemptKey(name)) || units.some((unit) => isRunningIn(unit, name));
     this.drop([...this.#held.values()].filter((one) => !isWanted(one.name)).map((one) => one.name));
+    this.#disownOthers(wanted, units);
     this.#reconciled = true;
     const unknown = this.#reconcileUnits(units);
     for (const [key, assignment] of wanted) {
@@ -129,6 +133,32 @@ class NodeExecutor implements Executor {
       (this.#guard?.listing.running ?? []).filter((one) => wallMs() - one.startedAt >= limits.startedAfterMs),
     );
     this.#startWaiting();
+  }
+
+  /** A wrong state may have had other tasks under the names that the right one has (identity.ts). */
+  #disownOthers(wanted: ReadonlyMap<string, Assignment>, units: readonly UnitAssignment[]): void {
+    for (const right of units) {
+      const known = this.#units.get(right);
+      if (known !== undefined && identityOf(known.assignment) !== identityOf(right)) this.#units.delete(known);
+      // Only what takes no time is told as a whole.
+      if (!isInstant(right.spec)) this.#reporter.forgetUnit(right);
+    }
+    const begun: Held[] = [];
+    const unbegun: AttemptName[] = [];
+    for (const held of this.#held.values()) {
+      const right = wanted.get(held.key) ?? units.find((unit) => isRunningIn(unit, held.name));
+      if (right === undefined || this.#isFor(held, right)) continue;
+      if (held.phase === "guarded" || held.phase === "ended") begun.push(held);
+      else unbegun.push(held.name); // or run by this process, without effects
+    }
+    this.drop(unbegun);
+    this.#guard?.disown(markDisowned(begun));
+  }
+
+  /** As far as that is known: what a guard of an earlier release began says nothing of itself. */
+  #isFor({ key, assignment }: Held, right: Pick<Assignment, "fence" | "spec">): boolean {
+    const identity = assignment === undefined ? this.#guard?.listing.identities[key] : identityOf(assignment);
+    return identity === undefined || identity === identityOf(right);
   }
 
   /** What is found of units that are held already is brought to what the state says; gives those of whose tasks the guard is to be asked. */
@@ -278,6 +308,7 @@ class NodeExecutor implements Executor {
       phase,
       assignment,
       stopping: false,
+      isDisowned: false,
       extendedMs: assignment.extendedMs ?? unit?.extended.get(assignment.task) ?? 0,
       secrets: undefined,
       report: undefined,
@@ -508,10 +539,10 @@ class NodeExecutor implements Executor {
       else if (held === undefined) this.#find(report, report);
       else if (held.phase !== "ended") {
         held.phase = "ended";
-        held.report = report;
+        held.report = held.isDisowned ? disowned(report) : report;
         this.#waiting.delete(key);
         this.#leave(held);
-        wanted.push(report);
+        wanted.push(held.report);
       }
     }
     this.#guard?.acknowledge(unwanted);
@@ -563,7 +594,10 @@ class NodeExecutor implements Executor {
     const missing = [...this.#held.values()].filter(
       (held) => held.phase === "guarded" && !listed.has(attemptKey(held.name)),
     );
+    const others = [...this.#held.values()].filter((held) => held.isDisowned || !isListedFor(listing, held));
+    const names = markDisowned(others);
     this.#onEnded(listing.finished);
+    guard.disown(names);
     const { orphans, stopping } = this.#takeRunning(listing);
     guard.drop(orphans);
     guard.stop(stopping);
@@ -608,6 +642,7 @@ class NodeExecutor implements Executor {
       phase,
       assignment: undefined,
       stopping: false,
+      isDisowned: false,
       extendedMs: 0,
       secrets: undefined,
       report,
@@ -671,6 +706,22 @@ class NodeExecutor implements Executor {
 function isRunningIn({ job, running }: UnitAssignment, name: AttemptName): boolean {
   const { task, attempt } = name;
   return name.job === job && attempt === 1 && running.some(({ first, count }) => task >= first && task < first + count);
+}
+
+/** What the guard lists under its key, if anything, was begun for it. */
+function isListedFor({ identities }: Listing, { key, assignment }: Held): boolean {
+  const identity = identities[key];
+  return identity === undefined || assignment === undefined || identity === identityOf(assignment);
+}
+
+/** Gives their names. */
+function markDisowned(some: readonly Held[]): AttemptName[] {
+  return some.map((held) => {
+    held.isDisowned = true;
+    held.stopping = true;
+    if (held.report !== undefined) held.report = disowned(held.report);
+    return held.name;
+  });
 }
 
 /** It ran, but what was promised of its output does not hold. */

@@ -23,12 +23,13 @@ export class ToldGuard {
   dropped: string[] = [];
   stopped: string[] = [];
   lost: string[] = [];
+  disowned: string[] = [];
   acknowledged: string[] = [];
   timeouts: Timeout[] = [];
 
   constructor(events: GuardEvents, listing: Partial<Listing>) {
     this.events = events;
-    this.listing = { running: [], finished: [], exact: true, ...listing };
+    this.listing = { running: [], finished: [], exact: true, identities: {}, ...listing };
   }
 
   start = (start: Start): void => {
@@ -39,6 +40,7 @@ export class ToldGuard {
   stop = (names: readonly AttemptName[]): number => this.stopped.push(...names.map(wordOf));
   acknowledge = (names: readonly AttemptName[]): number => this.acknowledged.push(...names.map(wordOf));
   declareLost = (names: readonly AttemptName[]): number => this.lost.push(...names.map(wordOf));
+  disown = (names: readonly AttemptName[]): number => this.disowned.push(...names.map(wordOf));
   extend = (timeouts: readonly Timeout[]): number => this.timeouts.push(...timeouts);
   lease = (): void => {};
   close = (): Promise<void> => Promise.resolve();

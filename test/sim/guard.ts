@@ -2,6 +2,8 @@ import { Fault } from "../../src/lib/fault.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import type { GuardEvents, GuardPort } from "../../src/executor/guard/client.ts";
 import type { Start, Started } from "../../src/executor/guard/frames.ts";
+import { disowned } from "../../src/executor/identity.ts";
+import { attemptKey } from "../../src/executor/names.ts";
 import type { AttemptName } from "../../src/executor/types.ts";
 import type { Report } from "../../src/state/types.ts";
 import type { Handle, Runner, VirtualTime } from "./virtual-time.ts";
@@ -43,6 +45,8 @@ export class SimGuard {
   runner: Runner;
   readonly #attempts = new Map<string, Attempt>();
   #finished = new Map<string, Report>();
+  /** As the real one: of attempts that run, or whose results wait, begun since it was started. */
+  readonly #identities = new Map<string, string>();
   /** Every attempt that was ever started here is listed, or was acknowledged. */
   #exact = true;
   #endsAt = -Infinity;
@@ -78,6 +82,7 @@ export class SimGuard {
           running: Array.from(this.#attempts.values(), startedOf),
           finished: Array.from(this.#finished.values()),
           exact: this.#exact,
+          identities: Object.fromEntries(this.#identities),
         };
         this.#time.after(frameMicros, node, () => {
           if (this.#node !== connection) return reject(new Fault("guard", "the guard went away", "safe"));
@@ -102,8 +107,9 @@ export class SimGuard {
       stop: (names) => tell(() => names.forEach((name) => this.#stop(name))),
       extend: () => {}, // nothing here has a timeout
       drop: (names) => tell(() => names.forEach((name) => this.#drop(name))),
-      acknowledge: (names) => tell(() => names.forEach((name) => this.#finished.delete(keyOf(name)))),
+      acknowledge: (names) => tell(() => names.forEach((name) => this.#forget(name))),
       declareLost: (names) => tell(() => this.#keepLost(names)),
+      disown: (names) => tell(() => names.forEach((name) => this.#disown(name))),
       // One host, one clock: the deadline on the node's clock is one in true time.
       lease: (endsAt) => {
         const inMs = endsAt - time.monotonicMs();
@@ -149,6 +155,7 @@ export class SimGuard {
     }
     const attempt: Attempt = { start, startedAt: this.#time.wallMs(), timer: undefined, stopped: undefined };
     this.#attempts.set(key, attempt);
+    if (start.identity !== undefined) this.#identities.set(attemptKey(start), start.identity);
     this.#effects.started(this, start);
     const [, forMs = "0", exit = "0"] = start.run as readonly string[];
     const duration = Number(forMs) * 1000;
@@ -174,7 +181,22 @@ export class SimGuard {
   #drop(name: AttemptName): void {
     const attempt = this.#attempts.get(keyOf(name));
     if (attempt !== undefined) this.#end(attempt, undefined);
+    this.#forget(name);
+  }
+
+  #forget(name: AttemptName): void {
     this.#finished.delete(keyOf(name));
+    this.#identities.delete(attemptKey(name));
+  }
+
+  #disown(name: AttemptName): void {
+    const attempt = this.#attempts.get(keyOf(name));
+    const report = this.#finished.get(keyOf(name));
+    if (attempt === undefined) {
+      if (report !== undefined) this.#keep(disowned(report));
+      return;
+    }
+    this.#end(attempt, "lost");
   }
 
   #end(attempt: Attempt, state: Report["state"] | undefined): void {
@@ -261,6 +283,7 @@ export class SimGuard {
 
   #restart(next: Runner): void {
     this.#time.cancel(this.#leaseTimer);
+    this.#identities.clear();
     this.#endsAt = -Infinity;
     this.runner = next;
   }

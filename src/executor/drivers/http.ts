@@ -2,6 +2,7 @@ import { assert } from "../../lib/assert.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Assignment } from "../../state/types.ts";
 import type { HttpRequest, Start } from "../guard/frames.ts";
+import { identityOf } from "../identity.ts";
 import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
 
 /**
@@ -46,6 +47,7 @@ export function httpStart(assignment: Assignment, cluster: string, secrets: Secr
     task,
     attempt,
     fence,
+    identity: identityOf(assignment),
     run: ["skein-driver-http"],
     env: {},
     ...(spec.timeoutMs === undefined ? {} : { timeoutMs: spec.timeoutMs }),

@@ -1,6 +1,7 @@
 import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { Assignment, MatrixPoint } from "../../state/types.ts";
+import { identityOf } from "../identity.ts";
 import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
 import type { Start } from "../guard/frames.ts";
 
@@ -17,6 +18,7 @@ export function shellStart(assignment: Assignment, node: NodeId, secrets: Secret
     task,
     attempt,
     fence,
+    identity: identityOf(assignment),
     run: spec.run ?? "",
     env: {
       ...spec.env,

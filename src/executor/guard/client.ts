@@ -21,7 +21,7 @@ export interface GuardEvents {
 /** The guard as the executor sees it. */
 export type GuardPort = Pick<
   GuardClient,
-  "listing" | "start" | "stop" | "extend" | "drop" | "acknowledge" | "declareLost" | "lease" | "close"
+  "listing" | "start" | "stop" | "extend" | "drop" | "acknowledge" | "declareLost" | "disown" | "lease" | "close"
 >;
 
 export interface GuardClientOptions {
@@ -95,6 +95,11 @@ export class GuardClient {
   /** Makes the guard keep and tell "lost" as the result of these; with that, even of none, its past is settled. */
   declareLost(names: readonly AttemptName[]): void {
     this.#link.send({ kind: "lost", names });
+  }
+
+  /** These were begun for other tasks: the guard ends them, and tells that they are lost when nothing of them is left. */
+  disown(names: readonly AttemptName[]): void {
+    if (names.length > 0) this.#link.send({ kind: "disown", names });
   }
 
   /**

@@ -14,6 +14,8 @@ export const guardProtocol = 1;
 /** An attempt as the guard needs it. Nothing in it is looked up later. */
 export interface Start extends AttemptName {
   readonly fence: number;
+  /** See identityOf(). Absent: a node of an earlier release. */
+  readonly identity?: string;
   readonly run: string | readonly string[];
   /** All but what the guard itself adds: a clean base, the marker. */
   readonly env: Readonly<Record<string, string>>;
@@ -79,6 +81,8 @@ export type ToGuard =
   | { readonly kind: "ack"; readonly names: readonly AttemptName[] }
   /** The state says that these ran here and nobody can tell what became of them: the guard keeps that as their result. */
   | { readonly kind: "lost"; readonly names: readonly AttemptName[] }
+  /** These were begun for other tasks than the state's: what runs is killed, and they are told as lost. */
+  | { readonly kind: "disown"; readonly names: readonly AttemptName[] }
   | { readonly kind: "goodbye" };
 
 export type FromGuard =
@@ -95,6 +99,8 @@ export type FromGuard =
       readonly running: readonly Started[];
       /** Every attempt that was ever started here is listed, or was acknowledged: one that is unknown has not run. */
       readonly exact: boolean;
+      /** Of those that were begun by this guard, by their keys (attemptKey). Absent: a guard of an earlier release. */
+      readonly identities?: Readonly<Record<string, string>>;
     }
   | { readonly kind: "finished"; readonly reports: readonly Report[] }
   | { readonly kind: "started"; readonly attempts: readonly Started[] }

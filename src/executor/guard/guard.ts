@@ -4,6 +4,7 @@ import { Fault } from "../../lib/fault.ts";
 import { limits } from "../../lib/limits.ts";
 import type { Report } from "../../state/types.ts";
 import { monotonicMs, wallMs } from "../../lib/clock.ts";
+import { disowned } from "../identity.ts";
 import { attemptKey } from "../names.ts";
 import { PackWriter } from "../pack-writer.ts";
 import type { AttemptName } from "../types.ts";
@@ -71,6 +72,10 @@ class Guard {
   readonly #sentinel = new Sentinel(say);
   readonly #lease = new GuardLease(() => this.#onLeaseEnded());
   readonly #attempts = new Map<string, RunningAttempt>();
+  /** Of attempts that run here, or whose results wait, by their keys: see identityOf(). */
+  readonly #identities = new Map<string, string>();
+  /** Keys of attempts that end because they were begun for other tasks. */
+  readonly #disowned = new Set<string>();
   /** Since the last turn, to be told in one frame. */
   #untold: Report[] = [];
   /** Attempts that have not been announced as started, oldest first. */
@@ -191,14 +196,16 @@ class Guard {
         return undefined;
       case "drop":
         for (const name of frame.names) this.#attempts.get(attemptKey(name))?.kill("dropped");
-        return this.#outbox.forget(frame.names.filter((name) => !this.#attempts.has(attemptKey(name))));
+        return this.#forget(frame.names.filter((name) => !this.#attempts.has(attemptKey(name))));
       case "lease":
         this.#lease.renew(frame.endsAt);
         return this.#send({ kind: "clock", clock: monotonicMs() });
       case "ack":
-        return this.#outbox.forget(frame.names);
+        return this.#forget(frame.names);
       case "lost":
         return this.#keepLost(frame.names);
+      case "disown":
+        return this.#disown(frame.names);
       case "goodbye":
         this.#leaving = true;
         from.end();
@@ -216,7 +223,12 @@ class Guard {
     this.#untold = [];
     this.#send({ kind: "hello", protocol: guardProtocol, pid: process.pid, clock: monotonicMs() });
     for (const reports of batchReports([...this.#outbox.finished.values()])) this.#send({ kind: "finished", reports });
-    this.#send({ kind: "listed", running: [...this.#attempts.values()].map(startedOf), exact: this.#exact });
+    this.#send({
+      kind: "listed",
+      running: [...this.#attempts.values()].map(startedOf),
+      exact: this.#exact,
+      identities: Object.fromEntries(this.#identities),
+    });
   }
 
   #startAttempt(start: Start): void {
@@ -229,6 +241,7 @@ class Guard {
     const before = bootTicks();
     const attempt = begin(start, this.#context);
     this.#attempts.set(key, attempt);
+    if (start.identity !== undefined) this.#identities.set(key, start.identity);
     if (attempt.pid !== undefined) {
       this.#sentinel.watch(attempt.pid);
       const after = bootTicks();
@@ -245,11 +258,31 @@ class Guard {
   }
 
   #onEnded(attempt: RunningAttempt, report: Report | undefined): void {
-    this.#attempts.delete(attemptKey(attempt.name));
+    const key = attemptKey(attempt.name);
+    this.#attempts.delete(key);
     if (attempt.pid !== undefined) this.#sentinel.forget(attempt.pid);
-    if (report === undefined) this.#outbox.forget([attempt.name]);
-    else this.#tell(report);
+    const isDisowned = this.#disowned.delete(key);
+    if (report === undefined) this.#forget([attempt.name]);
+    else this.#tell(isDisowned ? disowned(report) : report);
     this.#endIfDone();
+  }
+
+  #forget(names: readonly AttemptName[]): void {
+    for (const name of names) this.#identities.delete(attemptKey(name));
+    this.#outbox.forget(names);
+  }
+
+  /** Their node's process may end before it has told the log, so that they are lost is kept here. */
+  #disown(names: readonly AttemptName[]): void {
+    for (const name of names) {
+      const key = attemptKey(name);
+      const attempt = this.#attempts.get(key);
+      const report = this.#outbox.finished.get(key);
+      if (attempt !== undefined) {
+        this.#disowned.add(key);
+        attempt.kill("lost");
+      } else if (report !== undefined) this.#tell(disowned(report));
+    }
   }
 
   /** Kept first, told then. */

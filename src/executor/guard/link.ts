@@ -12,6 +12,8 @@ export interface Listing {
   readonly running: readonly Started[];
   readonly finished: readonly Report[];
   readonly exact: boolean;
+  /** By attemptKey(): see identityOf(). What an earlier guard, or release, began has none. */
+  readonly identities: Readonly<Record<string, string>>;
 }
 
 /** A connected socket, before and after the welcome. */
@@ -111,7 +113,8 @@ export async function isWelcomed(
           hello = { pid: frame.pid, clockAhead: frame.clock - monotonicMs() };
         } else if (frame.kind === "finished") finished.push(...frame.reports);
         else if (frame.kind === "listed" && hello !== undefined) {
-          onWelcome({ ...hello, listing: { running: frame.running, finished, exact: frame.exact } });
+          const { running, exact, identities = {} } = frame;
+          onWelcome({ ...hello, listing: { running, finished, exact, identities } });
           resolve(true);
         }
         return undefined;
