@@ -40,7 +40,7 @@ export function render(book: Book): string {
     "",
     "Measured by `npm run bench -- jobs`, which writes this page from `docs/benchmarks-jobs.json`; `npm run bench -- NAME --write` measures one section again. Every section says",
     "when and where. All nodes, clients and peers of a run share one machine; figures of one run compare, figures of different runs or machines do not. Each figure is the median",
-    "of its rounds, with the smallest and the largest in parentheses, taken in turns after a round that does not count; the median is what is judged.",
+    "of its rounds, with the smallest and the largest in parentheses, taken in turns after a round that does not count; how many is said below each section (`--rounds`), and is one where a round takes minutes. The median is what is judged.",
     "",
   ];
   if (measured.length > 0)

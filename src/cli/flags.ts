@@ -39,6 +39,18 @@ export interface SpecFlags {
   readonly label?: readonly string[];
   readonly tail?: string;
   readonly onLost?: string;
+  readonly driver?: string;
+  readonly grace?: string;
+  readonly maxFailures?: string;
+  readonly ttl?: string;
+  readonly backoff?: string;
+  readonly backoffFactor?: string;
+  readonly backoffCap?: string;
+  readonly jitter?: string;
+  readonly retryOn?: string;
+  readonly keep?: string;
+  readonly copies?: string;
+  readonly sync?: boolean;
 }
 
 /** Collects a flag that may be given several times. */
@@ -67,7 +79,14 @@ export function addSpecFlags(command: Command): void {
     .option("--start-at <time>", "not before: 2026-12-01T02:00:00Z")
     .option("--deadline <duration>", "of the job, waiting included: 2h")
     .option("--retries <n>", "tries after the first one that failed")
+    .option("--backoff <duration>", "before the first retry: 2s")
+    .option("--backoff-factor <x>", "what each further wait is longer by: 2")
+    .option("--backoff-cap <duration>", "the longest wait before a retry: 1m")
+    .option("--jitter <share>", "how much of a wait is drawn: 0.1")
+    .option("--retry-on <states>", "which ends are tried again: failed,timeout")
+    .option("--max-failures <n>", "start no more past so many failed tasks: 5, or a share: 10%")
     .option("--timeout <duration>", "of a task: 90s, 1h30m")
+    .option("--grace <duration>", "between TERM and KILL: 10s")
     .option("--env <k=v>", "environment variable (repeatable)", collect)
     .option("--secret <k=name>", "environment variable with a secret's value (repeatable)", collect)
     .option("--dir <dir>", "working directory on the node")
@@ -76,6 +95,11 @@ export function addSpecFlags(command: Command): void {
     .option("--stdin <file>", "standard input of the tasks: a file, or - for this command's own")
     .option("--label <k=v>", "label of the job (repeatable)", collect)
     .option("--tail <size>", "output kept in the result: 2KiB")
+    .option("--keep <size>", "output kept in the log: 64MiB")
+    .option("--copies <n>", "nodes that have the log: 1 or 2")
+    .option("--sync", "a task has finished only when its log is on two nodes (with --copies 2)")
+    .option("--ttl <duration>", "how long the finished job is remembered: 7d")
+    .option("--driver <name>", "how tasks are carried out: shell, or noop (which runs nothing)")
     .option("--on-lost <what>", "when its node is gone: retry or fail");
 }
 
@@ -137,6 +161,9 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
   const axes = pairs("matrix", flags.matrix, (key, values) => /^\w+$/.test(key) && values !== "");
   const retries = whole("retries", flags.retries, 0, 1_000_000);
   const tail = checkedText("tail", flags.tail, (text) => parseSize(text) !== undefined, "a size: write 2KiB");
+  const keep = checkedText("keep", flags.keep, (text) => parseSize(text) !== undefined, "a size: write 64MiB");
+  const copies = whole("copies", flags.copies, 1, 2);
+  const output = defined({ tail, keep, copies, sync: flags.sync });
   const plain = pairs("env", flags.env, (key) => !key.includes("\0"));
   const secrets = pairs("secret", flags.secret, (_key, name) => name !== "");
   const environment =
@@ -145,7 +172,9 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
       : { ...plain, ...Object.fromEntries(Object.entries(secrets).map(([key, secret]) => [key, { secret }])) };
   const limited = pairs("limit", flags.limit, (key) => ["cpu", "memory", "files", "processes"].includes(key));
   const spec = {
-    run: words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
+    driver: flags.driver,
+    // A driver that runs nothing has no command.
+    run: flags.driver === "noop" ? undefined : words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
     name: flags.name,
     count: whole("count", flags.count, 1, limits.arrayTasks),
     array: flags.array,
@@ -174,7 +203,10 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
       (text) => parseInstant(text) !== undefined,
       "an instant: write 2026-12-01T02:00:00Z, with its zone",
     ),
-    retries: retries === undefined ? undefined : { max: retries },
+    retries: retriesOf(flags, retries, problems),
+    grace: checkedText("grace", flags.grace, (text) => parseDuration(text) !== undefined, "a duration: write 10s"),
+    max_failures: flags.maxFailures === undefined ? undefined : countOrShare(flags.maxFailures),
+    ttl: checkedText("ttl", flags.ttl, (text) => parseDuration(text) !== undefined, "a duration: write 7d"),
     timeout: checkedText("timeout", flags.timeout, isDuration, "a duration: write 90s or 1h30m"),
     deadline: checkedText("deadline", flags.deadline, isDuration, "a duration: write 90s or 1h30m"),
     env: environment,
@@ -183,7 +215,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     limits: limited === undefined ? undefined : limitsOf(limited),
     stdin: flags.stdin === undefined ? undefined : await textOf(flags.stdin, io),
     labels: pairs("label", flags.label, isLabel),
-    output: tail === undefined ? undefined : { tail },
+    output: Object.keys(output).length > 0 ? output : undefined,
     on_lost: checkedText("on-lost", flags.onLost, (text) => text === "retry" || text === "fail", "retry or fail"),
   };
   if (problems.length > 0) {
@@ -193,7 +225,41 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
       problems,
     );
   }
-  return Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined));
+  return defined(spec);
+}
+
+function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** How failed tasks are tried again. What is wrong with a value the API says; that it says nothing without --retries is said here. */
+function retriesOf(
+  flags: SpecFlags,
+  max: number | undefined,
+  problems: Problem[],
+): Record<string, unknown> | undefined {
+  const { backoff, backoffFactor, backoffCap, jitter, retryOn } = flags;
+  const number = (flag: string, text: string | undefined): number | undefined => {
+    if (text === undefined || /^\d+(\.\d+)?$/.test(text)) return text === undefined ? undefined : Number(text);
+    problems.push({ path: `--${flag}`, message: `"${text}" is not a number` });
+    return undefined;
+  };
+  const how = defined({
+    backoff,
+    factor: number("backoff-factor", backoffFactor),
+    cap: backoffCap,
+    jitter: number("jitter", jitter),
+    on: retryOn?.split(",").map((state) => state.trim()),
+  });
+  if (max !== undefined) return { max, ...how };
+  if (Object.keys(how).length > 0)
+    problems.push({ path: "--retries", message: "is missing: how often is a failed task tried again?" });
+  return undefined;
+}
+
+/** A number as one; anything else is for the API to judge. */
+function countOrShare(text: string): string | number {
+  return /^\d{1,15}$/.test(text) ? Number(text) : text;
 }
 
 /** A whole number is one, as it would be in a file; anything else is text. */

@@ -5,6 +5,7 @@ import { isTerminal } from "../lib/states.ts";
 import type { JobView, TaskView } from "../state/types.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit, Interrupted, OutputClosed } from "./exit.ts";
+import { OutputPatience } from "./output-patience.ts";
 import { addSpecFlags, type SpecFlags, specOf } from "./flags.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { streamOutput } from "./stream.ts";
@@ -13,7 +14,7 @@ import { failureText, printJob, waitsText } from "./views.ts";
 /** A job that waits for this long says so. */
 const queuedNoteMs = 3000;
 const pollMs = 1000;
-/** After the job's end its output may still be on the way for so long. */
+/** After the job's end the rest of its output is given up when nothing has come for so long. */
 const outputGraceMs = 10_000;
 /** Failed tasks are told one by one up to here. */
 const failuresShown = 10;
@@ -81,10 +82,18 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   const progress = new Progress(io.stderr, `job ${id}`, output.errorColours);
   const over = new AbortController();
   const signal = AbortSignal.any([outer, over.signal]);
+  const patience = new OutputPatience(outputGraceMs, () => {
+    output.note(`skein: the rest of the output has not arrived; \`skein logs ${id}\` shows it`, "yellow");
+    over.abort();
+  });
   const streaming: Promise<unknown> = streamOutput(session, id, {
     task: undefined,
     follow: true,
-    before: () => progress.hide(),
+    before() {
+      progress.hide();
+      patience.came();
+    },
+    after: () => patience.written(),
     signal,
   }).catch((error: unknown) => {
     outer.throwIfAborted();
@@ -95,24 +104,13 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   });
   try {
     // If one of the two is interrupted the other is too; neither may be left without a listener.
-    const [job] = await Promise.all([
-      watch(session, id, progress, outer).finally(() => endSoon(session, id, over)),
-      streaming,
-    ]);
+    const [job] = await Promise.all([watch(session, id, progress, outer).finally(() => patience.begin()), streaming]);
     return job;
   } finally {
     progress.hide();
+    patience.end();
     over.abort();
   }
-}
-
-/** The job is over: output that is still missing is waited for, but not for ever. */
-function endSoon(session: Session, id: number, over: AbortController): void {
-  const timer = setTimeout(() => {
-    session.output.note(`skein: the rest of the output has not arrived; \`skein logs ${id}\` shows it`, "yellow");
-    over.abort();
-  }, outputGraceMs);
-  over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 }
 
 async function watch(session: Session, id: number, progress: Progress, signal: AbortSignal): Promise<JobView> {
@@ -146,13 +144,30 @@ async function finish(session: Session, job: JobView, propagate: boolean): Promi
   const { failed: count } = advanceOf(job.counts);
   if (count > failuresShown)
     output.note(`  and ${count - failuresShown} more: \`skein jobs tasks ${job.id} --state failed\``);
-  return propagate ? Math.max(exit.jobFailed, ...failed.map(codeOf)) : exit.jobFailed;
+  return propagate ? highestCode(session, job) : exit.jobFailed;
 }
 
+/** Of all tasks that failed, however many those are. */
+async function highestCode(session: Session, job: JobView): Promise<number> {
+  let highest: number = exit.jobFailed;
+  for (const state of failedStates) {
+    if (job.counts[state] === 0) continue;
+    for await (const task of session.client.everyTask(job.id, { state })) {
+      highest = Math.max(highest, codeOf(task));
+      if (highest >= 255) return highest;
+    }
+  }
+  return highest;
+}
+
+const failedStates = ["failed", "timeout", "lost"] as const;
+
+/** The first ones, to be told. */
 async function failedTasks(session: Session, job: JobView): Promise<TaskView[]> {
   const tasks: TaskView[] = [];
-  for (const state of ["failed", "timeout", "lost"] as const) {
-    if (job.counts[state] > 0) tasks.push(...(await session.client.tasks(job.id, { state, limit: 1000 })).tasks);
+  for (const state of failedStates) {
+    if (job.counts[state] > 0 && tasks.length < failuresShown)
+      tasks.push(...(await session.client.tasks(job.id, { state, limit: failuresShown })).tasks);
   }
   return tasks;
 }

@@ -114,7 +114,7 @@ function yamlOf(text: string, name: string): SpecsFile {
   for (const document of Array.isArray(documents) ? documents : []) {
     const error = document.errors[0];
     if (error !== undefined) throw new CliError(exit.usage, `${position(error.pos[0])}: ${error.message}`);
-    const spec = document.toJS({ maxAliasCount: 100 }) as unknown;
+    const spec = plainOf(document, position(document.range?.[0] ?? 0));
     if (spec !== null && spec !== undefined) found.push({ document, spec });
   }
   const specs = found.flatMap(({ spec }) => flatten(spec));
@@ -136,6 +136,15 @@ function yamlOf(text: string, name: string): SpecsFile {
       return undefined;
     },
   };
+}
+
+/** A few lines of anchors may stand for more than any machine holds. */
+function plainOf(document: Document, where: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) as unknown;
+  } catch (error) {
+    throw new CliError(exit.usage, `${where}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** A list of specs, {"jobs": […]}, or one spec. */

@@ -12,11 +12,15 @@ const followedMax = 16;
 export interface StreamOptions {
   /** Default: all tasks. */
   readonly task: number | undefined;
+  /** Of that task; default: the present or last one. */
+  readonly attempt?: number | undefined;
   readonly follow: boolean;
   readonly stream?: "stdout" | "stderr" | undefined;
   readonly tail?: number | undefined;
   /** Called before every write, so that a progress bar can make room. */
   readonly before?: () => void;
+  /** Called when what was written has been taken: a slow reader may need any time for it. */
+  readonly after?: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -62,12 +66,13 @@ class OutputWriter {
   /** False when a part of it cannot be had. */
   async all(job: number, task: number | undefined): Promise<boolean> {
     let complete = true;
-    const { follow, stream, tail, signal } = this.#options;
-    for await (const piece of this.#session.client.logs(job, { task, follow, stream, tail, signal })) {
+    const { attempt, follow, stream, tail, signal } = this.#options;
+    for await (const piece of this.#session.client.logs(job, { task, attempt, follow, stream, tail, signal })) {
       if (piece.kind === "problem") complete = false;
       this.#options.before?.();
       this.#write(piece);
       await this.#session.io.stdout.drained();
+      this.#options.after?.();
     }
     for (const [key, lines] of this.#lines) if (task === undefined || key.startsWith(`${task} `)) lines.end();
     return complete;

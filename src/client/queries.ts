@@ -92,6 +92,8 @@ export interface AuditQuery {
 export interface LogQuery {
   /** Default: all tasks, in order. */
   readonly task?: number | undefined;
+  /** Of one task: that attempt; default: the present or last one. */
+  readonly attempt?: number | undefined;
   /** Stay until the task has ended, over its retries too. */
   readonly follow?: boolean | undefined;
   readonly stream?: "stdout" | "stderr" | undefined;

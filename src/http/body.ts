@@ -39,8 +39,13 @@ function tooLarge(maxBytes: number) {
   return refuse("too-large", `the body is larger than ${formatSize(maxBytes)}: send the jobs in several requests`);
 }
 
+/** A key that JavaScript keeps for itself: what is under it would be left out of a map without a word. */
+const ownKey = /"__proto__"\s*:/;
+
 /** The JSON of a text. `line`: of an NDJSON body, counted from 1. */
 export function parseJson(text: string, line?: number): Outcome<unknown> {
+  if (text.includes("__proto__") && ownKey.test(text))
+    return refuse("bad-json", 'the body has the key "__proto__", which nothing here can have: name it otherwise');
   try {
     return accept(JSON.parse(text) as unknown);
   } catch {

@@ -2,6 +2,14 @@ import { monotonicMs } from "../lib/clock.ts";
 import { jobsToExpire } from "../scheduler/expire.ts";
 import type { DutyPorts } from "./duties.ts";
 
+/** The time that passes here. */
+export interface Timers {
+  monotonicMs(): number;
+  after(ms: number, run: () => void): void;
+}
+
+const ownTimers: Timers = { monotonicMs, after: (ms, run) => void setTimeout(run, ms) };
+
 /** How often old jobs are looked for while there are none. */
 const lookEveryMs = 4_000;
 
@@ -12,17 +20,19 @@ const lookEveryMs = 4_000;
  */
 export class Expiring {
   readonly #ports: Pick<DutyPorts, "view" | "propose" | "now">;
+  readonly #timers: Timers;
   #isUnderWay = false;
   /** monotonicMs. */
   #lookAt = 0;
 
-  constructor(ports: Pick<DutyPorts, "view" | "propose" | "now">) {
+  constructor(ports: Pick<DutyPorts, "view" | "propose" | "now">, timers: Timers = ownTimers) {
     this.#ports = ports;
+    this.#timers = timers;
   }
 
   /** Begins when it is time; goes on by itself for as long as `isLeading` says so and entries are taken. */
   look(isLeading: () => boolean): void {
-    if (this.#isUnderWay || monotonicMs() < this.#lookAt || !isLeading()) return;
+    if (this.#isUnderWay || this.#timers.monotonicMs() < this.#lookAt || !isLeading()) return;
     this.#step(isLeading);
   }
 
@@ -30,20 +40,17 @@ export class Expiring {
     const jobs = this.#ports.view((tx) => jobsToExpire(tx, this.#ports.now()));
     this.#isUnderWay = jobs.length > 0;
     if (jobs.length === 0) {
-      this.#lookAt = monotonicMs() + lookEveryMs;
+      this.#lookAt = this.#timers.monotonicMs() + lookEveryMs;
       return;
     }
-    const begun = monotonicMs();
+    const begun = this.#timers.monotonicMs();
     void this.#ports.propose("job.expire", { jobs }).then((outcome) => {
       // Nothing: by the log's clock, which may lag behind this one, it is not time yet.
       const isDone = outcome.ok && outcome.value.value.removed > 0;
-      setTimeout(
-        () => {
-          this.#isUnderWay = false;
-          if (isDone && isLeading()) this.#step(isLeading);
-        },
-        isDone ? monotonicMs() - begun : 0,
-      );
+      this.#timers.after(isDone ? this.#timers.monotonicMs() - begun : 0, () => {
+        this.#isUnderWay = false;
+        if (isDone && isLeading()) this.#step(isLeading);
+      });
     });
   }
 }

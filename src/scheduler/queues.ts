@@ -53,6 +53,8 @@ export interface ArrayPlan {
   readonly unit: number | undefined;
   /** None of its tasks is to wait on a node. */
   readonly mayStop: boolean;
+  /** None waits on a node either, whatever unit it asks for: what a lost node held is lost, though it never began. */
+  readonly isOnce: boolean;
   readonly pace: Pace;
   /** Those of which something runs or is proposed. */
   units: HeldUnit[];

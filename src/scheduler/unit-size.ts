@@ -4,7 +4,8 @@ import type { ArrayPlan } from "./queues.ts";
 /**
  * How many tasks of an array a node is given together. Each of a unit's running tasks takes its own room, so a unit is as wide as many run at once; what is
  * beyond its width waits on the node, which begins it without asking anybody. That is worth the more the shorter the tasks are: a unit is to keep its node busy for
- * limits.unitMs. Long tasks do not wait on a node; nor do those of which nothing is known yet, or that others' failures may keep from starting.
+ * limits.unitMs. Long tasks do not wait on a node; nor do those of which nothing is known yet, that others' failures may keep from starting, or that are lost with their node
+ * though they had not begun (`on_lost: fail`).
  */
 export interface UnitSize {
   readonly count: number;
@@ -42,10 +43,11 @@ export class Pace {
  */
 export function unitSize(array: ArrayPlan, left: number, lanes: number, nodes: number): UnitSize {
   if (array.unit !== undefined) {
-    const count = Math.min(array.unit, left, limits.unitTasks);
+    const atOnce = array.isOnce ? Math.max(1, Math.floor(lanes)) : Infinity;
+    const count = Math.min(array.unit, left, limits.unitTasks, atOnce);
     return { count, width: Math.min(count, lanes) };
   }
-  const turns = array.mayStop ? 1 : turnsOf(array.pace.meanMs);
+  const turns = array.mayStop || array.isOnce ? 1 : turnsOf(array.pace.meanMs);
   const even = Math.ceil(left / (turns > 1 ? 2 * nodes : nodes));
   const count = Math.max(1, Math.min(Math.floor(lanes * turns), even, left, limits.unitTasks));
   return { count, width: Math.min(count, lanes, Math.ceil(count / turns)) };

@@ -437,6 +437,7 @@ export class PlacementView {
       waiting,
       unit,
       mayStop,
+      isOnce,
       mayWait,
     } = open;
     const job: PlannedJob = {
@@ -459,7 +460,7 @@ export class PlacementView {
       proposed: 0,
       delayed: 0,
       queued: false,
-      array: open.isArray ? { unit, mayStop, pace: new Pace(), units: [], tasks: 0, isFull: false } : undefined,
+      array: open.isArray ? { unit, mayStop, isOnce, pace: new Pace(), units: [], tasks: 0, isFull: false } : undefined,
       mayWait,
       pace: this.#paces.of(open.by, open.driver),
     };

@@ -36,6 +36,8 @@ export interface OpenJob {
   readonly isArray: boolean;
   /** Some of its tasks may be ended by how others went: none waits on a node. */
   readonly mayStop: boolean;
+  /** Each of its tasks is run at most once: what a node that is lost held is lost, begun or not. */
+  readonly isOnce: boolean;
   /** Its tasks may wait at a node for their turn: none of them is lost by that, and nobody waits for others of the job meanwhile. */
   readonly mayWait: boolean;
   readonly driver: Driver;
@@ -208,6 +210,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     unit: spec.unit,
     isArray: row.tasks > 1 && spec.eachNode !== true,
     mayStop: spec.maxFailures !== undefined,
+    isOnce: spec.onLost === "fail",
     mayWait: mayWait(spec),
     driver: driverOf(spec),
     tasks: row.tasks,

@@ -46,6 +46,20 @@ describe("run", () => {
     expect(await code).toBe(137);
   });
 
+  test("--propagate looks at all that failed, however many", async () => {
+    using served = new ServedMesh();
+    const count = 1200;
+    const code = start(["run", "--propagate", "--count", String(count), "--", "x"], served.env, new TestIo());
+    const id = await served.submitted();
+    served.mesh.change((cluster) => {
+      for (let task = 0; task < count; task++) {
+        cluster.assign(id, 1, [task, 1]);
+        cluster.finish(id, task, 1, 1, "failed", { exitCode: task === 1100 ? 9 : 1 });
+      }
+    });
+    expect(await code).toBe(9);
+  });
+
   test("several tasks come in whole lines with their number", async () => {
     using served = new ServedMesh();
     const { id, code, io } = await running(served, ["--count", "2", "--", "x"]);
@@ -95,6 +109,27 @@ describe("run", () => {
       output: { tail: "4KiB" },
       on_lost: "fail",
     });
+  });
+
+  test("every flag of a spec becomes what it is there", async () => {
+    using served = new ServedMesh();
+    const flags =
+      "-d --retries 4 --backoff 3s --backoff-factor 1.5 --backoff-cap 1m --jitter 0.2 --retry-on failed,timeout --grace 0s";
+    const more = "--max-failures 10% --ttl 1h --tail 4KiB --keep 1MiB --copies 1 --driver noop";
+    const ran = await cli(["run", ...`${flags} ${more}`.split(" "), "--", "x"], served.env);
+    expect(ran).toEqual({ code: 0, out: "1\n", err: "" });
+    expect(served.mesh.cluster.job(1).spec).toEqual({
+      driver: "noop",
+      retries: { max: 4, backoff: "3s", factor: 1.5, cap: "1m", jitter: 0.2, on: ["failed", "timeout"] },
+      grace: "0s",
+      max_failures: "10%",
+      ttl: "1h",
+      output: { tail: "4KiB", keep: "1MiB", copies: 1 },
+    });
+    const lacking = await cli(["run", "--backoff", "3s", "--jitter", "much", "--", "x"], served.env);
+    expect(lacking.code).toBe(2);
+    expect(lacking.err).toContain('--jitter: "much" is not a number');
+    expect(lacking.err).toContain("--retries: is missing");
   });
 
   test("one word with spaces is a line for the shell; without -- the first word ends the flags", async () => {

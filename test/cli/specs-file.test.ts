@@ -27,6 +27,15 @@ describe("reading specs", () => {
     expect(() => parseSpecs(text, "f")).toThrow(new RegExp(`^${place}: `));
   });
 
+  test("anchors that stand for too much are a mistake of the file", () => {
+    const levels = Array.from({ length: 6 }, (_, at) => {
+      const name = String.fromCharCode(97 + at);
+      const of = at === 0 ? "x" : `*${String.fromCharCode(96 + at)}`;
+      return `${name}: &${name} [${Array.from({ length: 9 }, () => of).join(", ")}]`;
+    });
+    expect(() => parseSpecs(["---", ...levels, "run: x"].join("\n"), "f")).toThrow(/^f:\d+:\d+: .*alias/i);
+  });
+
   test.each(["", "# nothing\n", "just text", "- 5\n", "[]"])("%p is no spec", (text) => {
     expect(() => parseSpecs(text, "f")).toThrow(/^f/);
   });

@@ -32,6 +32,16 @@ describe("submitting", () => {
     expect([response.status, await jsonIn(response)]).toEqual([201, { ids: [1, 2] }]);
   });
 
+  test("a key that would be dropped without a word is refused, wherever it stands; as a value it is text", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    for (const body of ['{"run":"a","env":{"__proto__":"x"}}', '{"run":"a","__proto__" : {}}'])
+      expect(await errorIn(await ask("POST", "/v1/jobs", body))).toMatchObject({ status: 400, code: "bad-json" });
+    const stdin = '{"__proto__": 1}';
+    expect((await ask("POST", "/v1/jobs", { run: "a", name: "__proto__", stdin })).status).toBe(201);
+    expect(mesh.cluster.job(1).spec).toMatchObject({ name: "__proto__", stdin });
+  });
+
   test("five mistakes in one spec are all reported, each where it was written", async () => {
     const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", mistakes));
     expect([error.status, error.code]).toEqual([422, "invalid"]);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { jobId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
-import { Expiring } from "../../src/node/expiring.ts";
+import { Expiring, type Timers } from "../../src/node/expiring.ts";
 import type { CommandInput } from "../../src/state/commands/index.ts";
 import { totals } from "../../src/state/queries.ts";
 import { admin, Cluster } from "../state/support.ts";
@@ -21,10 +21,10 @@ function finished(jobs: number): Cluster {
 }
 
 /** The duty over that state; resolves `idle` when what was asked for is done. */
-function duty(cluster: Cluster, answers: { taken: boolean } = { taken: true }) {
+function duty(cluster: Cluster, answers: { taken: boolean } = { taken: true }, timers?: Timers) {
   const steps: number[] = [];
   let idle = Promise.withResolvers<void>();
-  const expiring = new Expiring({
+  const ports: ConstructorParameters<typeof Expiring>[0] = {
     now: () => cluster.now,
     view: (query) => {
       const value = query(cluster.database);
@@ -39,7 +39,8 @@ function duty(cluster: Cluster, answers: { taken: boolean } = { taken: true }) {
       idle.resolve();
       return Promise.resolve(refuse("unavailable", "not now"));
     },
-  });
+  };
+  const expiring = new Expiring(ports, timers);
   const settled = async (): Promise<void> => {
     await idle.promise;
     idle = Promise.withResolvers<void>();
@@ -86,4 +87,19 @@ test("an entry that is not taken is no end of it, and who leads no more takes no
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   expect(steps).toEqual([3, 3]);
+});
+
+test("between two steps as much time is left to others as a step took", async () => {
+  const cluster = finished(limits.expirePerEntry + 1);
+  cluster.now += 10_000;
+  let now = 1000;
+  const waits: { ms: number; run: () => void }[] = [];
+  // Each look at the clock after a step is 70 ms later.
+  const timers: Timers = { monotonicMs: () => (now += 70), after: (ms, run) => void waits.push({ ms, run }) };
+  const { expiring, steps } = duty(cluster, { taken: true }, timers);
+  expiring.look(() => true);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([steps, waits.map(({ ms }) => ms)]).toEqual([[limits.expirePerEntry], [70]]);
+  waits[0]!.run();
+  expect(steps).toEqual([limits.expirePerEntry, 1]);
 });

@@ -268,6 +268,24 @@ describe("the bound on unfinished jobs (L1)", () => {
     expect([m.log.length, m.members[0]!.unfinished]).toEqual([before, 102]);
   });
 
+  test("what a new leader counted before its state had the entries of others is not what it judges by after", () => {
+    const [older, newer] = [Cluster.ofNewest(1), Cluster.ofNewest(1)];
+    for (const cluster of [older, newer]) cluster.must("cluster.bounds", { unfinished_jobs: 100 }, admin);
+    for (let job = 0; job < 98; job++) newer.submit();
+    let [present, applied] = [older, 5];
+    const admission = new JobAdmission({
+      view: (query) => query(present.database),
+      lastIndex: () => 10,
+      applied: () => applied,
+    });
+    const two = [record("job.submit", { jobs: [{ run: "x" }, { run: "x" }] }, admin)];
+    admission.onLeadership();
+    expect(admission.judge(two).kind).toBe("admitted");
+    [present, applied] = [newer, 10];
+    admission.onApplied(10);
+    expect(admission.judge(two).kind).toBe("turned-away");
+  });
+
   test("what could not be logged leaves its room to others", () => {
     const m = bounded(10);
     m.leads(1);

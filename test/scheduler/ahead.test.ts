@@ -63,6 +63,23 @@ describe("tasks that are known to be short", () => {
     expect(read(leader.place())).toMatchObject([{ node: 2 }]);
   });
 
+  test("are not tried again where they failed, whatever waits there", () => {
+    const spec = { ...noop, retries: { max: 1, backoff: "0s" } };
+    const leader = warm(spec);
+    submit(leader, 120, spec);
+    const placed = read(leader.place());
+    // All places are taken. More comes free at the node where it failed than at another one.
+    const { job, node } = placed[0]!;
+    const free = (at: (node: number) => boolean, count: number): Placed[] =>
+      placed.filter((one) => at(one.node) && one.job !== job).slice(0, count);
+    const others = [...free((at) => at === node, 3), ...free((at) => at !== node, 1)];
+    leader.finish(job, 0, 1, node, "failed");
+    for (const one of others) leader.finish(one.job, 0, 1, one.node);
+    const [again] = read(leader.place()).filter((one) => one.job === job);
+    expect(again).toMatchObject({ attempt: 2 });
+    expect(again!.node).not.toBe(node);
+  });
+
   test.each([
     ["take long", noop, { ms: limits.aheadTaskMs + 1 }],
     ["run at most once", { ...noop, on_lost: "fail" }, {}],

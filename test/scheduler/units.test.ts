@@ -118,6 +118,15 @@ describe("tasks of arrays are given out together", () => {
     expect(place(leader)).toMatchObject([{ count: 4, width: 4 }]);
   });
 
+  test.each([{}, { unit: 30 }])("without any that waits on a node and would be lost with it, in %p", (spec) => {
+    const leader = new Leader(Cluster.ofNewest(1));
+    leader.cluster.submit({ count: 100, on_lost: "fail", ...spec });
+    const [first] = place(leader);
+    expect(first).toMatchObject({ count: 4, width: 4 });
+    endAll(leader, first!, 1);
+    expect(place(leader)).toMatchObject([{ count: 4, width: 4 }]);
+  });
+
   test("to whoever shares in small parts, so that shares come out as they should", () => {
     const leader = new Leader(Cluster.ofNewest(3));
     for (const name of ["anna", "bert"]) {

@@ -190,7 +190,11 @@ describe("after", () => {
       ...(at === 0 ? {} : { after: [`n${at - 1}`] }),
     }));
     expect(commandByName("job.submit").input.safeParse({ jobs: chain }).success).toBe(true);
-    expect(Object.keys(problems([{ ...chain[0], after: ["n9999"] }, ...chain.slice(1)]))).toEqual(["jobs[0].after"]);
+    const told = problems([{ ...chain[0], after: ["n9999"] }, ...chain.slice(1)]);
+    expect(Object.keys(told)).toEqual(["jobs[0].after"]);
+    // In words that a person reads: the first ones, and how many there are beside.
+    expect(told["jobs[0].after"]).toEndWith('after 9980 more after "n0"');
+    expect(told["jobs[0].after"]!.length).toBeLessThan(500);
   });
 
   test("more than a request may link is refused", () => {

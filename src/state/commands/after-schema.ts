@@ -87,11 +87,16 @@ function problemsBetween(jobs: readonly unknown[]): Problem[] {
   }
   const cycle = cycleIn(specs, places);
   if (cycle !== undefined) {
-    const names = [...cycle, cycle[0]!].map((at) => `"${specs[at]!.name}"`);
+    const names = [...cycle.slice(0, cycleNames), cycle[0]!].map((at) => `"${specs[at]!.name}"`);
+    const more = cycle.length - cycleNames;
+    if (more > 0) names.splice(-1, 0, `${more} more`);
     problems.push({ path: [cycle[0]!, "after"], message: `these wait for each other: ${names.join(" after ")}` });
   }
   return problems;
 }
+
+/** So many of a circle are named. */
+const cycleNames = 20;
 
 /** Places of jobs that wait for each other in a circle, without recursion: a request may be one chain. */
 function cycleIn(specs: readonly Spec[], places: ReadonlyMap<string, number>): number[] | undefined {
