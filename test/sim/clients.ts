@@ -1,5 +1,4 @@
 import { jobId, type NodeId } from "../../src/lib/ids.ts";
-import type { Refusal } from "../../src/lib/outcome.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
@@ -9,7 +8,7 @@ import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { JobState, Principal, Spec } from "../../src/state/types.ts";
 import { flurry } from "./ahead.ts";
 import type { Callers, Cluster } from "./cluster.ts";
-import { Gated } from "./gated.ts";
+import { Gated, isUnknown } from "./gated.ts";
 import type { Host } from "./host.ts";
 import { Placed } from "./placed.ts";
 import { stream } from "./plan.ts";
@@ -268,8 +267,7 @@ export class Clients implements Callers {
           this.#onAcknowledged(write, outcome.value.value.first, outcome.value.index);
           return done();
         }
-        const isUnknown = outcome === undefined || isVague || isUnknownOutcome(outcome.why);
-        if (isUnknown) {
+        if (isVague || isUnknown(outcome)) {
           this.unknown += 1;
           write.status = "unknown";
         } else {
@@ -525,9 +523,4 @@ export class Clients implements Callers {
 /** Whether it is taken is for what else there is to say, of which a wrong state may have another idea than right ones. */
 function mayBeRefused({ after, onConflict }: Spec): boolean {
   return after !== undefined || onConflict === "refuse";
-}
-
-/** The write may be in the log all the same. */
-function isUnknownOutcome(why: Refusal): boolean {
-  return why.code === "unavailable" && why.retry !== "safe";
 }

@@ -1,12 +1,15 @@
 import { jobId } from "../../src/lib/ids.ts";
+import type { Outcome } from "../../src/lib/outcome.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
 import { isMet } from "../../src/state/gates.ts";
+import { findJob } from "../../src/state/queries.ts";
 import { jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { After, Principal, Spec } from "../../src/state/types.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Host } from "./host.ts";
 import { stream } from "./plan.ts";
 
 /**
@@ -16,7 +19,7 @@ import { stream } from "./plan.ts";
  *   early     nothing starts before its instant, by the log's clock, nor before all of its parents have ended
  *   in vain   who is skipped never started, and had a parent that ended otherwise; who started had none
  *   alone     of a key's jobs no two were at work at the same time
- *   held      nothing of a job is assigned between its hold and the moment when its release is asked for
+ *   held      nothing of a job is assigned between its hold and the moment when its release is asked for; one release ends a hold that was answered
  *   left      what a job waits for is forgotten with its end
  */
 type Draft = { -readonly [Key in keyof Spec]: Spec[Key] };
@@ -35,6 +38,10 @@ export class Gated {
   /** Jobs that are surely held, by the entry that did it: none of them was ever released before. */
   readonly #surelyHeld = new Map<number, number>();
   readonly #everHeld = new Set<number>();
+  /** Jobs of which nobody was told whether they are held: they may be from any later moment on. */
+  readonly #perhapsHeld = new Set<number>();
+  /** Those that are being released once more. */
+  readonly #releasedAgain = new Set<number>();
   drawn = 0;
   holds = 0;
   skipped = 0;
@@ -110,6 +117,7 @@ export class Gated {
       .answered((outcome) => {
         const isSure = outcome?.ok === true && host.state.wrongUntil < askedAt && isFirst;
         if (isSure) this.#surelyHeld.set(id, outcome.value.index);
+        if (isUnknown(outcome)) this.#perhapsHeld.add(id);
         this.#cluster.time.after(1_000_000 * this.#random() * 4, undefined, () => this.#release(id));
       });
   }
@@ -128,6 +136,26 @@ export class Gated {
         else again();
       });
     return undefined;
+  }
+
+  /**
+   * A hold whose outcome nobody was told may come into the log after the release that followed it, since it is handed to each new leader until its outcome is seen. Who is left with
+   * a job that waits looks at it, as people do, and releases it again. Looked at in a state that is right; what was held with an answer is released by that one release or never.
+   */
+  releaseLate(host: Host): void {
+    for (const job of this.#perhapsHeld) {
+      if (this.#releasedAgain.has(job)) continue;
+      const view = host.state.view((tx) => findJob(tx, job));
+      if (view === undefined || isTerminal(view.state)) this.#perhapsHeld.delete(job);
+      if (view?.held !== true) continue;
+      this.#releasedAgain.add(job);
+      this.#cluster.note(`job ${job} is held since after its release: it is released again`);
+      this.#cluster.count("heldLate");
+      const { node } = host.process!;
+      this.#cluster
+        .ask(host, callTimeout, () => node.propose("job.release", { id: jobId(job) }, someone))
+        .answered(() => this.#releasedAgain.delete(job));
+    }
   }
 
   /** All jobs of a state in which everything that was acknowledged has ended. */
@@ -174,6 +202,11 @@ export class Gated {
         fail(`early: job ${job.id} started before job ${parent.id} had ended`);
     }
   }
+}
+
+/** What was asked for may be in the log all the same, or come there later. */
+export function isUnknown(outcome: Outcome<unknown> | undefined): boolean {
+  return outcome === undefined || (!outcome.ok && outcome.why.code === "unavailable" && outcome.why.retry !== "safe");
 }
 
 /** A job of an hour. */

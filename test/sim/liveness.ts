@@ -53,12 +53,12 @@ export function settle(cluster: Cluster, clients: Clients): void {
   if (!led) return;
   if (!areRight(cluster, core, waitFor)) return;
   if (!serves(cluster, core, waitFor)) return;
-  const open = (): string[] => {
+  /** Leads, and its state is right. */
+  const witness = (): Host | undefined => {
     const host = isCore(cluster.leader()) ? cluster.leader() : core[0];
-    return host?.process?.node.isLeading === true && !host.isOdd
-      ? host.state.view((tx) => clients.unfinished(tx))
-      : ["no leader"];
+    return host?.process?.node.isLeading === true && !host.isOdd ? host : undefined;
   };
+  const open = (): string[] => witness()?.state.view((tx) => clients.unfinished(tx)) ?? ["no leader"];
   const called = waitFor(
     "the last call of every client",
     clients.longestRest,
@@ -69,7 +69,11 @@ export function settle(cluster: Cluster, clients: Clients): void {
   const ended = waitFor(
     "the end of every acknowledged job",
     patience.jobs,
-    () => open().length === 0,
+    () => {
+      const host = witness();
+      if (host !== undefined) clients.gated.releaseLate(host);
+      return open().length === 0;
+    },
     () => `${open().join(", ")}; ${describe(cluster, core)}`,
   );
   if (!ended) return;
