@@ -82,6 +82,8 @@ export class Effects implements EffectPorts {
   endedInUnits = 0;
   /** Begun by a node whose state was wrong. */
   wild = 0;
+  /** Tasks that ended, none of which is to be tried again. */
+  #tasksEnded = 0;
 
   constructor(time: VirtualTime, questions: EffectQuestions, fail: (problem: string) => void) {
     this.#time = time;
@@ -185,6 +187,7 @@ export class Effects implements EffectPorts {
     const known = this.#attemptEnds.get(key);
     if (known === undefined) {
       this.#attemptEnds.set(key, { state: ended.state, index });
+      if (isTerminal(ended.state)) this.#tasksEnded += 1;
       this.#judgeEnd(node, ended);
     } else if (known.index !== index) this.#fail(`J1: attempt ${key} ended at ${known.index} and at ${index}`);
   }
@@ -250,6 +253,11 @@ export class Effects implements EffectPorts {
   /** Somebody asked to take this node out, whatever it does. */
   givesUp(node: NodeId): void {
     this.#givenUp.add(node);
+  }
+
+  /** Tasks and jobs that have ended for good: it grows as long as work is being done, and not by what is only given out, taken back or tried again. */
+  get endedForGood(): number {
+    return this.#tasksEnded + this.#ends.size;
   }
 
   endOf(job: number): JobState | undefined {

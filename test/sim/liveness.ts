@@ -20,23 +20,46 @@ const second = 1_000_000;
  */
 const patience = { leader: 60, write: 300, members: 120, jobs: 420, converged: 60 } as const;
 
-type WaitFor = (what: string, seconds: number, isThere: () => boolean, stuck: () => string) => boolean;
+/**
+ * Seconds for the work of all jobs together, of which flurries leave a thousand: over a slow network each takes a second, and two nodes with a slot each are all there may be left.
+ * What is queued is work that cannot grow any more, so whoever does some of it comes to its end.
+ */
+const workTime = 3600;
+
+/** A wait for more than a slow cluster may do in the time of one: its seconds are counted anew whenever something of it is done, up to so many together. */
+interface Progress {
+  /** It grows with what is done and cannot be done again. */
+  readonly done: () => number;
+  readonly atMost: number;
+}
+
+type WaitFor = (
+  what: string,
+  seconds: number,
+  isThere: () => boolean,
+  stuck: () => string,
+  progress?: Progress,
+) => boolean;
 
 /** Runs the last phase; problems are told to the cluster. */
 export function settle(cluster: Cluster, clients: Clients): void {
   const chosen = new Core(cluster);
   const core = chosen.hosts;
   const { time } = cluster;
-  const waitFor: WaitFor = (what, seconds, isThere, stuck) => {
-    const end = time.now + seconds * second;
+  const waitFor: WaitFor = (what, seconds, isThere, stuck, progress) => {
+    let end = time.now + seconds * second;
+    let done = progress?.done() ?? 0;
     let next = 0;
     let there = false;
-    time.runUntil(end, () => {
-      if (cluster.isOver) return true;
+    time.runUntil(progress === undefined ? end : time.now + progress.atMost * second, () => {
+      if (cluster.isOver || time.now > end) return true;
       if (time.now < next) return false;
       next = time.now + 100_000;
       chosen.takeBackAwaited();
       there = isThere();
+      const before = done;
+      done = progress?.done() ?? 0;
+      if (done > before) end = time.now + seconds * second;
       return there;
     });
     if (!there && !cluster.isOver) cluster.fail(`liveness: ${what} is waited for in vain: ${stuck()}`);
@@ -75,6 +98,7 @@ export function settle(cluster: Cluster, clients: Clients): void {
       return open().length === 0;
     },
     () => `${open().join(", ")}; ${describe(cluster, core)}`,
+    { done: () => cluster.effects.endedForGood, atMost: workTime },
   );
   if (!ended) return;
   const applied = (): number[] =>
