@@ -219,12 +219,12 @@ export class Raft {
     return index(this.#log.durable);
   }
 
-  /** The one in force: the newest in the log, committed or not. */
   /** Term of the entry at {@link durableIndex}. */
   get durableTerm(): Term {
     return term(this.#log.termAt(this.#log.durable) ?? 0);
   }
 
+  /** The one in force: the newest in the log, committed or not. */
   get configuration(): Configuration {
     return this.#configurations.current;
   }
