@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { index, nobody, nodeId, term } from "../../src/lib/ids.ts";
-import { Cluster } from "./cluster.ts";
+import { ElectionTimer } from "../../src/raft/election-timer.ts";
+import { Cluster, testOptions } from "./cluster.ts";
 
 test("a leader is elected within 2T and everybody knows it", () => {
   const cluster = Cluster.of(3);
@@ -10,6 +11,19 @@ test("a leader is elected within 2T and everybody knows it", () => {
   cluster.settle();
   const leader = cluster.leader()!;
   expect(cluster.members.map((member) => member.leadership?.leader)).toEqual([leader.id, leader.id, leader.id]);
+});
+
+test("an election timeout lies in (T, 2T] and is never exactly T, however the draw falls", () => {
+  const { electionTicks } = testOptions;
+  const longest = 1 - 2 ** -32;
+  const drawn = (random: () => number): number => {
+    const timer = new ElectionTimer({ ...testOptions, id: nodeId(1), applied: index(0), random });
+    let ticks = 1;
+    while (!timer.tick()) ticks++;
+    return ticks;
+  };
+  expect(drawn(() => 0)).toBe(electionTicks + 1);
+  expect(drawn(() => longest)).toBe(2 * electionTicks);
 });
 
 test("a single voter elects itself and commits alone", () => {

@@ -157,6 +157,18 @@ test("a hand-over to a node that does not answer is given up after an election t
   expect(cluster.propose(1, "a").ok).toBe(true);
 });
 
+test("a hand-over to a node whose socket closes is given up at once: writes are not refused until the timeout", () => {
+  const cluster = Cluster.of(3);
+  cluster.elect(1);
+  cluster.isolate(3);
+  cluster.raft(1).transfer(nodeId(3));
+  expect(cluster.propose(1, "a")).toEqual({ ok: false, why: "transferring" });
+  cluster.raft(1).disconnected(nodeId(2));
+  expect(cluster.propose(1, "a")).toEqual({ ok: false, why: "transferring" });
+  cluster.raft(1).disconnected(nodeId(3));
+  expect(cluster.propose(1, "a").ok).toBe(true);
+});
+
 test("hand-overs that make no sense are refused", () => {
   const cluster = Cluster.of(3);
   cluster.elect(1);

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import type { Message } from "../../src/raft/types.ts";
 import { Cluster } from "./cluster.ts";
 
@@ -87,6 +88,25 @@ test("a lost round is repeated by the next heartbeat", () => {
   heal();
   cluster.tick(2);
   expect(cluster.get(1).reads).toEqual([{ ticket: 1, index: cluster.raft(1).commit }]);
+});
+
+test("reads that wait are bounded: one more is answered at once, as if this node did not lead, and is taken when there is room again", () => {
+  const cluster = Cluster.of(3);
+  cluster.elect(1);
+  const heal = cluster.drop((message) => message.kind === "heartbeat-request");
+  for (let ticket = 1; ticket <= limits.pendingReads; ticket++) cluster.raft(1).readIndex(ticket);
+  cluster.settle();
+  expect(cluster.get(1).reads).toEqual([]);
+  const tooMany = limits.pendingReads + 1;
+  cluster.raft(1).readIndex(tooMany);
+  cluster.settle();
+  expect(cluster.get(1).reads).toEqual([{ ticket: tooMany, index: undefined }]);
+  heal();
+  cluster.tick(2);
+  expect(cluster.get(1).reads.length).toBe(tooMany);
+  cluster.raft(1).readIndex(tooMany + 1);
+  cluster.settle();
+  expect(cluster.get(1).reads.at(-1)).toEqual({ ticket: tooMany + 1, index: cluster.raft(1).commit });
 });
 
 test("a learner's answer proves nothing", () => {
