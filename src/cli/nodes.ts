@@ -9,7 +9,7 @@ import { addNodeChanges } from "./nodes-change.ts";
 import type { Output } from "./output.ts";
 import { stateColour } from "./text.ts";
 import { instantText, labelsText } from "./views.ts";
-import { goals, noteVoters, timeoutOption, type VotersGoal, waitMsOf } from "./voters-note.ts";
+import { goals, membersOf, noteVoters, timeoutOption, type VotersGoal, waitMsOf } from "./voters-note.ts";
 
 /** `skein nodes ls|show|drain|undrain|rm`, and what nodes-change.ts adds. */
 export function addNodes(program: Command, cli: Cli): void {
@@ -67,6 +67,7 @@ function addChange(parent: Command, cli: Cli, { name, description, done, change,
   if (goal !== undefined) command.option(...timeoutOption);
   cli.verb<{ readonly timeout?: string }, [string[]]>(command, async (session, { timeout }, names) => {
     const waitMs = waitMsOf(session, timeout);
+    const members = goal === undefined ? [] : await membersOf(session);
     const changed: { readonly node: number }[] = [];
     for (const one of names) changed.push(await change(session, one));
     session.output.result({
@@ -74,7 +75,7 @@ function addChange(parent: Command, cli: Cli, { name, description, done, change,
       ids: changed.map((one) => one.node),
       table: (out) => changed.forEach((one) => out.line(`node ${one.node} ${done}`)),
     });
-    if (goal !== undefined) await noteVoters(session, goal(changed.map((one) => one.node)), waitMs);
+    if (goal !== undefined) await noteVoters(session, goal(changed.map((one) => one.node)), waitMs, members);
     return exit.done;
   });
 }

@@ -1,4 +1,5 @@
 import { learnerLabel } from "../lib/selector.ts";
+import { CommandClient } from "../client/command-client.ts";
 import { ApiError, Unreachable } from "../client/errors.ts";
 import { sleep } from "../client/transport.ts";
 import type { ClusterView, NodeView } from "../state/answers.ts";
@@ -58,16 +59,36 @@ export function waitMsOf({ output }: Session, timeout: string | undefined): numb
 }
 
 /**
+ * Where members are, before a request that may take away the one that answers us: the context of a node knows that node alone. None where nobody says so, or for
+ * machines, which do not wait.
+ */
+export async function membersOf({ client, output }: Session): Promise<readonly string[]> {
+  if (output.forMachines) return [];
+  try {
+    return apisOf(await lookOnce(client, answerMs, new AbortController().signal));
+  } catch {
+    return []; // the request itself says what is wrong
+  }
+}
+
+const apisOf = ({ nodes }: ClusterView): readonly string[] => nodes.map(({ api }) => api);
+
+/**
  * After a request that changes who votes, on standard error: what the cluster bears. The request is done when it is in the log, and the leader changes
  * the configuration after that: what is told before it has would be wrong a moment later. So it is waited for, and when it does not come that is told.
+ * `members` are asked when those that this session knows answer no more.
  */
-export async function noteVoters(session: Session, goal: VotersGoal, waitMs: number): Promise<void> {
+export async function noteVoters(
+  session: Session,
+  goal: VotersGoal,
+  waitMs: number,
+  members: readonly string[] = [],
+): Promise<void> {
   const { output } = session;
   let view: ClusterView;
   try {
-    view = await session.interruptible((signal) => lookUntil(session, goal, waitMs, signal));
+    view = await session.interruptible((signal) => lookUntil(session, goal, waitMs, members, signal));
   } catch (error) {
-    // The one that was removed may be the only one that we know, and its token is gone with it.
     if (!(error instanceof ApiError || error instanceof Unreachable || error instanceof NoLook)) throw error;
     output.note(`what the cluster bears now is not known: ${error.message}`, "dim");
     return;
@@ -96,17 +117,28 @@ const isSettled = (view: ClusterView, goal: VotersGoal): boolean =>
 
 /** How it is once the goal is reached, or the time is up. A terminal shows that it is waited for. */
 async function lookUntil(
-  { client, io }: Session,
+  { client, io, target }: Session,
   goal: VotersGoal,
   waitMs: number,
+  members: readonly string[],
   signal: AbortSignal,
 ): Promise<ClusterView> {
   const beganAt = performance.now();
+  let asked = client;
   let isDrawn = false;
   try {
     for (;;) {
       const restMs = Math.max(0, waitMs - (performance.now() - beganAt));
-      const view = await lookOnce(client, restMs + answerMs, signal);
+      let view: ClusterView;
+      try {
+        view = await lookOnce(asked, restMs + answerMs, signal);
+      } catch (error) {
+        const isGone = !(error instanceof ApiError) || error.code === "unavailable";
+        if (signal.aborted || !isGone || asked !== client || members.length === 0) throw error;
+        // Addresses that a member gave, so they may be shown the token that it was shown.
+        asked = new CommandClient({ ...target, addrs: members });
+        continue;
+      }
       const waitedMs = performance.now() - beganAt;
       const isAwaited = view.voters_outgoing.length > 0 || (goal.isAwaited?.(view) ?? true);
       if (isSettled(view, goal) || !isAwaited || waitedMs >= waitMs) return view;

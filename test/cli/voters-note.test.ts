@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import { ownLevel } from "../../src/state/levels.ts";
+import { announcement } from "../state/support.ts";
 import { cli, ServedMesh, start, TestIo } from "./support.ts";
 
 const ids = (...nodes: number[]) => nodes.map((node) => nodeId(node));
@@ -115,6 +117,33 @@ describe("what the cluster bears, after a change of who votes", () => {
     const { code, err } = await cli(["nodes", "rm", "2"], served.env);
     expect(code).toBe(0);
     expect(err).toContain("what the cluster bears now is not known: ");
+  });
+
+  test("rm of the only node that is known here: the others, whom it named before, say what is borne", async () => {
+    using served = threeVoters();
+    const other = new URL(served.url).host;
+    served.mesh.change((cluster) =>
+      cluster.must("node.seen", { node: nodeId(3), ...announcement(3), api: other, level: ownLevel }),
+    );
+    // Node 1 hands the request on, and is gone once it was answered.
+    const first = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        const answer = await fetch(served.url + pathname + search, request);
+        if (pathname !== "/v1/commands/node.remove") return answer;
+        served.node.voters = ids(2, 3);
+        void first.stop();
+        return new Response(await answer.text(), { status: answer.status, headers: { connection: "close" } });
+      },
+    });
+    const { code, out, err } = await cli(["nodes", "rm", "n1"], { ...served.env, SKEIN_ADDR: first.url.origin });
+    expect([code, out, err]).toEqual([
+      0,
+      "node 1 is removed\n",
+      "the cluster has 2 voters now: it bears the loss of no voter, as with 1: an even number bears no more\n",
+    ]);
   });
 
   test("a node that hangs after the request is given no more time than --timeout says", async () => {
