@@ -7,6 +7,7 @@ import {
   judgeMutants,
   judgeScale,
   judgeSeeds,
+  judgeThroughput,
   missedIn,
   none,
   parseMs,
@@ -24,13 +25,19 @@ const hunt = [
 const mutants = [
   "found     1 an entry is committed by counting: seed 1, own-term-commit (1.00 s)",
   "found    47 voters are chosen by their numbers: seed 1863, membership (10.2 s)",
+  "found    60 a lease names what is taken back: seed 1, test (0.94 s)",
+  "found    61 what was not answered was taken back: seed 1, test (1.06 s)",
   "42 of 42 found, 39 within 300 seeds, in 5 min 9 s",
+];
+const missedByTest = [
+  "MISSED   61 what was not answered was taken back: not found by its test (1.06 s)",
+  "41 of 42 found, 38 within 300 seeds, in 5 min 9 s",
 ];
 const catchup = [
   "|  | wanted | kept in the log | no longer in the log | a large state |",
   "| --- | --- | ---: | ---: | ---: |",
   "| writes missed | 1000000 | 1000137 | 1000070 | 394583 |",
-  "| in so many entries of the log |  | 50918 | 64378 | 24223 |",
+  "| in so many entries of the log |  | 1000009 | 1000002 | 24223 |",
   "| jobs in the state | 1000000 | 0 | 0 | 1002660 |",
   "| back in step after | under 1 min 0 s | 13.7 s | 1.94 s | 6.47 s |",
   "| at half of it, while it came back | over 80 % of that | 4304 (100 %) | 4764 (100 %) | 4870 (81 %) |",
@@ -41,6 +48,7 @@ const scale = [
   "| --- | ---: | ---: | ---: | ---: |",
   "| start to all in step | 0.88 s | 3.24 s | 13.0 s | 1 min 38 s |",
   "| at rest, all nodes | 2.8 | 9.2 | 23 | 70 |",
+  "| CPU per 1,000 entries, leader, ms | 3825 | 5825 | 4931 | 5100 ± 900 |",
   "| CPU per 1,000 entries, all nodes, ms | 6800 | 22146 | 63804 | 212872 |",
   "| elections that nobody asked for, at rest and under load | 0 | 0 | 0 | 0 |",
   "| SIGKILL of the leader to all in step | 0.06 s | 0.11 s | 0.33 s | 2.82 s |",
@@ -91,6 +99,56 @@ test("what a hunt found once and finds no more is told, and nothing is missed", 
   expect(rows.map(({ measured }) => measured)).toContain("2: 5, 7");
 });
 
+test("what a unit test finds is counted apart, by name", () => {
+  expect(judgeMutants(mutants).map(({ measured }) => measured)).toEqual([
+    "40 of 40",
+    "37 of 40",
+    "1863",
+    "2 of 2: 60, 61",
+  ]);
+});
+
+test("writes are told with the entries that held them", () => {
+  expect(judgeCatchup(catchup)[0]!.measured).toBe("1000137 in 1000009, 1000070 in 1000002");
+});
+
+describe("submits beside others, from another page", () => {
+  const row = (what: string, measured: string): Row => ({ what, wanted: "", measured, met: undefined });
+  const beside = [
+    row("single jobs that run, 256 connections", "6,691/s"),
+    row("single jobs that run, 64 connections, to etcd's puts", "3.01 (2.90 … 3.20) times"),
+    row("single jobs that run, 256 connections, to etcd's puts", "3 (2.90 … 3.20) times"),
+    row("single jobs that run, 256 connections, to the older build", "1 (0.98 … 1.10) times"),
+  ];
+
+  test("are met where the median is as wanted, also where that page demands nothing", () => {
+    expect(judgeThroughput(beside).map(({ wanted, met }) => [wanted, met])).toEqual([
+      ["at least 3 times", true],
+      ["at least 3 times", true],
+      ["not lower", true],
+    ]);
+  });
+
+  test.each([
+    ["64 connections, to etcd's puts", "2.99 (2.90 … 3.20) times"],
+    ["256 connections, to etcd's puts", "0.899 (0.790 … 1.01) times"],
+    ["to the older build", "0.99 (0.98 … 1.10) times"],
+  ])("less than wanted is missed: %s", (end, measured) => {
+    const worse = beside.map((one) => (one.what.endsWith(end) ? { ...one, measured } : one));
+    expect(missed(judgeThroughput(worse))).toEqual([
+      `single jobs that run, ${end === "to the older build" ? "256 connections, " : ""}${end}`,
+    ]);
+  });
+
+  test("what nobody has measured is missed, and the older build as it was last measured by hand", () => {
+    expect(missed(judgeThroughput([]))).toEqual([
+      "single jobs, 64 connections, to etcd's puts",
+      "single jobs, 256 connections, to etcd's puts",
+      "single jobs that run, 256 connections, to a build of before mutual TLS in turns",
+    ]);
+  });
+});
+
 describe("what is missed", () => {
   test.each<[string, readonly Row[], string]>([
     ["a seed that failed", judgeSeeds([seeds(300, "3 min 58 s", 1)]), "failing seeds"],
@@ -100,8 +158,13 @@ describe("what is missed", () => {
     ["a short hunt", judgeHunt(replaced(hunt, "2.01 h", "1.99 h")), "hours of processor time"],
     ["a hunt of which only the clock is known", judgeHunt(hunt.slice(0, -1)), "hours of processor time"],
     ["a path that was never walked", judgeHunt([...hunt, "not met: c"]), "rare paths never walked"],
-    ["a bug not found", judgeMutants(replaced(mutants, "42 of 42", "41 of 42")), "bugs found"],
-    ["found late", judgeMutants(replaced(mutants, "39 within", "33 within")), "found within 300 seeds"],
+    ["a bug not found", judgeMutants(replaced(mutants, "42 of 42", "41 of 42")), "bugs found by simulations"],
+    ["found late", judgeMutants(replaced(mutants, "39 within", "33 within")), "found by simulations within 300 seeds"],
+    [
+      "a bug that its test does not find",
+      judgeMutants([...mutants.slice(0, 3), ...missedByTest]),
+      "bugs found by a unit test that is named with them, and by no simulation",
+    ],
     ["found very late", judgeMutants(replaced(mutants, "1863", "5001")), "most seeds that one took"],
     ["a complaint about a job", judgeJobs(jobs, 10_000, 1), "complaints of the judges"],
     ["fewer jobs", judgeJobs({ ...jobs, submitted: 9949 }, 10_000, 0), "jobs"],
@@ -119,7 +182,16 @@ describe("what is missed", () => {
     ],
     ["slowly back", judgeCatchup(replaced(catchup, "6.47 s", "1 min 0 s")), "back in step after"],
     ["never back", judgeCatchup(replaced(catchup, "6.47 s", "more than 5 min 0 s, **missed**")), "back in step after"],
-    ["little was missed", judgeCatchup(replaced(catchup, "1000070", "999999")), "writes that were missed"],
+    [
+      "little was missed",
+      judgeCatchup(replaced(catchup, "1000070", "999999")),
+      "writes that were missed, in so many entries of the log",
+    ],
+    [
+      "many writes in few entries",
+      judgeCatchup(replaced(catchup, "1000009", "63218")),
+      "entries of the log that were missed",
+    ],
     ["a small state", judgeCatchup(replaced(catchup, "1002660", "999999")), "jobs in the large state"],
     [
       "a leader that slows down",
@@ -142,6 +214,11 @@ describe("what is missed", () => {
       "a figure that is not there",
       judgeScale(replaced(scale, "23 | 70", "23 | -")),
       "CPU at rest, all nodes, % of a core",
+    ],
+    [
+      "a cost that is lost in the noise",
+      judgeScale(replaced(scale, "5100 ± 900", "no more than rest")),
+      "CPU per 1,000 entries, leader, ms",
     ],
   ])("%s", (_what, rows, expected) => {
     expect(missed(rows)).toEqual([expected]);
