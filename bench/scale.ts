@@ -1,7 +1,8 @@
 /**
  * What does a large mesh cost, and does it hold together? Real nodes of this binary on this machine: five voters (three of three), the rest
- * learners. For each size: until all are in step; processor time at rest; what an entry costs the leader at a fixed rate of writes; and how long
- * writes are held up when the leader's process dies, and until all are in step again.
+ * learners. For each size: until all are in step; processor time at rest; what an entry costs at a fixed rate of writes, on top of rest; and how long
+ * writes are held up when the leader's process dies, and until all are in step again. Rest is measured before the writes and after them: half of what the
+ * two differ by is noise, and a cost that is no larger is not told from it.
  *
  * `npm run bench -- scale [--sizes=3,10,30,100] [--settle=20] [--rest=20] [--load=20] [--rate=20] [--kills=3]` (seconds; writes per second)
  *
@@ -44,11 +45,17 @@ interface Row {
   readonly learnerRestPercent: number;
   readonly allRestPercent: number;
   readonly nodeMiB: number;
-  readonly leaderCpuMsPer1000Entries: number;
-  readonly allCpuMsPer1000Entries: number;
+  readonly leaderCost: CostOfEntries;
+  readonly allCost: CostOfEntries;
   readonly elections: number;
   readonly nextWriteMs: number;
   readonly inStepAgainMs: number;
+}
+
+/** Milliseconds of processor time for 1,000 entries, and how much of that rest alone may be. */
+interface CostOfEntries {
+  readonly cpuMs: number;
+  readonly noiseMs: number;
 }
 
 await printMachine();
@@ -80,17 +87,28 @@ async function measure(size: number): Promise<Row> {
   console.log(`${size} nodes: all in step after ${formatMs(joinedMs)}, ${joinCpuMs.toFixed(0)} ms of CPU each`);
 
   await pause(settleSeconds * 1000);
-  const { leader, views, rest, loaded, entries, elections } = await steadily(mesh, voters);
+  const { leader, views, rests, loaded, entries, elections } = await steadily(mesh, voters);
   const votes = new Set(views.get(leader)!.voters);
+  /** Of one core, before the writes and after them. */
+  const shares = (nodes: readonly MeshNode[]): [number, number] => {
+    const [before, after] = rests.map(({ ms, cpuMs }) => sum(nodes.map((node) => cpuMs.get(node)!)) / ms);
+    return [before!, after!];
+  };
   const percent = (nodes: readonly MeshNode[]): number =>
-    nodes.length === 0 ? 0 : (sum(nodes.map((node) => rest.cpuMs.get(node)!)) / nodes.length / rest.ms) * 100;
+    nodes.length === 0 ? 0 : (sum(shares(nodes)) / 2 / nodes.length) * 100;
   const followers = mesh.nodes.filter((node) => node !== leader && votes.has(node.ready.node));
   const learners = mesh.nodes.filter((node) => !votes.has(node.ready.node));
   const deepest = Math.max(...[...views.keys()].map((node) => depthOf(node, views)));
   console.log(`  tree: ${views.get(leader)!.feeds.length} fed by the leader, ${deepest} hops deep`);
-  const net = (nodes: readonly MeshNode[]): number =>
-    (sum(nodes.map((node) => loaded.cpuMs.get(node)! - (rest.cpuMs.get(node)! / rest.ms) * loaded.ms)) / entries) *
-    1000;
+  const costOf1000 = (nodes: readonly MeshNode[]): CostOfEntries => {
+    const [before, after] = shares(nodes);
+    const perThousand = (ms: number): number => (ms / entries) * 1000;
+    const spent = sum(nodes.map((node) => loaded.cpuMs.get(node)!));
+    return {
+      cpuMs: perThousand(spent - ((before + after) / 2) * loaded.ms),
+      noiseMs: perThousand((Math.abs(after - before) / 2) * loaded.ms),
+    };
+  };
   await inStep(mesh);
 
   const next: number[] = [];
@@ -118,8 +136,8 @@ async function measure(size: number): Promise<Row> {
     learnerRestPercent: percent(learners),
     allRestPercent: percent(mesh.nodes) * mesh.nodes.length,
     nodeMiB: Math.max(...mesh.nodes.map((node) => usageWithGuard(node).rssBytes)) / 2 ** 20,
-    leaderCpuMsPer1000Entries: net([leader]),
-    allCpuMsPer1000Entries: net(mesh.nodes),
+    leaderCost: costOf1000([leader]),
+    allCost: costOf1000(mesh.nodes),
     elections,
     nextWriteMs: median(next),
     inStepAgainMs: median(again),
@@ -131,7 +149,8 @@ async function measure(size: number): Promise<Row> {
 interface Steady {
   readonly leader: MeshNode;
   readonly views: ReadonlyMap<MeshNode, Cluster>;
-  readonly rest: Cost;
+  /** Before the load and after it. */
+  readonly rests: readonly [Cost, Cost];
   readonly loaded: Cost;
   readonly entries: number;
   /** That nobody asked for, over all tries. */
@@ -144,14 +163,15 @@ async function steadily(mesh: Mesh, voters: number): Promise<Steady> {
   for (let tries = 1; ; tries++) {
     const leader = await mesh.leader({ voters, timeoutMs: inStepMs });
     const views = new Map(await Promise.all(mesh.nodes.map(async (node) => [node, await clusterOf(node)] as const)));
-    const rest = await costOf(mesh, restSeconds * 1000);
+    const restBefore = await costOf(mesh, restSeconds * 1000);
     const before = await clusterOf(leader);
     const loaded = await costOf(mesh, loadSeconds * 1000, () => write(leader, loadSeconds * ratePerSecond));
-    const after = await clusterOf(leader);
-    const passed = after.term - views.get(leader)!.term;
+    const entries = (await clusterOf(leader)).index - before.index;
+    await inStep(mesh);
+    const rests = [restBefore, await costOf(mesh, restSeconds * 1000)] as const;
+    const passed = (await clusterOf(leader)).term - views.get(leader)!.term;
     elections += passed;
-    const entries = after.index - before.index;
-    if (passed === 0 || tries === 3) return { leader, views, rest, loaded, entries, elections };
+    if (passed === 0 || tries === 3) return { leader, views, rests, loaded, entries, elections };
     console.log(`  another one was elected meanwhile: measured again`);
   }
 }
@@ -232,8 +252,8 @@ async function clusterOf(node: MeshNode): Promise<Cluster> {
 function printTable(): void {
   const line = (cells: readonly (string | number)[]): void => console.log(`| ${cells.join(" | ")} |`);
   const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(2));
-  /** Less what rest costs, which can be as much. */
-  const costly = (value: number): string => (value > 0 ? short(value) : "no more than rest");
+  const costly = ({ cpuMs, noiseMs }: CostOfEntries): string =>
+    cpuMs > noiseMs ? `${short(cpuMs)} ± ${short(noiseMs)}` : `not told from noise (± ${short(noiseMs)})`;
   const column = (pick: (row: Row) => string): string[] => rows.map(pick);
   console.log(`\nload ${load()} after the run\n`);
   line(["", ...rows.map((row) => `${row.nodes} nodes`)]);
@@ -244,8 +264,8 @@ function printTable(): void {
   line(["at rest, follower", ...column((row) => short(row.followerRestPercent))]);
   line(["at rest, learner", ...column((row) => (row.nodes > 5 ? short(row.learnerRestPercent) : "-"))]);
   line(["at rest, all nodes", ...column((row) => short(row.allRestPercent))]);
-  line(["CPU per 1,000 entries, leader, ms", ...column((row) => costly(row.leaderCpuMsPer1000Entries))]);
-  line(["CPU per 1,000 entries, all nodes, ms", ...column((row) => costly(row.allCpuMsPer1000Entries))]);
+  line(["CPU per 1,000 entries, leader, ms", ...column((row) => costly(row.leaderCost))]);
+  line(["CPU per 1,000 entries, all nodes, ms", ...column((row) => costly(row.allCost))]);
   line(["elections that nobody asked for, at rest and under load", ...column((row) => `${row.elections}`)]);
   line(["SIGKILL of the leader to the next write", ...column((row) => formatMs(row.nextWriteMs))]);
   line(["SIGKILL of the leader to all in step", ...column((row) => formatMs(row.inStepAgainMs))]);
