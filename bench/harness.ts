@@ -101,7 +101,7 @@ export async function benchVerb(
   return Object.fromEntries(numbers.filter(([name]) => /_per_second$|_ms(\.|$)/.test(name)));
 }
 
-/** Runs `skein bench VERB WORDS -o json` against a mesh and gives its answer. Throws with what it said when it fails. */
+/** Runs `skein bench VERB WORDS -o json` of the present build against a mesh, whatever runs there, and gives its answer. Throws with what it said when it fails. */
 export async function benchAnswer(
   mesh: Mesh,
   verb: string,
@@ -110,9 +110,9 @@ export async function benchAnswer(
 ): Promise<Readonly<Record<string, unknown>>> {
   const node = mesh.nodes[0]!;
   const addresses = mesh.nodes.filter((each) => each.running).map((each) => each.ready.api);
-  const said = await node.skein(["--addr", addresses.join(","), "-o", "json", "bench", verb, ...words], {
+  const said = await runSkein(binary, ["--addr", addresses.join(","), "-o", "json", "bench", verb, ...words], {
     stdin,
-    env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "4096" },
+    env: { ...node.environment, BUN_CONFIG_MAX_HTTP_REQUESTS: "4096" },
   });
   if (said.code !== 0) throw new Error(`skein bench ${verb} failed (${said.code}): ${said.stderr || said.stdout}`);
   return JSON.parse(said.stdout) as Record<string, unknown>;
@@ -150,6 +150,11 @@ export function list(name: string, otherwise: readonly number[]): readonly numbe
   if (!values.every((value) => Number.isSafeInteger(value) && value > 0))
     throw new Error(`--${name}=${text}: whole numbers above 0 are needed`);
   return values;
+}
+
+/** Text of `--name=TEXT`; undefined without it. */
+export function text(name: string): string | undefined {
+  return words(name)?.join(",");
 }
 
 /** Words of `--name=a,b`; undefined without it. */

@@ -10,11 +10,13 @@
  * Every measurement has a mesh, or a peer, of its own, and is preceded by `--warm` seconds of the same load: what runs for days is compared, and the
  * first seconds of a process go into compiling it, a fifth of its time on two cores. `--warm=1` shows a mesh as it has just begun.
  *
- * `npm run bench -- submit [--rounds=5] [--seconds=5] [--warm=15] [--connections=64,256] [--batch=200] [--nodes=3] [--write]`
+ * `npm run bench -- submit [--rounds=5] [--seconds=5] [--warm=15] [--connections=64,256] [--batch=200] [--nodes=3] [--beside=EXECUTABLE] [--write]`
+ *
+ * `--beside` is an older build, which stands beside the present one in every round with single jobs that run, under the present build's client.
  */
-import { Mesh } from "../scripts/mesh.ts";
+import { Mesh, runSkein } from "../scripts/mesh.ts";
 import type { Row } from "../scripts/reliability-judge.ts";
-import { type Contender, list, measureInTurns, option, printMachine } from "./harness.ts";
+import { type Contender, list, measureInTurns, option, printMachine, text } from "./harness.ts";
 import { submitRate, waits } from "./measure/fill.ts";
 import { budgetOf, budgetRows } from "./measure/budget.ts";
 import { gauge, untilUnfinished } from "./measure/gauges.ts";
@@ -38,6 +40,9 @@ const etcd = (count: number): string => `etcd puts of 200 bytes, ${count} connec
 const adds = (fsync: string): string => `BullMQ's add, ${most} at once, fsync ${fsync}`;
 const bulks = `BullMQ's addBulk of ${batch}, ${batchesAtOnce} at once, fsync everysec`;
 
+const older = text("beside");
+const olderName = `the older build: ${single("run", most)}`;
+
 const conditions = await printMachine();
 const etcdPeer = etcdVersion();
 const queuePeer = bullmqVersion();
@@ -47,6 +52,8 @@ const own: readonly Contender[] = formNames.flatMap((form) => [
   ...connections.map((count) => ({ name: single(form, count), measure: () => submit(form, 1, count) })),
   { name: batches(form), measure: () => submit(form, batch, batchesAtOnce) },
 ]);
+const olders: readonly Contender[] =
+  older === undefined ? [] : [{ name: olderName, measure: () => submit("run", 1, most, older) }];
 const etcds: readonly Contender[] = connections.map((count) => ({
   name: etcd(count),
   measure: async () => {
@@ -59,13 +66,17 @@ const queues: readonly Contender[] = [
   { name: bulks, measure: () => add("everysec", batchesAtOnce, batch) },
 ];
 const figures = await measureInTurns(
-  [...own, ...(etcdPeer === undefined ? [] : etcds), ...(queuePeer === undefined ? [] : queues)],
+  [...own, ...olders, ...(etcdPeer === undefined ? [] : etcds), ...(queuePeer === undefined ? [] : queues)],
   option("rounds", 5),
   // Each warms what it measures.
   { warmUp: false },
 );
 const rate = (name: string): readonly number[] => figures[name]!["jobsPerSecond"]!;
-const peers = [etcdPeer, queuePeer].filter((peer) => peer !== undefined).join("; ");
+const olderVersion =
+  older === undefined ? undefined : (await runSkein(older, ["version"])).stdout.trim().split("\n")[0];
+const peers = [etcdPeer, queuePeer, olderVersion && `the older build: ${olderVersion}`]
+  .filter((peer) => peer !== undefined)
+  .join("; ");
 conclude("submit", conditions, {
   rows: [
     ...formNames.flatMap((form) => [
@@ -77,6 +88,7 @@ conclude("submit", conditions, {
       atLeast(batches(form), 100_000, " jobs/s", rate(batches(form))),
     ]),
     ...formNames.flatMap((form) => budgetRows(single(form, most), figures[single(form, most)]!)),
+    ...(older === undefined ? [] : besideOlder()),
     ...(etcdPeer === undefined
       ? [unmeasured("single jobs, to etcd's puts", "at least 3 times", "etcd is not installed here")]
       : besideEtcd()),
@@ -87,6 +99,12 @@ conclude("submit", conditions, {
   figures,
   ...(peers === "" ? {} : { peers }),
 });
+
+function besideOlder(): Row[] {
+  const [ours, theirs] = [rate(single("run", most)), rate(olderName)];
+  const ratio = times(`${single("run", most)}, to the older build`, 1, ours, theirs);
+  return [shown(olderName, "/s", theirs), { ...ratio, wanted: "not lower" }];
+}
 
 function besideEtcd(): Row[] {
   return connections.flatMap((count) => [
@@ -115,8 +133,9 @@ async function submit(
   form: (typeof formNames)[number],
   perRequest: number,
   atOnce: number,
+  executable?: string,
 ): Promise<Record<string, number>> {
-  await using mesh = await Mesh.start({ nodes: option("nodes", 3) });
+  await using mesh = await Mesh.start({ nodes: option("nodes", 3), executable });
   const leader = await mesh.leader({ voters: mesh.nodes.length });
   const load = { connections: atOnce, batch: perRequest };
   // Batches bring in a second what takes five to run.
