@@ -207,6 +207,24 @@ describe("proposing", () => {
     expect(w.entries).toHaveLength(1);
   });
 
+  test("of large batches no more are looked at together than a log may have uncommitted: what is more is sent again when they are done", async () => {
+    const w = world();
+    w.leads(w.self);
+    const { tag } = commandByName("job.submit");
+    // Of a wrong shape, which is found out in its turn: that is soon enough here.
+    const jobs = [["a", 2, "{}".padEnd(limits.entryBytes - 1024), null]];
+    const commands: CommandRecord[] = [[tag, "anna", "anna", "operator", { jobs }]];
+    const large = (serial: number): Promise<unknown> =>
+      w.proposer
+        .onForwarded(nodeId(2), encodeBatch({ origin: nodeId(2), serial, floor: 1, commands }))
+        .catch((error: unknown) => (String(error).includes("in a wrong shape") ? "looked at" : error));
+    const fit = Math.floor(limits.uncommittedBytes / limits.entryBytes);
+    const [last, ...first] = Array.from({ length: fit + 1 }, (_, at) => large(fit + 1 - at)).toReversed();
+    expect(await last).toEqual({ ok: false, why: "busy" });
+    expect(await Promise.all(first)).toEqual(first.map(() => "looked at"));
+    expect(await large(fit + 2)).toBe("looked at");
+  });
+
   test("a batch that claims another origin is not logged", async () => {
     const w = world();
     w.leads(w.self);
