@@ -1,6 +1,6 @@
 /**
- * What may start (J3): an attempt needs a lease that was granted after it was assigned, and that goes on. The grant names the leader's commit
- * index at that time; the node has applied that far, so whatever took the attempt away again would be known.
+ * What may start (J1, J3): an attempt needs a lease that names its assignment, and that goes on. What it names was committed, and the node has applied that
+ * far, so whatever took the attempt away again would be known.
  */
 export class Lease {
   #endsAt = -Infinity;
@@ -9,6 +9,11 @@ export class Lease {
   /** `endsAt` on monotonicMs(); grants that were overtaken by a newer one change nothing. */
   grant(endsAt: number, index: number): void {
     this.#endsAt = Math.max(this.#endsAt, endsAt);
+    this.#index = Math.max(this.#index, index);
+  }
+
+  /** It names that as well, and ends when it did. */
+  cover(index: number): void {
     this.#index = Math.max(this.#index, index);
   }
 

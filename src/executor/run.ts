@@ -279,6 +279,11 @@ class NodeExecutor implements Executor {
     this.#startWaiting();
   }
 
+  covers(index: number): void {
+    this.#lease.cover(index);
+    this.#startWaiting();
+  }
+
   onLeaseWanted(callback: () => void): void {
     this.#leaseWanted = callback;
   }

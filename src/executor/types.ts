@@ -88,6 +88,8 @@ export interface Executor {
    * fence <= `index`, once the state has been applied that far.
    */
   lease(endsAt: number, index: number): void;
+  /** The lease covers assignments whose fence <= `index` as well, up to which the state has been applied; it ends when it did. */
+  covers(index: number): void;
   /** The executor asks the node for a fresh lease through this, when assignments wait for one. */
   onLeaseWanted(callback: () => void): void;
   running(): number;

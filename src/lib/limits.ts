@@ -150,6 +150,8 @@ export const limits = {
   leaseMs: 6_000,
   leaseRenewMs: 1_500,
   lostAfterMs: 8_000,
+  /** What a lease names beside what was asked for, and the state has not reached: so much is told apart. */
+  coversPending: 64,
   /** An attempt that its node has not begun by then goes to another one that could begin it. */
   recallAfterMs: 2_000,
   /** A wall clock that is further off the members' median is reported, and its node leads only while no other can (J4). */

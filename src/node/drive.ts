@@ -36,6 +36,8 @@ export interface DriverPorts {
   onLogLost(until: Index): void;
   /** Called before each drain: the proposer puts what has gathered into the machine (one entry per drain). */
   beforeDrain(): void;
+  /** Called after each: something may be committed, or stored elsewhere, that was not before. */
+  afterDrain(): void;
 }
 
 const { tickMs } = limits;
@@ -155,6 +157,7 @@ export class Driver {
     try {
       this.#ports.beforeDrain();
       while (!this.#installing && this.raft.hasReady()) this.#carryOut(this.raft.drain());
+      this.#ports.afterDrain();
     } finally {
       this.#draining = false;
     }

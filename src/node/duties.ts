@@ -50,6 +50,10 @@ export interface DutyPorts {
     name: Name,
     input: CommandInput<Name>,
   ): Promise<Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>>;
+  /** What was proposed leaves now, and not at the end of the turn. */
+  drain(): void;
+  /** What is proposed next assigns something to these nodes. */
+  assigns(nodes: Iterable<NodeId>): void;
   configuration(): Configuration;
   proposeConfiguration(change: ConfigurationChange, basedOn: Configuration): void;
   /** Entries that the peer lacks; undefined: not known to be connected. */
@@ -208,6 +212,7 @@ export class Duties {
   #plan(): void {
     const view = this.#view;
     if (view === undefined) return;
+    const isIdle = this.#inFlight === 0;
     const eligible = this.#eligible(view);
     while (this.#inFlight < assignmentsInFlight) {
       const plan = view.plan(eligible, this.#now(), limits.assignmentsPerEntry);
@@ -218,6 +223,8 @@ export class Duties {
     clearTimeout(this.#wake);
     if (wakeMs !== undefined)
       this.#wake = setTimeout(() => this.#schedulePlan(), Math.min(timerMsMax, Math.max(1, wakeMs)));
+    // Under load the next turn's entry takes it together with others; where nothing else is under way there is nothing to wait for.
+    if (isIdle && this.#inFlight > 0) this.#ports.drain();
   }
 
   #proposePlan(view: PlacementView, { units, ranges }: Plan): void {
@@ -230,6 +237,10 @@ export class Duties {
       clearTimeout(this.#wake);
       this.#wake = setTimeout(() => this.#schedulePlan(), refusedPlanMs);
     };
+    const nodes = new Set<NodeId>();
+    for (const { node } of units) nodes.add(node);
+    for (const { node } of ranges) nodes.add(node);
+    this.#ports.assigns(nodes);
     if (units.length > 0) {
       this.#inFlight += 1;
       void this.#ports.propose("unit.assign", { units }).then((outcome) => {

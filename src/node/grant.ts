@@ -7,6 +7,8 @@ export interface GrantPorts {
   /** An index confirmed by a round that begins after the call; undefined: this node does not lead. */
   confirm(): Promise<number | undefined>;
   isLeading(): boolean;
+  /** Entries up to there are committed. */
+  committed(): number;
   /** A node.lost of the node may be in the log, or on its way there. */
   isLosing(node: NodeId): boolean;
   /** What the applied state says of it; undefined: no member. */
@@ -26,7 +28,8 @@ export async function grantLease(node: NodeId, ports: GrantPorts): Promise<Lease
   if (confirmed === undefined || !ports.isLeading() || ports.isLosing(node)) return undefined;
   const state = ports.stateOf(node);
   if (state === undefined || state === "lost") return { kind: "lost" };
-  const index = ports.ceiling(node, confirmed);
+  // What was committed while it was confirmed is named, too: the state that was looked at has it, and what is named to a node must not fall (recalls.ts).
+  const index = ports.ceiling(node, Math.max(confirmed, ports.committed()));
   ports.granted(node, index);
   return { kind: "granted", index };
 }

@@ -8,6 +8,7 @@ import { stateClock, stateOfNode } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Transport } from "../transport/types.ts";
 import { Clocks } from "./clocks.ts";
+import { Coverage } from "./coverage.ts";
 import { Duties, type DutyPorts } from "./duties.ts";
 import { grantLease } from "./grant.ts";
 import { HandOver } from "./hand-over.ts";
@@ -19,7 +20,7 @@ import type { Relay } from "./relay.ts";
 /** What leading needs of its surroundings. */
 export interface LeadingPorts {
   readonly self: NodeId;
-  readonly raft: Pick<Raft, "role" | "progress" | "lag" | "lastIndex" | "transfer" | "proposeConfiguration">;
+  readonly raft: Pick<Raft, "role" | "commit" | "progress" | "lag" | "lastIndex" | "transfer" | "proposeConfiguration">;
   readonly transport: Pick<Transport, "isConnected" | "request">;
   readonly relay: Pick<Relay, "lead" | "lag" | "wantDirect">;
   readonly reader: Pick<Reader, "confirm" | "waitApplied">;
@@ -33,6 +34,8 @@ export interface LeadingPorts {
   wallClock(): number;
   /** What consensus has to say leaves now. */
   drain(): void;
+  /** The lease of this node names that as well. */
+  cover(index: number): void;
   /** The same at the end of this turn. */
   schedule(): void;
   readonly log: DutyPorts["log"];
@@ -49,6 +52,7 @@ export class Leading {
   readonly clocks: Clocks;
   readonly logClock: LogClock;
   readonly leases = new LeaseTable();
+  readonly coverage: Coverage;
   readonly duties: Duties;
   readonly handOver: HandOver;
   #stopped = false;
@@ -73,6 +77,23 @@ export class Leading {
       drain: () => ports.drain(),
       ask: (leader, to) => transport.request(leader, "transfer", to),
     });
+    this.coverage = new Coverage({
+      self,
+      leases: this.leases,
+      isLeading: () => raft.role === "leader",
+      lastIndex: () => raft.lastIndex,
+      committed: () => raft.commit,
+      stored: (node) => {
+        const progress = raft.progress(node);
+        return progress?.mode === "relay" ? undefined : progress?.match;
+      },
+      isLosing: (node) => this.duties.isLosing(node),
+      ceiling: (node, index) => this.duties.recalls.ceiling(node, index),
+      tell: async (node, index) => {
+        if (node === self) ports.cover(index);
+        else await transport.request(node, "lease.cover", index);
+      },
+    });
     this.duties = new Duties({
       self,
       leases: this.leases,
@@ -81,6 +102,8 @@ export class Leading {
       handOver: () => void this.handOver.to(),
       view: (query) => ports.view(query),
       propose: (name, input) => ports.propose(name, input),
+      drain: () => ports.drain(),
+      assigns: (nodes) => this.coverage.expect(nodes),
       configuration: () => ports.configuration(),
       proposeConfiguration: (change, basedOn) => {
         if (change.kind === "replace") ports.relay.wantDirect(change.voters);
@@ -106,6 +129,7 @@ export class Leading {
   begin({ term }: Leadership): void {
     this.#ports.log("info", `leading in term ${term}`);
     this.leases.elected(this.#ports.raft.lastIndex);
+    this.coverage.clear();
     this.clocks.lead(true);
     this.logClock.lead();
     this.logClock.seen(this.#ports.view(stateClock));
@@ -117,6 +141,7 @@ export class Leading {
   end({ term }: Leadership): void {
     this.#ports.log("info", `leading no longer, term ${term}`);
     this.duties.stop();
+    this.coverage.clear();
     this.clocks.lead(false);
     this.#ports.relay.lead(false);
   }
@@ -145,6 +170,7 @@ export class Leading {
     return grantLease(node, {
       confirm: () => this.#ports.reader.confirm(),
       isLeading: () => this.#ports.raft.role === "leader",
+      committed: () => this.#ports.raft.commit,
       isLosing: (one) => this.duties.isLosing(one),
       stateOf: (one) => this.#ports.view((tx) => stateOfNode(tx, one)),
       ceiling: (one, index) => this.duties.recalls.ceiling(one, index),

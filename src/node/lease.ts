@@ -6,7 +6,7 @@ import type { ClockNews } from "./clocks.ts";
 
 /**
  * Leases (J3, J4). A node may run work only while it holds one. It asks the leader every leaseRenewMs, and at once when new
- * assignments wait; the leader confirms that it still leads *after* the request came, so a deposed leader grants
+ * assignments wait that the leader has not added to the one it has (coverage.ts); the leader confirms that it still leads *after* the request came, so a deposed leader grants
  * nothing. The node counts leaseMs from sending; the leader counts lostAfterMs from its grant, which is later. Hence:
  * end of the lease at the node < earliest node.lost of the leader.
  */
@@ -18,8 +18,12 @@ export interface LeasePorts {
   /** The same on this node, when it leads. */
   grantSelf(): Promise<LeaseGrant | undefined>;
   waitApplied(index: number, deadline: number): Promise<boolean>;
+  /** Of this node's state. */
+  applied(): number;
   /** The executor learns that it may run assignments with fence <= index until endsAt (monotonicMs). */
   granted(endsAt: number, index: number): void;
+  /** And so far as well, for as long as it may. */
+  covered(index: number): void;
   /** The state says that this node was declared lost, or does not know it: it must announce itself again. */
   onDeclaredLost(): void;
 }
@@ -40,6 +44,10 @@ export class LeaseHolder {
   #asking = false;
   #wanted = false;
   #endsAt = 0;
+  /** What the leader named for the present lease and is not applied yet, in the order in which it was told. */
+  #named: number[] = [];
+  /** Who needs a lease now is about to have it. */
+  #holdsBack = false;
   /** Set between start() and stop(): nothing is asked for before this node knows what it holds. */
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -55,6 +63,7 @@ export class LeaseHolder {
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
+    this.#named = [];
   }
 
   /** Milliseconds left, 0 when there is none. */
@@ -64,7 +73,7 @@ export class LeaseHolder {
 
   /** Asks, after the request under way if there is one. */
   want(): void {
-    if (this.#timer === undefined) return;
+    if (this.#timer === undefined || this.#holdsBack) return;
     this.#wanted = true;
     if (!this.#asking) void this.#ask();
   }
@@ -73,6 +82,38 @@ export class LeaseHolder {
   renew(): void {
     this.#asking = false;
     this.want();
+  }
+
+  /**
+   * The leader says that the lease names this, too (coverage.ts). Like an index that was asked for it counts once this node has applied it and has done
+   * what those entries say: never in the middle of that.
+   */
+  cover(index: number): void {
+    if (this.#timer === undefined) return;
+    // Of more than fit in here the newest says it all, a little later.
+    if (this.#named.length === limits.coversPending) this.#named.pop();
+    this.#named.push(index);
+    if (this.#isReached) queueMicrotask(() => this.#release());
+  }
+
+  /** Entries were applied, and `work` does what they say: what they take away is gone before what they reach is covered, and what they bring need not ask then. */
+  onApplied(work: () => void): void {
+    this.#holdsBack = this.#isReached;
+    work();
+    this.#holdsBack = false;
+    this.#release();
+  }
+
+  get #isReached(): boolean {
+    return this.#named.length > 0 && Math.min(...this.#named) <= this.#ports.applied();
+  }
+
+  #release(): void {
+    if (!this.#isReached) return;
+    const applied = this.#ports.applied();
+    const reached = this.#named.filter((index) => index <= applied);
+    this.#named = this.#named.filter((index) => index > applied);
+    this.#ports.covered(Math.max(...reached));
   }
 
   async #ask(): Promise<void> {
@@ -130,6 +171,11 @@ export class LeaseTable {
     const now = monotonicMs();
     this.#grantedAt.set(node, now);
     this.#quietSince.set(node, now);
+    this.cover(node, index);
+  }
+
+  /** The lease that the node has names this as well. It was no sign of life. */
+  cover(node: NodeId, index: number): void {
     this.#coveredTo.set(node, Math.max(this.coveredTo(node), index));
   }
 

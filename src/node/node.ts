@@ -240,6 +240,7 @@ export class Node implements NodeApi {
       leadership: () => this.#leadership,
       propose: (name, input) => this.#proposeAsLeader(name, input),
       drain: () => this.#driver.drain(),
+      cover: (index) => this.#work.lease.cover(index),
     });
     this.#work = new OwnWork({
       ...common,
@@ -355,6 +356,7 @@ export class Node implements NodeApi {
       onConfiguration: (configuration) => this.#onConfiguration(configuration),
       onLogLost: (until) => this.#parts.onLogLost(this.#driver.raft.lastIndex, until),
       beforeDrain: () => this.#proposer.logGathered(),
+      afterDrain: () => this.#leading.coverage.look(),
     });
   }
 
@@ -557,7 +559,8 @@ export class Node implements NodeApi {
   /**
    * state: entries up to `applied` are in state.db. What this node is by them comes first: consensus knows that they are applied, members, settings and rights
    * are in force, who was removed and counts no more is shut out (M1), and the hash after them can be asked for (S1). Then those are answered who waited for
-   * them, so that whoever has an answer finds all of that (R1). Duties and work come last: they only begin something new.
+   * them, so that whoever has an answer finds all of that (R1). Work and duties come last: they only begin something new, and
+   * what begins here does not wait for the planning of what is next.
    */
   onApplied(
     applied: number,
@@ -576,8 +579,8 @@ export class Node implements NodeApi {
     this.#reader.onApplied(applied);
     this.#proposer.onOutcomes(outcomes);
     this.#events.publish(events, Date.now());
-    this.#leading.duties.onApplied(events);
     this.#work.onApplied(events);
+    this.#leading.duties.onApplied(events);
   }
 
   /** One look over what has changed, however many entries it were. */

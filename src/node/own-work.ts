@@ -37,6 +37,8 @@ export interface OwnWorkPorts {
   /** Where questions for the leader go. */
   leader(): NodeId;
   isLeading(): boolean;
+  /** Of the state here. */
+  applied(): number;
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Logs it in this node's name. */
   propose<Name extends "task.finish" | "range.finish" | "task.start" | "unit.return" | "pack.placed" | "pack.gone">(
@@ -89,7 +91,9 @@ export class OwnWork {
       },
       grantSelf: () => leading.grant(self),
       waitApplied: (index, deadline) => reader.waitApplied(index, deadline),
+      applied: () => ports.applied(),
       granted: (endsAt, index) => this.executor.lease(endsAt, index),
+      covered: (index) => this.executor.covers(index),
       onDeclaredLost: () => ports.onDeclaredLost(),
     });
     this.executor.onLeaseWanted(() => this.lease.want());
@@ -150,7 +154,7 @@ export class OwnWork {
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
-    this.#work.onApplied(events);
+    this.lease.onApplied(() => this.#work.onApplied(events));
     this.#retention.onApplied(events);
   }
 

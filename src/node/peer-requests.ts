@@ -33,6 +33,8 @@ const shapes = {
   "read-index": nothing,
   /** What the asker's clock shows. */
   lease: (body: unknown): number => (Number.isFinite(body) ? (body as number) : wrong("time")),
+  /** Of the asked one's lease: what it names as well (coverage.ts). */
+  "lease.cover": whole,
   "relay.pull": parsePull,
   "relay.report": parseReport,
   "hash.report": (body: unknown): HashReport => {

@@ -21,7 +21,7 @@ export interface PeerServicePorts {
   readonly relay: Pick<Relay, "onPull" | "onReport">;
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
   readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery" | "secrets">;
-  readonly work: Pick<OwnWork, "logs" | "holder">;
+  readonly work: Pick<OwnWork, "logs" | "holder" | "lease">;
   /** Whom this node has heard of as the leader. */
   leader(): NodeId;
   /** A member says that this node is none any more. */
@@ -55,6 +55,9 @@ export class PeerService {
         const grant = await ports.leading.grant(peer);
         return grant?.kind === "granted" ? { ...grant, clock: ports.leading.clocks.newsFor(peer) } : grant;
       }
+      case "lease.cover":
+        if (peer === ports.leader()) ports.work.lease.cover(request.body);
+        return null;
       case "transfer":
         return ports.leading.handOver.to(request.body === nobody ? undefined : request.body);
       case "token.recover":

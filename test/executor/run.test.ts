@@ -29,6 +29,21 @@ test("nothing starts without a lease that covers its fence; the node is asked fo
   expect(rig.reports.map((report) => report.task)).toEqual([1, 2]);
 });
 
+test("what a lease covers beside begins by it, and ends with it", async () => {
+  await rig.open({ leaseMs: 0 });
+  const first = rig.assignment({ driver: "noop" }, { task: 1 });
+  const second = rig.assignment({ driver: "noop" }, { task: 2 });
+  rig.executor.assign([first, second]);
+  rig.executor.lease(monotonicMs() - 1, first.fence - 1);
+  rig.executor.covers(first.fence); // of a lease that is over
+  expect(rig.executor.running()).toBe(0);
+  rig.executor.lease(monotonicMs() + 60_000, first.fence - 1);
+  await rig.reportOf(first);
+  expect(rig.reports.map((report) => report.task)).toEqual([1]);
+  rig.executor.covers(second.fence);
+  await rig.reportOf(second);
+});
+
 test("cancelled while it waits: told as cancelled, never run", async () => {
   await rig.open({ leaseMs: 0 });
   const assignment = rig.assignment({ run: `touch ${rig.path("ran")}` });

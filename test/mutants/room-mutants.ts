@@ -63,6 +63,72 @@ export const roomMutants: readonly Mutant[] = [
     checkers: ["test"],
   },
   {
+    ...leases,
+    name: "69",
+    title: "the leader forgets what it has added to a lease",
+    bug: "It takes back, without asking, what the node has begun by its word: two attempts of one task are live.",
+    patches: [{ file: "src/node/coverage.ts", old: "    leases.cover(node, index);\n", new: "" }],
+    test: {
+      file: "test/node/coverage.test.ts",
+      name: "whatever comes when, nothing begins that is taken back, whether its lease was asked for or added to (J1)",
+    },
+    checkers: ["test"],
+  },
+  {
+    ...leases,
+    name: "70",
+    title: "what is added to a lease moves its end",
+    bug: "The node counts from a word that it has not asked for: its lease ends later than the leader can know (J3).",
+    patches: [
+      {
+        file: "src/node/lease.ts",
+        old: "    this.#ports.covered(Math.max(...reached));\n",
+        new: "    this.#ports.granted(monotonicMs() + limits.leaseMs, Math.max(...reached));\n",
+      },
+    ],
+    test: {
+      file: "test/node/lease.test.ts",
+      name: "moves neither its end nor the time of one that waits for the state itself",
+    },
+    checkers: ["test"],
+  },
+  {
+    ...leases,
+    name: "71",
+    title: "what is added to a lease counts in the middle of the entries that reach it",
+    bug: "What they take away from the node is begun before it is taken away.",
+    patches: [
+      {
+        file: "src/node/lease.ts",
+        old: "    if (this.#isReached) queueMicrotask(() => this.#release());\n",
+        new: "    this.#release();\n",
+      },
+    ],
+    test: {
+      file: "test/node/lease.test.ts",
+      name: "does not count in the middle of what those entries say: they may take away what it covers",
+    },
+    checkers: ["test"],
+  },
+  {
+    ...leases,
+    name: "72",
+    title: "a lease that was confirmed long ago names less than what was added meanwhile",
+    bug: "What a node is told falls: it begins by the older index what the newer one would have told it that it has no more.",
+    patches: [
+      {
+        file: "src/node/grant.ts",
+        old: "Math.max(confirmed, ports.committed())",
+        new: "confirmed",
+      },
+    ],
+    test: {
+      file: "test/node/coverage.test.ts",
+      name: "a lease that was asked for before a task was taken back, and granted after, does not begin it",
+    },
+    checkers: ["test"],
+  },
+  {
     ...admission,
     name: "63",
     title: "what was let in counts when it is in the state",

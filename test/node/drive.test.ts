@@ -37,6 +37,7 @@ function rig() {
     onConfiguration: () => done.push("configuration"),
     onLogLost: (until) => done.push(`lost until ${until}`),
     beforeDrain: () => done.push("before"),
+    afterDrain: () => {},
   });
   drivers.push(driver);
   const give = (ready: Partial<Ready>): void => {

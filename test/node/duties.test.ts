@@ -28,6 +28,8 @@ function rig() {
       proposed.push({ name, input, settle: resolve });
       return promise as never;
     },
+    drain: () => {},
+    assigns: () => {},
     configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
     proposeConfiguration: () => {},
     lag: () => 0,
@@ -38,6 +40,13 @@ function rig() {
   const duties = new Duties(ports);
   started.push(duties);
   return { duties, proposed, leases: ports.leases, until: (count: number) => until(() => proposed.length >= count) };
+}
+
+/** Every node has asked for its lease. */
+class Fresh extends LeaseTable {
+  override isFresh(): boolean {
+    return true;
+  }
 }
 
 const started: Duties[] = [];
@@ -96,15 +105,53 @@ describe("what counts as a sign of life (J3)", () => {
   });
 });
 
+describe("a plan", () => {
+  test("leaves at once when nothing else is under way, and names beforehand whom it assigns something", async () => {
+    const cluster = Cluster.of(2);
+    cluster.submit();
+    const said: string[] = [];
+    const left = Promise.withResolvers<void>();
+    const duties = new Duties({
+      self: nodeId(1),
+      leases: new Fresh(),
+      clocks: new Clocks(nodeId(1)),
+      now: () => Date.now(),
+      handOver: () => {},
+      view: (query) => query(cluster.database),
+      propose: (name) => {
+        if (name === "unit.assign") said.push(name);
+        return new Promise(() => {});
+      },
+      drain: () => {
+        said.push("drain");
+        left.resolve();
+      },
+      assigns: (nodes) => said.push(`assigns ${[...nodes].join()}`),
+      configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
+      proposeConfiguration: () => {},
+      lag: () => 0,
+      isHere: () => true,
+      lastIndex: () => 0,
+      log: () => {},
+    });
+    started.push(duties);
+    duties.start();
+    await left.promise;
+    expect(said).toEqual(["assigns 1", "unit.assign", "drain"]);
+    // Now something is: the next plan goes with whatever comes in its turn.
+    said.length = 0;
+    const job = cluster.submit();
+    duties.onApplied(cluster.events.slice(-1));
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(job).toBe(2);
+    expect(said).toEqual(["assigns 2", "unit.assign"]);
+  });
+});
+
 describe("work that the log does not take", () => {
   test("is given out again later, not in the same turn: what it is refused for may need other turns to pass", async () => {
     const cluster = Cluster.of(2);
     cluster.submit();
-    class Fresh extends LeaseTable {
-      override isFresh(): boolean {
-        return true;
-      }
-    }
     let refused = 0;
     const first = Promise.withResolvers<void>();
     const again = Promise.withResolvers<void>();
@@ -121,6 +168,8 @@ describe("work that the log does not take", () => {
         (refused === 1 ? first : again).resolve();
         return Promise.resolve({ ok: false, why: unknown }) as never;
       },
+      drain: () => {},
+      assigns: () => {},
       configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
       proposeConfiguration: () => {},
       lag: () => 0,

@@ -9,6 +9,7 @@ function leader(more: Partial<GrantPorts> = {}) {
   const ports: GrantPorts = {
     confirm: () => Promise.resolve(7),
     isLeading: () => true,
+    committed: () => 7,
     isLosing: () => false,
     stateOf: () => "up",
     ceiling: (_node, index) => index,
@@ -23,6 +24,12 @@ describe("a lease is granted (J3)", () => {
     const { granted, ask } = leader();
     expect(await ask()).toEqual({ kind: "granted", index: 7 });
     expect(granted).toEqual([[nodeId(2), 7]]);
+  });
+
+  test("or what was committed since: the state that it was judged by has that, and another lease may have named it", async () => {
+    const { granted, ask } = leader({ committed: () => 9 });
+    expect(await ask()).toEqual({ kind: "granted", index: 9 });
+    expect(granted).toEqual([[nodeId(2), 9]]);
   });
 
   test("also while it drains: what runs there goes on", async () => {

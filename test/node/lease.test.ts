@@ -7,6 +7,7 @@ import { monotonicMs } from "../../src/lib/clock.ts";
 /** A holder whose leader answers when the test says so. */
 function holder(leader: NodeId = nodeId(1)) {
   const granted: { endsAt: number; index: number }[] = [];
+  const covered: number[] = [];
   const asked: ((grant: LeaseGrant | undefined) => void)[] = [];
   const waits: number[] = [];
   let lost = 0;
@@ -26,13 +27,24 @@ function holder(leader: NodeId = nodeId(1)) {
       waits.push(index);
       return Promise.resolve(state.applied >= index);
     },
+    applied: () => state.applied,
     granted: (endsAt, index) => granted.push({ endsAt, index }),
+    covered: (index) => covered.push(index),
     onDeclaredLost: () => {
       lost += 1;
     },
   });
   started.push(lease);
-  return { lease, granted, asked, waits, state, lostCount: () => lost, onAsk: (then: () => void) => (arrived = then) };
+  return {
+    lease,
+    granted,
+    covered,
+    asked,
+    waits,
+    state,
+    lostCount: () => lost,
+    onAsk: (then: () => void) => (arrived = then),
+  };
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
@@ -129,6 +141,87 @@ describe("a node's lease", () => {
   });
 });
 
+describe("what the leader names for a lease that a node has", () => {
+  test("counts once the node has applied it, and only so far", () => {
+    const { lease, covered, state } = holder();
+    lease.start();
+    for (const index of [101, 103, 105]) lease.cover(index);
+    const reach = (applied: number): void => {
+      state.applied = applied;
+      lease.onApplied(() => {});
+    };
+    expect(covered).toEqual([]);
+    reach(102);
+    expect(covered).toEqual([101]);
+    reach(105);
+    expect(covered).toEqual([101, 105]);
+    reach(106);
+    expect(covered).toEqual([101, 105]);
+  });
+
+  test("does not count in the middle of what those entries say: they may take away what it covers", async () => {
+    const { lease, covered, state } = holder();
+    lease.start();
+    lease.cover(101);
+    state.applied = 102;
+    lease.onApplied(() => {
+      lease.cover(102);
+      expect(covered).toEqual([]);
+    });
+    await settle();
+    expect(covered).toEqual([102]);
+  });
+
+  test("moves neither its end nor the time of one that waits for the state itself", async () => {
+    const { lease, asked, granted, covered, state } = holder();
+    lease.start();
+    asked[0]!({ kind: "granted", index: 200 }); // not applied yet: nothing may begin by it
+    await settle();
+    lease.cover(101);
+    state.applied = 101;
+    lease.onApplied(() => {});
+    expect(covered).toEqual([101]);
+    expect(granted).toEqual([]);
+  });
+
+  test("spares the node a question, and nothing else does", async () => {
+    const { lease, asked, state } = holder();
+    lease.start();
+    asked[0]!({ kind: "granted", index: 100 });
+    await settle();
+    lease.cover(101);
+    state.applied = 101;
+    lease.onApplied(() => lease.want());
+    expect(asked.length).toBe(1);
+    state.applied = 102;
+    lease.onApplied(() => lease.want());
+    expect(asked.length).toBe(2);
+  });
+
+  test("is bounded: of more than is told apart the newest covers all", () => {
+    const { lease, covered, state } = holder();
+    lease.start();
+    const last = 100 + 3 * limits.coversPending;
+    for (let index = 101; index <= last; index++) lease.cover(index);
+    state.applied = last - 1;
+    lease.onApplied(() => {});
+    state.applied = last;
+    lease.onApplied(() => {});
+    expect(covered).toEqual([100 + limits.coversPending - 1, last]);
+  });
+
+  test("says nothing to a node that does not know yet what it holds, or has stopped", async () => {
+    const { lease, covered } = holder();
+    lease.cover(50);
+    lease.start();
+    lease.stop();
+    lease.cover(50);
+    await settle();
+    lease.onApplied(() => {});
+    expect(covered).toEqual([]);
+  });
+});
+
 describe("the leader's table of leases", () => {
   test("a new leadership starts with no grants, and counts from its election", () => {
     const table = new LeaseTable();
@@ -151,6 +244,9 @@ describe("what a node has certainly not begun", () => {
     table.grant(nodeId(2), 45);
     expect(table.coveredTo(nodeId(2))).toBe(50);
     expect(table.coveredTo(nodeId(3))).toBe(40);
+    table.cover(nodeId(3), 45); // which says nothing of when the lease ends
+    expect(table.coveredTo(nodeId(3))).toBe(45);
+    expect([table.isFresh(nodeId(3)), table.quietSince.has(nodeId(3))]).toEqual([false, false]);
     table.announced(nodeId(2)); // a lease of its former run is a lease all the same
     expect(table.coveredTo(nodeId(2))).toBe(50);
     table.elected(70);

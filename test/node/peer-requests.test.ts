@@ -34,6 +34,7 @@ const samples: Readonly<Record<(typeof peerMethods)[number], unknown>> = {
   transfer: 0,
   "read-index": null,
   lease: 1.5e12,
+  "lease.cover": 7,
   "relay.pull": [3, "", false],
   "relay.report": [[2, 3, 4]],
   "hash.report": { index: 3, hash },

@@ -19,6 +19,7 @@ class Told implements Executor {
   extend = (names: readonly AttemptName[]): void => this.#note("extend", names);
   drop = (names: readonly AttemptName[]): void => this.#note("drop", names);
   lease = (): void => {};
+  covers = (): void => {};
   onLeaseWanted = (): void => {};
   running = (): number => 0;
   close = (): Promise<void> => Promise.resolve();

@@ -30,6 +30,7 @@ export const rarePaths: readonly string[] = [
   "attemptsRecalled",
   "attemptsReturned",
   "assignedAhead",
+  "leasesAddedTo",
   "endedInUnits",
   "unknown",
   "refused",

@@ -349,8 +349,8 @@ export class Host {
         return transport;
       },
       copiesLogs: false,
-      openExecutor: (hooks) =>
-        openExecutor({
+      openExecutor: (hooks) => {
+        const executor = openExecutor({
           ...hooks,
           node: this.id,
           cluster: "sim",
@@ -359,7 +359,14 @@ export class Host {
           guardCommand: [],
           log: () => {},
           openGuard: (events) => this.guard.open(runner, events),
-        }),
+        });
+        const covers = executor.covers.bind(executor);
+        executor.covers = (index) => {
+          cluster.count("leasesAddedTo");
+          covers(index);
+        };
+        return executor;
+      },
       onLeft: () => fatal("it has left"),
       onFenced: () => cluster.fail(`node ${this.id} was told of another epoch, and there is only one`),
       onLogLost: (last, until) =>
