@@ -12,8 +12,8 @@ export interface StateDatabaseOptions {
   readonly path: string;
   /** SQL texts that make tables and indexes, in one transaction. Of a file that has some of them only the others are made. */
   readonly schema: readonly string[];
-  /** With ":memory:": the bytes of a state to begin with, as {@link StateDatabase.image} gave them. */
-  readonly image?: Uint8Array | undefined;
+  /** With ":memory:": the bytes of a state to begin with, as {@link StateDatabase.image} gave them, or what {@link StateDatabase.handOver} did. */
+  readonly image?: Uint8Array | Database | undefined;
   /** Makes the file of that path and its name durable; throws what the file system throws. Where it is absent the disk does. */
   readonly sync?: ((path: string) => void) | undefined;
 }
@@ -62,10 +62,7 @@ export class StateDatabase {
     this.#sync = options.sync ?? syncWithName;
     try {
       makeDatabaseFile(options.path);
-      this.#database =
-        options.image === undefined
-          ? new Database(options.path, { create: true, readwrite: true })
-          : Database.deserialize(options.image);
+      this.#database = databaseOf(options);
       checkSqliteVersion(this.#database);
       this.#database.run("pragma busy_timeout = 2000");
       this.#database.run("pragma journal_mode = wal");
@@ -297,11 +294,22 @@ export class StateDatabase {
     return this.#call(() => this.#database.serialize());
   }
 
+  /** Closes all but the database itself, for whoever opens it next: that one knows no more than its rows. Of one in memory nothing is copied for it. */
+  handOver(): Database {
+    assert(!this.#inTransaction, "nothing is handed over inside a transaction");
+    this.#finalize();
+    return this.#database;
+  }
+
   /** Really: a connection that lingers on would tidy up by name later, when another file may have that name. */
   close(): void {
+    this.#finalize();
+    this.#database.close();
+  }
+
+  #finalize(): void {
     this.#statements.finalize();
     this.#advance.finalize();
-    this.#database.close();
   }
 
   #nameHash(statement: ChangeStatement): number {
@@ -319,6 +327,11 @@ export class StateDatabase {
       throw asFault(error, this.#path);
     }
   }
+}
+
+function databaseOf({ path, image }: StateDatabaseOptions): Database {
+  if (image === undefined) return new Database(path, { create: true, readwrite: true });
+  return image instanceof Database ? image : Database.deserialize(image);
 }
 
 /** SQLite leaves the name of a new WAL to its own first sync of it. The WAL bears no locks of SQLite's that closing it here could drop. */

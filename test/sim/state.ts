@@ -53,8 +53,8 @@ export class SimState {
   #isApart = false;
   /** The rolling hash at `durableApplied`. */
   #durableHash = "";
-  /** What a killed process left. */
-  #cached: Uint8Array | undefined;
+  /** `#last` is what a killed process left: the cache of its machine has all of it. */
+  #isCached = false;
   durableApplied = 0;
   #runner: Runner | undefined;
   #self: NodeId | undefined;
@@ -106,17 +106,17 @@ export class SimState {
     this.#sinceCheckpoint = 0;
     this.#checkpointing = false;
     const { path } = this.#profile;
-    this.#database ??=
-      path === undefined
-        ? new StateDatabase({ path: ":memory:", schema, image: this.#cached ?? this.#restored() })
-        : this.#openFile(path);
+    const isCached = this.#isCached;
+    this.#database ??= path === undefined ? this.#openMemory() : this.#openFile(path);
     const { place } = this.#database;
     this.#failing = undefined;
     // What failed inside was not durable, and is applied again.
     if (this.#odd !== undefined && place.applied < this.#odd.since) this.#cure();
     if (place.applied > 0) this.#onCut(place, this.#odd);
     this.lostAfterSync = place.applied < this.durableApplied;
-    this.#syncWhole();
+    // What a killed process left follows from what was durable; another image would say the same.
+    if (isCached) this.#sync();
+    else this.#syncWhole();
     return place;
   }
 
@@ -160,11 +160,12 @@ export class SimState {
     const { path } = this.#profile;
     const isOpen = this.#runner !== undefined;
     if (path === undefined) {
-      const image = (isOpen ? this.#database!.image() : undefined) ?? this.#cached ?? this.#restored();
+      const present = isOpen ? this.#database : this.#isCached ? this.#last : undefined;
+      const image = present?.image() ?? this.#restored();
       const edited = image === undefined ? undefined : editImage(image, kind);
       if (edited === undefined) return false;
       const database = new StateDatabase({ path: ":memory:", schema, image: edited });
-      this.#cached = undefined;
+      this.#isCached = false;
       this.#takeDurable(edited, database.place);
       if (isOpen) this.#database!.close();
       if (isOpen) this.#database = database;
@@ -277,6 +278,14 @@ export class SimState {
         if (this.#runner === runner && runner.alive) this.#checkpoint(runner);
       });
     }
+  }
+
+  /** A new process's connection: nothing of what the last one had in its own memory, and the pages as they were. */
+  #openMemory(): StateDatabase {
+    const left = this.#isCached ? this.#last?.handOver() : undefined;
+    if (left !== undefined) this.#last = undefined;
+    this.#isCached = false;
+    return new StateDatabase({ path: ":memory:", schema, image: left ?? this.#restored() });
   }
 
   #openFile(path: string): StateDatabase {
@@ -433,7 +442,7 @@ export class SimState {
       return;
     }
     // What the cache has alone is lost with the next power cut, unless the next process syncs it.
-    this.#cached = keepsCache ? database.image() : undefined;
+    this.#isCached = keepsCache;
     this.#last?.close();
     this.#last = database;
   }

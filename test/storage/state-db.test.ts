@@ -54,6 +54,21 @@ test("rows, applied index and hash are there together after reopening", () => {
   second.close();
 });
 
+test("a state in memory that is handed over goes on from its rows as a copy of it does", () => {
+  const first = new StateDatabase({ path: ":memory:", schema });
+  first.transaction(0, 7, () => first.run(insert, 1, "a"));
+  const copy = new StateDatabase({ path: ":memory:", schema, image: first.image() });
+  const { place } = first;
+  const second = new StateDatabase({ path: ":memory:", schema, image: first.handOver() });
+  for (const next of [second, copy]) {
+    expect(next.place).toEqual(place);
+    next.transaction(7, 8, () => next.run(insert, 2, "b"));
+  }
+  expect(second.place).toEqual(copy.place);
+  expect(second.all<unknown>(select)).toEqual(copy.all<unknown>(select));
+  for (const next of [second, copy]) next.close();
+});
+
 test("how many rows a write changed is in the hash: the same write on other rows differs (S1)", () => {
   const hashes = [[], ["insert into thing values (1, 'a')"], ["insert into thing values (1, 'a'), (2, 'b')"]].map(
     (rows) => {
