@@ -21,13 +21,16 @@ export function flurry(random: Random, name: (at: number) => string): Spec[] {
   });
 }
 
-/** Counts that a host's node was given more than it has slots for, as its own state has it: once in a run, for that takes a look at all that it was given. */
+/** That takes a look at all that a node was given, of which there is much: one in so many assignments is enough. */
+const lookedAt = 0.1;
+
+/** Counts that a host's node was given more than it has slots for, as its own state has it: once in a run. */
 export function countAhead(host: Host, slots: number, events: readonly AppliedEvent[]): void {
   if (host.cluster.counters["assignedAhead"] !== undefined) return;
   const isGiven = events.some(({ changes }) =>
     changes.some((change) => change.topic === "task" && change.kind === "assigned" && change.node === host.id),
   );
-  if (!isGiven) return;
+  if (!isGiven || !host.cluster.chance("looks at work ahead", lookedAt)) return;
   const taken = host.state.view((tx) =>
     runningOn(tx, host.id).reduce((sum, { job }) => sum + slotsOf(readSpec(jobById(tx, job)!.spec)), 0),
   );

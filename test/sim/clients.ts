@@ -4,6 +4,7 @@ import { isTerminal } from "../../src/lib/states.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { tasksIn } from "../../src/state/shape.ts";
+import { jobById } from "../../src/state/tables/job.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { JobState, Principal, Spec } from "../../src/state/types.ts";
 import { flurry } from "./ahead.ts";
@@ -455,14 +456,16 @@ export class Clients implements Callers {
     }
     for (const { id, name } of this.#acknowledged) {
       if (this.#finished.has(id!)) continue;
-      const job = findJob(tx, id!);
+      const job = jobById(tx, id!);
       if (job === undefined || isTerminal(job.state)) this.#finished.add(id!);
       else open.push(`${name} (job ${id}, ${job.state})`);
       if (open.length >= 5) break;
     }
     for (const { id } of this.#retries.values()) {
-      const job = findJob(tx, id);
-      if (job !== undefined && !isTerminal(job.state)) open.push(`retry ${id} (${job.state})`);
+      if (this.#finished.has(id)) continue;
+      const job = jobById(tx, id);
+      if (job === undefined || isTerminal(job.state)) this.#finished.add(id);
+      else open.push(`retry ${id} (${job.state})`);
     }
     return open;
   }

@@ -11,8 +11,10 @@ import { quorumReached } from "../../src/raft/quorum.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
 import type { Node } from "../../src/node/node.ts";
-import { findJob, findTask } from "../../src/state/queries.ts";
-import type { Principal } from "../../src/state/types.ts";
+import { findTask } from "../../src/state/queries.ts";
+import { driverOf, readSpec } from "../../src/state/spec.ts";
+import { jobById } from "../../src/state/tables/job.ts";
+import type { Principal, Spec } from "../../src/state/types.ts";
 import { ClockJudge } from "./clock-judge.ts";
 import { Effects } from "./effects.ts";
 import { Host, identityOf } from "./host.ts";
@@ -83,26 +85,29 @@ export class Cluster {
       guardOf: (node: NodeId) => this.hostOf(node)?.guard,
       wrongUntil: (node: NodeId) => this.hostOf(node)?.state.wrongUntil ?? -Infinity,
       isGuarded: (node: NodeId, job: number) => {
-        const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
-        return spec !== undefined && spec["driver"] !== "noop";
+        const spec = this.#specOf(node, job);
+        return spec !== undefined && driverOf(spec) !== "noop";
       },
       whyTakenBack: (node: NodeId, { job, task, attempt }: AttemptName) =>
         this.hostOf(node)
           ?.state.view((tx) => findTask(tx, job, task))
           ?.attempts.find((one) => one.attempt === attempt && one.state === "skipped")?.reason,
-      hasDeadline: (node: NodeId, job: number) =>
-        this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec["deadline"]) !== undefined,
+      hasDeadline: (node: NodeId, job: number) => this.#specOf(node, job)?.deadlineMs !== undefined,
       roomOf: (number: number) => roomOf(this.plan, number),
       taskOf: (node: NodeId, job: number) => {
-        const spec = this.hostOf(node)?.state.view((tx) => findJob(tx, job)?.spec);
-        const resources = spec?.["resources"] as { readonly license?: number } | undefined;
-        const slots = (spec?.["slots"] as number | undefined) ?? 1;
-        return { slots, licenses: resources?.license ?? 0 };
+        const spec = this.#specOf(node, job);
+        return { slots: spec?.slots ?? 1, licenses: spec?.resources?.["license"] ?? 0 };
       },
       wasWrong: () => this.hosts.some((host) => host.state.wrongUntil > -Infinity),
     };
     this.effects = new Effects(this.time, questions, (problem) => this.fail(problem));
     this.time.onRan = (runner) => this.#onRan(runner);
+  }
+
+  /** As that node's state has it: without the words of a view, for what is asked of every attempt. */
+  #specOf(node: NodeId, job: number): Spec | undefined {
+    const text = this.hostOf(node)?.state.view((tx) => jobById(tx, job)?.spec);
+    return text === undefined ? undefined : readSpec(text);
   }
 
   // ------------------------------------------------------------------------------------------------ telling

@@ -4,8 +4,8 @@ import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
 import { isMet } from "../../src/state/gates.ts";
-import { findJob } from "../../src/state/queries.ts";
-import { jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
+import { shut } from "../../src/state/tables/gate.ts";
+import { jobById, jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { After, Principal, Spec } from "../../src/state/types.ts";
 import type { Cluster } from "./cluster.ts";
@@ -145,9 +145,9 @@ export class Gated {
   releaseLate(host: Host): void {
     for (const job of this.#perhapsHeld) {
       if (this.#releasedAgain.has(job)) continue;
-      const view = host.state.view((tx) => findJob(tx, job));
-      if (view === undefined || isTerminal(view.state)) this.#perhapsHeld.delete(job);
-      if (view?.held !== true) continue;
+      const row = host.state.view((tx) => jobById(tx, job));
+      if (row === undefined || isTerminal(row.state)) this.#perhapsHeld.delete(job);
+      if (((row?.gate ?? 0) & shut.held) === 0) continue;
       this.#releasedAgain.add(job);
       this.#cluster.note(`job ${job} is held since after its release: it is released again`);
       this.#cluster.count("heldLate");
