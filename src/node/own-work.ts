@@ -92,8 +92,11 @@ export class OwnWork {
       grantSelf: () => leading.grant(self),
       waitApplied: (index, deadline) => reader.waitApplied(index, deadline),
       applied: () => ports.applied(),
-      granted: (endsAt, index) => this.executor.lease(endsAt, index),
-      covered: (index) => this.executor.covers(index),
+      // While the work is paused what entries take away is not told to the executor: what runs goes on, and nothing of them begins before reconcile().
+      granted: (endsAt, index) => this.executor.lease(endsAt, this.#work.isPaused ? 0 : index),
+      covered: (index) => {
+        if (!this.#work.isPaused) this.executor.covers(index);
+      },
       onDeclaredLost: () => ports.onDeclaredLost(),
     });
     this.executor.onLeaseWanted(() => this.lease.want());

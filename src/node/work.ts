@@ -50,6 +50,11 @@ export class Work {
     this.#reconciled = false;
   }
 
+  /** What is applied is not told to the executor, until reconcile(). */
+  get isPaused(): boolean {
+    return !this.#reconciled;
+  }
+
   onApplied(events: readonly AppliedEvent[]): void {
     if (!this.#reconciled) return; // reconcile() reads the sum of it
     const assigned: AttemptName[] = [];
