@@ -1,0 +1,145 @@
+import { expandPattern, type Mistake, mistake, readPattern } from "./node-set-pattern.ts";
+
+/**
+ * Sets of hosts as people write them, after ClusterShell's node sets: `web[01-30]`, `r[1-2]n[1-4]`, `10.0.0.1-50`, `10.0.0.0/24`, `@group`, `os=debian`, `*`, joined from
+ * left to right by `,` (and), `!` (without), `&` (in both) and `^` (in one of the two). Spaces part as commas do.
+ *
+ * A set keeps the order in which its names came. What names nothing is a mistake and never an empty set: a command that was meant for somebody and reached
+ * nobody must not look like a success.
+ */
+export interface NodeSetSources {
+  /** Of `@name`, `@*` (every group's) and `*` (everybody known); undefined: there is no such group. */
+  group?(name: string): readonly string[] | undefined;
+  /** Of `key=value` and `key!=value`. */
+  matching?(term: string): readonly string[];
+  /** How many names a set may hold at most. */
+  readonly most: number;
+}
+
+export type NodeSet =
+  | { readonly ok: true; readonly names: readonly string[] }
+  | { readonly ok: false; readonly mistake: Mistake };
+
+/** The names that the text stands for, each once. */
+export function expandNodeSet(text: string, sources: NodeSetSources): NodeSet {
+  const terms = split(text);
+  if ("message" in terms) return { ok: false, mistake: terms };
+  let names = new Set<string>();
+  for (const term of terms) {
+    const found = namesOf(term, sources);
+    if ("message" in found) return { ok: false, mistake: found };
+    names = combine(names, term.operator, found);
+    if (names.size > sources.most) return { ok: false, mistake: tooMany(names.size, sources.most, 0, text.length) };
+  }
+  if (names.size === 0) {
+    const message = "nothing is left: what is taken away is all that there was";
+    return { ok: false, mistake: mistake(message, 0, text.length) };
+  }
+  return { ok: true, names: [...names] };
+}
+
+/** The mistake below the text that it is in, for a terminal: two lines, a caret under where it begins. */
+export function underline(text: string, { at, length }: Mistake): string {
+  return `${text}\n${" ".repeat(at)}${"^".repeat(Math.max(1, length))}`;
+}
+
+type Operator = "," | "!" | "&" | "^";
+
+interface Term {
+  readonly operator: Operator;
+  readonly text: string;
+  /** Where it begins. */
+  readonly at: number;
+}
+
+/** Parts an expression at the operators outside of brackets. */
+function split(text: string): readonly Term[] | Mistake {
+  const terms: Term[] = [];
+  let operator: Operator | undefined = ",";
+  let at = 0;
+  while (at < text.length) {
+    const character = text[at]!;
+    if (/\s/.test(character)) at += 1;
+    else if (isOperator(text, at)) {
+      // A comma too many says nothing, and people leave them at the ends of lists.
+      if (operator !== undefined && !(operator === "," && character === ","))
+        return mistake(`a name is missing before "${character}"`, at, 1);
+      operator = character as Operator;
+      at += 1;
+    } else {
+      const end = endOfTerm(text, at);
+      if (typeof end !== "number") return end;
+      terms.push({ operator: operator ?? ",", text: text.slice(at, end), at });
+      operator = undefined;
+      at = end;
+    }
+  }
+  if (terms.length === 0) return mistake("no name is given", 0, text.length);
+  if (operator !== undefined && operator !== ",")
+    return mistake(`a name is missing after "${operator}"`, text.length, 1);
+  return terms;
+}
+
+/** "!=" belongs to a term. */
+function isOperator(text: string, at: number): boolean {
+  const character = text[at]!;
+  if (character === "!") return text[at + 1] !== "=";
+  return character === "," || character === "&" || character === "^";
+}
+
+function endOfTerm(text: string, from: number): number | Mistake {
+  let open: number | undefined;
+  let at = from;
+  for (; at < text.length; at++) {
+    const character = text[at]!;
+    if (character === "[" && open !== undefined)
+      return mistake(`a bracket within a bracket: close the first one with "]"`, at, 1);
+    if (character === "[") open = at;
+    else if (character === "]" && open === undefined) return mistake(`"]" without a "[" before it`, at, 1);
+    else if (character === "]") open = undefined;
+    else if (open === undefined && (/\s/.test(character) || isOperator(text, at))) break;
+  }
+  if (open !== undefined) return mistake(`missing bracket: this "[" is not closed by a "]"`, open, at - open);
+  return at;
+}
+
+function namesOf({ text, at }: Term, sources: NodeSetSources): readonly string[] | Mistake {
+  const { most } = sources;
+  const label = /^[^[\]=!]+!?=/.exec(text);
+  let names: readonly string[] | undefined;
+  if (text === "*" || text.startsWith("@")) {
+    const name = text === "*" ? "*" : text.slice(1);
+    names = sources.group?.(text === "*" ? "" : name);
+    if (names === undefined) {
+      const what = text === "*" ? "there is nobody that * could stand for" : `there is no group or inventory "${name}"`;
+      return mistake(what, at, text.length);
+    }
+  } else if (label !== null) names = sources.matching?.(text) ?? [];
+  if (names === undefined) {
+    const pattern = readPattern(text, at);
+    if ("message" in pattern) return pattern;
+    return pattern.count > most ? tooMany(pattern.count, most, at, text.length) : expandPattern(pattern);
+  }
+  if (names.length === 0) return mistake(`"${text}" matches nobody`, at, text.length);
+  return names.length > most ? tooMany(names.length, most, at, text.length) : names;
+}
+
+function combine(before: Set<string>, operator: Operator, found: readonly string[]): Set<string> {
+  if (operator === ",") {
+    for (const name of found) before.add(name);
+    return before;
+  }
+  if (operator === "!") {
+    for (const name of found) before.delete(name);
+    return before;
+  }
+  const given = new Set(found);
+  if (operator === "&") return new Set([...before].filter((name) => given.has(name)));
+  return new Set([...[...before].filter((name) => !given.has(name)), ...found.filter((name) => !before.has(name))]);
+}
+
+function tooMany(count: number, most: number, at: number, length: number): Mistake {
+  return mistake(`stands for ${inGroups(count)} names, and at most ${inGroups(most)} are taken at once`, at, length);
+}
+
+const inGroups = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
