@@ -74,6 +74,8 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   lib: { ours: {}, packages: ["msgpackr", "croner"] },
   // Storage and executor share it; what runs in browsers does not import it.
   "lib/files.ts": { ours: { lib: "any" }, packages: ["node:"] },
+  // A function of its argument alone, and ten times faster than one that is written here: it is pure all the same.
+  "lib/digest.ts": { ours: {}, packages: ["node:"] },
 };
 const pureFolders = ["src/raft/", "src/state/", "src/scheduler/"];
 

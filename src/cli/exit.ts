@@ -100,5 +100,7 @@ function apiLines(error: ApiError): string[] {
 }
 
 function problemLines(problems: readonly Problem[]): string[] {
-  return problems.map((problem) => `  ${problem.path === "" ? "" : `${problem.path}: `}${problem.message}`);
+  return problems.map(
+    ({ path, message }) => `  ${path === "" ? "" : `${path}: `}${message.replaceAll("\n", "\n    ")}`,
+  );
 }

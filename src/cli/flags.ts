@@ -16,6 +16,8 @@ export interface SpecFlags {
   readonly count?: string;
   readonly array?: string;
   readonly matrix?: readonly string[];
+  readonly target?: readonly string[];
+  readonly targetsFrom?: string;
   readonly eachNode?: boolean;
   readonly on?: string;
   readonly slots?: string;
@@ -66,12 +68,17 @@ export function addSpecFlags(command: Command): void {
     .option("--count <n>", "an array: n tasks, each with its SKEIN_INDEX")
     .option("--array <ranges>", "an array of these indices: 0-99:2 or 1,3,5-8")
     .option("--matrix <k=a,b>", "a task per combination of values (repeatable, the first key is the slowest)", collect)
+    .option("--target <names>", "a task per name: web[01-30] or 10.0.0.1-50,db1 (repeatable)", collect)
+    .option("--targets-from <file>", "names, or sets of them, one a line, # for comments; - for standard input")
     .option("--each-node", "one task on every matching node")
     .option("--on <selector>", "nodes that may run it: zone=eu,gpu!=none")
     .option("--slots <n>", "what a task takes of its node")
     .option("--resource <name=n>", "what a task takes beside: memory=512MiB, cores=2, license=1 (repeatable)", collect)
     .option("--parallel <n>", "tasks of this job running at once")
-    .option("--unit <n>", "tasks of an array that a node is given together (default: by how long they take)")
+    .option(
+      "--unit <n>",
+      "tasks of an array or of targets that a node is given together (default: by how long they take)",
+    )
     .option("--priority <n>", "0..100, default 50, higher first")
     .option("--after <jobs>", "start when these have succeeded: 17,18 or 18:failed, 18:done (repeatable)", collect)
     .option("--key <key>", "one running job per key")
@@ -150,12 +157,15 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     ["--count", flags.count],
     ["--array", flags.array],
     ["--matrix", flags.matrix],
+    ["--target", flags.target ?? flags.targetsFrom],
     ["--each-node", flags.eachNode],
   ] as const;
   const given = makers.flatMap(([flag, value]) => (value === undefined ? [] : [flag]));
   const lastMaker = given.pop();
   for (const flag of given)
     problems.push({ path: flag, message: `goes not with ${lastMaker}: each says how many tasks there are` });
+  if (flags.stdin === "-" && flags.targetsFrom === "-")
+    problems.push({ path: "--targets-from", message: "cannot be standard input, which --stdin takes" });
   const list = flags.array === undefined ? undefined : parseRanges(flags.array);
   if (typeof list === "string") problems.push({ path: "--array", message: list });
   const axes = pairs("matrix", flags.matrix, (key, values) => /^\w+$/.test(key) && values !== "");
@@ -181,6 +191,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     matrix:
       axes &&
       Object.fromEntries(Object.entries(axes).map(([key, values]) => [key, values.split(",").map(matrixValue)])),
+    targets: problems.length > 0 ? undefined : await targetsOf(flags, io),
     each_node: flags.eachNode,
     on: flags.on,
     slots: whole("slots", flags.slots, 0, 1_000_000),
@@ -278,6 +289,18 @@ function limitsOf(pairs: Readonly<Record<string, string>>): Record<string, unkno
   return Object.fromEntries(
     Object.entries(pairs).map(([key, text]) => [key, isCount(key, text) ? Number(text) : text]),
   );
+}
+
+/** What is said on the command line before what is in a file. Throws CliError. */
+async function targetsOf({ target, targetsFrom }: SpecFlags, io: CliIo): Promise<readonly string[] | undefined> {
+  if (targetsFrom === undefined) return target;
+  const text =
+    targetsFrom === "-" ? new TextDecoder().decode(await io.readStdin(limits.bodyBytes)) : await readText(targetsFrom);
+  const lines = text.split("\n").map((line) => line.replace(/(^|\s)#.*/, "").trim());
+  const listed = lines.filter((line) => line !== "");
+  if (listed.length > 0) return [...(target ?? []), ...listed];
+  const name = targetsFrom === "-" ? "standard input" : targetsFrom;
+  throw new CliError(exit.usage, `--targets-from: ${name} names nobody`);
 }
 
 async function textOf(path: string, io: CliIo): Promise<string> {

@@ -21,7 +21,8 @@ const jobStates = [
   "skipped",
 ] as const satisfies readonly JobState[];
 
-const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
+/** Of tasks, for flags. */
+export const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
 
 /** `skein jobs ls|show|tasks|explain|cancel|hold|release|extend|retry|rm`, and `skein ps`. */
 export function addJobs(program: Command, cli: Cli): void {
@@ -109,7 +110,7 @@ function addTasks(parent: Command, cli: Cli): void {
     .description("list the tasks of a job")
     .argument("<id>", "5, last, or one task: 5/0")
     .option("--state <state>", taskStates.join(", "))
-    .option("--target <name>", "only the task about this node")
+    .option("--target <name>", "only the task about this target, or this node")
     .option("--limit <n>", `at most so many (1..${limits.listMax}, default ${limits.listDefault})`)
     .option("--next <mark>", "go on after an earlier list");
   cli.verb<TasksFlags, [string]>(command, async (session, flags, text) => {

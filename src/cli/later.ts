@@ -11,7 +11,6 @@ interface LaterVerb {
 
 /** Verbs of docs/contract.md that come later: refused by name, so that nobody looks for a typing mistake. */
 export const laterVerbs: readonly LaterVerb[] = [
-  { words: "results", meanwhile: "`skein jobs ls` and `skein jobs tasks ID --target NODE` show what ran" },
   { words: "cron" },
   { words: "inventory" },
   { words: "bundle" },

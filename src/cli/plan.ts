@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { foldNames } from "../lib/node-set-fold.ts";
 import type { PlannedView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
 import { CliError, exit, exitOfRefusal } from "./exit.ts";
@@ -40,6 +41,9 @@ function printPlanned(out: Output, job: PlannedView): void {
   const each = slots === 0 ? "" : `, ${slots} slot${slots === 1 ? "" : "s"} each`;
   out.line(printable(`${name}: ${tasksText(tasks)} of driver ${driver}${each}`));
   const where = placement.map((one) => `${one.tasks} on ${one.name}`).join(", ");
+  const targets = job.first.flatMap(({ target }) => (target === undefined ? [] : [target]));
+  const more = tasks > targets.length ? ` and ${tasks - targets.length} more` : "";
+  if (targets.length > 0) out.line(printable(`  targets: ${foldNames(targets)}${more}`));
   if (placement.length > 0) out.line(printable(`  ${tasksText(tasks - waits)} would start at once: ${where}`));
   if (waits === 0) return;
   out.line(`  ${tasksText(waits)} would ${waitText(2)}:`);

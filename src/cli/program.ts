@@ -17,6 +17,7 @@ import { addLogs } from "./logs.ts";
 import { addNodes } from "./nodes.ts";
 import { addPlan } from "./plan.ts";
 import { addRestore } from "./restore.ts";
+import { addResults } from "./results.ts";
 import { addRun } from "./run.ts";
 import { addSecret } from "./secret.ts";
 import { addSubmit } from "./submit.ts";
@@ -38,6 +39,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addJobs,
   addTemplate,
   addDead,
+  addResults,
   addLogs,
   addCancel,
   addNodes,

@@ -34,30 +34,47 @@ export async function streamOutput(session: Session, job: number, options: Strea
   const page = await session.client.tasks(job, { limit: followedMax + 1 });
   const [only] = page.tasks;
   if (page.tasks.length === 1) return new OutputWriter(session, options, undefined).all(job, only!.task);
-  const writer = new OutputWriter(session, options, await namesOf(session, job, page.tasks));
+  const writer = new OutputWriter(session, options, new TaskNames(session, job, page.tasks));
   if (!options.follow || page.tasks.length > followedMax) return writer.all(job, undefined);
   const complete = await Promise.all(page.tasks.map((task) => writer.all(job, task.task)));
   return complete.every((each) => each);
 }
 
-/** Names of tasks that are about a target; others are called by their number. */
-async function namesOf(session: Session, job: number, first: readonly TaskView[]): Promise<Map<number, string>> {
-  const names = new Map<number, string>();
-  if (first[0]?.target === undefined) return names;
-  for await (const task of session.client.everyTask(job)) {
-    if (task.target !== undefined) names.set(task.task, printable(task.target));
+/** Names of tasks that are about a target; others are called by their number. Of many they are read as the output gets to them: it comes in the order of the tasks. */
+class TaskNames {
+  readonly #known = new Map<number, string>();
+  #others: AsyncGenerator<TaskView, void, undefined> | undefined;
+
+  constructor(session: Session, job: number, first: readonly TaskView[]) {
+    for (const task of first) this.#add(task);
+    if (this.#known.size > followedMax) this.#others = session.client.everyTask(job);
   }
-  return names;
+
+  #add({ task, target }: TaskView): void {
+    if (target !== undefined) this.#known.set(task, printable(target));
+  }
+
+  async reach(task: number): Promise<void> {
+    while (this.#others !== undefined && !this.#known.has(task)) {
+      const { value } = await this.#others.next();
+      if (value === undefined) this.#others = undefined;
+      else this.#add(value);
+    }
+  }
+
+  of(task: number): string {
+    return this.#known.get(task) ?? String(task);
+  }
 }
 
 class OutputWriter {
   readonly #session: Session;
   readonly #options: StreamOptions;
   /** undefined: a single task, whose bytes pass as they are. */
-  readonly #names: ReadonlyMap<number, string> | undefined;
+  readonly #names: TaskNames | undefined;
   readonly #lines = new Map<string, PrefixedLines>();
 
-  constructor(session: Session, options: StreamOptions, names: ReadonlyMap<number, string> | undefined) {
+  constructor(session: Session, options: StreamOptions, names: TaskNames | undefined) {
     this.#session = session;
     this.#options = options;
     this.#names = names;
@@ -69,6 +86,7 @@ class OutputWriter {
     const { attempt, follow, stream, tail, signal } = this.#options;
     for await (const piece of this.#session.client.logs(job, { task, attempt, follow, stream, tail, signal })) {
       if (piece.kind === "problem") complete = false;
+      else await this.#names?.reach(piece.task);
       this.#options.before?.();
       this.#write(piece);
       await this.#session.io.stdout.drained();
@@ -93,7 +111,7 @@ class OutputWriter {
     const key = `${task} ${stream}`;
     let lines = this.#lines.get(key);
     if (lines === undefined) {
-      lines = new PrefixedLines(sink, this.#names?.get(task) ?? String(task));
+      lines = new PrefixedLines(sink, this.#names?.of(task) ?? String(task));
       this.#lines.set(key, lines);
     }
     return lines;

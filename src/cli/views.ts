@@ -1,6 +1,6 @@
 import { parseInstant } from "../lib/calendar.ts";
 import { formatDuration } from "../lib/units.ts";
-import type { JobView, TaskView } from "../state/types.ts";
+import type { JobView, ResultView, TaskView } from "../state/types.ts";
 import type { Output } from "./output.ts";
 import { advanceOf } from "./progress.ts";
 import { cut, printable, stateColour } from "./text.ts";
@@ -85,6 +85,36 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
       task.attempt === 0 ? "" : String(task.attempt),
       spanText(task.started_at, task.finished_at),
       cut(task.reason ?? lastLine(task.tail), 200),
+    ]),
+  );
+}
+
+/** What was run on targets as a table, one a line. */
+export function printResults(out: Output, results: readonly ResultView[]): void {
+  out.rows(
+    [
+      { title: "TARGET", shrinks: true },
+      { title: "TASK", align: "right" },
+      { title: "NAME", shrinks: true },
+      { title: "STATE", colour: stateColour },
+      { title: "EXIT", align: "right" },
+      { title: "NODE", align: "right" },
+      { title: "TRY", align: "right" },
+      { title: "FINISHED" },
+      { title: "TOOK", align: "right" },
+      { title: "LAST LINE", shrinks: true },
+    ],
+    results.map((one) => [
+      one.target ?? "",
+      `${one.job}/${one.task}`,
+      one.name,
+      one.state,
+      one.signal ?? (one.exit_code === null ? "" : String(one.exit_code)),
+      one.node === null ? "" : String(one.node),
+      one.attempt === 0 ? "" : String(one.attempt),
+      one.finished_at === null ? "" : instantText(one.finished_at),
+      spanText(one.started_at, one.finished_at),
+      cut(one.reason ?? lastLine(one.tail), 200),
     ]),
   );
 }

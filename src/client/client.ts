@@ -1,6 +1,6 @@
 import { formatDuration } from "../lib/units.ts";
 import type { SurvivorView } from "../lib/survivors.ts";
-import type { JobView, TaskView } from "../state/types.ts";
+import type { JobView, ResultView, TaskView } from "../state/types.ts";
 import type {
   AuditView,
   AuthoritiesView,
@@ -30,6 +30,7 @@ import {
   type NewToken,
   type PageQuery,
   queryText,
+  type ResultQuery,
   type RetryOptions,
   type RunOptions,
   type TaskQuery,
@@ -192,6 +193,11 @@ export class SkeinClient {
   /** One page of a job's tasks, in order. */
   tasks(job: number, query: TaskQuery = {}): Promise<{ readonly tasks: readonly TaskView[]; readonly next?: string }> {
     return this.#get(`/v1/jobs/${job}/tasks${queryText(query)}`);
+  }
+
+  /** What was run on targets, over all jobs, newest first. Without a target and a job: on whichever. */
+  results(query: ResultQuery = {}): Promise<{ readonly results: readonly ResultView[]; readonly next?: string }> {
+    return this.#get(`/v1/results${queryText(query)}`);
   }
 
   /** All tasks of a job, page by page. */

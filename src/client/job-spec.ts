@@ -23,6 +23,8 @@ export interface JobSpec {
   readonly matrix?: MatrixSpec | undefined;
   readonly exclude?: readonly MatrixRule[] | undefined;
   readonly include?: readonly MatrixRule[] | undefined;
+  /** A task per name, which is its SKEIN_TARGET: "web[01-30]", ["10.0.0.1-50", "db1,db2!db2"]. */
+  readonly targets?: string | readonly string[] | undefined;
   /** A task on every node that matches `on`. */
   readonly each_node?: boolean | undefined;
   /** Which nodes may run it: "zone=eu,gpu!=none". */
@@ -31,7 +33,7 @@ export interface JobSpec {
   readonly resources?: Readonly<Record<string, number | string>> | undefined;
   /** Tasks running at once. */
   readonly parallel?: number | undefined;
-  /** Tasks of an array that a node is given together; by default that follows from how long they take. */
+  /** Tasks of an array or of targets that a node is given together; by default that follows from how long they take. */
   readonly unit?: number | undefined;
   /** 0 to 100, default 50; higher first. */
   readonly priority?: number | undefined;

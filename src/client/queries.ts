@@ -70,6 +70,18 @@ export interface NewToken {
   readonly ttlMs?: number | undefined;
 }
 
+export interface ResultQuery {
+  /** Names or node sets: "web1", "web[01-30]". */
+  readonly target?: string | readonly string[] | undefined;
+  readonly job?: number | undefined;
+  readonly state?: TaskState | undefined;
+  /** RFC 3339, or a duration back from now: "2h". Of the time at which the job was submitted. */
+  readonly since?: string | undefined;
+  readonly until?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
 export interface TokenQuery {
   readonly kind?: "api" | "join" | undefined;
   /** Those that cannot be used any more as well. */
@@ -104,9 +116,12 @@ export interface LogQuery {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** "?a=1&b=2" of what is there; "" of nothing. */
+/** "?a=1&b=2" of what is there, a list as often as it has items; "" of nothing. */
 export function queryText(query: object): string {
   const set = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) set.set(name, String(value));
+  for (const [name, value] of Object.entries(query)) {
+    if (Array.isArray(value)) for (const one of value) set.append(name, String(one));
+    else if (value !== undefined) set.set(name, String(value));
+  }
   return set.size === 0 ? "" : `?${set.toString()}`;
 }

@@ -25,6 +25,7 @@ export type {
   LogQuery,
   NewToken,
   PageQuery,
+  ResultQuery,
   RetryOptions,
   RunOptions,
   TaskQuery,
@@ -45,4 +46,13 @@ export type {
   ReplayView,
   WaitView,
 } from "../state/answers.ts";
-export type { AttemptView, JobState, JobView, LogView, TaskCounts, TaskState, TaskView } from "../state/types.ts";
+export type {
+  AttemptView,
+  JobState,
+  JobView,
+  LogView,
+  ResultView,
+  TaskCounts,
+  TaskState,
+  TaskView,
+} from "../state/types.ts";

@@ -19,6 +19,7 @@ import { nodeRoutes } from "./nodes.ts";
 import { openApiRoutes } from "./openapi.ts";
 import { recoveryRoutes } from "./recovery.ts";
 import { Reply } from "./reply.ts";
+import { resultRoutes } from "./results.ts";
 import { retryRoutes } from "./retry.ts";
 import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
@@ -93,6 +94,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...commandRoutes(parts),
     ...jobRoutes(parts),
     ...retryRoutes(parts),
+    ...resultRoutes(parts),
     ...deadLetterRoutes(parts),
     ...templateRoutes(parts),
     ...logRoutes(parts),

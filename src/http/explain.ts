@@ -75,10 +75,10 @@ export function explainRoutes(parts: HttpParts): readonly Route[] {
       status: 200,
       answer: planAnswer,
       async serve(exchange, by) {
-        const read = await readJobs(exchange.req.raw);
+        const read = await readJobs(parts, exchange);
         if (!read.ok) return reply.refusal(read.why);
         const { shape, input } = read.value;
-        const outcome = await node.plan(input.jobs, by);
+        const outcome = await node.plan(input, by);
         if (!outcome.ok) return reply.refusal(outcome.why);
         const { value, index } = outcome.value;
         return reply.json(shape === "one" ? ofOne(value) : value, index);

@@ -60,7 +60,7 @@ export const taskAnswer = z.object({
   task: z.int(),
   index: z.int().optional().describe("SKEIN_INDEX"),
   matrix: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
-  target: z.string().optional(),
+  target: z.string().optional().describe("SKEIN_TARGET"),
   state: taskState,
   ...end,
   attempt: z.int().describe("0: none was begun."),
@@ -77,6 +77,12 @@ export const jobsAnswer = z.object({ jobs: z.array(jobAnswer), next });
 
 /** GET /v1/jobs/:id/tasks */
 export const tasksAnswer = z.object({ tasks: z.array(taskAnswer), next });
+
+/** GET /v1/results */
+export const resultsAnswer = z.object({
+  results: z.array(taskAnswer.extend({ name: z.string().describe("Of the job.") })),
+  next,
+});
 
 /** POST /v1/jobs/wait */
 export const waitAnswer = z.object({

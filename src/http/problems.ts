@@ -28,7 +28,9 @@ function renamed(issue: z.core.$ZodIssue, rename: (path: Path) => Path): z.core.
 /** The refusal of an input with these problems; the first one stands in the message. */
 export function invalid(problems: readonly Problem[], what: string): ReturnType<typeof refuse> {
   const [first] = problems;
-  const example = first === undefined ? "" : `: ${first.path === "" ? "" : `${first.path}: `}${first.message}`;
+  // Lines after the first one show a place in what was written.
+  const words = first?.message.split("\n", 1)[0] ?? "";
+  const example = first === undefined ? "" : `: ${first.path === "" ? "" : `${first.path}: `}${words}`;
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more, see details)` : "";
   return refuse("invalid", `${what} is not valid${example}${more}`, { details: problems });
 }

@@ -42,7 +42,7 @@ export const instant: z.ZodType<number, string> = z.string().transform((text, co
 });
 
 /** An instant, or how long ago -> epoch ms. */
-export const since = z.string().transform((text, context) => {
+export const since: z.ZodType<number, string> = z.string().transform((text, context) => {
   const backMs = parseDuration(text);
   if (backMs !== undefined) return Date.now() - backMs;
   const at = instant.safeParse(text);

@@ -10,6 +10,7 @@ import type { Principal } from "../state/types.ts";
 import { parseJson, readText } from "./body.ts";
 import { check, invalid } from "./problems.ts";
 import type { Exchange, HttpParts } from "./route.ts";
+import { proposeSubmit, withTargets } from "./targets.ts";
 
 /** What a body of POST /v1/jobs says, before the specs are checked. */
 interface Submitted {
@@ -26,11 +27,11 @@ interface Submitted {
  * same body: 200 and the first ids. The hot path: the body is read, parsed and checked once.
  */
 export async function serveSubmit(parts: HttpParts, exchange: Exchange, by: Principal): Promise<Response> {
-  const { node, reply } = parts;
-  const read = await readJobs(exchange.req.raw);
+  const { reply } = parts;
+  const read = await readJobs(parts, exchange);
   if (!read.ok) return reply.refusal(read.why);
   const { shape, input } = read.value;
-  const outcome = await node.propose("job.submit", input, by);
+  const outcome = await proposeSubmit(parts, input, by);
   if (!outcome.ok) return reply.refusal(shape === "one" ? aboutOne(outcome.why) : outcome.why);
   const { value, index } = outcome.value;
   const status = value.repeated ? 200 : 201;
@@ -38,10 +39,12 @@ export async function serveSubmit(parts: HttpParts, exchange: Exchange, by: Prin
   return reply.json({ ids: Array.from({ length: value.count }, (_, at) => value.first + at) }, index, status);
 }
 
-/** The jobs of a body, checked: of a submit, or of what a plan is asked for. */
+/** The jobs of a body, checked, and what their targets stand for: of a submit, or of what a plan is asked for. */
 export async function readJobs(
-  request: Request,
+  parts: HttpParts,
+  exchange: Exchange,
 ): Promise<Outcome<{ readonly shape: "one" | "many"; readonly input: CommandInput<"job.submit"> }>> {
+  const request = exchange.req.raw;
   const text = await readText(request);
   if (!text.ok) return text;
   const submitted = readSubmitted(text.value, request.headers);
@@ -50,8 +53,12 @@ export async function readJobs(
     const wrong = await inTurns(readSpecsAhead(submitted.value.jobs));
     if (wrong !== undefined) return wrong;
   }
-  const input = checkSubmitted(submitted.value, text.value);
-  return input.ok ? accept({ shape: submitted.value.shape, input: input.value }) : input;
+  const checked = checkSubmitted(submitted.value, text.value);
+  if (!checked.ok) return checked;
+  const { shape } = submitted.value;
+  const pathOf = (path: string): string => (shape === "one" ? path.replace(ofOnly, "") : path);
+  const input = await withTargets(parts, exchange, checked.value, whatOf(shape), pathOf);
+  return input.ok ? accept({ shape, input: input.value }) : input;
 }
 
 /** Of a large request: its specs one by one, before the request is read. A refusal only where so much is wrong that the rest is not worth a look. */
@@ -113,17 +120,16 @@ function checkSubmitted(submitted: Submitted, text: string): Outcome<CommandInpu
   const { shape, jobs, key, keyName } = submitted;
   const own = [...submitted.problems, ...(shape === "many" ? keysWithin(jobs) : [])];
   const digest = key === undefined ? undefined : createHash("sha256").update(text).digest("base64url");
-  const checked = check(
-    jobSubmit.input,
-    { jobs, key, digest },
-    shape === "one" ? "the spec" : "the request",
-    (path) => {
-      if (path[0] === "key") return [keyName];
-      return shape === "one" && path[0] === "jobs" ? path.slice(2) : path;
-    },
-  );
+  const checked = check(jobSubmit.input, { jobs, key, digest }, whatOf(shape), (path) => {
+    if (path[0] === "key") return [keyName];
+    return shape === "one" && path[0] === "jobs" ? path.slice(2) : path;
+  });
   if (own.length === 0) return checked;
   return invalid([...own, ...(checked.ok ? [] : (checked.why.details ?? []))], "the request");
+}
+
+function whatOf(shape: Submitted["shape"]): string {
+  return shape === "one" ? "the spec" : "the request";
 }
 
 /** Keys of single specs in a batch would be ignored: the batch has one. */
@@ -143,5 +149,8 @@ function keysWithin(jobs: unknown): Problem[] {
 
 /** The state knows batches only; who wrote one spec reads paths of that spec. */
 export function aboutOne<Why extends Pick<Refusal, "details">>(why: Why): Why {
-  return { ...why, details: why.details?.map((one) => ({ ...one, path: one.path.replace(/^jobs\[0\]\.?/, "") })) };
+  return { ...why, details: why.details?.map((one) => ({ ...one, path: one.path.replace(ofOnly, "") })) };
 }
+
+/** What paths of the only spec begin with. */
+export const ofOnly = /^jobs\[0\]\.?/;

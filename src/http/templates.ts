@@ -11,7 +11,8 @@ import { check, invalid } from "./problems.ts";
 import { keyOf } from "./retry.ts";
 import { type HttpParts, readJson, readState, type Route, route } from "./route.ts";
 import { consistency, next, pageLimit } from "./shapes.ts";
-import { aboutOne } from "./submit.ts";
+import { aboutOne, ofOnly } from "./submit.ts";
+import { proposeSubmit, withTargets } from "./targets.ts";
 
 const runBody = z.strictObject({
   params: z.record(z.string(), z.unknown(), { error: "must be a map of names to values" }).optional(),
@@ -20,7 +21,7 @@ const runBody = z.strictObject({
 
 /** Job specs with parameters; keeping and forgetting them are commands (state/commands/template-set.ts). */
 export function templateRoutes(parts: HttpParts): readonly Route[] {
-  const { node, reply } = parts;
+  const { reply } = parts;
   return [
     route(parts, {
       method: "GET",
@@ -85,9 +86,12 @@ export function templateRoutes(parts: HttpParts): readonly Route[] {
         if (earlier?.digest === digest)
           return reply.json({ id: earlier.first, template: earlier.template ?? name }, read.value.index);
         if (template === undefined) return reply.refusal(noTemplate(name));
-        const input = submission(template, params, revision, { key: key.value, digest });
+        const made = submission(template, params, revision, { key: key.value, digest });
+        if (!made.ok) return reply.refusal(made.why);
+        const pathOf = (path: string): string => `spec.${path.replace(ofOnly, "")}`;
+        const input = await withTargets(parts, exchange, made.value, whatOf(template), pathOf);
         if (!input.ok) return reply.refusal(input.why);
-        const outcome = await node.propose("job.submit", input.value, by);
+        const outcome = await proposeSubmit(parts, input.value, by);
         if (!outcome.ok) return reply.refusal(inSpec(aboutOne(outcome.why)));
         const { value, index } = outcome.value;
         const answer = { id: value.first, template: `${template.name}@${template.revision}` };
@@ -117,10 +121,14 @@ function submission(
   if (spec === undefined)
     return refuse("too-large", `what ${name} makes of these values is longer than any spec may be`);
   const input = { jobs: [spec], digest, template: name, ...(key === null ? {} : { key }) };
-  const checked = check(jobSubmit.input, input, `what ${name} makes of these values`, (path) =>
+  const checked = check(jobSubmit.input, input, whatOf(template), (path) =>
     path[0] === "jobs" ? ["spec", ...path.slice(2)] : path,
   );
   return checked.ok ? accept(checked.value) : checked;
+}
+
+function whatOf({ name, revision }: TemplateView): string {
+  return `what ${name}@${revision} makes of these values`;
 }
 
 function inSpec(why: Refusal): Refusal {

@@ -68,6 +68,21 @@ export const limits = {
   matrixRules: 256,
   /** A matrix with its rules, as JSON. */
   matrixBytes: 128 * 1024,
+  /** Targets of one job. */
+  targetsPerJob: 100_000,
+  /** Of one name, and of the names of all jobs of a request together: what a leader checks, and every node writes, at once. */
+  targetLength: 253,
+  targetBytes: 8 * 1024 * 1024,
+  /** Names that are asked for at once; tasks and jobs that are looked at for a page of results, and jobs where no names are given. */
+  resultTargets: 1_000,
+  resultsLooked: 10_000,
+  resultJobsLooked: 50_000,
+  /** What was written for the targets is kept in the spec up to here; of more only the list is (state/targets.ts). Every task's spec is read. */
+  targetTextKept: 4 * 1024,
+  /** A list goes as so many rows as it has names, through this. */
+  targetsPerSweptRow: 20,
+  /** Targets of a job that a node is given together before it is known how long they take. */
+  unitTargets: 30,
   templates: 1_000,
   /** A template's parameters and spec, as JSON. */
   templateBytes: 256 * 1024,

@@ -22,12 +22,21 @@ export type NodeSet =
 
 /** The names that the text stands for, each once. */
 export function expandNodeSet(text: string, sources: NodeSetSources): NodeSet {
+  if (plainName.test(text)) return { ok: true, names: [text] };
   const terms = split(text);
   if ("message" in terms) return { ok: false, mistake: terms };
   let names = new Set<string>();
+  let looked = 0;
   for (const term of terms) {
     const found = namesOf(term, sources);
     if ("message" in found) return { ok: false, mistake: found };
+    looked += found.length;
+    if (looked > lookedShare * sources.most) {
+      const message = `takes and leaves more than ${inGroups(lookedShare * sources.most)} names on its way: write it in fewer steps`;
+      return { ok: false, mistake: mistake(message, term.at, term.text.length) };
+    }
+    // Most often it is all that there is.
+    if (terms.length === 1 && term.operator === ",") return { ok: true, names: eachOnce(found) };
     names = combine(names, term.operator, found);
     if (names.size > sources.most) return { ok: false, mistake: tooMany(names.size, sources.most, 0, text.length) };
   }
@@ -38,10 +47,34 @@ export function expandNodeSet(text: string, sources: NodeSetSources): NodeSet {
   return { ok: true, names: [...names] };
 }
 
+/** Files list a hundred thousand of them, one a line. */
+const plainName = /^(?:[A-Za-z_][A-Za-z0-9._:-]*|\d{1,3}(?:\.\d{1,3}){3})$/;
+
+/** Names that one text may go through, taken away ones included, as a share of what may be left: with a few letters much could be asked. */
+const lookedShare = 4;
+
+function eachOnce(names: readonly string[]): readonly string[] {
+  const once = new Set(names);
+  return once.size === names.length ? names : [...once];
+}
+
 /** The mistake below the text that it is in, for a terminal: two lines, a caret under where it begins. */
 export function underline(text: string, { at, length }: Mistake): string {
   return `${text}\n${" ".repeat(at)}${"^".repeat(Math.max(1, length))}`;
 }
+
+/** What is wrong and the place below it, in a few lines: of a long text the part around it. */
+export function shownMistake(text: string, { message, at, length }: Mistake): string {
+  const from = at > aroundMistake ? at - aroundMistake : 0;
+  const [before, after] = [from > 0 ? "…" : "", text.length > from + 3 * aroundMistake ? "…" : ""];
+  const part = text.slice(from, from + 3 * aroundMistake).replace(/[\s\p{C}]/gu, " ");
+  const place = at - from + before.length;
+  const marked = Math.min(length, before.length + part.length - place);
+  return `${message}\n${underline(before + part + after, { message, at: place, length: marked })}`;
+}
+
+/** Characters that are shown before it; twice as many after its beginning. */
+const aroundMistake = 30;
 
 type Operator = "," | "!" | "&" | "^";
 
@@ -142,4 +175,7 @@ function tooMany(count: number, most: number, at: number, length: number): Mista
   return mistake(`stands for ${inGroups(count)} names, and at most ${inGroups(most)} are taken at once`, at, length);
 }
 
-const inGroups = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+/** 100,000 */
+export function inGroups(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}

@@ -70,6 +70,20 @@ export function numberAt({ ranges, before, count }: RangeList, position: number)
   return first + (position - before[low]!) * step;
 }
 
+/** The other way round: the position of a number; undefined: it is not listed. */
+export function positionOf({ ranges, before }: RangeList, number: number): number | undefined {
+  let [low, high] = [0, ranges.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (ranges[middle]!.first <= number) low = middle;
+    else high = middle - 1;
+  }
+  const range = ranges[low];
+  if (range === undefined || number < range.first || number > range.last) return undefined;
+  const steps = (number - range.first) / range.step;
+  return Number.isInteger(steps) ? before[low]! + steps : undefined;
+}
+
 /**
  * Positions in a list, as ranges -> the numbers that are there, as ranges again. Costs the ranges on both sides, not the numbers in them. Every position
  * must be in the list.

@@ -16,6 +16,14 @@ export async function inTurns<Value>(steps: Iterator<unknown, Value, undefined>)
   }
 }
 
+/** The same without a rest. */
+export function atOnce<Value>(steps: Iterator<unknown, Value, undefined>): Value {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
 const waiting: (() => void)[] = [];
 let askedAt = -Infinity;
 

@@ -47,7 +47,7 @@ export interface NodeApi {
   explain(job: number): Promise<Outcome<{ readonly value: ExplainView; readonly index: number }>>;
   /** What these specs would become if they were submitted now; nothing is stored. */
   plan(
-    jobs: CommandInput<"job.submit">["jobs"],
+    specs: Pick<CommandInput<"job.submit">, "jobs" | "lists">,
     by: Principal,
   ): Promise<Outcome<{ readonly value: PlanView; readonly index: number }>>;
 

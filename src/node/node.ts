@@ -748,10 +748,10 @@ export class Node implements NodeApi {
   }
 
   plan(
-    jobs: CommandInput<"job.submit">["jobs"],
+    specs: Pick<CommandInput<"job.submit">, "jobs" | "lists">,
     by: Principal,
   ): Promise<Outcome<{ readonly value: PlanView; readonly index: number }>> {
-    return this.#questions.plan(jobs, by);
+    return this.#questions.plan(specs, by);
   }
 
   /** Waits until the local state is as new as was asked for. */

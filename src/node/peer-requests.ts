@@ -6,6 +6,7 @@ import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { binary, malformed, text, whole } from "../transport/frames.ts";
 import { commandByName } from "../state/commands/index.ts";
+import { specsOf } from "../state/rehearsal.ts";
 import { parseAddresses } from "./address-book.ts";
 import { packName } from "../executor/pack-record.ts";
 import type { LogRequest } from "./api.ts";
@@ -227,12 +228,17 @@ function logRequest(body: unknown): LogRequest & { readonly attempt: number } {
 
 /** Specs in the shape of the log, and in whose name. */
 function planRequest(body: unknown): PlanRequest {
-  const { jobs, by } = fields(body);
+  const { jobs, lists, by } = fields(body);
   const { token, name: called, role } = fields(by);
   if (role !== "viewer" && role !== "operator" && role !== "admin") return wrong("role");
-  const payload = commandByName("job.submit").payload.safeParse({ jobs, key: null, digest: "" });
+  const payload = commandByName("job.submit").payload.safeParse({
+    jobs,
+    ...(lists === undefined ? {} : { lists }),
+    key: null,
+    digest: "",
+  });
   if (!payload.success) return wrong("specs");
-  return { jobs: payload.data.jobs, by: { token: text(token), name: text(called), role } };
+  return { ...specsOf(payload.data), by: { token: text(token), name: text(called), role } };
 }
 
 function passedOn(body: unknown): Readonly<Record<string, unknown>> {

@@ -11,7 +11,7 @@ import type { ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, commandByName } from "../state/commands/index.ts";
 import { waitingFacts } from "../state/explaining.ts";
 import { appliedIndex } from "../state/queries.ts";
-import { foreseenJobs, rehearseSubmit, type SubmitPayload } from "../state/rehearsal.ts";
+import { foreseenJobs, rehearseSubmit, type Specs, specsOf } from "../state/rehearsal.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Role } from "../state/types.ts";
 import { malformed, text } from "../transport/frames.ts";
@@ -36,8 +36,7 @@ export interface QuestionPorts {
 }
 
 /** Specs in the shape of the log, and who would submit them. */
-export interface PlanRequest {
-  readonly jobs: SubmitPayload["jobs"];
+export interface PlanRequest extends Specs {
   readonly by: { readonly token: string; readonly name: string; readonly role: Role };
 }
 
@@ -59,9 +58,13 @@ export class Questions {
     return this.#ask("job.explain", job, () => this.#explain(job));
   }
 
-  plan(jobs: CommandInput<"job.submit">["jobs"], { token, name, role }: Principal): Promise<Answer<PlanView>> {
+  plan(
+    { jobs, lists }: Pick<CommandInput<"job.submit">, "jobs" | "lists">,
+    { token, name, role }: Principal,
+  ): Promise<Answer<PlanView>> {
     const by = { token, name, role: role as Role };
-    const request: PlanRequest = { jobs: commandByName("job.submit").prepare({ jobs }, by).jobs, by };
+    const prepared = commandByName("job.submit").prepare({ jobs, lists }, by);
+    const request: PlanRequest = { ...specsOf(prepared), by };
     return this.#ask("job.plan", request, () => this.#plan(request));
   }
 
@@ -106,7 +109,7 @@ export class Questions {
     });
   }
 
-  #plan({ jobs, by }: PlanRequest): Promise<Answer<PlanView>> {
+  #plan({ by, ...specs }: PlanRequest): Promise<Answer<PlanView>> {
     return this.#currently((tx) =>
       this.#inspect((view, standings, now) => {
         const facts = {
@@ -115,13 +118,13 @@ export class Questions {
           index: appliedIndex(tx),
           self: this.#ports.self,
         };
-        const why = rehearseSubmit(tx, jobs, by, facts);
+        const why = rehearseSubmit(tx, specs, by, facts);
         const refusal = why && {
           code: why.code,
           message: why.message,
           ...(why.details ? { details: why.details } : {}),
         };
-        return { refusal: refusal ?? null, jobs: foresee(foreseenJobs(tx, jobs, now), standings, view.placement) };
+        return { refusal: refusal ?? null, jobs: foresee(foreseenJobs(tx, specs, now), standings, view.placement) };
       }),
     );
   }

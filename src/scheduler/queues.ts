@@ -51,6 +51,8 @@ export interface PlannedJob {
 export interface ArrayPlan {
   /** As its spec asks for; undefined: as long as their time allows. */
   readonly unit: number | undefined;
+  /** At most so many, before it is known that they are short. */
+  readonly unitUnknown: number;
   /** None of its tasks is to wait on a node. */
   readonly mayStop: boolean;
   /** None waits on a node either, whatever unit it asks for: what a lost node held is lost, though it never began. */

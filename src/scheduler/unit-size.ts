@@ -5,7 +5,8 @@ import type { ArrayPlan } from "./queues.ts";
  * How many tasks of an array a node is given together. Each of a unit's running tasks takes its own room, so a unit is as wide as many run at once; what is
  * beyond its width waits on the node, which begins it without asking anybody. That is worth the more the shorter the tasks are: a unit is to keep its node busy for
  * limits.unitMs. Long tasks do not wait on a node; nor do those of which nothing is known yet, that others' failures may keep from starting, or that are lost with their node
- * though they had not begun (`on_lost: fail`).
+ * though they had not begun (`on_lost: fail`). Of targets a node gets thirty together at most (limits.unitTargets) unless they are short: with a node that dies, and a
+ * host that holds up the rest of its unit, few are concerned.
  */
 export interface UnitSize {
   readonly count: number;
@@ -49,7 +50,8 @@ export function unitSize(array: ArrayPlan, left: number, lanes: number, nodes: n
   }
   const turns = array.mayStop || array.isOnce ? 1 : turnsOf(array.pace.meanMs);
   const even = Math.ceil(left / (turns > 1 ? 2 * nodes : nodes));
-  const count = Math.max(1, Math.min(Math.floor(lanes * turns), even, left, limits.unitTasks));
+  const most = turns > 1 ? limits.unitTasks : array.unitUnknown;
+  const count = Math.max(1, Math.min(Math.floor(lanes * turns), even, left, most));
   return { count, width: Math.min(count, lanes, Math.ceil(count / turns)) };
 }
 

@@ -436,6 +436,7 @@ export class PlacementView {
       stopped,
       waiting,
       unit,
+      unitUnknown,
       mayStop,
       isOnce,
       mayWait,
@@ -460,7 +461,9 @@ export class PlacementView {
       proposed: 0,
       delayed: 0,
       queued: false,
-      array: open.isArray ? { unit, mayStop, isOnce, pace: new Pace(), units: [], tasks: 0, isFull: false } : undefined,
+      array: open.isArray
+        ? { unit, unitUnknown, mayStop, isOnce, pace: new Pace(), units: [], tasks: 0, isFull: false }
+        : undefined,
       mayWait,
       pace: this.#paces.of(open.by, open.driver),
     };

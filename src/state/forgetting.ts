@@ -7,7 +7,10 @@ import { releaseIdempotency } from "./tables/idempotency.ts";
 import type { StoredJob } from "./tables/job.ts";
 import { hasOnlyTask } from "./tables/only-task.ts";
 import { removePick } from "./tables/pick.ts";
+import { removeJobOf, removeTargets, unusedTargets } from "./tables/target.ts";
 import { removeUnits, sweepUnits } from "./tables/unit.ts";
+import { readSpec } from "./spec.ts";
+import { targetsKey } from "./targets.ts";
 import { change, sql, type ReadTx, type Tx } from "./tx.ts";
 import { jobId } from "../lib/ids.ts";
 
@@ -47,6 +50,10 @@ export class Forgetting {
     }
     if (isDead(job)) countDead(this.#tx, -1, this.#context.level);
     if (job.origin !== null) removePick(this.#tx, id);
+    if (job.spec.includes(targetsKey)) {
+      const { targets } = readSpec(job.spec);
+      if (targets !== undefined) removeJobOf(this.#tx, targets.list, id);
+    }
     releaseIdempotency(this.#tx, id);
     this.#context.changed({ topic: "job", kind: "removed", job: jobId(id) });
     this.removed += 1;
@@ -74,7 +81,12 @@ const sweepTasks = change(
 );
 const deleteRemains = change("remains.remove", "delete from remains where job = ?");
 
-/** Removes the next rows of what is left of jobs that are gone, at most so many; gives how many they were. */
+/** Something is left of jobs that are gone: rows of their tasks, or lists of targets that no other job has. */
+export function hasRemains(tx: ReadTx): boolean {
+  return nextRemains(tx) !== undefined || unusedTargets(tx) !== undefined;
+}
+
+/** Removes the next rows of what is left of jobs that are gone, at most so many, but a list of targets always whole; gives how many they were. */
 export function sweepRemains(tx: Tx, rows: number): number {
   let left = rows;
   for (let job = nextRemains(tx); job !== undefined && left > 0; job = nextRemains(tx)) {
@@ -82,6 +94,10 @@ export function sweepRemains(tx: Tx, rows: number): number {
     if (left > 0) left -= tx.run(sweepTasks, job, job, left);
     if (left > 0) left -= sweepUnits(tx, job, left);
     if (left > 0) tx.run(deleteRemains, job);
+  }
+  for (let list = unusedTargets(tx); list !== undefined && left > 0; list = unusedTargets(tx)) {
+    removeTargets(tx, list.hash);
+    left -= Math.ceil(list.count / limits.targetsPerSweptRow);
   }
   return rows - left;
 }

@@ -54,3 +54,6 @@ export const recallLevel = 3;
 
 /** From this level on it is known since when a node is lost, and tasks that only it may run do not wait for it for ever (node.forsake). */
 export const forsakeLevel = 3;
+
+/** From this level on jobs have targets (tables/target.ts). */
+export const targetLevel = 3;

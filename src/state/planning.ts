@@ -1,4 +1,5 @@
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import { type Need, needsOf } from "../lib/resources.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
 import { driverOf, readSpec, slotsOf, specDefaults } from "./spec.ts";
@@ -34,6 +35,8 @@ export interface OpenJob {
   readonly unit: number | undefined;
   /** Its tasks may be handed out in units: there are several, and they do not differ before they run. */
   readonly isArray: boolean;
+  /** At most so many of its tasks are handed out together before it is known how long they take. */
+  readonly unitUnknown: number;
   /** Some of its tasks may be ended by how others went: none waits on a node. */
   readonly mayStop: boolean;
   /** Each of its tasks is run at most once: what a node that is lost held is lost, begun or not. */
@@ -209,6 +212,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     ...wantsOf(spec),
     unit: spec.unit,
     isArray: row.tasks > 1 && spec.eachNode !== true,
+    unitUnknown: spec.targets === undefined ? limits.unitTasks : limits.unitTargets,
     mayStop: spec.maxFailures !== undefined,
     isOnce: spec.onLost === "fail",
     mayWait: mayWait(spec),

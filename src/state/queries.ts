@@ -22,6 +22,7 @@ import { allNodes, nodeByReference } from "./tables/node.ts";
 import { hasOnlyTask, tailOfOnlyTask } from "./tables/only-task.ts";
 import { presentTask, presentTasks } from "./tables/running.ts";
 import { singlesRunningOn, type StoredTask } from "./tables/task.ts";
+import { targetCount } from "./tables/target.ts";
 import { type OpenUnit, unitsOn, unitWith } from "./tables/unit.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
@@ -30,7 +31,7 @@ import { jobLimits, largestLoads, loadOf } from "./tables/load.ts";
 import { anySubmitter, submitters } from "./tables/submitter.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
-import { type PointOf, pointsApart, pointsOf } from "./points.ts";
+import { type PointOf, pointsApart, pointsOf, taskAbout } from "./points.ts";
 import type { SubmitterView, TemplateView } from "./answers.ts";
 import { readSpec } from "./spec.ts";
 import { sql, type ReadTx } from "./tx.ts";
@@ -365,9 +366,13 @@ const tailOf = sql("select tail from task where job = ? and task = ?");
 export function findTask(tx: ReadTx, job: number, task: number): TaskView | undefined {
   const parent = jobById(tx, job);
   if (parent === undefined || !Number.isInteger(task) || task < 0 || task >= parent.tasks) return undefined;
-  const row = presentTask(tx, parent, task);
-  const point = pointsOf(tx, parent)(task);
-  return row === undefined ? rowlessTaskView(parent, task, point) : viewOf(tx, parent, row, point);
+  return viewOfTask(tx, parent, task, pointsOf(tx, parent)(task));
+}
+
+/** A task that the job has. */
+export function viewOfTask(tx: ReadTx, job: StoredJob, task: number, point: Point | undefined): TaskView {
+  const row = presentTask(tx, job, task);
+  return row === undefined ? rowlessTaskView(job, task, point) : viewOf(tx, job, row, point);
 }
 
 function viewOf(tx: ReadTx, job: StoredJob, row: StoredTask, point: Point | undefined): TaskView {
@@ -384,6 +389,13 @@ function storedTail(tx: ReadTx, job: StoredJob, { task }: StoredTask): Uint8Arra
 export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<TaskView> | undefined {
   const parent = jobById(tx, job);
   if (parent === undefined) return undefined;
+  const { targets } = readSpec(parent.spec);
+  if (filter.target !== undefined && targets !== undefined) {
+    const task = taskAbout(tx, parent, targets, filter.target);
+    const view = task === undefined ? undefined : findTask(tx, job, task);
+    const isShown = view !== undefined && (filter.state === undefined || view.state === filter.state);
+    return { items: isShown ? [view] : [] };
+  }
   const limit = Math.min(filter.limit, limits.listMax);
   const items: TaskView[] = [];
   const pointOf = pointsOf(tx, parent);
@@ -409,6 +421,11 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
     items.push(rowlessTaskView(parent, from, pointOf(from)));
   }
   return { items };
+}
+
+/** The names of that list of targets are here. */
+export function knowsTargets(tx: ReadTx, list: string): boolean {
+  return targetCount(tx, list) !== undefined;
 }
 
 /** The spec of an attempt that this node holds now; undefined: it does not. */
@@ -484,14 +501,15 @@ export function findAssignment(tx: ReadTx, job: number, task: number, attempt: n
 
 function assignmentOf(row: StoredTask, spec: Spec, pointOf: PointOf): Assignment {
   const { task, attempt, fence } = row;
+  const point = pointOf(task);
   return {
     job: jobId(row.job),
     task,
     attempt,
     fence,
     spec,
-    point: pointOf(task),
-    target: row.target ?? undefined,
+    point,
+    target: row.target ?? point?.target,
   };
 }
 
@@ -513,19 +531,22 @@ export function findUnit(tx: ReadTx, job: number, first: number): UnitAssignment
 function unitAssignmentOf(tx: ReadTx, unit: OpenUnit): UnitAssignment {
   const row = jobById(tx, unit.job);
   assert(row !== undefined, `unit of job ${unit.job}, which does not exist`);
-  const { first, fence, width } = unit.row;
+  const { first, count, fence, width } = unit.row;
   const spec = readSpec(row.spec);
-  const pointOf = pointsApart(tx, row);
+  const pointOf = pointsApart(tx, row, { first, count });
   return {
     job: unit.job,
     first,
-    count: unit.row.count,
+    count,
     width,
     fence,
     spec,
     running: [...unit.runningRanges()],
     extended: [],
-    at: (task) => ({ job: unit.job, task, attempt: 1, fence, spec, point: pointOf(task), target: undefined }),
+    at: (task) => {
+      const point = pointOf(task);
+      return { job: unit.job, task, attempt: 1, fence, spec, point, target: point?.target };
+    },
   };
 }
 

@@ -17,8 +17,13 @@ import type { Point, Principal, Spec } from "./types.ts";
 
 /** What a job.submit would come to now, without anything that it does: asked by `skein plan`. */
 
-/** Specs in the shape of the log. */
-export type SubmitPayload = ReturnType<typeof jobSubmit.prepare>;
+/** Specs in the shape of the log, with the names of their targets. */
+export type Specs = Pick<ReturnType<typeof jobSubmit.prepare>, "jobs" | "lists">;
+
+/** Of a submit, what is the specs' own. */
+export function specsOf({ jobs, lists }: Specs): Specs {
+  return lists === undefined ? { jobs } : { jobs, lists };
+}
 
 /** The first write: whatever a command refuses it refuses before that. */
 class FirstWrite extends Error {}
@@ -29,7 +34,7 @@ class FirstWrite extends Error {}
  */
 export function rehearseSubmit(
   tx: ReadTx,
-  jobs: SubmitPayload["jobs"],
+  { jobs, lists = [] }: Specs,
   by: Principal,
   facts: { readonly at: number; readonly level: number; readonly index: number; readonly self: NodeId },
 ): Refusal | undefined {
@@ -46,7 +51,7 @@ export function rehearseSubmit(
   try {
     const outcome = jobSubmit.apply(
       reading,
-      { jobs, key: null, digest: "" },
+      { jobs, lists, key: null, digest: "" },
       {
         index,
         level,
@@ -80,16 +85,19 @@ export interface SpecForeseen {
 }
 
 /** How many tasks each spec makes, what they are, and for which nodes. */
-export function foreseenJobs(tx: ReadTx, jobs: SubmitPayload["jobs"], now: number): SpecForeseen[] {
+export function foreseenJobs(tx: ReadTx, { jobs, lists }: Specs, now: number): SpecForeseen[] {
+  const names = new Map(lists?.map(([hash, text]) => [hash, text.split("\n", limits.planTasksShown)]));
   const up = allNodes(tx).filter((node) => node.state === "up" && node.api !== "");
   return jobs.map(([name, , text]) => {
     const spec = readSpec(text);
     const wants = wantsOf(spec);
     const nodes = wants.eachNode ? up.filter((node) => matchesSelector(wants.terms, node.labels)) : [];
     const tasks = wants.eachNode ? nodes.length : tasksIn(spec);
-    const shape = shapeOf(spec);
+    const { targets } = spec;
+    const shape = targets === undefined ? shapeOf(spec) : undefined;
+    const named = targets === undefined ? nodes.map(({ name }) => name) : (names.get(targets.list) ?? []);
     const first = Array.from({ length: Math.min(tasks, limits.planTasksShown) }, (_, task) => {
-      const target = nodes[task]?.name;
+      const target = named[task];
       return { task, ...shape?.point(task), ...(target === undefined ? {} : { target }) };
     });
     return {

@@ -13,12 +13,13 @@ import { insertJob, insertPinnedJob, noteOrigin, originOf, type StoredJob } from
 import { nodeById } from "./tables/node.ts";
 import { copyPick, insertPick, pickOf } from "./tables/pick.ts";
 import { hasSecret, noteUses } from "./tables/secret.ts";
+import { addJobOf } from "./tables/target.ts";
 import { insertWaitingTask, taskById } from "./tables/task.ts";
 import type { Tx } from "./tx.ts";
 
 /**
  * Adds a job that runs tasks of a finished one again; gives its id. It has the same spec, and each of its tasks is what it was: the same index, the same point of the
- * matrix, the same node. `chosen`: tasks of that job; undefined: all.
+ * matrix, the same target, the same node. `chosen`: tasks of that job; undefined: all.
  */
 export function addRetry(
   tx: Tx,
@@ -50,6 +51,7 @@ export function addRetry(
   if (isPinned) insertPinnedJob(tx, id, job.name, tasks, at, by, text);
   else insertJob(tx, id, job.name, tasks, at, by, text);
   if (job.spec.includes(secretsKey)) noteUses(tx, id, spec);
+  if (spec.targets !== undefined) addJobOf(tx, spec.targets.list, id);
   const { template } = originOf(job);
   noteOrigin(tx, id, { retry_of: job.id, ...(template === undefined ? {} : { template }) });
   countSubmitted(tx, by, 1, tasks);

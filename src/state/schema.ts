@@ -6,7 +6,7 @@ export const backupBlanks: readonly string[] = ["update token set hash = '' wher
  *
  * A job is one row until its tasks differ: a task row appears when the task is first assigned (task >= job.next_task: no
  * row, its state is job.rest), so a million-task array is stored as cheaply as a single task. Tasks that a node is given together are one row
- * of `unit` until they differ (tables/unit.ts). The tasks of an each_node job have rows
+ * of `unit` until they differ (tables/unit.ts), and the names of its targets are kept once for all jobs with the same (tables/target.ts). The tasks of an each_node job have rows
  * from the beginning, pinned to their node. The only task of a job has no row before its second attempt. Counts live on the job row; `queued` is what is left of `tasks`.
  */
 export const schema: readonly string[] = [
@@ -330,4 +330,12 @@ export const schema: readonly string[] = [
   `create index unit_running on unit (node, job) where running > 0`,
   // Since when a node is lost; of one that is not it says nothing.
   "alter table node add column lost_at integer",
+  // The targets of jobs (tables/target.ts): lists of names, called by their digest, with how many jobs each has.
+  `create table target_list (hash text primary key, count integer not null, jobs integer not null) strict, without rowid`,
+  `create index target_list_unused on target_list (hash) where jobs = 0`,
+  `create table target_names (list text not null, first integer not null, names text not null, primary key (list, first)) strict, without rowid`,
+  `create table target_index (bucket integer not null, list text not null, entries blob not null, primary key (bucket, list)) strict, without rowid`,
+  `create table job_target (list text not null, job integer not null, primary key (list, job)) strict, without rowid`,
+  // Of each_node jobs: what was run on a node, newest first.
+  "create index task_target on task (target, job) where target is not null",
 ];

@@ -18,6 +18,7 @@ const known = new WeakMap<Spec, Shape>();
 
 /** undefined: one task, or one for each node, which nothing but its node tells from the others. */
 export function shapeOf(spec: Spec): Shape | undefined {
+  assert(spec.targets === undefined, "names of targets are in the state, where points.ts reads them");
   if (spec.count === undefined && spec.array === undefined && spec.matrix === undefined) return undefined;
   let shape = known.get(spec);
   if (shape === undefined) known.set(spec, (shape = makeShape(spec)));
@@ -26,7 +27,8 @@ export function shapeOf(spec: Spec): Shape | undefined {
 
 /** How many tasks the spec makes; 0 stands for each_node, which the state decides. */
 export function tasksIn(spec: Spec): number {
-  return spec.eachNode === true ? 0 : (shapeOf(spec)?.tasks ?? 1);
+  if (spec.eachNode === true) return 0;
+  return spec.targets === undefined ? (shapeOf(spec)?.tasks ?? 1) : spec.targets.count;
 }
 
 function makeShape({ count, array, matrix }: Spec): Shape {

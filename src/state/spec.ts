@@ -4,6 +4,7 @@ import { memoryResource, type Resources } from "../lib/resources.ts";
 import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
 import { defaultPriority, slotsTaken } from "../lib/room.ts";
+import { renderTargets } from "./targets.ts";
 import type { Driver, Spec } from "./types.ts";
 
 /** What a normalised spec means where it is silent, and how it is written back for people. Reading what people write is commands/spec-schema.ts. */
@@ -84,6 +85,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     count: spec.count,
     array: spec.array,
     matrix: matrix && { ...matrix.keys, ...compact({ exclude: matrix.exclude, include: matrix.include }) },
+    targets: spec.targets && renderTargets(spec.targets),
     each_node: spec.eachNode,
     on: spec.on,
     slots: spec.slots,

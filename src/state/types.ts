@@ -56,10 +56,21 @@ export interface Matrix {
   readonly include?: readonly MatrixPoint[];
 }
 
-/** What tells a task of an array or a matrix from the others. */
+/** What tells a task of an array, a matrix or a list of targets from the others. */
 export interface Point {
-  readonly index: number;
+  /** Not of targets. */
+  readonly index?: number;
   readonly matrix?: MatrixPoint;
+  readonly target?: string;
+}
+
+/** A task per name. The names themselves are kept apart from the spec (tables/target.ts). */
+export interface Targets {
+  /** What was written for them; absent: it was too long to be kept with every job. */
+  readonly from?: readonly string[];
+  /** The list's digest, and how many names it has. "" and 0: nobody has looked yet what the expressions stand for, as where a request is read. */
+  readonly list: string;
+  readonly count: number;
 }
 
 /**
@@ -90,6 +101,7 @@ export interface Spec {
   /** Ranges of indices, in ascending order (lib/ranges.ts). */
   readonly array?: string;
   readonly matrix?: Matrix;
+  readonly targets?: Targets;
   readonly eachNode?: boolean;
   readonly on?: string;
   readonly slots?: number;
@@ -214,7 +226,7 @@ export interface TaskView {
   readonly index?: number;
   /** The task's point of the matrix. */
   readonly matrix?: MatrixPoint;
-  /** With each_node: the node's name. */
+  /** What it is about: one of the job's targets, or with each_node the node's name. */
   readonly target?: string;
   readonly state: TaskState;
   readonly exit_code: number | null;
@@ -231,6 +243,11 @@ export interface TaskView {
   /** The job's tails together were too large to keep this one. */
   readonly tail_dropped?: boolean;
   readonly log: LogView | null;
+}
+
+/** A task as GET /v1/results shows it: with the name of its job. */
+export interface ResultView extends TaskView {
+  readonly name: string;
 }
 
 /** A node's row: what the log knows of it. Whether it votes is the configuration's to say, whether it answers the leader's. */
@@ -392,9 +409,9 @@ export interface Assignment {
   /** Log index of the entry that assigned it; only grows (SKEIN_FENCE). */
   readonly fence: number;
   readonly spec: Spec;
-  /** Of an array or a matrix. */
+  /** Of an array, a matrix or a list of targets. */
   readonly point?: Point | undefined;
-  /** With each_node: the node's name, shown as SKEIN_TARGET. */
+  /** One of the job's targets, or with each_node the node's name: shown as SKEIN_TARGET. */
   readonly target: string | undefined;
   /** What was added to its timeout; absent: nothing. */
   readonly extendedMs?: number | undefined;

@@ -12,7 +12,7 @@ type Deep<Value> = Value extends readonly (infer Item)[]
     : Value;
 type Written = z.input<typeof specFields>;
 /** Refused by name until they are built. */
-type Later = "targets" | "bundle" | "ssh" | "ansible" | "load";
+type Later = "bundle" | "ssh" | "ansible" | "load";
 
 const isTaken = (spec: Deep<JobSpec>): Written => spec;
 const known = (key: keyof JobSpec): Exclude<keyof Written, Later> => key;

@@ -157,7 +157,25 @@ function historyOfLevel3(): Cluster {
   recalls(cluster);
   for (const placement of ["pack", "spread", "pack"] as const) cluster.must("cluster.placement", { placement }, admin);
   units(cluster);
+  targets(cluster);
   return cluster;
+}
+
+/** Lists of names that come with a job, are there already, are missing, and go; a retry is about some of them. */
+function targets(cluster: Cluster): void {
+  const [first, second] = [cluster.submit({ targets: "web[1-1500]" }), cluster.submit({ targets: "web[1-1500]" })];
+  const { jobs } = cluster.withTargets([{ run: "x", targets: { from: ["a,b"], list: "", count: 0 } }]);
+  cluster.refused("job.submit", { jobs }, admin);
+  cluster.assign(first, 1, [0, 1], [1, 1]);
+  cluster.give(first, 1, 2, 1499, 4);
+  cluster.finish(first, 1, 1, 1, "failed");
+  cluster.must("job.cancel", { id: jobId(first) }, admin);
+  for (const task of [0, 2]) cluster.finish(first, task, 1, 1, "cancelled");
+  for (const id of [second, cluster.submit({ targets: ["a", "b"] })]) {
+    cluster.must("job.cancel", { id: jobId(id) }, admin);
+    cluster.must("job.remove", { id: jobId(id) }, admin);
+  }
+  cluster.must("job.sweep", { rows: 5 });
 }
 
 /** Jobs that fail and are run again, in one command, by a person's retry, and in part; one is forgotten as it is. */

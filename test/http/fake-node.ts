@@ -200,8 +200,8 @@ export class FakeNode implements NodeApi {
     return this.#questions.explain(job);
   }
 
-  plan(jobs: CommandInput<"job.submit">["jobs"], by: Principal) {
-    return this.#questions.plan(jobs, by);
+  plan(specs: Pick<CommandInput<"job.submit">, "jobs" | "lists">, by: Principal) {
+    return this.#questions.plan(specs, by);
   }
 
   get applied(): number {

@@ -98,6 +98,7 @@ describe("what is no set says what is wrong, and where", () => {
     ["10.0.0.0/8", "stands for 16,777,214 names", "10.0.0.0/8"],
     ["r[1-99999]n[1-99999]s[1-99999]", "names, and at most", "r[1-99999]n[1-99999]s[1-99999]"],
     ["a[1-60000],b[1-60000]", "stands for 120,000 names", "a[1-60000],b[1-60000]"],
+    ["a[1-99999]!a[1-99999],b[1-99999]!b[1-99999],c[1-9]", "more than 400,000 names on its way", "c[1-9]"],
   ])("%s: %s", (text, message, place) => {
     const set = expandNodeSet(text, sources);
     if (set.ok) throw new Error(`read as ${set.names.slice(0, 5).join(" ")}`);

@@ -181,7 +181,7 @@ describe("a plan", () => {
     const view = new PlacementView();
     view.reset(cluster.database);
     return foresee(
-      foreseenJobs(cluster.database, jobs, cluster.now),
+      foreseenJobs(cluster.database, { jobs }, cluster.now),
       view.standings(() => undefined),
       view.placement,
     );
@@ -239,7 +239,7 @@ describe("a plan", () => {
       const jobs = commandByName("job.submit").input.parse({ jobs: [{ run: "x", ...spec }] });
       const payload = commandByName("job.submit").prepare(jobs, admin);
       const facts = { at: cluster.now, level: 3, index: cluster.database.applied, self: nodeId(1) };
-      const rehearsed = rehearseSubmit(cluster.database, payload.jobs, admin, facts);
+      const rehearsed = rehearseSubmit(cluster.database, payload, admin, facts);
       const really = cluster.propose("job.submit", jobs, admin);
       expect(rehearsed).toEqual(really.ok ? undefined : really.why);
       return rehearsed?.details;

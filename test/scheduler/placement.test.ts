@@ -162,7 +162,7 @@ test.each(["spread", "pack"] as const)("what `plan` foresees is what the planner
         admin,
       );
       const [foreseen] = foresee(
-        foreseenJobs(cluster.database, jobs, cluster.now),
+        foreseenJobs(cluster.database, { jobs }, cluster.now),
         leader.view.standings(() => undefined),
         leader.view.placement,
       );

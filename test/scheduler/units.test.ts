@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { limits } from "../../src/lib/limits.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { Pace, unitSize } from "../../src/scheduler/unit-size.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
+import { openJob } from "../../src/state/planning.ts";
 import { admin, Cluster } from "../state/support.ts";
 import { Leader } from "./leader.ts";
 
@@ -223,5 +225,48 @@ describe("a plan of ranges that the log does not take", () => {
     expect(place(leader)).toEqual([]);
     endAll(leader, ranges[0]!, 1);
     expect(place(leader)[0]).toMatchObject({ first: 4 });
+  });
+});
+
+describe("tasks about targets", () => {
+  const sizeOf = (pace: Pace, left = 10_000, unit?: number) =>
+    unitSize(
+      {
+        unit,
+        unitUnknown: limits.unitTargets,
+        mayStop: false,
+        isOnce: false,
+        pace,
+        units: [],
+        tasks: 0,
+        isFull: false,
+      },
+      left,
+      64,
+      3,
+    );
+
+  test("go thirty together at most while nothing is known of them, and while they take long", () => {
+    expect(sizeOf(new Pace())).toEqual({ count: 30, width: 30 });
+    expect(sizeOf(new Pace(), 60)).toEqual({ count: 20, width: 20 });
+    const slow = new Pace();
+    slow.saw(30, 30 * 2_000);
+    expect(sizeOf(slow)).toEqual({ count: 30, width: 30 });
+  });
+
+  test("go as others do once they are known to be short, or as their spec says", () => {
+    const short = new Pace();
+    short.saw(30, 30 * 5);
+    // A node's half of what is left.
+    expect(sizeOf(short).count).toBe(Math.ceil(10_000 / 6));
+    expect(sizeOf(new Pace(), 10_000, 100)).toEqual({ count: 100, width: 64 });
+  });
+
+  test("a job of them is told to the planner as one", () => {
+    const leader = new Leader(Cluster.ofNewest(1));
+    leader.cluster.submit({ targets: "web[1-9]" });
+    leader.observe();
+    expect(names(leader)).toEqual(["1/0+4*4@1"]);
+    expect([openJob(leader.cluster.database, jobId(1))?.unitUnknown, limits.unitTargets]).toEqual([30, 30]);
   });
 });

@@ -3,6 +3,7 @@ import { assert } from "../../src/lib/assert.ts";
 import { type NodeId, nodeId, jobId } from "../../src/lib/ids.ts";
 import { packRuns, type TaskRun } from "../../src/lib/task-runs.ts";
 import type { Outcome, RefusalCode } from "../../src/lib/outcome.ts";
+import { atOnce } from "../../src/lib/turns.ts";
 import {
   type AppliedBatch,
   type AppliedEntry,
@@ -23,8 +24,8 @@ import { jobColumns, type StoredJob } from "../../src/state/tables/job.ts";
 import { sql } from "../../src/state/tx.ts";
 import { findJob, findTask } from "../../src/state/queries.ts";
 import { schema } from "../../src/state/schema.ts";
-
-import type { Change, JobView, Principal, Report, TaskView } from "../../src/state/types.ts";
+import { groupsNamed, readGroups, resolveTargets } from "../../src/state/targets.ts";
+import type { Change, JobView, Principal, Report, Spec, TaskView } from "../../src/state/types.ts";
 import { StateDatabase } from "../../src/storage/state-db.ts";
 import { encode, decode } from "../../src/lib/codec.ts";
 
@@ -183,7 +184,15 @@ export class Cluster {
   /** Submits one job as people write it; gives its id. */
   submit(spec: Record<string, unknown> = {}): number {
     const { jobs } = commandByName("job.submit").input.parse({ jobs: [{ run: "true", ...spec }] });
-    return this.must("job.submit", { jobs }, admin).first;
+    return this.must("job.submit", this.withTargets(jobs), admin).first;
+  }
+
+  /** What the specs' targets stand for, as whoever is asked looks it up. */
+  withTargets(specs: readonly Spec[]): CommandInput<"job.submit"> {
+    const resolved = atOnce(resolveTargets(specs, readGroups(this.database, groupsNamed(specs))));
+    const { jobs, lists, problems } = resolved;
+    assert(problems.length === 0, problems[0]?.message ?? "");
+    return { jobs: [...jobs], ...(lists.length === 0 ? {} : { lists: lists.map(([hash, names]) => [hash, names]) }) };
   }
 
   assign(job: number, node: number, ...tasks: (readonly [task: number, attempt: number])[]): number {

@@ -29,7 +29,7 @@ export function shellStart(assignment: Assignment, node: NodeId, secrets: Secret
       SKEIN_ATTEMPT: String(attempt),
       SKEIN_FENCE: String(fence),
       SKEIN_NODE: String(node),
-      ...(point === undefined ? {} : { SKEIN_INDEX: String(point.index) }),
+      ...(point?.index === undefined ? {} : { SKEIN_INDEX: String(point.index) }),
       ...(target === undefined ? {} : { SKEIN_TARGET: target }),
     },
     ...(spec.dir === undefined ? {} : { dir: spec.dir }),

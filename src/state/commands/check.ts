@@ -1,4 +1,5 @@
 import { accept, type Outcome, refuse } from "../../lib/outcome.ts";
+import { atOnce } from "../../lib/turns.ts";
 import type { Batch } from "../entry.ts";
 import { ownLevel } from "../levels.ts";
 import { may } from "../rights.ts";
@@ -33,14 +34,6 @@ function levelOf(command: AnyCommand, payload: unknown): number {
 /** The leader's look at a batch that another node forwards: known commands, rights and shapes (S3). Apply trusts what passed here. */
 export function checkBatch(batch: Batch): Outcome<undefined> {
   return atOnce(checkInSteps(batch));
-}
-
-/** All steps without a rest. */
-function atOnce<Value>(steps: Iterator<unknown, Value, undefined>): Value {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
 }
 
 /** The same, with a rest after every piece of it. */

@@ -7,7 +7,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { gateLevel, resourceLevel, runningLevel, shapeLevel, unitLevel } from "../levels.ts";
+import { gateLevel, resourceLevel, runningLevel, shapeLevel, targetLevel, unitLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
@@ -16,13 +16,16 @@ import { insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob, noteOrigin } from "../tables/job.ts";
 import { allNodes } from "../tables/node.ts";
 import { hasSecret, noteUses } from "../tables/secret.ts";
+import { addJobOf, insertTargets, targetCount } from "../tables/target.ts";
 import { insertWaitingTask } from "../tables/task.ts";
+import { targetsKey } from "../targets.ts";
 import { earlierUnder } from "../under-key.ts";
-import type { ReadTx } from "../tx.ts";
+import type { ReadTx, Tx } from "../tx.ts";
 import type { NodeRow, Spec } from "../types.ts";
 import { placesByName, placesOf, refuseBadLinks, whenList } from "./after-schema.ts";
 import { count, idempotencyKey } from "./shapes.ts";
 import { isNormalised, specSchema } from "./spec-schema.ts";
+import { targetLists } from "./target-schema.ts";
 
 /**
  * [name, tasks, spec as JSON, selector, places]: tasks 0 stands for each_node, and only then the selector is given. The places are there only for
@@ -42,6 +45,8 @@ interface JobSubmitted {
   readonly key: string | null;
   /** What the jobs were made of: NAME@REVISION. */
   readonly template?: string;
+  /** What specs name as their targets and the state may not have: each list's digest, and its names joined by newlines (tables/target.ts). */
+  readonly lists?: readonly (readonly [hash: string, names: string])[];
   /** Of the request's body: tells a repetition from another request under the same key. */
   readonly digest: string;
 }
@@ -74,15 +79,18 @@ const jobShape = z
 /** So many jobs are checked at once. */
 const jobsAtOnce = 32;
 
-/** The same request with a few of its jobs at a time: none of them is judged by another. */
+/** The same request with a few of its jobs at a time, then with one of its lists at a time: none of them is judged by another. */
 function* partsOf(payload: unknown): Iterable<unknown> {
-  const { jobs } = (payload ?? {}) as { readonly jobs?: unknown };
-  if (!Array.isArray(jobs) || jobs.length <= jobsAtOnce || jobs.length > limits.specsPerRequest) {
+  const { lists, ...rest } = (payload ?? {}) as { readonly jobs?: unknown; readonly lists?: unknown };
+  const { jobs } = rest;
+  const isList = Array.isArray(jobs) && jobs.length <= limits.specsPerRequest;
+  if (!isList || (jobs.length <= jobsAtOnce && lists === undefined) || !Array.isArray(lists ?? [])) {
     yield payload;
     return;
   }
   for (let from = 0; from < jobs.length; from += jobsAtOnce)
-    yield { ...(payload as object), jobs: jobs.slice(from, from + jobsAtOnce) };
+    yield { ...rest, jobs: jobs.slice(from, from + jobsAtOnce) };
+  for (const list of (lists ?? []) as readonly unknown[]) yield { ...rest, jobs: jobs.slice(0, 1), lists: [list] };
 }
 
 export const jobSubmit = command<JobSubmitted>()({
@@ -101,12 +109,15 @@ export const jobSubmit = command<JobSubmitted>()({
     digest: z.string().max(128).optional(),
     /** NAME@REVISION of the template that the jobs are made of (http/templates.ts); nothing that a person sends. */
     template: z.string().max(300).optional(),
+    /** The names of the specs' targets (state/targets.ts), which whoever was asked has found; nothing that a person sends either. */
+    lists: z.array(z.tuple([z.string(), z.string()])).optional(),
   }),
   payload: z.strictObject({
     jobs: z.array(jobShape).min(1).max(limits.specsPerRequest),
     key: z.string().max(limits.idempotencyKeyLength).nullable(),
     digest: z.string().max(128),
     template: z.string().max(300).exactOptional(),
+    lists: targetLists.exactOptional(),
   }),
   parts: partsOf,
   route: { method: "POST", path: "/v1/jobs", status: 201 },
@@ -114,15 +125,16 @@ export const jobSubmit = command<JobSubmitted>()({
     z.object({ id: z.int() }).describe("Of one spec."),
     z.object({ ids: z.array(z.int()) }).describe("Of many, in their order."),
   ]),
-  prepare: ({ jobs, key, digest, template }) => ({
+  prepare: ({ jobs, key, digest, template, lists }) => ({
     jobs: payloadsOf(jobs),
     key: key ?? null,
     digest: digest ?? "",
     ...(template === undefined ? {} : { template }),
+    ...(lists === undefined || lists.length === 0 ? {} : { lists }),
   }),
   adds: ({ jobs }) => jobs.length,
   needs: ({ jobs, template }) => Math.max(template === undefined ? 1 : shapeLevel, ...jobs.map(levelOf)),
-  apply(tx, { jobs, key, digest, template }, context) {
+  apply(tx, { jobs, key, digest, template, lists = [] }, context) {
     if (key !== null) {
       const earlier = earlierUnder(tx, context, key, digest);
       if (earlier !== undefined) return earlier;
@@ -133,6 +145,9 @@ export const jobSubmit = command<JobSubmitted>()({
     if (unknown !== undefined) return unknown;
     const alone = copiesOfOne(tx, jobs);
     if (alone !== undefined) return alone;
+    const names = new Map(lists);
+    const listless = unknownTargets(tx, jobs, names);
+    if (listless !== undefined) return listless;
     const first = jobId(readCounter(tx).next_job);
     const { at } = context;
     const gated = readGated(tx, asked(jobs), first, at);
@@ -153,6 +168,7 @@ export const jobSubmit = command<JobSubmitted>()({
         tasks += nodes.length;
       }
       if (spec.includes(secretsKey)) noteUses(tx, id, readSpec(spec));
+      if (spec.includes(targetsKey)) noteTargets(tx, id, readSpec(spec), names);
       if (template !== undefined) noteOrigin(tx, id, { template });
       id += 1;
     }
@@ -171,7 +187,7 @@ export const jobSubmit = command<JobSubmitted>()({
 
 function levelOf([, , text, , places]: JobPayload): number {
   const spec = readSpec(text);
-  const { array, matrix, resources, unit } = spec;
+  const { array, matrix, targets, resources, unit } = spec;
   const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
   const running = spec.http ?? spec.user ?? spec.limits ?? spec.secrets;
   return Math.max(
@@ -180,10 +196,15 @@ function levelOf([, , text, , places]: JobPayload): number {
     resources === undefined ? 1 : resourceLevel,
     running === undefined ? 1 : runningLevel,
     unit === undefined ? 1 : unitLevel,
+    targets === undefined ? 1 : targetLevel,
   );
 }
 
 function payloadsOf(jobs: readonly Spec[]): JobPayload[] {
+  assert(
+    jobs.every(({ targets }) => targets === undefined || targets.count > 0),
+    "what stands for targets was looked up before (state/targets.ts)",
+  );
   let places: ReadonlyMap<string, number> | undefined;
   return jobs.map((spec) => {
     const text = JSON.stringify(spec);
@@ -214,6 +235,48 @@ function unknownSecrets(tx: ReadTx, jobs: readonly JobPayload[]): ReturnType<typ
   );
   if (details.length === 0) return undefined;
   return refuse("invalid", `${details[0]!.message}: set it first ('skein secret set')`, { details });
+}
+
+/**
+ * Refuses jobs whose targets are in no list that came with them or that the state has: a list that was known when it was left out may be gone by now. Whoever
+ * submits sends it then.
+ */
+function unknownTargets(
+  tx: ReadTx,
+  jobs: readonly JobPayload[],
+  names: ReadonlyMap<string, string>,
+): ReturnType<typeof refuse> | undefined {
+  const counts = new Map<string, number | undefined>();
+  for (const [position, [, , text]] of jobs.entries()) {
+    const targets = text.includes(targetsKey) ? readSpec(text).targets : undefined;
+    if (targets === undefined) continue;
+    const { list, count } = targets;
+    if (!counts.has(list)) counts.set(list, targetCount(tx, list) ?? linesIn(names.get(list)));
+    const known = counts.get(list);
+    if (known === count) continue;
+    const message =
+      known === undefined ? "the names of its targets are not there" : `has ${count} targets and ${known} names`;
+    return refuse("conflict", `${message}: submit it again`, {
+      details: [{ path: `jobs[${position}].targets`, message }],
+    });
+  }
+  return undefined;
+}
+
+function linesIn(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  let lines = 1;
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) lines += 1;
+  return lines;
+}
+
+/** The job is about the targets of its list, which is written with the first job that has it. */
+function noteTargets(tx: Tx, id: number, { targets }: Spec, names: ReadonlyMap<string, string>): void {
+  if (targets === undefined) return;
+  const { list } = targets;
+  const given = names.get(list);
+  if (given !== undefined && targetCount(tx, list) === undefined) insertTargets(tx, list, given);
+  addJobOf(tx, list, id);
 }
 
 /** Refuses jobs whose output is to be on two disks before they finish, where there is one node: nobody could ever take the copy. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { formatRanges, parseRanges } from "../../lib/ranges.ts";
 import { combinationsOf } from "../matrix.ts";
-import { shapeOf, tasksIn } from "../shape.ts";
+import { tasksIn } from "../shape.ts";
 import type { Matrix, MatrixPoint, MatrixValue, Spec } from "../types.ts";
 
 /** Reads `array` and `matrix` as people write them. What would be too many points is refused before one of them is made. */
@@ -207,11 +207,12 @@ function isReadable({ keys, ...rules }: Matrix): boolean {
 }
 
 /** What makes the tasks of a job; at most one of them. */
-const makers = ["count", "array", "matrix", "each_node"] as const;
+const makers = ["count", "array", "matrix", "targets", "each_node"] as const;
 const madeBy = {
   count: "count",
   array: "array",
   matrix: "matrix",
+  targets: "targets, which make one task per name",
   each_node: "each_node, which makes one task per node",
 } as const satisfies Record<(typeof makers)[number], string>;
 
@@ -227,7 +228,7 @@ export function checkMakers(raw: Readonly<Record<string, unknown>>, refuse: Refu
 
 /** The same of a normalised spec; gives its tasks (0: each_node), or undefined: it contradicts itself. */
 export function tasksOfNormalised(spec: Spec): number | undefined {
-  const given = [spec.count, spec.array, spec.matrix, spec.eachNode].filter((one) => one !== undefined);
+  const given = [spec.count, spec.array, spec.matrix, spec.targets, spec.eachNode].filter((one) => one !== undefined);
   if (given.length > 1) return undefined;
-  return spec.eachNode === true ? 0 : (shapeOf(spec)?.tasks ?? 1);
+  return tasksIn(spec);
 }

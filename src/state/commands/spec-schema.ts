@@ -18,6 +18,7 @@ import {
   rulesField,
   tasksOfNormalised,
 } from "./shape-schema.ts";
+import { normalisedTargets, targetsField } from "./target-schema.ts";
 import { idempotencyKey, labelsShape, nameShape, resourcesShape, whenMap } from "./shapes.ts";
 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
@@ -191,7 +192,6 @@ const later = z
 
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
-  targets: later,
   bundle: later,
   ssh: later,
   ansible: later,
@@ -242,6 +242,7 @@ export const specFields = z.strictObject({
   matrix: matrixField.optional(),
   exclude: rulesField.optional(),
   include: rulesField.optional(),
+  targets: targetsField.optional(),
   each_node: z.boolean({ error: "must be true or false" }).optional(),
   on: selector.optional(),
   slots: whole(0, 100_000).optional(),
@@ -379,6 +380,7 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.count !== undefined) spec.count = fields.count;
   if (fields.array !== undefined) spec.array = fields.array;
   if (matrix !== undefined) spec.matrix = matrix;
+  if (fields.targets !== undefined) spec.targets = { from: fields.targets, list: "", count: 0 };
   if (fields.each_node === true) spec.eachNode = true;
   if (fields.on !== undefined && fields.on.trim() !== "") spec.on = fields.on;
   if (fields.slots !== undefined) spec.slots = fields.slots;
@@ -460,6 +462,7 @@ const normalisedFields = z.strictObject({
     .exactOptional(),
   count: z.number().int().min(1).max(limits.arrayTasks).exactOptional(),
   ...normalisedShapeFields,
+  targets: normalisedTargets.exactOptional(),
   eachNode: z.boolean().exactOptional(),
   on: z.string().exactOptional(),
   slots: z.number().int().min(0).exactOptional(),

@@ -1,0 +1,149 @@
+import { digestOfText } from "../lib/digest.ts";
+import { limits } from "../lib/limits.ts";
+import { expandNodeSet, inGroups, type NodeSetSources, shownMistake } from "../lib/node-set.ts";
+import type { Problem } from "../lib/outcome.ts";
+import { targetsIn } from "./tables/target.ts";
+import type { ReadTx } from "./tx.ts";
+import type { Spec, Targets } from "./types.ts";
+
+/**
+ * What the expressions of `targets` stand for. That is found out before the log, by whoever is asked: inventories change, and a job keeps the targets that it
+ * was submitted for. Specs come with what was written and leave with the digest of a list (tables/target.ts), beside which the list itself goes to the log.
+ */
+export interface ResolvedTargets {
+  readonly jobs: readonly Spec[];
+  /** Every list that a spec names: its digest, and its names joined by newlines. */
+  readonly lists: readonly (readonly [hash: string, names: string])[];
+  /** Paths are of a request: "jobs[0].targets[1]". */
+  readonly problems: readonly Problem[];
+}
+
+/** Groups of names, as the state had them when it was asked. */
+type Groups = ReadonlyMap<string, readonly string[]>;
+
+/** As a job's own list is called where the expressions were too long to be kept: the same targets again. */
+const listGroup = "list:";
+
+/** The groups that the specs' targets name: what is to be read of the state first. "" is everybody. */
+export function groupsNamed(jobs: readonly Spec[]): readonly string[] {
+  const named = new Set<string>();
+  for (const { targets } of jobs) for (const name of groupsOf(targets?.from ?? [])) named.add(name);
+  return [...named];
+}
+
+/** The groups that some expressions name. */
+export function groupsOf(from: readonly string[]): readonly string[] {
+  return from.flatMap((text) =>
+    Array.from(text.matchAll(/(?<![^\s,!&^])(?:\*|@[^\s,!&^]*)/g), ([term]) => term.slice(1)),
+  );
+}
+
+/** The names of each group that there is. Inventories will be among them; now there are the lists of jobs. */
+export function readGroups(tx: ReadTx, named: readonly string[]): Groups {
+  const groups = new Map<string, readonly string[]>();
+  for (const name of named) {
+    const names = name.startsWith(listGroup) ? targetsIn(tx, name.slice(listGroup.length)) : undefined;
+    if (names !== undefined) groups.set(name, names);
+  }
+  return groups;
+}
+
+/** Every problem of all specs, or what they all stand for. Rests after each spec: a name set of a hundred thousand takes a while. */
+export function* resolveTargets(
+  jobs: readonly Spec[],
+  groups: Groups,
+): Generator<undefined, ResolvedTargets, undefined> {
+  const lists = new Map<string, string>();
+  /** Jobs of a request are often about the same. */
+  const known = new Map<string, Targets>();
+  const problems: Problem[] = [];
+  const resolved: Spec[] = [];
+  let bytes = 0;
+  for (const [at, spec] of jobs.entries()) {
+    const { from } = spec.targets ?? {};
+    if (from === undefined) {
+      resolved.push(spec);
+      continue;
+    }
+    const text = JSON.stringify(from);
+    let targets = known.get(text);
+    if (targets === undefined) {
+      const expanded = yield* expandTargets(from, groups, limits.targetsPerJob);
+      yield;
+      if (!expanded.ok) {
+        for (const { path, message } of expanded.problems)
+          problems.push({ path: `jobs[${at}].targets${path}`, message });
+        if (problems.length >= limits.problemsPerRequest) break;
+        continue;
+      }
+      const { names } = expanded;
+      const joined = names.join("\n");
+      const list = digestOfText(joined);
+      if (!lists.has(list)) bytes += joined.length;
+      if (bytes > limits.targetBytes) {
+        const message = `names of targets are longer than ${limits.targetBytes >> 20} MiB together: submit several times`;
+        problems.push({ path: `jobs[${at}].targets`, message });
+        break;
+      }
+      lists.set(list, joined);
+      targets = { ...(text.length > limits.targetTextKept ? {} : { from }), list, count: names.length };
+      known.set(text, targets);
+      yield;
+    }
+    resolved.push({ ...spec, targets });
+  }
+  return { jobs: resolved, lists: [...lists], problems };
+}
+
+/** What some expressions stand for together. */
+type Expanded =
+  | { readonly ok: true; readonly names: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Names in their order, each once, at most so many. Paths of problems are of the list of expressions: "[1]". Rests now and then. */
+export function* expandTargets(
+  from: readonly string[],
+  groups: Groups,
+  most: number,
+): Generator<undefined, Expanded, undefined> {
+  const sources: NodeSetSources = { most, group: (name) => groups.get(name) };
+  const problems: Problem[] = [];
+  let names: readonly string[] | Set<string> = [];
+  for (const [at, text] of from.entries()) {
+    if (at % expressionsAtOnce === expressionsAtOnce - 1) yield;
+    const path = `[${at}]`;
+    const set = expandNodeSet(text, sources);
+    const long = set.ok ? set.names.find((name) => name.length > limits.targetLength) : undefined;
+    if (!set.ok) problems.push({ path, message: shownMistake(text, set.mistake) });
+    else if (long !== undefined) problems.push({ path, message: tooLong(long) });
+    // One expression is the most common, and has each name once by itself.
+    else if (from.length === 1) ({ names } = set);
+    else {
+      if (!(names instanceof Set)) names = new Set(names);
+      for (const name of set.names) names.add(name);
+      if (names.size > most) {
+        const message = `up to here it is ${inGroups(names.size)} names, and at most ${inGroups(most)} are taken at once`;
+        return { ok: false, problems: [...problems, { path, message }] };
+      }
+    }
+    if (problems.length >= mistakesTold) break;
+  }
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, names: [...names] };
+}
+
+const expressionsAtOnce = 1_000;
+
+function tooLong(name: string): string {
+  return `"${name.slice(0, 40)}…" is longer than any name may be: at most ${limits.targetLength} characters`;
+}
+
+/** Of one job: whoever mixed up the file has as many as it has lines. */
+const mistakesTold = 20;
+
+/** What was written, or where that was not kept, what gives the same. */
+export function renderTargets({ from, list }: Targets): readonly string[] {
+  return from ?? [`@${listGroup}${list}`];
+}
+
+/** As it stands in the text of a spec that has targets. */
+export const targetsKey = '"targets":';
