@@ -42,6 +42,7 @@ export interface SpecFlags {
   readonly tail?: string;
   readonly onLost?: string;
   readonly driver?: string;
+  readonly ssh?: readonly string[];
   readonly grace?: string;
   readonly maxFailures?: string;
   readonly ttl?: string;
@@ -106,7 +107,12 @@ export function addSpecFlags(command: Command): void {
     .option("--copies <n>", "nodes that have the log: 1 or 2")
     .option("--sync", "a task has finished only when its log is on two nodes (with --copies 2)")
     .option("--ttl <duration>", "how long the finished job is remembered: 7d")
-    .option("--driver <name>", "how tasks are carried out: shell, or noop (which runs nothing)")
+    .option("--driver <name>", "how tasks are carried out: shell, ssh (on each --target), or noop (which runs nothing)")
+    .option(
+      "--ssh <k=v>",
+      "how targets are reached: user, port, key (a path, or secret:NAME), known_hosts, jump, become, connect, strict (repeatable)",
+      collect,
+    )
     .option("--on-lost <what>", "when its node is gone: retry or fail");
 }
 
@@ -173,6 +179,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
   const tail = checkedText("tail", flags.tail, (text) => parseSize(text) !== undefined, "a size: write 2KiB");
   const keep = checkedText("keep", flags.keep, (text) => parseSize(text) !== undefined, "a size: write 64MiB");
   const copies = whole("copies", flags.copies, 1, 2);
+  const reached = pairs("ssh", flags.ssh, (key) => sshKeys.includes(key));
   const output = defined({ tail, keep, copies, sync: flags.sync });
   const plain = pairs("env", flags.env, (key) => !key.includes("\0"));
   const secrets = pairs("secret", flags.secret, (_key, name) => name !== "");
@@ -183,6 +190,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
   const limited = pairs("limit", flags.limit, (key) => ["cpu", "memory", "files", "processes"].includes(key));
   const spec = {
     driver: flags.driver,
+    ssh: reached === undefined ? undefined : sshOf(reached),
     // A driver that runs nothing has no command.
     run: flags.driver === "noop" ? undefined : words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
     name: flags.name,
@@ -266,6 +274,19 @@ function retriesOf(
   if (Object.keys(how).length > 0)
     problems.push({ path: "--retries", message: "is missing: how often is a failed task tried again?" });
   return undefined;
+}
+
+const sshKeys = ["user", "port", "key", "known_hosts", "jump", "become", "connect", "strict"];
+
+/** As a file would have it. */
+function sshOf(pairs: Readonly<Record<string, string>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(pairs).map(([key, text]): [string, unknown] => {
+      if (key === "port") return [key, countOrShare(text)];
+      if (key === "strict") return [key, text === "true" ? true : text === "false" ? false : text];
+      return [key, key === "key" && text.startsWith("secret:") ? { secret: text.slice("secret:".length) } : text];
+    }),
+  );
 }
 
 /** A number as one; anything else is for the API to judge. */

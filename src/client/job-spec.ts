@@ -5,7 +5,7 @@
 export interface JobSpec {
   readonly name?: string | undefined;
   /** Default: shell. */
-  readonly driver?: "shell" | "noop" | "http" | undefined;
+  readonly driver?: "shell" | "ssh" | "noop" | "http" | undefined;
   /** Text runs under /bin/sh -c; a list is argv. */
   readonly run?: string | readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string | number | boolean | SecretReference>> | undefined;
@@ -58,6 +58,7 @@ export interface JobSpec {
   readonly output?: OutputSpec | undefined;
   readonly noop?: NoopSpec | undefined;
   readonly http?: HttpSpec | undefined;
+  readonly ssh?: SshSpec | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** How long the finished job is remembered. */
   readonly ttl?: Duration | undefined;
@@ -127,4 +128,29 @@ export interface HttpSpec {
   readonly body?: unknown;
   /** Statuses that are a success: 200, "2xx", or a list of them. */
   readonly expect?: number | string | readonly (number | string)[] | undefined;
+}
+
+/** How driver ssh reaches its targets; what is absent is for the ssh configuration of the executing node to say. */
+export interface SshSpec {
+  readonly user?: string | undefined;
+  readonly port?: number | undefined;
+  /** A path on the node, or a secret. */
+  readonly key?: string | { readonly secret: string } | undefined;
+  /** accept-new (the default), strict, off, or a path on the node. */
+  readonly known_hosts?: string | undefined;
+  readonly jump?: string | undefined;
+  /** By sudo, which must not ask. */
+  readonly become?: string | undefined;
+  /** Until a target's command begins: 10s. */
+  readonly connect?: string | undefined;
+  readonly put?: readonly SshCopy[] | undefined;
+  readonly fetch?: readonly SshCopy[] | undefined;
+  /** A later attempt begins only when nothing of an earlier one is left, for sure. */
+  readonly strict?: boolean | undefined;
+}
+
+/** A file or a directory. Of what is fetched, `to` is a directory on the node, in which each target has its own. */
+export interface SshCopy {
+  readonly from: string;
+  readonly to: string;
 }

@@ -7,6 +7,8 @@ export type {
   AfterJob,
   Duration,
   HttpSpec,
+  SshCopy,
+  SshSpec,
   JobSpec,
   MatrixRule,
   MatrixSpec,

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
 import { slotsTaken } from "../lib/room.ts";
@@ -7,8 +8,9 @@ import { Lease } from "./accept.ts";
 import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
+import { sshStart } from "./drivers/ssh.ts";
 import { GuardClient, type GuardEvents, type GuardPort } from "./guard/client.ts";
-import type { Started, Timeout } from "./guard/frames.ts";
+import type { Start, Started, Timeout } from "./guard/frames.ts";
 import type { Listing } from "./guard/link.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { disowned, identityOf } from "./identity.ts";
@@ -470,13 +472,17 @@ class NodeExecutor implements Executor {
     const secrets = typeof held.secrets === "object" ? held.secrets : noSecrets;
     held.phase = "guarded";
     held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-    const { node, cluster, cgroupRoot } = this.#options;
-    const isRequest = assignment.spec.http !== undefined;
-    const start = isRequest
-      ? httpStart(assignment, cluster, secrets)
-      : shellStart(assignment, node, secrets, cgroupRoot);
-    this.#guard!.start(start);
+    this.#guard!.start(this.#startOf(assignment, secrets));
     this.#guard!.extend(timeoutsOf([held]));
+  }
+
+  #startOf(assignment: Assignment, secrets: SecretValues): Start {
+    const { node, cluster, dataDir, cgroupRoot } = this.#options;
+    const { driver } = assignment.spec;
+    if (assignment.spec.http !== undefined) return httpStart(assignment, cluster, secrets);
+    if (driver === "ssh")
+      return sshStart(assignment, { node, cluster, knownHosts: join(dataDir, "known_hosts") }, secrets);
+    return shellStart(assignment, node, secrets, cgroupRoot);
   }
 
   /** Tasks of units begin for which it is their turn: from now on they are held one by one. True when some would need a new lease. */

@@ -362,6 +362,14 @@ export const limits = {
   extensionsPerCommand: 1024,
   extensions: 10_000,
 
+  // Driver ssh (executor/guard/ssh-attempt.ts)
+  /** Until a target has answered, and its command begins. */
+  sshConnectMs: 10_000,
+  /** More than the target's own limit and grace, until the connection is broken off. */
+  sshLateMs: 5_000,
+  /** For the look after what a broken connection has left on a target. */
+  sshKillMs: 20_000,
+
   // Driver http (executor/guard/http-attempt.ts)
   httpUrlLength: 8 * 1024,
   httpHeaders: 64,

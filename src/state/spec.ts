@@ -122,6 +122,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
       }),
     noop: noop && compact({ for: duration(noop.forMs), output: renderSize(noop.outputBytes), exit: noop.exit }),
     http: spec.http && renderHttp(spec.http, spec.secrets),
+    ssh: renderSsh(spec.ssh, spec.secrets),
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
   });
@@ -141,6 +142,17 @@ function renderHttp(http: NonNullable<Spec["http"]>, secrets: Spec["secrets"]): 
     headers: withSecrets(http.headers, secrets?.headers),
     body: secrets?.body === undefined ? plain : { secret: secrets.body },
     expect: expect?.length === 1 ? expect[0] : expect,
+  });
+}
+
+function renderSsh(ssh: Spec["ssh"], secrets: Spec["secrets"]): Record<string, unknown> | undefined {
+  if (ssh === undefined && secrets?.sshKey === undefined) return undefined;
+  const { knownHosts, connectMs, key, ...rest } = ssh ?? {};
+  return compact({
+    ...rest,
+    key: secrets?.sshKey === undefined ? key : { secret: secrets.sshKey },
+    known_hosts: knownHosts,
+    connect: connectMs === undefined ? undefined : formatDuration(connectMs),
   });
 }
 

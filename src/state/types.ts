@@ -43,7 +43,7 @@ export const taskStates = [
 
 export type TaskCounts = { readonly [State in TaskState]: number };
 
-export type Driver = "shell" | "noop" | "http";
+export type Driver = "shell" | "ssh" | "noop" | "http";
 
 export type MatrixValue = string | number | boolean;
 export type MatrixPoint = Readonly<Record<string, MatrixValue>>;
@@ -150,6 +150,33 @@ export interface Spec {
   };
   readonly labels?: Labels;
   readonly ttlMs?: number;
+  readonly ssh?: SshSpec;
+}
+
+/** How drivers ssh and ansible reach a target. What is absent is for the ssh configuration of the executing node to say. */
+export interface SshSpec {
+  readonly user?: string;
+  readonly port?: number;
+  /** A path on the node; a secret's name stands in {@link SpecSecrets.sshKey}. */
+  readonly key?: string;
+  /** accept-new (the default): a host's first key is taken and kept by the node, another one is refused later; strict; off; or a path on the node. */
+  readonly knownHosts?: string;
+  /** [user@]host[:port], one or several with commas between them. */
+  readonly jump?: string;
+  /** By sudo, which must not ask. */
+  readonly become?: string;
+  readonly connectMs?: number;
+  /** Given out before the command, fetched after it. */
+  readonly put?: readonly SshCopy[];
+  readonly fetch?: readonly SshCopy[];
+  /** A later attempt begins only when it is sure that nothing of an earlier one is left. */
+  readonly strict?: true;
+}
+
+/** A file or a directory. Paths on the node are absolute; a relative one on the target is of its user's home. What is fetched goes to `to`/TARGET/ on the node. */
+export interface SshCopy {
+  readonly from: string;
+  readonly to: string;
 }
 
 /** Names of secrets, by the place where the value goes. */
@@ -158,6 +185,8 @@ export interface SpecSecrets {
   /** Of the request of driver http. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The private key of drivers ssh and ansible. */
+  readonly sshKey?: string;
 }
 
 /** A job that another one waits for. A name is of a job of the same request, and is the job's id once it is in the state. */

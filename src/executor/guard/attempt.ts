@@ -53,6 +53,7 @@ export class Attempt implements RunningAttempt {
   /** The result; undefined when it was dropped. */
   readonly ended: Promise<Report | undefined>;
   readonly #start: Start;
+  readonly #filter: ((stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>) | undefined;
   readonly #context: AttemptContext;
   readonly #log: AttemptLog;
   readonly #tail: Tail;
@@ -69,9 +70,14 @@ export class Attempt implements RunningAttempt {
   /** Nobody of it is alive after that; at once where nobody was started. */
   #swept: Promise<void> = Promise.resolve();
 
-  /** Starts it. Never throws: what goes wrong is its result. */
-  constructor(start: Start, context: AttemptContext) {
+  /** Starts it. Never throws: what goes wrong is its result. `filter`: what is kept of its standard error. */
+  constructor(
+    start: Start,
+    context: AttemptContext,
+    filter?: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>,
+  ) {
     this.#start = start;
+    this.#filter = filter;
     this.#context = context;
     this.name = nameOf(start);
     this.#log = context.packs.open(start, start.keepBytes);
@@ -123,7 +129,7 @@ export class Attempt implements RunningAttempt {
     const log = this.#log.close();
     await this.#clear(scratch);
     if (this.#ending === "dropped") return undefined;
-    const reason = [this.#reason(result, hit), this.#truncation()].filter((text) => text !== undefined).join("; ");
+    const reason = [this.#reason(result, hit), this.truncation()].filter((text) => text !== undefined).join("; ");
     return {
       ...this.name,
       state: this.#ending ?? (result.exitCode === 0 && this.#exceeded === undefined ? "succeeded" : "failed"),
@@ -139,7 +145,9 @@ export class Attempt implements RunningAttempt {
 
   /** From start to the moment when neither the process nor anything that it started is left. */
   async #watch(child: Child): Promise<Result> {
-    const output = new Output(child, this.#log, this.#tail, this.#start.redact);
+    const { stdout, stderr } = child;
+    const streams = { stdout, stderr: this.#filter?.(stderr) ?? stderr };
+    const output = new Output(streams, this.#log, this.#tail, this.#start.redact);
     await child.exited;
     this.#mainEnded = true;
     this.#countdown.stop();
@@ -189,7 +197,8 @@ export class Attempt implements RunningAttempt {
     return undefined;
   }
 
-  #truncation(): string | undefined {
+  /** What of its output was not kept. */
+  truncation(): string | undefined {
     if (this.#log.dropped === 0) return undefined;
     const why = this.#log.fault ?? `output.keep is ${formatSize(this.#start.keepBytes)}`;
     return `the log is truncated, ${this.#log.dropped} bytes of output were not kept (${why})`;

@@ -36,6 +36,30 @@ export interface Start extends AttemptName {
   readonly cgroupRoot?: string;
   /** A request instead of a process. A guard of an earlier release finds no such command as `run` says. */
   readonly http?: HttpRequest;
+  /** A command on another host. A guard of an earlier release finds no such command as `run` says. */
+  readonly ssh?: SshStart;
+}
+
+/** What an {@link SshStart}'s process ends with when the command ended, and something could not be fetched after it. */
+export const fetchFailed = 254;
+
+/** What driver ssh starts on this host, and how it ends what is left on the other one. `stdin` begins with the script. */
+export interface SshStart {
+  readonly argv: readonly string[];
+  /** Put into the attempt's scratch directory before. */
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+  /** What the guard's lines on standard error begin with (ssh-marks.ts). */
+  readonly word: string;
+  /** For words. */
+  readonly become?: string;
+  /** Files are fetched after the command. */
+  readonly isCopying?: boolean;
+  /** Until the command begins, counted from the start. */
+  readonly connectMs: number;
+  /** What the target's own limit is, counted from the command's start. */
+  readonly limitMs?: number;
+  /** Ends what the attempt left there; tells it in a line of the same kind. */
+  readonly kill: { readonly argv: readonly string[]; readonly stdin: string };
 }
 
 /** What a process and all that it starts may take; absent: as much as there is. */

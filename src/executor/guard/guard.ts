@@ -21,6 +21,7 @@ import { chooseSocket, type Places, placesOf, writeGuardFile } from "./places.ts
 import { bootId, bootTicks, processStartTime } from "./processes.ts";
 import { Scratch } from "./scratch.ts";
 import { Sentinel } from "./sentinel.ts";
+import { SshAttempt } from "./ssh-attempt.ts";
 import { Sweeper } from "./sweep.ts";
 
 /**
@@ -358,8 +359,9 @@ function startTimesOf(pid: number, before: number | undefined, after: number | u
 
 const isBootClockTrue = (processStartTime(process.pid) ?? Infinity) <= (bootTicks() ?? -1);
 
-/** A process, or a request. */
+/** A process, a request, or a command on another host. */
 function begin(start: Start, context: AttemptContext): RunningAttempt {
+  if (start.ssh !== undefined) return new SshAttempt(start, start.ssh, context);
   return start.http === undefined ? new Attempt(start, context) : new HttpAttempt(start, start.http, context);
 }
 

@@ -1,5 +1,5 @@
 import type { Subprocess } from "bun";
-import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync, statSync } from "node:fs";
+import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 import { attemptKey } from "../names.ts";
 import type { Scratch, ScratchDirectory } from "./scratch.ts";
@@ -57,6 +57,11 @@ export function spawn(
     return failed(null, `cannot make the scratch directory: ${messageOf(error)}`);
   }
   const directory = start.dir ?? scratch!.path;
+  try {
+    for (const { name, text } of start.ssh?.files ?? []) writeFileSync(join(directory, name), text, { mode: 0o600 });
+  } catch (error) {
+    return failed(null, `cannot write into the scratch directory: ${messageOf(error)}`);
+  }
   const wrong = wrongDirectory(directory);
   if (wrong !== undefined) return failed(null, wrong);
   const argv = typeof start.run === "string" ? ["/bin/sh", "-c", start.run] : [...start.run];

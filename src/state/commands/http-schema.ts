@@ -111,6 +111,7 @@ export const normalisedSecrets = z.strictObject({
   env: z.record(z.string(), secretName).exactOptional(),
   headers: z.record(z.string(), secretName).exactOptional(),
   body: secretName.exactOptional(),
+  sshKey: secretName.exactOptional(),
 });
 
 /** What a task of driver http asks, and which of it are secrets. */

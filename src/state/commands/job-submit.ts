@@ -194,7 +194,7 @@ function levelOf([, , text, , places]: JobPayload): number {
     shape,
     places === undefined ? 1 : gateLevel,
     resources === undefined ? 1 : resourceLevel,
-    running === undefined ? 1 : runningLevel,
+    running === undefined && spec.driver !== "ssh" ? 1 : runningLevel,
     unit === undefined ? 1 : unitLevel,
     targets === undefined ? 1 : targetLevel,
   );

@@ -3,11 +3,13 @@ import { limits } from "../../lib/limits.ts";
 import { isAmount, isResourceName, memoryResource, resourceNameForm, sortedResources } from "../../lib/resources.ts";
 import { parseSelector } from "../../lib/selector.ts";
 import { parseInstant } from "../../lib/calendar.ts";
-import { parseDuration, parseSize } from "../../lib/units.ts";
+import { parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
+import { duration } from "./duration-schema.ts";
 import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
 import { httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
 import { parsePresent } from "./present.ts";
+import { normalisedSsh, normaliseSsh, sshField } from "./ssh-schema.ts";
 import { partSecrets, secretForm, secretReference } from "./secret-schema.ts";
 import {
   arrayField,
@@ -24,19 +26,6 @@ import { idempotencyKey, labelsShape, nameShape, resourcesShape, whenMap } from 
 /** Reads a job spec as people write it and gives the normalised {@link Spec}. All problems are reported together, each with its path. */
 
 const yearMs = 366 * 86_400_000;
-
-function duration(options: { readonly positive?: boolean } = {}): z.ZodType<number, string> {
-  return z.string({ error: durationForm }).transform((text, context) => {
-    const ms = parseDuration(text);
-    if (ms === undefined) context.addIssue({ code: "custom", message: `"${text}" is not a duration: ${durationForm}` });
-    else if (options.positive === true && ms === 0)
-      context.addIssue({ code: "custom", message: "must be longer than 0" });
-    else if (ms > yearMs) context.addIssue({ code: "custom", message: "must not be longer than 366d" });
-    else return ms;
-    return z.NEVER;
-  });
-}
-const durationForm = `write text with units, like "90s" or "1h30m"`;
 
 function size(maxBytes: number, maxText: string): z.ZodType<number, string | number> {
   return z.union([z.string(), z.number()], { error: sizeForm }).transform((value, context) => {
@@ -193,16 +182,15 @@ const later = z
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
   bundle: later,
-  ssh: later,
   ansible: later,
   load: later,
 } as const;
 
-const driver = z.enum(["shell", "noop", "http"], {
+const driver = z.enum(["shell", "ssh", "noop", "http"], {
   error: (issue) =>
-    ["ssh", "ansible", "load"].includes(issue.input as string)
+    ["ansible", "load"].includes(issue.input as string)
       ? `driver ${String(issue.input)} is not supported by this version yet`
-      : `must be "shell", "http" or "noop"`,
+      : `must be "shell", "ssh", "http" or "noop"`,
 });
 
 const userForm = "must be a user's name, as the node knows it";
@@ -276,6 +264,7 @@ export const specFields = z.strictObject({
     })
     .optional(),
   http: httpField.optional(),
+  ssh: sshField.optional(),
   labels: labelsShape.optional(),
   ttl: duration().optional(),
   idempotency_key: idempotencyKey.optional(),
@@ -327,7 +316,8 @@ export const specSchema: z.ZodType<Spec, unknown> = z.unknown().transform((raw, 
 function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): Matrix | undefined {
   const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
   const name = raw["driver"] ?? "shell";
-  if (name === "shell" && raw["run"] === undefined) refuse("run", "is required: what should the job run?");
+  if ((name === "shell" || name === "ssh") && raw["run"] === undefined)
+    refuse("run", "is required: what should the job run?");
   if (name === "noop" && raw["run"] !== undefined) refuse("run", "driver noop runs nothing: leave it out");
   if (raw["on_conflict"] !== undefined && raw["key"] === undefined)
     refuse("on_conflict", "says what becomes of jobs with the same key: give a key");
@@ -340,6 +330,12 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   }
   if (name !== "noop" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
   if (name !== "http" && raw["http"] !== undefined) refuse("http", "is for driver http only");
+  if (name === "ssh") {
+    if (raw["targets"] === undefined) refuse("targets", "is required: on which hosts should it run?");
+    if (raw["user"] !== undefined) refuse("user", "is of processes on the node: write ssh: {user: …}, or {become: …}");
+    if (raw["limits"] !== undefined) refuse("limits", "is of processes on the node: leave it out");
+  }
+  if (name !== "ssh" && raw["ssh"] !== undefined) refuse("ssh", "is for driver ssh only");
   if (name === "http") {
     if (raw["http"] === undefined) refuse("http", "is required: what should be asked?");
     for (const key of ["run", "env", "dir", "stdin", "grace", "user", "limits"])
@@ -419,6 +415,11 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
     spec.http = http;
     if (Object.keys(secrets).length > 0) spec.secrets = { ...spec.secrets, ...secrets };
   }
+  if (fields.ssh !== undefined) {
+    const { ssh, secrets } = normaliseSsh(fields.ssh);
+    if (Object.keys(ssh).length > 0) spec.ssh = ssh;
+    if (Object.keys(secrets).length > 0) spec.secrets = { ...spec.secrets, ...secrets };
+  }
   if (fields.labels !== undefined) spec.labels = fields.labels;
   if (fields.ttl !== undefined) spec.ttlMs = fields.ttl;
   return spec;
@@ -445,7 +446,7 @@ const bytes = z
 
 const normalisedFields = z.strictObject({
   name: z.string().max(limits.nameLength).exactOptional(),
-  driver: z.enum(["shell", "noop", "http"]).exactOptional(),
+  driver: z.enum(["shell", "ssh", "noop", "http"]).exactOptional(),
   run: z.union([z.string(), z.array(z.string())]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
   secrets: normalisedSecrets.exactOptional(),
@@ -505,6 +506,7 @@ const normalisedFields = z.strictObject({
     })
     .exactOptional(),
   http: normalisedHttp.exactOptional(),
+  ssh: normalisedSsh.exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),
   ttlMs: ms.exactOptional(),
 });

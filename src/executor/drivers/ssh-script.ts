@@ -1,0 +1,113 @@
+/**
+ * What runs on a target that has no skein, as text for its /bin/sh. It comes by standard input and not as the words of a command, so that neither the login shell of
+ * the target nor the length of a command line has a say in it, and values of `env` are in nobody's list of processes. The task's own standard input comes
+ * after it on the same stream; the script is read byte by byte so that not one of the task's is taken.
+ *
+ * It speaks to the guard on standard error, in lines that begin with a word made for this attempt alone (ssh-marks.ts):
+ *
+ *   killed N LEFT     of earlier attempts of the task N processes were ended, and LEFT could not be
+ *   started           the command begins now
+ *   exit N            it has ended with that code
+ */
+export interface RemoteTask {
+  readonly run: string | readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly dir?: string | undefined;
+  /** Absent: none. */
+  readonly timeoutMs?: number | undefined;
+  readonly graceMs: number;
+  /** What the guard's lines begin with. */
+  readonly word: string;
+  /** CLUSTER:JOB.TASK, which is in the environment of everything that attempts of the task start, with the attempt's number. */
+  readonly marker: string;
+  readonly attempt: number;
+  /** What earlier attempts left there must be gone, or the command does not begin. */
+  readonly mustBeAlone: boolean;
+}
+
+/** The variable that everything of an attempt has on its target. */
+export const remoteMarker = "SKEIN_SSH";
+
+/** As one word of a POSIX shell. */
+export function quote(text: string): string {
+  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The words that read a script of so many bytes from standard input and run it. For a login shell of any kind. */
+export function readScript(bytes: number): string {
+  return `exec sh -c 'eval "$(dd bs=1 count=${bytes} 2>/dev/null)"'`;
+}
+
+/** The same as another user, by sudo that asks for nothing. */
+export function readScriptAs(user: string, bytes: number): string {
+  return `exec sudo -n -H -u ${quote(user)} -- sh -c 'eval "$(dd bs=1 count=${bytes} 2>/dev/null)"'`;
+}
+
+/** The script of an attempt. */
+export function taskScript(task: RemoteTask): string {
+  const { word, marker, attempt, env, dir } = task;
+  return [
+    ...(attempt > 1
+      ? [killLines(word, marker, `-lt ${attempt}`), ...(task.mustBeAlone ? [`[ "$left" = 0 ] || exit 0`] : [])]
+      : []),
+    ...Object.entries({ ...env, [remoteMarker]: `${marker}.${attempt};` }).map(
+      ([name, value]) => `export ${name}=${quote(value)}`,
+    ),
+    ...(dir === undefined ? [] : [`cd ${quote(dir)} || { ${tell(word, "exit 126")}; exit 126; }`]),
+    `set -- ${(typeof task.run === "string" ? ["sh", "-c", task.run] : task.run).map(quote).join(" ")}`,
+    tell(word, "started"),
+    ...limited(task),
+    "code=$?",
+    `printf '%s exit %d\\n' ${word} "$code" >&2`,
+    'exit "$code"',
+  ].join("\n");
+}
+
+/** Ends what that one attempt left on the target, and says how that went. */
+export function killScript(word: string, marker: string, attempt: number): string {
+  return killLines(word, marker, `= ${attempt}`);
+}
+
+function tell(word: string, what: string): string {
+  return `printf '%s\\n' ${quote(`${word} ${what}`)} >&2`;
+}
+
+/** The limit is the target's own: whatever becomes of the connection, nothing outlives it there. */
+function limited({ timeoutMs, graceMs }: RemoteTask): string[] {
+  if (timeoutMs === undefined) return [`"$@"`];
+  const seconds = Math.max(1, Math.ceil(timeoutMs / 1000));
+  const grace = Math.max(1, Math.ceil(graceMs / 1000));
+  // Without timeout(1) perl has an alarm, which ends the command alone and not what it started.
+  return [
+    "if command -v timeout >/dev/null 2>&1; then",
+    `timeout -k ${grace} ${seconds} "$@"`,
+    "elif command -v perl >/dev/null 2>&1; then",
+    `perl -e 'alarm shift; exec @ARGV or exit 127' ${seconds} "$@"`,
+    `else "$@"`,
+    "fi",
+  ];
+}
+
+/** Found by what they have in their environment, which sessions and process groups of their own do not hide. `which`: of the attempt's number. */
+function killLines(word: string, marker: string, which: string): string {
+  const variable = `${remoteMarker}=${marker}.`;
+  return [
+    "killed=0",
+    "left=0",
+    "for round in 1 2 3 4 5; do",
+    "left=0",
+    // What has ended and is still listed has no environment any more, and is not found again.
+    `for file in $(grep -ls ${quote(variable)} /proc/[0-9]*/environ 2>/dev/null); do`,
+    `attempt=$(tr '\\0' '\\n' <"$file" 2>/dev/null | sed -n 's/^${variable.replaceAll(".", "\\.")}\\([0-9]*\\);$/\\1/p' | head -n 1)`,
+    `[ -n "$attempt" ] && [ "$attempt" ${which} ] || continue`,
+    "left=$((left + 1))",
+    "pid=${file#/proc/}",
+    'kill -9 "${pid%/environ}" 2>/dev/null && [ "$round" = 1 ] && killed=$((killed + 1))',
+    "done",
+    '[ "$left" = 0 ] && break',
+    "sleep 0.2 2>/dev/null || sleep 1",
+    "done",
+    "[ -d /proc/self ] || left=unknown",
+    `printf '%s killed %s %s\\n' ${word} "$killed" "$left" >&2`,
+  ].join("\n");
+}

@@ -1,0 +1,143 @@
+import { randomBytes } from "node:crypto";
+import { assert } from "../../lib/assert.ts";
+import { limits } from "../../lib/limits.ts";
+import type { NodeId } from "../../lib/ids.ts";
+import type { Assignment, SshCopy, SshSpec } from "../../state/types.ts";
+import { fetchFailed, type SshStart, type Start } from "../guard/frames.ts";
+import { identityOf } from "../identity.ts";
+import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { shellStart } from "./shell.ts";
+import { killScript, quote, readScript, readScriptAs, taskScript } from "./ssh-script.ts";
+
+/** What the node knows beside the assignment. */
+export interface SshPlace {
+  readonly node: NodeId;
+  readonly cluster: string;
+  /** Where keys of hosts are kept that were seen for the first time. */
+  readonly knownHosts: string;
+}
+
+/**
+ * Driver ssh: a command on a host that has no skein, by the node's own OpenSSH. One connection does for an attempt, unless files are copied: then one that is opened first
+ * is shared by all of its steps. The limit runs on the target (ssh-script.ts), so that nothing stays there whatever becomes of the connection; what is left after a
+ * break is looked for by its environment and killed, by the guard after the attempt or by the next attempt before it begins.
+ */
+export function sshStart(assignment: Assignment, place: SshPlace, secrets: SecretValues): Start {
+  const { job, task, attempt, spec, target } = assignment;
+  assert(target !== undefined, "a task of driver ssh has a target");
+  const ssh = spec.ssh ?? {};
+  // What the process would be on this node says the contract's variables and values of secrets.
+  const local = shellStart(assignment, place.node, secrets);
+  const word = `skein-${randomBytes(9).toString("base64url")}`;
+  const marker = `${place.cluster}:${job}.${task}`;
+  const { SKEIN_NODE: _, ...env } = local.env;
+  const script = taskScript({
+    run: local.run,
+    env: { ...env, SKEIN_NODE: String(place.node) },
+    dir: spec.dir,
+    timeoutMs: spec.timeoutMs,
+    graceMs: local.graceMs,
+    word,
+    marker,
+    attempt,
+    mustBeAlone: ssh.strict === true || spec.onLost === "fail",
+  });
+  const keyText = valuesOf(spec.secrets?.sshKey === undefined ? undefined : { key: spec.secrets.sshKey }, secrets)[
+    "key"
+  ];
+  const options = optionsOf(ssh, keyText === undefined ? ssh.key : "key", place.knownHosts);
+  const read = (bytes: number): string =>
+    ssh.become === undefined ? readScript(bytes) : readScriptAs(ssh.become, bytes);
+  const command = (bytes: number): string[] => ["ssh", ...options, "-T", "--", target, read(bytes)];
+  const kill = killScript(word, marker, attempt);
+  const connectMs = ssh.connectMs ?? limits.sshConnectMs;
+  const files = keyText === undefined ? [] : [{ name: "key", text: withLineEnd(keyText) }];
+  const own: SshStart = {
+    argv: isCopying(ssh)
+      ? ["sh", "-c", copying(ssh, options, target, read(Buffer.byteLength(script)))]
+      : command(Buffer.byteLength(script)),
+    files,
+    word,
+    connectMs,
+    ...(ssh.become === undefined ? {} : { become: ssh.become }),
+    ...(isCopying(ssh) ? { isCopying: true } : {}),
+    ...(spec.timeoutMs === undefined ? {} : { limitMs: spec.timeoutMs }),
+    kill: { argv: command(Buffer.byteLength(kill)), stdin: kill },
+  };
+  return {
+    job,
+    task,
+    attempt,
+    fence: assignment.fence,
+    identity: identityOf(assignment),
+    run: ["skein-driver-ssh"],
+    env: {},
+    stdin: script + (spec.stdin ?? ""),
+    graceMs: local.graceMs,
+    tailBytes: local.tailBytes,
+    keepBytes: local.keepBytes,
+    ...redacting(spec, secrets),
+    ssh: own,
+  };
+}
+
+function withLineEnd(text: string): string {
+  return text.endsWith("\n") ? text : `${text}\n`;
+}
+
+/** Nothing asks, nothing waits for ever: not for an answer, nor for a host that says no more. */
+function optionsOf(ssh: SshSpec, key: string | undefined, knownHosts: string): string[] {
+  const { user, port, jump } = ssh;
+  const seconds = Math.max(1, Math.ceil((ssh.connectMs ?? limits.sshConnectMs) / 1000));
+  const set: Record<string, string> = {
+    BatchMode: "yes",
+    ConnectTimeout: String(seconds),
+    ServerAliveInterval: "5",
+    ServerAliveCountMax: "3",
+    LogLevel: "ERROR",
+    ClearAllForwardings: "yes",
+    EscapeChar: "none",
+    PermitLocalCommand: "no",
+    HashKnownHosts: "no",
+    ...hostKeys(ssh.knownHosts ?? "accept-new", knownHosts),
+    ...(key === undefined ? {} : { IdentityFile: key, IdentitiesOnly: "yes" }),
+    ...(user === undefined ? {} : { User: user }),
+    ...(port === undefined ? {} : { Port: String(port) }),
+    ...(jump === undefined ? {} : { ProxyJump: jump }),
+  };
+  return Object.entries(set).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+}
+
+function hostKeys(policy: string, own: string): Record<string, string> {
+  const files = `"${own}" ~/.ssh/known_hosts`;
+  if (policy === "off") return { StrictHostKeyChecking: "no", UserKnownHostsFile: "/dev/null" };
+  if (policy === "accept-new" || policy === "strict")
+    return { StrictHostKeyChecking: policy === "strict" ? "yes" : "accept-new", UserKnownHostsFile: files };
+  return { StrictHostKeyChecking: "yes", UserKnownHostsFile: `"${policy}"` };
+}
+
+function isCopying({ put = [], fetch = [] }: SshSpec): boolean {
+  return put.length + fetch.length > 0;
+}
+
+/** Steps that share a connection, in one process group: what ends the group ends all of them. The command's end is the attempt's, whatever is fetched after it. */
+function copying(ssh: SshSpec, options: readonly string[], target: string, read: string): string {
+  const shared = [...options, "-o", "ControlPath=./c"].map(quote).join(" ");
+  const host = target.includes(":") ? `[${target}]` : target;
+  const put = ({ from, to }: SshCopy): string =>
+    `scp -q -r -p ${shared} -- ${quote(from)} ${quote(`${host}:${to}`)} </dev/null || exit 255`;
+  // Of many targets what is fetched has the same name.
+  const get = ({ from, to }: SshCopy): string => {
+    const place = quote(`${to.replace(/\/+$/, "")}/${target}`);
+    return `mkdir -p ${place} && scp -q -r -p ${shared} -- ${quote(`${host}:${from}`)} ${place} </dev/null || code=${fetchFailed}`;
+  };
+  return [
+    `ssh ${shared} -o ControlMaster=yes -N -T -- ${quote(target)} </dev/null & master=$!`,
+    'until [ -S ./c ]; do kill -0 "$master" 2>/dev/null || exit 255; sleep 0.05; done',
+    ...(ssh.put ?? []).map(put),
+    `ssh ${shared} -T -- ${quote(target)} ${quote(read)}; code=$?`,
+    ...(ssh.fetch ?? []).map(get),
+    'kill "$master" 2>/dev/null; wait "$master" 2>/dev/null',
+    'exit "$code"',
+  ].join("\n");
+}

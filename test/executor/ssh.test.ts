@@ -1,0 +1,212 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { whyMissing } from "../../scripts/needed.ts";
+import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
+import { isAlive, Rig, until } from "./rig.ts";
+import { freePort, generateKey, muteHost, Sshd } from "./sshd.ts";
+
+const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"));
+if (missing !== undefined) console.log(`skipped: driver ssh: ${missing}`);
+
+const text = (report: Report): string => new TextDecoder().decode(report.tail);
+
+describe.skipIf(missing !== undefined)("a command on a host that has no skein", () => {
+  let sshd: Sshd;
+  let rig: Rig;
+  let task = 0;
+  beforeAll(async () => {
+    sshd = await Sshd.start();
+  });
+  afterAll(() => sshd.stop());
+  beforeEach(async () => {
+    rig = new Rig();
+    await rig.open();
+  });
+  afterEach(() => rig.close());
+
+  const over = (ssh: SshSpec = {}): SshSpec => ({ port: sshd.port, key: sshd.key, ...ssh });
+  const run = (spec: Spec, more: { attempt?: number; task?: number; target?: string } = {}): Promise<Report> =>
+    rig.run({ driver: "ssh", ssh: over(), ...spec }, { task: task++, target: "127.0.1.5", ...more });
+
+  test("tells its exit code, even one that ssh has for itself, and both streams as they came", async () => {
+    expect(await run({ run: "echo out; echo err >&2; exit 3" })).toMatchObject({ state: "failed", exitCode: 3 });
+    const report = await run({ run: "printf out; printf err >&2; exit 255" });
+    expect(report).toMatchObject({ state: "failed", exitCode: 255, reason: undefined });
+    expect(await rig.logText(report, "stdout")).toBe("out");
+    expect(await rig.logText(report, "stderr")).toBe("err");
+    expect(await run({ run: "no-such-command-here" })).toMatchObject({ state: "failed", exitCode: 127 });
+  });
+
+  test("gets words, variables and standard input as they are, whatever a shell would make of them", async () => {
+    const odd = `it's "odd" $HOME \`id\` \\ !x\nline`;
+    const report = await run({
+      run: ["sh", "-c", 'printf "%s|" "$1" "$ODD" "$SKEIN_TARGET" "$SKEIN_NODE"; cat', "x", odd],
+      env: { ODD: odd },
+      stdin: "given\0bytes\n",
+    });
+    expect(await rig.logText(report)).toBe(`${odd}|${odd}|127.0.1.5|7|given\0bytes\n`);
+    expect((await run({ run: "cat; pwd", dir: "/tmp" })).tail).toEqual(new TextEncoder().encode("/tmp\n"));
+    expect(await run({ run: "true", dir: "/no/such/dir" })).toMatchObject({ state: "failed", exitCode: 126 });
+  });
+
+  test("the limit runs on the target: nothing of it is left there, in sessions of its own neither", async () => {
+    const pids = rig.path("pids");
+    const script = `trap '' TERM; echo $$ >> ${pids}; setsid sh -c 'echo $$ >> ${pids}; exec sleep 600' & sleep 600`;
+    const report = await run({ run: script, timeoutMs: 1_000, graceMs: 1_000 });
+    expect(report).toMatchObject({ state: "timeout", exitCode: null });
+    expect(report.reason).toContain("ran longer than its timeout of 1s; killed: 1 processes");
+    const all = readFileSync(pids, "utf8").trim().split("\n").map(Number);
+    expect(all.length).toBe(2);
+    expect(all.filter(isAlive)).toEqual([]);
+  });
+
+  test("cancelled, and when its node's lease has ended: it is ended on the target too, and that is told", async () => {
+    const pid = rig.path("pid");
+    const assignment = rig.assignment(
+      { driver: "ssh", ssh: over(), run: `echo $$ > ${pid}; exec sleep 600` },
+      { target: "127.0.1.7" },
+    );
+    rig.executor.assign([assignment]);
+    const remote = await rig.pidIn(pid);
+    rig.executor.stop([assignment]);
+    const report = await rig.reportOf(assignment);
+    expect(report).toMatchObject({ state: "cancelled", exitCode: null });
+    expect(report.reason).toStartWith("killed: ");
+    expect(isAlive(remote)).toBe(false);
+  });
+
+  test("what an earlier attempt left is ended before a later one begins, and what is not that task's goes on", async () => {
+    const [left, other] = [rig.path("left"), rig.path("other")];
+    // As a broken connection leaves it: nobody waits for these.
+    const leave = (path: string): string => `nohup setsid sh -c 'echo $$ > ${path}; exec sleep 600' >/dev/null 2>&1 &`;
+    await run({ run: leave(left) }, { task: 900 });
+    await run({ run: leave(other) }, { task: 90 });
+    const [mine, theirs] = await Promise.all([rig.pidIn(left), rig.pidIn(other)]);
+    expect([mine, theirs].map(isAlive)).toEqual([true, true]);
+    const report = await run({ run: "true" }, { task: 900, attempt: 2 });
+    expect(report).toMatchObject({
+      state: "succeeded",
+      reason: "what earlier attempts left there: killed, 1 processes",
+    });
+    expect([mine, theirs].map(isAlive)).toEqual([false, true]);
+    process.kill(theirs, "SIGKILL");
+  });
+
+  test("files are given out before it and fetched after it, over one connection", async () => {
+    writeFileSync(rig.path("given"), "words");
+    mkdirSync(rig.path("tree"));
+    writeFileSync(rig.path("tree/leaf"), "leaf");
+    const [there, back] = [rig.path("there"), rig.path("back")];
+    mkdirSync(there);
+    const ssh = over({
+      put: [
+        { from: rig.path("given"), to: `${there}/given` },
+        { from: rig.path("tree"), to: `${there}/tree` },
+      ],
+      fetch: [{ from: `${there}/made`, to: back }],
+    });
+    const before = sshd.log().split("Accepted publickey").length;
+    expect(await run({ run: `cat ${there}/given ${there}/tree/leaf > ${there}/made`, ssh })).toMatchObject({
+      state: "succeeded",
+    });
+    expect(readFileSync(`${back}/127.0.1.5/made`, "utf8")).toBe("wordsleaf");
+    expect(sshd.log().split("Accepted publickey").length - before).toBe(1);
+    const missing = await run({ run: "true", ssh: over({ fetch: [{ from: "/no/such/file", to: back }] }) });
+    expect(missing).toMatchObject({ state: "failed", exitCode: 0 });
+    expect(missing.reason).toContain("could not be fetched");
+    const lacking = await run({ run: "true", ssh: over({ put: [{ from: "/no/such/file", to: there }] }) });
+    expect(lacking).toMatchObject({ state: "failed", exitCode: null });
+    expect(lacking.reason).toContain("/no/such/file");
+  });
+
+  test("a key from a secret is in no place but the attempt's own directory, which goes", async () => {
+    rig.secrets = () => Promise.resolve({ ok: true, value: { ops: readFileSync(sshd.key, "utf8") } });
+    const { key: _, ...ssh } = over();
+    const report = await run({ run: "echo in", ssh, secrets: { sshKey: "ops" } });
+    expect(report).toMatchObject({ state: "succeeded", exitCode: 0 });
+    expect(existsSync(rig.path(`scratch/1.${report.task}.1`))).toBe(false);
+  });
+
+  describe("costs only itself", () => {
+    test("a host where nobody listens, one that never answers, one that refuses the key, one whose key has changed", async () => {
+      const closed = await run({ run: "true", ssh: over({ port: await freePort() }) });
+      expect(closed).toMatchObject({ state: "failed", exitCode: null });
+      expect(closed.reason).toMatch(/^unreachable: .*Connection refused/);
+
+      const port = await freePort();
+      const mute = muteHost(port, "127.0.9.9");
+      const silent = await run({ run: "true", ssh: over({ port, connectMs: 1_000 }) }, { target: "127.0.9.9" });
+      mute.stop();
+      expect(silent.reason).toMatch(/^unreachable: .*(banner exchange|said nothing)/);
+
+      generateKey(rig.path("stranger"));
+      const refused = await run({ run: "true", ssh: over({ key: rig.path("stranger") }) });
+      expect(refused.reason).toMatch(/^unreachable: .*Permission denied.*authorized_keys/);
+
+      generateKey(rig.path("locked"), "secret words");
+      const locked = await run({ run: "true", ssh: over({ key: rig.path("locked") }) });
+      expect(locked.reason).toMatch(/^unreachable: .*Permission denied/);
+
+      await run({ run: "true" });
+      const known = readFileSync(rig.path("known_hosts"), "utf8");
+      expect(known).toContain("127.0.1.5");
+      writeFileSync(
+        rig.path("known_hosts"),
+        known.replace(/AAAA\S+/g, readFileSync(`${sshd.key}.pub`, "utf8").split(" ")[1]!),
+      );
+      const changed = await run({ run: "true" });
+      expect(changed.reason).toMatch(/^unreachable: .*Host key verification failed.*known_hosts/);
+      expect(await run({ run: "true", ssh: over({ knownHosts: "off" }) })).toMatchObject({ state: "succeeded" });
+      const strict = await run({ run: "true", ssh: over({ knownHosts: "strict" }) }, { target: "127.0.1.99" });
+      expect(strict.reason).toContain("Host key verification failed");
+    });
+
+    test("one that freezes after it has begun: its limit is kept here, and that it may go on is told", async () => {
+      const pid = rig.path("session");
+      // The server's own process of this session: its parent's parent, perhaps.
+      const assignment = rig.assignment(
+        {
+          driver: "ssh",
+          ssh: over(),
+          run: `echo $PPID > ${pid}; exec sleep 600`,
+          timeoutMs: 1_000,
+          graceMs: 1_000,
+        },
+        { target: "127.0.1.8" },
+      );
+      rig.executor.assign([assignment]);
+      const shell = await rig.pidIn(pid);
+      const session = sshdAbove(shell);
+      process.kill(session, "SIGSTOP");
+      const report = await rig.reportOf(assignment);
+      expect(report).toMatchObject({ state: "timeout" });
+      expect(report.reason).toStartWith("ran longer than its timeout of 1s; killed: ");
+      process.kill(session, "SIGCONT");
+      await until("the end of the session", () => !isAlive(session));
+    });
+
+    test("one whose command leaves something behind that holds its output open", async () => {
+      const pid = rig.path("pid");
+      const report = await run({ run: `sh -c 'echo $$ > ${pid}; exec sleep 600' & exit 0` });
+      expect(report).toMatchObject({ state: "succeeded", exitCode: 0 });
+      process.kill(await rig.pidIn(pid), "SIGKILL");
+    });
+
+    test("one that floods: the output is kept up to what is wanted", async () => {
+      const report = await run({ run: "yes flood", timeoutMs: 1_000, graceMs: 500, output: { keepBytes: 10_000 } });
+      expect(report).toMatchObject({ state: "timeout", log: { bytes: 10_000 } });
+      expect(report.reason).toContain("the log is truncated");
+      expect(text(report)).toContain("flood");
+    });
+  });
+});
+
+/** The sshd that serves the session in which that process is. */
+function sshdAbove(pid: number): number {
+  for (let at = pid; at > 1;) {
+    const stat = readFileSync(`/proc/${at}/stat`, "latin1");
+    if (stat.includes("(sshd)")) return at;
+    at = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  }
+  throw new Error(`no sshd above ${pid}`);
+}
