@@ -5,7 +5,10 @@ import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
 import { freePort, generateKey, muteHost, Sshd } from "./sshd.ts";
 
-const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"));
+const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), [
+  "ssh.service",
+  "ssh.socket",
+]);
 if (missing !== undefined) console.log(`skipped: driver ssh: ${missing}`);
 
 const text = (report: Report): string => new TextDecoder().decode(report.tail);
