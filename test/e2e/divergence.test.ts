@@ -125,25 +125,47 @@ test("a follower whose state differs is found, quarantined, given the others' st
   await expectReturned(mesh, odd, ids);
 }, 600_000);
 
+/** What a node has said since it was started last. */
+function saidSince(node: MeshNode): string {
+  return node.log.slice(Math.max(0, node.log.lastIndexOf("ready {")));
+}
+
 test("a leader whose state differs lets another one lead, and is treated the same", async () => {
   await using mesh = await Mesh.start({ nodes: 3 });
   const leader = await mesh.leader({ voters: 3 });
   const odd = mesh.nodes.find((node) => node !== leader)!;
   const others = mesh.nodes.filter((node) => node !== odd);
   await inStep(mesh);
-  await odd.stop();
-  edit(odd, "update counter set next_job = next_job + 7");
-  await odd.start();
-  const transfer = await leader.skein(["cluster", "transfer", "--to", String(odd.ready.node)], {
-    env: { SKEIN_TOKEN: mesh.nodes[0]!.token },
-  });
-  expect([transfer.code, transfer.stderr]).toEqual([0, expect.any(String)]);
-  const through = load(others);
-  await odd.said("quarantined until it is replaced");
+  const ids: number[] = [];
+  let times = 0;
+  // The entry that tells of the hand-over is one by which it is found out, on a slow host before it leads. Then it is made wrong once more.
+  for (let led = false; !led;) {
+    times += 1;
+    expect(times).toBeLessThanOrEqual(10);
+    await odd.stop();
+    edit(odd, "update counter set next_job = next_job + 7");
+    await odd.start();
+    const asked = await mesh.leader({ voters: 3 });
+    const transfer = await asked.skein(["cluster", "transfer", "--to", String(odd.ready.node)], {
+      env: { SKEIN_TOKEN: mesh.nodes[0]!.token },
+    });
+    // 6: it was found out so soon that nobody may hand over to it.
+    expect(transfer.code === 0 || transfer.code === 6).toBe(true);
+    const through = load(others);
+    try {
+      await until(
+        () => Promise.resolve(saidSince(odd).includes("leaves quarantine") ? true : undefined),
+        patienceMs,
+        () => `node ${odd.ready.node} is not found to be wrong, and mended:\n${odd.log}`,
+      );
+    } finally {
+      ids.push(...(await through.stop()));
+    }
+    const whole = saidSince(odd);
+    led = whole.slice(0, whole.indexOf("quarantined until it is replaced")).includes("leading in term");
+  }
   await odd.said("leading no longer");
-  await odd.said("leaves quarantine");
-  const ids = await through.stop();
-  await expectReturned(mesh, odd, ids);
+  await expectReturned(mesh, odd, ids, Math.min(times, 2));
 }, 600_000);
 
 test("a command that fails inside on one node alone sets that node apart (S4)", async () => {
