@@ -16,16 +16,24 @@ async function inAnotherProcess(seed: number): Promise<unknown> {
   return result.traceHash;
 }
 
-test("the same seed gives the same trace, in this process again and in two others", async () => {
-  for (const seed of [3, 8]) {
-    const here = (await runSeed(seed)).traceHash;
-    expect((await runSeed(seed)).traceHash).toBe(here);
-    const others = await Promise.all([inAnotherProcess(seed), inAnotherProcess(seed)]);
-    expect(others).toEqual([here, here]);
-  }
-}, patienceMs);
+test(
+  "the same seed gives the same trace, in this process again and in two others",
+  async () => {
+    for (const seed of [3, 8]) {
+      const here = (await runSeed(seed)).traceHash;
+      expect((await runSeed(seed)).traceHash).toBe(here);
+      const others = await Promise.all([inAnotherProcess(seed), inAnotherProcess(seed)]);
+      expect(others).toEqual([here, here]);
+    }
+  },
+  patienceMs,
+);
 
-test("another seed is another run", async () => {
-  const hashes = await Promise.all([4, 9].map(async (seed) => (await runSeed(seed)).traceHash));
-  expect(new Set(hashes).size).toBe(2);
-}, patienceMs);
+test(
+  "another seed is another run",
+  async () => {
+    const hashes = await Promise.all([4, 9].map(async (seed) => (await runSeed(seed)).traceHash));
+    expect(new Set(hashes).size).toBe(2);
+  },
+  patienceMs,
+);
