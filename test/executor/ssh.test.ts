@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
+import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
 import { freePort, generateKey, muteHost, Sshd } from "./sshd.ts";
@@ -202,6 +203,14 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
       expect(text(report)).toContain("flood");
     });
   });
+});
+
+test("files that are given out first have their time: a connection that is at work is no silent one", () => {
+  const start = { connectMs: 10_000 };
+  expect(beginsWithinMs(start, 1)).toBe(15_000);
+  expect(beginsWithinMs(start, 2)).toBeGreaterThan(15_000);
+  expect(beginsWithinMs({ ...start, isCopying: true, limitMs: 600_000 }, 1)).toBe(615_000);
+  expect(beginsWithinMs({ ...start, isCopying: true }, 1)).toBeUndefined();
 });
 
 /** The sshd that serves the session in which that process is. */

@@ -30,10 +30,9 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   const local = shellStart(assignment, place.node, secrets);
   const word = `skein-${randomBytes(9).toString("base64url")}`;
   const marker = `${place.cluster}:${job}.${task}`;
-  const { SKEIN_NODE: _, ...env } = local.env;
   const script = taskScript({
     run: local.run,
-    env: { ...env, SKEIN_NODE: String(place.node) },
+    env: local.env,
     dir: spec.dir,
     timeoutMs: spec.timeoutMs,
     graceMs: local.graceMs,

@@ -1,4 +1,4 @@
-import { monotonicMs, wallMs } from "../../lib/clock.ts";
+import { monotonicMs, timerMsMax, wallMs } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
@@ -14,7 +14,7 @@ import { RemoteMarks, type RemoteNews } from "./ssh-marks.ts";
  * is left when `ended` resolves, and where the command may go on (it was cut off, and has not said that it ended) the target was asked to
  * end it, and the reason tells what it answered.
  *
- *   connectMs            from the start until the command begins
+ *   connectMs            from the start until the command begins; where files are given out before it, their time is that of a command
  *   limit + grace + late from the command's beginning until the connection is broken off
  */
 export class SshAttempt implements RunningAttempt {
@@ -43,9 +43,7 @@ export class SshAttempt implements RunningAttempt {
     );
     this.#inner = new Attempt(localOf(start, ssh, context), context, (stream) => this.#marks.filter(stream));
     ({ name: this.name, startedAt: this.startedAt, pid: this.pid } = this.#inner);
-    // A first attempt has one exchange to make, a later one ends what was left before it: that may take a moment more.
-    const answerMs = ssh.connectMs + (start.attempt > 1 ? limits.sshKillMs : limits.sshLateMs);
-    this.#watch = setTimeout(() => this.#breakOff("silent"), answerMs);
+    this.#watchFor("silent", beginsWithinMs(ssh, start.attempt));
     this.ended = this.#inner.ended.then((report) => this.#judge(report));
   }
 
@@ -65,16 +63,25 @@ export class SshAttempt implements RunningAttempt {
   #onStarted(): void {
     clearTimeout(this.#watch);
     this.#startedSince = monotonicMs();
-    const { limitMs } = this.#ssh;
-    if (limitMs === undefined) return;
-    const lateMs = limitMs + this.#start.graceMs + limits.sshLateMs;
-    this.#watch = setTimeout(() => this.#breakOff("overdue"), Math.min(lateMs, 2 ** 31 - 1));
+    this.#watchFor("overdue", this.#overdueMs);
   }
 
   /** What it left in the background may hold its output open, and ssh waits for that for ever. What still comes shortly after is taken. */
   #onExit(): void {
     clearTimeout(this.#watch);
-    if (this.#ssh.isCopying !== true) this.#watch = setTimeout(() => this.#inner.stop("timeout"), limits.pipeSilentMs);
+    // What is fetched has as much time as the command had.
+    if (this.#ssh.isCopying === true) this.#watchFor("overdue", this.#overdueMs);
+    else this.#watch = setTimeout(() => this.#inner.stop("timeout"), limits.pipeSilentMs);
+  }
+
+  /** undefined: it has no limit. */
+  get #overdueMs(): number | undefined {
+    const { limitMs } = this.#ssh;
+    return limitMs === undefined ? undefined : limitMs + this.#start.graceMs + limits.sshLateMs;
+  }
+
+  #watchFor(why: "silent" | "overdue", ms: number | undefined): void {
+    if (ms !== undefined) this.#watch = setTimeout(() => this.#breakOff(why), Math.min(ms, timerMsMax));
   }
 
   #breakOff(why: "silent" | "overdue"): void {
@@ -144,6 +151,19 @@ export class SshAttempt implements RunningAttempt {
 }
 
 type Verdict = Pick<Report, "state" | "exitCode" | "signal" | "reason">;
+
+/**
+ * How long the command may take to begin, counted from the start of the attempt; undefined: ssh's own limits alone hold, on the connection and on its silence. A first attempt has one exchange to make, a later
+ * one ends what was left before it; files that are given out before the command take their time, as the command may.
+ */
+export function beginsWithinMs(
+  { connectMs, isCopying, limitMs }: Pick<SshStart, "connectMs" | "isCopying" | "limitMs">,
+  attempt: number,
+): number | undefined {
+  const answerMs = connectMs + (attempt > 1 ? limits.sshKillMs : limits.sshLateMs);
+  if (isCopying !== true) return answerMs;
+  return limitMs === undefined ? undefined : answerMs + limitMs;
+}
 
 function earlierWords(killed: RemoteNews["killed"]): string | undefined {
   if (killed === undefined) return undefined;
