@@ -64,7 +64,7 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     expect(all.filter(isAlive)).toEqual([]);
   });
 
-  test("cancelled, and when its node's lease has ended: it is ended on the target too, and that is told", async () => {
+  test("cancelled: it is ended on the target too, and that is told", async () => {
     const pid = rig.path("pid");
     const assignment = rig.assignment(
       { driver: "ssh", ssh: over(), run: `echo $$ > ${pid}; exec sleep 600` },
@@ -77,6 +77,26 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     expect(report).toMatchObject({ state: "cancelled", exitCode: null });
     expect(report.reason).toStartWith("killed: ");
     expect(isAlive(remote)).toBe(false);
+  });
+
+  test("its node dies, and the lease ends: the guard ends it on the target too, and keeps that it is lost", async () => {
+    const own = new Rig();
+    try {
+      const pid = own.path("pid");
+      const run = `echo $$ > ${pid}; exec sleep 600`;
+      const assignment = own.assignment({ driver: "ssh", ssh: over(), run }, { target: "127.0.1.7" });
+      const node = await own.otherNode([assignment], 3_000);
+      const remote = await own.pidIn(pid);
+      await node.crash();
+      await until("the end of the command", () => !isAlive(remote));
+      await own.open({ held: [assignment] });
+      const report = await own.reportOf(assignment);
+      expect(report).toMatchObject({ state: "lost", exitCode: null });
+      expect(report.reason).toContain("the lease of its node ended while it ran");
+      expect(report.reason).toContain("killed: ");
+    } finally {
+      await own.close();
+    }
   });
 
   test("what an earlier attempt left is ended before a later one begins, and what is not that task's goes on", async () => {
