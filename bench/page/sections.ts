@@ -32,7 +32,7 @@ export const sections = {
   },
   growth: {
     title: "How it grows",
-    text: "The same figures with more nodes, all on this machine, and with more jobs in the state of three nodes. A step is worse than linear when what one operation costs (time, or memory) grows by more than the number of nodes or jobs does, and a quarter for noise; of each figure the steepest step is told. With more nodes these share the same cores, so that work which every node does is divided by more. Jobs that wait do so for a node that nobody is (`nowhere`: the planner has to pass over them) or for an instant (`gated`); what a measurement adds itself comes on top.",
+    text: "The same figures with more nodes, all on this machine, and with more jobs in the state of three nodes. A step is worse than linear when what one operation costs (time, or memory) grows by more than the number of nodes or jobs does, and a quarter for noise; of each figure the steepest step is told. With more nodes these share the same cores, so that work which every node does is divided by more. Jobs that wait do so for a node that nobody is (`nowhere`: the planner has to pass over them) or for an instant (`gated`); what a measurement adds itself comes on top. What is known of the steps that are steeper: [performance](performance.md#with-more-nodes).",
   },
 } as const satisfies Readonly<Record<string, Section>>;
 
