@@ -35,7 +35,7 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   },
   cli: {
     ours: { client: "any", "state/commands": "any", state: "types", lib: "any" },
-    packages: ["node:", "bun:", "bun", "commander", "yaml"],
+    packages: ["node:", "bun:", "bun", "commander", "diff", "yaml"],
   },
   console: { ours: { client: "any", lib: "any" }, packages: ["preact", "uplot"] },
   // Runs in Bun, Node and browsers: no runtime's own modules.

@@ -55,6 +55,11 @@ export class Output {
     this.#io.stdout.write(`${text}\n`);
   }
 
+  /** As it is. */
+  text(text: string): void {
+    this.#io.stdout.write(text);
+  }
+
   rows(columns: readonly Column[], rows: readonly (readonly string[])[]): void {
     for (const line of renderTable(columns, rows, this.#io.stdout.columns, this.colours)) this.line(line);
   }

@@ -1,6 +1,6 @@
 import type { TaskCounts } from "../state/types.ts";
 import type { Sink } from "./io.ts";
-import { paint } from "./text.ts";
+import { cut, paint, printable, widthOf } from "./text.ts";
 
 /** How far a job, or a list of jobs, is. */
 export interface Advance {
@@ -18,6 +18,8 @@ export function advanceOf(counts: TaskCounts): Advance {
 }
 
 const barCells = 30;
+/** With less room than this no names are shown. */
+const namesCellsMin = 8;
 
 /**
  * Progress on standard error: a bar that is redrawn on a terminal, a line at every tenth elsewhere. Other output goes
@@ -36,10 +38,14 @@ export class Progress {
     this.#colours = colours && sink.isTty;
   }
 
-  show(advance: Advance): void {
+  /** `running`: the names of those that run, of which as many are shown as the line has room for. */
+  show(advance: Advance, running = ""): void {
     if (this.#sink.isTty) {
       this.#drawn = true;
-      this.#sink.write(`\r\u001b[K${this.#bar(advance)}`);
+      const bar = this.#bar(advance);
+      const room = this.#sink.columns - widthOf(bar) - 3;
+      const names = running === "" || room < namesCellsMin ? "" : `: ${cut(printable(running), room)}`;
+      this.#sink.write(`\r\u001b[K${bar}${names}`);
       return;
     }
     const tenths = advance.total === 0 ? 0 : Math.floor((10 * advance.done) / advance.total);

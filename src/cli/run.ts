@@ -6,22 +6,24 @@ import type { JobView, TaskView } from "../state/types.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit, Interrupted, OutputClosed } from "./exit.ts";
 import { OutputPatience } from "./output-patience.ts";
+import { failedStates, failureLines } from "./failures.ts";
 import { addSpecFlags, type SpecFlags, specOf } from "./flags.ts";
+import { GatheredResults } from "./gathered-results.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { streamOutput } from "./stream.ts";
-import { failureText, printJob, waitsText } from "./views.ts";
+import { printJob, waitsText } from "./views.ts";
 
 /** A job that waits for this long says so. */
 const queuedNoteMs = 3000;
 const pollMs = 1000;
 /** After the job's end the rest of its output is given up when nothing has come for so long. */
 const outputGraceMs = 10_000;
-/** Failed tasks are told one by one up to here. */
-const failuresShown = 10;
 
 interface RunFlags extends SpecFlags {
   readonly detach?: boolean;
   readonly propagate?: boolean;
+  readonly fold?: boolean;
+  readonly diff?: boolean;
   readonly cancelOnInterrupt?: boolean;
   readonly idempotencyKey?: string;
 }
@@ -36,6 +38,8 @@ export function addRun(program: Command, cli: Cli): void {
     // What stands after the command's name belongs to the command.
     .passThroughOptions()
     .option("-d, --detach", "print the id and do not wait")
+    .option("-b, --fold", "show equal output once, when all have ended: the odd ones first")
+    .option("--diff", "the same, with what differs from the output of the most")
     .option("--propagate", "exit with the command's own code (of several tasks the highest)")
     .option("--cancel-on-interrupt", "Ctrl-C cancels the job instead of leaving it running")
     .option("--idempotency-key <key>", "a repeated run with this key shows the first one's job");
@@ -52,13 +56,16 @@ async function run(session: Session, flags: RunFlags, words: readonly string[]):
     output.result({ value: { id, ids }, ids, table: (out) => out.line(String(id)) });
     return exit.done;
   }
+  const gathered = gatheredOf(session, id, flags, spec);
   let cancelled = false;
   for (;;) {
     try {
-      const job = await session.interruptible((signal) => followToEnd(session, id, signal));
+      const job = await session.interruptible((signal) => gathered?.toEnd(signal) ?? followToEnd(session, id, signal));
+      gathered?.print();
       return await finish(session, job, flags.propagate === true);
     } catch (error) {
       if (!(error instanceof Interrupted) && !(error instanceof OutputClosed)) throw error;
+      if (flags.cancelOnInterrupt !== true || cancelled) gathered?.print();
       if (flags.cancelOnInterrupt !== true || cancelled) return detached(session, id);
       // Once more to the end of it: the job is over when its tasks are.
       cancelled = true;
@@ -67,6 +74,28 @@ async function run(session: Session, flags: RunFlags, words: readonly string[]):
       if (error instanceof OutputClosed) return detached(session, id);
     }
   }
+}
+
+/** Whoever has many wants to see each result, or equal ones once, and not the output as it comes; undefined: the output. */
+function gatheredOf(
+  session: Session,
+  id: number,
+  flags: RunFlags,
+  spec: Readonly<Record<string, unknown>>,
+): GatheredResults | undefined {
+  const { diff = false, fold = false } = flags;
+  const isAboutMany = spec["targets"] !== undefined || spec["each_node"] !== undefined;
+  const form =
+    session.output.format === "json"
+      ? isAboutMany
+        ? "lines"
+        : undefined
+      : diff
+        ? "diff"
+        : fold
+          ? "folded"
+          : undefined;
+  return form === undefined ? undefined : new GatheredResults(session, id, form);
 }
 
 function detached(session: Session, id: number): number {
@@ -137,13 +166,9 @@ async function finish(session: Session, job: JobView, propagate: boolean): Promi
   const { output } = session;
   if (output.forMachines) output.result({ value: job, ids: [job.id], table: (out) => printJob(out, job) });
   if (job.state === "succeeded") return exit.done;
-  const failed = await failedTasks(session, job);
   const reason = job.reason === undefined ? "" : `: ${job.reason}`;
   output.note(`skein: job ${job.id} ${job.state === "failed" ? "failed" : `was ${job.state}`}${reason}`, "red");
-  for (const task of failed.slice(0, failuresShown)) output.note(`  ${failureText(task)}`);
-  const { failed: count } = advanceOf(job.counts);
-  if (count > failuresShown)
-    output.note(`  and ${count - failuresShown} more: \`skein jobs tasks ${job.id} --state failed\``);
+  for (const line of await failureLines(session.client, job)) output.note(`  ${line}`);
   return propagate ? highestCode(session, job) : exit.jobFailed;
 }
 
@@ -158,18 +183,6 @@ async function highestCode(session: Session, job: JobView): Promise<number> {
     }
   }
   return highest;
-}
-
-const failedStates = ["failed", "timeout", "lost"] as const;
-
-/** The first ones, to be told. */
-async function failedTasks(session: Session, job: JobView): Promise<TaskView[]> {
-  const tasks: TaskView[] = [];
-  for (const state of failedStates) {
-    if (job.counts[state] > 0 && tasks.length < failuresShown)
-      tasks.push(...(await session.client.tasks(job.id, { state, limit: failuresShown })).tasks);
-  }
-  return tasks;
 }
 
 /** A shell's way: 128 and the signal's number for a killed command. */

@@ -1,0 +1,144 @@
+import { describe, expect, test } from "bun:test";
+import { Folding, howOf, type Outcome, diffOf, referenceOf } from "../../src/cli/fold.ts";
+import { type Ran, cli, ServedMesh, start, TestIo } from "./support.ts";
+
+const one = (name: string, text: string, more: Partial<Outcome> = {}): Outcome => ({
+  name,
+  state: "succeeded",
+  exitCode: 0,
+  signal: null,
+  reason: undefined,
+  text,
+  ...more,
+});
+
+describe("folding", () => {
+  test("equal output is there once, the odd ones and what failed first", () => {
+    const folding = new Folding();
+    for (const name of ["web01", "web02", "web03"]) folding.add(one(name, "6.1\n"));
+    folding.add(one("web04", "5.10\n"));
+    folding.add(one("db1", "6.1\n", { state: "failed", exitCode: 3 }));
+    expect(folding.groups().map(({ names, size, how, text }) => [names, size, how, text])).toEqual([
+      ["db1", 1, "exit 3", "6.1\n"],
+      ["web04", 1, "", "5.10\n"],
+      ["web[01-03]", 3, "", "6.1\n"],
+    ]);
+  });
+
+  test("output that is equal with another exit code is not the same, and a reason that names its own target is", () => {
+    const folding = new Folding();
+    const failed = { state: "failed", exitCode: null } as const;
+    folding.add(one("a1", "", { ...failed, reason: "unreachable: a1 port 22: refused" }));
+    folding.add(one("a2", "", { ...failed, reason: "unreachable: a2 port 22: refused" }));
+    folding.add(one("a3", "", { ...failed, reason: "unreachable: no route" }));
+    expect(folding.groups().map(({ names, how }) => [names, how])).toEqual([
+      ["a3", "failed: unreachable: no route"],
+      ["a[1-2]", "failed: unreachable: TARGET port 22: refused"],
+    ]);
+  });
+
+  test("the others are compared with the most of those that succeeded", () => {
+    const folding = new Folding();
+    for (const name of ["a1", "a2", "a3"]) folding.add(one(name, "x\n", { state: "failed", exitCode: 1 }));
+    for (const name of ["b1", "b2"]) folding.add(one(name, "one\ntwo\nthree\n"));
+    folding.add(one("c", "one\n2\nthree\n"));
+    const groups = folding.groups();
+    const reference = referenceOf(groups)!;
+    expect(reference.names).toBe("b[1-2]");
+    expect(
+      diffOf(
+        reference,
+        groups.find(({ names }) => names === "c")!,
+      ),
+    ).toBe("@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n");
+    expect(diffOf(reference, reference)).toBe("");
+  });
+
+  test("how one ended is in the words of a person", () => {
+    const how = (more: Partial<Outcome>) => howOf(one("h", "", more));
+    expect(how({})).toBe("");
+    expect(how({ state: "timeout", exitCode: null, reason: "1s" })).toBe("timed out: 1s");
+    expect(how({ state: "failed", exitCode: null, signal: "SIGSEGV" })).toBe("killed by SIGSEGV");
+    expect(how({ state: "cancelled", exitCode: null })).toBe("cancelled");
+  });
+});
+
+/** A job about five targets that are on their node; of each what it has printed. */
+async function running(served: ServedMesh, flags: readonly string[], io = new TestIo()) {
+  const code = start(["run", ...flags, "--target", "web[1-5]", "--", "uname"], served.env, io);
+  const id = await served.submitted();
+  for (let task = 0; task < 5; task++) served.assign(id, task);
+  const end = (task: number, text: string, state: "succeeded" | "failed" = "succeeded", exitCode = 0): void => {
+    served.mesh.log(id, task).write(text);
+    served.finish(id, task, state, { exitCode, tail: new TextEncoder().encode(text) });
+  };
+  return { id, code, io, end };
+}
+
+test("run -b shows equal output once when all have ended, and what failed by message", async () => {
+  using served = new ServedMesh();
+  const { code, io, end, id } = await running(served, ["-b"]);
+  for (const task of [0, 1, 3]) end(task, "6.1\n");
+  end(2, "no such host\n", "failed", 3);
+  end(4, "5.10\n");
+  expect(await code).toBe(1);
+  const rule = "-".repeat(15);
+  expect(io.stdout.text).toBe(
+    `${rule}\nweb3: exit 3\n${rule}\nno such host\n${rule}\nweb5\n${rule}\n5.10\n${rule}\nweb[1-2,4] (3)\n${rule}\n6.1\n`,
+  );
+  expect(io.stderr.text).toBe(`skein: job ${id} failed\n  web3: exit 3\n`);
+});
+
+test("what is longer than the end that is kept is read from the log, as jobs that are over show it, too", async () => {
+  using served = new ServedMesh();
+  const { code, id } = await running(served, ["--diff"]);
+  const long = Array.from({ length: 500 }, (_, line) => `line ${line}\n`).join("");
+  for (let task = 0; task < 5; task++) {
+    const text = task === 4 ? long.replace("line 250\n", "line x\n") : long;
+    served.mesh.log(id, task).write(text);
+    served.finish(id, task, "succeeded", { tail: new TextEncoder().encode(text.slice(-100)) });
+  }
+  expect(await code).toBe(0);
+  const shown = await cli(["logs", String(id), "--diff"], served.env);
+  const [head, ...rest] = shown.out.split("web[1-4] (4)");
+  expect(head).toContain("web5\n");
+  expect(head).toContain("\n-line 250\n+line x\n");
+  expect(head).not.toContain("line 100\n");
+  expect(rest.join()).toContain(long);
+});
+
+test("Ctrl-C shows what has come and who still runs", async () => {
+  using served = new ServedMesh();
+  const io = new TestIo({ tty: true, columns: 120 });
+  const { code, end, id } = await running(served, ["-b", "--no-color"], io);
+  end(0, "6.1\n");
+  end(1, "6.1\n");
+  await io.stderr.has("2/5 done, 3 running: web[3-5]");
+  io.interrupt();
+  expect(await code).toBe(130);
+  expect(io.stdout.text).toContain("web[1-2] (2)");
+  expect(io.stderr.text).toContain("skein: still running: web[3-5]");
+  expect(io.stderr.text).toContain(`job ${id} goes on`);
+});
+
+test("-o json is a line for each target as it ends, and the job", async () => {
+  using served = new ServedMesh();
+  const io = new TestIo();
+  const { code, end, id } = await running(served, ["-o", "json"], io);
+  end(3, "a");
+  await io.stdout.has('"target":"web4"');
+  for (const task of [0, 1, 2, 4]) end(task, "b");
+  expect(await code).toBe(0);
+  const lines = io.stdout.text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const targets = lines.slice(0, -1).map(({ target }) => String(target));
+  expect(targets.toSorted((a, b) => (a < b ? -1 : 1))).toEqual(["web1", "web2", "web3", "web4", "web5"]);
+  expect(lines.at(-1)).toMatchObject({ id, state: "succeeded" });
+});
+
+test("folding is of a whole job", async () => {
+  const ran: Ran = await cli(["logs", "5/1", "-b"], { SKEIN_ADDR: "http://127.0.0.1:1", SKEIN_TOKEN: "skein_1_1" });
+  expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("of a whole job")]);
+});
