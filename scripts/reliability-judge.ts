@@ -367,7 +367,7 @@ const olderBuild: Row = {
   what: "single jobs that run, 256 connections, to a build of before mutual TLS in turns",
   wanted: "not lower",
   measured:
-    "0.87 times (9,429/s and 8,181/s, 5 rounds, 2026-11-26), later that day 0.94 (0.92 … 1.08, 5 rounds); not measured since",
+    "0.87 times (9,429/s and 8,181/s, 5 rounds, 2026-11-26), later that day 0.94 (0.92 … 1.08, 5 rounds); on a slower host with work beside it 0.77 (2,757/s and 2,126/s, 0.77 … 1.03, 5 rounds, 2026-11-27)",
   met: false,
 };
 
