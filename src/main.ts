@@ -20,6 +20,7 @@ import { firstWord } from "./node/first-word.ts";
 import { understoodLevel } from "./node/level.ts";
 import type { Node } from "./node/node.ts";
 import { restore } from "./node/restore.ts";
+import { ZabbixHeartbeat } from "./node/zabbix.ts";
 import { copiedWords } from "./node/copied.ts";
 import { StoppedNode } from "./node/recover.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
@@ -81,6 +82,12 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   const booted = first;
   if (!booted.ok) throw new CliError(exitOfRefusal(booted.why.code), booted.why.message, booted.why.details);
   const { node, api, peer, kind } = booted.value;
+  const heartbeat =
+    options.zabbix === undefined
+      ? undefined
+      : new ZabbixHeartbeat(node, { ...options.zabbix, host: options.zabbix.host ?? node.name }, log);
+  node.heartbeat = heartbeat;
+  heartbeat?.start();
   const people = options.output === "json" ? io.stderr : io.stdout;
   const greeting = async (): Promise<void> => {
     if (kind === "resumed") await firstWord(node);
@@ -92,6 +99,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   if (early === undefined) io.stdout.write(options.output === "json" ? `${ready}\n` : `ready ${ready}\n`);
   const code = await end.promise;
   stopListening();
+  heartbeat?.stop();
   await Promise.race([booted.value.stop(), new Promise((resolve) => setTimeout(resolve, stopMs))]);
   return code;
 }

@@ -21,6 +21,9 @@ export interface UpFlags {
   readonly resource?: readonly string[];
   readonly apiCert?: string;
   readonly apiKey?: string;
+  readonly zabbix?: readonly string[];
+  readonly zabbixHost?: string;
+  readonly zabbixMesh?: string;
 }
 
 /** Keys of the file, with the flag that each is, and what its value must be. */
@@ -47,6 +50,11 @@ const keys = {
   api_cert: ["apiCert", "text"],
   "api-key": ["apiKey", "text"],
   api_key: ["apiKey", "text"],
+  zabbix: ["zabbix", "list"],
+  "zabbix-host": ["zabbixHost", "text"],
+  zabbix_host: ["zabbixHost", "text"],
+  "zabbix-mesh": ["zabbixMesh", "text"],
+  zabbix_mesh: ["zabbixMesh", "text"],
 } as const satisfies Record<string, readonly [keyof UpFlags, "text" | "list" | "flag"]>;
 
 /** Reads --config. Problems of single keys are added to `problems`; throws CliError when it is no YAML mapping. */

@@ -16,6 +16,14 @@ export interface UpOptions {
   readonly advertise: string | undefined;
   /** Files with a certificate for the API's TLS and its key; undefined: the cluster's own. */
   readonly apiCertificate: { readonly certificate: string; readonly key: string } | undefined;
+  /** Where heartbeats go; undefined: nowhere. `host` undefined: the node's name. */
+  readonly zabbix:
+    | {
+        readonly servers: readonly HostPort[];
+        readonly host: string | undefined;
+        readonly meshHost: string | undefined;
+      }
+    | undefined;
   readonly labels: Labels;
   readonly slots: number;
   readonly ioTasks: number;

@@ -16,6 +16,8 @@ import { readUpConfig, type UpFlags } from "./up-config.ts";
 const defaultApiPort = 7400;
 const defaultPeerPort = 7401;
 const defaultIoTasks = 64;
+/** Zabbix listens for values here. */
+const zabbixPort = 10_051;
 const defaultJoinTimeout = "1m";
 const wildcards: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
@@ -50,7 +52,14 @@ export function addUp(program: Command, cli: Cli): void {
     .option("--config <file>", "YAML with the names of these flags; flags win")
     .option("--io-tasks <n>", `tasks without slots at once (default ${defaultIoTasks})`)
     .option("--api-cert <file>", "certificate for the API's TLS, instead of the cluster's own")
-    .option("--api-key <file>", "its key");
+    .option("--api-key <file>", "its key")
+    .option(
+      "--zabbix <host:port>",
+      "Zabbix servers or proxies that get a heartbeat every 10 s, separated by commas (repeatable, port 10051)",
+      collect,
+    )
+    .option("--zabbix-host <name>", "this node's host name in Zabbix (default: the node's name)")
+    .option("--zabbix-mesh <name>", "the host in Zabbix that stands for the whole mesh, told by whoever leads");
   addOutputFlags(command);
   cli.local<UpFlags & { readonly config?: string }>(command, async (flags, global) => {
     // The global --token and SKEIN_TOKEN are API tokens: neither is read here.
@@ -114,6 +123,7 @@ export function upOptions(
   const resources = { ...hostResources(), ...declared };
   if (Object.keys(resources).length > limits.resourcesPerNode)
     complain("resource", `at most ${limits.resourcesPerNode} resources`);
+  const zabbix = zabbixOptions(flags, complain);
   const voters = whole("voters", flags.voters, 1, limits.votersWanted);
 
   if (problems.length > 0) {
@@ -130,6 +140,7 @@ export function upOptions(
       flags.apiCert === undefined || flags.apiKey === undefined
         ? undefined
         : { certificate: expandHome(flags.apiCert, env), key: expandHome(flags.apiKey, env) },
+    zabbix,
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
     ioTasks: ioTasks ?? defaultIoTasks,
@@ -140,6 +151,28 @@ export function upOptions(
     voters,
     learner: flags.learner === true,
   };
+}
+
+function zabbixOptions(flags: UpFlags, complain: (flag: string, message: string) => undefined): UpOptions["zabbix"] {
+  const servers = (flags.zabbix ?? [])
+    .flatMap((text) => text.split(","))
+    .flatMap((text) => {
+      const server = parseHostPort(text, zabbixPort);
+      return server === undefined || server.port === 0
+        ? (complain("zabbix", `"${text}" is not HOST:PORT`) ?? [])
+        : [server];
+    });
+  for (const [flag, name] of [
+    ["zabbix-host", flags.zabbixHost],
+    ["zabbix-mesh", flags.zabbixMesh],
+  ] as const) {
+    if (name === undefined) continue;
+    // What Zabbix itself takes as a technical name.
+    if (!/^[A-Za-z0-9 ._-]{1,128}$/.test(name))
+      complain(flag, `"${name}" is no host name of Zabbix: letters, digits, spaces and ._- only, at most 128`);
+    if (flags.zabbix === undefined) complain(flag, `--${flag} goes with --zabbix HOST:PORT`);
+  }
+  return servers.length === 0 ? undefined : { servers, host: flags.zabbixHost, meshHost: flags.zabbixMesh };
 }
 
 type Complain = (flag: string, message: string) => undefined;

@@ -67,6 +67,12 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
           "Messages lost to backpressure or closed sockets.",
           status.transport.lost,
         );
+        if (node.heartbeat !== undefined) {
+          const { taken, refused, failed } = node.heartbeat.counts;
+          page.counter("skein_zabbix_values_taken_total", "Values that a Zabbix server or proxy took.", taken);
+          page.counter("skein_zabbix_values_refused_total", "Values that it did not take.", refused);
+          page.counter("skein_zabbix_heartbeats_failed_total", "Heartbeats that none answered.", failed);
+        }
         page.gauge("skein_watchers", "HTTP requests that wait or stream.", watchers.count);
         page.family("gauge", "skein_build_info", "Version of the binary.", [[{ version: node.version }, 1]]);
         return reply.text(page.text(), "text/plain; version=0.0.4; charset=utf-8", index);

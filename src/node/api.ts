@@ -10,6 +10,7 @@ import type { Change, JobState, Principal, Role } from "../state/types.ts";
 import type { KnownAddress } from "./address-book.ts";
 import type { Backup } from "./backup.ts";
 import type { TransferValue } from "./transfer.ts";
+import type { HeartbeatCounts } from "./zabbix.ts";
 
 /**
  * The node as its HTTP side sees it: the only interface between the two. Everything that can fail for the caller is an
@@ -20,6 +21,8 @@ export interface NodeApi {
   readonly name: string;
   readonly cluster: string;
   readonly version: string;
+  /** The heartbeats that this process sends to Zabbix; undefined: none are wanted. */
+  readonly heartbeat?: { readonly counts: HeartbeatCounts } | undefined;
   /** Index of the newest entry in the local state. Free to ask. */
   readonly applied: number;
 

@@ -97,6 +97,8 @@ export class Node implements NodeApi {
   readonly name: string;
   readonly cluster: string;
   readonly version: string;
+  /** Brought from outside once the node is there: main.ts. */
+  heartbeat: NodeApi["heartbeat"];
   readonly #parts: NodeParts;
   readonly #self: Principal;
 

@@ -29,7 +29,7 @@ describe("up", () => {
     const text =
       "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3 --resource license=2 --resource memory=1GiB --resource cores=2.5";
     const more =
-      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost -o json";
+      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost --zabbix zabbix.lan,10.0.0.9:11051 --zabbix-mesh mesh -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",
       name: "n1",
@@ -40,6 +40,14 @@ describe("up", () => {
       peer: { host: "::1", port: 9 },
       advertise: "localhost",
       apiCertificate: undefined,
+      zabbix: {
+        servers: [
+          { host: "zabbix.lan", port: 10_051 },
+          { host: "10.0.0.9", port: 11_051 },
+        ],
+        host: undefined,
+        meshHost: "mesh",
+      },
       labels: { zone: "eu", gpu: "" },
       slots: 3,
       resources: { cores: 2.5, license: 2, memory: 1_073_741_824 },
@@ -60,10 +68,23 @@ describe("up", () => {
   });
 
   test("every mistake is told at once", async () => {
-    const flags = "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1";
+    const flags =
+      "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1 --zabbix a:b --zabbix-host x:y";
     const { code, err } = await cli(["up", ...flags.split(" "), "--token", "t", "--api", "http://h:99999"]);
     expect(code).toBe(2);
-    for (const flag of ["voters", "name", "peer", "advertise", "api-key", "label", "slots", "token", "api"]) {
+    for (const flag of [
+      "voters",
+      "name",
+      "peer",
+      "advertise",
+      "api-key",
+      "label",
+      "slots",
+      "token",
+      "api",
+      "zabbix",
+      "zabbix-host",
+    ]) {
       expect(err).toContain(`  --${flag}: `);
     }
   });
