@@ -44,7 +44,7 @@ export class Pace {
  */
 export function unitSize(array: ArrayPlan, left: number, lanes: number, nodes: number): UnitSize {
   if (array.unit !== undefined) {
-    const atOnce = array.isOnce ? Math.max(1, Math.floor(lanes)) : Infinity;
+    const atOnce = array.isOnce || array.mayStop ? Math.max(1, Math.floor(lanes)) : Infinity;
     const count = Math.min(array.unit, left, limits.unitTasks, atOnce);
     return { count, width: Math.min(count, lanes) };
   }

@@ -113,9 +113,9 @@ describe("tasks of arrays are given out together", () => {
     expect(place(leader)).toMatchObject([{ first: 6, count: 1 }]);
   });
 
-  test("without any that waits on a node, where failures may stop the job", () => {
+  test.each([{}, { unit: 30 }])("without any that waits on a node, where failures may stop the job, in %p", (spec) => {
     const leader = new Leader(Cluster.ofNewest(1));
-    leader.cluster.submit({ count: 100, max_failures: 3 });
+    leader.cluster.submit({ count: 100, max_failures: 3, ...spec });
     for (const unit of place(leader)) endAll(leader, unit, 1);
     expect(place(leader)).toMatchObject([{ count: 4, width: 4 }]);
   });
