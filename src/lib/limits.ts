@@ -137,6 +137,9 @@ export const limits = {
   aheadSeen: 16,
   /** A node gives back what has waited there for room for so long. */
   aheadReturnMs: 1_000,
+  /** Steps of what a leader's view takes in, between which others may have their turn: changes of one entry, and jobs that are read for them. */
+  viewStepChanges: 256,
+  viewStepJobs: 128,
   expirePerEntry: 500,
   /** Counted by submitter in one entry, when that begins. */
   countedJobs: 5_000,
@@ -279,6 +282,9 @@ export const limits = {
   inflightAppends: 64,
   frameBytes: 32 * 1024 * 1024,
   sendBufferBytes: 48 * 1024 * 1024,
+  /** A longer frame goes in pieces of so much, and so many of them are under way: what is small and urgent waits behind no more (transport/pieces.ts). */
+  pieceBytes: 256 * 1024,
+  piecesUnderWay: 8,
   rpcTimeoutMs: 5_000,
   rpcPending: 10_000,
   /** Committed entries handed to apply and not reported applied; more wait in the log. */

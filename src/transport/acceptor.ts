@@ -13,6 +13,7 @@ import {
   type Rejection,
   renewal,
 } from "./handshake.ts";
+import { Assembly } from "./pieces.ts";
 import { portFault } from "./port.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
@@ -27,6 +28,8 @@ export interface Incoming {
   certificate: X509Certificate | undefined;
   /** The same process opens it in place of an open one, to show a new certificate. */
   readonly renews: boolean;
+  /** Of a long frame that comes in pieces. */
+  readonly assembly: Assembly;
   /** Answers under way. */
   running: number;
   /** A newer socket of the same peer took its place, or the peer is no member any more: its end is no news. */
@@ -166,6 +169,7 @@ export class Acceptor {
       incarnation: "",
       certificate: undefined,
       renews: search === `?${renewal}`,
+      assembly: new Assembly(),
       running: 0,
       retired: false,
     };
@@ -234,7 +238,7 @@ export class Acceptor {
       if (former.data.incarnation !== hello.incarnation) this.#options.onClosed(hello.node, channel);
     }
     const { node, incarnation, level } = identity;
-    socket.sendBinary(encodeGreeting({ kind: "welcome", node, incarnation, level }));
+    socket.sendBinary(encodeGreeting({ kind: "welcome", node, incarnation, level, takesPieces: true }));
     this.#options.onAccepted(hello.node, channel);
   }
 

@@ -46,6 +46,8 @@ export type Greeting =
       readonly node: NodeId;
       readonly incarnation: string;
       readonly level: number;
+      /** It puts pieces together again (pieces.ts). Older versions say nothing of it, and do not. */
+      readonly takesPieces: boolean;
     }
   | ({ readonly kind: "refused" } & Rejection);
 
@@ -74,7 +76,7 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
     case "challenge":
       return encode([1, greeting.nonce]);
     case "welcome":
-      return encode([2, greeting.node, greeting.incarnation, greeting.level]);
+      return encode([2, greeting.node, greeting.incarnation, greeting.level, greeting.takesPieces]);
     case "refused":
       return encode([
         3,
@@ -101,6 +103,7 @@ export function decodeGreeting(frame: Uint8Array): Greeting {
         node: nodeId(whole(rest[0])),
         incarnation: text(rest[1]),
         level: whole(rest[2]),
+        takesPieces: rest[3] === true,
       };
     case 3:
       return {

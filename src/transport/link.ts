@@ -1,7 +1,7 @@
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import type { Message } from "../raft/types.ts";
-import { encodeEntries, encodeMessages } from "./frames.ts";
+import type { Message, MessageOf } from "../raft/types.ts";
+import { encodeEntries, encodeMessages, partsOfLong } from "./frames.ts";
 import { Caller } from "./rpc.ts";
 import { PeerSocket } from "./socket.ts";
 import type { Rejection } from "./handshake.ts";
@@ -35,6 +35,8 @@ export class Link {
   readonly #sockets: readonly PeerSocket[];
   #outbox: Message[] = [];
   #outboxBytes = 0;
+  /** Appends that have not left yet, because they are long or behind long ones. */
+  readonly #waiting: MessageOf<"append-request">[] = [];
   #rounds = 0;
   #kept: Kept;
   /** When something was asked last (monotonicMs). */
@@ -112,14 +114,15 @@ export class Link {
     for (const socket of this.#sockets) socket.keepAlive();
   }
 
-  /** Messages of one turn share a frame. */
+  /** Messages of one turn share a frame. Appends keep their order; where they are long everything else goes before them. */
   send(message: Message): void {
     if (!this.#raft.isOpen) {
       this.#counters.lost++;
       return;
     }
+    if (this.#waits(message)) return;
     this.#outbox.push(message);
-    if (message.kind === "append-request") this.#outboxBytes += encodeEntries(message.entries).length;
+    if (message.kind === "append-request") this.#outboxBytes += bytesOf(message);
     if (this.#outboxBytes >= limits.appendMessageBytes) this.#flush();
     else if (this.#outbox.length === 1) queueMicrotask(() => this.#flush());
   }
@@ -139,13 +142,39 @@ export class Link {
   }
 
   #flush(): void {
-    const count = this.#outbox.length;
-    if (count === 0) return;
-    const frame = encodeMessages(this.#outbox);
+    const outbox = this.#outbox;
+    if (outbox.length === 0) return;
+    const isShort = this.#outboxBytes <= limits.pieceBytes && !this.#raft.isBusy;
     this.#outbox = [];
     this.#outboxBytes = 0;
-    if (this.#raft.send(frame)) this.#counters.sent += count;
-    else this.#counters.lost += count;
+    if (isShort) return this.#count(outbox.length, this.#raft.send(encodeMessages(outbox)));
+    const urgent = outbox.filter(({ kind }) => kind !== "append-request");
+    if (urgent.length > 0) this.#count(urgent.length, this.#raft.send(encodeMessages(urgent)));
+    for (const append of outbox.filter((message) => message.kind === "append-request")) {
+      this.#waiting.push(append);
+      const settle = (isSent: boolean): void => {
+        this.#waiting.splice(this.#waiting.indexOf(append), 1);
+        this.#count(1, isSent);
+      };
+      if (!this.#raft.sendInTurn(partsOfLong(append) ?? [encodeMessages([append])], settle)) settle(false);
+    }
+  }
+
+  #count(messages: number, isSent: boolean): void {
+    if (isSent) this.#counters.sent += messages;
+    else this.#counters.lost += messages;
+  }
+
+  /**
+   * The same is on its way already. A heartbeat that comes back before an append is there makes the leader send that again, since it may be lost: of 15 MB it would
+   * be another 15 MB every time.
+   */
+  #waits(message: Message): boolean {
+    if (this.#waiting.length === 0 || message.kind !== "append-request" || message.entries.length === 0) return false;
+    const { term, previousIndex, entries } = message;
+    return this.#waiting.some(
+      (one) => one.term === term && one.previousIndex === previousIndex && one.entries.length === entries.length,
+    );
   }
 
   #onAnswer(socket: PeerSocket, caller: Caller, frame: Uint8Array): void {
@@ -156,4 +185,10 @@ export class Link {
       socket.reset();
     }
   }
+}
+
+/** About. A long entry is not encoded to find that out. */
+function bytesOf({ entries }: MessageOf<"append-request">): number {
+  const long = entries.length === 1 ? entries[0]!.data.length : 0;
+  return long > limits.pieceBytes ? long : encodeEntries(entries).length;
 }

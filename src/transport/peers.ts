@@ -6,6 +6,7 @@ import { Acceptor, type IncomingSocket } from "./acceptor.ts";
 import { newerThan } from "./epoch-gate.ts";
 import { decodeMessages } from "./frames.ts";
 import { type Counters, Link } from "./link.ts";
+import { confirmation, isPiece } from "./pieces.ts";
 import { type Answer, decodeRequest, encodeAnswer, failedAnswer, type Request } from "./rpc.ts";
 import type { Kept, Peer, Transport, TransportOptions } from "./types.ts";
 
@@ -154,8 +155,15 @@ export class Peers implements Transport {
     this.#options.log("warn", `a peer from ${from} was not let in, because as seen from there ${reason}`);
   }
 
-  #onFrame(socket: IncomingSocket, peer: NodeId, frame: Uint8Array): boolean {
+  #onFrame(socket: IncomingSocket, peer: NodeId, heard: Uint8Array): boolean {
     try {
+      let frame: Uint8Array | undefined = heard;
+      if (isPiece(heard)) {
+        frame = socket.data.assembly.take(heard);
+        // Whoever sends waits for it, and would wait for ever.
+        if (socket.sendBinary(confirmation) === 0) return false;
+        if (frame === undefined) return true;
+      }
       if (socket.data.channel === "raft") {
         const messages = decodeMessages(frame);
         // Handed over outside of this try: an error of the core is a bug, not a malformed frame.

@@ -5,6 +5,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { namedIn } from "./certificate.ts";
 import { decodeGreeting, handshakeTimeoutMs, makeHello, type Rejection, renewal } from "./handshake.ts";
+import { expectConfirmation, isPiece, Lane, lengthOf } from "./pieces.ts";
 import type { Channel, PeerIdentity } from "./types.ts";
 
 /**
@@ -59,6 +60,9 @@ export class PeerSocket {
   /** On its way to take the place of the socket, and the one whose place was taken. */
   #successor: WebSocket | undefined;
   #replaced: WebSocket | undefined;
+  /** Long frames on their way to a peer that takes them in pieces, on the socket and on the one whose place it took. */
+  #lane: Lane | undefined;
+  #formerLane: Lane | undefined;
   #pingsOut = 0;
   #openedAt = 0;
 
@@ -103,7 +107,7 @@ export class PeerSocket {
     socket.on("message", (data: unknown) => {
       if (this.#socket === socket) this.#onFrame(socket, data);
       // An answer to what was asked before a socket with a new certificate took this one's place.
-      else if (this.#replaced === socket && data instanceof Uint8Array) this.#options.onFrame(data);
+      else if (this.#replaced === socket) this.#onFormer(socket, data);
     });
     this.#listen(socket);
   }
@@ -130,13 +134,14 @@ export class PeerSocket {
     const timer = setTimeout(giveUp, handshakeTimeoutMs);
     socket.on("message", (data: unknown) => {
       if (this.#socket === socket) return this.#onFrame(socket, data);
-      if (this.#replaced === socket && data instanceof Uint8Array) return this.#options.onFrame(data);
+      if (this.#replaced === socket) return this.#onFormer(socket, data);
       if (this.#successor !== socket) return;
       const { identity, peer, channel } = this.#options;
       try {
         const greeting = decodeGreeting(data as Uint8Array);
         if (greeting.kind === "challenge") socket.send(makeHello(identity, peer, channel, greeting.nonce));
-        else if (greeting.kind === "welcome" && greeting.node === peer) this.#succeed(socket, timer);
+        else if (greeting.kind === "welcome" && greeting.node === peer)
+          this.#succeed(socket, timer, greeting.takesPieces);
         else giveUp();
       } catch {
         giveUp();
@@ -147,19 +152,33 @@ export class PeerSocket {
     this.#listen(socket);
   }
 
-  #succeed(socket: WebSocket, timer: ReturnType<typeof setTimeout>): void {
+  #succeed(socket: WebSocket, timer: ReturnType<typeof setTimeout>, takesPieces: boolean): void {
     clearTimeout(timer);
     this.#successor = undefined;
     const former = this.#socket;
     if (this.#phase !== "open" || former === undefined) return socket.terminate();
-    this.#replaced?.terminate();
+    this.#endFormer();
     this.#replaced = former;
+    this.#formerLane = this.#lane; // what it is in the midst of it brings to its end
     this.#socket = socket;
+    this.#lane = this.#laneOf(socket, takesPieces);
     this.#pingsOut = 0;
     setTimeout(() => {
-      if (this.#replaced === former) this.#replaced = undefined;
-      former.terminate();
+      if (this.#replaced === former) this.#endFormer();
     }, replacedMs);
+  }
+
+  #endFormer(): void {
+    this.#replaced?.terminate();
+    this.#formerLane?.closed();
+    this.#replaced = undefined;
+    this.#formerLane = undefined;
+  }
+
+  /** Nothing urgent is said on the bulk channel, and a piece waits for the one before it. */
+  #laneOf(socket: WebSocket, takesPieces: boolean): Lane | undefined {
+    if (!takesPieces || this.#options.channel === "bulk") return undefined;
+    return new Lane((piece) => socket.send(piece));
   }
 
   #connect(query: string): WebSocket {
@@ -188,13 +207,39 @@ export class PeerSocket {
     socket.on("close", () => this.#drop(socket));
   }
 
-  /** False when it is not open or its buffer is full: the frame is lost, whole. */
+  /** False when it is not open or its buffer is full: the frame is lost, whole. A long one goes in pieces, and what is sent after it may be there before it. */
   send(frame: Uint8Array): boolean {
-    const socket = this.#socket;
-    if (this.#phase !== "open" || socket === undefined) return false;
-    if (frame.length > limits.frameBytes || socket.bufferedAmount + frame.length > limits.sendBufferBytes) return false;
-    socket.send(frame);
+    const socket = this.#socketFor(frame.length);
+    if (socket === undefined) return false;
+    if (this.#lane !== undefined && frame.length > limits.pieceBytes) this.#lane.push([frame], () => {});
+    else socket.send(frame);
     return true;
+  }
+
+  /** The same of a frame that overtakes none that was sent so, in parts. `settle` is told once whether it has left; not where this is false. */
+  sendInTurn(parts: readonly Uint8Array[], settle: (isSent: boolean) => void): boolean {
+    const length = lengthOf(parts);
+    const socket = this.#socketFor(length);
+    if (socket === undefined) return false;
+    if (this.#lane !== undefined && (this.#lane.isBusy || length > limits.pieceBytes)) {
+      this.#lane.push(parts, settle);
+      return true;
+    }
+    socket.send(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+    settle(true);
+    return true;
+  }
+
+  /** Something waits to be sent in its turn. */
+  get isBusy(): boolean {
+    return this.#lane?.isBusy ?? false;
+  }
+
+  #socketFor(length: number): WebSocket | undefined {
+    const socket = this.#socket;
+    if (this.#phase !== "open" || socket === undefined || length > limits.frameBytes) return undefined;
+    const waiting = socket.bufferedAmount + (this.#lane?.bytes ?? 0);
+    return waiting + length > limits.sendBufferBytes ? undefined : socket;
   }
 
   /** Once a second: finds a peer that is gone without a word. Counts turns of our own loop, so that a slow node blames no other. */
@@ -223,10 +268,11 @@ export class PeerSocket {
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.terminate();
+    this.#lane?.closed();
+    this.#lane = undefined;
     this.#successor?.terminate();
-    this.#replaced?.terminate();
     this.#successor = undefined;
-    this.#replaced = undefined;
+    this.#endFormer();
   }
 
   #onFrame(socket: WebSocket, data: unknown): void {
@@ -234,17 +280,32 @@ export class PeerSocket {
       this.#malformed(socket);
       return;
     }
-    if (this.#phase === "open") {
-      this.#pingsOut = 0;
-      this.#options.onFrame(data);
-      return;
-    }
     try {
-      this.#onGreeting(socket, data);
+      if (this.#phase === "open") {
+        this.#pingsOut = 0;
+        this.#hear(this.#lane, data);
+      } else this.#onGreeting(socket, data);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#malformed(socket);
     }
+  }
+
+  /** The socket whose place was taken: what makes no sense there ends it alone. */
+  #onFormer(socket: WebSocket, data: unknown): void {
+    try {
+      if (data instanceof Uint8Array) this.#hear(this.#formerLane, data);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#options.onMalformed();
+      socket.terminate();
+    }
+  }
+
+  #hear(lane: Lane | undefined, frame: Uint8Array): void {
+    if (!isPiece(frame)) return this.#options.onFrame(frame);
+    expectConfirmation(frame);
+    lane?.confirmed();
   }
 
   #onGreeting(socket: WebSocket, frame: Uint8Array): void {
@@ -261,6 +322,7 @@ export class PeerSocket {
         break;
       case "welcome":
         if (!this.#isGreeted || greeting.node !== peer) return this.#malformed(socket);
+        this.#lane = this.#laneOf(socket, greeting.takesPieces);
         this.#opened();
         break;
     }
@@ -316,6 +378,8 @@ export class PeerSocket {
     if (this.#socket !== socket) return;
     this.#socket = undefined;
     socket.terminate();
+    this.#lane?.closed();
+    this.#lane = undefined;
     this.#lost();
   }
 

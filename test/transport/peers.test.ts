@@ -164,10 +164,10 @@ test("a peer that does not read costs lost messages and refused requests, not me
       from: nodeId(1),
       to: nodeId(2),
       term: term(1),
-      previousIndex: index(0),
+      previousIndex: index(round),
       previousTerm: term(0),
       commit: index(0),
-      entries: [{ index: index(1), term: term(1), kind: "command", data }],
+      entries: [{ index: index(round + 1), term: term(1), kind: "command", data }],
     });
     await Promise.resolve();
   }
