@@ -1,6 +1,7 @@
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
+import { inTurns } from "../lib/turns.ts";
 import type { Configuration, ConfigurationChange } from "../raft/types.ts";
 import { lostNodes } from "../scheduler/lost.ts";
 import { isClockOff, shouldYield } from "../scheduler/clock.ts";
@@ -83,6 +84,10 @@ export class Duties {
   readonly #ports: DutyPorts;
   #view: PlacementView | undefined;
   #planScheduled = false;
+  /** There was to be a plan while the view was not whole. */
+  #planMissed = false;
+  /** The view that takes in what was told in turns. */
+  #takesIn: PlacementView | undefined;
   #inFlight = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #wake: ReturnType<typeof setTimeout> | undefined;
@@ -141,6 +146,8 @@ export class Duties {
     this.#gates.stop();
     this.#stableTimer = undefined;
     this.#view = undefined;
+    this.#takesIn = undefined;
+    this.#planMissed = false;
     this.#inFlight = 0;
     this.#levelWatch = undefined;
     this.#clocksOff.clear();
@@ -153,9 +160,8 @@ export class Duties {
   onApplied(events: readonly AppliedEvent[]): void {
     const view = this.#view;
     if (view === undefined || events.length === 0) return;
-    this.#ports.view((tx) => {
-      for (const event of events) view.observe(event, tx, this.#now());
-    });
+    for (const event of events) view.tell(event, this.#now());
+    this.#takeIn(view);
     for (const event of events) {
       for (const change of event.changes) {
         if (change.topic !== "node") continue;
@@ -166,6 +172,27 @@ export class Duties {
     }
     this.#gates.onApplied(events);
     this.#schedulePlan();
+  }
+
+  /** Entries that change much, as those of ten thousand jobs, are taken in by turns: the leader has more to do, its heartbeats above all. */
+  #takeIn(view: PlacementView): void {
+    if (this.#takesIn === view) return; // it goes on by itself, in order
+    const began = monotonicMs();
+    const mayGoOn = (): boolean => monotonicMs() - began < limits.turnMs;
+    if (this.#ports.view((tx) => view.takeIn(tx, mayGoOn))) return;
+    this.#takesIn = view;
+    void inTurns(this.#takeRest(view)).then(() => {
+      if (this.#takesIn === view) this.#takesIn = undefined;
+      this.#schedulePlan();
+    });
+  }
+
+  /** What was to be planned meanwhile is, whenever the view is whole: where much is written it may have more to take in for long. */
+  *#takeRest(view: PlacementView): Generator<void, void, undefined> {
+    while (this.#view === view && !this.#ports.view((tx) => view.takeIn(tx, () => false))) {
+      if (view.isWhole && this.#planMissed) this.#plan();
+      yield;
+    }
   }
 
   /** A configuration change was committed, or the members changed: the next step towards the right voters need not wait. */
@@ -212,6 +239,8 @@ export class Duties {
   #plan(): void {
     const view = this.#view;
     if (view === undefined) return;
+    this.#planMissed = !view.isWhole;
+    if (this.#planMissed) return;
     const isIdle = this.#inFlight === 0;
     const eligible = this.#eligible(view);
     while (this.#inFlight < assignmentsInFlight) {
@@ -278,6 +307,7 @@ export class Duties {
   /** Lets somebody look at what is planned from, without changing it; undefined: this node does not plan (yet). */
   inspect<Value>(look: (view: PlacementView, standings: Standing[], now: number) => Value): Value | undefined {
     const view = this.#view;
+    if (view?.isWhole === false) this.#ports.view((tx) => view.takeIn(tx, () => !view.isWhole));
     return view && look(view, view.standings(this.#hindrance()), this.#now());
   }
 

@@ -1,4 +1,6 @@
+import { assert } from "../lib/assert.ts";
 import type { JobId, NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
 import type { Placement } from "../lib/placement.ts";
 import { unitsOf } from "../lib/resources.ts";
 import { matchesSelector } from "../lib/selector.ts";
@@ -37,7 +39,8 @@ import { Pace } from "./unit-size.ts";
  * the changes of applied entries. What was proposed and not yet seen applied counts as running, so nothing is planned twice.
  *
  * The state that is read may be newer than the change that caused the reading. So each job remembers the index of the state it
- * was read from (`asOf`), and changes up to that index are passed over: they are contained.
+ * was read from (`asOf`), and changes up to that index are passed over: they are contained. So what one entry changed may also be taken in by and by,
+ * with rests in which the node lives on; nothing is planned in those.
  */
 
 /** What one applied entry changed. */
@@ -66,6 +69,11 @@ interface Load {
   used: Map<string, number>;
 }
 
+interface Told {
+  readonly applied: Applied;
+  readonly now: number;
+}
+
 const pageJobs = 10_000;
 
 /** What jobs hold of which nothing runs: one map for all of them, since most jobs only wait. */
@@ -83,6 +91,10 @@ export class PlacementView {
   readonly #delayed = new Delayed();
   /** Jobs to be read again, once none of their proposals is under way. */
   readonly #stale = new Set<JobId>();
+  /** What is still to be taken in, and the rest of what is being. */
+  readonly #told: Told[] = [];
+  #steps: Iterator<void, void, undefined> | undefined;
+  #tx: ReadTx | undefined;
   /** Jobs that ask for resources: without any nobody counts what is free of them. */
   #asking = 0;
   readonly #paces = new Paces();
@@ -114,29 +126,73 @@ export class PlacementView {
 
   /**
    * What an applied entry changed; entries come in order. `now` is on the clock of plan(): a delay that the entry began is
-   * counted from this moment, whatever the clocks say that stamped it (J4).
+   * counted from this moment, whatever the clocks say that stamped it (J4). takeIn() takes it in.
    */
-  observe({ index, at, changes }: Applied, tx: ReadTx, now = at ?? 0): void {
+  tell(applied: Applied, now = applied.at ?? 0): void {
+    this.#told.push({ applied, now });
+  }
+
+  /**
+   * Takes in what was told for as long as `mayGoOn` says so, of which it is asked after every step; true: nothing is left. The steps of one entry may see
+   * states of different indexes, as each job remembers its own.
+   */
+  takeIn(tx: ReadTx, mayGoOn: () => boolean = () => true): boolean {
+    this.#tx = tx;
+    try {
+      for (;;) {
+        if (this.#steps === undefined) {
+          const told = this.#told.shift();
+          if (told === undefined) return true;
+          this.#steps = this.#take(told);
+        }
+        if (this.#steps.next().done === true) this.#steps = undefined;
+        if (!mayGoOn()) return this.isWhole && this.#told.length === 0;
+      }
+    } finally {
+      this.#tx = undefined;
+    }
+  }
+
+  /** It has all of what an entry changed, or nothing yet: it may be planned from. */
+  get isWhole(): boolean {
+    return this.#steps === undefined;
+  }
+
+  /** Both without a rest. */
+  observe(applied: Applied, tx: ReadTx, now?: number): void {
+    this.tell(applied, now);
+    this.takeIn(tx);
+  }
+
+  *#take({ applied: { index, at, changes }, now }: Told): Generator<void, void, undefined> {
     const ahead = now - (at ?? now);
-    for (const change of changes) {
+    for (const [position, change] of changes.entries()) {
+      if (position > 0 && position % limits.viewStepChanges === 0) yield;
       switch (change.topic) {
         case "job":
-          this.#onJob(change, index, tx);
+          if (change.kind === "added") yield* this.#addAll(change);
+          else this.#onJob(change, index);
           break;
         case "task":
           this.#onTask(change, index, ahead);
           break;
         case "node":
-          this.#readNodes(tx);
+          this.#readNodes(this.#reading);
           break;
         case "cluster":
-          this.#readSettings(tx);
+          this.#readSettings(this.#reading);
           break;
         default:
           break; // tokens and secrets change no plan
       }
     }
-    this.#reload(tx);
+    yield* this.#reloading();
+  }
+
+  /** The state as it is in this step. */
+  get #reading(): ReadTx {
+    assert(this.#tx !== undefined, "the state is read while something is taken in");
+    return this.#tx;
   }
 
   /** The outcome of a proposed plan is known: what was refused, or never logged, is read from the state again. */
@@ -184,6 +240,7 @@ export class PlacementView {
 
   /** Places at most `limit` tasks and ranges on nodes of `eligible`; marks them as proposed. `now` is wall time, epoch ms. */
   plan(eligible: ReadonlySet<NodeId>, now: number, limit: number): Plan {
+    assert(this.isWhole, "plans are made from a view that is whole for its index");
     for (const { job, task } of this.#delayed.due(now)) this.#wake(job, task);
     const rooms = this.#rooms(eligible);
     if (this.#mayWait) this.#openAhead(rooms, now);
@@ -322,17 +379,22 @@ export class PlacementView {
     for (const [name, units] of job.resources) load.used.set(name, (load.used.get(name) ?? 0) + times * units);
   }
 
-  #onJob(change: Extract<Change, { topic: "job" }>, index: number, tx: ReadTx): void {
-    if (change.kind === "added") {
-      const last = change.first + change.count - 1;
+  *#addAll({ first, count }: Extract<JobChange, { kind: "added" }>): Generator<void, void, undefined> {
+    const end = first + count;
+    const { viewStepJobs } = limits;
+    for (let from: number = first; from < end; from += viewStepJobs) {
+      if (from > first) yield;
+      const tx = this.#reading;
       const asOf = appliedIndex(tx);
-      for (const job of openJobs(tx, change.first, last, change.count)) {
+      for (const job of openJobs(tx, from, Math.min(end, from + viewStepJobs) - 1, viewStepJobs)) {
         if (this.#jobs.has(job.id)) continue; // read by reset already
         this.#add(job, asOf);
         if (job.running > 0) this.#holdRunning(job.id, tx);
       }
-      return;
     }
+  }
+
+  #onJob(change: Exclude<JobChange, { kind: "added" }>, index: number): void {
     const job = this.#jobs.get(change.job);
     const isOpen = change.kind === "state" && (change.state === "queued" || change.state === "running");
     if (job === undefined) {
@@ -520,16 +582,32 @@ export class PlacementView {
   #reload(tx: ReadTx): void {
     if (this.#stale.size === 0) return;
     const asOf = appliedIndex(tx);
+    for (const id of this.#stale) this.#readAgain(id, asOf, tx);
+  }
+
+  *#reloading(): Generator<void, void, undefined> {
+    if (this.#stale.size === 0) return;
+    let asOf = appliedIndex(this.#reading);
+    let read = 0;
+    // What becomes stale meanwhile is read too.
     for (const id of this.#stale) {
-      const job = this.#jobs.get(id);
-      if (job !== undefined && job.proposed > 0) continue;
-      this.#stale.delete(id);
-      if (job !== undefined) this.#remove(job);
-      const open = openJob(tx, id);
-      if (open === undefined) continue;
-      this.#add(open, asOf);
-      this.#holdRunning(id, tx);
+      if (++read % limits.viewStepJobs === 0) {
+        yield;
+        asOf = appliedIndex(this.#reading);
+      }
+      this.#readAgain(id, asOf, this.#reading);
     }
+  }
+
+  #readAgain(id: JobId, asOf: number, tx: ReadTx): void {
+    const job = this.#jobs.get(id);
+    if (job !== undefined && job.proposed > 0) return;
+    this.#stale.delete(id);
+    if (job !== undefined) this.#remove(job);
+    const open = openJob(tx, id);
+    if (open === undefined) return;
+    this.#add(open, asOf);
+    this.#holdRunning(id, tx);
   }
 
   #holdRunning(id: JobId, tx: ReadTx): void {
@@ -554,6 +632,7 @@ export class PlacementView {
   }
 }
 
+type JobChange = Extract<Change, { topic: "job" }>;
 type UnitChange = Extract<Change, { kind: "unit-assigned" | "unit-ended" | "unit-stop" }>;
 
 function isAboutUnit(change: Extract<Change, { topic: "task" }>): change is UnitChange {

@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { nodeId } from "../../src/lib/ids.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, type Outcome, type Refusal } from "../../src/lib/outcome.ts";
 import { Clocks } from "../../src/node/clocks.ts";
 import { Duties, type DutyPorts } from "../../src/node/duties.ts";
 import { LeaseTable } from "../../src/node/lease.ts";
-import { Cluster } from "../state/support.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
+import { admin, Cluster } from "../state/support.ts";
 
 /** A leader of a real state, whose leases are all over; proposals are answered by the test. */
-function rig() {
-  const cluster = Cluster.of(2);
+function rig(cluster = Cluster.of(2)) {
   const proposed: { readonly name: string; readonly input: unknown; settle(outcome: Outcome<unknown>): void }[] = [];
   class Silent extends LeaseTable {
     override get electedAt(): number {
@@ -145,6 +145,73 @@ describe("a plan", () => {
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(job).toBe(2);
     expect(said).toEqual(["assigns 2", "unit.assign"]);
+  });
+});
+
+describe("an entry of many jobs", () => {
+  test("lets others have their turn while the leader takes it in, and is planned once it is whole", async () => {
+    const cluster = Cluster.of(2);
+    const { turnMs } = limits;
+    const few = limits as { turnMs: number };
+    few.turnMs = 0; // the time of every turn is over after its first step
+    try {
+      const planned: number[] = [];
+      let turns = 0;
+      const duties: Duties = new Duties({
+        self: nodeId(1),
+        leases: new Fresh(),
+        clocks: new Clocks(nodeId(1)),
+        now: () => Date.now(),
+        handOver: () => {},
+        view: (query) => query(cluster.database),
+        propose: (name, input) => {
+          if (name === "unit.assign") planned.push((input as { units: readonly unknown[] }).units.length);
+          return new Promise(() => {});
+        },
+        drain: () => {},
+        assigns: () => {},
+        configuration: () => ({ voters: [nodeId(1), nodeId(2)], outgoing: [], learners: [], learnersNext: [] }),
+        proposeConfiguration: () => {},
+        lag: () => 0,
+        isHere: () => true,
+        lastIndex: () => 0,
+        log: () => {},
+      });
+      started.push(duties);
+      duties.start();
+      const steps = 10;
+      const jobs = Array.from({ length: steps * limits.viewStepJobs }, () => ({ run: "true" }));
+      cluster.must("job.submit", { jobs: commandByName("job.submit").input.parse({ jobs }).jobs }, admin);
+      duties.onApplied(cluster.events.slice(-1));
+      while (planned.length === 0) {
+        turns += 1;
+        duties.onLease(); // a plan is asked for all the time
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(turns).toBeGreaterThanOrEqual(steps - 2);
+      expect(planned).toEqual([8]);
+      const last = jobId(jobs.length);
+      expect(duties.inspect((view) => view.queued(last)?.held)).toBe(0);
+    } finally {
+      few.turnMs = turnMs;
+    }
+  });
+
+  test("that is being taken in is whole for whoever looks at it", () => {
+    const cluster = Cluster.of(2);
+    const { turnMs } = limits;
+    const few = limits as { turnMs: number };
+    few.turnMs = 0;
+    try {
+      const { duties } = rig(cluster);
+      duties.start();
+      const jobs = Array.from({ length: 3 * limits.viewStepJobs }, () => ({ run: "true" }));
+      cluster.must("job.submit", { jobs: commandByName("job.submit").input.parse({ jobs }).jobs }, admin);
+      duties.onApplied(cluster.events.slice(-1));
+      expect(duties.inspect((view) => view.queued(jobId(jobs.length))?.held)).toBe(0);
+    } finally {
+      few.turnMs = turnMs;
+    }
   });
 });
 

@@ -17,11 +17,19 @@ export class Leader {
     this.#seen = cluster.events.length;
   }
 
-  /** Lets the view see what was applied since; `count` entries at most. */
+  /** Lets the view see what was applied since, whole; `count` entries at most. */
   observe(count = Infinity): void {
     const { events } = this.cluster;
     for (; this.#seen < events.length && count > 0; count--)
       this.view.observe(events[this.#seen++]!, this.cluster.database);
+    this.view.takeIn(this.cluster.database);
+  }
+
+  /** Tells the view what was applied since, and lets it take so many steps of all that it was told. */
+  see(steps: number): void {
+    const { events, database } = this.cluster;
+    while (this.#seen < events.length) this.view.tell(events[this.#seen++]!);
+    for (let left = steps; left > 0; left--) this.view.takeIn(database, () => false);
   }
 
   /** Of what is placed one by one. */

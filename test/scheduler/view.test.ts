@@ -1,6 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
 import { runningTasksOn } from "../../src/state/planning.ts";
 import { totals } from "../../src/state/queries.ts";
 import { sql } from "../../src/state/tx.ts";
@@ -392,6 +394,29 @@ describe("jobs that change before they have begun", () => {
   });
 });
 
+describe("an entry of many jobs", () => {
+  test("is taken in by and by, also while others are applied; nothing is planned before it is whole", () => {
+    const leader = new Leader(Cluster.of(1));
+    const { cluster, view } = leader;
+    const many = limits.viewStepJobs * 3;
+    const jobs = Array.from({ length: many }, () => ({ run: "true" }));
+    cluster.must("job.submit", { jobs: commandByName("job.submit").input.parse({ jobs }).jobs }, admin);
+    leader.see(1);
+    expect([view.isWhole, view.queued(jobId(1)) !== undefined, view.queued(jobId(many))]).toEqual([
+      false,
+      true,
+      undefined,
+    ]);
+    expect(() => leader.plan()).toThrow("whole");
+    cluster.must("job.cancel", { id: jobId(many) }, admin);
+    cluster.submit({ priority: 90 });
+    leader.see(1);
+    expect(view.isWhole).toBe(false);
+    expect(leader.place()).toEqual([`${many + 1}/0.1@1`, "1/0.1@1", "2/0.1@1", "3/0.1@1"].toSorted());
+    expect(view.queued(jobId(many))).toBeUndefined(); // it was over before its turn came
+  });
+});
+
 describe("whatever happens", () => {
   const spec = fc.record({
     count: fc.integer({ min: 1, max: 12 }),
@@ -402,13 +427,17 @@ describe("whatever happens", () => {
     retries: fc.constantFrom(undefined, { max: 2, backoff: "1s" }),
   });
   const step = fc.oneof(
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("submit" as const), spec }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ kind: fc.constant("submit" as const), spec, jobs: fc.integer({ min: 1, max: 4 }) }),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("see" as const), steps: fc.integer({ min: 1, max: 4 }) }) },
     {
       weight: 6,
       arbitrary: fc.record({
         kind: fc.constant("plan" as const),
         limit: fc.integer({ min: 1, max: 20 }),
-        logged: fc.boolean(),
+        logged: fc.constantFrom("yes" as const, "no" as const, "in the midst" as const),
       }),
     },
     { weight: 8, arbitrary: fc.record({ kind: fc.constant("finish" as const), pick: fc.nat(), good: fc.boolean() }) },
@@ -432,16 +461,27 @@ describe("whatever happens", () => {
   function step1(leader: Leader, one: typeof step extends fc.Arbitrary<infer Step> ? Step : never): Leader {
     const { cluster } = leader;
     switch (one.kind) {
-      case "submit":
-        cluster.submit(one.spec);
+      case "submit": {
+        const specs = Array.from({ length: one.jobs }, () => ({ run: "true", ...one.spec }));
+        cluster.must("job.submit", { jobs: commandByName("job.submit").input.parse({ jobs: specs }).jobs }, admin);
+        break;
+      }
+      case "see":
+        leader.see(one.steps);
         break;
       case "plan": {
         leader.observe();
         const units = leader.plan(undefined, one.limit);
         expect(units.reduce((sum, unit) => sum + unit.tasks.length, 0)).toBeLessThanOrEqual(one.limit);
         if (units.length === 0) break;
-        if (one.logged) leader.log(units);
-        else leader.view.settled(units, cluster.database);
+        if (one.logged === "yes") leader.log(units);
+        else if (one.logged === "no") leader.view.settled(units, cluster.database);
+        else {
+          // Its outcome is known while the view is in the midst of the entry.
+          const { refused } = cluster.must("unit.assign", { units: units.map(({ ...unit }) => unit) });
+          leader.see(1);
+          leader.view.settled(refused, cluster.database);
+        }
         break;
       }
       case "finish": {
@@ -474,6 +514,18 @@ describe("whatever happens", () => {
     }
     expect(cluster.database.all(overParallel)).toEqual([]);
   }
+
+  /** The view takes every change, and every job that it reads, in a step of its own. */
+  const few = limits as { viewStepChanges: number; viewStepJobs: number };
+  const { viewStepChanges, viewStepJobs } = limits;
+  beforeAll(() => {
+    few.viewStepChanges = 1;
+    few.viewStepJobs = 1;
+  });
+  afterAll(() => {
+    few.viewStepChanges = viewStepChanges;
+    few.viewStepJobs = viewStepJobs;
+  });
 
   test("nodes are never over their slots, jobs never over their parallel, and in the end every task has been placed", () => {
     fc.assert(
