@@ -132,6 +132,8 @@ export const limits = {
   /** What waits at a node beyond what it runs is about so much of its work (scheduler/ahead.ts), and no more tasks than this. */
   aheadMs: 150,
   aheadTasks: 4096,
+  /** A node whose way there and back is longer is given what it ends in this time. */
+  aheadWayMs: 2_000,
   /** Tasks are short that take no longer in the mean, once so many have ended. */
   aheadTaskMs: 50,
   aheadSeen: 16,

@@ -9,6 +9,10 @@ import { Pace } from "./unit-size.ts";
  * plans, the assignment is committed, a lease names it. So short tasks are given to a node beyond its room, and it begins them by itself as others end
  * (executor/turns.ts). What waits there is about limits.aheadMs of its work: that is how long a task of a higher priority waits longer than it would otherwise, and a task of a
  * node that has become slow. Only what is known to be short waits so, and only what loses nothing by it: see mayWait of the planner's jobs.
+ *
+ * What the leader has given and of which it has not heard the end is more than what waits at the node: the rest is on its way there, or its end is on its way back. Where that way is long
+ * more has to be under way, or slots would stay idle however short the tasks are: so the way is measured, and a node is given what it ends in that time and in limits.aheadMs more; and twice
+ * that, as long as what is given to it so does not wait there, which says that it could end more.
  */
 
 /** How long tasks take that are alike: of one submitter, carried out by one driver. */
@@ -24,11 +28,15 @@ export class Paces {
   }
 }
 
-/** How much of a node's room comes free in a time: io tasks, and slots. */
+/** How much of a node's room comes free in a time: io tasks, and slots; and how long it takes to hear of that. */
 export class Flow {
   /** Per millisecond. */
   io = 0;
   slots = 0;
+  /** Milliseconds to the node and back: of tasks that it had room for, so that none of them has waited there. */
+  #wayMs = 0;
+  /** How much longer those take that were given to it beyond its room. */
+  #waitedMs = 0;
   #since: number | undefined;
   #io = 0;
   #slots = 0;
@@ -39,10 +47,24 @@ export class Flow {
     else this.#slots += slots;
   }
 
+  /** So long after a task was placed its end was heard of, and not all of that did it run. `isAhead`: there was no room for it when it was placed. */
+  came(besideMs: number, isAhead: boolean): void {
+    const wayMs = Math.min(limits.aheadWayMs, Math.max(0, besideMs));
+    if (isAhead) this.#waitedMs += (Math.max(0, wayMs - this.#wayMs) - this.#waitedMs) / 8;
+    else this.#wayMs += (wayMs - this.#wayMs) / 4;
+  }
+
+  /** For so long it is given work, by what it ends now. Longer than the way, or it would never be given more. */
+  get horizonMs(): number {
+    const isIdle = this.#waitedMs < limits.aheadMs / 2;
+    return Math.max(limits.aheadMs, this.#wayMs + (isIdle ? this.#wayMs : Math.min(this.#wayMs, limits.aheadMs)));
+  }
+
   look(now: number): void {
     this.#since ??= now;
     const ms = now - this.#since;
-    if (ms < windowMs) return;
+    // Over a long way much is heard of at once, and then nothing for as long.
+    if (ms < Math.max(windowMs, this.#wayMs)) return;
     this.io = (this.io + this.#io / ms) / 2;
     this.slots = (this.slots + this.#slots / ms) / 2;
     this.#since = now;
@@ -51,15 +73,15 @@ export class Flow {
   }
 }
 
-/** Flows are counted over this time. */
+/** Flows are counted over this time at least. */
 const windowMs = 100;
 
 /**
- * How much may wait at a node where so much comes free per millisecond, and in the mean of all nodes `mean`. With its own flow alone a node would go on getting what it got by chance, since what it is given
+ * How much may be given to a node beyond its room where so much comes free per millisecond, and in the mean of all nodes `mean`. With its own flow alone a node would go on getting what it got by chance, since what it is given
  * decides about what it ends; so all are drawn to the mean, a slow one to no more than twice what it ends.
  */
-export function aheadOf(flow: number, mean: number): number {
-  return Math.min(limits.aheadTasks, Math.floor(limits.aheadMs * Math.min(2 * flow, (flow + mean) / 2)));
+export function aheadOf(flow: number, mean: number, horizonMs: number): number {
+  return Math.min(limits.aheadTasks, Math.floor(horizonMs * Math.min(2 * flow, (flow + mean) / 2)));
 }
 
 /** A task of it may wait at a node: it is short, as far as is known, and takes no more than what one other leaves. */

@@ -40,6 +40,8 @@ export interface Placed {
   readonly job: PlannedJob;
   readonly task: WaitingTask;
   readonly node: NodeId;
+  /** The node has no room for it yet: it waits there. */
+  readonly isAhead: boolean;
 }
 
 /** What the plan needs of the view. */
@@ -260,33 +262,33 @@ function nextOf(
 ): Placed | undefined {
   if (rooms.length === 0) return undefined;
   for (const [position, task] of job.waiting.entries()) {
-    const node = nodeFor(rooms, bucket, job, task, placement);
-    if (node === undefined) {
+    const placed = placeTask(rooms, bucket, job, task, placement);
+    if (placed === undefined) {
       if (task.pin === undefined) return undefined; // no room for it is no room for the others
       continue;
     }
     job.waiting.splice(position, 1);
-    return { job, task, node };
+    return placed;
   }
   if (!fresh || job.next >= job.tasks) return undefined;
   const task: WaitingTask = { task: job.next, attempt: 0, notBefore: 0, pin: undefined, avoid: undefined };
-  const node = nodeFor(rooms, bucket, job, task, placement);
-  if (node === undefined) return undefined;
-  job.next += 1;
-  return { job, task, node };
+  const placed = placeTask(rooms, bucket, job, task, placement);
+  if (placed !== undefined) job.next += 1;
+  return placed;
 }
 
 /** Where it begins at once, else where it waits. */
-function nodeFor(
+function placeTask(
   rooms: readonly Room[],
   bucket: Bucket,
   job: PlannedJob,
   task: WaitingTask,
   placement: Placement,
-): NodeId | undefined {
-  return (
-    chooseNode(rooms, bucket, task, placement) ?? (mayWait(job) ? chooseAhead(rooms, bucket, task.avoid) : undefined)
-  );
+): Placed | undefined {
+  const roomy = chooseNode(rooms, bucket, task, placement);
+  if (roomy !== undefined) return { job, task, node: roomy, isAhead: false };
+  const node = mayWait(job) ? chooseAhead(rooms, bucket, task.avoid) : undefined;
+  return node === undefined ? undefined : { job, task, node, isAhead: true };
 }
 
 function addTo(units: Map<string, Unit>, { job, task, node }: Placed): void {

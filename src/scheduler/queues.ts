@@ -86,6 +86,8 @@ export interface Held {
   readonly node: NodeId;
   /** Proposed, not seen applied. */
   proposed: boolean;
+  /** When this leader placed it, on the clock of plan(), and whether beyond its node's room. */
+  readonly placed?: { readonly at: number; readonly isAhead: boolean };
 }
 
 /** Jobs in the order of their ids, taken from the front. */

@@ -174,7 +174,7 @@ export class PlacementView {
           else this.#onJob(change, index);
           break;
         case "task":
-          this.#onTask(change, index, ahead);
+          this.#onTask(change, index, ahead, now);
           break;
         case "node":
           this.#readNodes(this.#reading);
@@ -248,7 +248,7 @@ export class PlacementView {
       matching: ({ terms }) =>
         terms.length === 0 ? rooms : rooms.filter((room) => matchesSelector(terms, room.labels)),
       knowsRanges: this.#knowsRanges,
-      placed: (placed) => this.#propose(placed),
+      placed: (placed) => this.#propose(placed, now),
       placement: this.#placement,
       placedRange: (job, range) => this.#proposeRange(job, range),
     };
@@ -314,16 +314,16 @@ export class PlacementView {
       const mean = loads.reduce((sum, { flow }) => sum + flow[kind], 0) / loads.length;
       for (const [at, { flow }] of loads.entries()) {
         const { ahead, aheadMost, freeIo, freeSlots } = rooms[at]!;
-        const most = aheadOf(flow[kind], mean);
+        const most = aheadOf(flow[kind], mean, flow.horizonMs);
         aheadMost[kind] = most;
         ahead[kind] = most + Math.min(0, kind === "io" ? freeIo : freeSlots);
       }
     }
   }
 
-  #propose({ job, task, node }: Placed): void {
+  #propose({ job, task, node, isAhead }: Placed, now: number): void {
     job.proposed += 1;
-    this.#hold(job, task.task, { attempt: task.attempt + 1, node, proposed: true });
+    this.#hold(job, task.task, { attempt: task.attempt + 1, node, proposed: true, placed: { at: now, isAhead } });
   }
 
   #proposeRange(job: PlannedJob, { first, count, width, node }: RangeUnit): void {
@@ -411,7 +411,7 @@ export class PlacementView {
     else this.#remove(job);
   }
 
-  #onTask(change: Extract<Change, { topic: "task" }>, index: number, ahead: number): void {
+  #onTask(change: Extract<Change, { topic: "task" }>, index: number, ahead: number, now: number): void {
     if (change.kind === "assigned" || change.kind === "unit-assigned") this.#noteFence(change.node, index);
     const job = this.#jobs.get(change.job);
     if (job === undefined || index <= job.asOf) return;
@@ -429,8 +429,13 @@ export class PlacementView {
         if (change.ms !== undefined) job.array!.pace.saw(1, change.ms);
         this.#releaseUnit(job, job.array!, unit, 1);
       } else {
-        if (change.ms !== undefined && change.state !== "cancelled") this.#ran(job, node, change.ms);
-        if (job.held.get(task)?.attempt === attempt) this.#release(job, task);
+        const held = job.held.get(task);
+        if (change.ms !== undefined && change.state !== "cancelled") {
+          this.#ran(job, node, change.ms);
+          if (held?.attempt === attempt && held.placed !== undefined)
+            this.#loads.get(node)?.flow.came(now - held.placed.at - change.ms, held.placed.isAhead);
+        }
+        if (held?.attempt === attempt) this.#release(job, task);
       }
       // Whatever lets it go on has it read again.
       if (job.stopped) {

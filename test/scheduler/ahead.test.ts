@@ -3,7 +3,9 @@ import { aheadOf } from "../../src/scheduler/ahead.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
-import { admin, Cluster, report } from "../state/support.ts";
+import { ownLevel } from "../../src/state/levels.ts";
+import { totals } from "../../src/state/queries.ts";
+import { admin, announcement, Cluster, report } from "../state/support.ts";
 import { Leader, perNode } from "./leader.ts";
 
 /** Short tasks are given to nodes beyond their room (scheduler/ahead.ts). Nodes have 4 slots and 8 io tasks. */
@@ -122,13 +124,84 @@ describe("tasks that are known to be short", () => {
     expect(b).toBeGreaterThan(8);
   });
 
+  test.each([
+    [1000, 1],
+    [400, 1],
+    [300, 4],
+    [20, 1],
+  ])(
+    "fill the slots of a node although the way there and back takes %d ms, with %d slots, and do not wait there for long",
+    (wayMs, slots) => {
+      const node = new FarNode(wayMs, slots, 14);
+      const busy = node.run(5_000 + 35 * wayMs);
+      expect(busy).toBeGreaterThan(0.8);
+      expect(node.waiting).toBeLessThanOrEqual((slots * 3 * limits.aheadMs) / 14);
+    },
+  );
+
   test("a slow node is given no more than twice what it ends in that time, however fast the others are", () => {
-    expect(aheadOf(0, 100)).toBe(0);
-    expect(aheadOf(1, 3)).toBe(2 * limits.aheadMs);
-    expect(aheadOf(3, 1)).toBe(2 * limits.aheadMs);
-    expect(aheadOf(1e6, 1e6)).toBe(limits.aheadTasks);
+    const of = (flow: number, mean: number): number => aheadOf(flow, mean, limits.aheadMs);
+    expect(of(0, 100)).toBe(0);
+    expect(of(1, 3)).toBe(2 * limits.aheadMs);
+    expect(of(3, 1)).toBe(2 * limits.aheadMs);
+    expect(of(1e6, 1e6)).toBe(limits.aheadTasks);
   });
 });
+
+/** A node with so many slots, far away, and its leader with as many tasks of `taskMs` as it can give: what is told takes its time both ways. */
+class FarNode {
+  readonly #leader = new Leader(Cluster.ofNewest(1));
+  readonly #wayMs: number;
+  readonly #slots: number;
+  readonly #taskMs: number;
+  readonly #coming: { readonly at: number; readonly job: number }[] = [];
+  readonly #here: number[] = [];
+  readonly #running: { readonly until: number; readonly job: number }[] = [];
+  readonly #told: { readonly at: number; readonly job: number }[] = [];
+
+  constructor(wayMs: number, slots: number, taskMs: number) {
+    this.#wayMs = wayMs;
+    this.#slots = slots;
+    this.#taskMs = taskMs;
+    const { cluster } = this.#leader;
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), slots, level: ownLevel });
+    submit(this.#leader, 1000, {});
+  }
+
+  /** What is there and has not begun. */
+  get waiting(): number {
+    return this.#here.length;
+  }
+
+  /** Gives how much of the time of the last 5 seconds its slots were in use. */
+  run(forMs: number): number {
+    const { cluster } = this.#leader;
+    const [began, end] = [cluster.now, cluster.now + forMs];
+    const from = end - 5_000;
+    let busyMs = 0;
+    for (; cluster.now < end; cluster.now += 2) {
+      const { now } = cluster;
+      this.#carryOut(now);
+      if (now >= from) busyMs += 2 * this.#running.length;
+      const heard = this.#told.filter(({ at }) => at <= now).length;
+      const reports = this.#told
+        .splice(0, heard)
+        .map(({ job }) => report(job, 0, 1, "succeeded", { startedAt: began, finishedAt: began + this.#taskMs }));
+      if (reports.length > 0) cluster.must("task.finish", { node: nodeId(1), reports });
+      for (const { job } of read(this.#leader.place())) this.#coming.push({ at: now + this.#wayMs / 2, job });
+      if (heard > 0 && totals(cluster.database).tasksQueued < 500) submit(this.#leader, 500, {});
+    }
+    return busyMs / (5_000 * this.#slots);
+  }
+
+  #carryOut(now: number): void {
+    while (this.#coming[0] !== undefined && this.#coming[0].at <= now) this.#here.push(this.#coming.shift()!.job);
+    while (this.#running[0] !== undefined && this.#running[0].until <= now)
+      this.#told.push({ at: now + this.#wayMs / 2, job: this.#running.shift()!.job });
+    while (this.#here.length > 0 && this.#running.length < this.#slots)
+      this.#running.push({ until: now + this.#taskMs, job: this.#here.shift()! });
+  }
+}
 
 describe("a task that may not wait at a node", () => {
   const other = { driver: "http", run: undefined, http: { url: "http://127.0.0.1:1/" } } as const;
