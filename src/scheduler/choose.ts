@@ -14,6 +14,8 @@ export interface Room {
   freeIo: number;
   /** Something runs there, or is to. */
   isUsed: boolean;
+  /** The fence of the newest attempt that it was given: of nodes that are equally free the one is next that was given something the longest ago. */
+  readonly newestFence: number;
   /** How much may still be given to it that waits there, of what could at most (ahead.ts). */
   readonly ahead: Ahead;
   readonly aheadMost: Ahead;
@@ -100,8 +102,8 @@ function giveBack(room: Room, { io, need, resources }: Want): void {
 }
 
 /**
- * The node for a task: its own if it is pinned, else another than that of the last attempt if there is one, and of those the one with the most room (spread), or the
- * one with the least that is enough, among nodes that are used already if it can be (pack). Takes the room. undefined: none has room.
+ * The node for a task: its own if it is pinned, else another than that of the last attempt if there is one, and of those the one with the most room (spread; of several the one that was
+ * given something the longest ago, or single tasks that come one by one would all go to the same), or the one with the least that is enough, among nodes that are used already if it can be (pack). Takes the room. undefined: none has room.
  */
 export function chooseNode(
   rooms: readonly Room[],
@@ -124,6 +126,6 @@ function isBetter(one: Room, best: Room, { io }: Want, avoid: NodeId | undefined
   if (best.node === avoid && one.node !== avoid) return true;
   if (one.node === avoid) return false;
   const [free, bestFree] = io ? [one.freeIo, best.freeIo] : [one.freeSlots, best.freeSlots];
-  if (placement === "spread") return free > bestFree;
+  if (placement === "spread") return free === bestFree ? one.newestFence < best.newestFence : free > bestFree;
   return one.isUsed === best.isUsed ? free < bestFree : one.isUsed;
 }

@@ -653,7 +653,7 @@ function lanesOf({ width, left }: HeldUnit): number {
   return Math.min(width, left);
 }
 
-function roomOf({ row, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room {
+function roomOf({ row, newestFence, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room {
   const { id: node, labels, slots, ioTasks, resources } = row;
   const free =
     isAsked && resources !== undefined
@@ -667,6 +667,7 @@ function roomOf({ row, slotsUsed, ioUsed, used }: Load, isAsked: boolean): Room 
     freeSlots: slots - slotsUsed,
     freeIo: ioTasks - ioUsed,
     isUsed: slotsUsed > 0 || ioUsed > 0,
+    newestFence,
     ahead: { io: 0, slots: 0 },
     aheadMost: { io: 0, slots: 0 },
     free,

@@ -73,6 +73,43 @@ describe("packing", () => {
   });
 });
 
+describe("nodes that are equally free", () => {
+  test.each([
+    ["slots", {}],
+    ["io tasks", { driver: "noop", run: undefined }],
+  ])("are given single tasks that come one by one in turn (%s)", (_what, spec) => {
+    const leader = new Leader(Cluster.of(3));
+    const nodes = Array.from({ length: 9 }, () => {
+      const job = leader.cluster.submit(spec);
+      const [name] = leader.place();
+      const node = Number(name!.split("@")[1]);
+      leader.finish(job, 0, 1, node);
+      return node;
+    });
+    expect(nodes).toEqual([1, 2, 3, 1, 2, 3, 1, 2, 3]);
+  });
+
+  test("and of those the freest is still the first, and packing fills one of them", () => {
+    const leader = new Leader(Cluster.of(3));
+    leader.cluster.submit({ on: "number=1" });
+    leader.place();
+    leader.finish(1, 0, 1, 1);
+    leader.cluster.submit({ on: "number=2" });
+    leader.place();
+    // Node 3 was given nothing yet, node 1 something longer ago than node 2, which is not as free.
+    leader.cluster.submit({ count: 2 });
+    expect(leader.place()).toEqual(["3/0.1@3", "3/1.1@1"]);
+    const packed = packing(3);
+    const nodes = [1, 2, 3].map(() => {
+      const job = packed.cluster.submit();
+      const [name] = packed.place();
+      packed.finish(job, 0, 1, 1);
+      return name;
+    });
+    expect(nodes).toEqual(["1/0.1@1", "2/0.1@1", "3/0.1@1"]);
+  });
+});
+
 describe("a drained node", () => {
   test("is given nothing more, and its running work goes on: what fails of it is tried elsewhere", () => {
     const leader = new Leader(Cluster.of(2));
