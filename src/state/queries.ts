@@ -28,6 +28,7 @@ import { auditBefore, type AuditRow } from "./tables/audit.ts";
 import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
 import { type StoredTemplate, templateByName, templatesAfter } from "./tables/template.ts";
 import { jobLimits, largestLoads, loadOf } from "./tables/load.ts";
+import { packHolders } from "./tables/pack-copy.ts";
 import { anySubmitter, submitters } from "./tables/submitter.ts";
 import { tokenById, tokensAfter, type TokenRow } from "./tables/token.ts";
 import { isLevelHeld } from "./tables/upgrade.ts";
@@ -377,8 +378,11 @@ export function viewOfTask(tx: ReadTx, job: StoredJob, task: number, point: Poin
 
 function viewOf(tx: ReadTx, job: StoredJob, row: StoredTask, point: Point | undefined): TaskView {
   const attempts = row.attempt > 1 || row.state === "queued" ? tx.all<AttemptRow>(attemptsOf, row.job, row.task) : [];
-  return taskView(job, row, attempts, row.tail_size === 0 ? null : storedTail(tx, job, row), point);
+  const holders = readSpec(job.spec).output?.sync === true ? (node: number) => packHolders(tx, node) : noHolders;
+  return taskView(job, row, attempts, row.tail_size === 0 ? null : storedTail(tx, job, row), point, holders);
 }
+
+const noHolders = (): readonly number[] => [];
 
 function storedTail(tx: ReadTx, job: StoredJob, { task }: StoredTask): Uint8Array | null {
   if (hasOnlyTask(job)) return tailOfOnlyTask(tx, job.id);

@@ -61,7 +61,7 @@ export interface AttemptRow {
 
 /**
  * A task with its attempts, oldest first, the present or last one included. While it waits for a retry it shows no node and how its last
- * attempt ended.
+ * attempt ended. `holders`: who has copies of what that node's tasks wrote, where that belongs to the job's promise (output.sync).
  */
 export function taskView(
   job: StoredJob,
@@ -69,10 +69,11 @@ export function taskView(
   history: readonly AttemptRow[],
   tail: Uint8Array | null,
   point: Point | undefined,
+  holders: (node: number) => readonly number[],
 ): TaskView {
-  const attempts = history.map(attemptView);
+  const attempts = history.map((attempt) => attemptView(attempt, holders));
   if (row.attempt > 0 && row.state !== "queued" && row.attempt > (history.at(-1)?.attempt ?? 0))
-    attempts.push(attemptView(row));
+    attempts.push(attemptView(row, holders));
   return {
     ...placeOf(job, row.task, row.target, point),
     state: row.state,
@@ -87,7 +88,7 @@ export function taskView(
     finished_at: instant(row.finished_at),
     tail: tail === null ? "" : text.decode(tail),
     ...(row.tail_dropped === 1 ? { tail_dropped: true } : {}),
-    log: row.state === "queued" ? null : logView(row),
+    log: row.state === "queued" ? null : logView(row, holders),
   };
 }
 
@@ -121,7 +122,7 @@ function placeOf(
   return target === null ? { job: job.id, task, ...point } : { job: job.id, task, target };
 }
 
-function attemptView(row: AttemptRow): AttemptView {
+function attemptView(row: AttemptRow, holders: (node: number) => readonly number[]): AttemptView {
   return {
     attempt: row.attempt,
     node: row.node,
@@ -131,17 +132,17 @@ function attemptView(row: AttemptRow): AttemptView {
     ...(row.reason === null ? {} : { reason: row.reason }),
     started_at: instant(row.started_at),
     finished_at: instant(row.finished_at),
-    log: logView(row),
+    log: logView(row, holders),
   };
 }
 
-function logView(row: {
-  readonly log_bytes: number | null;
-  readonly log_sha256: string | null;
-  readonly node: number | null;
-}): LogView | null {
-  if (row.log_bytes === null || row.log_sha256 === null) return null;
-  return { bytes: row.log_bytes, sha256: row.log_sha256, nodes: row.node === null ? [] : [row.node] };
+function logView(
+  row: Pick<AttemptRow, "log_bytes" | "log_sha256" | "node">,
+  holders: (node: number) => readonly number[],
+): LogView | null {
+  const { log_bytes: bytes, log_sha256: sha256, node } = row;
+  if (bytes === null || sha256 === null) return null;
+  return { bytes, sha256, nodes: node === null ? [] : [node, ...holders(node).filter((holder) => holder !== node)] };
 }
 
 function instant(epochMs: number | null): string | null {

@@ -470,6 +470,33 @@ describe("every route", () => {
     expect([wrong.status, wrong.headers.get("allow")?.split(", ").toSorted()]).toEqual([405, ["GET", "POST"]]);
   });
 
+  test("with a method that its path does not know is 405 on every path, with those that it knows", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    const known = Map.groupBy(allRoutes(parts(mesh)), ({ path }) => path);
+    for (const [pattern, routes] of known) {
+      const path = pattern.replaceAll(/:\w+/g, "7");
+      // Another route may have the same path beside parameters of its own: "/v1/jobs/dead" and "/v1/jobs/:id".
+      const allowed = new Set(
+        [...known].flatMap(([other, ofOther]) =>
+          new RegExp(`^${other.replaceAll(/:\w+/g, "[^/]+")}$`).test(path) ? ofOther.map(({ method }) => method) : [],
+        ),
+      );
+      expect(routes.every(({ method }) => allowed.has(method))).toBe(true);
+      for (const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"]) {
+        if ((allowed as ReadonlySet<string>).has(method === "HEAD" ? "GET" : method)) continue;
+        const answer = await ask(method, path);
+        const { allow = "" } = Object.fromEntries(answer.headers);
+        expect([method, path, answer.status, allow.split(", ").toSorted()]).toEqual([
+          method,
+          path,
+          405,
+          [...allowed].toSorted(),
+        ]);
+      }
+    }
+  });
+
   test("that is refused costs no look into the state: not a stranger's, not one too many, not an invalid one", async () => {
     const node = new Mesh().node();
     const ask = asking(node);

@@ -83,6 +83,17 @@ test("what has no timeout, does not run or is not there is refused", () => {
   expect(refused(endless)).toEqual(["conflict", `job ${endless} has ended already: succeeded`]);
 });
 
+test("what runs on other hosts by ssh is refused: the limit is kept there, and would stay as it is", () => {
+  const cluster = level3();
+  const ssh = { driver: "ssh", targets: ["web1"] };
+  const [limited, endless] = [cluster.submit({ ...ssh, timeout: "10s" }), cluster.submit(ssh)];
+  for (const job of [limited, endless]) cluster.assign(job, 1, [0, 1]);
+  const [code, message] = cluster.refused("job.extend", { id: jobId(limited), by: 1000 }, admin);
+  expect([code, message]).toEqual(["conflict", expect.stringContaining("by ssh") as string]);
+  expect(countExtensions(cluster.database)).toBe(0);
+  expect(cluster.refused("job.extend", { id: jobId(endless), by: 1000 }, admin)[1]).toContain("no timeout");
+});
+
 test("every problem of a request is told, each with its path", () => {
   const { input } = commandByName("job.extend");
   const problems = (value: unknown): string[] => problemsOf(input.safeParse(value).error!).map(({ path }) => path);

@@ -35,6 +35,24 @@ describe("where copies of packs are", () => {
     expect(packCopiesHeldBy(cluster.database, 1).map(({ node, pack }) => [node, pack])).toEqual([[2, two]] as never);
   });
 
+  test("is named beside the node that ran a task where the task has not finished before it had its copy (output.sync)", () => {
+    const cluster = three3();
+    const log = { bytes: 3, sha256: "s" };
+    const nodesOf = (output: Record<string, unknown>): readonly number[] | undefined => {
+      const job = cluster.submit({ output });
+      cluster.assign(job, 2, [0, 1]);
+      cluster.finish(job, 0, 1, 2, "succeeded", { log });
+      const { log: shown, attempts } = cluster.task(job);
+      expect(attempts.at(-1)?.log).toEqual(shown);
+      return shown?.nodes;
+    };
+    expect(nodesOf({ copies: 2, sync: true })).toEqual([2]);
+    cluster.must("pack.placed", { node: nodeId(2), packs: [[one, nodeId(3)]] });
+    cluster.must("pack.placed", { node: nodeId(1), packs: [[two, nodeId(2)]] });
+    expect(nodesOf({ copies: 2, sync: true })).toEqual([2, 3]);
+    expect(nodesOf({ copies: 2 })).toEqual([2]);
+  });
+
   test("is kept when the node is removed, for that is when it is needed; copies that it held are not", () => {
     const cluster = three3();
     cluster.must("pack.placed", { node: nodeId(2), packs: [[one, nodeId(3)]] });

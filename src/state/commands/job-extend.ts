@@ -4,7 +4,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { formatDuration, parseDuration } from "../../lib/units.ts";
 import { command } from "../command.ts";
-import { readSpec } from "../spec.ts";
+import { driverOf, readSpec } from "../spec.ts";
 import { countExtensions, extensionOf, setExtension, sweepExtensions } from "../tables/extension.ts";
 import { jobById } from "../tables/job.ts";
 import { presentTask, runningOf } from "../tables/running.ts";
@@ -49,8 +49,13 @@ export const jobExtend = command<JobExtended>()({
     const job = jobById(tx, id);
     if (job === undefined) return refuse("not-found", `there is no job ${id}`);
     if (job.finished_at !== null) return refuse("conflict", `job ${id} has ended already: ${job.state}`);
-    if (readSpec(job.spec).timeoutMs === undefined)
+    const spec = readSpec(job.spec);
+    if (spec.timeoutMs === undefined)
       return refuse("conflict", `job ${id} has no timeout: its tasks may run for as long as they like`);
+    if (driverOf(spec) === "ssh") {
+      const message = `job ${id} runs on hosts by ssh, where each command has its limit from its start on: that cannot be moved from here. Cancel it and run it with a longer timeout`;
+      return refuse("conflict", message);
+    }
     if (task !== null && task >= job.tasks) return refuse("not-found", `job ${id} has no task ${task}`);
     const wanted = task === null ? undefined : presentTask(tx, job, task);
     const running = task === null ? runningOf(tx, id) : wanted?.state === "running" ? [wanted] : [];
