@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Problem } from "../lib/outcome.ts";
 import { isLabel } from "../lib/selector.ts";
 import type { Cli } from "./cli.ts";
+import { eachNode } from "./each-node.ts";
 import { CliError, exit } from "./exit.ts";
 import { labelsText } from "./views.ts";
 import { goals, noteVoters, timeoutOption, type VotersGoal, waitMsOf } from "./voters-note.ts";
@@ -59,9 +60,11 @@ function addWish(nodes: Command, cli: Cli, { verb, description, done, goal }: Wi
     .option(...timeoutOption);
   cli.verb<WishFlags, [string[]]>(command, async (session, { forget = false, timeout }, names) => {
     const waitMs = waitMsOf(session, timeout);
-    const changed: { readonly node: number; readonly already?: true | undefined }[] = [];
-    for (const node of names)
-      changed.push(await session.client.call(`node.${verb}`, { node, forget }, { idempotent: true }));
+    const changed: readonly { readonly node: number; readonly already?: true | undefined }[] = await eachNode(
+      session,
+      names,
+      (node) => session.client.call(`node.${verb}`, { node, forget }, { idempotent: true }),
+    );
     session.output.result({
       value: changed.length === 1 ? changed[0] : { nodes: changed },
       ids: changed.map((one) => one.node),

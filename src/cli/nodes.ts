@@ -4,6 +4,7 @@ import { formatSize } from "../lib/units.ts";
 import { limits } from "../lib/limits.ts";
 import type { NodeView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
+import { eachNode } from "./each-node.ts";
 import { exit } from "./exit.ts";
 import { addNodeChanges } from "./nodes-change.ts";
 import type { Output } from "./output.ts";
@@ -68,8 +69,7 @@ function addChange(parent: Command, cli: Cli, { name, description, done, change,
   cli.verb<{ readonly timeout?: string }, [string[]]>(command, async (session, { timeout }, names) => {
     const waitMs = waitMsOf(session, timeout);
     const members = goal === undefined ? [] : await membersOf(session);
-    const changed: { readonly node: number }[] = [];
-    for (const one of names) changed.push(await change(session, one));
+    const changed = await eachNode(session, names, (one) => change(session, one));
     session.output.result({
       value: changed.length === 1 ? changed[0] : { nodes: changed },
       ids: changed.map((one) => one.node),
@@ -106,12 +106,27 @@ export function printNodes(out: Output, nodes: readonly NodeView[]): void {
       labelsText(node.labels),
     ]),
   );
-  for (const { id, name, clock_ms, snapshot_trouble } of nodes) {
+  for (const line of lostQuorum(nodes)) out.line(line);
+  for (const { id, name, clock_ms, snapshot_trouble, disk_full } of nodes) {
+    if (disk_full === true)
+      out.line(`the disk of node ${id} (${name}) is full: it serves neither writes nor reads until there is room`);
     if (typeof snapshot_trouble === "string")
       out.line(`node ${id} (${name}) can give its state to no member that needs it: ${snapshot_trouble}`);
     if (clock_ms !== null && Math.abs(clock_ms) > limits.clockToleranceMs)
       out.line(`the clock of node ${id} (${name}) is ${clockText(clock_ms)} the others'`);
   }
+}
+
+/** Nobody leads, and so many voters are away that nobody can: who they are, and what there is to do. */
+function lostQuorum(nodes: readonly NodeView[]): string[] {
+  const voters = nodes.filter(({ role }) => role === "voter");
+  const away = voters.filter(({ silent, state }) => silent === true || state === "lost");
+  if (nodes.some(({ leader }) => leader) || 2 * (voters.length - away.length) > voters.length) return [];
+  const names = away.map(({ id, name }) => `${id} (${name})`).join(", ");
+  return [
+    `no quorum: of ${voters.length} voters ${away.length} are not connected: ${names}. Writes wait until ${Math.floor(voters.length / 2) + 1} are up again.`,
+    "If they are gone for good: `skein cluster recover` on what is left, with the nodes stopped.",
+  ];
 }
 
 /** A node in quarantine is up and of no use; one that the leader does not hear is up until it is held for lost. */
@@ -136,6 +151,11 @@ function printNode(out: Output, node: NodeView): void {
       node.quarantine === null ? undefined : `its state differed from the others' at entry ${node.quarantine}`,
     ],
     ["no snapshots", node.snapshot_trouble ?? undefined, "red"],
+    [
+      "disk",
+      node.disk_full === true ? "full: it serves neither writes nor reads until there is room" : undefined,
+      "red",
+    ],
     ["api", node.api],
     ["peer", node.peer],
     ["running", `${node.running} of ${node.slots} slots`],

@@ -6,6 +6,7 @@ import type { NewTokenView, TokenView } from "../state/answers.ts";
 import type { Role } from "../state/types.ts";
 import { addGlobalFlags, type Cli, type GlobalFlags, Session } from "./cli.ts";
 import { defaultDataDir, expandHome, findTarget } from "./context.ts";
+import { eachOf } from "./each-node.ts";
 import { CliError, exit } from "./exit.ts";
 import { limitFlag, noteNext, oneOf } from "./jobs.ts";
 import type { Output } from "./output.ts";
@@ -28,9 +29,10 @@ export function addToken(program: Command, cli: Cli): void {
     .description("end API or join tokens at once")
     .argument("<ids...>", "ids as `token ls` shows them, or whole tokens");
   cli.verb<object, [string[]]>(revoke, async (session, _flags, texts) => {
-    const revoked: { readonly id: string }[] = [];
-    for (const text of texts)
-      revoked.push(await session.client.call("token.revoke", { id: idOf(text) }, { idempotent: true }));
+    const ids = texts.map(idOf); // a text that is none is told before anything is done
+    const revoke = (id: string): Promise<{ readonly id: string }> =>
+      session.client.call("token.revoke", { id }, { idempotent: true });
+    const revoked = await eachOf(session, ids, revoke, ({ id }) => `token ${id}`);
     session.output.result({
       value: revoked.length === 1 ? revoked[0] : { tokens: revoked },
       ids: revoked.map(({ id }) => id),

@@ -106,7 +106,8 @@ class NodeExecutor implements Executor {
   }
 
   open(): Promise<void> {
-    const opening = this.#connect();
+    // A guard that cannot be had now, since the disk is full, is no reason to end the node: its work waits.
+    const opening = this.#reconnect();
     this.#connecting = opening.catch(() => {});
     return opening;
   }

@@ -10,9 +10,11 @@ export function healthRoutes(parts: HttpParts): readonly Route[] {
     const message =
       status.quarantine !== null
         ? `the state of this node was found to differ from the others' at entry ${status.quarantine} and is being replaced`
-        : status.leader === null
-          ? "no leader is known: are a majority of the voters up and connected?"
-          : `the leader (node ${status.leader}) cannot be reached from here`;
+        : status.diskFull
+          ? "the disk of this node is full, and it cannot go on until there is room"
+          : status.leader === null
+            ? "no leader is known: are a majority of the voters up and connected?"
+            : `the leader (node ${status.leader}) cannot be reached from here`;
     return reply.refusal({ code: "unavailable", message, retryAfterMs: 1000, retry: "safe" });
   };
   return [

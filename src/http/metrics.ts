@@ -43,6 +43,11 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
           "1 while this node cannot make a copy of its state for a member that needs it.",
           status.snapshotTrouble === null ? 0 : 1,
         );
+        page.gauge(
+          "skein_disk_full",
+          "1 while this node's disk has no room for what it must write.",
+          status.diskFull ? 1 : 0,
+        );
         page.gauge("skein_is_leader", "1 when this node leads.", status.role === "leader" ? 1 : 0);
         page.gauge("skein_has_leader", "1 when this node can serve writes through a leader.", status.ready ? 1 : 0);
         page.gauge("skein_raft_term", "Raft term.", status.term);

@@ -107,7 +107,7 @@ export function nodeViews(
       role: status.voters.includes(row.id) ? "voter" : "learner",
       leader: status.leader === row.id,
       state: row.state,
-      silent: silent === undefined ? null : silent.includes(row.id),
+      silent: silent === undefined ? unheardVoter(row.id, status, peer) : silent.includes(row.id),
       api: row.api,
       peer: known?.address ?? row.peer,
       starts: known?.starts ?? 0,
@@ -124,9 +124,19 @@ export function nodeViews(
       wish: row.wish ?? null,
       quarantine: row.quarantine ?? null,
       snapshot_trouble: isSelf ? status.snapshotTrouble : null,
+      disk_full: isSelf ? status.diskFull : null,
       certificate: certificateView(shown.get(row.id)),
     };
   });
+}
+
+/** Where nobody leads, nobody says who is silent; but a voter that this one has no socket to is what keeps the others from electing. null: not known. */
+function unheardVoter(
+  id: NodeId,
+  { leader, voters }: NodeStatus,
+  peer: NodeStatus["peers"][number] | undefined,
+): true | null {
+  return leader === null && voters.includes(id) && peer?.connected === false ? true : null;
 }
 
 function certificateView(row: CertificateRow | undefined): NodeView["certificate"] {

@@ -192,6 +192,8 @@ export interface NodeStatus {
   readonly undecided: { readonly index: number; readonly groups: readonly (readonly NodeId[])[] } | null;
   /** Why it can make no copy of its state for a member that asks for one; null: it can, or none asks. */
   readonly snapshotTrouble: string | null;
+  /** Its disk is full: it does not lead, and refuses writes and reads until there is room (D4). */
+  readonly diskFull: boolean;
   readonly transport: { readonly sent: number; readonly received: number; readonly lost: number };
 }
 

@@ -18,6 +18,7 @@ import {
   findNode,
   findToken,
   listNodes,
+  runningByNode,
   readOutcomes,
   wasRemoved,
 } from "../state/queries.ts";
@@ -885,6 +886,7 @@ export class Node implements NodeApi {
       leadership: this.#leadership,
       configuration: this.#configuration,
       applied: this.#applied,
+      room: this.#room,
       isServing: !this.#yielding && !this.#room.isFull && !this.#state.quarantine.isActive,
       settings: this.#settings,
       peers: this.#peers,
@@ -944,11 +946,16 @@ export class Node implements NodeApi {
 
   /** Before node.remove is logged, of this node or another. */
   #prepareRemoval(reference: string | number): Promise<Outcome<undefined>> {
-    const { row, members } = this.#parts.view((tx) => ({
-      row: findNode(tx, reference),
-      members: listNodes(tx).length,
-    }));
-    return prepareRemoval(row, { ...this.#leading.handOver.transferPorts, members: () => members });
+    const { row, members, running } = this.#parts.view((tx) => {
+      const row = findNode(tx, reference);
+      return {
+        row,
+        members: listNodes(tx).length,
+        running: row === undefined ? 0 : (runningByNode(tx).get(row.id) ?? 0),
+      };
+    });
+    const { transferPorts } = this.#leading.handOver;
+    return prepareRemoval(row, { ...transferPorts, members: () => members, running: () => running });
   }
 
   async leave(timeoutMs: number, by: Principal): Promise<Outcome<{ readonly left: true }>> {

@@ -416,7 +416,8 @@ export class Proposer {
       if (this.#isUndone(flight) && age > limits.unroutedWriteMs) {
         this.#giveUp(flight, {
           code: "unavailable",
-          message: "no leader took the write, nothing was done: repeat it, or ask another node",
+          message:
+            "no leader took the write, nothing was done: repeat it, or ask another node (`skein nodes ls` names who is missing)",
           retryAfterMs: 1000,
           retry: "safe",
         });

@@ -53,7 +53,7 @@ export class Reader {
     }
     return refuse(
       "unavailable",
-      "no leader answered within 5 s: repeat the request, ask another node, or read with consistency=stale",
+      "no leader answered within 5 s: repeat the request, ask another node (`skein nodes ls` names who is missing), or over HTTP read what this one has with consistency=stale",
       {
         retryAfterMs: 1000,
       },

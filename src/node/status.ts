@@ -8,6 +8,7 @@ import { listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Transport } from "../transport/types.ts";
 import type { NodeStatus } from "./api.ts";
+import type { DiskRoom } from "./disk-room.ts";
 import type { KnownPeers } from "./known-peers.ts";
 import type { Leading } from "./leading.ts";
 import type { OwnWork } from "./own-work.ts";
@@ -34,6 +35,7 @@ export interface StatusSources {
   readonly applied: number;
   /** It takes writes and reads, if there is a leader. */
   readonly isServing: boolean;
+  readonly room: Pick<DiskRoom, "isFull">;
   readonly settings: Pick<Settings, "level">;
   readonly peers: Pick<KnownPeers, "addresses">;
   readonly transport: Pick<Transport, "isConnected" | "stats">;
@@ -87,6 +89,7 @@ export function statusOf(from: StatusSources): NodeStatus {
     quarantines: quarantine.times,
     undecided: divergence.undecided ?? null,
     snapshotTrouble: from.state.copies.trouble ?? null,
+    diskFull: from.room.isFull,
     transport: transport.stats(),
   };
 }

@@ -69,7 +69,7 @@ export async function transferLeadership(
 /** Why the node must not be removed now, and a leader's hand-over before it is. */
 export async function prepareRemoval(
   row: NodeRow | undefined,
-  ports: Pick<TransferPorts, "leader" | "voters" | "handOver"> & { members(): number },
+  ports: Pick<TransferPorts, "leader" | "voters" | "handOver"> & { members(): number; running(): number },
 ): Promise<Outcome<undefined>> {
   if (row === undefined) return accept(undefined); // the state says it better
   if (ports.members() === 1)
@@ -81,7 +81,8 @@ export async function prepareRemoval(
       `node ${row.name} is the only voter, and the others would be without a leader for ever: promote another one first ('skein nodes promote'), or 'skein leave' there, which sees to it`,
     );
   }
-  if (ports.leader() === row.id && !(await ports.handOver(row.id, undefined))) {
+  // Of one that holds tasks the state will refuse it: nobody is to lead instead for nothing.
+  if (ports.leader() === row.id && ports.running() === 0 && !(await ports.handOver(row.id, undefined))) {
     return refuse(
       "unavailable",
       `node ${row.name} leads, and no other voter could take over: is another one up and caught up ('skein nodes ls')?`,

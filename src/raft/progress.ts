@@ -148,10 +148,11 @@ export class Progress {
   /** From now on it is sent to again. What was said of it is where the search begins, and no acknowledgement. */
   direct(): void {
     if (this.mode !== "relay") return;
-    const { next } = this;
+    const said = this.match;
     this.match = 0;
     this.probe();
-    this.next = next;
+    // Of whom nothing was said yet, as after an election, it is not known that it lacks everything: it is searched for like any other.
+    if (said > 0) this.next = said + 1;
   }
 
   /** What it lacks is compacted: nothing from the log before a snapshot has come to its end. */

@@ -40,6 +40,8 @@ export interface NodeView {
   readonly quarantine: number | null;
   /** Why it can give its state to no member that needs it, as when its disk has no room for the copy; null: it can, none asks, or it is not the node that answers. */
   readonly snapshot_trouble: string | null;
+  /** Of the node that was asked: its disk has no room, and it serves neither writes nor reads; null: of another one. */
+  readonly disk_full: boolean | null;
   /** What the node shows to its peers, as it said last; null: it has not said so yet. */
   readonly certificate: {
     readonly fingerprint: string;

@@ -6,6 +6,7 @@ import { parse } from "yaml";
 import { Cli } from "../../src/cli/cli.ts";
 import { laterVerbs } from "../../src/cli/later.ts";
 import { buildProgram } from "../../src/cli/program.ts";
+import { nodeId } from "../../src/lib/ids.ts";
 import { operatorToken, viewerToken } from "../http/fake-node.ts";
 import { cli, ScratchDir, ServedMesh, start, TestIo } from "./support.ts";
 
@@ -273,6 +274,39 @@ describe("looking", () => {
     expect([code, JSON.parse(out)]).toEqual([3, { cancelling: [1, 2] }]);
     expect(err).toContain("job 9");
     expect(served.mesh.cluster.job(2).state).toBe("cancelled");
+  });
+
+  test("of several nodes nothing is done where one is mistyped", async () => {
+    using served = new ServedMesh();
+    served.mesh.change((cluster) => cluster.join(2));
+    const before = served.mesh.cluster.database.applied;
+    for (const verb of ["drain", "rm", "promote", "demote"]) {
+      const { code, err } = await cli(["nodes", verb, "n2", "nosuch"], served.env);
+      expect([verb, code, err]).toEqual([verb, 3, "skein: nothing was done\n  there is no node nosuch\n"]);
+    }
+    expect(served.mesh.cluster.database.applied).toBe(before);
+  });
+
+  test("what was done before a later token is refused is told", async () => {
+    using served = new ServedMesh();
+    const made = await cli(["token", "create", "--role", "viewer", "-o", "json"], served.env);
+    const { id } = JSON.parse(made.out) as { id: string };
+    const { code, err } = await cli(["token", "revoke", id, "nosuch"], served.env);
+    expect([code, err]).toEqual([3, expect.stringContaining(`skein: done before: token ${id}\n`)]);
+  });
+
+  test("a lost quorum is said, and what there is to do about it", async () => {
+    using served = new ServedMesh();
+    served.mesh.change((cluster) => [2, 3].forEach((id) => cluster.join(id)));
+    served.node.ready = false;
+    served.node.voters = [nodeId(1), nodeId(2), nodeId(3)];
+    served.node.peers = [2, 3].map((id) => ({ node: nodeId(id), connected: false, lag: null, leaseMs: null }));
+    const { out } = await cli(["nodes", "ls"], served.env);
+    expect(out).toMatch(/n3 +voter +silent/);
+    expect(out).toContain(
+      "no quorum: of 3 voters 2 are not connected: 2 (n2), 3 (n3). Writes wait until 2 are up again.",
+    );
+    expect(out).toContain("skein cluster recover");
   });
 
   test("nodes: list, show, drain, undrain, remove", async () => {

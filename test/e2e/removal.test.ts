@@ -77,3 +77,23 @@ test("a voter that was removed crashes before the others could do without it: it
   await removed.start().catch(() => undefined);
   await goesOn(leader);
 }, 300_000);
+
+test("a leader that holds a task is not removed, and goes on leading", async () => {
+  const { mesh, leader } = await threeVoters();
+  await using _ = mesh;
+  await submit(leader, { run: "sleep 600", each_node: true });
+  const isBusy = async (): Promise<boolean> => {
+    const { body } = await leader.api("GET", `/v1/nodes/${leader.ready.node}`);
+    return (body as { running: number }).running > 0;
+  };
+  await until(
+    async () => ((await isBusy()) ? true : undefined),
+    60_000,
+    () => "nothing runs on the leader",
+  );
+  const term = async (): Promise<unknown> => ((await leader.api("GET", "/v1/cluster")).body as { term: number }).term;
+  const before = await term();
+  const said = await leader.skein(["nodes", "rm", `${leader.ready.node}`]);
+  expect([said.code, said.stderr]).toEqual([6, expect.stringContaining("holds 1 task")]);
+  expect(await term()).toBe(before);
+}, 300_000);

@@ -7,6 +7,7 @@ import type { Listing } from "../../src/executor/guard/link.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import type { AttemptName, ExecutorOptions, UnitEnds } from "../../src/executor/types.ts";
 import { monotonicMs } from "../../src/lib/clock.ts";
+import type { Fault } from "../../src/lib/fault.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { refuse } from "../../src/lib/outcome.ts";
 import type { Report } from "../../src/state/types.ts";
@@ -53,8 +54,8 @@ export class ToldGuard {
 export const plain = (task: number): Report =>
   report(1, task, 1, "succeeded", { tail: new Uint8Array(0), startedAt: 100 + task, finishedAt: 200 });
 
-/** An executor on a directory of its own, with a guard that was told of the listing. */
-export async function rig(listing: Partial<Listing> = {}, more: Partial<ExecutorOptions> = {}) {
+/** An executor on a directory of its own, with a guard that was told of the listing. `failures`: of the first attempts to have one. */
+export async function rig(listing: Partial<Listing> = {}, more: Partial<ExecutorOptions> = {}, failures: Fault[] = []) {
   const dataDir = mkdtempSync(join(tmpdir(), "skein-units-"));
   const seen = { singles: [] as Report[], units: [] as UnitEnds[], batches: 0, leasesWanted: 0 };
   const guards: ToldGuard[] = [];
@@ -79,6 +80,8 @@ export async function rig(listing: Partial<Listing> = {}, more: Partial<Executor
     log: () => {},
     ...more,
     openGuard: (events) => {
+      const failure = failures.shift();
+      if (failure !== undefined) return Promise.reject(failure);
       const guard = new ToldGuard(events, listing);
       guards.push(guard);
       events.onOpen(guard);

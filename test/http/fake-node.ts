@@ -133,6 +133,8 @@ export class FakeNode implements NodeApi {
   outgoing: NodeStatus["outgoing"] = [];
   /** Who does not answer the leader. */
   silentNodes: readonly NodeId[] = [];
+  diskFull = false;
+  peers: NodeStatus["peers"] = [];
   /** Called before a status is given. */
   onStatus: (() => void) | undefined;
   /** How often status() was asked for: it reads the state. */
@@ -264,9 +266,9 @@ export class FakeNode implements NodeApi {
     return { ...who, ...log, voters, outgoing: [], learners, configurationIndex: 0, leader: this.ready ? 1 : null };
   }
 
-  async silent(): Promise<readonly NodeId[]> {
+  async silent(): Promise<readonly NodeId[] | undefined> {
     await Promise.resolve();
-    return this.silentNodes;
+    return this.ready ? this.silentNodes : undefined;
   }
 
   status(): NodeStatus {
@@ -292,13 +294,14 @@ export class FakeNode implements NodeApi {
       feeds: [],
       ready: this.ready,
       addresses: this.addresses,
-      peers: [],
+      peers: this.peers,
       clocks: new Map(),
       quarantine: null,
       compared: 0,
       quarantines: 0,
       undecided: null,
       snapshotTrouble: null,
+      diskFull: this.diskFull,
       tasksRunning: 0,
       transport: { sent: 1, received: 2, lost: 0 },
     };

@@ -336,6 +336,28 @@ describe("consistency", () => {
 });
 
 describe("nodes and cluster", () => {
+  test("a full disk is told as one wherever a node is looked at", async () => {
+    const mesh = new Mesh();
+    const node = mesh.node();
+    node.ready = false;
+    node.diskFull = true;
+    const ask = asking(node);
+    expect(await (await ask("GET", "/readyz")).text()).toContain("the disk of this node is full");
+    expect(await (await ask("GET", "/metrics")).text()).toContain("\nskein_disk_full 1\n");
+    const { nodes } = await jsonIn<{ nodes: NodeView[] }>(await ask("GET", "/v1/nodes"));
+    expect(nodes.map(({ disk_full: full }) => full)).toEqual([true]);
+  });
+
+  test("while nobody leads, voters that are not connected are told apart", async () => {
+    const mesh = new Mesh(3);
+    const node = mesh.node();
+    node.ready = false;
+    node.voters = [nodeId(1), nodeId(2), nodeId(3)];
+    node.peers = [2, 3].map((id) => ({ node: nodeId(id), connected: id === 3, lag: null, leaseMs: null }));
+    const { nodes } = await jsonIn<{ nodes: NodeView[] }>(await asking(node)("GET", "/v1/nodes"));
+    expect(nodes.map(({ silent }) => silent)).toEqual([null, true, null]);
+  });
+
   test("show who votes, who leads and what runs", async () => {
     const mesh = new Mesh(2);
     mesh.change((cluster) => cluster.submit({ count: 2 }));

@@ -166,3 +166,25 @@ test("a learner that hears of its leader from others keeps it for as long as the
   for (let tick = 0; tick < 100; tick++) cluster.raft(4).tick();
   expect(cluster.raft(4).leader).toBe(nobody);
 });
+
+test("a new leader that nobody has told of a relayed learner gives it no snapshot that it does not need", () => {
+  const cluster = withRelayedLearner();
+  for (const command of ["a", "b", "c"]) cluster.commit(command);
+  expect(feed(cluster, 4, fedBy(cluster, 2, 0))).toBe("taken");
+  cluster.tick(20);
+  for (const id of [2, 3]) {
+    cluster.get(id).appliedDurable = cluster.get(id).applied;
+    cluster.compact(id);
+  }
+  cluster.crash(1);
+  for (let tick = 0; tick < 100 && cluster.leader() === undefined; tick++) cluster.tick(1);
+  const { raft: leader } = cluster.leader()!;
+  expect(leader.baseIndex).toBeGreaterThan(1);
+  leader.feedDirectly(nodeId(4));
+  cluster.tick(6);
+  expect(leader.progress(nodeId(4))?.mode).toBe("replicate");
+  expect(cluster.snapshotsWanted).toBe(0);
+  cluster.commit("d");
+  cluster.tick(6);
+  expect(cluster.get(4).commands()).toEqual(["a", "b", "c", "d"]);
+});
