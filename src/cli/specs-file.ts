@@ -5,6 +5,7 @@ import { limits } from "../lib/limits.ts";
 import { formatSize } from "../lib/units.ts";
 import { CliError, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
+import { keepWritten } from "./yaml-text.ts";
 
 /** Job specs as they were written, and where. */
 export interface SpecsFile {
@@ -141,7 +142,9 @@ function yamlOf(text: string, name: string): SpecsFile {
 /** A few lines of anchors may stand for more than any machine holds. */
 function plainOf(document: Document, where: string): unknown {
   try {
-    return document.toJS({ maxAliasCount: 100 }) as unknown;
+    const plain = document.toJS({ maxAliasCount: 100 }) as unknown;
+    keepWritten(document, plain);
+    return plain;
   } catch (error) {
     throw new CliError(exit.usage, `${where}: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -72,13 +72,22 @@ function isSingle(value: unknown): value is Single {
   );
 }
 
+const rounded = "is too large to be kept as a number: write it in quotes";
+
+/** It would be another one than was written (commands/shapes.ts). */
+function isRounded(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
+}
+
 function readType(type: ParameterType, given: unknown): { readonly value: ParameterValue } | string {
+  if (isRounded(given) || (Array.isArray(given) && given.some(isRounded))) return rounded;
   switch (type) {
     case "text":
       return isSingle(given) ? { value: String(given) } : "must be text";
     case "number": {
       const isNumeric = typeof given === "string" && /^-?\d+(\.\d+)?$/.test(given.trim());
       const value = isNumeric ? Number(given) : given;
+      if (isRounded(value)) return "is too large to be kept as a number: let the parameter be text";
       return typeof value === "number" && Number.isFinite(value) ? { value } : "must be a number";
     }
     case "boolean": {

@@ -27,6 +27,50 @@ describe("reading specs", () => {
     expect(() => parseSpecs(text, "f")).toThrow(new RegExp(`^${place}: `));
   });
 
+  test("values that become text are the text of the file: YAML would make other numbers of them", () => {
+    const text = [
+      "run: x",
+      "count: 010",
+      "env: &env {VERSION: 1.10, MODE: 0777, ID: 12345678901234567890, YES: True, HEX: 0x1F, N: 5, ON: true, QUOTED: '1.10'}",
+      "matrix: {go: [1.9, 1.10], exclude: [{go: 1.10}]}",
+      "http: {headers: {V: 1.10}, body: {v: 1.10, env: 1.10}}",
+      "labels: {v: &v 1.20}",
+    ].join("\n");
+    const env = {
+      VERSION: "1.10",
+      MODE: "0777",
+      ID: "12345678901234567890",
+      YES: "True",
+      HEX: "0x1F",
+      N: 5,
+      ON: true,
+      QUOTED: "1.10",
+    };
+    const spec = {
+      run: "x",
+      count: 10,
+      env,
+      matrix: { go: [1.9, "1.10"], exclude: [{ go: "1.10" }] },
+      http: { headers: { V: "1.10" }, body: { v: 1.1, env: 1.1 } },
+      labels: { v: 1.2 },
+    };
+    expect(parseSpecs(text, "f").specs as unknown).toEqual([spec]);
+    const listed = `jobs:\n- env: &e {A: 1.10}\n- env: *e\n- env: {B: &v 1.0, C: *v}\n`;
+    expect(parseSpecs(listed, "f").specs as unknown).toEqual([
+      { env: { A: "1.10" } },
+      { env: { A: "1.10" } },
+      { env: { B: "1.0", C: "1.0" } },
+    ]);
+    const template = `name: t\nparameters: {v: {default: 1.10}, n: {type: number, default: 1.10}}\nspec: {env: {V: 1.0}}\n`;
+    expect(parseSpecs(template, "f").specs as unknown).toEqual([
+      {
+        name: "t",
+        parameters: { v: { default: "1.10" }, n: { type: "number", default: 1.1 } },
+        spec: { env: { V: "1.0" } },
+      },
+    ]);
+  });
+
   test("anchors that stand for too much are a mistake of the file", () => {
     const levels = Array.from({ length: 6 }, (_, at) => {
       const name = String.fromCharCode(97 + at);

@@ -47,6 +47,8 @@ const asking = (more: object = {}): Record<string, unknown> => ({
   http: { url: "https://x/", ...more },
 });
 
+const rounded = "is too large to be kept as a number: write it in quotes";
+
 describe("a spec as people write it", () => {
   test("is read into milliseconds and bytes, with nothing where nothing was written", () => {
     expect(read({ run: "true" })).toEqual({ run: "true" });
@@ -225,6 +227,16 @@ describe("a spec as people write it", () => {
       "start_at",
       `"tomorrow" is not an instant: write it as in "2026-12-01T02:00:00Z", with its zone`,
     ],
+    [
+      { run: "x", start_at: "2027-02-30T00:00:00Z" },
+      "start_at",
+      `"2027-02-30T00:00:00Z" is not an instant: write it as in "2026-12-01T02:00:00Z", with its zone`,
+    ],
+    [{ run: "x", env: { ID: 2 ** 64 } }, "env.ID", rounded],
+    [{ run: "x", matrix: { id: [2 ** 53 - 1, 2 ** 53] } }, "matrix.id[1]", rounded],
+    [{ run: "x", matrix: { a: [1] }, include: [{ b: -(2 ** 53) }] }, "include[0].b", rounded],
+    [asking({ headers: { A: 2 ** 53 } }), "http.headers.A", rounded],
+    [asking({ body: { ids: [1, { id: 2 ** 60 }] } }), "http.body.ids[1].id", rounded],
     [{ run: "x", deadline: "0s" }, "deadline", "must be longer than 0"],
   ])("%j is refused at %s", (spec, path, message) => {
     expect(problems(spec)).toEqual({ [path]: message });

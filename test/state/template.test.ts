@@ -77,6 +77,10 @@ describe("values of parameters", () => {
       'params.zones: "mars" is none of eu, us',
       'params.size: "xl" is none of s, 2',
     ]);
+    expect(given({ version: 2 ** 60, n: String(2 ** 60), size: "s" })).toEqual([
+      "params.version: is too large to be kept as a number: write it in quotes",
+      "params.n: is too large to be kept as a number: let the parameter be text",
+    ]);
     expect(given({ version: { a: 1 }, size: "s", zones: 5 })).toEqual([
       "params.version: must be text",
       "params.zones: must be a list, or text with commas",

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import type { Spec, SpecSecrets } from "../types.ts";
-import { partSecrets, secretForm, secretReference } from "./secret-schema.ts";
-import { secretName } from "./shapes.ts";
+import { partSecrets, secretReference, wordOrSecret } from "./secret-schema.ts";
+import { asWrittenForm, isAsWritten, secretName } from "./shapes.ts";
 
 /** The key `http` of a spec: the request that a task of driver http makes. */
 
@@ -28,11 +28,7 @@ const ownHeaders = ["connection", "content-length", "host", "transfer-encoding",
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 const headers = z
-  .record(
-    z.string(),
-    z.union([z.union([z.string(), z.number()]).transform(String), secretReference], { error: secretForm }),
-    { error: "must be a map of names to text" },
-  )
+  .record(z.string(), wordOrSecret, { error: "must be a map of names to text" })
   .superRefine((given, context) => {
     const entries = Object.entries(given);
     const refuse = (name: string, message: string): void => context.addIssue({ code: "custom", path: [name], message });
@@ -57,9 +53,18 @@ const body = z.unknown().superRefine((value, context) => {
   if (typeof value === "string" ? value.length > limits.stdinBytes : JSON.stringify(value).length > limits.stdinBytes)
     return refuse(`must be at most ${limits.stdinBytes} characters`);
   if (typeof value !== "string" && (typeof value !== "object" || value === null)) return refuse(bodyForm);
+  for (const path of roundedIn(value)) context.addIssue({ code: "custom", path: [...path], message: asWrittenForm });
   if (isReference(value) && !secretReference.safeParse(value).success) return refuse(bodyForm);
   return undefined;
 });
+
+/** Where numbers stand that are not those that were written. */
+function* roundedIn(node: unknown, path: readonly (string | number)[] = []): Generator<readonly (string | number)[]> {
+  if (typeof node === "number" && !isAsWritten(node)) yield path;
+  if (Array.isArray(node)) for (const [at, item] of node.entries()) yield* roundedIn(item, [...path, at]);
+  else if (typeof node === "object" && node !== null)
+    for (const [key, value] of Object.entries(node)) yield* roundedIn(value, [...path, key]);
+}
 
 /** Only that key: a body of JSON that is such a map is written as text. */
 function isReference(value: unknown): boolean {

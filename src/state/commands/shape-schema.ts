@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { formatRanges, parseRanges } from "../../lib/ranges.ts";
+import { asWrittenForm, isAsWritten } from "./shapes.ts";
 import { combinationsOf } from "../matrix.ts";
 import { tasksIn } from "../shape.ts";
 import type { Matrix, MatrixPoint, MatrixValue, Spec } from "../types.ts";
@@ -121,6 +122,7 @@ function checkName(name: string, path: readonly PropertyKey[], refuse: Refuse): 
 
 function checkValue(value: unknown, path: readonly PropertyKey[], refuse: Refuse): void {
   if (!isValue(value)) refuse(path, "must be text, a number, true or false");
+  else if (typeof value === "number" && !isAsWritten(value)) refuse(path, asWrittenForm);
   else if (typeof value === "string" && value.includes("\0")) refuse(path, "must not contain a NUL character");
 }
 

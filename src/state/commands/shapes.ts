@@ -41,6 +41,15 @@ export const endShape = z.int().nonnegative().max(lastInstant).nullable();
 /** Wall times come from other clocks, fractions included. */
 export const instant = z.number().nonnegative().transform(Math.round);
 
+/**
+ * A number that becomes text must be the one that was written: past 2^53 whole numbers are rounded when they are read, and nobody would see it.
+ * Others are kept; "1.10" is the number 1.1, as it is in JSON.
+ */
+export function isAsWritten(value: number): boolean {
+  return !Number.isInteger(value) || Number.isSafeInteger(value);
+}
+export const asWrittenForm = "is too large to be kept as a number: write it in quotes";
+
 export const nameShape = z
   .string()
   .min(1, "must not be empty")

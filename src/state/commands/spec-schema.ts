@@ -10,7 +10,7 @@ import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
 import { httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
 import { parsePresent } from "./present.ts";
 import { normalisedSsh, normaliseSsh, sshField } from "./ssh-schema.ts";
-import { partSecrets, secretForm, secretReference } from "./secret-schema.ts";
+import { partSecrets, textOrSecret } from "./secret-schema.ts";
 import {
   arrayField,
   checkMakers,
@@ -65,13 +65,7 @@ function instantForm(): string {
 const environmentName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 const environment = z
-  .record(
-    z.string(),
-    z.union([z.union([z.string(), z.number(), z.boolean()]).transform(String), secretReference], {
-      error: secretForm,
-    }),
-    { error: "must be a map of names to text" },
-  )
+  .record(z.string(), textOrSecret, { error: "must be a map of names to text" })
   .superRefine((env, context) => {
     let bytes = 0;
     for (const [name, value] of Object.entries(env)) {

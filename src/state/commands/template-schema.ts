@@ -2,6 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { type Parameter, placesIn, readValue, render, sampleValues } from "../template.ts";
 import { pathOf, problemsOf } from "./problems.ts";
+import { asWrittenForm, isAsWritten } from "./shapes.ts";
 import { specSchema } from "./spec-schema.ts";
 
 /** Reads a template as people write it. What can be found out before it is run is found out here: every problem, each with its path. */
@@ -11,7 +12,9 @@ export const templateName = z
   .max(limits.nameLength, `must not be longer than ${limits.nameLength} characters`)
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "must begin with a letter or digit, and hold only these and -_.");
 
-const single = z.union([z.string(), z.number(), z.boolean()], { error: "must be text, a number, true or false" });
+const single = z.union([z.string(), z.number().refine(isAsWritten), z.boolean()], {
+  error: ({ input }) => (typeof input === "number" ? asWrittenForm : "must be text, a number, true or false"),
+});
 
 const parameterShape = z.strictObject({
   type: z.enum(["text", "number", "boolean", "list"], { error: "must be text, number, boolean or list" }).optional(),
