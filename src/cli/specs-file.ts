@@ -2,7 +2,10 @@ import { readFile, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { type Document, LineCounter, type Node, parseAllDocuments } from "yaml";
 import { limits } from "../lib/limits.ts";
+import { repeatedKey } from "../lib/json-keys.ts";
+import { atOnce } from "../lib/turns.ts";
 import { formatSize } from "../lib/units.ts";
+import { findBadUtf8, placeOfByte } from "../lib/utf8.ts";
 import { CliError, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 import { keepWritten } from "./yaml-text.ts";
@@ -31,7 +34,10 @@ export function parseSpecs(text: string, name: string): SpecsFile {
   const ndjson = [".ndjson", ".jsonl"].includes(extname(name));
   if (ndjson || start.startsWith("{") || start.startsWith("[")) {
     const whole = ndjson ? undefined : tryJson(start);
-    if (whole !== undefined) return checked(flatten(whole), name);
+    if (whole !== undefined) {
+      refuseRepeated(text, name);
+      return checked(flatten(whole), name);
+    }
     const lines = ndjsonOf(text, name, ndjson);
     if (lines !== undefined) {
       const specs = lines.map((line) => line.spec);
@@ -64,7 +70,11 @@ function decodeText(bytes: Uint8Array, name: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new CliError(exit.usage, `${name} is not UTF-8 text`);
+    const { line, column } = placeOfByte(bytes, findBadUtf8(bytes) ?? 0);
+    throw new CliError(
+      exit.usage,
+      `${name} is not UTF-8 text: line ${line}, byte ${column} of it is the first that is none`,
+    );
   }
 }
 
@@ -74,6 +84,14 @@ function tryJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** As the YAML parser does of its own accord. */
+function refuseRepeated(json: string, name: string, linesBefore = 0): void {
+  const found = atOnce(repeatedKey(json));
+  if (found === undefined) return;
+  const place = `${name}:${found.line + linesBefore}:${found.column}`;
+  throw new CliError(exit.usage, `${place}: the key ${JSON.stringify(found.key)} is there twice`);
 }
 
 interface SpecLine {
@@ -92,6 +110,7 @@ function ndjsonOf(text: string, name: string, sure: boolean): SpecLine[] | undef
       if (!sure && specs.length === 0) return undefined;
       throw new CliError(exit.usage, `${name}:${at + 1}:1: this line is not JSON`);
     }
+    refuseRepeated(line, name, at);
     specs.push({ spec, line: at + 1 });
   }
   return specs;

@@ -4,7 +4,7 @@ import type { Principal, Right } from "../state/types.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { NodeApi } from "../node/api.ts";
 import type { ReadTx } from "../state/tx.ts";
-import { parseJson, readText } from "./body.ts";
+import { parseJson, readText, refuseRepeated } from "./body.ts";
 import { check } from "./problems.ts";
 import type { Reply } from "./reply.ts";
 import type { Watchers } from "./watchers.ts";
@@ -95,7 +95,9 @@ export function route<Query extends z.ZodType = z.ZodUnknown, Body extends z.Zod
 export async function readJson(request: Request, maxBytes?: number): Promise<Outcome<unknown>> {
   const text = await readText(request, maxBytes);
   if (!text.ok) return text;
-  return text.value === "" ? accept({}) : parseJson(text.value);
+  if (text.value === "") return accept({});
+  const parsed = parseJson(text.value);
+  return parsed.ok ? (refuseRepeated(text.value, parsed.value) ?? parsed) : parsed;
 }
 
 /** Reads the state as the request wants it: ?consistency, and no older than Skein-Min-Index (R1). */

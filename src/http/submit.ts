@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { repeatedKey } from "../lib/json-keys.ts";
 import { limits } from "../lib/limits.ts";
 import { inTurns } from "../lib/turns.ts";
 import { accept, type Outcome, type Problem, type Refusal } from "../lib/outcome.ts";
@@ -7,7 +8,7 @@ import { jobSubmit } from "../state/commands/job-submit.ts";
 import { problemsOf } from "../state/commands/problems.ts";
 import { readAhead } from "../state/commands/spec-schema.ts";
 import type { Principal } from "../state/types.ts";
-import { parseJson, readText } from "./body.ts";
+import { parseJson, readText, refuseRepeated, repeated } from "./body.ts";
 import { check, invalid } from "./problems.ts";
 import type { Exchange, HttpParts } from "./route.ts";
 import { proposeSubmit, withTargets } from "./targets.ts";
@@ -50,6 +51,8 @@ export async function readJobs(
   const submitted = readSubmitted(text.value, request.headers);
   if (!submitted.ok) return submitted;
   if (text.value.length > limits.atOnceBytes) {
+    const twice = await inTurns(repeatedKey(text.value));
+    if (twice !== undefined) return repeated(twice);
     const wrong = await inTurns(readSpecsAhead(submitted.value.jobs));
     if (wrong !== undefined) return wrong;
   }
@@ -81,6 +84,8 @@ function* readSpecsAhead(jobs: unknown): Generator<undefined, Outcome<never> | u
 
 function readSubmitted(text: string, headers: Headers): Outcome<Submitted> {
   const header = headers.get("idempotency-key") ?? undefined;
+  // Others are looked through in turns.
+  const isShort = text.length <= limits.atOnceBytes;
   const ofHeader = { key: header, keyName: "Idempotency-Key", problems: [] };
   if (isLines(headers.get("content-type"))) {
     const jobs: unknown[] = [];
@@ -88,6 +93,8 @@ function readSubmitted(text: string, headers: Headers): Outcome<Submitted> {
       if (line.trim() === "") continue;
       const spec = parseJson(line, at + 1);
       if (!spec.ok) return spec;
+      const twice = isShort ? refuseRepeated(line, spec.value, at + 1) : undefined;
+      if (twice !== undefined) return twice;
       jobs.push(spec.value);
     }
     return accept({ shape: "many", jobs, ...ofHeader });
@@ -95,6 +102,8 @@ function readSubmitted(text: string, headers: Headers): Outcome<Submitted> {
   const parsed = parseJson(text);
   if (!parsed.ok) return parsed;
   const body = parsed.value;
+  const twice = isShort ? refuseRepeated(text, body) : undefined;
+  if (twice !== undefined) return twice;
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     const message = 'must be an object: a spec, or {"jobs": [...]} for many';
     return invalid([{ path: "", message }], "the body");

@@ -22,6 +22,8 @@ describe("reading specs", () => {
     ["an open quote", 'name: x\nrun: "abc\n', "f:3:1"],
     ["a key twice", "run: a\nrun: b\n", "f:2:1"],
     ["a broken line of NDJSON", '{"run":"a"}\n{"run":\n', "f:2:1"],
+    ["a key twice in JSON", '{"run": "a",\n "env": {"A": 1, "A": 2}}', "f:2:18"],
+    ["a key twice in a line of NDJSON", '{"run":"a"}\n{"run":"b","run":"c"}', "f:2:12"],
     ["broken JSON", '{"run": "a",\n "count": ]}', "f:2:11"],
   ])("%s is told with line and column", (_, text, place) => {
     expect(() => parseSpecs(text, "f")).toThrow(new RegExp(`^${place}: `));

@@ -165,7 +165,10 @@ describe("specs", () => {
     const file = path.join(scratch.path, "bytes");
     writeFileSync(file, Buffer.from([0xff, 0xfe, 0x00, 0x80]));
     const said = await a.skein(["submit", file]);
-    expect(said).toMatchObject({ code: 2, stderr: `skein: ${file} is not UTF-8 text\n` });
+    expect(said).toMatchObject({
+      code: 2,
+      stderr: `skein: ${file} is not UTF-8 text: line 1, byte 1 of it is the first that is none\n`,
+    });
   });
 
   test("standard input that is closed: exit 2, and a task's is empty", async () => {

@@ -42,6 +42,56 @@ describe("submitting", () => {
     expect(mesh.cluster.job(1).spec).toMatchObject({ name: "__proto__", stdin });
   });
 
+  test("a key that an object has twice is refused with its place: one of its values would be left out", async () => {
+    const mesh = new Mesh();
+    const ask = asking(mesh.node());
+    const lines = { "content-type": "application/x-ndjson" };
+    const big = JSON.stringify({ jobs: Array.from({ length: 2_000 }, () => ({ run: "a", name: "x".repeat(100) })) });
+    const cases: readonly [string, Record<string, string>, string][] = [
+      ['{"run":"a","count":2,"count":3}', {}, "line 1, column 22"],
+      ['{"jobs": [{"run": "a",\n "env": {"A": 1, "\\u0041": 2}}]}', {}, "line 2, column 18"],
+      ['{"run":"a"}\n{"run":"b","run":"c"}', lines, "line 2, column 12"],
+      [`${big.slice(0, -2)},{"run":"a","run":"b"}]}`, {}, `line 1, column ${big.length + 11}`],
+      [`{"run":"a"}\n`.repeat(20_000).replace(/.*\n$/, '{"run":"a","run":"b"}'), lines, "line 20000, column 12"],
+    ];
+    for (const [body, headers, path] of cases) {
+      const error = await errorIn(await ask("POST", "/v1/jobs", body, headers));
+      expect([error.status, error.code, error.details.map((one) => one.path)]).toEqual([400, "bad-json", [path]]);
+    }
+    const twice = await errorIn(await ask("POST", "/v1/jobs/wait", '{"ids":[1],"ids":[2]}'));
+    expect(twice).toMatchObject({ status: 400, code: "bad-json" });
+    expect((await ask("POST", "/v1/jobs", '{"run": "a", "env": {"run": "b", "A": "\\"run\\":"}}')).status).toBe(201);
+  });
+
+  test("bytes that are no UTF-8, and halves of characters, are refused with their place: they would become other text", async () => {
+    const mesh = new Mesh();
+    const app = createApp(mesh.node());
+    const post = (body: Uint8Array | ReadableStream<Uint8Array>, headers = {}): Promise<Response> =>
+      Promise.resolve(
+        app.request("/v1/jobs", {
+          method: "POST",
+          body,
+          headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json", ...headers },
+        }),
+      );
+    const bytes = Buffer.from('{"run":"a",\n"name":"caf\xe9"}', "latin1");
+    const whole = await post(bytes, { "content-length": String(bytes.length) });
+    for (const response of [whole, await post(new Blob([bytes]).stream())]) {
+      const error = await errorIn(response);
+      expect([error.status, error.code, error.details]).toEqual([
+        400,
+        "bad-json",
+        [{ path: "line 2, byte 12", message: "the byte 0xe9 is no UTF-8" }],
+      ]);
+    }
+    const ask = asking(mesh.node());
+    const half = await errorIn(await ask("POST", "/v1/jobs", '{"run":"a","stdin":"\\ud83d"}'));
+    expect(half).toMatchObject({ status: 400, code: "bad-json" });
+    const fine = '\uFEFF{"run":"a","name":"\\ud83d\\ude00","stdin":"\\\\ud83d é"}';
+    expect((await ask("POST", "/v1/jobs", fine)).status).toBe(201);
+    expect(mesh.cluster.job(1).spec).toMatchObject({ name: "😀", stdin: "\\ud83d é" });
+  });
+
   test("five mistakes in one spec are all reported, each where it was written", async () => {
     const error = await errorIn(await asking(new Mesh().node())("POST", "/v1/jobs", mistakes));
     expect([error.status, error.code]).toEqual([422, "invalid"]);
