@@ -108,7 +108,7 @@ async function submitAll(session: Session, count: number, batch: number): Promis
 
 /** No two are equal, as no two jobs of a real queue are. */
 function specOf(number: number): object {
-  return { driver: "noop", name: `cycle ${number}`, env: { NUMBER: String(number) } };
+  return { driver: "noop", name: `cycle ${number}`, labels: { number: String(number) } };
 }
 
 /** Waits for all, by one wait: what has ended is not asked for again. */

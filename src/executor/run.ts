@@ -480,7 +480,7 @@ class NodeExecutor implements Executor {
   #startOf(assignment: Assignment, secrets: SecretValues): Start {
     const { node, cluster, dataDir, cgroupRoot } = this.#options;
     const { driver } = assignment.spec;
-    if (assignment.spec.http !== undefined) return httpStart(assignment, cluster, secrets);
+    if (assignment.spec.http !== undefined) return httpStart(assignment, { node, cluster }, secrets);
     if (driver === "ssh")
       return sshStart(assignment, { node, cluster, knownHosts: join(dataDir, "known_hosts") }, secrets);
     return shellStart(assignment, node, secrets, cgroupRoot);

@@ -1,4 +1,5 @@
 import { limits } from "../lib/limits.ts";
+import { type Filling, fillIn, isOfTask } from "../lib/placeholders.ts";
 import type { Problem } from "../lib/outcome.ts";
 
 /**
@@ -8,11 +9,11 @@ import type { Problem } from "../lib/outcome.ts";
  *   A text that is one placeholder and nothing else becomes the parameter's value, with its type: `count: "{{n}}"` is a number. In a list a parameter that is a
  *   list puts its items there. One without a value leaves the key, or the item, out.
  *   Within a longer text values are written as text, lists with commas, and one without a value is empty.
- *   `\{{name}}` is the text {{name}}. What is no name, as {{.Names}}, is left as it is.
+ *   `\{{name}}` is the text {{name}}. What is no name, as {{.Names}}, is left as it is, and so is what each task fills in: {{SKEIN_INDEX}} (http-schema.ts).
  */
 export type ParameterType = "text" | "number" | "boolean" | "list";
 type Single = string | number | boolean;
-export type ParameterValue = Single | readonly Single[];
+export type ParameterValue = Filling;
 
 export interface Parameter {
   readonly type?: ParameterType | undefined;
@@ -24,36 +25,6 @@ export interface Parameter {
   readonly values?: readonly Single[] | undefined;
 }
 export type Parameters = Readonly<Record<string, Parameter>>;
-
-const placeholder = /(\\?)\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g;
-const whole = /^\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}$/;
-
-/** Where a placeholder stands. `path` is that of the list for an item that may become several, or none. */
-export interface Place {
-  readonly path: readonly (string | number)[];
-  readonly name: string;
-  /** It stands in a key, where there is no room for one. */
-  readonly isKey: boolean;
-}
-
-/** Every placeholder of a spec. */
-export function* placesIn(node: unknown, path: readonly (string | number)[] = []): Generator<Place, void, undefined> {
-  if (typeof node === "string") {
-    for (const [, escape, name] of node.matchAll(placeholder))
-      if (escape === "") yield { path, name: name!, isKey: false };
-  } else if (Array.isArray(node)) {
-    for (const [at, item] of node.entries()) yield* placesIn(item, isWhole(item) ? path : [...path, at]);
-  } else if (typeof node === "object" && node !== null) {
-    for (const [key, value] of Object.entries(node)) {
-      for (const { name } of placesIn(key)) yield { path: [...path, key], name, isKey: true };
-      yield* placesIn(value, [...path, key]);
-    }
-  }
-}
-
-function isWhole(node: unknown): boolean {
-  return typeof node === "string" && whole.test(node);
-}
 
 /** A value as a parameter takes it, text for any type too; or what is wrong with it. */
 export function readValue(parameter: Parameter, given: unknown): { readonly value: ParameterValue } | string {
@@ -134,41 +105,9 @@ export function bind(
   return { values, problems };
 }
 
-/** The spec with values in the place of its parameters; undefined: it would be longer than any request. */
+/** The spec with values in the place of its parameters; undefined: it would be longer than any request. What a task fills in is left as it is. */
 export function render(spec: unknown, values: ReadonlyMap<string, ParameterValue>): unknown {
-  let room: number = limits.bodyBytes;
-  const textOf = (value: ParameterValue | undefined): string => {
-    const text = value === undefined ? "" : Array.isArray(value) ? value.join(",") : String(value);
-    room -= text.length;
-    return room < 0 ? "" : text;
-  };
-  const fill = (node: unknown): unknown => {
-    if (typeof node === "string") {
-      const name = whole.exec(node)?.[1];
-      const value = name === undefined ? undefined : values.get(name);
-      if (value !== undefined) textOf(value);
-      if (name !== undefined) return value;
-      return node.replaceAll(placeholder, (text, escape: string, one: string) =>
-        escape === "" ? textOf(values.get(one)) : text.slice(1),
-      );
-    }
-    if (Array.isArray(node)) {
-      return node.flatMap((item: unknown) => {
-        const filled = fill(item);
-        if (filled === undefined) return [];
-        return isWhole(item) && Array.isArray(filled) ? (filled as unknown[]) : [filled];
-      });
-    }
-    if (typeof node !== "object" || node === null) return node;
-    const filled: [string, unknown][] = [];
-    for (const [key, value] of Object.entries(node)) {
-      const one = fill(value);
-      if (one !== undefined) filled.push([key, one]);
-    }
-    return Object.fromEntries(filled);
-  };
-  const filled = fill(spec);
-  return room < 0 ? undefined : filled;
+  return fillIn(spec, values, { most: limits.bodyBytes, isLeft: isOfTask });
 }
 
 /** Values that fit the types, to see what a template would make: defaults and allowed ones where there are any. */

@@ -38,6 +38,33 @@ test(
 );
 
 test(
+  "each task of a matrix and of targets asks for its own",
+  async () => {
+    const asked: string[] = [];
+    using server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        asked.push(`${pathname}${search} ${await request.text()}`);
+        return new Response("ok\n");
+      },
+    });
+    await using mesh = await Mesh.start({ nodes: 1 });
+    const node = mesh.nodes[0]!;
+    const of = (path: string): string => `http://127.0.0.1:${server.port}/${path}`;
+    const http = { url: of("{{zone}}?i={{SKEIN_INDEX}}"), body: { n: "{{n}}" } };
+    await finished(mesh, await submit(node, { driver: "http", http, matrix: { zone: ["eu/1", "us"], n: [4] } }));
+    const targets = { driver: "http", http: { url: of("{{SKEIN_TARGET}}") }, targets: "web[1-2]" };
+    await finished(mesh, await submit(node, targets));
+    expect(asked.toSorted()).toEqual(['/eu%2F1?i=0 {"n":4}', '/us?i=1 {"n":4}', "/web1 ", "/web2 "]);
+    const wrong = await node.api("POST", "/v1/jobs", { driver: "http", http: { url: of("{{SKEIN_TARGET}}") } });
+    expect(wrong).toMatchObject({ status: 422, body: { error: { details: [{ path: "http.url" }] } } });
+  },
+  4 * patienceMs,
+);
+
+test(
   "jobs extend gives a request that waits for its answer more time than its timeout",
   async () => {
     let answer = (): void => {};

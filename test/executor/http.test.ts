@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { accept } from "../../src/lib/outcome.ts";
-import type { Spec } from "../../src/state/types.ts";
+import { httpStart } from "../../src/executor/drivers/http.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
+import type { Assignment, Spec } from "../../src/state/types.ts";
 import { credentials } from "../transport/credentials.ts";
 import { Rig, until } from "./rig.ts";
 
@@ -99,6 +101,45 @@ test("a request is made as the spec says, with who asks, and the answer's body i
       "skein-fence": "1",
     },
   });
+});
+
+test("a task fills in what tells it from the others: as part of a URL, as text, and in JSON with its type", () => {
+  const assignment: Assignment = {
+    job: jobId(7),
+    task: 3,
+    attempt: 2,
+    fence: 99,
+    target: "web[1].lan:8080",
+    point: { index: 5, matrix: { zone: "eu/west &1", threads: 8, dry: true } },
+    spec: {
+      driver: "http",
+      http: {
+        method: "POST",
+        url: "http://{{SKEIN_TARGET}}/{{ zone }}/\\{{zone}}?n={{SKEIN_INDEX}}&z={{zone}}",
+        headers: {
+          "X-Who": "{{SKEIN_JOB}}/{{SKEIN_TASK}}.{{SKEIN_ATTEMPT}} {{SKEIN_FENCE}} {{SKEIN_NODE}}",
+          "X-N": "{{threads}}",
+        },
+        body: JSON.stringify({
+          n: "{{threads}}",
+          all: ["{{dry}}", "{{zone}}", "{{none}}", "a{{threads}}"],
+          "{{zone}}": "\\{{zone}}",
+        }),
+        json: true,
+      },
+    },
+  };
+  const who = { node: nodeId(4), cluster: "c1" };
+  const { http: made } = httpStart(assignment, who, {});
+  expect(made?.url).toBe("http://web[1].lan:8080/eu%2Fwest%20%261/{{zone}}?n=5&z=eu%2Fwest%20%261");
+  expect(made?.headers.filter(([name]) => name.startsWith("X-"))).toEqual([
+    ["X-Who", "7/3.2 99 4", false],
+    ["X-N", "8", false],
+  ]);
+  expect(JSON.parse(made?.body ?? "")).toEqual({ n: 8, all: [true, "eu/west &1", "a8"], "{{zone}}": "{{zone}}" });
+  const plain = { ...assignment.spec.http!, url: "http://a@b{{zone}}/", body: "{{threads}}", json: false };
+  const other = httpStart({ ...assignment, spec: { driver: "http", http: plain } }, who, {}).http;
+  expect([other?.url, other?.body]).toEqual(["http://a@beu%2Fwest%20%261/", "8"]);
 });
 
 test("every attempt of a task has the same idempotency key and a larger fence; a key of the spec's own wins", async () => {

@@ -86,6 +86,50 @@ describe("a spec as people write it", () => {
     expect(read(renderSpec(read(full)))).toEqual(read(full));
   });
 
+  test("a request may hold what its tasks have, and nothing else: every name that none has is told with its path", () => {
+    const own = "{{SKEIN_JOB}}{{SKEIN_TASK}}{{SKEIN_ATTEMPT}}{{SKEIN_FENCE}}{{SKEIN_NODE}}";
+    const fine = [
+      { ...asking({ url: "http://{{SKEIN_TARGET}}:8080/x" }), targets: ["a", "b"] },
+      {
+        ...asking({ url: "http://web{{SKEIN_INDEX}}.lan:{{ port }}/{{more}}" }),
+        matrix: { port: [80, 81] },
+        include: [{ port: 80, more: "x" }],
+      },
+      { ...asking({ headers: { A: "{{SKEIN_INDEX}}" } }), count: 2 },
+      { ...asking({ headers: { A: "{{SKEIN_TARGET}}" } }), each_node: true },
+      asking({ url: `http://x/${own}`, body: { text: "\\{{any}} {{.Names}}", "{{Names}}x": 1 } }),
+    ];
+    for (const spec of fine.slice(0, -1)) expect(read(spec)).toMatchObject({ driver: "http" });
+    const has = "SKEIN_JOB, SKEIN_TASK, SKEIN_ATTEMPT, SKEIN_FENCE, SKEIN_NODE";
+    const none = (name: string, more = ""): string =>
+      `{{${name}}} is nothing that a task has: ${has}${more}; the text itself is \\{{${name}}}`;
+    expect(problems(fine.at(-1))).toEqual({ "http.body.{{Names}}x": none("Names") });
+    expect(
+      problems({
+        ...asking({
+          url: "http://x/{{SKEIN_INDEX}}",
+          headers: { A: "{{zone}}", B: "{{a}}" },
+          body: { a: [{ b: "{{SKEIN_TARGET}} " }], "{{zone}}": 1 },
+        }),
+        matrix: { zone: ["x"] },
+      }),
+    ).toEqual({
+      "http.headers.B": none("a", ", SKEIN_INDEX, zone"),
+      "http.body.a[0].b": none("SKEIN_TARGET", ", SKEIN_INDEX, zone"),
+      "http.body.{{zone}}": "{{zone}} stands in a key: only values are filled in",
+    });
+    const long = { matrix: { a: ["x".repeat(100_000)] }, ...asking({ body: "{{a}}".repeat(1_000) }) };
+    expect(problems(long)).toEqual({
+      http: "could become longer than 16777216 characters when its placeholders are filled in",
+    });
+  });
+
+  test("one task may say what is so of one anyway, and what its job becomes when it fails", () => {
+    const one = { run: "x", parallel: 1, unit: 1, max_failures: 1 };
+    expect(renderSpec(read(one))).toEqual(one);
+    expect(read({ run: "x", count: 1, parallel: 10, unit: 30 })).toMatchObject({ count: 1, parallel: 10, unit: 30 });
+  });
+
   test("passes the leader's check once it is normalised", () => {
     expect(isNormalised(JSON.parse(JSON.stringify(read(full))))).toBe(true);
     expect(isNormalised({ timeout: "5s" })).toBe(false);
@@ -181,6 +225,19 @@ describe("a spec as people write it", () => {
     [{ run: "x", user: "no way" }, "user", "must be a user's name, as the node knows it"],
     [{ run: "x", user: "-rf" }, "user", "must be a user's name, as the node knows it"],
     [{ driver: "noop", user: "www" }, "user", "driver noop starts no process: leave it out"],
+    [{ driver: "noop", env: { A: "1" } }, "env", "driver noop starts no process: leave it out"],
+    [{ driver: "noop", dir: "/srv" }, "dir", "driver noop starts no process: leave it out"],
+    [{ driver: "noop", stdin: "" }, "stdin", "driver noop starts no process: leave it out"],
+    [
+      { run: "x", parallel: 2 },
+      "parallel",
+      "is for several tasks, and this is one: say with count, array, matrix, targets or each_node which",
+    ],
+    [
+      { run: "x", unit: 30, each_node: false },
+      "unit",
+      "is for several tasks, and this is one: say with count, array, matrix, targets or each_node which",
+    ],
     [{ ...asking(), limits: { files: 9 } }, "limits", "driver http starts no process: leave it out"],
     [{ run: "x", limits: {} }, "limits", "must name cpu, memory, files or processes"],
     [{ run: "x", limits: { cpu: "10ms" } }, "limits.cpu", "must be at least 1s"],

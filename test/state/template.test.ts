@@ -129,6 +129,21 @@ describe("a template that is added", () => {
     expect(problems({ name: "a", parameters: durations, spec: { run: ["x", "{{l}}"] } })).toEqual({});
   });
 
+  test("leaves to each task what it fills in itself, where there is a driver that does so", () => {
+    const http = { url: "http://{{host}}/{{SKEIN_INDEX}}/\\{{zone}}" };
+    const spec = { driver: "http", http, matrix: { zone: ["eu"] } };
+    expect(problems({ name: "a", parameters: { host: {} }, spec })).toEqual({});
+    expect(filled(spec, { host: "x" })).toMatchObject({ http: { url: "http://x/{{SKEIN_INDEX}}/{{zone}}" } });
+    expect(problems({ name: "a", spec: { run: "echo {{SKEIN_INDEX}}" } })).toEqual({
+      "spec.run": "{{SKEIN_INDEX}} is filled in by driver http alone",
+    });
+    const none = { driver: "http", http: { url: "http://x/{{SKEIN_TARGET}}" } };
+    expect(Object.keys(problems({ name: "a", spec: none }))).toEqual(["spec.http.url"]);
+    expect(problems({ name: "a", parameters: { SKEIN_A: {} }, spec: { run: "a" } })).toEqual({
+      "parameters.SKEIN_A": "names that begin with SKEIN_ are taken",
+    });
+  });
+
   test("with problems is refused with all of them, each with its path", () => {
     const template = {
       name: "a b",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
+import { fillText, placesIn } from "../../lib/placeholders.ts";
 import type { Spec, SpecSecrets } from "../types.ts";
 import { partSecrets, secretReference, wordOrSecret } from "./secret-schema.ts";
 import { asWrittenForm, isAsWritten, secretName } from "./shapes.ts";
@@ -14,14 +15,20 @@ const url = z
   .max(limits.httpUrlLength, `must be at most ${limits.httpUrlLength} characters`)
   .superRefine((text, context) => {
     const refuse = (message: string): void => context.addIssue({ code: "custom", message });
-    if (!URL.canParse(text)) return refuse(`"${text}" is not a URL: write https://host/path`);
-    const { protocol, username, password } = new URL(text);
+    // What a task fills in may stand anywhere in it, in the place of a port as well.
+    const sample = text.includes("{{") ? fillText(text, sampleOf(text)) : text;
+    if (!URL.canParse(sample)) return refuse(`"${text}" is not a URL: write https://host/path`);
+    const { protocol, username, password } = new URL(sample);
     if (protocol !== "http:" && protocol !== "https:") return refuse("must begin with http:// or https://");
     // It stands in the spec, in lists and in logs.
     if (username !== "" || password !== "")
       return refuse("must not hold a password: write headers: {Authorization: {secret: name}}");
     return undefined;
   });
+
+function sampleOf(text: string): ReadonlyMap<string, string> {
+  return new Map(Array.from(placesIn(text), ({ name }) => [name, "1"]));
+}
 
 /** What is the transport's to say. */
 const ownHeaders = ["connection", "content-length", "host", "transfer-encoding", "upgrade", "expect", "te", "trailer"];
@@ -100,6 +107,56 @@ export const httpField = z
     if ((method === "GET" || method === "HEAD") && sent !== undefined)
       context.addIssue({ code: "custom", path: ["body"], message: `a ${method} has no body: leave one of them out` });
   });
+
+/** Of every task. */
+const ofAll = ["SKEIN_JOB", "SKEIN_TASK", "SKEIN_ATTEMPT", "SKEIN_FENCE", "SKEIN_NODE"];
+
+/**
+ * `{{name}}` in the URL, headers and body of a request, which each of the job's tasks fills in with what tells it from the others. `raw`: the spec as it was
+ * written. A name that no task has is refused: it would be empty.
+ */
+export function checkPlaceholders(
+  raw: Readonly<Record<string, unknown>>,
+  refuse: (path: readonly PropertyKey[], message: string) => void,
+): void {
+  const { http } = raw;
+  if (!isMap(http)) return;
+  const { url: asked, headers: sent, body: content } = http;
+  const places = [...placesIn({ url: asked, headers: sent, body: content })];
+  if (places.length === 0) return;
+  const names = namesOfTask(raw);
+  for (const { path, name, isKey } of places) {
+    if (!names.has(name)) {
+      const message = `{{${name}}} is nothing that a task has: ${[...names.keys()].join(", ")}; the text itself is \\{{${name}}}`;
+      refuse(["http", ...path], message);
+    } else if (isKey) refuse(["http", ...path], `{{${name}}} stands in a key: only values are filled in`);
+  }
+  const longest = Math.max(...names.values());
+  if (places.length * longest > limits.bodyBytes)
+    refuse(["http"], `could become longer than ${limits.bodyBytes} characters when its placeholders are filled in`);
+}
+
+/** What a task of the spec has, and how long it can be. */
+function namesOfTask({ count, array, matrix, include, targets, each_node }: Readonly<Record<string, unknown>>) {
+  const names = new Map<string, number>(ofAll.map((name) => [name, 20]));
+  if (count !== undefined || array !== undefined || matrix !== undefined) names.set("SKEIN_INDEX", 20);
+  if (targets !== undefined || each_node === true)
+    names.set("SKEIN_TARGET", Math.max(limits.targetLength, limits.nameLength));
+  const note = (key: string, value: unknown): void => {
+    names.set(key, Math.max(names.get(key) ?? 0, String(value).length));
+  };
+  if (!isMap(matrix)) return names;
+  for (const [key, values] of Object.entries(matrix))
+    if (key !== "exclude" && key !== "include" && Array.isArray(values)) for (const value of values) note(key, value);
+  const rules = matrix["include"] ?? include;
+  for (const rule of Array.isArray(rules) ? rules : [])
+    if (isMap(rule)) for (const [key, value] of Object.entries(rule)) note(key, value);
+  return names;
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 /** As it stands in the log. */
 export const normalisedHttp = z.strictObject({

@@ -218,6 +218,11 @@ const madeBy = {
   each_node: "each_node, which makes one task per node",
 } as const satisfies Record<(typeof makers)[number], string>;
 
+/** It says how many tasks there are, be it one. */
+export function makesSeveral(raw: Readonly<Record<string, unknown>>): boolean {
+  return makers.some((key) => raw[key] !== undefined && raw[key] !== false);
+}
+
 /** Each of them says how many tasks there are, so that two of them contradict each other. */
 export function checkMakers(raw: Readonly<Record<string, unknown>>, refuse: Refuse): void {
   const given = makers.filter((key) => raw[key] !== undefined && raw[key] !== false);

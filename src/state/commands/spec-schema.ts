@@ -7,13 +7,14 @@ import { parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
 import { duration } from "./duration-schema.ts";
 import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
-import { httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
+import { checkPlaceholders, httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
 import { parsePresent } from "./present.ts";
 import { normalisedSsh, normaliseSsh, sshField } from "./ssh-schema.ts";
 import { partSecrets, textOrSecret } from "./secret-schema.ts";
 import {
   arrayField,
   checkMakers,
+  makesSeveral,
   matrixField,
   normalisedShapeFields,
   readMatrix,
@@ -319,7 +320,7 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   if (typeof limited === "object" && limited !== null && Object.keys(limited).length === 0)
     refuse("limits", "must name cpu, memory, files or processes");
   if (name === "noop") {
-    for (const key of ["user", "limits"])
+    for (const key of ["env", "dir", "stdin", "user", "limits"])
       if (raw[key] !== undefined) refuse(key, "driver noop starts no process: leave it out");
   }
   if (name !== "noop" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
@@ -341,6 +342,11 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   const refuseAt = (path: readonly PropertyKey[], message: string): void =>
     context.addIssue({ code: "custom", path: [...path], message });
   checkMakers(raw, refuseAt);
+  if (name === "http") checkPlaceholders(raw, refuseAt);
+  // Whoever writes it thinks that there are several. 1 says what is so anyway, and max_failures says of one task, too, what becomes of its job.
+  for (const key of makesSeveral(raw) ? [] : (["parallel", "unit"] as const))
+    if (typeof raw[key] === "number" && raw[key] > 1)
+      refuse(key, "is for several tasks, and this is one: say with count, array, matrix, targets or each_node which");
   return readMatrix(raw, refuseAt);
 }
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
-import { type Parameter, placesIn, readValue, render, sampleValues } from "../template.ts";
+import { isOfTask, placesIn } from "../../lib/placeholders.ts";
+import { type Parameter, readValue, render, sampleValues } from "../template.ts";
 import { pathOf, problemsOf } from "./problems.ts";
 import { asWrittenForm, isAsWritten } from "./shapes.ts";
 import { specSchema } from "./spec-schema.ts";
@@ -57,11 +58,13 @@ export const templateInput = templateFields.superRefine(
       refuse(["spec", "idempotency_key"], "is of a request: give it when the template is run");
     const places = [...placesIn(spec)];
     for (const { path, name, isKey } of places) {
-      if (isKey) refuse(["spec", ...path], "stands in a key: parameters are for values");
+      if (isOfTask(name)) {
+        if (path[0] !== "http") refuse(["spec", ...path], `{{${name}}} is filled in by driver http alone`);
+      } else if (isKey) refuse(["spec", ...path], "stands in a key: parameters are for values");
       else if (!Object.hasOwn(declared, name)) refuse(["spec", ...path], `{{${name}}} is not among the parameters`);
     }
     if (!areFine) return;
-    const filled = places.map(({ path }) => pathOf(path));
+    const filled = places.filter(({ name }) => !isOfTask(name)).map(({ path }) => pathOf(path));
     const parsed = specSchema.safeParse(render(spec, sampleValues(declared)));
     for (const { path, message } of parsed.success ? [] : problemsOf(parsed.error)) {
       // What a parameter has to do with is judged when there is a value.
@@ -86,6 +89,7 @@ function checkParameter(name: string, parameter: Parameter | undefined, refuse: 
   const path = ["parameters", name];
   if (name === "__proto__" || !parameterName.test(name))
     refuse(path, "not a parameter's name: letters, digits and _ only");
+  else if (isOfTask(name)) refuse(path, "names that begin with SKEIN_ are taken");
   if (parameter === undefined) return;
   const { default: usual, required, type, values } = parameter;
   for (const [at, value] of (values ?? []).entries()) {
