@@ -211,7 +211,7 @@ const sections: Readonly<Record<string, Section>> = {
   kill: failover(
     "kill",
     "The leader's process dies",
-    "Three nodes on loopback under the load of four writers and a reader. SIGKILL of the leader; from the signal to the first acknowledgement of a write that was sent afterwards, through either of the other nodes.",
+    "Three nodes on loopback under the light load of four writers and a reader (some hundred writes a second; a mesh that is full takes as much longer as its queues are long). SIGKILL of the leader; from the signal to the first acknowledgement of a write that was sent afterwards, through either of the other nodes.",
     200,
     { p50: 50, p99: 200 },
   ),
@@ -356,7 +356,7 @@ const sections: Readonly<Record<string, Section>> = {
   },
   catchup: program(
     "A follower that was away",
-    "`npm run bench -- catchup`: a follower that missed a million writes (an entry of the log holds those of a turn of the leader's loop, so there are fewer entries: both are told), and one that needs a snapshot of a state with a million jobs, under a load of half the mesh's maximum.",
+    "`npm run bench -- catchup`: a follower that missed a million writes (cancels of a job that there is not, which are logged and applied like any other command and change no job's row; an entry of the log holds those of a turn of the leader's loop, so there are fewer entries: both are told), and one that needs a snapshot of a state with a million jobs, under a load of half the mesh's maximum.",
     "bench",
     () => ["catchup"],
     isTable,
@@ -380,7 +380,7 @@ const sections: Readonly<Record<string, Section>> = {
   ),
   simulation: program(
     "Simulated clusters",
-    "`npm run sim -- --hours=H --record=FILE`: whole clusters under virtual time, each from one seed, in as many sittings as the machine has time for.",
+    "`npm run sim -- --hours=H --record=FILE`: whole clusters under virtual time, each from one seed, in as many sittings as the machine has time for, each of the build of its day (listed below). `failing` are seeds that fail now; those that failed when they were run are named beside. A seed that passes a later build is no proof that its fault is mended, since what a seed does changes with the program: what each had found is a test of its own.",
     "sim",
     () => [`--hours=${numberOption("sim-hours", 2)}`, "--record=docs/sim-hunts.ndjson"],
     isSaid,
