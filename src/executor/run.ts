@@ -763,15 +763,14 @@ function neverStarted(
   state: "cancelled" | "failed" = "cancelled",
   reason = "cancelled before it started",
 ): Report {
-  const now = wallMs();
   return {
     ...nameOf(name),
     state,
     exitCode: null,
     signal: null,
     reason,
-    startedAt: now,
-    finishedAt: now,
+    startedAt: 0, // it has none
+    finishedAt: wallMs(),
     tail: new Uint8Array(0),
     log: undefined,
   };

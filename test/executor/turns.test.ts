@@ -106,7 +106,9 @@ describe("more than a node runs at once", () => {
     one.executor.stop([only(3)]);
     one.executor.drop([only(4)]);
     await settle();
-    expect(one.seen.singles).toMatchObject([{ job: 3, state: "cancelled", reason: "cancelled before it started" }]);
+    expect(one.seen.singles).toMatchObject([
+      { job: 3, state: "cancelled", reason: "cancelled before it started", startedAt: 0 },
+    ]);
     end(one.guard, 1, 2);
     await settle();
     expect(jobsOf(one.guard)).toEqual([1, 2, 5]);
