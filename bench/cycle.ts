@@ -1,9 +1,10 @@
 /**
  * How many no-op tasks a second go the whole way on a three-node mesh on loopback: submitted, assigned, run, reported, finished? Single jobs in batches,
- * no two of one spec, against one array; beside them, where Redis is installed, BullMQ's processing of jobs that were added before. Says how much each
+ * no two of one spec, against one array, once of tasks that take no time and leave nothing, which a node runs in a
+ * loop, once of tasks that go the ordinary way, since they have a timeout; beside them, where Redis is installed, BullMQ's processing of jobs that were added before. Says how much each
  * node ran.
  *
- * `npm run bench -- cycle [--rounds=5] [--jobs=40000] [--array=100000] [--batch=200] [--nodes=3] [--peer-jobs=20000] [--write]`
+ * `npm run bench -- cycle [--rounds=5] [--jobs=40000] [--array=100000] [--ordinary=1000000] [--batch=200] [--nodes=3] [--peer-jobs=20000] [--write]`
  */
 import { Mesh, type MeshNode, until } from "../scripts/mesh.ts";
 import { none } from "../scripts/reliability-judge.ts";
@@ -22,6 +23,9 @@ const peerJobs = option("peer-jobs", 20_000);
 const workers = 100;
 const singles = `single jobs in batches of ${batch}`;
 const array = `an array of ${tasks}`;
+const ordinaryTasks = option("ordinary", 1_000_000);
+const ordinary = `an array of ${ordinaryTasks} with a timeout`;
+const ours = [singles, array, ordinary];
 const syncs = ["everysec", "always"] as const;
 const queue = (fsync: string): string => `BullMQ, ${workers} at once, fsync ${fsync}`;
 
@@ -38,6 +42,7 @@ const figures = await measureInTurns(
   [
     { name: singles, measure: () => cycle(["--jobs", `${jobs}`, "--batch", `${batch}`]) },
     { name: array, measure: () => cycle(["--jobs", `${tasks}`, "--array"]) },
+    { name: ordinary, measure: () => cycle(["--jobs", `${ordinaryTasks}`, "--array", "--task-timeout", "1h"]) },
     ...(peer === undefined ? [] : peers),
   ],
   option("rounds", 5),
@@ -48,19 +53,18 @@ conclude("cycle", conditions, {
   rows: [
     atLeast(singles, 20_000, " tasks/s", of(singles, "tasksPerSecond")),
     atLeast("arrays", 100_000, " tasks/s", of(array, "tasksPerSecond")),
-    ...[singles, array].map((name) =>
-      atLeast(`${name}: run by the node with the fewest`, 20, " %", of(name, "leastSharePercent")),
-    ),
-    ...[singles, array].map((name) => ({
+    atLeast("arrays whose tasks have a timeout", 100_000, " tasks/s", of(ordinary, "tasksPerSecond")),
+    ...ours.map((name) => atLeast(`${name}: run by the node with the fewest`, 20, " %", of(name, "leastSharePercent"))),
+    ...ours.map((name) => ({
       what: `${name}: run by each node`,
       wanted: "",
       measured: byNode(name),
       met: undefined,
     })),
-    ...[singles, array].map((name) =>
+    ...ours.map((name) =>
       none(`${name}: tasks looked at that lack a start of their own`, sum(of(name, "withoutOwnStart"))),
     ),
-    ...[singles, array].flatMap((name) => budgetRows(name, figures[name]!)),
+    ...ours.flatMap((name) => budgetRows(name, figures[name]!)),
     ...(peer === undefined
       ? [unmeasured(beside, "at least 3 times", "Redis is not installed here")]
       : syncs.flatMap((fsync) => {

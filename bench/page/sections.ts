@@ -12,7 +12,7 @@ export const sections = {
   },
   cycle: {
     title: "The whole way",
-    text: "`noop` tasks submitted, placed, started and ended by the executor of their node, reported, all of it replicated: single jobs in batches of 200, no two of the same spec, and arrays. The time is from the first request to the last end that the client sees. Beside it BullMQ on one Redis: jobs that were added before, which is not counted, run by one worker that does nothing with 100 of them at once. Processor time is that of the nodes' processes until the last end, by thread: the loop, the two writers of log and state, the compiler, the rest.",
+    text: "`noop` tasks submitted, placed, started and ended by the executor of their node, reported, all of it replicated: single jobs in batches of 200, no two of the same spec, and arrays. Tasks that take no time and leave nothing (`arrays`) a node runs in a loop, a whole unit at once; those with a timeout go the way of every other task. A start of a task's own is one between the acceptance of its job and its end, told by the node that the task was given to, and not the same for all of a node. The time is from the first request to the last end that the client sees. Beside it BullMQ on one Redis: jobs that were added before, which is not counted, run by one worker that does nothing with 100 of them at once. Processor time is that of the nodes' processes until the last end, by thread: the loop, the two writers of log and state, the compiler, the rest.",
   },
   array: {
     title: "A large array",

@@ -1,10 +1,12 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
 import { isTerminal } from "../lib/states.ts";
+import { formatDuration } from "../lib/units.ts";
 import type { JobState } from "../state/types.ts";
 import { type Conditions, conditionFields, conditionsOf, wholeFlag } from "./bench-conditions.ts";
 import type { Cli, Session } from "./cli.ts";
 import { exit } from "./exit.ts";
+import { OwnStarts } from "./own-starts.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { durationFlag } from "./wait.ts";
 
@@ -17,6 +19,7 @@ interface BenchCycleFlags {
   readonly jobs?: string;
   readonly batch?: string;
   readonly array?: boolean;
+  readonly taskTimeout?: string;
   readonly timeout?: string;
 }
 
@@ -28,6 +31,10 @@ export function addBenchCycle(parent: Command, cli: Cli): void {
     .option("--jobs <n>", "how many (default 10000)")
     .option("--batch <n>", "jobs in a request (default 200)")
     .option("--array", "one job with so many tasks instead")
+    .option(
+      "--task-timeout <duration>",
+      "each task has this timeout: none of them is run by a shorter way, as units of such are that can do nothing",
+    )
     .option("--timeout <duration>", "give up after this long with exit code 124 (default 5m)");
   cli.verb<BenchCycleFlags>(command, async (session, flags) => benchCycle(session, flags, await conditionsOf(session)));
 }
@@ -37,12 +44,14 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
   const batch = wholeFlag("--batch", flags.batch, 200, 1, limits.specsPerRequest);
   const timeoutMs = durationFlag("--timeout", flags.timeout) ?? 5 * 60_000;
   const array = flags.array === true;
+  const taskTimeoutMs = durationFlag("--task-timeout", flags.taskTimeout);
+  const common = taskTimeoutMs === undefined ? {} : { timeout: formatDuration(taskTimeoutMs) };
 
   const start = performance.now();
   const cpu = process.cpuUsage();
   const ids = array
-    ? (await session.client.submit({ driver: "noop", count })).ids
-    : await submitAll(session, count, batch);
+    ? (await session.client.submit({ driver: "noop", count, ...common })).ids
+    : await submitAll(session, count, batch, common);
   const submittedMs = performance.now() - start;
   const ended = await session.interruptible((signal) => untilDone(session, ids, start + timeoutMs, signal));
   const totalMs = performance.now() - start;
@@ -70,6 +79,7 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
       out.fields([
         ...conditionFields(given),
         ["work", array ? `one array of ${count} noop tasks` : `${count} noop jobs in batches of ${batch}`],
+        ["task timeout", flags.taskTimeout],
         ["submitted", `in ${figures.submit_seconds} s`],
         [
           "all done",
@@ -90,14 +100,14 @@ async function benchCycle(session: Session, flags: BenchCycleFlags, given: Condi
   return ended.failed === 0 ? exit.done : exit.jobFailed;
 }
 
-async function submitAll(session: Session, count: number, batch: number): Promise<number[]> {
+async function submitAll(session: Session, count: number, batch: number, common: object): Promise<number[]> {
   const ids: number[] = [];
   let left = count;
   const sender = async (): Promise<void> => {
     while (left > 0) {
       const size = Math.min(batch, left);
       left -= size;
-      const specs = Array.from({ length: size }, (_, at) => specOf(left + at));
+      const specs = Array.from({ length: size }, (_, at) => ({ ...specOf(left + at), ...common }));
       const answer = await session.client.submit(specs);
       ids.push(...answer.ids);
     }
@@ -146,26 +156,19 @@ interface Seen {
   readonly shareByNode: Readonly<Record<string, number>>;
   /** Of the node that ran the fewest, from 0 to 1. */
   readonly leastShare: number;
-  /** Tasks for which no executor says when it began and ended them, or another node than the one that they were given to. */
+  /** Tasks that lack a start of their own (own-starts.ts). */
   readonly withoutOwnStart: number;
 }
 
 /** Looks at all tasks of an array, or at those of jobs evenly chosen. */
 async function lookAt(session: Session, ids: readonly number[], nodes: number): Promise<Seen> {
-  const shareByNode: Record<string, number> = {};
-  let tasks = 0;
-  let withoutOwnStart = 0;
+  const starts = new OwnStarts();
   const step = Math.max(1, Math.ceil(ids.length / sampledJobsMax));
   for (let at = 0; at < ids.length; at += step) {
-    for await (const task of session.client.everyTask(ids[at]!)) {
-      const { node, started_at, finished_at, attempts } = task;
-      tasks += 1;
-      shareByNode[String(node ?? "none")] = (shareByNode[String(node ?? "none")] ?? 0) + 1;
-      const last = attempts.at(-1);
-      if (started_at === null || finished_at === null || last?.node !== node || last?.started_at !== started_at)
-        withoutOwnStart += 1;
-    }
+    const { submitted_at } = await session.client.job(ids[at]!);
+    for await (const task of session.client.everyTask(ids[at]!)) starts.look(task, submitted_at);
   }
+  const { tasks, byNode: shareByNode, lacking: withoutOwnStart } = starts;
   const shares = Object.values(shareByNode);
   const leastShare = tasks === 0 || shares.length < nodes ? 0 : Math.min(...shares) / tasks;
   return { tasks, shareByNode, leastShare: Math.round(leastShare * 1000) / 1000, withoutOwnStart };

@@ -129,15 +129,15 @@ export function isInstant({ driver, noop, timeoutMs }: Spec): boolean {
   return forMs === 0 && outputBytes === 0 && exit === 0;
 }
 
-/** Runs such tasks, each with its own start and end. */
-export function runInstant(unit: UnitAssignment): UnitEnds {
+/** Runs such tasks, each with its own start and end: `now` is asked for either. */
+export function runInstant(unit: UnitAssignment, now: () => number = wallMs): UnitEnds {
   const runs: RunGatherer = new RunGatherer();
   const { job, first, running } = unit;
   for (const range of running) {
     let open = { first: range.first - first, count: 0, kind: "ended" as const, startedAt: 0, finishedAt: 0 };
     for (let task = 0; task < range.count; task++) {
-      const startedAt = wallMs();
-      const finishedAt = wallMs();
+      const startedAt = now();
+      const finishedAt = now();
       if (open.startedAt !== startedAt || open.finishedAt !== finishedAt) {
         if (open.count > 0) runs.add(open);
         open = { first: range.first - first + task, count: 0, kind: "ended", startedAt, finishedAt };

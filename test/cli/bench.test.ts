@@ -34,7 +34,7 @@ test("bench cycle waits until all have run and counts by node", async () => {
       queueMicrotask(() => {
         for (let job = change.first as number; job < change.first + change.count; job++) {
           served.assign(job);
-          served.finish(job);
+          served.finish(job, 0, "succeeded", { startedAt: 1_000_000, finishedAt: 1_000_005 });
         }
       });
     }

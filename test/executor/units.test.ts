@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { UnitEnds } from "../../src/executor/types.ts";
+import { runInstant } from "../../src/executor/units.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import { unpackRuns } from "../../src/lib/task-runs.ts";
@@ -101,6 +102,30 @@ describe("tasks that the node was given together", () => {
       at = startedAt;
     }
     expect(one.executor.running()).toBe(0);
+  });
+
+  test("that take no time have each the start and the end that the clock says then, and no other task's", () => {
+    let clock = 1_000;
+    const unit = unitOf(
+      { driver: "noop" },
+      {
+        count: 10,
+        running: [
+          { first: 0, count: 4 },
+          { first: 6, count: 4 },
+        ],
+      },
+    );
+    const runs = unpackRuns(runInstant(unit, () => (clock += 1)).runs)!;
+    const times = runs.flatMap(({ first, count, startedAt, finishedAt }) =>
+      Array.from({ length: count }, (_, at) => [first + at, startedAt, finishedAt]),
+    );
+    expect(times).toEqual([0, 1, 2, 3, 6, 7, 8, 9].map((task, at) => [task, 1_001 + 2 * at, 1_002 + 2 * at]));
+    // Within a millisecond they are one run of the same two.
+    expect(unpackRuns(runInstant(unit, () => 5_000).runs)).toMatchObject([
+      { first: 0, count: 4, startedAt: 5_000 },
+      { first: 6, count: 4, startedAt: 5_000 },
+    ]);
   });
 
   test("are told until the log has them, and one by one when it takes them not at all (J2)", async () => {
