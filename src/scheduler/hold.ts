@@ -26,6 +26,18 @@ export function holdNode(bucket: Bucket, matching: readonly Room[]): void {
   if (best !== undefined) hold(best, bucket);
 }
 
+/** Whether neither {@link holdNode} nor {@link holdPins} would hold anything for it, whatever its first job is. */
+export function holdsNothing(bucket: Bucket, matching: readonly Room[]): boolean {
+  if (needsNoHold(bucket)) return true;
+  let isAnyLeft = false;
+  for (const room of matching) {
+    if (!isLargeEnough(room, bucket)) continue;
+    if (room.heldFor === undefined) isAnyLeft = true;
+    else if (!bucket.pinned && room.heldFor === bucket.priority && room.heldKind === bucket.kind) return true;
+  }
+  return !isAnyLeft;
+}
+
 /** One slot, or one io task, is enough: whatever comes free serves it. */
 function needsNoHold({ need, resources }: Bucket): boolean {
   return need <= 1 && resources.length === 0;

@@ -4,13 +4,13 @@ import type { WaitingTask } from "../state/planning.ts";
 import { limits } from "../lib/limits.ts";
 import { chooseAhead, mayWait, stopAhead } from "./ahead.ts";
 import { bestRoom, chooseNode, giveLanes, hasAhead, hasRoom, type Room, takeLanes } from "./choose.ts";
-import { holdNode, holdPins } from "./hold.ts";
+import { holdNode, holdPins, holdsNothing } from "./hold.ts";
 import { type ArrayPlan, type Bucket, heldOf, type PlannedJob, type Queues } from "./queues.ts";
 import { compareShares, type InLine, Lines, type Submitter } from "./share.ts";
 import { unitSize } from "./unit-size.ts";
 
 /**
- * One plan: which waiting tasks start where. Costs what it places, not what is queued: jobs that want the same of a node share a
+ * One plan: which waiting tasks start where. Costs what it places, and a look at each different want, not what is queued: jobs that want the same of a node share a
  * bucket, a bucket without a fitting node is passed over whole, and a job at its `parallel` leaves its bucket until a task of it has ended.
  */
 
@@ -71,19 +71,29 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Pl
   const blocked: PlannedJob[] = [];
   let left = limit;
   const order = queues.inOrder();
-  /** What somebody may still get: without any the plan is made, however many submitters wait. */
-  const wanted = new Set(order.map((bucket) => bucket.want));
+  /** What nobody gets any more: when that is all that is wanted the plan is made, however many submitters wait. */
+  let unserved = 0;
+  const endsFor = ({ same }: Bucket): void => {
+    if (same.isServed) unserved += 1;
+    same.isServed = false;
+  };
   for (const lines of linesOf(order)) {
-    for (let turns = lines.first(); turns !== undefined && left > 0 && wanted.size > 0; turns = lines.first()) {
+    for (let turns = lines.first(); turns !== undefined && left > 0 && unserved < queues.wants; turns = lines.first()) {
       const bucket = turns.next();
       if (bucket === undefined) {
         lines.drop();
         continue;
       }
+      const matching = assignable.matching(bucket);
+      if (changesNothing(bucket, matching)) {
+        endsFor(bucket);
+        turns.pass(bucket);
+        lines.settle();
+        continue;
+      }
       const rival = lines.second();
       const rooms =
-        fitting.get(bucket.want) ??
-        assignable.matching(bucket).filter((room) => hasRoom(room, bucket) || hasAhead(room, bucket));
+        fitting.get(bucket.want) ?? matching.filter((room) => hasRoom(room, bucket) || hasAhead(room, bucket));
       fitting.set(bucket.want, rooms);
       const until = turns.until();
       for (let job = bucket.first(); job !== undefined && job.id < until && left > 0; job = bucket.first()) {
@@ -92,7 +102,6 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Pl
         if (hasNothingLeft(job) || heldOf(job) >= job.parallel || isFull(job)) bucket.takeFirst(job);
         else if (left <= 0 || (count > 0 && isBehind(job, rival))) break;
         else if (bucket.pinned) {
-          const matching = assignable.matching(bucket);
           holdPins(bucket, job, matching);
           const pins = new Set(job.waiting.map((task) => task.pin));
           stopAhead(
@@ -101,12 +110,12 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Pl
           );
           bucket.takeFirst(job);
           blocked.push(job);
-          wanted.delete(bucket.want);
+          endsFor(bucket);
         } else {
           fitting.set(bucket.want, []);
-          wanted.delete(bucket.want);
-          stopAhead(assignable.matching(bucket), bucket);
-          holdNode(bucket, assignable.matching(bucket));
+          endsFor(bucket);
+          stopAhead(matching, bucket);
+          holdNode(bucket, matching);
           turns.pass(bucket);
           break;
         }
@@ -118,6 +127,18 @@ export function place(queues: Queues, assignable: Assignable, limit: number): Pl
   }
   for (const job of blocked.toReversed()) queues.giveBack(job);
   return { units: [...gathered.units.values()], ranges: gathered.ranges };
+}
+
+/**
+ * Nothing on these nodes is free for it, nothing is to be kept for it, and nothing is given ahead that it could have had. What each of many jobs wants differently costs
+ * this look at each node in every plan, and no more.
+ */
+function changesNothing(bucket: Bucket, matching: readonly Room[]): boolean {
+  for (const room of matching) {
+    if (hasRoom(room, bucket) || hasAhead(room, bucket)) return false;
+    if ((bucket.io ? room.ahead.io : room.ahead.slots) > 0) return false;
+  }
+  return holdsNothing(bucket, matching);
 }
 
 /** By now the other one uses less for its weight, or as much and is older. */

@@ -135,12 +135,20 @@ class Run {
   }
 }
 
+/** What all buckets share that want the same of a node. */
+interface SameWant {
+  buckets: number;
+  /** Something may still be free for it in the plan that is being made. */
+  isServed: boolean;
+}
+
 /** Jobs that want the same of a node, in the order in which they are served. */
 export class Bucket {
   readonly priority: number;
   readonly submitter: Submitter;
   /** What its jobs want of a node: another submitter's may want the same. */
   readonly want: string;
+  readonly same: SameWant;
   readonly terms: readonly Term[];
   readonly io: boolean;
   /** What a task needs free to start: its slots, or one io task. */
@@ -149,12 +157,15 @@ export class Bucket {
   /** The names of those: who waits for the same waits in one line. */
   readonly kind: string;
   readonly pinned: boolean;
+  /** The nodes whose labels it matches, as of a version of all labels: whoever looks remembers it here. */
+  matched: { readonly version: number; readonly nodes: ReadonlySet<NodeId> } | undefined;
   /** Fresh jobs, and those that younger ones came before: a gate of theirs has opened, or they were read again. */
   readonly #fresh = new Run();
   readonly #late = new Run();
   readonly #returned: PlannedJob[] = [];
 
-  constructor(job: PlannedJob, want: string) {
+  constructor(job: PlannedJob, want: string, same: SameWant) {
+    this.same = same;
     this.priority = job.priority;
     this.submitter = job.submitter;
     this.want = want;
@@ -211,9 +222,29 @@ export class Bucket {
   }
 }
 
+/** A bucket's place in the order. */
+interface Place {
+  readonly key: string;
+  readonly bucket: Bucket;
+  /** Of the job that was first when it was looked at last. */
+  readonly firstId: number;
+}
+
+function comparePlaces(a: Place, b: Place): number {
+  return b.bucket.priority - a.bucket.priority || a.firstId - b.firstId;
+}
+
 /** All buckets, made when a job needs one and dropped when empty. */
 export class Queues {
   readonly #buckets = new Map<string, Bucket>();
+  /** In the order in which they were served last, each with the job that was first; those that came since stand at the end. */
+  #places: Place[] = [];
+  readonly #wants = new Map<string, SameWant>();
+
+  /** How many different things are wanted of nodes. */
+  get wants(): number {
+    return this.#wants.size;
+  }
 
   append(job: PlannedJob): void {
     if (job.queued) return;
@@ -246,16 +277,33 @@ export class Queues {
     return true;
   }
 
-  /** Buckets with jobs, in the order in which they are served. */
+  /** Buckets with jobs, in the order in which they are served. Few are elsewhere in it than the last time: those alone are sorted. */
   inOrder(): Bucket[] {
-    const full: { readonly bucket: Bucket; readonly first: PlannedJob }[] = [];
-    for (const [key, bucket] of this.#buckets) {
-      const first = bucket.first();
-      if (first === undefined) this.#buckets.delete(key);
-      else full.push({ bucket, first });
+    const kept: Place[] = [];
+    const moved: Place[] = [];
+    for (const place of this.#places) {
+      const first = place.bucket.first();
+      place.bucket.same.isServed = true;
+      if (first === undefined) this.#drop(place);
+      else if (first.id === place.firstId) kept.push(place);
+      else moved.push({ ...place, firstId: first.id });
     }
-    full.sort((a, b) => b.bucket.priority - a.bucket.priority || a.first.id - b.first.id);
-    return full.map((one) => one.bucket);
+    moved.sort(comparePlaces);
+    const merged: Place[] = [];
+    let at = 0;
+    for (const place of kept) {
+      while (at < moved.length && comparePlaces(moved[at]!, place) < 0) merged.push(moved[at++]!);
+      merged.push(place);
+    }
+    while (at < moved.length) merged.push(moved[at++]!);
+    this.#places = merged;
+    return merged.map(({ bucket }) => bucket);
+  }
+
+  #drop({ key, bucket: { want, same } }: Place): void {
+    this.#buckets.delete(key);
+    same.buckets -= 1;
+    if (same.buckets === 0) this.#wants.delete(want);
   }
 
   #bucketOf(job: PlannedJob): Bucket {
@@ -265,8 +313,12 @@ export class Queues {
     const key = `${job.priority}|${want}|${job.submitter.name}`;
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
-      bucket = new Bucket(job, want);
+      let same = this.#wants.get(want);
+      if (same === undefined) this.#wants.set(want, (same = { buckets: 0, isServed: true }));
+      same.buckets += 1;
+      bucket = new Bucket(job, want, same);
       this.#buckets.set(key, bucket);
+      this.#places.push({ key, bucket, firstId: Infinity });
     }
     return bucket;
   }

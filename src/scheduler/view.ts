@@ -30,7 +30,7 @@ import type { Submitter } from "./share.ts";
 import { aheadOf, Flow, Paces } from "./ahead.ts";
 import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Plan, type RangeUnit } from "./place.ts";
-import { type ArrayPlan, type Held, heldOf, type HeldUnit, type PlannedJob, Queues } from "./queues.ts";
+import { type ArrayPlan, type Bucket, type Held, heldOf, type HeldUnit, type PlannedJob, Queues } from "./queues.ts";
 import { betterElsewhere } from "./recall.ts";
 import { Pace } from "./unit-size.ts";
 
@@ -76,12 +76,16 @@ interface Told {
 
 const pageJobs = 10_000;
 
+const noRooms: Room[] = [];
+
 /** What jobs hold of which nothing runs: one map for all of them, since most jobs only wait. */
 const nothingHeld: Map<number, Held> = new Map();
 
 /** One leader's view for one term of its leadership; a new term begins with a new one. */
 export class PlacementView {
   readonly #loads = new Map<NodeId, Load>();
+  /** Of all rows of nodes together: they were read so often. */
+  #rowsVersion = 0;
   readonly #jobs = new Map<JobId, PlannedJob>();
   readonly #submitters = new Map<string, Submitter>();
   /** By name, where somebody set them. */
@@ -245,14 +249,27 @@ export class PlacementView {
     const rooms = this.#rooms(eligible);
     if (this.#mayWait) this.#openAhead(rooms, now);
     const assignable: Assignable = {
-      matching: ({ terms }) =>
-        terms.length === 0 ? rooms : rooms.filter((room) => matchesSelector(terms, room.labels)),
+      matching: (bucket) => {
+        if (bucket.terms.length === 0) return rooms;
+        const nodes = this.#matchedBy(bucket);
+        return nodes.size === 0 ? noRooms : rooms.filter((room) => nodes.has(room.node));
+      },
       knowsRanges: this.#knowsRanges,
       placed: (placed) => this.#propose(placed, now),
       placement: this.#placement,
       placedRange: (job, range) => this.#proposeRange(job, range),
     };
     return place(this.#queues, assignable, limit);
+  }
+
+  /** The nodes whose labels a bucket matches; looked for again only when some node's row has changed. */
+  #matchedBy(bucket: Bucket): ReadonlySet<NodeId> {
+    if (bucket.matched?.version !== this.#rowsVersion) {
+      const nodes = new Set<NodeId>();
+      for (const [node, { row }] of this.#loads) if (matchesSelector(bucket.terms, row.labels)) nodes.add(node);
+      bucket.matched = { version: this.#rowsVersion, nodes };
+    }
+    return bucket.matched.nodes;
   }
 
   #wake(id: JobId, task: WaitingTask): void {
@@ -625,6 +642,7 @@ export class PlacementView {
 
   /** Nodes change seldom: all of them are read again. What they hold stays counted. */
   #readNodes(tx: ReadTx): void {
+    this.#rowsVersion += 1;
     const present = new Set<NodeId>();
     for (const row of listNodes(tx)) {
       present.add(row.id);

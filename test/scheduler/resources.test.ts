@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { nodeId } from "../../src/lib/ids.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { explainJob } from "../../src/scheduler/explain.ts";
 import { waitingFacts } from "../../src/state/explaining.ts";
 import { runningTasksOn } from "../../src/state/planning.ts";
 import { totals } from "../../src/state/queries.ts";
+import { ownLevel } from "../../src/state/levels.ts";
 import { admin, announcement, Cluster } from "../state/support.ts";
 import { Leader, perNode } from "./leader.ts";
 
@@ -44,6 +45,49 @@ describe("resources", () => {
     expect(perNode(leader.place())).toEqual([1, 0, 0]);
     leader.cluster.submit({ count: 9 });
     expect(perNode(leader.place())).toEqual([3, 4, 0]);
+  });
+
+  test("ranges of an array are no wider on a node than its memory allows, however many slots it has", () => {
+    const cluster = Cluster.ofNewest(2);
+    for (const [number, memory] of [
+      [1, 4 * GiB],
+      [2, 2 * GiB],
+    ] as const)
+      cluster.must("node.seen", {
+        node: nodeId(number),
+        ...announcement(number),
+        resources: { memory },
+        level: ownLevel,
+      });
+    cluster.submit({ count: 100, resources: { memory: "1.5GiB" } });
+    const leader = new Leader(cluster);
+    leader.observe();
+    const { units, ranges } = leader.planAll();
+    expect(units).toEqual([]);
+    expect(ranges.map(({ node, width }) => [Number(node), width])).toEqual([
+      [1, 2],
+      [2, 1],
+    ]);
+    expect(leader.logRanges(ranges)).toBe(0);
+    expect(leader.planAll().ranges).toEqual([]);
+  });
+
+  test("what a node has not begun is taken back for no more than another one has room for", () => {
+    const cluster = Cluster.ofNewest(2);
+    for (const number of [1, 2])
+      cluster.must("node.seen", {
+        node: nodeId(number),
+        ...announcement(number),
+        resources: { memory: 4 * GiB },
+        level: ownLevel,
+      });
+    const jobs = [1, 2, 3, 4].map(() => cluster.submit({ slots: 0, resources: { memory: "1.5GiB" } }));
+    const leader = new Leader(cluster);
+    leader.observe();
+    const unbegun = jobs.map((id) => ({ job: jobId(id), task: 0, attempt: 1 }));
+    const eligible = new Set([nodeId(1), nodeId(2)]);
+    const taken = leader.view.betterElsewhere(nodeId(1), unbegun as never, eligible);
+    expect(taken.map(({ job }) => Number(job))).toEqual([1, 2]);
   });
 
   test("what nobody has is waited for, and explain says so per node; a node that has it is used at once", () => {
