@@ -44,6 +44,7 @@ const room = (node: number, more: Partial<Room> = {}): Room => ({
   isUsed: false,
   ahead: { io: 0, slots: 0 },
   aheadMost: { io: 0, slots: 0 },
+  newestFence: 0,
   resources: { memory: 1_000_000 },
   free: new Map([["memory", 0]]),
   heldFor: undefined,
