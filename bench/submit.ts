@@ -87,7 +87,9 @@ conclude("submit", conditions, {
       ),
       atLeast(batches(form), 100_000, " jobs/s", rate(batches(form))),
     ]),
-    ...formNames.flatMap((form) => budgetRows(single(form, most), figures[single(form, most)]!)),
+    ...formNames.flatMap((form) =>
+      [single(form, most), batches(form)].flatMap((name) => budgetRows(name, figures[name]!)),
+    ),
     ...(older === undefined ? [] : besideOlder()),
     ...(etcdPeer === undefined
       ? [unmeasured("single jobs, to etcd's puts", "at least 3 times", "etcd is not installed here")]

@@ -8,7 +8,7 @@ export interface Section {
 export const sections = {
   submit: {
     title: "Submitting",
-    text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Jobs that *run* do so at once, which takes its part of the same cores; jobs that *wait* for an instant are accepted and nothing more, as what the peers store is. Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`). Processor time is that of the nodes' processes, by thread: the loop, the two writers of log and state, the compiler, the rest.",
+    text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Jobs that *run* do so at once, which takes its part of the same cores; jobs that *wait* for an instant are accepted and not run, as what the peers store is not (for the instant that they wait for each has a row and an update more than one that runs). Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`). Processor time is that of the nodes' processes, by thread: the loop, the two writers of log and state, the compiler, the rest.",
   },
   cycle: {
     title: "The whole way",
