@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
+import type { JobId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { slotsTaken } from "../lib/room.ts";
 import { formatDuration } from "../lib/units.ts";
@@ -18,7 +19,7 @@ import { attemptKey, nameOf } from "./names.ts";
 import { Reporter } from "./report.ts";
 import type { SecretValues } from "./secrets.ts";
 import { Room, Turns, waitingOf } from "./turns.ts";
-import type { AttemptName, Executor, ExecutorOptions, Extension, UnitName } from "./types.ts";
+import type { AttemptName, Executor, ExecutorOptions, Extension, UnitName, UnitPart } from "./types.ts";
 import { HeldUnit, HeldUnits, isInstant, runInstant } from "./units.ts";
 
 /** Makes the executor of this node. Nothing happens before its open(). */
@@ -32,7 +33,7 @@ export type OpenGuard = (events: GuardEvents) => Promise<void>;
 /**
  * An attempt that this node holds:
  *   waiting  for a lease that covers it, for the guard, or for room
- *   returning  waited for room for too long: it is given back, and never begun here
+ *   returning  waited for room for too long, or is not to begin here any more: it is given back, and never begun here
  *   guarded  handed to the guard, or found there
  *   noop     run by this process
  *   ended    its result waits to be in the log
@@ -131,6 +132,7 @@ class NodeExecutor implements Executor {
     this.#report([...this.#held.values()].flatMap((one) => (one.report === undefined ? [] : [one.report])));
     this.#guard?.extend(timeoutsOf(this.#held.values()));
     this.#settleUnknown(unknown);
+    this.review();
     // The node that these were announced to may have ended before it could tell.
     this.#onStarted(
       (this.#guard?.listing.running ?? []).filter((one) => wallMs() - one.startedAt >= limits.startedAfterMs),
@@ -184,7 +186,7 @@ class NodeExecutor implements Executor {
       for (const { first, count } of assignment.running) {
         for (let task = first; task < first + count; task++) {
           const one = heldOf(task);
-          if (one === undefined) continue;
+          if (one === undefined || one.phase === "returning") continue;
           one.unit = unit;
           this.#recognise(one, assignment.at(task));
           one.extendedMs = unit.extended.get(task) ?? one.extendedMs;
@@ -376,29 +378,70 @@ class NodeExecutor implements Executor {
     }, limits.aheadReturnMs / 2);
   }
 
-  /** What has waited for room for too long may find some elsewhere; tasks of a unit have theirs. */
+  /** What has waited for room for too long may find some elsewhere. What waits for others of its unit is taken from here by the leader (relieve). */
   #returnOverdue(): void {
     if (this.#closed || !this.#options.mayGiveBack()) return;
     const before = monotonicMs() - limits.aheadReturnMs;
     const overdue: Held[] = [];
     for (const held of this.#waiting.values()) {
-      if (held.readySince === undefined || held.readySince > before || held.unit !== undefined) continue;
+      if (held.readySince === undefined || held.readySince > before) continue;
       overdue.push(held);
       if (overdue.length === limits.assignmentsPerEntry) break;
     }
-    for (const held of overdue) {
+    this.#return(overdue);
+  }
+
+  review(jobs: readonly JobId[] = this.#unbegunJobs()): void {
+    if (!this.#reconciled || this.#closed || jobs.length === 0) return;
+    const unwanted = this.#options.unwanted(jobs);
+    if (unwanted.size === 0 || !this.#options.mayGiveBack()) return;
+    for (const unit of this.#units.all())
+      if (unwanted.has(unit.assignment.job)) this.#holdLast(unit, unit.assignment.count);
+    this.#return([...this.#waiting.values()].filter(({ name }) => unwanted.has(name.job)));
+    this.#startWaiting(); // others have their turn
+  }
+
+  relieve(parts: readonly UnitPart[]): void {
+    if (!this.#reconciled || this.#closed || !this.#options.mayGiveBack()) return;
+    for (const { most, ...name } of parts) {
+      const unit = this.#units.get(name);
+      if (unit !== undefined) this.#return(this.#holdLast(unit, most));
+    }
+    this.#startWaiting();
+  }
+
+  /** Jobs of which something has not begun. */
+  #unbegunJobs(): JobId[] {
+    const jobs = new Set<JobId>();
+    for (const unit of this.#units.all()) if (unit.waits) jobs.add(unit.assignment.job);
+    for (const { name } of this.#waiting.values()) jobs.add(name.job);
+    return [...jobs];
+  }
+
+  /** So many of those that wait in it, the last ones first, are held one by one from now on. */
+  #holdLast(unit: HeldUnit, most: number): Held[] {
+    return unit.takeLast(most).map((task) => this.#hold(unit.assignment.at(task), "waiting", unit));
+  }
+
+  /** From this moment on they are never begun here, whatever becomes of the word that says so (J1). */
+  #return(some: readonly Held[]): void {
+    for (const held of some) {
       held.phase = "returning";
       this.#waiting.delete(held.key);
       this.#returning.add(held);
+      if (held.unit !== undefined) held.unit.live -= 1;
+      held.unit = undefined; // it is in nobody's way there
     }
-    if (overdue.length > 0) void this.#giveBack(overdue);
+    for (let at = 0; at < some.length; at += limits.assignmentsPerEntry)
+      void this.#giveBack(some.slice(at, at + limits.assignmentsPerEntry));
   }
 
-  /** Until the log has it: then each of them is dropped. */
+  /** Until the state has taken each of them from this node: then it is dropped. The log may pass over what this process says before the state knows this process. */
   async #giveBack(some: readonly Held[]): Promise<void> {
     while (!this.#closed) {
       const names = some.filter((held) => this.#returning.has(held)).map((held) => held.name);
-      if (names.length === 0 || (await this.#options.giveBack(names))) return;
+      if (names.length === 0) return;
+      await this.#options.giveBack(names);
       await Bun.sleep(limits.aheadReturnMs);
     }
   }
@@ -499,7 +542,7 @@ class NodeExecutor implements Executor {
           this.#hold(assignment.at(task), "waiting", unit);
       } else if (this.#room.has(slotsTaken(assignment.spec))) {
         this.#units.delete(unit);
-        this.#reporter.addUnit(runInstant(assignment));
+        this.#reporter.addUnit(runInstant(unit));
       }
     }
     return uncovered;
@@ -640,8 +683,10 @@ class NodeExecutor implements Executor {
   #settleUnknown(unknown: readonly Held[]): void {
     const guard = this.#guard;
     if (guard === undefined) return; // the next one is asked
-    if (guard.listing.exact) for (const held of unknown) this.#putBack(held);
-    else guard.declareLost(unknown.map((held) => held.name));
+    if (guard.listing.exact) {
+      for (const held of unknown) this.#putBack(held);
+      this.review();
+    } else guard.declareLost(unknown.map((held) => held.name));
   }
 
   /** Known to the guard before the state has said anything. */
@@ -690,6 +735,7 @@ class NodeExecutor implements Executor {
       const held = this.#held.get(attemptKey(name));
       if (held?.phase === "guarded") this.#putBack(held);
     }
+    this.review();
     this.#leaseWanted();
   }
 

@@ -24,6 +24,11 @@ export interface UnitName {
   readonly first: number;
 }
 
+/** Of a unit: so many of its tasks, at most. */
+export interface UnitPart extends UnitName {
+  readonly most: number;
+}
+
 /** Of a unit: tasks that succeeded at their first attempt and left nothing but their times, as runs (lib/task-runs.ts). */
 export interface UnitEnds extends UnitName {
   readonly runs: Uint8Array;
@@ -59,8 +64,10 @@ export interface ExecutorOptions {
   copied(attempt: AttemptName, bytes: number, withinMs: number): Promise<boolean>;
   /** The log takes what is given back (S2). */
   mayGiveBack(): boolean;
-  /** These wait for room for too long and are never begun by this process: settles when others may be given them (true), or that is not known. */
-  giveBack(attempts: readonly AttemptName[]): Promise<boolean>;
+  /** Says that these, which have not begun, are never begun by this process: settles when that has been tried. It is said again until the state has taken them from this node. */
+  giveBack(attempts: readonly AttemptName[]): Promise<unknown>;
+  /** Those of the jobs of which nothing more is to begin here, by the state: they are held, or this node is drained. */
+  unwanted(jobs: readonly JobId[]): ReadonlySet<JobId>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -81,6 +88,10 @@ export interface Executor {
   stop(attempts: readonly AttemptName[], units?: readonly UnitName[]): void;
   /** These may run longer than their timeout. Unknown ones are ignored; said twice it is done once. */
   extend(extensions: readonly Extension[]): void;
+  /** Whether these jobs (absent: all) may begin here may have changed: what has not begun and may not is given back, and never begins here. */
+  review(jobs?: readonly JobId[]): void;
+  /** So many tasks of these units, of those that wait for others of their unit, are wanted elsewhere: they are given back, the last ones first. */
+  relieve(units: readonly UnitPart[]): void;
   /** The state no longer gives this node the attempt (declared lost, superseded): killed at once, nothing is reported. */
   drop(attempts: readonly AttemptName[]): void;
   /**

@@ -4,6 +4,8 @@ import type { Report, Spec, UnitAssignment } from "../state/types.ts";
 import { wallMs } from "../lib/clock.ts";
 import type { UnitEnds, UnitName } from "./types.ts";
 
+type TaskRange = UnitAssignment["running"][number];
+
 /** One text per unit. */
 export function unitKey({ job, first }: UnitName): string {
   return `${job}/${first}`;
@@ -40,6 +42,25 @@ export class HeldUnit {
     const task = this.#waiting.pop();
     if (task !== undefined) this.live += 1;
     return task;
+  }
+
+  /** So many of those that wait, the last ones, which are of the live ones from now on. */
+  takeLast(most: number): number[] {
+    const tasks = this.#waiting.splice(0, most);
+    this.live += tasks.length;
+    return tasks;
+  }
+
+  /** Those that wait, as ranges. */
+  waitingRanges(): TaskRange[] {
+    const ranges: { first: number; count: number }[] = [];
+    for (let at = this.#waiting.length - 1; at >= 0; at--) {
+      const task = this.#waiting[at]!;
+      const last = ranges.at(-1);
+      if (last !== undefined && last.first + last.count === task) last.count += 1;
+      else ranges.push({ first: task, count: 1 });
+    }
+    return ranges;
   }
 
   /** A task that was taken waits again. */
@@ -129,11 +150,11 @@ export function isInstant({ driver, noop, timeoutMs }: Spec): boolean {
   return forMs === 0 && outputBytes === 0 && exit === 0;
 }
 
-/** Runs such tasks, each with its own start and end: `now` is asked for either. */
-export function runInstant(unit: UnitAssignment, now: () => number = wallMs): UnitEnds {
+/** Runs such tasks of it as still wait, each with its own start and end: `now` is asked for either. */
+export function runInstant(unit: HeldUnit, now: () => number = wallMs): UnitEnds {
   const runs: RunGatherer = new RunGatherer();
-  const { job, first, running } = unit;
-  for (const range of running) {
+  const { job, first } = unit.assignment;
+  for (const range of unit.waitingRanges()) {
     let open = { first: range.first - first, count: 0, kind: "ended" as const, startedAt: 0, finishedAt: 0 };
     for (let task = 0; task < range.count; task++) {
       const startedAt = now();

@@ -6,6 +6,7 @@ import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import { aheadLevel } from "../state/levels.ts";
+import { unwantedOn } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Report } from "../state/types.ts";
 import type { Transport } from "../transport/types.ts";
@@ -79,6 +80,7 @@ export class OwnWork {
       secrets: (attempt) => ports.secrets(attempt),
       mayGiveBack: () => ports.level() >= aheadLevel,
       giveBack: (attempts) => this.#giveBack(attempts),
+      unwanted: (jobs) => ports.view((tx) => unwantedOn(tx, self, jobs)),
       copied: (attempt, bytes, withinMs) => this.#copies?.copied(attempt, bytes, withinMs) ?? Promise.resolve(false),
     });
     this.lease = new LeaseHolder({
@@ -175,12 +177,11 @@ export class OwnWork {
     throw new Fault("peer-refused", message, code === "unavailable" || code === "busy" ? "safe" : "never");
   }
 
-  /** Settles when it is in the log; false: it may not be. Said twice it is done once. */
-  async #giveBack(attempts: readonly AttemptName[]): Promise<boolean> {
+  /** Said twice it is done once. */
+  #giveBack(attempts: readonly AttemptName[]): Promise<unknown> {
     const { self, incarnation } = this.#ports;
     const names = attempts.map(({ job, task, attempt }): [typeof job, number, number] => [job, task, attempt]);
-    const outcome = await this.#ports.propose("unit.return", { node: self, incarnation, attempts: names });
-    return outcome.ok;
+    return this.#ports.propose("unit.return", { node: self, incarnation, attempts: names });
   }
 
   /** In pieces that an entry holds; what is lost of it is only shown late. */

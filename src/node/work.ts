@@ -1,11 +1,12 @@
 import type { AttemptName, Executor, Extension, UnitName } from "../executor/types.ts";
-import type { NodeId } from "../lib/ids.ts";
+import type { JobId, NodeId } from "../lib/ids.ts";
 import {
   assignmentsOf,
   cancelledOn,
   cancelledUnitsOn,
   findAssignment,
   findUnit,
+  stateOfNode,
   unitAssignmentsOf,
 } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
@@ -63,8 +64,12 @@ export class Work {
     const extended: Extension[] = [];
     const units: UnitName[] = [];
     const stoppedUnits: UnitName[] = [];
+    const held: JobId[] = [];
+    let isTold = false;
     for (const event of events) {
       for (const change of event.changes) {
+        if (change.topic === "job" && change.kind === "state" && change.held === true) held.push(change.job);
+        if (change.topic === "node" && change.node === this.#self) isTold = true;
         if (change.topic !== "task" || change.node !== this.#self) continue;
         if (change.kind === "assigned") assigned.push(change);
         else if (change.kind === "unit-assigned") units.push(change);
@@ -80,6 +85,8 @@ export class Work {
     if (extended.length > 0) this.#executor.extend(extended);
     // An end that this node reported itself is unknown to the executor by now, and ignored there.
     if (dropped.length > 0) this.#executor.drop(dropped);
+    if (isTold && this.#view((tx) => stateOfNode(tx, this.#self)) === "draining") this.#executor.review();
+    else if (held.length > 0) this.#executor.review(held);
   }
 
   #loadUnits(names: readonly UnitName[]): UnitAssignment[] {

@@ -63,7 +63,9 @@ export class Gates {
     const { row } = job;
     if (row.gate === shut.key && bit !== 0) writeTurn(tx, row.id, turn.waitsForOthers);
     writeBits(tx, row, (row.gate ?? 0) | bit, row.ties ?? 0);
-    this.#announce(job);
+    const { state } = row;
+    const held = bit === shut.held ? { held: true as const } : {};
+    this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false, ...held });
   }
 
   /** A gate of the job opens, and with it the job, unless another one is shut. */

@@ -14,11 +14,11 @@ import {
 } from "./tables/authority.ts";
 import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
-import { gateOf } from "./tables/gate.ts";
+import { gateOf, shut } from "./tables/gate.ts";
 import { idempotencyOf } from "./tables/idempotency.ts";
 import { jobById, originOf, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
-import { allNodes, nodeByReference } from "./tables/node.ts";
+import { allNodes, nodeByReference, stateOfNode } from "./tables/node.ts";
 import { hasOnlyTask, tailOfOnlyTask } from "./tables/only-task.ts";
 import { presentTask, presentTasks } from "./tables/running.ts";
 import { singlesRunningOn, type StoredTask } from "./tables/task.ts";
@@ -479,6 +479,14 @@ const selectCancelledUnits = sql(
 /** The same of units. */
 export function cancelledUnitsOn(tx: ReadTx, node: NodeId): { job: JobId; first: number }[] {
   return tx.all(selectCancelledUnits, node);
+}
+
+const selectHeld = sql("select id from job where gate & ? and id in (select value from json_each(?))");
+
+/** Those of the jobs of which the node is to begin nothing more: a person holds them, or has drained the node. */
+export function unwantedOn(tx: ReadTx, node: NodeId, jobs: readonly JobId[]): Set<JobId> {
+  if (stateOfNode(tx, node) === "draining") return new Set(jobs);
+  return new Set(tx.all<{ id: JobId }>(selectHeld, shut.held, JSON.stringify(jobs)).map(({ id }) => id));
 }
 
 const selectRunningCounts = sql(

@@ -319,6 +319,8 @@ export type Change =
       readonly job: JobId;
       readonly state: JobState;
       readonly cancelling: boolean;
+      /** A person holds it from now on: what has not begun of it is not to begin, wherever it waits. */
+      readonly held?: true;
     }
   | { readonly topic: "job"; readonly kind: "removed"; readonly job: JobId }
   | {

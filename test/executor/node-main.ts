@@ -16,7 +16,8 @@ const executor = openExecutor({
   started: () => {},
   secrets: () => new Promise(() => {}),
   mayGiveBack: () => false,
-  giveBack: () => Promise.resolve(false),
+  giveBack: () => Promise.resolve(),
+  unwanted: () => new Set(),
   copied: () => Promise.resolve(true),
   log: (_level, message) => console.error(message),
 });

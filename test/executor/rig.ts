@@ -86,7 +86,8 @@ export class Rig {
       secrets: (attempt) => this.secrets(attempt),
       cgroupRoot: this.cgroupRoot,
       mayGiveBack: () => false,
-      giveBack: () => Promise.resolve(false),
+      giveBack: () => Promise.resolve(),
+      unwanted: () => new Set(),
       copied: (attempt, bytes, withinMs) => this.copied(attempt, bytes, withinMs),
       log: (_level, message) => {
         this.messages.push(message);

@@ -225,7 +225,8 @@ test("of a guard that cannot be started it is told what it said, and the executo
     started: () => {},
     secrets: () => new Promise(() => {}),
     mayGiveBack: () => false,
-    giveBack: () => Promise.resolve(false),
+    giveBack: () => Promise.resolve(),
+    unwanted: () => new Set(),
     copied: () => Promise.resolve(true),
     log: (_level, message) => said.resolve(message),
   });

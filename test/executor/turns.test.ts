@@ -146,21 +146,21 @@ describe("more than a node runs at once", () => {
 });
 
 describe("what waits for too long", () => {
-  test("is given back, again and again until the log has it, and never begins here (J1)", async () => {
+  test("is given back, again and again until the state has it, and never begins here (J1)", async () => {
     const before = limits.aheadReturnMs;
     Object.assign(limits, { aheadReturnMs: 20 });
     try {
       const given: AttemptName[][] = [];
       const { promise: logged, resolve: onLogged } = Promise.withResolvers<void>();
-      const giveBack = (attempts: readonly AttemptName[]): Promise<boolean> => {
+      const giveBack = (attempts: readonly AttemptName[]): Promise<void> => {
         given.push([...attempts]);
         if (given.length === 2) onLogged();
-        return Promise.resolve(given.length === 2);
+        return Promise.resolve();
       };
       await using one = await ready({ mayGiveBack: () => true, giveBack });
       one.executor.assign([1, 2, 3, 4].map((job) => only(job)));
       await logged;
-      expect(given.map((names) => names.map(({ job }) => Number(job)))).toEqual([
+      expect(given.slice(0, 2).map((names) => names.map(({ job }) => Number(job)))).toEqual([
         [3, 4],
         [3, 4],
       ]);

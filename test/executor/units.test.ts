@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { UnitEnds } from "../../src/executor/types.ts";
-import { runInstant } from "../../src/executor/units.ts";
+import type { ExecutorOptions, UnitEnds } from "../../src/executor/types.ts";
+import { HeldUnit, runInstant } from "../../src/executor/units.ts";
 import { Fault } from "../../src/lib/fault.ts";
-import { jobId } from "../../src/lib/ids.ts";
+import { type JobId, jobId } from "../../src/lib/ids.ts";
 import { unpackRuns } from "../../src/lib/task-runs.ts";
 import type { Spec, UnitAssignment } from "../../src/state/types.ts";
 import { report } from "../state/support.ts";
@@ -32,6 +32,19 @@ const tasksIn = (units: readonly UnitEnds[]): number[] =>
 
 const shell: Spec = { run: "true", timeoutMs: 1000 };
 
+const of =
+  (job: number, spec = shell): UnitAssignment["at"] =>
+  (task) => ({ job: jobId(job), task, attempt: 1, fence: 5, spec, point: { index: task }, target: undefined });
+
+/** What is given back goes to `given`; jobs that are in `held` are. */
+function giving(given: number[], held: ReadonlySet<JobId> = new Set()): Partial<ExecutorOptions> {
+  return {
+    mayGiveBack: () => true,
+    giveBack: (attempts) => Promise.resolve(void given.push(...attempts.map(({ task }) => task))),
+    unwanted: (jobs) => new Set(jobs.filter((job) => held.has(job))),
+  };
+}
+
 describe("tasks that the node was given together", () => {
   test("begin as others of their unit end, and never more of them run than it is wide", async () => {
     await using one = await rig();
@@ -59,6 +72,86 @@ describe("tasks that the node was given together", () => {
     expect(unpackRuns(one.seen.units[0]!.runs)![1]).toMatchObject({ first: 3, startedAt: 103, finishedAt: 200 });
     expect(one.seen.singles).toEqual([failed]);
     expect(one.guard.acknowledged.toSorted()).toEqual(["2.1", "20.1", "3.1", "5.1", "7.1"]);
+  });
+
+  test("are given back where they wait when their job is held, and what runs goes on (J1)", async () => {
+    const given: number[] = [];
+    const held = new Set<JobId>();
+    await using one = await rig({}, giving(given, held));
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell), unitOf(shell, { job: jobId(2), at: of(2) })]);
+    held.add(jobId(1));
+    one.executor.review([jobId(1)]);
+    await settle();
+    expect(given.toSorted((a, b) => a - b)).toEqual([3, 4, 5, 6, 7, 8, 9]);
+    one.guard.end(0, 1, 2);
+    await settle();
+    expect(one.guard.started.filter(({ job }) => job === 1).map(({ task }) => task)).toEqual([0, 1, 2]);
+    one.guard.events.onFinished([report(2, 0, 1)]);
+    await settle();
+    expect(one.guard.started.filter(({ job }) => job === 2).map(({ task }) => task)).toEqual([0, 1, 2, 3]);
+  });
+
+  test("are given back by the process that comes after, if their job was held meanwhile", async () => {
+    const given: number[] = [];
+    const listing = { running: [{ job: jobId(1), task: 1, attempt: 1, startedAt: 5 }] };
+    await using one = await rig(listing, giving(given, new Set([jobId(1)])));
+    one.lease();
+    one.executor.reconcile([], [unitOf(shell)]);
+    await settle();
+    expect(given.toSorted((a, b) => a - b)).toEqual([0, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect([one.guard.starts, one.guard.stopped, one.guard.dropped]).toEqual([[], [], []]);
+  });
+
+  test("that the guard refused wait no more, if their job was held meanwhile", async () => {
+    const given: number[] = [];
+    const held = new Set<JobId>();
+    await using one = await rig({}, giving(given, held));
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell, { count: 2 })]);
+    held.add(jobId(1));
+    one.executor.review([jobId(1)]);
+    expect(given).toEqual([]);
+    one.guard.events.onRefused([{ job: jobId(1), task: 1, attempt: 1 }]);
+    one.lease();
+    await settle();
+    expect([given, one.guard.starts]).toEqual([[1], [0, 1]]);
+  });
+
+  test("are given back as many as are wanted elsewhere, the last ones first; the others begin in their turn", async () => {
+    const given: number[] = [];
+    await using one = await rig({}, giving(given));
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell)]);
+    one.executor.relieve([{ job: jobId(1), first: 0, most: 5 }]);
+    await settle();
+    expect(given.toSorted((a, b) => a - b)).toEqual([5, 6, 7, 8, 9]);
+    one.guard.end(0, 1, 2);
+    await settle();
+    expect(one.guard.starts).toEqual([0, 1, 2, 3, 4]);
+    one.executor.drop(given.map((task) => ({ job: jobId(1), task, attempt: 1 })));
+    one.executor.relieve([{ job: jobId(1), first: 0, most: 5 }]);
+    one.guard.end(3, 4);
+    await settle();
+    expect([given.length, one.guard.starts.length]).toEqual([5, 5]);
+  });
+
+  test("that take no time and were given back are not run with the others of their unit (J1)", async () => {
+    const given: number[] = [];
+    const instant: Spec = { driver: "noop", slots: 1 };
+    await using one = await rig({}, { ...giving(given), capacity: { slots: 1, ioTasks: 1 } });
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [unitOf(shell, { count: 1 })]);
+    one.executor.assign([], [unitOf(instant, { job: jobId(2), at: of(2, instant) })]);
+    one.executor.relieve([{ job: jobId(2), first: 0, most: 4 }]);
+    one.guard.end(0);
+    await settle();
+    await until("the others told", () => one.seen.units.length > 0);
+    expect([tasksIn(one.seen.units), given.length]).toEqual([[0, 1, 2, 3, 4, 5], 4]);
   });
 
   test("wait for a lease that covers their unit (J3)", async () => {
@@ -116,13 +209,13 @@ describe("tasks that the node was given together", () => {
         ],
       },
     );
-    const runs = unpackRuns(runInstant(unit, () => (clock += 1)).runs)!;
+    const runs = unpackRuns(runInstant(new HeldUnit(unit), () => (clock += 1)).runs)!;
     const times = runs.flatMap(({ first, count, startedAt, finishedAt }) =>
       Array.from({ length: count }, (_, at) => [first + at, startedAt, finishedAt]),
     );
     expect(times).toEqual([0, 1, 2, 3, 6, 7, 8, 9].map((task, at) => [task, 1_001 + 2 * at, 1_002 + 2 * at]));
     // Within a millisecond they are one run of the same two.
-    expect(unpackRuns(runInstant(unit, () => 5_000).runs)).toMatchObject([
+    expect(unpackRuns(runInstant(new HeldUnit(unit), () => 5_000).runs)).toMatchObject([
       { first: 0, count: 4, startedAt: 5_000 },
       { first: 6, count: 4, startedAt: 5_000 },
     ]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { AttemptName, Executor, UnitName } from "../../src/executor/types.ts";
-import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { type JobId, jobId, nodeId } from "../../src/lib/ids.ts";
 import { Work } from "../../src/node/work.ts";
 import { admin, Cluster } from "../state/support.ts";
 
@@ -18,6 +18,8 @@ class Told implements Executor {
   stop = (names: readonly AttemptName[], units?: readonly UnitName[]): void => this.#note("stop", names, units);
   extend = (names: readonly AttemptName[]): void => this.#note("extend", names);
   drop = (names: readonly AttemptName[]): void => this.#note("drop", names);
+  review = (jobs?: readonly JobId[]): number => this.calls.push(["review", ...(jobs ?? ["all"]).map(String)]);
+  relieve = (): void => {};
   lease = (): void => {};
   covers = (): void => {};
   onLeaseWanted = (): void => {};
@@ -43,6 +45,22 @@ function rig() {
 }
 
 describe("what a node is told of its work", () => {
+  test("is which jobs are held from now on, once each is, and that it is drained", () => {
+    const { cluster, told, work, events } = rig();
+    work.reconcile();
+    const job = cluster.submit({ count: 20 });
+    cluster.give(job, 2, 0, 5, 2);
+    events();
+    cluster.must("job.hold", { id: jobId(job) }, admin);
+    events();
+    cluster.must("job.release", { id: jobId(job) }, admin);
+    cluster.must("node.drain", { node: 1 }, admin);
+    events();
+    cluster.must("node.drain", { node: 2 }, admin);
+    events();
+    expect(told.calls).toEqual([["reconcile"], ["assign", `unit ${job}/0`], ["review", `${job}`], ["review", "all"]]);
+  });
+
   test("is whole units, of its own, also when it comes back", () => {
     const { cluster, told, work, events } = rig();
     work.reconcile();

@@ -114,8 +114,12 @@ export class Clients implements Callers {
     this.#stopped = true;
   }
 
-  applied(events: readonly AppliedEvent[]): void {
-    this.gated.applied(events);
+  applied(host: number, events: readonly AppliedEvent[]): void {
+    this.gated.applied(host, events);
+  }
+
+  whyNot(host: number, job: number): string | undefined {
+    return this.gated.whyNot(host, job);
   }
 
   readAt(host: Host, until: number, every: number): void {

@@ -40,7 +40,9 @@ export interface Callers {
   /** Writes through any other node, until then. */
   writeBeside(host: Host, until: number, every: number): void;
   /** What a state that was right has applied. */
-  applied(events: readonly AppliedEvent[]): void;
+  applied(host: number, events: readonly AppliedEvent[]): void;
+  /** Why nothing of the job is to begin on the host any more; undefined: it may. */
+  whyNot(host: number, job: number): string | undefined;
 }
 
 /** All hosts of one run, what lies between them, and those who watch. */
@@ -92,6 +94,7 @@ export class Cluster {
         this.hostOf(node)
           ?.state.view((tx) => findTask(tx, job, task))
           ?.attempts.find((one) => one.attempt === attempt && one.state === "skipped")?.reason,
+      whyNot: (host: number, job: number) => this.callers?.whyNot(host, job),
       hasDeadline: (node: NodeId, job: number) => this.#specOf(node, job)?.deadlineMs !== undefined,
       roomOf: (number: number) => roomOf(this.plan, number),
       taskOf: (node: NodeId, job: number) => {

@@ -46,6 +46,8 @@ export interface EffectQuestions extends RoomQuestions {
   isGuarded(node: NodeId, job: number): boolean;
   /** Why it was taken back from a node that had not begun it, as that node's state has it; undefined: it was not. */
   whyTakenBack(node: NodeId, name: AttemptName): string | undefined;
+  /** Why nothing of the job is to begin on that host any more; undefined: it may. */
+  whyNot(host: number, job: number): string | undefined;
   /** That job has a deadline, as that node's state has it: what was stopped for it is told as a timeout. */
   hasDeadline(node: NodeId, job: number): boolean;
 }
@@ -101,6 +103,9 @@ export class Effects implements EffectPorts {
     if (isWild) this.wild += 1;
     else if (this.#recalled.has(`${key}.${start.attempt}`))
       this.#fail(`J1: attempt ${start.attempt} of ${key} starts on host ${guard.host}, and was taken back before`);
+    const whyNot = isWild ? undefined : this.#questions.whyNot(guard.host, start.job);
+    if (whyNot !== undefined)
+      this.#fail(`held: attempt ${start.attempt} of ${key} starts on host ${guard.host}, and ${whyNot}`);
     this.room.started(guard, this.#questions.nodeOf(guard.host), start);
     for (const before of seen) {
       if (isWild || before.isWild) continue;

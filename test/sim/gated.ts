@@ -1,4 +1,4 @@
-import { jobId } from "../../src/lib/ids.ts";
+import { type JobId, jobId } from "../../src/lib/ids.ts";
 import type { Outcome } from "../../src/lib/outcome.ts";
 import type { Random } from "../../src/lib/prng.ts";
 import { isTerminal } from "../../src/lib/states.ts";
@@ -19,7 +19,8 @@ import { stream } from "./plan.ts";
  *   early     nothing starts before its instant, by the log's clock, nor before all of its parents have ended
  *   in vain   who is skipped never started, and had a parent that ended otherwise; who started had none
  *   alone     of a key's jobs no two were at work at the same time
- *   held      nothing of a job is assigned between its hold and the moment when its release is asked for; one release ends a hold that was answered
+ *   held      nothing of a job is assigned between its hold and the moment when its release is asked for, singly or in a unit, and nothing of it begins on a host that has
+ *             applied the hold, whatever was given to that before; one release ends a hold that was answered
  *   left      what a job waits for is forgotten with its end
  */
 type Draft = { -readonly [Key in keyof Spec]: Spec[Key] };
@@ -29,6 +30,8 @@ const allJobs = sql(`select ${jobColumns} from job order by id`);
 const orphans = sql("select job from job_gate where job not in (select id from job where finished_at is null)");
 const someone: Principal = { token: "admin", name: "admin", role: "operator" };
 const callTimeout = 4_000_000;
+/** µs that a start may be on its way from an executor to its guard. */
+const startOnTheWay = 100_000;
 
 export class Gated {
   readonly #cluster: Cluster;
@@ -38,6 +41,10 @@ export class Gated {
   /** Jobs that are surely held, by the entry that did it: none of them was ever released before. */
   readonly #surelyHeld = new Map<number, number>();
   readonly #everHeld = new Set<number>();
+  /** Jobs whose release has been asked for: from then on they may go on at any moment. */
+  readonly #released = new Set<number>();
+  /** By host and job: since when (µs) that host's state has had it held. */
+  readonly #knownHeld = new Map<string, number>();
   /** Jobs of which nobody was told whether they are held: they may be from any later moment on. */
   readonly #perhapsHeld = new Set<number>();
   /** Those that are being released once more. */
@@ -57,17 +64,32 @@ export class Gated {
     return this.#held === 0;
   }
 
-  /** What a state that is right has applied. */
-  applied(events: readonly AppliedEvent[]): void {
-    if (this.#surelyHeld.size === 0) return;
+  /** What a state that is right, that of this host, has applied. */
+  applied(host: number, events: readonly AppliedEvent[]): void {
+    if (this.#everHeld.size === 0) return;
     for (const { index, changes } of events) {
       for (const change of changes) {
-        if (change.topic !== "task" || change.kind !== "assigned") continue;
+        if (change.topic === "job" && change.kind === "state" && change.held === true && this.#mayClaim(change.job))
+          this.#knownHeld.set(`${host}/${change.job}`, this.#cluster.time.now);
+        if (change.topic !== "task" || (change.kind !== "assigned" && change.kind !== "unit-assigned")) continue;
         const since = this.#surelyHeld.get(change.job);
         if (since !== undefined && index > since)
           this.#cluster.fail(`held: job ${change.job} was held at ${since}, and assigned at ${index}`);
       }
     }
+  }
+
+  /** Its first hold is the only one, and its release has not been asked for. */
+  #mayClaim(job: JobId): boolean {
+    return this.#everHeld.has(job) && !this.#released.has(job);
+  }
+
+  /** Why nothing of the job is to begin on the host; undefined: it may. Starts that were on their way to the guard when the hold was applied are let through. */
+  whyNot(host: number, job: number): string | undefined {
+    const since = this.#knownHeld.get(`${host}/${job}`);
+    if (since === undefined || this.#released.has(job) || since >= this.#cluster.time.now - startOnTheWay)
+      return undefined;
+    return `the job was held when that host applied it ${Math.round((this.#cluster.time.now - since) / 1000)} ms before`;
   }
 
   /** Adds what the job waits for; `known` are jobs that are surely there, the newest last. */
@@ -122,8 +144,9 @@ export class Gated {
       });
   }
 
-  #release(id: ReturnType<typeof jobId>): void {
+  #release(id: JobId): void {
     this.#surelyHeld.delete(id);
+    this.#released.add(id);
     const again = (): unknown => this.#cluster.time.after(500_000, undefined, () => this.#release(id));
     const host = this.#cluster.anyUp("gates");
     if (host === undefined) return void again();

@@ -189,7 +189,7 @@ export class Host {
       onApplied: (applied, outcomes, events, hashes) => {
         if (this.state.wrongUntil < cluster.time.now) {
           cluster.effects.applied(this.id, events);
-          cluster.callers?.applied(events);
+          cluster.callers?.applied(this.number, events);
           countAhead(this, capacity.slots, events);
         }
         running.node?.onApplied(applied, outcomes, events, hashes);

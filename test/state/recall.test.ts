@@ -119,7 +119,7 @@ test("a node gives back what it has not begun, and only the process that has it 
   expect(give(incarnation, jobs[0]!, jobs[1]!, 99)).toBe(1);
   expect(one.task(jobs[0]!)).toMatchObject({ state: "queued", attempt: 1 });
   expect(one.task(jobs[0]!).attempts).toMatchObject([
-    { attempt: 1, node: 2, state: "skipped", reason: "node n2 had no room for it, and gave it back" },
+    { attempt: 1, node: 2, state: "skipped", reason: "node n2 had not begun it, and gave it back" },
   ]);
   expect(one.task(jobs[1]!)).toMatchObject({ state: "running" });
   expect(give(incarnation, jobs[0]!)).toBe(0); // said twice it is done once

@@ -28,7 +28,7 @@ export const unitReturn = command<UnitReturned>()({
   tag: 84,
   since: 3,
   right: "internal",
-  doc: "A node gives attempts back that waited there for room for too long and that it never begins: they wait again, which counts neither as a loss nor as a retry. What is out of date is passed over.",
+  doc: "A node gives attempts back that have not begun there, and that it never begins (no room for too long, a hold, a drain, a node with room): they wait again, which counts neither as a loss nor as a retry. What is out of date is passed over.",
   input: shape,
   payload: shape,
   prepare: (input) => input,
@@ -36,7 +36,7 @@ export const unitReturn = command<UnitReturned>()({
     const row = nodeById(tx, node);
     // A process that has started since begins what the state gives it, whatever the one before had given up (J1).
     if (row === undefined || row.incarnation !== incarnation) return accept({ returned: 0 });
-    const reason = `node ${row.name} had no room for it, and gave it back`;
+    const reason = `node ${row.name} had not begun it, and gave it back`;
     return accept({ returned: takeBackAll(tx, context, node, attempts, reason) });
   },
 });
