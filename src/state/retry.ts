@@ -31,14 +31,19 @@ export function planRetry(
   return { tries: past.tries + 1, losses: past.losses, delayMs: backoffMs(retries, past.tries, random) };
 }
 
-/** backoff * factor^tries, at most cap, give or take the jitter's share of it. */
+/**
+ * backoff * factor^tries, give or take the jitter's share of it, and at most cap: at the cap what would be drawn past it is drawn below it as well, so that
+ * those that wait the longest still come one after the other.
+ */
 function backoffMs(retries: NonNullable<Spec["retries"]>, tries: number, random: () => number): number {
   const first = retries.backoffMs ?? specDefaults.retries.backoffMs;
   const factor = retries.factor ?? specDefaults.retries.factor;
   const cap = retries.capMs ?? Math.max(specDefaults.retries.capMs, first);
   const jitter = retries.jitter ?? specDefaults.retries.jitter;
   const base = Math.min(cap, first * power(factor, tries));
-  return Math.round(base * (1 + jitter * (2 * random() - 1)));
+  const least = base * (1 - jitter);
+  const most = Math.min(cap, base * (1 + jitter));
+  return Math.round(least + (most - least) * random());
 }
 
 /** By multiplication: the last digit of Math.pow may differ between machines (S1). */

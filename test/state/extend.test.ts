@@ -41,6 +41,23 @@ test("what runs has so much more time, each time more, and its node is told", ()
   expect([extensions(cluster, 1), extensions(cluster, 2)]).toEqual([[6000, 7000], [7001]]);
 });
 
+test("of many that their nodes were given together those have more time that may have begun, however many wait there", () => {
+  const cluster = Cluster.ofNewest(2);
+  const job = cluster.submit({ timeout: "10s", count: 6_000 });
+  expect(cluster.give(job, 1, 0, 3_000, 3)).toBe(true);
+  expect(cluster.give(job, 2, 3_000, 3_000, 2)).toBe(true);
+  cluster.end(job, 1, 0, [1, 5, 9]);
+  cluster.must("task.start", { node: nodeId(1), tasks: [{ job: jobId(job), task: 9, attempt: 1, startedAt: 5 }] });
+  cluster.finish(job, 3_000, 1, 2, "failed");
+  expect(cluster.must("job.extend", { id: jobId(job), by: 5000 }, admin).tasks).toBe(6);
+  const told = cluster
+    .changes()
+    .flatMap((change) => ("ms" in change && change.kind === "extended" ? [change.task] : []));
+  expect(told).toEqual([0, 2, 3, 9, 3_001, 3_002]);
+  // One that waits there may still be named.
+  expect(cluster.must("job.extend", { id: jobId(job), by: 5000, task: 2_000 }, admin).tasks).toBe(1);
+});
+
 test("the next attempt has its own time again, and what ended leaves nothing behind", () => {
   const cluster = level3();
   const job = cluster.submit({ timeout: "10s", retries: { max: 1, backoff: "0s" } });

@@ -3,6 +3,7 @@ import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { assignmentsOf, findAssignment, findJob, totals } from "../../src/state/queries.ts";
 import { sql } from "../../src/state/tx.ts";
+import { planRetry } from "../../src/state/retry.ts";
 import { admin, Cluster, report } from "./support.ts";
 
 const noJitter = { backoff: "2s", factor: 3, cap: "10s", jitter: 0 };
@@ -328,6 +329,15 @@ describe("retries", () => {
       expect(delay).toBeLessThanOrEqual(15_000);
     }
     expect(new Set(delays).size).toBeGreaterThan(1);
+  });
+
+  test("jitter goes not past the cap, and is drawn there too", () => {
+    const retries = { max: 1, backoffMs: 60_000, capMs: 60_000, jitter: 0.1 };
+    const delay = (drawn: number): number | undefined =>
+      planRetry({ retries }, { tries: 0, losses: 0 }, "failed", () => drawn)?.delayMs;
+    expect([delay(0), delay(0.5), delay(1 - Number.EPSILON)]).toEqual([54_000, 57_000, 60_000]);
+    const near = { retries: { ...retries, backoffMs: 58_000 } };
+    expect(planRetry(near, { tries: 0, losses: 0 }, "failed", () => 1)?.delayMs).toBe(60_000);
   });
 
   test("`on` says what is tried again", () => {

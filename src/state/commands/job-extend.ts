@@ -7,12 +7,12 @@ import { command } from "../command.ts";
 import { driverOf, readSpec } from "../spec.ts";
 import { countExtensions, extensionOf, setExtension, sweepExtensions } from "../tables/extension.ts";
 import { jobById } from "../tables/job.ts";
-import { presentTask, runningOf } from "../tables/running.ts";
+import { begunOf, presentTask } from "../tables/running.ts";
 import { count, jobIdInput, jobIdShape } from "./shapes.ts";
 
 interface JobExtended {
   readonly id: JobId;
-  /** null: all that run. */
+  /** null: all that run; what waits at a node begins with the spec's timeout. */
   readonly task: number | null;
   readonly ms: number;
 }
@@ -58,7 +58,7 @@ export const jobExtend = command<JobExtended>()({
     }
     if (task !== null && task >= job.tasks) return refuse("not-found", `job ${id} has no task ${task}`);
     const wanted = task === null ? undefined : presentTask(tx, job, task);
-    const running = task === null ? runningOf(tx, id) : wanted?.state === "running" ? [wanted] : [];
+    const running = task === null ? begunOf(tx, id) : wanted?.state === "running" ? [wanted] : [];
     if (running.length === 0) {
       const what = task === null ? `no task of job ${id} runs` : `task ${id}/${task} does not run`;
       return refuse("conflict", `${what}: only what runs has a timeout that can be extended`);

@@ -42,11 +42,19 @@ export function runningOn(tx: ReadTx, node: NodeId): StoredTask[] {
   return all.sort((a, b) => a.fence - b.fence || a.job - b.job || a.task - b.task);
 }
 
-/** Running attempts of a job, by task. */
-export function runningOf(tx: ReadTx, job: number): StoredTask[] {
+/**
+ * Running attempts of a job that may have begun, by task. Of a unit only as many run at once as it is wide, in order, and the rest waits at its node; which of
+ * them do is known of those alone that have run for a while.
+ */
+export function begunOf(tx: ReadTx, job: number): StoredTask[] {
   const units = unitsOf(tx, job);
   const singles = singlesRunningOf(tx, job);
-  return units.length === 0 ? singles : [...singles, ...units.flatMap(runningIn)].sort((a, b) => a.task - b.task);
+  return units.length === 0 ? singles : [...singles, ...units.flatMap(begunIn)].sort((a, b) => a.task - b.task);
+}
+
+function begunIn(unit: OpenUnit): StoredTask[] {
+  let room = unit.row.width;
+  return runningIn(unit).filter(({ started_at }) => (room -= 1) >= 0 || started_at !== null);
 }
 
 function runningIn(unit: OpenUnit): StoredTask[] {
