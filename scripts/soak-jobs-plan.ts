@@ -1,5 +1,5 @@
 /**
- * Jobs for a soak, drawn from a seed: retries, keys, graphs, arrays, instants, deadlines, limits, both ways of what becomes of lost tasks; and how each of their
+ * Jobs for a soak, drawn from a seed: retries, keys, graphs, arrays (in units, too, of which most waits on its node), instants, deadlines, limits, both ways of what becomes of lost tasks; and how each of their
  * attempts must end unless something takes it away. What was drawn says what may come of it: soak-jobs-judge.ts.
  */
 import { type Random, randomInteger } from "../src/lib/prng.ts";
@@ -41,6 +41,8 @@ export interface Drawn {
 export const licenses = 2;
 export const slots = 8;
 const keys = 6;
+/** Of the jobs with several tasks: those with many. */
+const largeShare = 0.08;
 /** How far back a parent is looked for. */
 export const parentsWithin = 100;
 
@@ -92,7 +94,7 @@ export class JobsPlan {
     const isLong = isTraced && this.#mayBeLong && this.#chance(0.005);
     const spec: Record<string, unknown> = { name };
     let tasks = 1;
-    if (!isLong && this.#chance(0.15)) tasks = this.#drawShape(spec);
+    if (!isLong && this.#chance(0.15)) tasks = this.#drawShape(spec, isTraced);
     const behaviour = this.#drawBehaviour(spec, tasks, isLong, isTraced);
     if (isTraced && this.#chance(0.3)) spec["on_lost"] = "fail";
     const lines = isTraced && this.#chance(0.05) ? this.#between(1000, 20_000) : 0;
@@ -133,11 +135,14 @@ export class JobsPlan {
     return this.#chance(0.3) ? 1 : this.#between(2, 60);
   }
 
-  #drawShape(spec: Record<string, unknown>): number {
+  #drawShape(spec: Record<string, unknown>, isTraced: boolean): number {
     const shape = this.#random();
-    if (this.#chance(0.4)) spec["parallel"] = this.#between(1, 3);
+    // Of these most wait on the nodes that they were given to, together with others.
+    const isLarge = shape < largeShare;
+    if (!isLarge && this.#chance(0.4)) spec["parallel"] = this.#between(1, 3);
+    if (this.#chance(isLarge ? 0.7 : 0.3)) spec["unit"] = this.#between(1, isLarge ? 100 : 8);
     if (shape < 0.6) {
-      const count = this.#between(2, 10);
+      const count = isLarge ? this.#between(30, isTraced ? 60 : 400) : this.#between(2, 10);
       spec["count"] = count;
       return count;
     }
