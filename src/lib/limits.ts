@@ -154,6 +154,8 @@ export const limits = {
   resourcesPerNode: 32,
   /** Jobs beside its own that one command opens, skips or cancels; the rest is done by later entries (state/gates.ts). */
   releasesPerCommand: 256,
+  /** Tasks that wait and that one command ends, of a job that is stopped; the rest is done by later entries (state/ending.ts). */
+  stoppedPerCommand: 1_024,
   /** Jobs that one job waits for, and all jobs of a request together. */
   afterPerJob: 10_000,
   afterPerRequest: 50_000,

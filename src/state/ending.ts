@@ -2,8 +2,10 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { TaskRun } from "../lib/task-runs.ts";
 import { formatDuration } from "../lib/units.ts";
+import { jobId } from "../lib/ids.ts";
 import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
+import { stopLevel } from "./levels.ts";
 import { failuresAllowed } from "./spec.ts";
 import { planRetry, type RetryPlan } from "./retry.ts";
 import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/counter.ts";
@@ -21,6 +23,7 @@ import {
   type Ended,
   type StoredTask,
 } from "./tables/task.ts";
+import { leaveStopped, leftStopped, stoppedDone } from "./tables/stopped.ts";
 import { type OpenUnit, UnitBook, unitsOf } from "./tables/unit.ts";
 import type { Tx } from "./tx.ts";
 import type { JobState, Report, Spec, TaskState } from "./types.ts";
@@ -37,6 +40,8 @@ export class Work {
   readonly jobs: JobBook;
   readonly #context: ApplyContext;
   readonly #tally: Tally = newTally();
+  /** So many waiting tasks of stopped jobs it may still end. */
+  #stopRoom: number = limits.stoppedPerCommand;
   #gates: Gates | undefined;
   #units: UnitBook | undefined;
 
@@ -154,17 +159,46 @@ export class Work {
     this.#stopPastFailures(job);
   }
 
-  /** Nothing of the job is started any more; its waiting tasks end as `rest` at once. Running ones go on. */
+  /**
+   * Nothing of the job is started any more; its waiting tasks end as `rest` at once, or, of very many, in later commands: the job ends with the last of them.
+   * Running ones go on.
+   */
   stop(job: OpenJob, rest: "cancelled" | "skipped" | "timeout", reason: string | null): void {
     job.touched = "otherwise";
     const { row } = job;
-    for (const waiting of waitingOf(this.tx, row.id)) {
-      endWaitingTask(this.tx, row.id, waiting.task, rest, reason, this.#context.at);
-      row[rest] += 1;
-    }
-    row[rest] += queuedIn(row);
     row.rest = rest;
+    const isDone = this.#endWaitingOf(job, rest, reason);
+    row[rest] += isDone ? queuedIn(row) : row.tasks - row.next_task;
     if (reason !== null) row.reason = reason;
+    if (isDone) return;
+    leaveStopped(this.tx, row.id);
+    this.#context.changed({ topic: "gate", kind: "changed" });
+  }
+
+  /** Ends what waits of jobs that were stopped before, as far as one command may. */
+  goOnStopping(): void {
+    for (let id = leftStopped(this.tx); id !== undefined; id = leftStopped(this.tx)) {
+      const job = this.jobs.get(jobId(id));
+      const rest = job?.row.rest ?? "queued";
+      // Its last tasks may have ended otherwise: with their node, which alone might run them.
+      const isOpen = job !== undefined && job.row.finished_at === null && rest !== "queued";
+      if (isOpen && !this.#endWaitingOf(job, rest, job.row.reason)) return;
+      stoppedDone(this.tx, id);
+      if (isOpen) this.finishIfDone(job);
+    }
+  }
+
+  /** The job's waiting tasks end, as many as this command may still end. True: none waits any more. */
+  #endWaitingOf(job: OpenJob, rest: "cancelled" | "skipped" | "timeout", reason: string | null): boolean {
+    const { row } = job;
+    const most = this.#context.level < stopLevel ? row.tasks : this.#stopRoom;
+    const waiting = waitingOf(this.tx, row.id, most + 1);
+    const ending = waiting.slice(0, most);
+    for (const { task } of ending) endWaitingTask(this.tx, row.id, task, rest, reason, this.#context.at);
+    row[rest] += ending.length;
+    this.#stopRoom -= ending.length;
+    job.touched = "otherwise";
+    return ending.length === waiting.length;
   }
 
   /** Cancels an unfinished job: waiting tasks end at once, running ones are stopped; no news for one that is being stopped already. */

@@ -57,3 +57,6 @@ export const forsakeLevel = 3;
 
 /** From this level on jobs have targets (tables/target.ts). */
 export const targetLevel = 3;
+
+/** From this level on what waits of a job that is stopped ends in steps (tables/stopped.ts). */
+export const stopLevel = 3;

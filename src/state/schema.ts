@@ -262,6 +262,8 @@ export const schema: readonly string[] = [
   // What one command left to be done by later ones: ended jobs whose children are to be told, and keys whose jobs before one are to be cancelled.
   `create table job_release (parent integer primary key, state text not null) strict`,
   `create table job_replace (key text primary key, before integer not null) strict, without rowid`,
+  // The same: jobs that were stopped, and of which tasks wait that are to end (tables/stopped.ts).
+  `create table job_stopped (job integer primary key) strict`,
 
   // Where a job comes from, when nobody wrote its spec for it: {"retry_of": 5}, as JSON.
   "alter table job add column origin text",

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
-import { assignmentsOf, findAssignment, findJob, totals } from "../../src/state/queries.ts";
+import { assignmentsOf, findAssignment, findJob, findTask, totals } from "../../src/state/queries.ts";
+import { gateWork } from "../../src/scheduler/gates.ts";
 import { sql } from "../../src/state/tx.ts";
 import { planRetry } from "../../src/state/retry.ts";
 import { admin, Cluster, report } from "./support.ts";
@@ -329,6 +330,78 @@ describe("retries", () => {
       expect(delay).toBeLessThanOrEqual(15_000);
     }
     expect(new Set(delays).size).toBeGreaterThan(1);
+  });
+
+  test("that wait in thousands when their job is cancelled end in steps, and the job with the last of them; nothing of it starts meanwhile", () => {
+    const cluster = Cluster.ofNewest(1);
+    const count = 3_000;
+    const spec = { count, retries: { max: 3, backoff: "0s", jitter: 0 } };
+    const failAll = (job: number, given: number): void => {
+      expect(cluster.give(job, 1, 0, given, given)).toBe(true);
+      const reports = Array.from({ length: given }, (_, task) => report(job, task, 1, "failed"));
+      cluster.must("task.finish", { node: nodeId(1), reports });
+    };
+    const [job, other] = [cluster.submit(spec), cluster.submit(spec)];
+    const child = cluster.submit({ after: [{ job, when: "done" }] });
+    failAll(job, 2_500);
+    failAll(other, 1_500);
+    const most = limits.stoppedPerCommand;
+    expect(cluster.must("job.cancel", { id: jobId(job) }, admin)).toMatchObject({ cancelling: true });
+    expect(cluster.changes()).toContainEqual({ topic: "gate", kind: "changed" });
+    expect(cluster.job(job)).toMatchObject({
+      state: "running",
+      cancelling: true,
+      counts: { queued: 2_500 - most, cancelled: 500 + most },
+    });
+    cluster.must("job.cancel", { id: jobId(other) }, admin);
+    expect(cluster.give(job, 1, 2_500, 10, 10)).toBe(false);
+    const units = [{ job: jobId(job), node: nodeId(1), tasks: [[2_400, 2]] as [number, number][] }];
+    expect(cluster.must("unit.assign", { units }).refused).toHaveLength(1);
+
+    const ended: number[] = [];
+    for (let steps = 1; gateWork(cluster.database, cluster.now).settle; steps++) {
+      expect(steps).toBeLessThan(10);
+      cluster.must("job.settle", {});
+      ended.push(cluster.job(job).counts.queued + cluster.job(other).counts.queued);
+    }
+    // As many as one command may end, of whichever job, until none is left.
+    const left = 4_000 - 2 * most;
+    expect(ended).toEqual([left - most, 0]);
+    for (const one of [job, other])
+      expect(cluster.job(one)).toMatchObject({ state: "cancelled", counts: { queued: 0, cancelled: count } });
+    expect(cluster.job(child).waits).toBeUndefined();
+    const reasons = new Set([0, 2_499, 2_999].map((task) => findTask(cluster.database, job, task)?.state));
+    expect(reasons).toEqual(new Set(["cancelled"]));
+  });
+
+  test("that wait when too many have failed, or the deadline has passed, end in steps as well", () => {
+    const cluster = Cluster.ofNewest(1);
+    const spec = { count: 2_000, retries: { max: 1, backoff: "1h" } };
+    const [failing, late] = [cluster.submit({ ...spec, max_failures: 0 }), cluster.submit({ ...spec, deadline: "1m" })];
+    for (const job of [failing, late]) {
+      for (const [first, many] of [
+        [0, 1_999],
+        [1_999, 1],
+      ] as const)
+        cluster.give(job, 1, first, many, many);
+      const reports = Array.from({ length: 1_999 }, (_, task) => report(job, task, 1, "failed"));
+      cluster.must("task.finish", { node: nodeId(1), reports });
+    }
+    // One that is tried no more.
+    cluster.assign(failing, 1, [0, 2]);
+    cluster.finish(failing, 0, 2, 1, "failed");
+    expect(cluster.job(failing)).toMatchObject({ state: "running", counts: { skipped: limits.stoppedPerCommand } });
+    cluster.now += 120_000;
+    cluster.must("job.overdue", { jobs: [jobId(late)] });
+    while (gateWork(cluster.database, cluster.now).settle) cluster.must("job.settle", {});
+    // What runs goes on.
+    cluster.finish(failing, 1_999, 1, 1);
+    cluster.finish(late, 1_999, 1, 1, "cancelled");
+    expect(cluster.job(failing)).toMatchObject({
+      state: "failed",
+      counts: { failed: 1, skipped: 1_998, succeeded: 1 },
+    });
+    expect(cluster.job(late)).toMatchObject({ state: "failed", counts: { timeout: 2_000 } });
   });
 
   test("jitter goes not past the cap, and is drawn there too", () => {

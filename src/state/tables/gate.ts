@@ -1,6 +1,7 @@
 import type { JobId } from "../../lib/ids.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { JobState } from "../types.ts";
+import { leftStopped } from "./stopped.ts";
 import type { StoredJob } from "./job.ts";
 
 /**
@@ -208,7 +209,7 @@ export function leftRelease(tx: ReadTx): Ended | undefined {
 
 /** An earlier command left something to be done. */
 export function isSomethingLeft(tx: ReadTx): boolean {
-  return leftRelease(tx) !== undefined || leftReplace(tx) !== undefined;
+  return leftRelease(tx) !== undefined || leftReplace(tx) !== undefined || leftStopped(tx) !== undefined;
 }
 
 // ---------------------------------------------------------------------------------------------------- time

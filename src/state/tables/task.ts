@@ -47,7 +47,7 @@ const selectRunningOf = sql(
   `select ${columns} from task where state = 'running' and node in (select id from node) and job = ?
    union all select ${onlyColumns} from job where running = 1 and only_node is not null and id = ? order by task`,
 );
-const selectWaitingOf = sql(`select ${columns} from task where state = 'queued' and job = ? order by task`);
+const selectWaitingOf = sql(`select ${columns} from task where state = 'queued' and job = ? order by task limit ?`);
 const selectPinnedTo = sql(`select ${columns} from task where state = 'queued' and pin = ? order by job, task limit ?`);
 
 /** undefined: the task has no row (never assigned, or an only task), or no such job. */
@@ -84,9 +84,9 @@ export function rowsFrom(tx: ReadTx, job: number, from: number, most: number): S
 
 const pageRows = 1000;
 
-/** Tasks of a job that have a row and are queued: retries and pinned ones. */
-export function waitingOf(tx: ReadTx, job: number): StoredTask[] {
-  return tx.all<StoredTask>(selectWaitingOf, job);
+/** Tasks of a job that have a row and are queued (retries and pinned ones), by task, so many at most. */
+export function waitingOf(tx: ReadTx, job: number, most: number): StoredTask[] {
+  return tx.all<StoredTask>(selectWaitingOf, job, most);
 }
 
 /** Queued tasks that only this node may run, so many at most. */
