@@ -23,6 +23,9 @@ export interface SpecFlags {
   readonly slots?: string;
   readonly resource?: readonly string[];
   readonly parallel?: string;
+  readonly batch?: string;
+  readonly batchPause?: string;
+  readonly approve?: boolean;
   readonly unit?: string;
   readonly priority?: string;
   readonly after?: readonly string[];
@@ -76,6 +79,9 @@ export function addSpecFlags(command: Command): void {
     .option("--slots <n>", "what a task takes of its node")
     .option("--resource <name=n>", "what a task takes beside: memory=512MiB, cores=2, license=1 (repeatable)", collect)
     .option("--parallel <n>", "tasks of this job running at once")
+    .option("--batch <sizes>", "tasks in groups, one after the other: 1,10%,50% (the last size repeats)")
+    .option("--batch-pause <duration>", "between two batches: 30s")
+    .option("--approve", "each batch but the first waits for `skein jobs release`")
     .option(
       "--unit <n>",
       "tasks of an array or of targets that a node is given together (default: by how long they take)",
@@ -206,6 +212,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     resources:
       flags.resource && resourcesOf(flags.resource, (message) => problems.push({ path: "--resource", message })),
     parallel: whole("parallel", flags.parallel, 1, limits.arrayTasks),
+    batch: batchOf(flags, problems),
     unit: whole("unit", flags.unit, 1, limits.unitTasks),
     priority: whole("priority", flags.priority, 0, 100),
     after: flags.after?.flatMap((text) => text.split(",").map(after)),
@@ -274,6 +281,19 @@ function retriesOf(
   if (Object.keys(how).length > 0)
     problems.push({ path: "--retries", message: "is missing: how often is a failed task tried again?" });
   return undefined;
+}
+
+/** What is wrong with a size the API says. */
+function batchOf({ batch, batchPause: pause, approve }: SpecFlags, problems: Problem[]): unknown {
+  if (pause !== undefined && !isDuration(pause))
+    problems.push({ path: "--batch-pause", message: `"${pause}" is not a duration: write 30s` });
+  if (batch === undefined) {
+    for (const [flag, value] of Object.entries({ "--batch-pause": pause, "--approve": approve }))
+      if (value !== undefined) problems.push({ path: flag, message: "is for batches: give their sizes with --batch" });
+    return undefined;
+  }
+  const sizes = batch.split(",").map((size) => countOrShare(size.trim()));
+  return pause === undefined && approve === undefined ? sizes : defined({ sizes, pause, approve });
 }
 
 const sshKeys = ["user", "port", "key", "known_hosts", "jump", "become", "connect", "strict"];

@@ -44,9 +44,16 @@ function printPlanned(out: Output, job: PlannedView): void {
   const targets = job.first.flatMap(({ target }) => (target === undefined ? [] : [target]));
   const more = tasks > targets.length ? ` and ${tasks - targets.length} more` : "";
   if (targets.length > 0) out.line(printable(`  targets: ${foldNames(targets)}${more}`));
+  if (job.batches !== undefined) out.line(`  in ${batchesText(job.batches)}`);
   if (placement.length > 0) out.line(printable(`  ${tasksText(tasks - waits)} would start at once: ${where}`));
   if (waits === 0) return;
   out.line(`  ${tasksText(waits)} would ${waitText(2)}:`);
   printReasons(out, job.reasons);
   printNodeReasons(out, job.nodes, job.nodes_more);
+}
+
+/** "3 batches: 1, 30, 269 tasks" */
+function batchesText({ of, sizes }: NonNullable<PlannedView["batches"]>): string {
+  const more = of > sizes.length ? ", …" : "";
+  return `${of} batch${of === 1 ? "" : "es"}: ${sizes.join(", ")}${more} tasks`;
 }

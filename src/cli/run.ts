@@ -145,11 +145,19 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
 async function watch(session: Session, id: number, progress: Progress, signal: AbortSignal): Promise<JobView> {
   const start = performance.now();
   let noted = false;
+  let approvalNoted: number | undefined;
   for (;;) {
     const job = await session.client.job(id, { waitMs: pollMs, signal });
     const advance = advanceOf(job.counts);
     if (isTerminal(job.state)) return job;
     if (advance.total > 1 && session.io.stderr.isTty) progress.show(advance);
+    const approval = job.waits?.approval;
+    if (approval !== undefined && approval !== approvalNoted) {
+      session.output.note(
+        `skein: batch ${approval} of job ${id} waits for approval: \`skein jobs release ${id}\` lets it begin`,
+      );
+      approvalNoted = approval;
+    }
     if (!noted && job.state === "queued" && performance.now() - start > queuedNoteMs) {
       noted = true;
       const gates = waitsText(job);

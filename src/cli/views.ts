@@ -43,6 +43,7 @@ export function printJob(out: Output, job: JobView): void {
     ["state", stateText(job), stateColour(job.state)],
     ["reason", job.reason],
     ["waits for", waitsText(job) || undefined],
+    ["batch", batchText(job)],
     ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
     ["template", job.template],
@@ -154,21 +155,31 @@ export function instantText(instant: string): string {
 }
 
 /** What keeps a job from starting, nodes and room aside; "" when nothing does. */
-export function waitsText({ waits }: JobView): string {
+export function waitsText({ id, waits }: JobView): string {
   if (waits === undefined) return "";
-  const { held, start_at, after, key } = waits;
+  const { held, start_at, after, key, pause, approval } = waits;
   return [
     held === true ? "its release" : "",
     start_at === undefined ? "" : instantText(start_at),
     after === undefined ? "" : `the end of ${after === 1 ? "another job" : `${after} other jobs`}`,
     key === undefined ? "" : `its key "${key}"`,
+    pause === undefined ? "" : `${instantText(pause)}, when its next batch begins`,
+    approval === undefined ? "" : `the approval of batch ${approval} (skein jobs release ${id})`,
   ]
     .filter((text) => text !== "")
     .join(", ");
 }
 
+/** "2 of 5: tasks 1 to 30" */
+function batchText({ batch }: JobView): string | undefined {
+  if (batch === undefined) return undefined;
+  const { now, of, first, tasks } = batch;
+  return `${now} of ${of}: ${tasks === 1 ? `task ${first}` : `tasks ${first} to ${first + tasks - 1}`}`;
+}
+
 function stateText(job: JobView): string {
   if (job.held === true) return `${job.state} (held)`;
+  if (job.waits?.approval !== undefined) return `${job.state} (batch ${job.waits.approval} waits)`;
   if (job.cancelling === true && job.state === "running") return "running (cancelling)";
   return job.partial === true ? `${job.state} (partly)` : job.state;
 }

@@ -280,9 +280,10 @@ export class SkeinClient {
     await this.transport.json({ method: "POST", path: `/v1/jobs/${job}/hold`, body: "{}", repeat: "freely" });
   }
 
-  /** Lets a held job go on. */
-  async release(job: number): Promise<void> {
-    await this.transport.json({ method: "POST", path: `/v1/jobs/${job}/release`, body: "{}", repeat: "freely" });
+  /** Lets a held job go on; or, where a batch of it waits for approval, lets that one begin. Said again it does nothing more: a batch is called by its number. */
+  async release(job: number, batch?: number): Promise<void> {
+    const body = batch === undefined ? "{}" : JSON.stringify({ batch });
+    await this.transport.json({ method: "POST", path: `/v1/jobs/${job}/release`, body, repeat: "freely" });
   }
 
   /** Asks for the end of a job; it stays "running" with `cancelling` until every attempt has ended. */

@@ -33,6 +33,8 @@ export interface JobSpec {
   readonly resources?: Readonly<Record<string, number | string>> | undefined;
   /** Tasks running at once. */
   readonly parallel?: number | undefined;
+  /** Tasks in groups, each begun when those before it have ended: 10, "10%", [1, "10%", "50%"], or these as `sizes` with what is between two of them. */
+  readonly batch?: BatchSize | readonly BatchSize[] | BatchSpec | undefined;
   /** Tasks of an array or of targets that a node is given together; by default that follows from how long they take. */
   readonly unit?: number | undefined;
   /** 0 to 100, default 50; higher first. */
@@ -87,6 +89,18 @@ export interface TaskLimits {
 export type MatrixRule = Readonly<Record<string, string | number | boolean>>;
 /** Keys with their values, and `exclude` and `include` lists of rules. */
 export type MatrixSpec = Readonly<Record<string, readonly (string | number | boolean)[] | readonly MatrixRule[]>>;
+
+/** A number of tasks, or a share of all: "10%". */
+export type BatchSize = number | string;
+
+export interface BatchSpec {
+  /** The last one is that of all batches that follow. */
+  readonly sizes: readonly BatchSize[];
+  /** Between the end of a batch and the next one. */
+  readonly pause?: Duration | undefined;
+  /** Each batch but the first waits until somebody lets it begin. */
+  readonly approve?: boolean | undefined;
+}
 
 export interface AfterJob {
   readonly job: number | string;

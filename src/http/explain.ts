@@ -42,6 +42,7 @@ const planAnswer = z.object({
       tasks: z.int(),
       slots: z.int(),
       first: z.array(z.record(z.string(), z.unknown())),
+      batches: z.object({ of: z.int(), sizes: z.array(z.int()) }).optional(),
       placement: z.array(z.object({ node: z.int(), name: z.string(), tasks: z.int() })),
       waits: z.int(),
       reasons: z.array(reason),

@@ -21,9 +21,15 @@ export const jobAnswer = z.object({
       start_at: instant.optional(),
       after: z.int().optional().describe("So many jobs that it waits for have not ended."),
       key: z.string().optional(),
+      pause: instant.optional().describe("Its next batch begins no earlier."),
+      approval: z.int().optional().describe("The number of the batch that waits to be released."),
     })
     .optional()
     .describe("What keeps it from being planned."),
+  batch: z
+    .object({ now: z.int(), of: z.int(), first: z.int(), tasks: z.int() })
+    .optional()
+    .describe("The batch that runs or ran last, of how many, and its tasks from the first one on."),
   partial: z.boolean().optional().describe("It has succeeded with failures that max_failures allows."),
   reason: z.string().optional(),
   counts: z.record(taskState, z.int()),

@@ -160,6 +160,8 @@ export const limits = {
   afterPerJob: 10_000,
   afterPerRequest: 50_000,
   jobKeyLength: 200,
+  /** Sizes of batches that a spec lists; the last one repeats. */
+  batchSizes: 100,
   /** Nodes that are gone through one by one to say why a task waits, and waiting tasks; the rest is counted. */
   explainNodes: 200,
   explainTasks: 1_000,

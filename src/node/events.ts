@@ -112,7 +112,7 @@ export class Events {
   #wake(event: AppliedEvent): void {
     if (this.#waiters.size === 0) return;
     for (const change of event.changes) {
-      if (change.topic !== "job" || change.kind === "added") continue;
+      if (change.topic !== "job" || change.kind === "added" || change.kind === "batch") continue;
       const state = change.kind === "state" ? change.state : undefined;
       if (state !== undefined && !isTerminal(state)) continue;
       const waiting = this.#waiters.get(change.job);

@@ -45,6 +45,7 @@ export function explainJob(
       ...shown(nodes),
     });
   }
+  if (facts.later > 0) waiting.push(laterBatches(facts));
   const looked = waiting.reduce((sum, group) => sum + group.tasks, 0);
   return {
     ...about,
@@ -54,6 +55,13 @@ export function explainJob(
     ...(looked < job.counts.queued ? { waiting_more: job.counts.queued - looked } : {}),
     ahead: queued?.ahead ?? null,
   };
+}
+
+/** Tasks of batches that have not begun. */
+function laterBatches({ job: { batch }, later }: WaitingFacts): WaitingView {
+  const { now, of, first, tasks } = batch ?? { now: 1, of: 1, first: 0, tasks: 0 };
+  const message = `they wait for the end of batch ${now} of ${of}, which has ${tasks === 1 ? `task ${first}` : `tasks ${first} to ${first + tasks - 1}`}`;
+  return { tasks: later, first: first + tasks, reasons: [{ code: "batch", message }], nodes: [] };
 }
 
 /** What the planner compares with a node. */
@@ -134,11 +142,11 @@ function reasonsOfJob(facts: WaitingFacts, held: number): ReasonView[] {
 }
 
 /** The gates that are shut (state/gates.ts). */
-function gateReasons({ job: { id, waits = {} }, parents, holder }: WaitingFacts): ReasonView[] {
+function gateReasons({ job: { id, waits = {}, batch }, parents, holder }: WaitingFacts): ReasonView[] {
   const reasons: ReasonView[] = [];
   if (waits.held === true)
     reasons.push({ code: "held", message: `it is held: \`skein jobs release ${id}\` lets it go` });
-  const { start_at: until, after, key } = waits;
+  const { start_at: until, after, key, pause, approval } = waits;
   if (until !== undefined) reasons.push({ code: "start_at", message: `it starts no earlier than ${until}`, until });
   if (after !== undefined) {
     const named = parents.map(({ job, state }) => `${job} (${state})`).join(", ");
@@ -151,6 +159,14 @@ function gateReasons({ job: { id, waits = {} }, parents, holder }: WaitingFacts)
     const who = holder === undefined ? "" : `: job ${holder} has it`;
     reasons.push({ code: "key", message: `one job of the key ${key} runs at once${who}` });
   }
+  const next = `batch ${(batch?.now ?? 0) + 1} of ${batch?.of ?? 1}`;
+  if (pause !== undefined)
+    reasons.push({ code: "pause", message: `${next} begins no earlier than ${pause}`, until: pause });
+  if (approval !== undefined)
+    reasons.push({
+      code: "approval",
+      message: `${next} waits for approval: \`skein jobs release ${id}\` lets it begin`,
+    });
   return reasons;
 }
 

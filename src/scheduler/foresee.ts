@@ -2,7 +2,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Placement } from "../lib/placement.ts";
 import { matchesSelector } from "../lib/selector.ts";
-import type { PlannedView } from "../state/answers.ts";
+import type { PlannedView, ReasonView } from "../state/answers.ts";
 import type { SpecForeseen } from "../state/rehearsal.ts";
 import { chooseNode } from "./choose.ts";
 import { askedOf, nodeReasons, reasonsOfNodes, shown } from "./explain.ts";
@@ -20,12 +20,13 @@ export function foresee(
   const names = new Map(standings.map(({ row }) => [row.id, row.name]));
   const open = standings.filter(({ away }) => away === undefined).map(({ room }) => room);
   let left: number = limits.assignmentsPerEntry;
-  return jobs.map(({ name, driver, wants, gates, tasks, first, pins }) => {
+  return jobs.map(({ name, driver, wants, gates, tasks, batches, first, pins }) => {
     const asked = askedOf(wants);
     const rooms = open.filter((room) => matchesSelector(wants.terms, room.labels));
     const placed = new Map<NodeId, number>();
     let started = 0;
-    const most = gates.length > 0 ? 0 : Math.min(tasks, wants.parallel);
+    const inBatch = batches?.sizes[0] ?? tasks;
+    const most = gates.length > 0 ? 0 : Math.min(inBatch, wants.parallel);
     for (let task = 0; task < tasks && started < most && left > 0; task++) {
       const pin = pins[task];
       const node = chooseNode(rooms, asked, { task, attempt: 0, notBefore: 0, pin, avoid: undefined }, placement);
@@ -44,6 +45,7 @@ export function foresee(
       tasks,
       slots: wants.slots,
       first,
+      ...(batches === undefined ? {} : { batches }),
       placement: [...placed]
         .sort(([a], [b]) => a - b)
         .map(([node, tasks]) => ({ node, name: names.get(node) ?? "", tasks })),
@@ -52,14 +54,20 @@ export function foresee(
         waits === 0 || gates.length > 0
           ? gates
           : isBounded
-            ? [
-                {
-                  code: "parallel" as const,
-                  message: `${wants.parallel} of its tasks run at once, as many as \`parallel: ${wants.parallel}\` allows`,
-                },
-              ]
+            ? [inBatch <= wants.parallel ? batchReason(inBatch, batches?.of ?? 1) : parallelReason(wants.parallel)]
             : reasonsOfNodes(nodes, undefined, wants),
       ...shown(nodes),
     };
   });
+}
+
+function parallelReason(parallel: number): ReasonView {
+  return {
+    code: "parallel",
+    message: `${parallel} of its tasks run at once, as many as \`parallel: ${parallel}\` allows`,
+  };
+}
+
+function batchReason(tasks: number, of: number): ReasonView {
+  return { code: "batch", message: `batch 1 of ${of} has ${tasks} of its tasks: the others wait for its end` };
 }

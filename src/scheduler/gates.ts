@@ -1,11 +1,11 @@
 import type { JobId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "../state/planning.ts";
+import { deadlinesDue, isSomethingLeft, nextInstant, pausesDue, startsDue } from "../state/planning.ts";
 import type { ReadTx } from "../state/tx.ts";
 
 /** What time, or an earlier command that was too short for all of it, asks of the leader (state/gates.ts); at most one entry's worth of each. */
 export interface GateWork {
-  /** Jobs whose start_at has come. */
+  /** Jobs whose start_at has come, or the end of the pause before their next batch. */
   readonly open: JobId[];
   /** Jobs whose deadline has passed. */
   readonly overdue: JobId[];
@@ -17,8 +17,9 @@ export interface GateWork {
 
 /** By the state as it is and the time as the leader stamps it, epoch ms. */
 export function gateWork(tx: ReadTx, now: number): GateWork {
+  const starts = startsDue(tx, now, limits.releasesPerCommand);
   return {
-    open: startsDue(tx, now, limits.releasesPerCommand),
+    open: [...starts, ...pausesDue(tx, now, limits.releasesPerCommand - starts.length)],
     overdue: deadlinesDue(tx, now, limits.releasesPerCommand),
     settle: isSomethingLeft(tx),
     next: nextInstant(tx),

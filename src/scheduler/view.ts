@@ -413,6 +413,11 @@ export class PlacementView {
 
   #onJob(change: Exclude<JobChange, { kind: "added" }>, index: number): void {
     const job = this.#jobs.get(change.job);
+    if (change.kind === "batch") {
+      // More of its tasks may begin.
+      if (job === undefined || index > job.asOf) this.#stale.add(change.job);
+      return;
+    }
     const isOpen = change.kind === "state" && (change.state === "queued" || change.state === "running");
     if (job === undefined) {
       // Nothing else is told of a job that is not in the view: a gate of it has opened, and it is to be placed.

@@ -265,6 +265,9 @@ export type ReasonCode =
   | "start_at"
   | "after"
   | "key"
+  | "pause" // before the next batch
+  | "approval" // of the next batch
+  | "batch" // those before it have not ended
   | "parallel"
   | "backoff"
   | "no-node" // no node there is can run it
@@ -323,6 +326,8 @@ export interface PlannedView {
     readonly matrix?: Readonly<Record<string, string | number | boolean>>;
     readonly target?: string;
   }[];
+  /** How many batches they make, and how many tasks the first ones have. */
+  readonly batches?: { readonly of: number; readonly sizes: readonly number[] };
   /** Where its tasks would start at once. */
   readonly placement: readonly { readonly node: number; readonly name: string; readonly tasks: number }[];
   /** Tasks that would wait, and why. */

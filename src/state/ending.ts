@@ -11,6 +11,7 @@ import { planRetry, type RetryPlan } from "./retry.ts";
 import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/counter.ts";
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, onlyTask, writeEnd } from "./tables/only-task.ts";
+import { tied } from "./tables/gate.ts";
 import { secretsKey } from "./secrets.ts";
 import { forgetUses } from "./tables/secret.ts";
 import {
@@ -235,7 +236,9 @@ export class Work {
   /** Gives the job its verdict when nothing of it is queued or running any more (J2). True when it ended now. */
   finishIfDone(job: OpenJob): boolean {
     const { row } = job;
-    if (row.finished_at !== null || row.running > 0 || queuedIn(row) > 0) return false;
+    if (row.finished_at !== null || row.running > 0) return false;
+    if (queuedIn(row) > 0 && ((row.ties ?? 0) & tied.batches) !== 0) this.gates.endBatch(job);
+    if (queuedIn(row) > 0) return false;
     const state = verdictOf(job);
     job.touched = "otherwise";
     row.state = state;

@@ -15,6 +15,8 @@ export interface WaitingFacts {
   readonly open: OpenJob | undefined;
   /** Tasks that wait and were never assigned, so that nothing tells them from each other. */
   readonly fresh: number;
+  /** Tasks of later batches. */
+  readonly later: number;
   /** Tasks that wait and have a row: retries and pinned ones. */
   readonly rows: number;
   /** The first of those, limits.explainTasks at most. */
@@ -53,13 +55,16 @@ export function waitingFacts(tx: ReadTx, id: number): WaitingFacts | undefined {
     pin: row.pin ?? undefined,
     avoid: row.node ?? undefined,
   }));
-  const fresh = Math.min(queued, total - next);
+  const end = job.batch === undefined ? total : job.batch.first + job.batch.tasks;
+  const later = Math.min(queued, total - end);
+  const fresh = Math.min(queued - later, end - next);
   const waits = job.waits ?? {};
   return {
     job,
     open: openJob(tx, jobId(job.id)),
     fresh,
-    rows: queued - fresh,
+    later,
+    rows: queued - fresh - later,
     waiting,
     parents: waits.after === undefined ? [] : unfinished(tx, afterOf(tx, id)),
     holder: waits.key === undefined ? undefined : holderOf(tx, waits.key),

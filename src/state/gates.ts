@@ -21,15 +21,19 @@ import {
   replacedBefore,
   shut,
   startReached,
+  type StoredGate,
   tied,
   toldUpTo,
   turn,
   waitingBefore,
   writeAfterLeft,
+  writeBatch,
   writeBits,
+  writePause,
   writeTurn,
 } from "./tables/gate.ts";
-import type { OpenJob } from "./tables/job.ts";
+import { batchEnding, type BatchPlace, nextEnd } from "./rolling.ts";
+import { type OpenJob, queuedIn } from "./tables/job.ts";
 import type { JobState } from "./types.ts";
 
 /**
@@ -84,16 +88,81 @@ export class Gates {
     if (gate === 0) this.#announce(job);
   }
 
-  /** Its start_at has come, if it has by the entry's time. */
-  startAt(id: JobId): boolean {
+  /** What it waits for has come, its start_at or the end of a pause, if it has by the entry's time. */
+  timeReached(id: JobId): boolean {
     const { tx, jobs } = this.#work;
     const gate = gateOf(tx, id);
     const job = jobs.get(id);
-    if (job === undefined || gate === undefined || gate.start_at === null || gate.start_at > this.#context.at)
-      return false;
-    startReached(tx, id);
-    this.open(job, shut.startAt);
+    if (job === undefined || gate === undefined) return false;
+    const isReached = (instant: number | null): boolean => instant !== null && instant <= this.#context.at;
+    if (isReached(gate.start_at)) {
+      startReached(tx, id);
+      this.open(job, shut.startAt);
+      return true;
+    }
+    if (!isReached(gate.pause_until)) return false;
+    writePause(tx, id, null);
+    this.#letBatch(job, gate, shut.pause);
     return true;
+  }
+
+  /**
+   * Something of a job with batches ended, and nothing of it runs. If that was the last of the batch the next one begins, or is put off, or waits for a person. Without
+   * `max_failures` nothing more begins after a batch of which no task succeeded.
+   */
+  endBatch(job: OpenJob): void {
+    const { tx } = this.#work;
+    const { row } = job;
+    const gate = gateOf(tx, row.id);
+    assert(gate !== undefined && gate.batch_end !== null, `job ${row.id} has batches and does not know which runs`);
+    const isPutOff = ((row.gate ?? 0) & (shut.pause | shut.approval)) !== 0;
+    if (row.rest !== "queued" || isPutOff || row.tasks - queuedIn(row) < gate.batch_end) return;
+    const { batch, maxFailures } = job.spec;
+    assert(batch !== undefined, `job ${row.id} has batches by its spec`);
+    if (maxFailures === undefined && row.succeeded === gate.batch_succeeded) {
+      const { now, of } = batchEnding(batch, row.tasks, gate.batch_end);
+      this.#work.stop(job, "skipped", `no task of batch ${now} of ${of} succeeded: the rest was not started`);
+      return;
+    }
+    const bits = (batch.pauseMs === undefined ? 0 : shut.pause) | (batch.approve === true ? shut.approval : 0);
+    if (bits === 0) return this.#beginBatch(job, gate);
+    if (batch.pauseMs !== undefined) {
+      writePause(tx, row.id, this.#context.at + batch.pauseMs);
+      this.#tellDuty();
+    }
+    this.shut(job, bits);
+  }
+
+  /** Somebody lets a batch begin. Gives why that cannot be; undefined: it is approved, now or since before. */
+  approve(job: OpenJob, batch: number): string | undefined {
+    const { row } = job;
+    const rolling = job.spec.batch;
+    const gate = ((row.ties ?? 0) & tied.batches) === 0 ? undefined : gateOf(this.#work.tx, row.id);
+    if (rolling?.approve !== true || gate === undefined || gate.batch_end === null)
+      return `no batch of job ${row.id} waits for approval`;
+    const { now, of } = batchEnding(rolling, row.tasks, gate.batch_end);
+    const bits = row.gate ?? 0;
+    if (batch === now + 1 && (bits & shut.approval) !== 0) this.#letBatch(job, gate, shut.approval);
+    else if (batch > of) return `job ${row.id} has ${of} batches, and no batch ${batch}`;
+    else if (batch > now + 1 || (batch > now && (bits & shut.pause) === 0))
+      return `batch ${now} of ${of} has not ended: the next one can be approved then`;
+    return undefined;
+  }
+
+  /** One of what its next batch waits for has come. */
+  #letBatch(job: OpenJob, gate: StoredGate, bit: number): void {
+    const bits = (job.row.gate ?? 0) & ~bit;
+    if ((bits & (shut.pause | shut.approval)) === 0) this.#beginBatch(job, gate);
+    this.open(job, bit);
+  }
+
+  #beginBatch(job: OpenJob, { batch_end: end }: StoredGate): void {
+    const { row, spec } = job;
+    assert(spec.batch !== undefined && end !== null && end < row.tasks, `job ${row.id} has another batch`);
+    const next = nextEnd(spec.batch, row.tasks, end);
+    writeBatch(this.#work.tx, row.id, next, row.succeeded);
+    const { now, first, tasks }: BatchPlace = batchEnding(spec.batch, row.tasks, next);
+    this.#context.changed({ topic: "job", kind: "batch", job: job.id, batch: now, first, count: tasks });
   }
 
   /** Cancels the jobs of a key that came before one, as far as this command may; the others never get the key. */

@@ -4,7 +4,17 @@ import type { ApplyContext } from "./command.ts";
 import { Work } from "./ending.ts";
 import { isMet, replacedBy, unmet } from "./gates.ts";
 import { readSpec } from "./spec.ts";
-import { type Condition, insertAfter, insertGate, shut, tied, unfinishedOf, writeBits } from "./tables/gate.ts";
+import { nextEnd } from "./rolling.ts";
+import {
+  type Condition,
+  insertAfter,
+  insertGate,
+  shut,
+  tied,
+  unfinishedOf,
+  writeBatch,
+  writeBits,
+} from "./tables/gate.ts";
 import { jobById } from "./tables/job.ts";
 import type { ReadTx, Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
@@ -107,9 +117,13 @@ export function shutGates(tx: Tx, context: ApplyContext, gated: Iterable<GatedJo
     }
     const key = spec.key ?? null;
     const gate = (startAt === null ? 0 : shut.startAt) | (left === 0 ? 0 : shut.after) | (key === null ? 0 : shut.key);
-    const isTied = gate !== 0 || deadlineAt !== null;
+    const { tasks } = job.row;
+    const firstEnd = spec.batch === undefined ? tasks : nextEnd(spec.batch, tasks, 0);
+    const batches = firstEnd === tasks ? 0 : tied.batches;
+    const isTied = gate !== 0 || deadlineAt !== null || batches !== 0;
     if (isTied) insertGate(tx, { job: id, start_at: startAt, deadline_at: deadlineAt, after_left: left, key });
-    writeBits(tx, job.row, gate, (job.row.ties ?? 0) | (isTied ? tied.gate : 0));
+    if (batches !== 0) writeBatch(tx, id, firstEnd, 0);
+    writeBits(tx, job.row, gate, (job.row.ties ?? 0) | (isTied ? tied.gate | batches : 0));
     if (unmetBecause !== undefined) work.gates.skip(job, unmetBecause);
     else if (key !== null) {
       if (spec.onConflict === "replace") work.gates.replace(key, id, replacedBy(key));

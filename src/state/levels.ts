@@ -60,3 +60,6 @@ export const targetLevel = 3;
 
 /** From this level on what waits of a job that is stopped ends in steps (tables/stopped.ts). */
 export const stopLevel = 3;
+
+/** From this level on jobs have rolling batches (rolling.ts): releases before would run all of their tasks at once. */
+export const batchLevel = 3;

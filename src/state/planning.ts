@@ -3,6 +3,7 @@ import { limits } from "../lib/limits.ts";
 import { type Need, needsOf } from "../lib/resources.ts";
 import { parseSelector, type Term } from "../lib/selector.ts";
 import { driverOf, readSpec, slotsOf, specDefaults } from "./spec.ts";
+import { batchEndOf } from "./tables/gate.ts";
 import { runningOn } from "./tables/running.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { Driver, Spec } from "./types.ts";
@@ -11,7 +12,7 @@ export { boundsOf } from "./tables/bounds.ts";
 export { placementOf } from "./tables/placement.ts";
 export { anySubmitter, submitters } from "./tables/submitter.ts";
 export { aheadLevel, unitLevel } from "./levels.ts";
-export { deadlinesDue, isSomethingLeft, nextInstant, startsDue } from "./tables/gate.ts";
+export { deadlinesDue, isSomethingLeft, nextInstant, pausesDue, startsDue } from "./tables/gate.ts";
 
 /** What the leader's planner reads of the state: jobs that still have something to start, and what runs where. */
 
@@ -44,6 +45,7 @@ export interface OpenJob {
   /** Its tasks may wait at a node for their turn: none of them is lost by that, and nobody waits for others of the job meanwhile. */
   readonly mayWait: boolean;
   readonly driver: Driver;
+  /** Those after these are not to begin yet (rolling.ts). */
   readonly tasks: number;
   /** First task that was never assigned and has no row. */
   readonly next: number;
@@ -96,9 +98,10 @@ interface JobRow {
   readonly only_node: number | null;
   readonly submitted_by: string;
   readonly gate: number | null;
+  readonly ties: number | null;
 }
 
-const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node, gate, submitted_by";
+const columns = "id, tasks, next_task, running, rest, cancelling, spec, only_node, gate, ties, submitted_by";
 // What waits behind a gate (gates.ts) is no business of the planner; what runs of such a job takes room all the same.
 const openInRange = sql(
   `select ${columns} from job where finished_at is null and (gate is null or running > 0) and id between ? and ? order by id limit ?`,
@@ -206,6 +209,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
   const stopped = row.cancelling !== 0 || row.rest !== "queued" || row.gate !== null;
   // A job of which nothing was ever assigned has rows only when its tasks are pinned.
   const hasRows = (row.next_task > 0 && row.only_node === null) || spec.eachNode === true;
+  const tasks = batchEndOf(tx, row);
   return {
     id: jobId(row.id),
     by: row.submitted_by,
@@ -217,8 +221,8 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     isOnce: spec.onLost === "fail",
     mayWait: mayWait(spec),
     driver: driverOf(spec),
-    tasks: row.tasks,
-    next: stopped ? row.tasks : row.next_task,
+    tasks,
+    next: stopped ? tasks : row.next_task,
     running: row.running,
     stopped,
     waiting: stopped || !hasRows ? noneWaiting : tx.all<WaitingRow>(waitingOf, row.id).map(toWaiting),
@@ -226,9 +230,9 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
 }
 
 /** A node that is lost with work that waits there cannot say that it had not begun it: what runs at most once is not given so. */
-function mayWait({ onLost, eachNode, resources, parallel, maxFailures }: Spec): boolean {
+function mayWait({ onLost, eachNode, resources, parallel, maxFailures, batch }: Spec): boolean {
   if (onLost === "fail" || eachNode === true || resources !== undefined) return false;
-  return parallel === undefined && maxFailures === undefined;
+  return parallel === undefined && maxFailures === undefined && batch === undefined;
 }
 
 function toWaiting(row: WaitingRow): WaitingTask {

@@ -14,7 +14,7 @@ import {
 } from "./tables/authority.ts";
 import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
-import { gateOf, shut } from "./tables/gate.ts";
+import { gateOf, shut, tied } from "./tables/gate.ts";
 import { idempotencyOf } from "./tables/idempotency.ts";
 import { jobById, originOf, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
@@ -187,7 +187,8 @@ export function findJob(tx: ReadTx, id: number): JobView | undefined {
 }
 
 function shown(tx: ReadTx, job: StoredJob): JobView {
-  return jobView(job, job.gate === null ? undefined : gateOf(tx, job.id));
+  const isTold = job.gate !== null || ((job.ties ?? 0) & tied.batches) !== 0;
+  return jobView(job, isTold ? gateOf(tx, job.id) : undefined);
 }
 
 const selectStates = sql("select id, state from job where id in (select value from json_each(?))");

@@ -7,8 +7,9 @@ import { matchesSelector } from "../lib/selector.ts";
 import { jobSubmit } from "./commands/job-submit.ts";
 import { unfinishedOf } from "./tables/gate.ts";
 import { jobStates } from "./queries.ts";
-import type { ReasonView } from "./answers.ts";
+import type { PlannedView, ReasonView } from "./answers.ts";
 import { wantsOf, type Wants } from "./planning.ts";
+import { batchEnding, batchSizes } from "./rolling.ts";
 import { shapeOf, tasksIn } from "./shape.ts";
 import { driverOf, readSpec } from "./spec.ts";
 import { allNodes } from "./tables/node.ts";
@@ -78,6 +79,8 @@ export interface SpecForeseen {
   /** What would have to happen before it starts, nodes and room aside. */
   readonly gates: readonly ReasonView[];
   readonly tasks: number;
+  /** How many batches they make, and how many tasks the first ones have, limits.planTasksShown at most. */
+  readonly batches: PlannedView["batches"];
   /** The first of its tasks, limits.planTasksShown at most. */
   readonly first: readonly (Partial<Point> & { readonly task: number; readonly target?: string })[];
   /** The nodes that the tasks of an each_node job would be about, in order. */
@@ -106,10 +109,16 @@ export function foreseenJobs(tx: ReadTx, { jobs, lists }: Specs, now: number): S
       wants,
       gates: gatesOf(tx, spec, now),
       tasks,
+      batches: batchesOf(spec, tasks),
       first,
       pins: nodes.map(({ id }) => id),
     };
   });
+}
+
+function batchesOf({ batch }: Spec, tasks: number): PlannedView["batches"] {
+  if (batch === undefined || tasks === 0) return undefined;
+  return { of: batchEnding(batch, tasks, tasks).of, sizes: batchSizes(batch, tasks, limits.planTasksShown) };
 }
 
 function gatesOf(tx: ReadTx, { startAt, after, key }: Spec, now: number): ReasonView[] {

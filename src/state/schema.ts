@@ -340,4 +340,9 @@ export const schema: readonly string[] = [
   `create table job_target (list text not null, job integer not null, primary key (list, job)) strict, without rowid`,
   // Of each_node jobs: what was run on a node, newest first.
   "create index task_target on task (target, job) where target is not null",
+  // Of jobs with batches (rolling.ts): tasks before this one may begin, so many had succeeded when the batch began, and until then the next one is put off.
+  "alter table job_gate add column batch_end integer",
+  "alter table job_gate add column batch_succeeded integer",
+  "alter table job_gate add column pause_until integer",
+  "create index job_gate_pause on job_gate (pause_until) where pause_until is not null",
 ];

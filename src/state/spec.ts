@@ -5,7 +5,7 @@ import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
 import { defaultPriority, slotsTaken } from "../lib/room.ts";
 import { renderTargets } from "./targets.ts";
-import type { Driver, Spec } from "./types.ts";
+import type { Driver, Rolling, Spec } from "./types.ts";
 
 /** What a normalised spec means where it is silent, and how it is written back for people. Reading what people write is commands/spec-schema.ts. */
 
@@ -40,10 +40,8 @@ export function slotsOf(spec: Spec): number {
 }
 
 /** It waits for more than a node, or for a while only: what gates.ts is about. */
-export function isGated(spec: Spec): boolean {
-  return (
-    spec.after !== undefined || spec.key !== undefined || spec.startAt !== undefined || spec.deadlineMs !== undefined
-  );
+export function isGated({ after, key, startAt, deadlineMs, batch }: Spec): boolean {
+  return [after, key, startAt, deadlineMs, batch].some((one) => one !== undefined);
 }
 
 /** The name that lists show: the spec's own, or the beginning of its command. */
@@ -91,6 +89,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     slots: spec.slots,
     resources: spec.resources && renderResources(spec.resources),
     parallel: spec.parallel,
+    batch: spec.batch && renderBatch(spec.batch),
     unit: spec.unit,
     priority: spec.priority,
     after: spec.after?.map(({ job, when }) => (when === undefined ? job : { job, when })),
@@ -126,6 +125,11 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
   });
+}
+
+function renderBatch({ sizes, pauseMs, approve }: Rolling): unknown {
+  if (pauseMs === undefined && approve === undefined) return sizes;
+  return compact({ sizes, pause: pauseMs === undefined ? undefined : formatDuration(pauseMs), approve });
 }
 
 function renderLimits({ cpuMs, memoryBytes, files, processes }: NonNullable<Spec["limits"]>): Record<string, unknown> {

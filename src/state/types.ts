@@ -108,6 +108,7 @@ export interface Spec {
   /** By name, in order; memory in bytes. */
   readonly resources?: Resources;
   readonly parallel?: number;
+  readonly batch?: Rolling;
   /** Tasks handed to a node together. */
   readonly unit?: number;
   readonly priority?: number;
@@ -151,6 +152,16 @@ export interface Spec {
   readonly labels?: Labels;
   readonly ttlMs?: number;
   readonly ssh?: SshSpec;
+}
+
+/** Tasks in groups, one after the other (state/rolling.ts). */
+export interface Rolling {
+  /** Counts, or shares written as "10%"; the last one is that of all that follow. */
+  readonly sizes: readonly (number | string)[];
+  /** Between the end of a batch and the next one. */
+  readonly pauseMs?: number;
+  /** A person lets each batch begin, but for the first. */
+  readonly approve?: true;
 }
 
 /** How drivers ssh and ansible reach a target. What is absent is for the ssh configuration of the executing node to say. */
@@ -203,6 +214,10 @@ export interface WaitsView {
   /** So many jobs that it waits for have not ended yet. */
   readonly after?: number;
   readonly key?: string;
+  /** Its next batch begins no earlier. */
+  readonly pause?: string;
+  /** The number of the batch that somebody has to let begin. */
+  readonly approval?: number;
 }
 
 /** A job as the API shows it. Times are RFC 3339, ids integers. */
@@ -216,6 +231,8 @@ export interface JobView {
   readonly partial?: boolean;
   readonly reason?: string;
   readonly counts: TaskCounts;
+  /** Of an unfinished one with batches: the one that runs, or that ran last, how many there are, and its tasks [first, first + tasks). */
+  readonly batch?: { readonly now: number; readonly of: number; readonly first: number; readonly tasks: number };
   readonly submitted_at: string;
   readonly started_at: string | null;
   readonly finished_at: string | null;
@@ -321,6 +338,15 @@ export type Change =
       readonly cancelling: boolean;
       /** A person holds it from now on: what has not begun of it is not to begin, wherever it waits. */
       readonly held?: true;
+    }
+  | {
+      /** A batch of the job begins: tasks [first, first + count) may be given out. Of the first one nothing is told. */
+      readonly topic: "job";
+      readonly kind: "batch";
+      readonly job: JobId;
+      readonly batch: number;
+      readonly first: number;
+      readonly count: number;
     }
   | { readonly topic: "job"; readonly kind: "removed"; readonly job: JobId }
   | {

@@ -1,5 +1,6 @@
 import { formatInstant } from "../lib/calendar.ts";
 import { renderSpec } from "./spec.ts";
+import { batchEnding } from "./rolling.ts";
 import { shut, type StoredGate } from "./tables/gate.ts";
 import { countsOf, originOf, type StoredJob } from "./tables/job.ts";
 import type { StoredTask } from "./tables/task.ts";
@@ -15,10 +16,11 @@ export function jobView(job: StoredJob, gate?: StoredGate): JobView {
     name: job.name,
     state: job.state,
     ...(job.cancelling === 1 ? { cancelling: true } : {}),
-    ...waitsOf(job, gate),
+    ...waitsOf(job, gate, spec),
     ...(job.partial === 1 ? { partial: true } : {}),
     ...(job.reason === null ? {} : { reason: job.reason }),
     counts: countsOf(job),
+    ...batchOf(job, gate, spec),
     submitted_at: formatInstant(job.submitted_at),
     started_at: instant(job.started_at),
     finished_at: instant(job.finished_at),
@@ -31,7 +33,8 @@ export function jobView(job: StoredJob, gate?: StoredGate): JobView {
 }
 
 /** What is shut of its gates; nothing for a job that waits for no more than a node. */
-function waitsOf({ gate: bits }: StoredJob, gate: StoredGate | undefined): Pick<JobView, "held" | "waits"> {
+function waitsOf(job: StoredJob, gate: StoredGate | undefined, spec: Spec): Pick<JobView, "held" | "waits"> {
+  const bits = job.gate;
   if (bits === null) return {};
   const isShut = (bit: number): boolean => (bits & bit) !== 0;
   const waits: WaitsView = {
@@ -41,8 +44,18 @@ function waitsOf({ gate: bits }: StoredJob, gate: StoredGate | undefined): Pick<
       : {}),
     ...(isShut(shut.after) ? { after: gate?.after_left ?? 0 } : {}),
     ...(isShut(shut.key) && gate !== undefined && gate.key !== null ? { key: gate.key } : {}),
+    ...(isShut(shut.pause) && gate !== undefined && gate.pause_until !== null
+      ? { pause: formatInstant(gate.pause_until) }
+      : {}),
+    ...(isShut(shut.approval) ? { approval: (batchOf(job, gate, spec).batch?.now ?? 0) + 1 } : {}),
   };
   return { ...(isShut(shut.held) ? { held: true } : {}), waits };
+}
+
+/** The batch that runs or ran last; nothing of a job without any. */
+function batchOf({ tasks }: StoredJob, gate: StoredGate | undefined, { batch }: Spec): Pick<JobView, "batch"> {
+  const end = gate?.batch_end ?? null;
+  return end === null || batch === undefined ? {} : { batch: batchEnding(batch, tasks, end) };
 }
 
 /** An attempt of the history. */

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { jobId } from "../../src/lib/ids.ts";
+import { admin } from "../state/support.ts";
 import { cli, ServedMesh, start, TestIo } from "./support.ts";
 
 test("flags say what a job waits for", async () => {
@@ -75,4 +77,32 @@ test("a job that waits says for what, and one that is skipped ends the command w
   served.finish(parent, 0, "failed");
   expect(await code).toBe(1);
   expect(io.stderr.text).toContain("job 2 was skipped: job 1 failed");
+});
+
+test("batches by flags, which one runs, and the approval of the one that waits", async () => {
+  using served = new ServedMesh();
+  const wrong = await cli(["run", "--batch-pause", "soon", "--approve", "--", "x"], served.env);
+  expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("--approve: is for batches")]);
+  for (const path of ['--batch-pause: "soon"', "--batch-pause: is for batches"]) expect(wrong.err).toContain(path);
+  const flags = ["--count", "10", "--batch", "1,50%", "--batch-pause", "30s", "--approve"];
+  const io = new TestIo();
+  const running = start(["run", ...flags, "--", "x"], served.env, io);
+  await served.submitted();
+  expect(served.mesh.cluster.job(1).spec["batch"]).toEqual({ sizes: [1, "50%"], pause: "30s", approve: true });
+  served.assign(1);
+  served.finish(1);
+  await io.stderr.has("batch 2 of job 1 waits for approval: `skein jobs release 1` lets it begin");
+  const { out } = await cli(["jobs", "show", "1"], served.env);
+  expect(out).toMatch(/batch +1 of 3: task 0/);
+  expect(out).toMatch(/waits for .*the approval of batch 2/);
+  expect((await cli(["ps"], served.env)).out).toContain("running (batch 2 waits)");
+  expect((await cli(["jobs", "release", "1", "--batch", "3"], served.env)).code).toBe(6);
+  expect((await cli(["jobs", "release", "1", "--batch", "x"], served.env)).code).toBe(2);
+  expect(await cli(["jobs", "release", "1"], served.env)).toEqual({
+    code: 0,
+    out: "job 1 is released: batch 2\n",
+    err: "",
+  });
+  served.mesh.change((cluster) => cluster.must("job.cancel", { id: jobId(1) }, admin));
+  expect(await running).toBe(1);
 });

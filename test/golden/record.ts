@@ -158,7 +158,32 @@ function historyOfLevel3(): Cluster {
   for (const placement of ["pack", "spread", "pack"] as const) cluster.must("cluster.placement", { placement }, admin);
   units(cluster);
   targets(cluster);
+  batches(cluster);
   return cluster;
+}
+
+/** Batches that begin at once, after a pause, and when they are approved; one of which nothing succeeded, and one that is cancelled while it waits. */
+function batches(cluster: Cluster): void {
+  const end = (job: number, from: number, count: number, state: "succeeded" | "failed" = "succeeded"): void => {
+    for (let task = from; task < from + count; task++) {
+      cluster.assign(job, 1, [task, 1], [task + count, 1]);
+      cluster.finish(job, task, 1, 1, state);
+    }
+  };
+  const [plain, canary] = [cluster.submit({ count: 4, batch: [1, "50%"] }), cluster.submit({ count: 9, batch: [2] })];
+  end(plain, 0, 1);
+  cluster.give(plain, 1, 1, 3);
+  cluster.give(plain, 1, 1, 2);
+  end(canary, 0, 2, "failed");
+  const slow = cluster.submit({ count: 3, batch: { sizes: [1], pause: "10s", approve: true } });
+  end(slow, 0, 1);
+  cluster.must("job.release", { id: jobId(slow), batch: 2 }, admin);
+  cluster.refused("job.release", { id: jobId(slow), batch: 3 }, admin);
+  cluster.must("job.open", { jobs: [jobId(slow)] });
+  cluster.now += 10_000;
+  cluster.must("job.open", { jobs: [jobId(slow)] });
+  end(slow, 1, 1);
+  cluster.must("job.cancel", { id: jobId(slow) }, admin);
 }
 
 /** Lists of names that come with a job, are there already, are missing, and go; a retry is about some of them. */

@@ -60,3 +60,25 @@ test("hold and release", async () => {
   expect((await post(ask, "/v1/jobs/2/hold", {}))[0]).toBe(404);
   expect((await post(ask, "/v1/jobs/x/hold", {}))[0]).toBe(422);
 });
+
+test("batches: which one runs and what it waits for is shown, and one is approved by its number", async () => {
+  const mesh = new Mesh();
+  const ask = asking(mesh.node());
+  await post(ask, "/v1/jobs", { run: "x", targets: "web[1-10]", batch: { sizes: [1, "40%"], approve: true } });
+  mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
+  mesh.change((cluster) => cluster.finish(1, 0, 1, 1));
+  expect(await jsonIn(await ask("GET", "/v1/jobs/1"))).toMatchObject({
+    batch: { now: 1, of: 4, first: 0, tasks: 1 },
+    waits: { approval: 2 },
+    spec: { batch: { sizes: [1, "40%"], approve: true } },
+  });
+  expect((await post(ask, "/v1/jobs/1/release", { batch: 3 }))[0]).toBe(409);
+  expect((await post(ask, "/v1/jobs/1/release", { batch: 0 }))[0]).toBe(422);
+  for (let times = 0; times < 2; times++)
+    expect(await post(ask, "/v1/jobs/1/release", { batch: 2 })).toEqual([200, { id: 1, batch: 2 }]);
+  expect(await jsonIn(await ask("GET", "/v1/jobs/1"))).toMatchObject({ batch: { now: 2, first: 1, tasks: 4 } });
+  const [status, body] = await post(ask, "/v1/jobs", { run: "x", each_node: true, batch: { sizes: [0], pause: "1" } });
+  expect(status).toBe(422);
+  const { details } = (body as { error: { details: { path: string }[] } }).error;
+  expect(details.map(({ path }) => path).sort()).toEqual(["batch", "batch.pause", "batch.sizes[0]"]);
+});

@@ -57,13 +57,13 @@ export const gatedMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/scheduler/gates.ts",
-        old: "    open: startsDue(tx, now, limits.releasesPerCommand),",
-        new: "    open: startsDue(tx, now + 1000, limits.releasesPerCommand),",
+        old: "  const starts = startsDue(tx, now, limits.releasesPerCommand);",
+        new: "  const starts = startsDue(tx, now + 1000, limits.releasesPerCommand);",
       },
       {
         file: "src/state/gates.ts",
-        old: "gate.start_at === null || gate.start_at > this.#context.at",
-        new: "gate.start_at === null",
+        old: "instant !== null && instant <= this.#context.at",
+        new: "instant !== null",
       },
     ],
     checkers: ["early"],
@@ -131,5 +131,55 @@ export const gatedMutants: readonly Mutant[] = [
       },
     ],
     checkers: ["room"],
+  },
+  {
+    ...ours,
+    source: "design of this code (batches)",
+    name: "73",
+    title: "a batch begins while a task of the one before waits to be tried again",
+    bug: "It has ended when nothing of it runs, and not when as many tasks have ended as it has.",
+    patches: [
+      {
+        file: "src/state/gates.ts",
+        old: "isPutOff || row.tasks - queuedIn(row) < gate.batch_end",
+        new: "isPutOff || row.next_task < gate.batch_end",
+      },
+    ],
+    checkers: ["batch"],
+  },
+  {
+    ...ours,
+    source: "design of this code (batches)",
+    name: "74",
+    title: "a batch begins before its pause is over",
+    bug: "The leader looks for what was put off and not for until when, and the state believes it without asking the log's clock (J4).",
+    patches: [
+      {
+        file: "src/scheduler/gates.ts",
+        old: "pausesDue(tx, now, limits.releasesPerCommand - starts.length)",
+        new: "pausesDue(tx, Number.MAX_SAFE_INTEGER, limits.releasesPerCommand - starts.length)",
+      },
+      {
+        file: "src/state/gates.ts",
+        old: "if (!isReached(gate.pause_until)) return false;",
+        new: "if (gate.pause_until === null) return false;",
+      },
+    ],
+    checkers: ["batch"],
+  },
+  {
+    ...ours,
+    source: "design of this code (batches)",
+    name: "75",
+    title: "a batch that is lost with its node ends nothing",
+    bug: "Its end is only looked for where nodes tell of ends: who waits for it does so for ever.",
+    patches: [
+      {
+        file: "src/state/departure.ts",
+        old: "  for (const job of touched) work.finishIfDone(job);",
+        new: "  for (const job of touched) if (((job.row.ties ?? 0) & 4) === 0) work.finishIfDone(job);",
+      },
+    ],
+    checkers: ["liveness"],
   },
 ];

@@ -53,6 +53,7 @@ const clusterCheckers: readonly ClusterChecker[] = [
   "in vain",
   "alone",
   "held",
+  "batch",
   "room",
   "left",
   "floor",

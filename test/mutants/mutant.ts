@@ -12,6 +12,7 @@ export type ClusterChecker =
   | "in vain"
   | "alone"
   | "held"
+  | "batch"
   | "room"
   | "left"
   | "floor"

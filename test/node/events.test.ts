@@ -69,7 +69,8 @@ describe("events a node keeps", () => {
     const waiting = events.jobEnded(8, 60_000).then((state) => {
       heard = state;
     });
-    events.publish([ended(1, 9), event(2, 8)], 2);
+    const batch = { topic: "job", kind: "batch", job: jobId(8), batch: 2, first: 1, count: 3 } as const;
+    events.publish([ended(1, 9), event(2, 8), { index: 2, at: 2, changes: [batch] }], 2);
     await Promise.resolve();
     expect(heard).toBeUndefined();
     events.publish([ended(3, 8)], 3);

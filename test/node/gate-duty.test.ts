@@ -122,3 +122,21 @@ test("an instant that has come for the leader and not for the log is asked for a
   await until(() => cluster.job(job).waits === undefined);
   expect(proposed).toEqual(["job.open", "job.open", "job.open"]);
 });
+
+test("the pause between two batches is heard of when it begins, and over for who leads by then, by the log's clock", async () => {
+  const cluster = Cluster.of(1);
+  cluster.now = Date.now();
+  const job = cluster.submit({ count: 2, batch: { sizes: [1], pause: "60ms" } });
+  const first = lead(cluster, () => Promise.resolve(refuse("unavailable", "no leader", { retry: "safe" })));
+  cluster.assign(job, 1, [0, 1]);
+  cluster.now = Date.now();
+  cluster.finish(job, 0, 1, 1);
+  const end = cluster.now + 60;
+  first.duty.onApplied(cluster.events.slice(-1));
+  await until(() => first.proposed.length > 0);
+  first.duty.stop();
+  expect(cluster.job(job).batch?.now).toBe(1);
+  lead(cluster);
+  await until(() => cluster.job(job).batch?.now === 2);
+  expect(cluster.now).toBeGreaterThanOrEqual(end);
+});

@@ -8,6 +8,7 @@ import { jobById } from "../../src/state/tables/job.ts";
 import { type ReadTx, sql } from "../../src/state/tx.ts";
 import type { JobState, Principal, Spec } from "../../src/state/types.ts";
 import { flurry } from "./ahead.ts";
+import { Batched } from "./batched.ts";
 import type { Callers, Cluster } from "./cluster.ts";
 import { Gated, isUnknown } from "./gated.ts";
 import type { Host } from "./host.ts";
@@ -60,6 +61,7 @@ export class Clients implements Callers {
   readonly #cluster: Cluster;
   readonly gated: Gated;
   readonly placed: Placed;
+  readonly batched: Batched;
   readonly #random: Random;
   readonly #writes: Write[] = [];
   readonly #acknowledged: Write[] = [];
@@ -89,6 +91,7 @@ export class Clients implements Callers {
     this.#cluster = cluster;
     this.gated = new Gated(cluster);
     this.placed = new Placed(cluster);
+    this.batched = new Batched(cluster);
     this.#random = stream(cluster.plan.seed, "workload");
     this.#left = operations ?? usualOperations;
     cluster.callers = this;
@@ -116,6 +119,7 @@ export class Clients implements Callers {
 
   applied(host: number, events: readonly AppliedEvent[]): void {
     this.gated.applied(host, events);
+    this.batched.applied(events);
   }
 
   whyNot(host: number, job: number): string | undefined {
@@ -223,6 +227,7 @@ export class Clients implements Callers {
       this.gated.draw(spec, known, isLong);
       this.gated.maybeHold(known);
       this.placed.draw(spec);
+      this.batched.draw(spec);
       this.placed.maybeWeigh();
     }
     const key = random() < 0.6 && mayRun ? `key-${serial}` : undefined;
@@ -508,6 +513,7 @@ export class Clients implements Callers {
       else if (of.spec.driver !== "noop") this.#judgeTasks(of.spec, id, job!.state);
     }
     this.gated.judge(tx);
+    this.batched.judge(tx);
   }
 
   #judgeTasks(spec: Spec, id: number, state: string): void {

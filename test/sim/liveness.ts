@@ -94,7 +94,10 @@ export function settle(cluster: Cluster, clients: Clients): void {
     patience.jobs,
     () => {
       const host = witness();
-      if (host !== undefined) clients.gated.releaseLate(host);
+      if (host !== undefined) {
+        clients.gated.releaseLate(host);
+        clients.batched.approveAt(host);
+      }
       return open().length === 0;
     },
     () => `${open().join(", ")}; ${describe(cluster, core)}`,

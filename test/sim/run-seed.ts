@@ -116,6 +116,10 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     jobsHeld: clients.gated.holds,
     jobsSkipped: clients.gated.skipped,
     jobsOverdue: clients.gated.overdue,
+    batchedJobs: clients.batched.drawn,
+    batchesBegun: clients.batched.begun,
+    batchesPaused: clients.batched.paused,
+    batchesApproved: clients.batched.approved,
     tasksWithResources: effects.room.asking,
     weightsSet: clients.placed.weights,
   });

@@ -101,6 +101,9 @@ test("a restored state has the time of the host where that was done: a clock tha
   cluster.assign(job, 1, [0, 1]);
   cluster.finish(job, 0, 1, 1, "failed");
   const overdue = cluster.submit({ deadline: "20s" });
+  const paused = cluster.submit({ count: 2, batch: { sizes: [1], pause: "30s" } });
+  cluster.assign(paused, 1, [0, 1]);
+  cluster.finish(paused, 0, 1, 1);
   const dueAt = () => database.get<{ not_before: number }>(waiting, job)?.not_before;
   expect(readCounter(database).at).toBe(cluster.now);
   expect(dueAt()).toBe(cluster.now + 10_000);
@@ -116,4 +119,5 @@ test("a restored state has the time of the host where that was done: a clock tha
   // What waited for its next try waits for as long as it would have.
   expect(dueAt()).toBe(right + 10_000);
   expect(gateOf(database, overdue)?.deadline_at).toBe(right + 20_000);
+  expect(gateOf(database, paused)?.pause_until).toBe(right + 30_000);
 });

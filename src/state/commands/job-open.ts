@@ -17,14 +17,14 @@ export const jobOpen = command<JobsOpened>()({
   tag: 47,
   since: 3,
   right: "internal",
-  doc: "Jobs whose start_at has come may start. One whose instant is after the entry's time waits on (J4).",
+  doc: "Jobs whose start_at, or the end of the pause before their next batch, has come may go on. One whose instant is after the entry's time waits on (J4).",
   input: shape,
   payload: shape,
   prepare: (input) => input,
   apply(tx, { jobs }, context) {
     const work = new Work(tx, context);
     let opened = 0;
-    for (const id of jobs) if (work.gates.startAt(id)) opened += 1;
+    for (const id of jobs) if (work.gates.timeReached(id)) opened += 1;
     work.close();
     return accept({ opened });
   },

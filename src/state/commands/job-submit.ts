@@ -7,7 +7,7 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { gateLevel, resourceLevel, runningLevel, shapeLevel, targetLevel, unitLevel } from "../levels.ts";
+import { batchLevel, gateLevel, resourceLevel, runningLevel, shapeLevel, targetLevel, unitLevel } from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
@@ -187,7 +187,7 @@ export const jobSubmit = command<JobSubmitted>()({
 
 function levelOf([, , text, , places]: JobPayload): number {
   const spec = readSpec(text);
-  const { array, matrix, targets, resources, unit } = spec;
+  const { array, matrix, targets, resources, unit, batch } = spec;
   const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
   const running = spec.http ?? spec.user ?? spec.limits ?? spec.secrets;
   return Math.max(
@@ -197,6 +197,7 @@ function levelOf([, , text, , places]: JobPayload): number {
     running === undefined && spec.driver !== "ssh" ? 1 : runningLevel,
     unit === undefined ? 1 : unitLevel,
     targets === undefined ? 1 : targetLevel,
+    batch === undefined ? 1 : batchLevel,
   );
 }
 

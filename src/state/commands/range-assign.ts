@@ -4,6 +4,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command, type ApplyContext } from "../command.ts";
 import { Work } from "../ending.ts";
+import { batchEndOf } from "../tables/gate.ts";
 import type { OpenJob } from "../tables/job.ts";
 import { stateOfNode } from "../tables/node.ts";
 import { insertUnit } from "../tables/unit.ts";
@@ -68,12 +69,12 @@ export const rangeAssign = command<RangesAssigned>()({
   },
 });
 
-/** False when the range does not begin with the first task that was never assigned: who planned it has missed something, and plans anew (J1). */
+/** False when the range does not begin with the first task that was never assigned, or goes beyond the job's batch: who planned it has missed something, and plans anew (J1). */
 function assign(tx: Tx, context: ApplyContext, job: OpenJob, unit: RangeUnit): boolean {
   const { row } = job;
   const { parallel } = job.spec;
   // The only task of a job has a place of its own (tables/only-task.ts).
-  if (row.tasks === 1 || unit.first !== row.next_task || unit.first + unit.count > row.tasks) return false;
+  if (row.tasks === 1 || unit.first !== row.next_task || unit.first + unit.count > batchEndOf(tx, row)) return false;
   if (parallel !== undefined && row.running + unit.count > parallel) return false;
   insertUnit(tx, unit, unit.node, context.index);
   row.next_task += unit.count;

@@ -210,6 +210,7 @@ function isReadable({ keys, ...rules }: Matrix): boolean {
 
 /** What makes the tasks of a job; at most one of them. */
 const makers = ["count", "array", "matrix", "targets", "each_node"] as const;
+const severalMakers = ["count", "array", "matrix", "targets"] as const;
 const madeBy = {
   count: "count",
   array: "array",
@@ -231,11 +232,24 @@ export function checkMakers(raw: Readonly<Record<string, unknown>>, refuse: Refu
   // Each of these tasks goes to a node of its own: nothing is left to be handed out together.
   if (raw["each_node"] === true && raw["unit"] !== undefined)
     refuse(["unit"], `cannot be combined with ${madeBy.each_node}`);
+  checkBatch(raw, refuse);
+}
+
+/**
+ * A batch has ended when as many tasks have as it ends at: those after it must not. Tasks of each_node do when their node leaves, and each
+ * waits for a node of its own, which may be away for long.
+ */
+function checkBatch(raw: Readonly<Record<string, unknown>>, refuse: Refuse): void {
+  if (raw["batch"] === undefined) return;
+  if (raw["each_node"] === true) refuse(["batch"], `cannot be combined with ${madeBy.each_node}`);
+  else if (!severalMakers.some((key) => raw[key] !== undefined))
+    refuse(["batch"], "is of jobs with several tasks: give count, array, matrix or targets");
 }
 
 /** The same of a normalised spec; gives its tasks (0: each_node), or undefined: it contradicts itself. */
 export function tasksOfNormalised(spec: Spec): number | undefined {
   const given = [spec.count, spec.array, spec.matrix, spec.targets, spec.eachNode].filter((one) => one !== undefined);
   if (given.length > 1) return undefined;
+  if (spec.batch !== undefined && (given.length === 0 || spec.eachNode === true)) return undefined;
   return tasksIn(spec);
 }

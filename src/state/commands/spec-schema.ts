@@ -7,6 +7,7 @@ import { parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
 import { duration } from "./duration-schema.ts";
 import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
+import { batchField, normalisedBatch } from "./batch-schema.ts";
 import { checkPlaceholders, httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
 import { parsePresent } from "./present.ts";
 import { normalisedSsh, normaliseSsh, sshField } from "./ssh-schema.ts";
@@ -231,6 +232,7 @@ export const specFields = z.strictObject({
   slots: whole(0, 100_000).optional(),
   resources: resourcesField.optional(),
   parallel: whole(1, limits.arrayTasks).optional(),
+  batch: batchField.optional(),
   unit: whole(1, limits.unitTasks).optional(),
   priority: whole(0, 100).optional(),
   after: afterShape.optional(),
@@ -383,6 +385,7 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.resources !== undefined && Object.keys(fields.resources).length > 0)
     spec.resources = sortedResources(fields.resources);
   if (fields.parallel !== undefined) spec.parallel = fields.parallel;
+  if (fields.batch !== undefined) spec.batch = fields.batch;
   if (fields.unit !== undefined) spec.unit = fields.unit;
   if (fields.priority !== undefined) spec.priority = fields.priority;
   if (fields.after !== undefined) spec.after = fields.after;
@@ -469,6 +472,7 @@ const normalisedFields = z.strictObject({
   slots: z.number().int().min(0).exactOptional(),
   resources: resourcesShape(limits.resourcesPerSpec).exactOptional(),
   parallel: z.number().int().min(1).exactOptional(),
+  batch: normalisedBatch.exactOptional(),
   unit: z.number().int().min(1).max(limits.unitTasks).exactOptional(),
   priority: z.number().int().min(0).max(100).exactOptional(),
   after: normalisedAfter.exactOptional(),

@@ -5,6 +5,7 @@ import { accept } from "../../lib/outcome.ts";
 import { command, type ApplyContext } from "../command.ts";
 import { Work } from "../ending.ts";
 import { onlyTaskLevel } from "../levels.ts";
+import { batchEndOf } from "../tables/gate.ts";
 import type { OpenJob } from "../tables/job.ts";
 import { stateOfNode } from "../tables/node.ts";
 import { assignTask, insertRunningTask, insertWaitingTask, taskById } from "../tables/task.ts";
@@ -71,14 +72,14 @@ export function isOpen({ row }: OpenJob): boolean {
   return row.finished_at === null && row.cancelling === 0 && row.rest === "queued" && row.gate === null;
 }
 
-/** Gives one task to the node; false when it is not waiting for exactly this attempt (J1). */
+/** Gives one task to the node; false when it is not waiting for exactly this attempt (J1), or its batch has not begun. */
 function assign(tx: Tx, context: ApplyContext, job: OpenJob, task: number, attempt: number, node: NodeId): boolean {
   const { row } = job;
   // Of an only task nothing else can run; to read the spec would cost more than all the rest.
   const parallel = row.tasks === 1 ? undefined : job.spec.parallel;
   if (task >= row.tasks || (parallel !== undefined && row.running >= parallel)) return false;
   if (task >= row.next_task) {
-    if (attempt !== 1 || task - row.next_task > gapMax) return false;
+    if (attempt !== 1 || task - row.next_task > gapMax || task >= batchEndOf(tx, row)) return false;
     for (let skipped = row.next_task; skipped < task; skipped++) insertWaitingTask(tx, row.id, skipped, null, null);
     if (row.tasks === 1 && context.level >= onlyTaskLevel) {
       row.only_node = node;

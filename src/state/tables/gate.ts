@@ -16,6 +16,10 @@ export const shut = {
   startAt: 2,
   after: 4,
   key: 8,
+  /** Its next batch is put off until an instant. */
+  pause: 16,
+  /** Its next batch waits for a person. */
+  approval: 32,
 } as const;
 
 /** Bits of `job.ties`. */
@@ -24,6 +28,8 @@ export const tied = {
   gate: 1,
   /** Others wait for its end: rows in job_after. */
   children: 2,
+  /** It has several batches. */
+  batches: 4,
 } as const;
 
 /** How far a job with a key is from having it. */
@@ -40,17 +46,28 @@ export interface StoredGate {
   readonly after_left: number;
   readonly key: string | null;
   readonly turn: number;
+  /** Of a job with batches: its tasks before this one may begin; null: all of them. */
+  readonly batch_end: number | null;
+  /** How many of its tasks had succeeded when the batch began. */
+  readonly batch_succeeded: number | null;
+  /** Epoch ms; null: no batch is put off. */
+  readonly pause_until: number | null;
 }
 
 const insert = change(
   "job_gate.add",
   "insert into job_gate (job, start_at, deadline_at, after_left, key) values (?, ?, ?, ?, ?)",
 );
-const select = sql("select job, start_at, deadline_at, after_left, key, turn from job_gate where job = ?");
+const select = sql(
+  "select job, start_at, deadline_at, after_left, key, turn, batch_end, batch_succeeded, pause_until from job_gate where job = ?",
+);
 const remove = change("job_gate.remove", "delete from job_gate where job = ?");
 
 /** A job that was just added, in nobody's way yet. */
-export function insertGate(tx: Tx, gate: Omit<StoredGate, "turn">): void {
+export function insertGate(
+  tx: Tx,
+  gate: Pick<StoredGate, "job" | "start_at" | "deadline_at" | "after_left" | "key">,
+): void {
   tx.run(insert, gate.job, gate.start_at, gate.deadline_at, gate.after_left, gate.key);
 }
 
@@ -96,6 +113,26 @@ export function deadlinePassed(tx: Tx, job: number): void {
 /** One of {@link turn}. */
 export function writeTurn(tx: Tx, job: number, now: number): void {
   tx.run(setTurn, now, job);
+}
+
+// ------------------------------------------------------------------------------------------------- batches
+
+const setBatch = change("job_gate.batch", "update job_gate set batch_end = ?, batch_succeeded = ? where job = ?");
+const setPause = change("job_gate.pause", "update job_gate set pause_until = ? where job = ?");
+
+/** Its tasks before `end` may begin. `succeeded`: how many have by now. */
+export function writeBatch(tx: Tx, job: number, end: number, succeeded: number): void {
+  tx.run(setBatch, end, succeeded, job);
+}
+
+/** Its next batch is put off until then, epoch ms; null: no longer. */
+export function writePause(tx: Tx, job: number, until: number | null): void {
+  tx.run(setPause, until, job);
+}
+
+/** The first task of the job that may not begin yet; all of them may where there are no batches, which costs nothing to find out. */
+export function batchEndOf(tx: ReadTx, { id, tasks, ties }: Pick<StoredJob, "id" | "tasks" | "ties">): number {
+  return ((ties ?? 0) & tied.batches) === 0 ? tasks : (gateOf(tx, id)?.batch_end ?? tasks);
 }
 
 // ---------------------------------------------------------------------------------------------------- keys
@@ -218,10 +255,17 @@ const dueStarts = sql("select job from job_gate where start_at <= ? order by sta
 const dueDeadlines = sql("select job from job_gate where deadline_at <= ? order by deadline_at, job limit ?");
 const firstStart = sql("select min(start_at) as at from job_gate where start_at is not null");
 const firstDeadline = sql("select min(deadline_at) as at from job_gate where deadline_at is not null");
+const duePauses = sql("select job from job_gate where pause_until <= ? order by pause_until, job limit ?");
+const firstPause = sql("select min(pause_until) as at from job_gate where pause_until is not null");
 
 /** Jobs whose start_at has come at `now` (epoch ms), the longest due first. */
 export function startsDue(tx: ReadTx, now: number, limit: number): JobId[] {
   return tx.all<{ job: JobId }>(dueStarts, now, limit).map((row) => row.job);
+}
+
+/** Jobs whose next batch was put off until `now` (epoch ms) or earlier, the longest due first. */
+export function pausesDue(tx: ReadTx, now: number, limit: number): JobId[] {
+  return tx.all<{ job: JobId }>(duePauses, now, limit).map((row) => row.job);
 }
 
 /** Jobs whose deadline has passed at `now` (epoch ms), the longest over first. */
@@ -234,15 +278,22 @@ const hasten = change(
   "update job_gate set deadline_at = max(1, deadline_at - ?) where deadline_at is not null",
 );
 
-/** Deadlines pass so much earlier: they were counted on a clock that went back. What people wrote as an instant stays one. */
+const hastenPause = change(
+  "job_gate.hasten-pause",
+  "update job_gate set pause_until = max(1, pause_until - ?) where pause_until is not null",
+);
+
+/** Deadlines pass so much earlier, and pauses: they were counted on a clock that went back. What people wrote as an instant stays one. */
 export function hastenDeadlines(tx: Tx, ms: number): void {
   tx.run(hasten, ms);
+  tx.run(hastenPause, ms);
 }
 
 /** The earliest instant that some job waits for, epoch ms; undefined: none does. */
 export function nextInstant(tx: ReadTx): number | undefined {
   const start = tx.get<{ at: number | null }>(firstStart)?.at ?? Infinity;
   const deadline = tx.get<{ at: number | null }>(firstDeadline)?.at ?? Infinity;
-  const first = Math.min(start, deadline);
+  const pause = tx.get<{ at: number | null }>(firstPause)?.at ?? Infinity;
+  const first = Math.min(start, deadline, pause);
   return first === Infinity ? undefined : first;
 }
