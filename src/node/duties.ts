@@ -24,6 +24,7 @@ import { Expiring } from "./expiring.ts";
 import { LagWindow } from "./lag-window.ts";
 import { GateDuty } from "./gate-duty.ts";
 import { Recalls } from "./recalls.ts";
+import { Relief, type ReliefPorts } from "./relief.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { Forsaking } from "./forsaking.ts";
@@ -37,7 +38,7 @@ const refusedPlanMs = 100;
  * voters as they should be. Each duty is a pure plan in scheduler/; this file feeds it the state and proposes what it
  * says. Everything goes through the log, so a deposed leader's plan is refused or void, never half done.
  */
-export interface DutyPorts {
+export interface DutyPorts extends ReliefPorts {
   readonly self: NodeId;
   readonly leases: LeaseTable;
   readonly clocks: Clocks;
@@ -113,6 +114,8 @@ export class Duties {
   readonly #gates: GateDuty;
   /** Work that was given to nodes which do not begin it. */
   readonly recalls: Recalls;
+  /** Work that waits at a node and is wanted elsewhere. */
+  readonly #relief: Relief;
 
   constructor(ports: DutyPorts) {
     this.#ports = ports;
@@ -120,6 +123,7 @@ export class Duties {
     this.#counting = new Counting(ports);
     this.#expiring = new Expiring(ports);
     this.recalls = new Recalls(ports);
+    this.#relief = new Relief(ports);
     this.#forsaking = new Forsaking(ports);
     this.#sweeping = new Sweeping(ports);
   }
@@ -329,7 +333,10 @@ export class Duties {
       held,
     );
     this.#watchClocks();
-    if (cluster.level >= recallLevel) this.recalls.look(view, this.#eligible(view), now);
+    if (cluster.level >= recallLevel) {
+      this.recalls.look(view, this.#eligible(view), now);
+      this.#relief.look(view, this.#eligible(view), now);
+    }
     for (const lost of lostNodes({
       nodes,
       quietSince: this.#ports.leases.quietSince,

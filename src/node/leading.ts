@@ -4,6 +4,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Raft } from "../raft/raft.ts";
 import type { Leadership } from "../raft/types.ts";
+import type { Wanted } from "../scheduler/relief.ts";
 import { stateClock, stateOfNode } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Transport } from "../transport/types.ts";
@@ -36,6 +37,8 @@ export interface LeadingPorts {
   drain(): void;
   /** The lease of this node names that as well. */
   cover(index: number): void;
+  /** The same as is asked of others: so many tasks of this node's units are wanted elsewhere. */
+  relieve(units: readonly Wanted[]): void;
   /** The same at the end of this turn. */
   schedule(): void;
   readonly log: DutyPorts["log"];
@@ -104,6 +107,10 @@ export class Leading {
       propose: (name, input) => ports.propose(name, input),
       drain: () => ports.drain(),
       assigns: (nodes) => this.coverage.expect(nodes),
+      relieve: (node, units) => {
+        if (node === self) ports.relieve(units);
+        else transport.request(node, "unit.relieve", units).catch(() => {}); // it is asked again, if that is still wanted
+      },
       configuration: () => ports.configuration(),
       proposeConfiguration: (change, basedOn) => {
         if (change.kind === "replace") ports.relay.wantDirect(change.voters);

@@ -244,6 +244,7 @@ export class Node implements NodeApi {
       propose: (name, input) => this.#proposeAsLeader(name, input),
       drain: () => this.#driver.drain(),
       cover: (index) => this.#work.lease.cover(index),
+      relieve: (units) => this.#work.relieve(units),
     });
     this.#work = new OwnWork({
       ...common,

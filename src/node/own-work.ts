@@ -1,5 +1,5 @@
 import { PackShelf } from "../executor/pack-shelf.ts";
-import type { AttemptName, Executor, UnitEnds } from "../executor/types.ts";
+import type { AttemptName, Executor, UnitEnds, UnitPart } from "../executor/types.ts";
 import { Fault } from "../lib/fault.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
@@ -145,6 +145,11 @@ export class OwnWork {
     this.#work.reconcile();
     this.#retention.sweep();
     this.#copies?.start();
+  }
+
+  /** The leader would have so many tasks of these units elsewhere. */
+  relieve(units: readonly UnitPart[]): void {
+    if (!this.#work.isPaused) this.executor.relieve(units);
   }
 
   /** No more copies are made. */

@@ -1,4 +1,4 @@
-import type { AttemptName } from "../executor/types.ts";
+import type { AttemptName, UnitPart } from "../executor/types.ts";
 import { toConfiguration } from "../lib/configuration.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, isId, jobId, nobody, type NodeId, nodeId, term } from "../lib/ids.ts";
@@ -36,6 +36,14 @@ const shapes = {
   lease: (body: unknown): number => (Number.isFinite(body) ? (body as number) : wrong("time")),
   /** Of the asked one's lease: what it names as well (coverage.ts). */
   "lease.cover": whole,
+  /** Of the asked one's units: so many tasks that have not begun are wanted elsewhere. */
+  "unit.relieve": (body: unknown): UnitPart[] => {
+    if (!Array.isArray(body) || body.length > limits.assignmentsPerEntry) return wrong("units");
+    return body.map((part) => {
+      const { job, first, most } = fields(part);
+      return isId(job) ? { job: jobId(job), first: whole(first), most: whole(most) } : wrong("job");
+    });
+  },
   "relay.pull": parsePull,
   "relay.report": parseReport,
   "hash.report": (body: unknown): HashReport => {

@@ -21,7 +21,7 @@ export interface PeerServicePorts {
   readonly relay: Pick<Relay, "onPull" | "onReport">;
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
   readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery" | "secrets">;
-  readonly work: Pick<OwnWork, "logs" | "holder" | "lease">;
+  readonly work: Pick<OwnWork, "logs" | "holder" | "lease" | "relieve">;
   /** Whom this node has heard of as the leader. */
   leader(): NodeId;
   /** A member says that this node is none any more. */
@@ -57,6 +57,9 @@ export class PeerService {
       }
       case "lease.cover":
         if (peer === ports.leader()) ports.work.lease.cover(request.body);
+        return null;
+      case "unit.relieve":
+        if (peer === ports.leader()) ports.work.relieve(request.body);
         return null;
       case "transfer":
         return ports.leading.handOver.to(request.body === nobody ? undefined : request.body);

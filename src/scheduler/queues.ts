@@ -277,6 +277,11 @@ export class Queues {
     return true;
   }
 
+  /** Buckets with jobs, in no order. */
+  waiting(): Bucket[] {
+    return [...this.#buckets.values()].filter((bucket) => bucket.first() !== undefined);
+  }
+
   /** Buckets with jobs, in the order in which they are served. Few are elsewhere in it than the last time: those alone are sorted. */
   inOrder(): Bucket[] {
     const kept: Place[] = [];

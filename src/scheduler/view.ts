@@ -32,6 +32,7 @@ import { Delayed } from "./delayed.ts";
 import { type Assignable, type Placed, place, type Plan, type RangeUnit } from "./place.ts";
 import { type ArrayPlan, type Bucket, type Held, heldOf, type HeldUnit, type PlannedJob, Queues } from "./queues.ts";
 import { betterElsewhere } from "./recall.ts";
+import { relief, type Wanted } from "./relief.ts";
 import { Pace } from "./unit-size.ts";
 
 /**
@@ -92,6 +93,10 @@ export class PlacementView {
   #weights: ReadonlyMap<string, number> = new Map();
   #placement: Placement = "spread";
   readonly #queues = new Queues();
+  /** Units that have more tasks than run at once, and their jobs. */
+  readonly #overfull = new Map<HeldUnit, PlannedJob>();
+  /** Units and jobs that waited when relief() was asked last. */
+  #waitedBefore: ReadonlySet<HeldUnit | JobId> = new Set();
   readonly #delayed = new Delayed();
   /** Jobs to be read again, once none of their proposals is under way. */
   readonly #stale = new Set<JobId>();
@@ -312,6 +317,18 @@ export class PlacementView {
     return betterElsewhere(unbegun, (id) => this.#jobs.get(id), others, !eligible.has(node));
   }
 
+  /** What of units has waited at nodes since this was asked last and is wanted back, by node (relief.ts). */
+  relief(eligible: ReadonlySet<NodeId>): Map<NodeId, Wanted[]> {
+    const before = this.#waitedBefore;
+    const units = [...this.#overfull].filter(([unit]) => !unit.proposed);
+    const buckets = units.length === 0 ? [] : this.#queues.waiting();
+    this.#waitedBefore = new Set([...units.map(([unit]) => unit), ...buckets.map((bucket) => bucket.first()!.id)]);
+    const waiting = units.filter(([unit]) => before.has(unit)).map(([unit, job]) => ({ job, unit }));
+    if (waiting.length === 0) return new Map();
+    const longer = buckets.filter((bucket) => before.has(bucket.first()!.id));
+    return relief(waiting, longer, this.#rooms(eligible));
+  }
+
   /** Nodes that may be given work, and what is free of them. */
   #rooms(eligible: ReadonlySet<NodeId>): Room[] {
     const rooms: Room[] = [];
@@ -352,6 +369,7 @@ export class PlacementView {
     if (job?.array === undefined) return;
     job.array.units.push(unit);
     job.array.tasks += unit.left;
+    if (unit.left > unit.width) this.#overfull.set(unit, job);
     this.#use(job, unit.node, lanesOf(unit));
   }
 
@@ -359,6 +377,7 @@ export class PlacementView {
   #releaseUnit(job: PlannedJob, array: ArrayPlan, unit: HeldUnit, tasks: number): void {
     const before = lanesOf(unit);
     unit.left -= tasks;
+    if (unit.left <= unit.width) this.#overfull.delete(unit);
     array.tasks -= tasks;
     array.isFull = false;
     this.#use(job, unit.node, lanesOf(unit) - before);

@@ -109,4 +109,29 @@ describe("tasks that wait at a node for others of their unit", () => {
     expect(job.traces.filter(({ node }) => node === other).length).toBe(36);
     expect((await a.api("POST", `/v1/nodes/${on}/undrain`)).status).toBe(200);
   });
+
+  test("begin on nodes that are idle", async () => {
+    const job = new Gated("idle");
+    await job.begin({ count: 40, unit: 40 });
+    await job.untilLive(12);
+    expect(new Set(job.live.map(({ node }) => node)).size).toBe(3);
+    job.open();
+    expect((await finished(mesh, job.id)).state).toBe("succeeded");
+    expect(job.traces.length).toBe(40);
+  });
+
+  test("let a job of a higher priority begin before them", async () => {
+    const job = new Gated("low");
+    await job.begin({ count: 120, unit: 40 });
+    await job.untilLive(12);
+    const [a] = mesh.nodes as [MeshNode];
+    const urgent = await submit(a, { run: "true", priority: 90, on: "n=a" });
+    await job.untilCounts({ running: 84 }); // of the unit on that node only what runs is left there
+    job.open(job.live.find(({ node }) => node === a.ready.node)!.task);
+    expect((await finished(mesh, urgent)).state).toBe("succeeded");
+    await job.untilLive(12);
+    job.open();
+    expect((await finished(mesh, job.id)).state).toBe("succeeded");
+    expect(job.traces.length).toBe(120);
+  });
 });
