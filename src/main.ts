@@ -72,7 +72,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
     guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
     environment: process.env,
     ownCertificate: own,
-    serve: (node, at) => Promise.resolve(serveAll(node, at, own, log)),
+    serve: (node, at) => Promise.resolve(serveAll(node, at, own, options.origins, log)),
     log,
     onEnd: end.resolve,
   });
@@ -162,6 +162,7 @@ function serveAll(
   node: Node,
   addresses: readonly ApiAddress[],
   own: OwnCertificate | undefined,
+  origins: readonly string[],
   log: (level: "error", message: string) => void,
 ): Served {
   const onBug = (error: unknown): void =>
@@ -173,6 +174,7 @@ function serveAll(
       host,
       port,
       onBug,
+      origins,
       hasOwnCertificate: own !== undefined,
       tls: scheme === "https" ? shown : undefined,
     }),

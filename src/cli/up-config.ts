@@ -21,6 +21,7 @@ export interface UpFlags {
   readonly resource?: readonly string[];
   readonly apiCert?: string;
   readonly apiKey?: string;
+  readonly cors?: readonly string[];
   readonly zabbix?: readonly string[];
   readonly zabbixHost?: string;
   readonly zabbixMesh?: string;
@@ -50,6 +51,7 @@ const keys = {
   api_cert: ["apiCert", "text"],
   "api-key": ["apiKey", "text"],
   api_key: ["apiKey", "text"],
+  cors: ["cors", "list"],
   zabbix: ["zabbix", "list"],
   "zabbix-host": ["zabbixHost", "text"],
   zabbix_host: ["zabbixHost", "text"],

@@ -16,6 +16,8 @@ export interface UpOptions {
   readonly advertise: string | undefined;
   /** Files with a certificate for the API's TLS and its key; undefined: the cluster's own. */
   readonly apiCertificate: { readonly certificate: string; readonly key: string } | undefined;
+  /** Of pages that browsers may let read the API's answers; "*": any. */
+  readonly origins: readonly string[];
   /** Where heartbeats go; undefined: nowhere. `host` undefined: the node's name. */
   readonly zabbix:
     | {

@@ -54,6 +54,11 @@ export function addUp(program: Command, cli: Cli): void {
     .option("--api-cert <file>", "certificate for the API's TLS, instead of the cluster's own")
     .option("--api-key <file>", "its key")
     .option(
+      "--cors <origin>",
+      "pages of this origin may ask the API from a browser: https://host:port, or * for any (repeatable)",
+      collect,
+    )
+    .option(
       "--zabbix <host:port>",
       "Zabbix servers or proxies that get a heartbeat every 10 s, separated by commas (repeatable, port 10051)",
       collect,
@@ -124,6 +129,7 @@ export function upOptions(
   if (Object.keys(resources).length > limits.resourcesPerNode)
     complain("resource", `at most ${limits.resourcesPerNode} resources`);
   const zabbix = zabbixOptions(flags, complain);
+  const origins = (flags.cors ?? []).flatMap((text) => text.split(",")).flatMap((text) => originOf(text, complain));
   const voters = whole("voters", flags.voters, 1, limits.votersWanted);
 
   if (problems.length > 0) {
@@ -140,6 +146,7 @@ export function upOptions(
       flags.apiCert === undefined || flags.apiKey === undefined
         ? undefined
         : { certificate: expandHome(flags.apiCert, env), key: expandHome(flags.apiKey, env) },
+    origins,
     zabbix,
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
@@ -185,6 +192,19 @@ function apiAddress(text: string, complain: Complain): ApiAddress | undefined {
   const isLocal = isLoopback(address.host);
   const scheme = (match![1] as "http" | "https" | undefined) ?? (isLocal ? "http" : "https");
   return { ...address, scheme, exposed: scheme === "http" && !isLocal };
+}
+
+/** As a browser writes it. */
+function originOf(text: string, complain: Complain): string[] {
+  const given = text.trim();
+  const origin = URL.canParse(given) ? new URL(given).origin : undefined;
+  if (given === "*" || (origin !== undefined && /^https?:/.test(given) && given.replace(/\/$/, "") === origin))
+    return [origin ?? given];
+  complain(
+    "cors",
+    `"${text}" is not the origin of a page: write https://host or http://host:port, without a path, or *`,
+  );
+  return [];
 }
 
 function joinAddress(text: string, complain: Complain): string[] {

@@ -2,6 +2,7 @@ import { Fault } from "../lib/fault.ts";
 import { unresolvedWords } from "../lib/unresolved.ts";
 import type { NodeApi } from "../node/api.ts";
 import { createApp } from "./app.ts";
+import { forOrigins, type Serve } from "./cors.ts";
 
 export interface ServeOptions {
   readonly node: NodeApi;
@@ -11,6 +12,8 @@ export interface ServeOptions {
   readonly hasOwnCertificate?: boolean;
   /** What TLS shows, PEM, as it is now; undefined: served in the clear. */
   readonly tls?: (() => { readonly key: string; readonly cert: string }) | undefined;
+  /** Of pages that browsers may let read answers: `https://host`, or "*" (cors.ts). */
+  readonly origins?: readonly string[];
   readonly backupStallMs?: number;
   /** Told of errors that no route expects. */
   readonly onBug?: (error: unknown) => void;
@@ -40,7 +43,9 @@ export function serveHttp(options: ServeOptions): HttpServer {
     ...(options.backupStallMs === undefined ? {} : { backupStallMs: options.backupStallMs }),
     ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
   });
-  const fetch: Serve = (request, server) => app.fetch(request, { server });
+  const fetch = forOrigins<Bun.Server<undefined>>(options.origins ?? [], (request, server) =>
+    app.fetch(request, { server }),
+  );
   let server = listen(options, fetch);
   /** Listeners of before, which still serve what was under way. */
   const former = new Set<Bun.Server<undefined>>();
@@ -68,9 +73,7 @@ export function serveHttp(options: ServeOptions): HttpServer {
   };
 }
 
-type Serve = (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>;
-
-function listen({ host, port, tls }: ServeOptions, fetch: Serve): Bun.Server<undefined> {
+function listen({ host, port, tls }: ServeOptions, fetch: Serve<Bun.Server<undefined>>): Bun.Server<undefined> {
   try {
     return Bun.serve({
       ...(tls === undefined ? {} : { tls: tls() }),

@@ -29,7 +29,7 @@ describe("up", () => {
     const text =
       "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3 --resource license=2 --resource memory=1GiB --resource cores=2.5";
     const more =
-      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost --zabbix zabbix.lan,10.0.0.9:11051 --zabbix-mesh mesh -o json";
+      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost --zabbix zabbix.lan,10.0.0.9:11051 --zabbix-mesh mesh --cors https://a.lan --cors http://b:81/,* -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",
       name: "n1",
@@ -40,6 +40,7 @@ describe("up", () => {
       peer: { host: "::1", port: 9 },
       advertise: "localhost",
       apiCertificate: undefined,
+      origins: ["https://a.lan", "http://b:81", "*"],
       zabbix: {
         servers: [
           { host: "zabbix.lan", port: 10_051 },
@@ -69,7 +70,7 @@ describe("up", () => {
 
   test("every mistake is told at once", async () => {
     const flags =
-      "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1 --zabbix a:b --zabbix-host x:y";
+      "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1 --cors https://a/b --zabbix a:b --zabbix-host x:y";
     const { code, err } = await cli(["up", ...flags.split(" "), "--token", "t", "--api", "http://h:99999"]);
     expect(code).toBe(2);
     for (const flag of [
@@ -82,6 +83,7 @@ describe("up", () => {
       "slots",
       "token",
       "api",
+      "cors",
       "zabbix",
       "zabbix-host",
     ]) {
