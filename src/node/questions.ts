@@ -124,7 +124,7 @@ export class Questions {
           message: why.message,
           ...(why.details ? { details: why.details } : {}),
         };
-        return { refusal: refusal ?? null, jobs: foresee(foreseenJobs(tx, specs, now), standings, view.placement) };
+        return { refusal: refusal ?? null, jobs: foresee(foreseenJobs(tx, specs, now), standings, view) };
       }),
     );
   }

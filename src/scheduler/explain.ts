@@ -15,6 +15,8 @@ import { amountText, type Asked, type Standing, standingOf } from "./lack.ts";
 export interface Queued {
   /** Attempts that run or are proposed. */
   readonly held: number;
+  /** By node: tasks of units that it was given, and how many of them it runs at once, which is less. */
+  readonly given: readonly { readonly node: number; readonly tasks: number; readonly lanes: number }[];
   /** Jobs that come before it; undefined: it is in no queue. */
   readonly ahead: number | undefined;
 }
@@ -27,7 +29,12 @@ export function explainJob(
   now: number,
 ): ExplainView {
   const { job, open } = facts;
-  const reasons = reasonsOfJob(facts, queued?.held ?? 0);
+  const names = new Map<number, string>(standings.map(({ row }) => [row.id, row.name]));
+  const given = (queued?.given ?? []).map(({ node, tasks, lanes }): ReasonView => {
+    const message = `${tasks} of its tasks are given to node ${names.get(node) ?? node}, which runs ${lanes} of them at once`;
+    return { code: "given", message };
+  });
+  const reasons = [...reasonsOfJob(facts, queued?.held ?? 0), ...given];
   const about = { job: job.id, name: job.name, state: job.state };
   const counts = { queued: job.counts.queued, running: job.counts.running };
   if (open === undefined || open.stopped || job.counts.queued === 0)

@@ -3,10 +3,13 @@ import { limits } from "../lib/limits.ts";
 import type { Placement } from "../lib/placement.ts";
 import { matchesSelector } from "../lib/selector.ts";
 import type { PlannedView, ReasonView } from "../state/answers.ts";
+import type { UnitWants } from "../state/planning.ts";
 import type { SpecForeseen } from "../state/rehearsal.ts";
-import { chooseNode } from "./choose.ts";
+import { bestRoom, chooseNode, giveLanes, hasRoom, type Room, takeLanes } from "./choose.ts";
 import { askedOf, nodeReasons, reasonsOfNodes, shown } from "./explain.ts";
-import type { Standing } from "./lack.ts";
+import type { Asked, Standing } from "./lack.ts";
+import { Pace, unitSize } from "./unit-size.ts";
+import type { PlacementView } from "./view.ts";
 
 /**
  * What specs would become if they were submitted now (`skein plan`): their tasks, and where those would start by what is free. Places the jobs one after the other in what is free: `standings` are a copy, which this uses up. What waits already is thought to have taken what it could,
@@ -15,27 +18,35 @@ import type { Standing } from "./lack.ts";
 export function foresee(
   jobs: readonly SpecForeseen[],
   standings: readonly Standing[],
-  placement: Placement,
+  { placement, knowsRanges }: Pick<PlacementView, "placement" | "knowsRanges">,
 ): PlannedView[] {
   const names = new Map(standings.map(({ row }) => [row.id, row.name]));
   const open = standings.filter(({ away }) => away === undefined).map(({ room }) => room);
   let left: number = limits.assignmentsPerEntry;
-  return jobs.map(({ name, driver, wants, gates, tasks, batches, first, pins }) => {
+  return jobs.map(({ name, driver, wants, units, gates, tasks, batches, first, pins }) => {
     const asked = askedOf(wants);
     const rooms = open.filter((room) => matchesSelector(wants.terms, room.labels));
     const placed = new Map<NodeId, number>();
     let started = 0;
     const inBatch = batches?.sizes[0] ?? tasks;
     const most = gates.length > 0 ? 0 : Math.min(inBatch, wants.parallel);
-    for (let task = 0; task < tasks && started < most && left > 0; task++) {
-      const pin = pins[task];
-      const node = chooseNode(rooms, asked, { task, attempt: 0, notBefore: 0, pin, avoid: undefined }, placement);
-      if (node === undefined && pin === undefined) break;
-      if (node === undefined) continue;
-      placed.set(node, (placed.get(node) ?? 0) + 1);
-      started += 1;
-      left -= 1;
-    }
+    if (knowsRanges && units.isArray) {
+      const array = { ...units, pace: new Pace() };
+      for (const [node, count] of ranges(array, asked, rooms, placement, most, left)) {
+        placed.set(node, (placed.get(node) ?? 0) + count);
+        started += count;
+        left -= 1;
+      }
+    } else
+      for (let task = 0; task < tasks && started < most && left > 0; task++) {
+        const pin = pins[task];
+        const node = chooseNode(rooms, asked, { task, attempt: 0, notBefore: 0, pin, avoid: undefined }, placement);
+        if (node === undefined && pin === undefined) break;
+        if (node === undefined) continue;
+        placed.set(node, (placed.get(node) ?? 0) + 1);
+        started += 1;
+        left -= 1;
+      }
     const waits = tasks - started;
     const nodes = nodeReasons(standings, asked);
     const isBounded = started >= most && started < tasks;
@@ -59,6 +70,27 @@ export function foresee(
       ...shown(nodes),
     };
   });
+}
+
+/** How `most` tasks of an array are given out together, in so many ranges at most, as the planner does while nothing is known of their time. Takes the room. */
+function* ranges(
+  array: UnitWants & { readonly pace: Pace },
+  asked: Asked,
+  matching: readonly Room[],
+  placement: Placement,
+  most: number,
+  limit: number,
+): Generator<readonly [node: NodeId, count: number]> {
+  const rooms = matching.filter((room) => hasRoom(room, asked));
+  for (let [left, given] = [most, 0]; left > 0 && given < limit; given++) {
+    const room = bestRoom(rooms, asked, placement);
+    if (room === undefined) return;
+    const lanes = takeLanes(room, asked, left);
+    const { count, width } = unitSize(array, left, lanes, rooms.length);
+    giveLanes(room, asked, lanes - width);
+    left -= count;
+    yield [room.node, count];
+  }
 }
 
 function parallelReason(parallel: number): ReasonView {

@@ -42,7 +42,12 @@ export class Pace {
  * `left`: tasks that may be given out now, at least one. `lanes`: how many of them a node has room for, at least one. `nodes`: how many nodes have some.
  * So that all nodes end at about the same time, units become smaller towards the end of a job: none gets more than a node's half of what is left.
  */
-export function unitSize(array: ArrayPlan, left: number, lanes: number, nodes: number): UnitSize {
+export function unitSize(
+  array: Pick<ArrayPlan, "unit" | "unitUnknown" | "mayStop" | "isOnce" | "pace">,
+  left: number,
+  lanes: number,
+  nodes: number,
+): UnitSize {
   if (array.unit !== undefined) {
     const atOnce = array.isOnce || array.mayStop ? Math.max(1, Math.floor(lanes)) : Infinity;
     const count = Math.min(array.unit, left, limits.unitTasks, atOnce);

@@ -289,7 +289,14 @@ export class PlacementView {
   /** What is known of a job beside its rows; undefined: it is not in the view. */
   queued(id: JobId): Queued | undefined {
     const job = this.#jobs.get(id);
-    return job && { held: heldOf(job), ahead: job.queued ? this.#queues.ahead(job) : undefined };
+    if (job === undefined) return undefined;
+    const ahead = job.queued ? this.#queues.ahead(job) : undefined;
+    return { held: heldOf(job), ahead, given: givenOf(job.array?.units ?? []) };
+  }
+
+  /** The log takes ranges. */
+  get knowsRanges(): boolean {
+    return this.#knowsRanges;
   }
 
   /** How nodes are chosen. */
@@ -680,6 +687,16 @@ export class PlacementView {
 }
 
 type JobChange = Extract<Change, { topic: "job" }>;
+/** What each node was given of these units, where that is more than it runs at once. */
+function givenOf(units: readonly HeldUnit[]): Queued["given"] {
+  const byNode = Map.groupBy(units, ({ node }) => node);
+  return [...byNode].flatMap(([node, own]) => {
+    const tasks = own.reduce((sum, { left }) => sum + left, 0);
+    const lanes = own.reduce((sum, unit) => sum + lanesOf(unit), 0);
+    return tasks > lanes ? [{ node, tasks, lanes }] : [];
+  });
+}
+
 type UnitChange = Extract<Change, { kind: "unit-assigned" | "unit-ended" | "unit-stop" }>;
 
 function isAboutUnit(change: Extract<Change, { topic: "task" }>): change is UnitChange {

@@ -269,6 +269,7 @@ export type ReasonCode =
   | "approval" // of the next batch
   | "batch" // those before it have not ended
   | "parallel"
+  | "given" // a node has more of its tasks than it runs at once
   | "backoff"
   | "no-node" // no node there is can run it
   | "no-room" // nodes that could are full, drained or away

@@ -204,6 +204,20 @@ export function wantsOf(spec: Spec): Wants {
   };
 }
 
+/** What its spec says of how many of a job's tasks are given to a node together. */
+export type UnitWants = Pick<OpenJob, "unit" | "isArray" | "unitUnknown" | "mayStop" | "isOnce">;
+
+/** See {@link UnitWants}. */
+export function unitsOf(spec: Spec, tasks: number): UnitWants {
+  return {
+    unit: spec.unit,
+    isArray: tasks > 1 && spec.eachNode !== true,
+    unitUnknown: spec.targets === undefined ? limits.unitTasks : limits.unitTargets,
+    mayStop: spec.maxFailures !== undefined,
+    isOnce: spec.onLost === "fail",
+  };
+}
+
 function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
   const spec = readSpec(row.spec);
   const stopped = row.cancelling !== 0 || row.rest !== "queued" || row.gate !== null;
@@ -214,11 +228,7 @@ function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {
     id: jobId(row.id),
     by: row.submitted_by,
     ...wantsOf(spec),
-    unit: spec.unit,
-    isArray: row.tasks > 1 && spec.eachNode !== true,
-    unitUnknown: spec.targets === undefined ? limits.unitTasks : limits.unitTargets,
-    mayStop: spec.maxFailures !== undefined,
-    isOnce: spec.onLost === "fail",
+    ...unitsOf(spec, row.tasks),
     mayWait: mayWait(spec),
     driver: driverOf(spec),
     tasks,

@@ -8,7 +8,7 @@ import { jobSubmit } from "./commands/job-submit.ts";
 import { unfinishedOf } from "./tables/gate.ts";
 import { jobStates } from "./queries.ts";
 import type { PlannedView, ReasonView } from "./answers.ts";
-import { wantsOf, type Wants } from "./planning.ts";
+import { type UnitWants, unitsOf, wantsOf, type Wants } from "./planning.ts";
 import { batchEnding, batchSizes } from "./rolling.ts";
 import { shapeOf, tasksIn } from "./shape.ts";
 import { driverOf, readSpec } from "./spec.ts";
@@ -76,6 +76,7 @@ export interface SpecForeseen {
   readonly name: string;
   readonly driver: string;
   readonly wants: Wants;
+  readonly units: UnitWants;
   /** What would have to happen before it starts, nodes and room aside. */
   readonly gates: readonly ReasonView[];
   readonly tasks: number;
@@ -107,6 +108,7 @@ export function foreseenJobs(tx: ReadTx, { jobs, lists }: Specs, now: number): S
       name,
       driver: driverOf(spec),
       wants,
+      units: unitsOf(spec, tasks),
       gates: gatesOf(tx, spec, now),
       tasks,
       batches: batchesOf(spec, tasks),

@@ -172,6 +172,19 @@ describe("why a job waits", () => {
   });
 });
 
+test("what a node was given and does not run at once is told, though nothing of it is queued", () => {
+  const cluster = Cluster.ofNewest(1);
+  cluster.submit({ count: 40, unit: 40 });
+  cluster.give(1, 1, 0, 40, 4);
+  const why = explain(cluster, 1);
+  expect([why.queued, why.running]).toEqual([0, 40]);
+  expect(why.reasons).toEqual([
+    { code: "given", message: "40 of its tasks are given to node n1, which runs 4 of them at once" },
+  ]);
+  cluster.end(1, 1, 0, ...Array.from({ length: 37 }, (_, at): [number, number, number] => [at, 1_000_000, 1_000_010]));
+  expect(explain(cluster, 1).reasons).toEqual([]);
+});
+
 describe("a plan", () => {
   function plan(cluster: Cluster, ...specs: object[]): PlannedView[] {
     const { jobs } = commandByName("job.submit").prepare(
@@ -183,7 +196,7 @@ describe("a plan", () => {
     return foresee(
       foreseenJobs(cluster.database, { jobs }, cluster.now),
       view.standings(() => undefined),
-      view.placement,
+      view,
     );
   }
 

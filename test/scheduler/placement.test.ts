@@ -6,7 +6,7 @@ import { placementOf } from "../../src/state/queries.ts";
 import { foreseenJobs } from "../../src/state/rehearsal.ts";
 import { foresee } from "../../src/scheduler/foresee.ts";
 import { admin, announcement, Cluster } from "../state/support.ts";
-import { Leader, namesOf, perNode } from "./leader.ts";
+import { Leader, perNode } from "./leader.ts";
 
 /** A leader of so many nodes of four slots each, that packs. */
 function packing(nodes: number): Leader {
@@ -182,13 +182,15 @@ test.each(["spread", "pack"] as const)("what `plan` foresees is what the planner
       slots: fc.integer({ min: 0, max: 4 }),
       on: fc.constantFrom("number=1", "number!=2"),
       parallel: fc.integer({ min: 1, max: 3 }),
+      unit: fc.integer({ min: 1, max: 8 }),
+      max_failures: fc.constant(1),
+      on_lost: fc.constant("fail"),
     },
     { requiredKeys: ["count"] },
   );
   fc.assert(
     fc.property(fc.array(spec, { maxLength: 4 }), spec, (running, next) => {
-      const cluster = Cluster.of(3);
-      cluster.level = 3;
+      const cluster = Cluster.ofNewest(3);
       cluster.must("cluster.placement", { placement }, admin);
       const leader = new Leader(cluster);
       // Nothing waits but what has no room, and what has none keeps room for itself: of that `plan` knows nothing.
@@ -201,14 +203,19 @@ test.each(["spread", "pack"] as const)("what `plan` foresees is what the planner
       const [foreseen] = foresee(
         foreseenJobs(cluster.database, { jobs }, cluster.now),
         leader.view.standings(() => undefined),
-        leader.view.placement,
+        leader.view,
       );
       cluster.submit(next);
       const job = cluster.job(running.length + 1).id;
       leader.observe();
-      const placed = namesOf(leader.plan()).filter((name) => name.startsWith(`${job}/`));
+      const { units, ranges } = leader.planAll();
+      const own = [
+        ...units.map((unit) => ({ ...unit, count: unit.tasks.length })),
+        ...ranges.map((range) => ({ ...range })),
+      ].filter((one) => one.job === job);
+      const given = (node: number): number => own.reduce((sum, one) => (one.node === node ? sum + one.count : sum), 0);
       expect([1, 2, 3].map((node) => foreseen!.placement.find((one) => one.node === node)?.tasks ?? 0)).toEqual(
-        perNode(placed),
+        [1, 2, 3].map(given),
       );
     }),
     { numRuns: 40 },
