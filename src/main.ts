@@ -6,6 +6,7 @@ import type { CliIo } from "./cli/io.ts";
 import { CliError, endingOf, exit, exitOfRefusal } from "./cli/exit.ts";
 import { greet, type Started } from "./cli/greet.ts";
 import { runCli } from "./cli/program.ts";
+import { hostLabels } from "./cli/resources.ts";
 import type { UpOptions } from "./cli/up-options.ts";
 import { serveHttp } from "./http/serve.ts";
 import { formatEpoch } from "./lib/epoch.ts";
@@ -67,7 +68,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
   const booting = boot({
     ...options,
     level: level.value,
-    labels: options.learner ? { ...options.labels, [learnerLabel]: "true" } : options.labels,
+    labels: { ...hostLabels(), ...options.labels, ...(options.learner ? { [learnerLabel]: "true" } : {}) },
     version,
     guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
     environment: process.env,

@@ -46,6 +46,9 @@ export interface SpecFlags {
   readonly onLost?: string;
   readonly driver?: string;
   readonly ssh?: readonly string[];
+  readonly ansible?: readonly string[];
+  readonly playbook?: string;
+  readonly extraVar?: readonly string[];
   readonly grace?: string;
   readonly maxFailures?: string;
   readonly ttl?: string;
@@ -113,12 +116,22 @@ export function addSpecFlags(command: Command): void {
     .option("--copies <n>", "nodes that have the log: 1 or 2")
     .option("--sync", "a task has finished only when its log is on two nodes (with --copies 2)")
     .option("--ttl <duration>", "how long the finished job is remembered: 7d")
-    .option("--driver <name>", "how tasks are carried out: shell, ssh (on each --target), or noop (which runs nothing)")
+    .option(
+      "--driver <name>",
+      "how tasks are carried out: shell, ssh or ansible (on each --target), noop (runs nothing)",
+    )
     .option(
       "--ssh <k=v>",
       "how targets are reached: user, port, key (a path, or secret:NAME), known_hosts, jump, become, connect, strict (repeatable)",
       collect,
     )
+    .option(
+      "--ansible <k=v>",
+      "what driver ansible runs: module, args (or the words), playbook (a path on the node), check, diff, tags, skip_tags, groups, vault (a path, or secret:NAME), forks, connection (repeatable)",
+      collect,
+    )
+    .option("--playbook <file>", "a playbook that goes with the job, for driver ansible; - for standard input")
+    .option("--extra-var <k=v>", "a variable of the playbook (repeatable)", collect)
     .option("--on-lost <what>", "when its node is gone: retry or fail");
 }
 
@@ -186,6 +199,8 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
   const keep = checkedText("keep", flags.keep, (text) => parseSize(text) !== undefined, "a size: write 64MiB");
   const copies = whole("copies", flags.copies, 1, 2);
   const reached = pairs("ssh", flags.ssh, (key) => sshKeys.includes(key));
+  const played = pairs("ansible", flags.ansible, (key) => ansibleKeys.includes(key));
+  const variables = pairs("extra-var", flags.extraVar, () => true);
   const output = defined({ tail, keep, copies, sync: flags.sync });
   const plain = pairs("env", flags.env, (key) => !key.includes("\0"));
   const secrets = pairs("secret", flags.secret, (_key, name) => name !== "");
@@ -197,8 +212,22 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
   const spec = {
     driver: flags.driver,
     ssh: reached === undefined ? undefined : sshOf(reached),
-    // A driver that runs nothing has no command.
-    run: flags.driver === "noop" ? undefined : words.length === 1 && /\s/.test(words[0]!) ? words[0] : words,
+    ansible:
+      played === undefined && variables === undefined && flags.playbook === undefined && flags.driver !== "ansible"
+        ? undefined
+        : ansibleOf(
+            played ?? {},
+            flags.playbook === undefined ? undefined : await textOf(flags.playbook, io),
+            variables,
+            words,
+          ),
+    // A driver that runs nothing has no command, and ansible has a module of which the words are the arguments.
+    run:
+      flags.driver === "noop" || flags.driver === "ansible"
+        ? undefined
+        : words.length === 1 && /\s/.test(words[0]!)
+          ? words[0]
+          : words,
     name: flags.name,
     count: whole("count", flags.count, 1, limits.arrayTasks),
     array: flags.array,
@@ -307,6 +336,45 @@ function sshOf(pairs: Readonly<Record<string, string>>): Record<string, unknown>
       return [key, key === "key" && text.startsWith("secret:") ? { secret: text.slice("secret:".length) } : text];
     }),
   );
+}
+
+const ansibleKeys = [
+  "module",
+  "args",
+  "playbook",
+  "check",
+  "diff",
+  "tags",
+  "skip_tags",
+  "groups",
+  "vault",
+  "forks",
+  "connection",
+];
+
+/** As a file would have it. Words are the arguments of the module, which is shell unless another one is named. */
+function ansibleOf(
+  pairs: Readonly<Record<string, string>>,
+  playbook: string | undefined,
+  vars: Readonly<Record<string, string>> | undefined,
+  words: readonly string[],
+): Record<string, unknown> {
+  const read = Object.fromEntries(
+    Object.entries(pairs).map(([key, text]): [string, unknown] => {
+      if (key === "forks") return [key, countOrShare(text)];
+      if (key === "check" || key === "diff") return [key, text === "true" ? true : text === "false" ? false : text];
+      return [key, key === "vault" && text.startsWith("secret:") ? { secret: text.slice("secret:".length) } : text];
+    }),
+  );
+  // One line is text as well, not a path.
+  const text = playbook === undefined || playbook.endsWith("\n") ? playbook : `${playbook}\n`;
+  const isModule = playbook === undefined && pairs["playbook"] === undefined;
+  return defined({
+    ...(isModule && words.length > 0 ? { module: "shell", args: words.join(" ") } : {}),
+    playbook: text,
+    vars,
+    ...read,
+  });
 }
 
 /** A number as one; anything else is for the API to judge. */

@@ -8,6 +8,7 @@ import {
   resourceNameForm,
   type Resources,
 } from "../lib/resources.ts";
+import { ansibleLabel, type Labels } from "../lib/selector.ts";
 import { parseSize } from "../lib/units.ts";
 
 /** Flags of the form name=amount: `memory=8GiB`, `license=2`. Problems are told one by one. */
@@ -41,4 +42,9 @@ function groupMemory(): number {
   } catch {
     return Infinity; // no control groups of version 2 here
   }
+}
+
+/** What labels say of this host's programs: that it has ansible, which driver ansible needs. */
+export function hostLabels(): Labels {
+  return Bun.which("ansible-playbook") === null ? {} : { [ansibleLabel]: "yes" };
 }

@@ -4,7 +4,7 @@ import { ApiError, Unreachable } from "../client/errors.ts";
 import { isTerminal } from "../lib/states.ts";
 import type { JobView, TaskView } from "../state/types.ts";
 import type { Cli, Session } from "./cli.ts";
-import { exit, Interrupted, OutputClosed } from "./exit.ts";
+import { CliError, exit, Interrupted, OutputClosed } from "./exit.ts";
 import { OutputPatience } from "./output-patience.ts";
 import { failedStates, failureLines } from "./failures.ts";
 import { addSpecFlags, type SpecFlags, specOf } from "./flags.ts";
@@ -34,7 +34,7 @@ export function addRun(program: Command, cli: Cli): void {
     .command("run")
     .description("run a command on the mesh, stream its output, and exit with its result")
     .usage("[flags] -- CMD ARG...")
-    .argument("<words...>", "the command: several words are its arguments, one word with spaces is a line for /bin/sh")
+    .argument("[words...]", "the command: several words are its arguments, one word with spaces is a line for /bin/sh")
     // What stands after the command's name belongs to the command.
     .passThroughOptions()
     .option("-d, --detach", "print the id and do not wait")
@@ -49,6 +49,8 @@ export function addRun(program: Command, cli: Cli): void {
 
 async function run(session: Session, flags: RunFlags, words: readonly string[]): Promise<number> {
   const { client, output } = session;
+  if (words.length === 0 && flags.driver !== "ansible")
+    throw new CliError(exit.usage, "missing required argument 'words': what should be run?");
   const spec = await specOf(flags, words, session.io);
   const { ids } = await client.submit(spec, { key: flags.idempotencyKey });
   const id = ids[0]!;

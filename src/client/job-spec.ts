@@ -5,7 +5,7 @@
 export interface JobSpec {
   readonly name?: string | undefined;
   /** Default: shell. */
-  readonly driver?: "shell" | "ssh" | "noop" | "http" | undefined;
+  readonly driver?: "shell" | "ssh" | "ansible" | "noop" | "http" | undefined;
   /** Text runs under /bin/sh -c; a list is argv. */
   readonly run?: string | readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string | number | boolean | SecretReference>> | undefined;
@@ -61,6 +61,7 @@ export interface JobSpec {
   readonly noop?: NoopSpec | undefined;
   readonly http?: HttpSpec | undefined;
   readonly ssh?: SshSpec | undefined;
+  readonly ansible?: AnsibleSpec | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** How long the finished job is remembered. */
   readonly ttl?: Duration | undefined;
@@ -144,7 +145,30 @@ export interface HttpSpec {
   readonly expect?: number | string | readonly (number | string)[] | undefined;
 }
 
-/** How driver ssh reaches its targets; what is absent is for the ssh configuration of the executing node to say. */
+/** What driver ansible runs: a module or a playbook. */
+export interface AnsibleSpec {
+  readonly module?: string | undefined;
+  /** As on ansible's command line, or the module's parameters. */
+  readonly args?: string | Readonly<Record<string, unknown>> | undefined;
+  /** An absolute path on the node, the text of a playbook, or its list of plays. */
+  readonly playbook?: string | readonly unknown[] | undefined;
+  /** Extra variables. */
+  readonly vars?: Readonly<Record<string, unknown>> | undefined;
+  /** Groups that all targets are in. */
+  readonly groups?: string | readonly string[] | undefined;
+  readonly check?: boolean | undefined;
+  readonly diff?: boolean | undefined;
+  readonly tags?: string | readonly string[] | undefined;
+  readonly skip_tags?: string | readonly string[] | undefined;
+  /** The password of a vault: a path on the node, or a secret. */
+  readonly vault?: string | { readonly secret: string } | undefined;
+  /** Hosts at once, of one process. Default: by the node's cores and free memory. */
+  readonly forks?: number | undefined;
+  /** Default: ssh. */
+  readonly connection?: string | undefined;
+}
+
+/** How drivers ssh and ansible reach their targets; what is absent is for the ssh configuration of the executing node to say. */
 export interface SshSpec {
   readonly user?: string | undefined;
   readonly port?: number | undefined;

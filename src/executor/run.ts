@@ -6,6 +6,7 @@ import { slotsTaken } from "../lib/room.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { Assignment, Report, Spec, UnitAssignment } from "../state/types.ts";
 import { Lease } from "./accept.ts";
+import { ansibleStart } from "./drivers/ansible.ts";
 import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
@@ -187,8 +188,7 @@ class NodeExecutor implements Executor {
         for (let task = first; task < first + count; task++) {
           const one = heldOf(task);
           if (one === undefined || one.phase === "returning") continue;
-          one.unit = unit;
-          this.#recognise(one, assignment.at(task));
+          this.#recognise(one, assignment.at(task), unit);
           one.extendedMs = unit.extended.get(task) ?? one.extendedMs;
           if (one.phase !== "ended") unit.live += 1;
         }
@@ -339,20 +339,27 @@ class NodeExecutor implements Executor {
   }
 
   #take(held: Held): void {
-    if (!held.takes) this.#room.take(held.slots);
+    if (held.takes) return;
     held.takes = true;
+    const { unit } = held;
+    if (unit?.isGroup !== true) this.#room.take(held.slots);
+    else if (unit.takers++ === 0) this.#room.take(held.slots);
   }
 
   #give(held: Held): void {
-    if (held.takes) this.#room.give(held.slots);
+    if (!held.takes) return;
     held.takes = false;
+    const { unit } = held;
+    if (unit?.isGroup !== true) this.#room.give(held.slots);
+    else if (--unit.takers === 0) this.#room.give(held.slots);
   }
 
   /** What the guard was found with is one of these: now it is known what it takes. */
-  #recognise(held: Held, assignment: Assignment): void {
+  #recognise(held: Held, assignment: Assignment, unit?: HeldUnit): void {
     held.assignment = assignment;
     const { takes } = held;
     this.#give(held);
+    if (unit !== undefined) held.unit = unit;
     ({ slots: held.slots, priority: held.priority } = waitingOf(assignment.spec));
     if (takes) this.#take(held);
   }
@@ -516,17 +523,30 @@ class NodeExecutor implements Executor {
     const secrets = typeof held.secrets === "object" ? held.secrets : noSecrets;
     held.phase = "guarded";
     held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-    this.#guard!.start(this.#startOf(assignment, secrets));
+    this.#guard!.start(this.#startOf(assignment, secrets, held.unit));
     this.#guard!.extend(timeoutsOf([held]));
   }
 
-  #startOf(assignment: Assignment, secrets: SecretValues): Start {
+  #startOf(assignment: Assignment, secrets: SecretValues, unit: HeldUnit | undefined): Start {
     const { node, cluster, dataDir, cgroupRoot } = this.#options;
     const { driver } = assignment.spec;
-    if (assignment.spec.http !== undefined) return httpStart(assignment, { node, cluster }, secrets);
-    if (driver === "ssh")
-      return sshStart(assignment, { node, cluster, knownHosts: join(dataDir, "known_hosts") }, secrets);
+    const place = { node, cluster, knownHosts: join(dataDir, "known_hosts") };
+    if (assignment.spec.http !== undefined) return httpStart(assignment, place, secrets);
+    if (driver === "ssh") return sshStart(assignment, place, secrets);
+    if (driver === "ansible") return ansibleStart([assignment, ...this.#joining(unit)], place, secrets);
     return shellStart(assignment, node, secrets, cgroupRoot);
+  }
+
+  /** What waits of the unit begins with its first task, in one process. A guard of an earlier release is given each by itself. */
+  #joining(unit: HeldUnit | undefined): Assignment[] {
+    const joining: Assignment[] = [];
+    if (unit?.isGroup !== true || this.#guard?.listing.knowsGroups !== true) return joining;
+    for (let task = unit.takeAny(); task !== undefined; task = unit.takeAny()) {
+      const assignment = unit.assignment.at(task);
+      this.#hold(assignment, "guarded", unit);
+      joining.push(assignment);
+    }
+    return joining;
   }
 
   /** Tasks of units begin for which it is their turn: from now on they are held one by one. True when some would need a new lease. */

@@ -4,6 +4,9 @@ import type { AttemptLog } from "./pack-writer.ts";
 import { Redactor } from "./redact.ts";
 import type { Tail } from "./tail.ts";
 
+/** Where output is kept. */
+export type LogSink = Pick<AttemptLog, "write" | "close" | "dropped" | "fault">;
+
 interface Reader {
   read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
   cancel(): Promise<unknown>;
@@ -14,7 +17,7 @@ interface Reader {
  * arrival. A stream is not read on before its chunk is on its way to the file, so that nothing piles up here.
  */
 export class Output {
-  readonly #log: AttemptLog;
+  readonly #log: LogSink;
   readonly #tail: Tail;
   readonly #readers: Reader[];
   #open: number;
@@ -24,7 +27,7 @@ export class Output {
 
   constructor(
     streams: { readonly stdout: ReadableStream<Uint8Array>; readonly stderr: ReadableStream<Uint8Array> },
-    log: AttemptLog,
+    log: LogSink,
     tail: Tail,
     redact: readonly string[] | undefined,
   ) {

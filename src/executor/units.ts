@@ -1,4 +1,5 @@
 import type { JobId } from "../lib/ids.ts";
+import { isGroup } from "../lib/room.ts";
 import { packRuns, RunGatherer } from "../lib/task-runs.ts";
 import type { Report, Spec, UnitAssignment } from "../state/types.ts";
 import { wallMs } from "../lib/clock.ts";
@@ -17,7 +18,11 @@ export function unitKey({ job, first }: UnitName): string {
  */
 export class HeldUnit {
   readonly assignment: UnitAssignment;
+  /** What runs of it is one process, and takes the room of one task (driver ansible). */
+  readonly isGroup: boolean;
   live = 0;
+  /** Of a group: how many count themselves as taking that room. */
+  takers = 0;
   /** By task: what was added to the timeouts of those that wait. */
   readonly extended = new Map<number, number>();
   /** In descending order: the next one is the last. */
@@ -26,6 +31,7 @@ export class HeldUnit {
   /** Of its tasks that run by the state, those wait that are not `elsewhere`. */
   constructor(assignment: UnitAssignment, elsewhere: (task: number) => boolean = () => false) {
     this.assignment = assignment;
+    this.isGroup = isGroup(assignment.spec);
     for (const [task, ms] of assignment.extended) this.extended.set(task, ms);
     for (const task of tasksOf(assignment)) if (!elsewhere(task)) this.#waiting.push(task);
     this.#waiting.reverse();

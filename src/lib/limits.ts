@@ -382,6 +382,19 @@ export const limits = {
   /** For the look after what a broken connection has left on a target. */
   sshKillMs: 20_000,
 
+  // Driver ansible (executor/guard/ansible-group.ts)
+  /** Until ansible has read its playbook and begins. */
+  ansibleStartMs: 300_000,
+  ansibleWatchMs: 500,
+  /** Hosts of one process, at most; and at least, where there are so many: it takes a second to begin. */
+  ansibleHosts: 200,
+  ansibleHostsLeast: 8,
+  /** Of each text of a result, in characters; and of a playbook's. */
+  ansibleTextLength: 1024 * 1024,
+  playbookBytes: 1024 * 1024,
+  /** What one fork of ansible takes, about. */
+  ansibleForkBytes: 100 * 1024 * 1024,
+
   // Driver http (executor/guard/http-attempt.ts)
   httpUrlLength: 8 * 1024,
   httpHeaders: 64,

@@ -3,7 +3,13 @@
 /** Higher ones first. */
 export const defaultPriority = 50;
 
-/** 1 slot for shell; none for http and noop, which the node's io tasks bound; unless the spec says otherwise. */
+/** 1 slot for shell, and for a process of ansible whatever it is for; none for ssh, http and noop, which the node's io tasks bound; unless the spec says otherwise. */
 export function slotsTaken(spec: { readonly driver?: string; readonly slots?: number }): number {
-  return spec.slots ?? (spec.driver === undefined || spec.driver === "shell" ? 1 : 0);
+  const { driver = "shell" } = spec;
+  return spec.slots ?? (driver === "shell" || driver === "ansible" ? 1 : 0);
+}
+
+/** Tasks that a node is given together are one process there, which takes the room of one. */
+export function isGroup({ driver }: { readonly driver?: string }): boolean {
+  return driver === "ansible";
 }

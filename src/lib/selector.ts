@@ -12,6 +12,9 @@ export type Labels = Readonly<Record<string, string>>;
 /** `up --learner` is this label with the value "true". */
 export const learnerLabel = "learner";
 
+/** A node says by this label, at its start, that it has ansible: driver ansible needs it. */
+export const ansibleLabel = "ansible";
+
 const keyPattern = /^[A-Za-z0-9][A-Za-z0-9_./-]*$/;
 const valuePattern = /^[A-Za-z0-9_.:/-]*$/;
 

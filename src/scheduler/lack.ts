@@ -1,7 +1,7 @@
 import { amountOf, memoryResource, type Need, unitsOf } from "../lib/resources.ts";
 import { formatSize } from "../lib/units.ts";
 import type { Term } from "../lib/selector.ts";
-import { matchesSelector } from "../lib/selector.ts";
+import { ansibleLabel, matchesSelector } from "../lib/selector.ts";
 import type { NodeReasonView } from "../state/answers.ts";
 import type { NodeRow } from "../state/types.ts";
 import { freeOf, type Room, type Want } from "./choose.ts";
@@ -36,6 +36,10 @@ export function standingOf({ row, room, away }: Standing, asked: Asked): NodeRea
 function lackOfLabel({ labels, name }: NodeRow, term: Term): string[] {
   if (matchesSelector([term], labels)) return [];
   const { key, operator, value } = term;
+  if (key === ansibleLabel && operator === "present")
+    return [
+      `node ${name} has no ansible, which driver ansible needs: install ansible-core there and start the node again`,
+    ];
   const has = labels[key] === undefined ? `no label ${key}` : `${key}=${labels[key]}`;
   const wanted = { "=": `${key}=${value}`, "!=": `${key}!=${value}`, present: key, absent: `!${key}` }[operator];
   return [`${wanted} is asked for, node ${name} has ${has}`];

@@ -57,6 +57,8 @@ export interface ArrayPlan {
   readonly mayStop: boolean;
   /** None waits on a node either, whatever unit it asks for: what a lost node held is lost, though it never began. */
   readonly isOnce: boolean;
+  /** What a node is given together is one process there (see OpenJob). */
+  readonly isGroup: boolean;
   readonly pace: Pace;
   /** Those of which something runs or is proposed. */
   units: HeldUnit[];

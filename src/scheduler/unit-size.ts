@@ -6,7 +6,7 @@ import type { ArrayPlan } from "./queues.ts";
  * beyond its width waits on the node, which begins it without asking anybody. That is worth the more the shorter the tasks are: a unit is to keep its node busy for
  * limits.unitMs. Long tasks do not wait on a node; nor do those of which nothing is known yet, that others' failures may keep from starting, or that are lost with their node
  * though they had not begun (`on_lost: fail`). Of targets a node gets thirty together at most (limits.unitTargets) unless they are short: with a node that dies, and a
- * host that holds up the rest of its unit, few are concerned.
+ * host that holds up the rest of its unit, few are concerned. Where a unit is one process on its node (driver ansible) all of it begins at once, in the room of one task.
  */
 export interface UnitSize {
   readonly count: number;
@@ -43,11 +43,16 @@ export class Pace {
  * So that all nodes end at about the same time, units become smaller towards the end of a job: none gets more than a node's half of what is left.
  */
 export function unitSize(
-  array: Pick<ArrayPlan, "unit" | "unitUnknown" | "mayStop" | "isOnce" | "pace">,
+  array: Pick<ArrayPlan, "unit" | "unitUnknown" | "mayStop" | "isOnce" | "isGroup" | "pace">,
   left: number,
   lanes: number,
   nodes: number,
 ): UnitSize {
+  if (array.isGroup) {
+    const even = Math.max(limits.ansibleHostsLeast, Math.ceil(left / nodes));
+    const count = array.unit ?? Math.min(array.unitUnknown, even);
+    return { count: Math.min(count, left, limits.ansibleHosts), width: 1 };
+  }
   if (array.unit !== undefined) {
     const atOnce = array.isOnce || array.mayStop ? Math.max(1, Math.floor(lanes)) : Infinity;
     const count = Math.min(array.unit, left, limits.unitTasks, atOnce);

@@ -554,6 +554,7 @@ export class PlacementView {
       unitUnknown,
       mayStop,
       isOnce,
+      isGroup,
       mayWait,
     } = open;
     const job: PlannedJob = {
@@ -577,7 +578,7 @@ export class PlacementView {
       delayed: 0,
       queued: false,
       array: open.isArray
-        ? { unit, unitUnknown, mayStop, isOnce, pace: new Pace(), units: [], tasks: 0, isFull: false }
+        ? { unit, unitUnknown, mayStop, isOnce, isGroup, pace: new Pace(), units: [], tasks: 0, isFull: false }
         : undefined,
       mayWait,
       pace: this.#paces.of(open.by, open.driver),

@@ -63,3 +63,6 @@ export const stopLevel = 3;
 
 /** From this level on jobs have rolling batches (rolling.ts): releases before would run all of their tasks at once. */
 export const batchLevel = 3;
+
+/** From this level on every node knows driver ansible: another would hold the tasks of a unit, and run none but the first. */
+export const ansibleLevel = 3;

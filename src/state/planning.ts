@@ -1,7 +1,8 @@
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { type Need, needsOf } from "../lib/resources.ts";
-import { parseSelector, type Term } from "../lib/selector.ts";
+import { ansibleLabel, parseSelector, type Term } from "../lib/selector.ts";
+import { isGroup } from "../lib/room.ts";
 import { driverOf, readSpec, slotsOf, specDefaults } from "./spec.ts";
 import { batchEndOf } from "./tables/gate.ts";
 import { runningOn } from "./tables/running.ts";
@@ -42,6 +43,8 @@ export interface OpenJob {
   readonly mayStop: boolean;
   /** Each of its tasks is run at most once: what a node that is lost held is lost, begun or not. */
   readonly isOnce: boolean;
+  /** Tasks that a node is given together are one process there, and take the room of one. */
+  readonly isGroup: boolean;
   /** Its tasks may wait at a node for their turn: none of them is lost by that, and nobody waits for others of the job meanwhile. */
   readonly mayWait: boolean;
   readonly driver: Driver;
@@ -190,14 +193,15 @@ export type Wants = Pick<OpenJob, "priority" | "slots" | "resources" | "io" | "o
 
 /** See {@link Wants}. */
 export function wantsOf(spec: Spec): Wants {
-  const terms = spec.on === undefined ? anyNode : parseSelector(spec.on);
+  const on = selectorOf(spec);
+  const terms = on === "" ? anyNode : parseSelector(on);
   const slots = slotsOf(spec);
   return {
     priority: spec.priority ?? specDefaults.priority,
     slots,
     resources: spec.resources === undefined ? noResources : needsOf(spec.resources),
     io: slots === 0,
-    on: spec.on ?? "",
+    on,
     terms: typeof terms === "string" ? anyNode : terms,
     parallel: spec.parallel ?? Infinity,
     eachNode: spec.eachNode === true,
@@ -205,7 +209,7 @@ export function wantsOf(spec: Spec): Wants {
 }
 
 /** What its spec says of how many of a job's tasks are given to a node together. */
-export type UnitWants = Pick<OpenJob, "unit" | "isArray" | "unitUnknown" | "mayStop" | "isOnce">;
+export type UnitWants = Pick<OpenJob, "unit" | "isArray" | "unitUnknown" | "mayStop" | "isOnce" | "isGroup">;
 
 /** See {@link UnitWants}. */
 export function unitsOf(spec: Spec, tasks: number): UnitWants {
@@ -215,7 +219,14 @@ export function unitsOf(spec: Spec, tasks: number): UnitWants {
     unitUnknown: spec.targets === undefined ? limits.unitTasks : limits.unitTargets,
     mayStop: spec.maxFailures !== undefined,
     isOnce: spec.onLost === "fail",
+    isGroup: isGroup(spec),
   };
+}
+
+/** What was asked for, and what its driver needs. */
+function selectorOf({ on = "", driver }: Spec): string {
+  if (driver !== "ansible") return on;
+  return on === "" ? ansibleLabel : `${on},${ansibleLabel}`;
 }
 
 function toOpenJob(tx: ReadTx, row: JobRow): OpenJob {

@@ -5,7 +5,7 @@ import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
 import { defaultPriority, slotsTaken } from "../lib/room.ts";
 import { renderTargets } from "./targets.ts";
-import type { Driver, Rolling, Spec } from "./types.ts";
+import type { AnsibleSpec, Driver, Rolling, Spec } from "./types.ts";
 
 /** What a normalised spec means where it is silent, and how it is written back for people. Reading what people write is commands/spec-schema.ts. */
 
@@ -47,10 +47,18 @@ export function isGated({ after, key, startAt, deadlineMs, batch }: Spec): boole
 /** The name that lists show: the spec's own, or the beginning of its command. */
 export function displayName(spec: Spec): string {
   if (spec.name !== undefined) return spec.name;
-  if (spec.run === undefined && spec.http === undefined) return driverOf(spec);
-  const text = spec.http !== undefined ? `${spec.http.method} ${spec.http.url}` : commandOf(spec.run ?? "");
-  const line = text.trimStart().split("\n", 1)[0]!.trim();
+  const line = whatIsRun(spec).trimStart().split("\n", 1)[0]!.trim();
   return line.length <= 40 ? line : `${line.slice(0, 39)}…`;
+}
+
+function whatIsRun(spec: Spec): string {
+  const { run, http, ansible } = spec;
+  if (http !== undefined) return `${http.method} ${http.url}`;
+  if (run !== undefined) return commandOf(run);
+  if (ansible?.module !== undefined)
+    return typeof ansible.args === "string" ? `${ansible.module} ${ansible.args}` : ansible.module;
+  if (ansible?.playbook?.startsWith("/") === true) return ansible.playbook.split("/").at(-1)!;
+  return driverOf(spec);
 }
 
 function commandOf(run: string | readonly string[]): string {
@@ -122,6 +130,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     noop: noop && compact({ for: duration(noop.forMs), output: renderSize(noop.outputBytes), exit: noop.exit }),
     http: spec.http && renderHttp(spec.http, spec.secrets),
     ssh: renderSsh(spec.ssh, spec.secrets),
+    ansible: spec.ansible && renderAnsible(spec.ansible, spec.secrets),
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
   });
@@ -157,6 +166,15 @@ function renderSsh(ssh: Spec["ssh"], secrets: Spec["secrets"]): Record<string, u
     key: secrets?.sshKey === undefined ? key : { secret: secrets.sshKey },
     known_hosts: knownHosts,
     connect: connectMs === undefined ? undefined : formatDuration(connectMs),
+  });
+}
+
+function renderAnsible(ansible: AnsibleSpec, secrets: Spec["secrets"]): Record<string, unknown> {
+  const { skipTags, vault, ...rest } = ansible;
+  return compact({
+    ...rest,
+    skip_tags: skipTags,
+    vault: secrets?.vault === undefined ? vault : { secret: secrets.vault },
   });
 }
 

@@ -43,7 +43,7 @@ export const taskStates = [
 
 export type TaskCounts = { readonly [State in TaskState]: number };
 
-export type Driver = "shell" | "ssh" | "noop" | "http";
+export type Driver = "shell" | "ssh" | "ansible" | "noop" | "http";
 
 export type MatrixValue = string | number | boolean;
 export type MatrixPoint = Readonly<Record<string, MatrixValue>>;
@@ -152,6 +152,29 @@ export interface Spec {
   readonly labels?: Labels;
   readonly ttlMs?: number;
   readonly ssh?: SshSpec;
+  readonly ansible?: AnsibleSpec;
+}
+
+/** What driver ansible runs: a module, or a playbook. How its hosts are reached says {@link SshSpec}. */
+export interface AnsibleSpec {
+  readonly module?: string;
+  /** Text as on ansible's command line, or the module's parameters. */
+  readonly args?: string | Readonly<Record<string, unknown>>;
+  /** A path on the node; what has several lines is the playbook itself. */
+  readonly playbook?: string;
+  /** Extra variables. */
+  readonly vars?: Readonly<Record<string, unknown>>;
+  /** Groups of the inventory, which all targets are in. */
+  readonly groups?: readonly string[];
+  readonly check?: true;
+  readonly diff?: true;
+  readonly tags?: readonly string[];
+  readonly skipTags?: readonly string[];
+  /** The path of a vault's password on the node; a secret's name stands in {@link SpecSecrets.vault}. */
+  readonly vault?: string;
+  readonly forks?: number;
+  /** Of ansible's; ssh where it is absent. */
+  readonly connection?: string;
 }
 
 /** Tasks in groups, one after the other (state/rolling.ts). */
@@ -198,6 +221,8 @@ export interface SpecSecrets {
   readonly body?: string;
   /** The private key of drivers ssh and ansible. */
   readonly sshKey?: string;
+  /** The password of a vault of driver ansible's. */
+  readonly vault?: string;
 }
 
 /** A job that another one waits for. A name is of a job of the same request, and is the job's id once it is in the state. */

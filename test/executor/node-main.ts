@@ -2,10 +2,10 @@ import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import type { Assignment } from "../../src/state/types.ts";
-import { guardCommand } from "./rig.ts";
+import { guardCommand, unitAssignmentOf, type UnitOfTargets } from "./rig.ts";
 
 /** A node that has an executor and nothing else, as a process that can be killed. Its log never answers: no report gets through. */
-const [dataDir, held, leaseMs] = process.argv.slice(2) as [string, string, string];
+const [dataDir, held, leaseMs, units] = process.argv.slice(2) as [string, string, string, string];
 const executor = openExecutor({
   node: nodeId(7),
   cluster: "c1",
@@ -24,6 +24,6 @@ const executor = openExecutor({
 await executor.open();
 executor.reconcile([]);
 executor.lease(monotonicMs() + Number(leaseMs), 1_000_000);
-executor.assign(JSON.parse(held) as Assignment[]);
+executor.assign(JSON.parse(held) as Assignment[], (JSON.parse(units) as UnitOfTargets[]).map(unitAssignmentOf));
 console.log("ready");
 setInterval(() => {}, 1_000_000);

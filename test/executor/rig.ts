@@ -8,7 +8,7 @@ import { openExecutor } from "../../src/executor/run.ts";
 import type { AttemptName, Executor, ExecutorOptions } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { type Outcome, refuse } from "../../src/lib/outcome.ts";
-import type { Assignment, Report, Spec } from "../../src/state/types.ts";
+import type { Assignment, Report, Spec, UnitAssignment } from "../../src/state/types.ts";
 
 export const guardCommand = (dataDir: string): string[] => [
   process.execPath,
@@ -29,6 +29,31 @@ export async function until<Value>(
     if (monotonicMs() > deadline) throw new Error(`never happened: ${what}`);
     await Bun.sleep(10);
   }
+}
+
+/** Tasks about targets that a node is given together, by what can be said to another process. */
+export interface UnitOfTargets {
+  readonly job: number;
+  readonly first: number;
+  readonly fence: number;
+  readonly targets: readonly string[];
+  readonly spec: Spec;
+}
+
+/** The same as the state gives it. */
+export function unitAssignmentOf({ job: number, first, fence, targets, spec }: UnitOfTargets): UnitAssignment {
+  const [job, count] = [jobId(number), targets.length];
+  return {
+    job,
+    first,
+    count,
+    width: 1,
+    fence,
+    spec,
+    running: [{ first, count }],
+    extended: [],
+    at: (task) => ({ job, task, attempt: 1, fence, spec, point: undefined, target: targets[task - first] }),
+  };
 }
 
 /** A process that exists and is not a zombie. */
@@ -101,23 +126,27 @@ export class Rig {
   }
 
   /** Opens the executor with nothing held and, unless told otherwise, a lease that covers everything. */
-  async open(options: { held?: readonly Assignment[]; leaseMs?: number } = {}): Promise<void> {
+  async open(
+    options: { held?: readonly Assignment[]; units?: readonly UnitOfTargets[]; leaseMs?: number } = {},
+  ): Promise<void> {
     await this.executor.open();
     this.#guards.add(this.guardPid());
-    this.executor.reconcile(options.held ?? []);
+    this.executor.reconcile(options.held ?? [], (options.units ?? []).map(unitAssignmentOf));
     if (options.leaseMs !== 0) this.executor.lease(monotonicMs() + (options.leaseMs ?? 60_000), 1_000_000);
   }
 
   /** A node process of its own that holds these attempts: SIGKILL it to crash. `ready` once it has handed them to the guard. */
-  async otherNode(held: readonly Assignment[], leaseMs = 60_000): Promise<{ pid: number; crash(): Promise<void> }> {
-    const node = Bun.spawn(
-      [process.execPath, join(import.meta.dir, "node-main.ts"), this.dataDir, JSON.stringify(held), String(leaseMs)],
-      {
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "inherit",
-      },
-    );
+  async otherNode(
+    held: readonly Assignment[],
+    leaseMs = 60_000,
+    units: readonly UnitOfTargets[] = [],
+  ): Promise<{ pid: number; crash(): Promise<void> }> {
+    const words = [this.dataDir, JSON.stringify(held), String(leaseMs), JSON.stringify(units)];
+    const node = Bun.spawn([process.execPath, join(import.meta.dir, "node-main.ts"), ...words], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
     const reader = node.stdout.getReader();
     const { value } = await reader.read();
     if (value === undefined || !new TextDecoder().decode(value).startsWith("ready"))
@@ -149,6 +178,11 @@ export class Rig {
     };
   }
 
+  /** Tasks of its own for each of the targets, of one unit. */
+  unit(spec: Spec, targets: readonly string[], first = 0): UnitOfTargets {
+    return { job: 1, first, fence: this.#nextFence++, targets, spec };
+  }
+
   /** Runs one shell attempt to its report. */
   async run(
     spec: Spec,
@@ -159,11 +193,14 @@ export class Rig {
     return this.reportOf(assignment);
   }
 
-  reportOf(name: AttemptName): Promise<Report> {
-    return until(`a report of ${name.job}.${name.task}.${name.attempt} (messages: ${this.messages.join("; ")})`, () =>
-      this.reports.find(
-        (report) => report.job === name.job && report.task === name.task && report.attempt === name.attempt,
-      ),
+  reportOf(name: AttemptName, timeoutMs?: number): Promise<Report> {
+    return until(
+      `a report of ${name.job}.${name.task}.${name.attempt} (messages: ${this.messages.join("; ")})`,
+      () =>
+        this.reports.find(
+          (report) => report.job === name.job && report.task === name.task && report.attempt === name.attempt,
+        ),
+      timeoutMs,
     );
   }
 

@@ -30,7 +30,7 @@ export class ToldGuard {
 
   constructor(events: GuardEvents, listing: Partial<Listing>) {
     this.events = events;
-    this.listing = { running: [], finished: [], exact: true, identities: {}, ...listing };
+    this.listing = { running: [], finished: [], exact: true, identities: {}, knowsGroups: true, ...listing };
   }
 
   start = (start: Start): void => {

@@ -350,3 +350,60 @@ describe("a node that has started finds", () => {
     expect(one.guard.starts).toEqual([0, 1, 2, 6]);
   });
 });
+
+describe("tasks of a unit that is one process", () => {
+  const module: Spec = { driver: "ansible", ansible: { module: "ping", connection: "local" } };
+  const group = (from: Partial<UnitAssignment> = {}): UnitAssignment => {
+    const unit = unitOf(module, { width: 1, ...from });
+    return { ...unit, at: (task) => ({ ...unit.at(task), target: `h${task}` }) };
+  };
+  const members = ({ guard }: Awaited<ReturnType<typeof rig>>): (readonly number[])[] =>
+    guard.started.map(({ ansible }) => ansible!.members.map(({ task }) => task));
+
+  test("begin together, in the room of one, which is free when the last of them has ended", async () => {
+    await using one = await rig(undefined, { capacity: { slots: 1, ioTasks: 1 } });
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [group({ count: 3 }), group({ first: 10, count: 2 })]);
+    expect(members(one)).toEqual([[0, 1, 2]]);
+    one.guard.end(0, 2);
+    await settle();
+    expect(members(one).length).toBe(1);
+    one.guard.end(1);
+    await settle();
+    expect(members(one)).toEqual([
+      [0, 1, 2],
+      [10, 11],
+    ]);
+  });
+
+  test("found in the guard by the node's next process, they take the room of one again", async () => {
+    const running = [0, 1, 2].map((task) => ({ job: jobId(1), task, attempt: 1, startedAt: 100 }));
+    await using one = await rig({ running }, { capacity: { slots: 2, ioTasks: 1 } });
+    one.executor.reconcile([], [group({ count: 3 })]);
+    one.lease();
+    one.executor.assign([], [group({ first: 10, count: 2 }), group({ first: 20, count: 2 })]);
+    await settle();
+    expect(members(one)).toEqual([[10, 11]]);
+  });
+
+  test("are given one by one to a guard of a release that knows no groups", async () => {
+    await using one = await rig({ knowsGroups: false });
+    one.executor.reconcile([]);
+    one.lease();
+    one.executor.assign([], [group({ count: 2 })]);
+    expect(members(one)).toEqual([[0]]);
+    one.guard.end(0);
+    await settle();
+    expect(members(one)).toEqual([[0], [1]]);
+  });
+
+  test("those that wait are cancelled, and begin with nobody", async () => {
+    await using one = await rig();
+    one.executor.reconcile([]);
+    one.executor.assign([], [group({ count: 3 })]);
+    one.executor.stop([{ job: jobId(1), task: 1, attempt: 1 }]);
+    one.lease();
+    expect(members(one)).toEqual([[0, 2]]);
+  });
+});

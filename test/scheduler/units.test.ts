@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { limits } from "../../src/lib/limits.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
+import { standingOf } from "../../src/scheduler/lack.ts";
 import { Pace, unitSize } from "../../src/scheduler/unit-size.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
 import { openJob } from "../../src/state/planning.ts";
@@ -236,6 +237,7 @@ describe("tasks about targets", () => {
         unitUnknown: limits.unitTargets,
         mayStop: false,
         isOnce: false,
+        isGroup: false,
         pace,
       },
       left,
@@ -265,5 +267,31 @@ describe("tasks about targets", () => {
     leader.observe();
     expect(names(leader)).toEqual(["1/0+4*4@1"]);
     expect([openJob(leader.cluster.database, jobId(1))?.unitUnknown, limits.unitTargets]).toEqual([30, 30]);
+  });
+
+  test("go as one process of ansible, in the room of one task, to nodes that have it; and why others get none is told", () => {
+    const leader = new Leader(Cluster.ofNewest(3));
+    const { cluster } = leader;
+    cluster.submit({ driver: "ansible", run: undefined, ansible: { module: "ping" }, targets: "web[1-100]" });
+    leader.observe();
+    expect(names(leader)).toEqual([]);
+    for (const node of [1, 2]) cluster.must("node.label", { node, labels: { ansible: "yes" } }, admin);
+    // Each unit takes one slot.
+    const placed = place(leader).map(({ node, count, width }) => [node, count, width]);
+    expect(placed.map(([, count, width]) => [count, width])).toEqual([
+      [30, 1],
+      [30, 1],
+      [20, 1],
+      [10, 1],
+      [8, 1],
+      [2, 1],
+    ]);
+    expect(new Set(placed.map(([node]) => node))).toEqual(new Set([1, 2]));
+    const terms = openJob(cluster.database, jobId(1))!.terms;
+    const [third] = leader.view.standings(() => undefined).filter(({ row }) => row.id === 3);
+    expect(standingOf(third!, { terms, io: false, need: 1, resources: [] })).toMatchObject({
+      state: "never",
+      reasons: [expect.stringContaining("node n3 has no ansible")],
+    });
   });
 });

@@ -83,6 +83,7 @@ export class SimGuard {
           finished: Array.from(this.#finished.values()),
           exact: this.#exact,
           identities: Object.fromEntries(this.#identities),
+          knowsGroups: false,
         };
         this.#time.after(frameMicros, node, () => {
           if (this.#node !== connection) return reject(new Fault("guard", "the guard went away", "safe"));

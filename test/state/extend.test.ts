@@ -100,13 +100,16 @@ test("what has no timeout, does not run or is not there is refused", () => {
   expect(refused(endless)).toEqual(["conflict", `job ${endless} has ended already: succeeded`]);
 });
 
-test("what runs on other hosts by ssh is refused: the limit is kept there, and would stay as it is", () => {
+test.each([
+  ["ssh", {}],
+  ["ansible", { run: undefined, ansible: { module: "ping" } }],
+])("what runs on other hosts by %s is refused: the limit is kept there, and would stay as it is", (driver, more) => {
   const cluster = level3();
-  const ssh = { driver: "ssh", targets: ["web1"] };
-  const [limited, endless] = [cluster.submit({ ...ssh, timeout: "10s" }), cluster.submit(ssh)];
+  const spec = { driver, targets: ["web1"], ...more };
+  const [limited, endless] = [cluster.submit({ ...spec, timeout: "10s" }), cluster.submit(spec)];
   for (const job of [limited, endless]) cluster.assign(job, 1, [0, 1]);
   const [code, message] = cluster.refused("job.extend", { id: jobId(limited), by: 1000 }, admin);
-  expect([code, message]).toEqual(["conflict", expect.stringContaining("by ssh") as string]);
+  expect([code, message]).toEqual(["conflict", expect.stringContaining(`by ${driver}`) as string]);
   expect(countExtensions(cluster.database)).toBe(0);
   expect(cluster.refused("job.extend", { id: jobId(endless), by: 1000 }, admin)[1]).toContain("no timeout");
 });

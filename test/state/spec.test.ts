@@ -190,8 +190,8 @@ describe("a spec as people write it", () => {
     [{ run: [] }, "run", "must not be empty"],
     [{ run: 5 }, "run", "must be text for /bin/sh -c, or a list of words"],
     [{ driver: "noop", run: "x" }, "run", "driver noop runs nothing: leave it out"],
-    [{ run: "x", driver: "ansible" }, "driver", "driver ansible is not supported by this version yet"],
-    [{ run: "x", driver: "tcl" }, "driver", `must be "shell", "ssh", "http" or "noop"`],
+    [{ run: "x", driver: "load" }, "driver", "driver load is not supported by this version yet"],
+    [{ run: "x", driver: "tcl" }, "driver", `must be "shell", "ssh", "ansible", "http" or "noop"`],
     [{ run: "x", count: 10_000_001 }, "count", "must be at most 10000000"],
     [
       { run: "x", count: 2, each_node: true },
@@ -299,7 +299,7 @@ describe("a spec as people write it", () => {
     expect(problems(spec)).toEqual({ [path]: message });
   });
 
-  test.each(["bundle", "ansible"])(
+  test.each(["bundle", "load"])(
     "%s is a key of the contract that this version does not run: refused, not ignored",
     (key) => {
       expect(problems({ run: "x", [key]: "anything" })).toEqual({ [key]: "not supported by this version yet" });

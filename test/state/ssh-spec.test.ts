@@ -62,7 +62,7 @@ describe("a spec of driver ssh", () => {
     [over({}, { run: undefined }), "run", "is required"],
     [over({}, { user: "www" }), "user", "{become: …}"],
     [over({}, { limits: { files: 64 } }), "limits", "of processes on the node"],
-    [{ run: "x", ssh: { port: 22 } }, "ssh", "is for driver ssh only"],
+    [{ run: "x", ssh: { port: 22 } }, "ssh", "is for drivers ssh and ansible only"],
   ])("%p lacks something, or has too much", (spec, path, message) => {
     const read = specSchema.safeParse(spec);
     expect(read.success).toBe(false);

@@ -48,7 +48,7 @@ export function taskScript(task: RemoteTask): string {
   const { word, marker, attempt, env, dir } = task;
   return [
     ...(attempt > 1
-      ? [killLines(word, marker, `-lt ${attempt}`), ...(task.mustBeAlone ? [`[ "$left" = 0 ] || exit 0`] : [])]
+      ? [killEarlierScript(word, marker, attempt), ...(task.mustBeAlone ? [`[ "$left" = 0 ] || exit 0`] : [])]
       : []),
     ...Object.entries({ ...env, [remoteMarker]: `${marker}.${attempt};` }).map(
       ([name, value]) => `export ${name}=${quote(value)}`,
@@ -66,6 +66,11 @@ export function taskScript(task: RemoteTask): string {
 /** Ends what that one attempt left on the target, and says how that went. */
 export function killScript(word: string, marker: string, attempt: number): string {
   return killLines(word, marker, `= ${attempt}`);
+}
+
+/** The same for all attempts of the task before that one. */
+export function killEarlierScript(word: string, marker: string, attempt: number): string {
+  return killLines(word, marker, `-lt ${attempt}`);
 }
 
 function tell(word: string, what: string): string {

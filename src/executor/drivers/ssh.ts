@@ -80,12 +80,13 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   };
 }
 
-function withLineEnd(text: string): string {
+/** A key as ssh takes it. */
+export function withLineEnd(text: string): string {
   return text.endsWith("\n") ? text : `${text}\n`;
 }
 
-/** Nothing asks, nothing waits for ever: not for an answer, nor for a host that says no more. */
-function optionsOf(ssh: SshSpec, key: string | undefined, knownHosts: string): string[] {
+/** ssh's own options: nothing asks, nothing waits for ever, not for an answer, nor for a host that says no more. */
+export function optionsOf(ssh: SshSpec, key: string | undefined, knownHosts: string): string[] {
   const { user, port, jump } = ssh;
   const seconds = Math.max(1, Math.ceil((ssh.connectMs ?? limits.sshConnectMs) / 1000));
   const set: Record<string, string> = {

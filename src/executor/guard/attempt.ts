@@ -3,8 +3,7 @@ import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
 import { wallMs } from "../../lib/clock.ts";
 import { attemptKey, nameOf } from "../names.ts";
-import type { AttemptLog, PackWriter } from "../pack-writer.ts";
-import { Output } from "../stream.ts";
+import { type LogSink, Output } from "../stream.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
 import type { Cgroup, Cgroups } from "./cgroup.ts";
@@ -24,7 +23,7 @@ export interface AttemptContext {
   readonly scratch: Scratch;
   readonly inherited: Readonly<Record<string, string | undefined>>;
   readonly sweeper: Sweeper;
-  readonly packs: PackWriter;
+  readonly packs: { open(name: AttemptName, keepBytes: number): LogSink };
   readonly cgroups: Cgroups;
   log(message: string): void;
 }
@@ -44,6 +43,14 @@ export interface RunningAttempt {
   extend(timeoutMs: number): void;
 }
 
+/** What a driver does with the process of its attempt beside keeping its output. */
+export interface Watching {
+  /** What is kept of its standard error. */
+  readonly filter?: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>;
+  /** It was started. */
+  readonly onChild?: (child: Child) => void;
+}
+
 /** One attempt from its first process to its last: nothing of it is alive or open when {@link ended} resolves (J3). */
 export class Attempt implements RunningAttempt {
   readonly name: AttemptName;
@@ -53,9 +60,9 @@ export class Attempt implements RunningAttempt {
   /** The result; undefined when it was dropped. */
   readonly ended: Promise<Report | undefined>;
   readonly #start: Start;
-  readonly #filter: ((stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>) | undefined;
+  readonly #filter: Watching["filter"];
   readonly #context: AttemptContext;
-  readonly #log: AttemptLog;
+  readonly #log: LogSink;
   readonly #tail: Tail;
   readonly #countdown: Countdown;
   #cgroup: Cgroup | undefined;
@@ -70,14 +77,10 @@ export class Attempt implements RunningAttempt {
   /** Nobody of it is alive after that; at once where nobody was started. */
   #swept: Promise<void> = Promise.resolve();
 
-  /** Starts it. Never throws: what goes wrong is its result. `filter`: what is kept of its standard error. */
-  constructor(
-    start: Start,
-    context: AttemptContext,
-    filter?: (stream: ReadableStream<Uint8Array>) => ReadableStream<Uint8Array>,
-  ) {
+  /** Starts it. Never throws: what goes wrong is its result. */
+  constructor(start: Start, context: AttemptContext, watching: Watching = {}) {
     this.#start = start;
-    this.#filter = filter;
+    this.#filter = watching.filter;
     this.#context = context;
     this.name = nameOf(start);
     this.#log = context.packs.open(start, start.keepBytes);
@@ -87,7 +90,10 @@ export class Attempt implements RunningAttempt {
     const spawned = spawn(start, context.places, context.inherited, context.scratch, this.#cgroup);
     this.pid = spawned.ok ? spawned.child.pid : undefined;
     this.#countdown = new Countdown(spawned.ok ? start.timeoutMs : undefined, () => this.stop("timeout"));
-    if (spawned.ok) this.#watchCpu();
+    if (spawned.ok) {
+      this.#watchCpu();
+      watching.onChild?.(spawned.child);
+    }
     this.ended = this.#live(spawned.ok ? spawned.child : spawned.why, spawned.scratch);
   }
 
@@ -199,10 +205,15 @@ export class Attempt implements RunningAttempt {
 
   /** What of its output was not kept. */
   truncation(): string | undefined {
-    if (this.#log.dropped === 0) return undefined;
-    const why = this.#log.fault ?? `output.keep is ${formatSize(this.#start.keepBytes)}`;
-    return `the log is truncated, ${this.#log.dropped} bytes of output were not kept (${why})`;
+    return truncationWords(this.#log, this.#start.keepBytes);
   }
+}
+
+/** What of an output was not kept, and why; undefined: all of it was. */
+export function truncationWords({ dropped, fault }: LogSink, keepBytes: number): string | undefined {
+  if (dropped === 0) return undefined;
+  const why = fault ?? `output.keep is ${formatSize(keepBytes)}`;
+  return `the log is truncated, ${dropped} bytes of output were not kept (${why})`;
 }
 
 interface Result {

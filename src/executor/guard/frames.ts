@@ -38,6 +38,33 @@ export interface Start extends AttemptName {
   readonly http?: HttpRequest;
   /** A command on another host. A guard of an earlier release finds no such command as `run` says. */
   readonly ssh?: SshStart;
+  /** A process of ansible for several attempts, of which this is the first. A guard of an earlier release finds no such command as `run` says, and is given one attempt at a time. */
+  readonly ansible?: AnsibleStart;
+}
+
+/** What a guard says of itself beside the protocol, since its releases: it knows groups of attempts. */
+export const groupsKnown = "groups";
+
+/** One process for the hosts of several attempts. */
+export interface AnsibleStart {
+  readonly argv: readonly string[];
+  /** Put into the process's directory before. */
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+  readonly members: readonly AnsibleMember[];
+  /** A module and no playbook: the end of its only task is a host's. */
+  readonly isAdHoc: boolean;
+  /** What lines on standard error begin with that tell what became of what earlier attempts left (ssh-marks.ts). */
+  readonly word?: string;
+  /** A host's own, as ansible keeps it. */
+  readonly limitMs?: number;
+}
+
+/** An attempt, and the host that it is about. */
+export interface AnsibleMember extends AttemptName {
+  /** Its name in the inventory. */
+  readonly host: string;
+  /** How what is left there is ended; absent: it is not reached by ssh. */
+  readonly ssh?: SshStart;
 }
 
 /** What an {@link SshStart}'s process ends with when the command ended, and something could not be fetched after it. */
@@ -125,6 +152,8 @@ export type FromGuard =
       readonly exact: boolean;
       /** Of those that were begun by this guard, by their keys (attemptKey). Absent: a guard of an earlier release. */
       readonly identities?: Readonly<Record<string, string>>;
+      /** What it knows beside (groupsKnown). Absent: a guard of an earlier release. */
+      readonly knows?: readonly string[];
     }
   | { readonly kind: "finished"; readonly reports: readonly Report[] }
   | { readonly kind: "started"; readonly attempts: readonly Started[] }

@@ -5,13 +5,22 @@ import { limits } from "../../lib/limits.ts";
 import type { Report } from "../../state/types.ts";
 import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { disowned } from "../identity.ts";
-import { attemptKey } from "../names.ts";
+import { attemptKey, nameOf } from "../names.ts";
 import { PackWriter } from "../pack-writer.ts";
 import type { AttemptName } from "../types.ts";
+import { AnsibleGroup } from "./ansible-group.ts";
 import { Attempt, type AttemptContext, type RunningAttempt } from "./attempt.ts";
 import { Cgroups } from "./cgroup.ts";
 import { Channel } from "./channel.ts";
-import { batchReports, type FromGuard, guardProtocol, type Start, type Started, type ToGuard } from "./frames.ts";
+import {
+  batchReports,
+  type FromGuard,
+  groupsKnown,
+  guardProtocol,
+  type Start,
+  type Started,
+  type ToGuard,
+} from "./frames.ts";
 import { clearLeftovers } from "./leftovers.ts";
 import { HttpAttempt } from "./http-attempt.ts";
 import { GuardLease } from "./lease.ts";
@@ -229,39 +238,40 @@ class Guard {
       running: [...this.#attempts.values()].map(startedOf),
       exact: this.#exact,
       identities: Object.fromEntries(this.#identities),
+      knows: [groupsKnown],
     });
   }
 
   #startAttempt(start: Start): void {
-    const key = attemptKey(start);
-    if (this.#attempts.has(key) || this.#outbox.finished.has(key)) return; // said twice
+    const names: readonly AttemptName[] = start.ansible?.members ?? [start];
+    const isKnown = (name: AttemptName): boolean =>
+      this.#attempts.has(attemptKey(name)) || this.#outbox.finished.has(attemptKey(name));
+    if (names.some(isKnown)) return; // said twice
     if (this.#ending || !this.#lease.check()) {
-      this.#send({ kind: "refused", names: [{ job: start.job, task: start.task, attempt: start.attempt }] });
+      this.#send({ kind: "refused", names: names.map(nameOf) });
       return;
     }
     const before = bootTicks();
-    const attempt = begin(start, this.#context);
-    this.#attempts.set(key, attempt);
-    if (start.identity !== undefined) this.#identities.set(key, start.identity);
-    if (attempt.pid !== undefined) {
-      this.#sentinel.watch(attempt.pid);
-      const after = bootTicks();
-      this.#outbox.addRunning({
-        ...attempt.name,
-        pid: attempt.pid,
-        ...startTimesOf(attempt.pid, before, after),
-        startedAt: attempt.startedAt,
-      });
+    const { pid, attempts, over } = begin(start, this.#context);
+    const head = pid === undefined ? undefined : { pid, ...startTimesOf(pid, before, bootTicks()) };
+    if (pid !== undefined) {
+      this.#sentinel.watch(pid);
+      void over.then(() => this.#sentinel.forget(pid));
     }
-    this.#unannounced.push(attempt);
+    for (const attempt of attempts) {
+      const key = attemptKey(attempt.name);
+      this.#attempts.set(key, attempt);
+      if (start.identity !== undefined) this.#identities.set(key, start.identity);
+      if (head !== undefined) this.#outbox.addRunning({ ...attempt.name, ...head, startedAt: attempt.startedAt });
+      this.#unannounced.push(attempt);
+      void attempt.ended.then((report) => this.#onEnded(attempt, report));
+    }
     this.#announcer ??= setTimeout(() => this.#announce(), limits.startedAfterMs);
-    void attempt.ended.then((report) => this.#onEnded(attempt, report));
   }
 
   #onEnded(attempt: RunningAttempt, report: Report | undefined): void {
     const key = attemptKey(attempt.name);
     this.#attempts.delete(key);
-    if (attempt.pid !== undefined) this.#sentinel.forget(attempt.pid);
     const isDisowned = this.#disowned.delete(key);
     if (report === undefined) this.#forget([attempt.name]);
     else this.#tell(isDisowned ? disowned(report) : report);
@@ -359,8 +369,24 @@ function startTimesOf(pid: number, before: number | undefined, after: number | u
 
 const isBootClockTrue = (processStartTime(process.pid) ?? Infinity) <= (bootTicks() ?? -1);
 
-/** A process, a request, or a command on another host. */
-function begin(start: Start, context: AttemptContext): RunningAttempt {
+/** What a start has begun: a process, a request, a command on another host, or a process for several attempts. */
+interface Begun {
+  readonly pid: number | undefined;
+  readonly attempts: readonly RunningAttempt[];
+  /** Nothing of the process is left. */
+  readonly over: Promise<unknown>;
+}
+
+function begin(start: Start, context: AttemptContext): Begun {
+  if (start.ansible !== undefined) {
+    const { pid, members, over } = new AnsibleGroup(start, start.ansible, context);
+    return { pid, attempts: members, over };
+  }
+  const attempt = beginOne(start, context);
+  return { pid: attempt.pid, attempts: [attempt], over: attempt.ended };
+}
+
+function beginOne(start: Start, context: AttemptContext): RunningAttempt {
   if (start.ssh !== undefined) return new SshAttempt(start, start.ssh, context);
   return start.http === undefined ? new Attempt(start, context) : new HttpAttempt(start, start.http, context);
 }

@@ -4,8 +4,8 @@ import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
 import { nameOf } from "../names.ts";
 import type { LogStream } from "../pack-record.ts";
-import type { AttemptLog } from "../pack-writer.ts";
 import { Redactor, redactText } from "../redact.ts";
+import type { LogSink } from "../stream.ts";
 import { Tail } from "../tail.ts";
 import type { AttemptName } from "../types.ts";
 import type { AttemptContext, Ending, RunningAttempt } from "./attempt.ts";
@@ -22,7 +22,7 @@ export class HttpAttempt implements RunningAttempt {
   readonly pid = undefined;
   readonly ended: Promise<Report | undefined>;
   readonly #start: Start;
-  readonly #log: AttemptLog;
+  readonly #log: LogSink;
   readonly #tail: Tail;
   readonly #abort = new AbortController();
   readonly #countdown: Countdown;

@@ -4,7 +4,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import type { Report } from "../../state/types.ts";
 import { monotonicMs } from "../../lib/clock.ts";
 import { Channel } from "./channel.ts";
-import { type FromGuard, guardProtocol, type Started, type ToGuard } from "./frames.ts";
+import { type FromGuard, groupsKnown, guardProtocol, type Started, type ToGuard } from "./frames.ts";
 import { type Places, readGuardFile } from "./places.ts";
 
 /** What the guard knew when the connection was made. */
@@ -14,6 +14,8 @@ export interface Listing {
   readonly exact: boolean;
   /** By attemptKey(): see identityOf(). What an earlier guard, or release, began has none. */
   readonly identities: Readonly<Record<string, string>>;
+  /** Several attempts may be one start. */
+  readonly knowsGroups: boolean;
 }
 
 /** A connected socket, before and after the welcome. */
@@ -113,8 +115,9 @@ export async function isWelcomed(
           hello = { pid: frame.pid, clockAhead: frame.clock - monotonicMs() };
         } else if (frame.kind === "finished") finished.push(...frame.reports);
         else if (frame.kind === "listed" && hello !== undefined) {
-          const { running, exact, identities = {} } = frame;
-          onWelcome({ ...hello, listing: { running, finished, exact, identities } });
+          const { running, exact, identities = {}, knows = [] } = frame;
+          const knowsGroups = knows.includes(groupsKnown);
+          onWelcome({ ...hello, listing: { running, finished, exact, identities, knowsGroups } });
           resolve(true);
         }
         return undefined;

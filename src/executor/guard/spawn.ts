@@ -1,6 +1,6 @@
 import type { Subprocess } from "bun";
 import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync, statSync, writeFileSync } from "node:fs";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { attemptKey } from "../names.ts";
 import type { Scratch, ScratchDirectory } from "./scratch.ts";
 import type { Cgroup } from "./cgroup.ts";
@@ -58,7 +58,10 @@ export function spawn(
   }
   const directory = start.dir ?? scratch!.path;
   try {
-    for (const { name, text } of start.ssh?.files ?? []) writeFileSync(join(directory, name), text, { mode: 0o600 });
+    for (const { name, text } of [...(start.ssh?.files ?? []), ...(start.ansible?.files ?? [])]) {
+      mkdirSync(dirname(join(directory, name)), { recursive: true, mode: 0o700 });
+      writeFileSync(join(directory, name), text, { mode: 0o600 });
+    }
   } catch (error) {
     return failed(null, `cannot write into the scratch directory: ${messageOf(error)}`);
   }
@@ -76,9 +79,12 @@ export function spawn(
       cwd: directory,
       env: environment,
       detached: true,
-      stdin: start.stdin === undefined || start.stdin === "" ? "ignore" : Buffer.from(start.stdin),
-      stdout: "pipe",
-      stderr: "pipe",
+      stdio: [
+        start.stdin === undefined || start.stdin === "" ? "ignore" : Buffer.from(start.stdin),
+        "pipe",
+        "pipe",
+        ...(start.ansible === undefined ? [] : ["socket-fd" as const]),
+      ],
     });
     return { ok: true, child, scratch };
   } catch (error) {

@@ -41,7 +41,9 @@ export class SshAttempt implements RunningAttempt {
     this.#marks = new RemoteMarks(ssh.word, wallMs, (what) =>
       what === "started" ? this.#onStarted() : this.#onExit(),
     );
-    this.#inner = new Attempt(localOf(start, ssh, context), context, (stream) => this.#marks.filter(stream));
+    this.#inner = new Attempt(localOf(start, ssh, context), context, {
+      filter: (stream) => this.#marks.filter(stream),
+    });
     ({ name: this.name, startedAt: this.startedAt, pid: this.pid } = this.#inner);
     this.#watchFor("silent", beginsWithinMs(ssh, start.attempt));
     this.ended = this.#inner.ended.then((report) => this.#judge(report));
@@ -165,7 +167,8 @@ export function beginsWithinMs(
   return limitMs === undefined ? undefined : answerMs + limitMs;
 }
 
-function earlierWords(killed: RemoteNews["killed"]): string | undefined {
+/** What became of what earlier attempts had left on a target; undefined: there was nothing. */
+export function earlierWords(killed: RemoteNews["killed"]): string | undefined {
   if (killed === undefined) return undefined;
   const { processes, left } = killed;
   if (left === undefined)

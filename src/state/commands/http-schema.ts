@@ -174,6 +174,7 @@ export const normalisedSecrets = z.strictObject({
   headers: z.record(z.string(), secretName).exactOptional(),
   body: secretName.exactOptional(),
   sshKey: secretName.exactOptional(),
+  vault: secretName.exactOptional(),
 });
 
 /** What a task of driver http asks, and which of it are secrets. */

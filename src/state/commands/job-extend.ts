@@ -52,8 +52,9 @@ export const jobExtend = command<JobExtended>()({
     const spec = readSpec(job.spec);
     if (spec.timeoutMs === undefined)
       return refuse("conflict", `job ${id} has no timeout: its tasks may run for as long as they like`);
-    if (driverOf(spec) === "ssh") {
-      const message = `job ${id} runs on hosts by ssh, where each command has its limit from its start on: that cannot be moved from here. Cancel it and run it with a longer timeout`;
+    const driver = driverOf(spec);
+    if (driver === "ssh" || driver === "ansible") {
+      const message = `job ${id} runs on hosts by ${driver}, where each has its limit from its start on: that cannot be moved from here. Cancel it and run it with a longer timeout`;
       return refuse("conflict", message);
     }
     if (task !== null && task >= job.tasks) return refuse("not-found", `job ${id} has no task ${task}`);

@@ -7,7 +7,16 @@ import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
-import { batchLevel, gateLevel, resourceLevel, runningLevel, shapeLevel, targetLevel, unitLevel } from "../levels.ts";
+import {
+  ansibleLevel,
+  batchLevel,
+  gateLevel,
+  resourceLevel,
+  runningLevel,
+  shapeLevel,
+  targetLevel,
+  unitLevel,
+} from "../levels.ts";
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
@@ -198,6 +207,7 @@ function levelOf([, , text, , places]: JobPayload): number {
     unit === undefined ? 1 : unitLevel,
     targets === undefined ? 1 : targetLevel,
     batch === undefined ? 1 : batchLevel,
+    spec.ansible === undefined ? 1 : ansibleLevel,
   );
 }
 

@@ -6,6 +6,7 @@ import { parseInstant } from "../../lib/calendar.ts";
 import { parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
 import { duration } from "./duration-schema.ts";
+import { ansibleField, normalisedAnsible, normaliseAnsible } from "./ansible-schema.ts";
 import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
 import { batchField, normalisedBatch } from "./batch-schema.ts";
 import { checkPlaceholders, httpField, normalisedHttp, normalisedSecrets, normaliseHttp } from "./http-schema.ts";
@@ -178,15 +179,14 @@ const later = z
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
   bundle: later,
-  ansible: later,
   load: later,
 } as const;
 
-const driver = z.enum(["shell", "ssh", "noop", "http"], {
+const driver = z.enum(["shell", "ssh", "ansible", "noop", "http"], {
   error: (issue) =>
-    ["ansible", "load"].includes(issue.input as string)
-      ? `driver ${String(issue.input)} is not supported by this version yet`
-      : `must be "shell", "ssh", "http" or "noop"`,
+    issue.input === "load"
+      ? "driver load is not supported by this version yet"
+      : `must be "shell", "ssh", "ansible", "http" or "noop"`,
 });
 
 const userForm = "must be a user's name, as the node knows it";
@@ -262,6 +262,7 @@ export const specFields = z.strictObject({
     .optional(),
   http: httpField.optional(),
   ssh: sshField.optional(),
+  ansible: ansibleField.optional(),
   labels: labelsShape.optional(),
   ttl: duration().optional(),
   idempotency_key: idempotencyKey.optional(),
@@ -327,12 +328,13 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
   }
   if (name !== "noop" && raw["noop"] !== undefined) refuse("noop", "is for driver noop only");
   if (name !== "http" && raw["http"] !== undefined) refuse("http", "is for driver http only");
-  if (name === "ssh") {
+  if (name === "ssh" || name === "ansible") {
     if (raw["targets"] === undefined) refuse("targets", "is required: on which hosts should it run?");
     if (raw["user"] !== undefined) refuse("user", "is of processes on the node: write ssh: {user: …}, or {become: …}");
     if (raw["limits"] !== undefined) refuse("limits", "is of processes on the node: leave it out");
-  }
-  if (name !== "ssh" && raw["ssh"] !== undefined) refuse("ssh", "is for driver ssh only");
+  } else if (raw["ssh"] !== undefined) refuse("ssh", "is for drivers ssh and ansible only");
+  if (name === "ansible") checkAnsible(raw, context);
+  else if (raw["ansible"] !== undefined) refuse("ansible", "is for driver ansible only");
   if (name === "http") {
     if (raw["http"] === undefined) refuse("http", "is required: what should be asked?");
     for (const key of ["run", "env", "dir", "stdin", "grace", "user", "limits"])
@@ -350,6 +352,21 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
     if (typeof raw[key] === "number" && raw[key] > 1)
       refuse(key, "is for several tasks, and this is one: say with count, array, matrix, targets or each_node which");
   return readMatrix(raw, refuseAt);
+}
+
+function checkAnsible(raw: Record<string, unknown>, context: z.RefinementCtx): void {
+  const refuse = (path: readonly string[], message: string): void =>
+    context.addIssue({ code: "custom", path: [...path], message });
+  if (raw["ansible"] === undefined) refuse(["ansible"], "is required: which module or playbook should be run?");
+  for (const key of ["run", "dir", "stdin"])
+    if (raw[key] !== undefined) refuse([key], "driver ansible runs a module or a playbook: leave it out");
+  const unit = raw["unit"];
+  if (typeof unit === "number" && unit > limits.ansibleHosts)
+    refuse(["unit"], `is one process of driver ansible, for at most ${limits.ansibleHosts} hosts`);
+  const ssh = raw["ssh"];
+  for (const key of ["put", "fetch", "strict"])
+    if (typeof ssh === "object" && ssh !== null && key in ssh)
+      refuse(["ssh", key], "is for driver ssh only: ansible has modules for that");
 }
 
 /** Durations in ms, sizes in bytes, absent where nothing was written. The order of keys is fixed: equal specs give equal texts. */
@@ -423,6 +440,11 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
     if (Object.keys(ssh).length > 0) spec.ssh = ssh;
     if (Object.keys(secrets).length > 0) spec.secrets = { ...spec.secrets, ...secrets };
   }
+  if (fields.ansible !== undefined) {
+    const { ansible, secrets } = normaliseAnsible(fields.ansible);
+    spec.ansible = ansible;
+    if (Object.keys(secrets).length > 0) spec.secrets = { ...spec.secrets, ...secrets };
+  }
   if (fields.labels !== undefined) spec.labels = fields.labels;
   if (fields.ttl !== undefined) spec.ttlMs = fields.ttl;
   return spec;
@@ -449,7 +471,7 @@ const bytes = z
 
 const normalisedFields = z.strictObject({
   name: z.string().max(limits.nameLength).exactOptional(),
-  driver: z.enum(["shell", "ssh", "noop", "http"]).exactOptional(),
+  driver: z.enum(["shell", "ssh", "ansible", "noop", "http"]).exactOptional(),
   run: z.union([z.string(), z.array(z.string())]).exactOptional(),
   env: z.record(z.string(), z.string()).exactOptional(),
   secrets: normalisedSecrets.exactOptional(),
@@ -511,6 +533,7 @@ const normalisedFields = z.strictObject({
     .exactOptional(),
   http: normalisedHttp.exactOptional(),
   ssh: normalisedSsh.exactOptional(),
+  ansible: normalisedAnsible.exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),
   ttlMs: ms.exactOptional(),
 });

@@ -1,0 +1,167 @@
+/**
+ * What ansible-core loads as its callback plugin: it tells what happens on each host as it happens, one JSON object a line, to the descriptor that SKEIN_EVENTS names
+ * (guard/ansible-events.ts reads them), and prints nothing. For Python 3.6 and ansible-core 2.11 on.
+ *
+ * Beside that it does two things that only a callback in ansible's own process can do. Of each host it counts the time that its own tasks have taken, and gives every
+ * task what is left of the limit, so that a host that hangs ends by itself and its neighbours go on. And it puts a word into the environment of whatever runs on
+ * a host, by which what is left there can be found and killed.
+ */
+export const ansiblePlugin = String.raw`
+DOCUMENTATION = '''
+name: skein_events
+type: stdout
+short_description: tells Skein what happens on each host
+description:
+  - One JSON object a line, to the descriptor that SKEIN_EVENTS names.
+'''
+
+import json
+import os
+import select
+import threading
+import time
+
+from ansible import __version__
+from ansible.plugins.callback import CallbackBase
+
+
+def whole(name, default):
+    try:
+        return int(os.environ.get(name, ''))
+    except ValueError:
+        return default
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = 'stdout'
+    CALLBACK_NAME = 'skein_events'
+
+    def __init__(self, *args, **kwargs):
+        super(CallbackModule, self).__init__(*args, **kwargs)
+        self._fd = whole('SKEIN_EVENTS', 3)
+        self._most = whole('SKEIN_TEXT_MOST', 1 << 20)
+        self._limit = whole('SKEIN_LIMIT_MS', 0) / 1000.0
+        self._is_alone = os.environ.get('SKEIN_AD_HOC') == '1'
+        self._lock = threading.Lock()
+        self._since = {}
+        self._used = {}
+        self._own_timeouts = {}
+
+    def _tell(self, event, **fields):
+        fields['event'] = event
+        line = json.dumps(fields, default=str).encode('ascii') + b'\n'
+        with self._lock:
+            while line:
+                try:
+                    line = line[os.write(self._fd, line):]
+                except BlockingIOError:
+                    select.select([], [self._fd], [])
+
+    def _cut(self, value):
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        if len(text) <= self._most:
+            return text
+        return text[:self._most] + '\n[%d characters more]\n' % (len(text) - self._most)
+
+    def _said(self, result, isFull):
+        said = {}
+        if isinstance(result.get('rc'), int):
+            said['rc'] = result['rc']
+        for key, other in (('stdout', 'module_stdout'), ('stderr', 'module_stderr')):
+            text = result.get(key) or result.get(other)
+            if text:
+                said[key] = self._cut(text)
+        for key in ('msg', 'censored', 'reason', 'skip_reason'):
+            if result.get(key):
+                said['msg'] = self._cut(result[key])
+                break
+        if isFull and 'rc' not in said and 'results' not in result:
+            shown = dict((key, value) for key, value in result.items()
+                         if key not in ('diff', 'invocation') and not key.startswith('_ansible'))
+            said['dump'] = self._cut(json.dumps(shown, default=str, indent=2, sort_keys=True))
+        if result.get('diff') and result.get('changed'):
+            said['diff'] = self._cut(self._get_diff(result['diff']))
+        return said
+
+    def _result(self, event, result, **more):
+        host = result._host.get_name()
+        task = result._task
+        since = self._since.pop(host, None)
+        if since is not None:
+            self._used[host] = self._used.get(host, 0) + time.monotonic() - since
+        res = result._result
+        isFull = self._is_alone or event == 'failed' or task.action in ('debug', 'ansible.builtin.debug')
+        said = self._said(res, isFull)
+        if self._limit and event == 'failed' and 'failed to execute in the expected time frame' in said.get('msg', ''):
+            more['overdue'] = self._used.get(host, 0) >= self._limit - 1
+        self._tell(event, host=host, name=task.get_name().strip(), changed=bool(res.get('changed')), **dict(said, **more))
+
+    def _item(self, what, result):
+        res = result._result
+        label = self._cut(self._get_item_label(res))
+        self._tell('item', host=result._host.get_name(), name=result._task.get_name().strip(), what=what, label=label,
+                   changed=bool(res.get('changed')), **self._said(res, what == 'failed' or self._is_alone))
+
+    def _may_be_rescued(self, task):
+        block = getattr(task, '_parent', None)
+        while block is not None:
+            if getattr(block, 'rescue', None):
+                return True
+            block = getattr(block, '_parent', None)
+        return False
+
+    def v2_playbook_on_start(self, playbook):
+        if os.environ.get('SKEIN_MARKED') == '1':
+            for play in playbook.get_plays():
+                own = play.environment or []
+                own = own if isinstance(own, list) else [own]
+                play.environment = [{'SKEIN_SSH': "{{ skein_marker | default('') }}"}] + own
+        self._tell('open', ansible=__version__)
+
+    def v2_playbook_on_play_start(self, play):
+        self._tell('play', name=play.get_name().strip())
+
+    def v2_playbook_on_no_hosts_matched(self):
+        self._tell('none')
+
+    def v2_runner_on_start(self, host, task):
+        name = host.get_name()
+        if self._limit:
+            own = self._own_timeouts.setdefault(task._uuid, task.timeout)
+            left = max(1, int(self._limit - self._used.get(name, 0) + 0.999))
+            # The worker of this host alone is forked after this: the next host's is given its own.
+            task.timeout = min(own, left) if isinstance(own, int) and own > 0 else left
+        self._since[name] = time.monotonic()
+        self._tell('start', host=name, name=task.get_name().strip())
+
+    def v2_runner_on_ok(self, result):
+        self._result('ok', result)
+
+    def v2_runner_on_skipped(self, result):
+        self._result('skipped', result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._result('failed', result, ignored=bool(ignore_errors), rescuable=self._may_be_rescued(result._task))
+
+    def v2_runner_on_unreachable(self, result):
+        self._result('unreachable', result)
+
+    def v2_runner_item_on_ok(self, result):
+        self._item('ok', result)
+
+    def v2_runner_item_on_failed(self, result):
+        self._item('failed', result)
+
+    def v2_runner_item_on_skipped(self, result):
+        self._item('skipped', result)
+
+    def v2_runner_retry(self, result):
+        res = result._result
+        self._tell('retry', host=result._host.get_name(), name=result._task.get_name().strip(),
+                   attempt=res.get('attempts', 0), retries=res.get('retries', 0))
+
+    def v2_playbook_on_stats(self, stats):
+        hosts = dict((host, stats.summarize(host)) for host in stats.processed)
+        self._tell('stats', hosts=hosts)
+`.trimStart();

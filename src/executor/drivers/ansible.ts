@@ -1,0 +1,227 @@
+import { randomBytes } from "node:crypto";
+import { availableParallelism, freemem } from "node:os";
+import { assert } from "../../lib/assert.ts";
+import { limits } from "../../lib/limits.ts";
+import type { AnsibleSpec, Assignment, Spec, SshSpec } from "../../state/types.ts";
+import type { AnsibleMember, AnsibleStart, SshStart, Start } from "../guard/frames.ts";
+import { identityOf } from "../identity.ts";
+import { nameOf } from "../names.ts";
+import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { ansiblePlugin } from "./ansible-plugin.ts";
+import { shellStart } from "./shell.ts";
+import { optionsOf, type SshPlace, withLineEnd } from "./ssh.ts";
+import { killEarlierScript, killScript, quote, readScript, readScriptAs } from "./ssh-script.ts";
+
+/**
+ * Driver ansible: the node's own ansible-core, one process for all tasks of a unit, each about a host. What happens on each host is told by a callback plugin of ours
+ * (ansible-plugin.ts), on a descriptor of its own; the exit code says nothing that is relied on. A module alone is run as a playbook of one task, so that it is
+ * bounded, marked and told of in the same way.
+ *
+ * Paths of what the driver gives are relative: the process runs in the attempt's own directory.
+ */
+export function ansibleStart(assignments: readonly Assignment[], place: SshPlace, secrets: SecretValues): Start {
+  const [first] = assignments;
+  assert(first?.spec.ansible !== undefined, "driver ansible has something to run, on a host at least");
+  const { job, task, attempt, fence, spec } = first;
+  const { ansible, ssh = {} } = first.spec;
+  const local = shellStart(first, place.node, secrets);
+  const values = valuesOf(named({ key: spec.secrets?.sshKey, vault: spec.secrets?.vault }), secrets);
+  const isReached = ansible.connection === undefined || ansible.connection === "ssh";
+  const options = optionsOf(ssh, values["key"] === undefined ? ssh.key : "key", place.knownHosts);
+  const keyFile = values["key"] === undefined ? [] : [{ name: "key", text: withLineEnd(values["key"]) }];
+  const earlier = isReached && attempt > 1 ? endingEarlier(first, ssh, options, place) : undefined;
+  const words = wordsOf(
+    ansible,
+    assignments.length,
+    ansible.vault ?? (values["vault"] === undefined ? undefined : "vault"),
+  );
+  const members = assignments.map((one): AnsibleMember => {
+    const reached = isReached ? { ssh: killing(one, ssh, options, keyFile, place) } : {};
+    return { ...nameOf(one), host: hostOf(one), ...reached };
+  });
+  return {
+    job,
+    task,
+    attempt,
+    fence,
+    identity: identityOf(first),
+    run: ["skein-driver-ansible"],
+    env: {
+      ANSIBLE_HOST_KEY_CHECKING: "True",
+      ANSIBLE_RETRY_FILES_ENABLED: "0",
+      ...withoutTask(local.env),
+      ...pluginEnvironment(spec, isReached, local.keepBytes),
+    },
+    graceMs: local.graceMs,
+    tailBytes: local.tailBytes,
+    keepBytes: local.keepBytes,
+    ...redacting(spec, secrets),
+    ansible: {
+      argv: earlier === undefined ? words : [...earlier.argv, ...words],
+      files: [
+        { name: "plugins/skein_events.py", text: ansiblePlugin },
+        { name: "inventory.json", text: inventoryOf(assignments, ansible, ssh, options, place) },
+        ...(ansible.vars === undefined ? [] : [{ name: "vars.json", text: JSON.stringify(ansible.vars) }]),
+        ...playbookFile(ansible),
+        ...(values["vault"] === undefined ? [] : [{ name: "vault", text: values["vault"] }]),
+        ...keyFile,
+        ...(earlier === undefined ? [] : [{ name: "kill", text: earlier.script }]),
+      ],
+      members,
+      isAdHoc: ansible.module !== undefined,
+      ...(earlier === undefined ? {} : { word: earlier.word }),
+      ...(spec.timeoutMs === undefined ? {} : { limitMs: spec.timeoutMs }),
+    },
+  };
+}
+
+function named(names: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(names).flatMap(([key, name]) => (name === undefined ? [] : [[key, name]])));
+}
+
+function hostOf({ target }: Assignment): string {
+  assert(target !== undefined, "a task of driver ansible has a target");
+  return target;
+}
+
+/** What is said of one task is no word of the process, which is for several: playbooks find it in the variable skein of each host. */
+function withoutTask(env: Readonly<Record<string, string>>): Record<string, string> {
+  const { SKEIN_TASK: _task, SKEIN_ATTEMPT: _attempt, SKEIN_TARGET: _target, ...rest } = env;
+  return rest;
+}
+
+function wordsOf(ansible: AnsibleSpec, hosts: number, vault: string | undefined): string[] {
+  const { playbook, vars, check, diff, tags, skipTags } = ansible;
+  const path = playbook !== undefined && !isText(playbook) ? playbook : "playbook.yml";
+  return [
+    "ansible-playbook",
+    "-i",
+    "inventory.json",
+    "-f",
+    String(Math.min(hosts, ansible.forks ?? forksHere())),
+    ...(vars === undefined ? [] : ["-e", "@vars.json"]),
+    ...(vault === undefined ? [] : ["--vault-password-file", vault]),
+    ...(check === true ? ["--check"] : []),
+    ...(diff === true ? ["--diff"] : []),
+    ...(tags === undefined ? [] : ["--tags", tags.join(",")]),
+    ...(skipTags === undefined ? [] : ["--skip-tags", skipTags.join(",")]),
+    path,
+  ];
+}
+
+/** As many as this host's processors and free memory bear. */
+function forksHere(): number {
+  const byMemory = Math.floor(freemem() / limits.ansibleForkBytes);
+  return Math.max(1, Math.min(4 * availableParallelism(), byMemory));
+}
+
+/** A playbook that was given as text has several lines; a path has one. */
+function isText(playbook: string): boolean {
+  return playbook.includes("\n");
+}
+
+function playbookFile({ module, args, playbook = "" }: AnsibleSpec): AnsibleStart["files"] {
+  if (module === undefined) return isText(playbook) ? [{ name: "playbook.yml", text: playbook }] : [];
+  const task = { name: module, [module]: args ?? {} };
+  const play = { name: module, hosts: "all", gather_facts: false, strategy: "free", tasks: [task] };
+  return [{ name: "playbook.yml", text: JSON.stringify([play]) }];
+}
+
+/** JSON is YAML. Names of hosts are the targets as they are. */
+function inventoryOf(
+  assignments: readonly Assignment[],
+  ansible: AnsibleSpec,
+  ssh: SshSpec,
+  options: readonly string[],
+  { cluster }: SshPlace,
+): string {
+  const hosts = Object.fromEntries(
+    assignments.map((one): [string, Record<string, unknown>] => {
+      const { job, task, attempt, fence } = one;
+      return [
+        hostOf(one),
+        { skein: { job, task, attempt, fence }, skein_marker: `${cluster}:${job}.${task}.${attempt};` },
+      ];
+    }),
+  );
+  const { user, port, become, connectMs } = ssh;
+  const vars = {
+    ...(ansible.connection === undefined ? {} : { ansible_connection: ansible.connection }),
+    ...(user === undefined ? {} : { ansible_user: user }),
+    ...(port === undefined ? {} : { ansible_port: port }),
+    ...(become === undefined ? {} : { ansible_become: true, ansible_become_user: become }),
+    ansible_ssh_timeout: Math.max(1, Math.ceil((connectMs ?? limits.sshConnectMs) / 1000)),
+    // A connection is shared by the tasks of a host, and ends with the attempt: the guard finds it by its environment.
+    ansible_ssh_args: [
+      ...options,
+      "-C",
+      "-o",
+      "ControlMaster=auto",
+      "-o",
+      "ControlPersist=60s",
+      "-o",
+      "ControlPath=./%C",
+    ]
+      .map(quote)
+      .join(" "),
+  };
+  const children = Object.fromEntries((ansible.groups ?? []).map((group) => [group, { hosts: emptied(hosts) }]));
+  return JSON.stringify({ all: { hosts, vars, ...(ansible.groups === undefined ? {} : { children }) } });
+}
+
+function emptied(hosts: Readonly<Record<string, unknown>>): Record<string, null> {
+  return Object.fromEntries(Object.keys(hosts).map((host) => [host, null]));
+}
+
+/** What ansible-plugin.ts looks for, and what makes ansible load it and nothing else of the kind. */
+function pluginEnvironment({ ansible, timeoutMs }: Spec, isMarked: boolean, keepBytes: number): Record<string, string> {
+  return {
+    SKEIN_EVENTS: "3",
+    SKEIN_TEXT_MOST: String(Math.min(limits.ansibleTextLength, keepBytes)),
+    ...(timeoutMs === undefined ? {} : { SKEIN_LIMIT_MS: String(timeoutMs) }),
+    ...(ansible?.module === undefined ? {} : { SKEIN_AD_HOC: "1" }),
+    ...(isMarked ? { SKEIN_MARKED: "1" } : {}),
+    ANSIBLE_CALLBACK_PLUGINS: "./plugins",
+    ANSIBLE_STDOUT_CALLBACK: "skein_events",
+    ANSIBLE_LOCAL_TEMP: "./tmp",
+    ANSIBLE_NOCOLOR: "1",
+    PYTHONUNBUFFERED: "1",
+  };
+}
+
+/** How what an attempt has left on its host is ended. */
+function killing(
+  one: Assignment,
+  ssh: SshSpec,
+  options: readonly string[],
+  files: SshStart["files"],
+  { cluster }: SshPlace,
+): SshStart {
+  const word = newWord();
+  const stdin = killScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
+  const argv = commandFor(stdin, one, ssh, options);
+  return { argv, files, word, connectMs: ssh.connectMs ?? limits.sshConnectMs, kill: { argv, stdin } };
+}
+
+/** Words that go before those of a later attempt: what earlier ones left on its host is ended first. Such an attempt is alone in its process. */
+function endingEarlier(
+  one: Assignment,
+  ssh: SshSpec,
+  options: readonly string[],
+  { cluster }: SshPlace,
+): { readonly argv: readonly string[]; readonly script: string; readonly word: string } {
+  const word = newWord();
+  const script = killEarlierScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
+  const kill = commandFor(script, one, ssh, options).map(quote).join(" ");
+  return { argv: ["sh", "-c", `${kill} <./kill; exec "$@"`, "skein"], script, word };
+}
+
+function commandFor(script: string, one: Assignment, { become }: SshSpec, options: readonly string[]): string[] {
+  const bytes = Buffer.byteLength(script);
+  const read = become === undefined ? readScript(bytes) : readScriptAs(become, bytes);
+  return ["ssh", ...options, "-T", "--", hostOf(one), read];
+}
+
+function newWord(): string {
+  return `skein-${randomBytes(9).toString("base64url")}`;
+}

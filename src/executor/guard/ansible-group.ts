@@ -1,0 +1,310 @@
+import { monotonicMs, wallMs } from "../../lib/clock.ts";
+import { limits } from "../../lib/limits.ts";
+import { formatDuration } from "../../lib/units.ts";
+import type { Report } from "../../state/types.ts";
+import { nameOf } from "../names.ts";
+import type { LogStream } from "../pack-record.ts";
+import { redactText } from "../redact.ts";
+import type { LogSink } from "../stream.ts";
+import { Tail } from "../tail.ts";
+import type { AttemptName } from "../types.ts";
+import { type AnsibleEvent, EventReader, HostBook, type Verdict } from "./ansible-events.ts";
+import { wordsOf } from "./ansible-words.ts";
+import { Attempt, type AttemptContext, type RunningAttempt, truncationWords } from "./attempt.ts";
+import type { AnsibleMember, AnsibleStart, SshStart, Start } from "./frames.ts";
+import type { Child } from "./spawn.ts";
+import { earlierWords } from "./ssh-attempt.ts";
+import { killThere } from "./ssh-kill.ts";
+import { RemoteMarks } from "./ssh-marks.ts";
+
+/** Why the guard ends the process, whatever is left to do: for the first reason that there is. */
+type GroupEnding = "cancelled" | "lost" | "dropped" | "overdue" | "silent";
+
+/**
+ * One process of ansible for several attempts, each about a host. They begin together and end one by one, as the process tells of their hosts: its exit code is nobody's verdict.
+ * Of a module that runs alone a host is done when its task is; of a playbook when ansible's recap is there, since until then a rescue, a handler or another play may
+ * follow. Whatever ends the process early, the hosts of which the end is known keep it, and the others are lost: to be tried alone, each by itself.
+ *
+ * The last attempt ends when nothing of the process is left (J3), so that a guard with a process always has an attempt. What belongs to one cannot be ended alone:
+ *
+ *   cancelled     the attempt is; its host's part of the process is ended with those of the others, when all that are left are cancelled
+ *   not wanted    (lost, dropped) the process is killed at once: somebody else may have the host already
+ */
+export class AnsibleGroup {
+  readonly members: readonly RunningAttempt[];
+  /** Head and number of its process group; undefined: it could not be started. */
+  readonly pid: number | undefined;
+  /** Nothing of the process is left. */
+  readonly over: Promise<void>;
+  readonly #start: Start;
+  readonly #ansible: AnsibleStart;
+  readonly #context: AttemptContext;
+  readonly #inner: Attempt;
+  readonly #events = new EventReader(eventBytesMost);
+  readonly #members: readonly Member[];
+  readonly #byHost: ReadonlyMap<string, Member>;
+  readonly #since = monotonicMs();
+  readonly #watch: ReturnType<typeof setInterval>;
+  /** What became of what earlier attempts left. */
+  readonly #marks: RemoteMarks | undefined;
+  #eventsEnded: Promise<void> = Promise.resolve();
+  #isOpen = false;
+  #ending: GroupEnding | undefined;
+  #undecided: number;
+
+  /** Starts it. Never throws: what goes wrong is the result of all. */
+  constructor(start: Start, ansible: AnsibleStart, context: AttemptContext) {
+    this.#start = start;
+    this.#ansible = ansible;
+    this.#context = context;
+    this.#members = ansible.members.map((member) => new Member(member, start, context, this));
+    this.#byHost = new Map(this.#members.map((member) => [member.host, member]));
+    this.#undecided = this.#members.length;
+    const marks = (this.#marks = ansible.word === undefined ? undefined : new RemoteMarks(ansible.word, wallMs));
+    const { timeoutMs: _, ...rest } = start;
+    const agent = context.inherited["SSH_AUTH_SOCK"];
+    const env = agent === undefined ? start.env : { SSH_AUTH_SOCK: agent, ...start.env };
+    this.#inner = new Attempt(
+      { ...rest, run: ansible.argv, env, tailBytes: limits.tailMaxBytes },
+      { ...context, packs: nowhere },
+      {
+        onChild: (child) => this.#listen(child),
+        ...(marks === undefined ? {} : { filter: (stream) => marks.filter(stream) }),
+      },
+    );
+    this.pid = this.#inner.pid;
+    for (const member of this.#members) member.pid = this.pid;
+    this.members = this.#members;
+    this.#watch = setInterval(() => this.#look(), limits.ansibleWatchMs);
+    this.over = this.#inner.ended.then((report) => this.#onOver(report));
+  }
+
+  /** See the class. */
+  stop(member: Member): void {
+    if (member.isDecided) return;
+    member.ending ??= "cancelled";
+    if (this.#members.every((one) => one.isDecided || one.ending === "cancelled")) this.#end("cancelled");
+  }
+
+  /** See the class. */
+  kill(member: Member, ending: "lost" | "dropped"): void {
+    if (member.ending !== "dropped" && (!member.isDecided || ending === "dropped")) member.ending = ending;
+    this.#ending ??= ending;
+    this.#inner.kill("lost");
+  }
+
+  #end(why: Exclude<GroupEnding, "lost" | "dropped">): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = why;
+    this.#inner.stop("cancelled");
+  }
+
+  /** What ansible itself does not end: its tasks have the limit, and what it takes beyond that is not theirs. */
+  #look(): void {
+    const now = monotonicMs();
+    if (!this.#isOpen && now - this.#since > limits.ansibleStartMs) this.#end("silent");
+    const { limitMs } = this.#ansible;
+    if (limitMs === undefined) return;
+    const before = now - limitMs - this.#start.graceMs - limits.sshLateMs;
+    const overdue = this.#members.filter(({ isDecided, book }) => !isDecided && (book.runningSince ?? now) < before);
+    for (const { book } of overdue) book.isOverdue = true;
+    if (overdue.length > 0) this.#end("overdue");
+  }
+
+  #listen(child: Child): void {
+    const fd = child.stdio[3];
+    if (typeof fd !== "number") return;
+    this.#eventsEnded = new Promise((resolve) => {
+      const socket = {
+        data: (_: unknown, bytes: Uint8Array) => this.#onBytes(bytes),
+        end: () => resolve(),
+        close: () => resolve(),
+        error: () => resolve(),
+      };
+      // The runtime takes a descriptor, which its types do not say.
+      const connecting = Bun.connect({ fd, socket } as unknown as Bun.UnixSocketOptions);
+      connecting.catch(() => resolve());
+    });
+  }
+
+  #onBytes(bytes: Uint8Array): void {
+    for (const event of this.#events.push(bytes)) this.#onEvent(event);
+  }
+
+  #onEvent(event: AnsibleEvent): void {
+    if (event.event === "open") this.#isOpen = true;
+    else if (event.event === "stats") for (const { host, book } of this.#members) book.recap(event.hosts[host]);
+    else if ("host" in event) {
+      const member = this.#byHost.get(event.host);
+      if (member === undefined || member.isDecided) return; // a host that the playbook brought in
+      member.book.note(event, monotonicMs());
+      for (const { stream, text } of wordsOf(event, this.#ansible.isAdHoc)) member.write(stream, text);
+      const verdict = this.#ansible.isAdHoc ? member.book.only(event, this.#limitWords) : undefined;
+      if (verdict !== undefined) this.#decide(member, verdict);
+    }
+  }
+
+  /** What becomes of it is known. What runs on its host may have to be ended still, and the last one stays as long as the process does. */
+  #decide(member: Member, verdict: Verdict): void {
+    if (member.isDecided) return;
+    member.isDecided = true;
+    this.#undecided -= 1;
+    const isLast = this.#undecided === 0;
+    const left = this.#isLeftOf(member) ? this.#killAt(member) : undefined;
+    const finishedAt = wallMs();
+    void Promise.all([left, isLast ? this.over : undefined]).then(([killed]) =>
+      member.finish(verdict, finishedAt, [earlierWords(this.#marks?.news.killed), killed]),
+    );
+  }
+
+  async #killAt({ start, ssh }: Member): Promise<string> {
+    try {
+      return await killThere(start, ssh!, this.#context);
+    } catch (error) {
+      return `not confirmed: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  /** Something was begun on its host and has not ended, as far as is known, and there is a way to look. */
+  #isLeftOf({ book, ssh }: Member): boolean {
+    return ssh !== undefined && (book.runningSince !== undefined || book.isOverdue);
+  }
+
+  async #onOver(report: Report | undefined): Promise<void> {
+    clearInterval(this.#watch);
+    // The process is gone with all that it started: the end of its events is there, or on its way.
+    await Promise.race([this.#eventsEnded, Bun.sleep(limits.pipeSilentMs)]);
+    const open = this.#members.filter(({ isDecided }) => !isDecided);
+    const said = report === undefined ? "" : new TextDecoder().decode(report.tail);
+    for (const member of open) {
+      const verdict = this.#endOf(member, report, said);
+      if (verdict.state !== "succeeded" && !member.book.isSeen && said !== "") member.write("stderr", said);
+      // Not before this has resolved: the last one waits for it.
+      queueMicrotask(() => this.#decide(member, verdict));
+    }
+  }
+
+  get #limitWords(): string {
+    return formatDuration(this.#ansible.limitMs ?? 0);
+  }
+
+  /** What becomes of a host of which the process has told no end. */
+  #endOf({ book, ending, host }: Member, report: Report | undefined, said: string): Verdict {
+    const is = (state: Verdict["state"], reason: string | undefined): Verdict => ({ state, exitCode: null, reason });
+    const known =
+      book.recapped(this.#limitWords) ?? (this.#ansible.isAdHoc ? undefined : book.certain(this.#limitWords));
+    if (known !== undefined) return known;
+    if (ending === "cancelled") return is("cancelled", undefined);
+    const running = book.running === undefined || book.runningSince === undefined ? "" : ` (at "${book.running}")`;
+    switch (this.#ending) {
+      case "lost":
+        return is("lost", `the lease of its node ended while it ran: ansible was ended${running}`);
+      case "dropped":
+        return is("lost", `ansible was ended, since one of the hosts that it ran for is another node's now${running}`);
+      case "overdue":
+        return book.isOverdue
+          ? is("timeout", `ran longer than its timeout of ${this.#limitWords}${running}`)
+          : is("lost", `ansible was ended because of another host, which held it up past its timeout${running}`);
+      case "silent":
+        return is(
+          "failed",
+          `ansible did not begin within ${formatDuration(limits.ansibleStartMs)}: ${lastError(said)}`,
+        );
+      default:
+        break;
+    }
+    if (report === undefined || report.signal !== null)
+      return is("lost", `ansible was ended by ${report?.signal ?? "somebody"}${running}`);
+    if (said.includes("found in a dead state"))
+      return is("lost", `ansible lost one of its own processes, and with it the whole run${running}`);
+    if (report.exitCode === null || report.exitCode === 127) return is("failed", report.reason);
+    if (this.#isOpen && report.exitCode === 0)
+      return is("failed", `nothing was done on this host: no play is for ${host} (see hosts: in the playbook)`);
+    return is("failed", `ansible failed with code ${report.exitCode}: ${lastError(said)}`);
+  }
+}
+
+/** One attempt of a group. */
+class Member implements RunningAttempt {
+  readonly name: AttemptName;
+  readonly host: string;
+  /** Of what is started for it alone, to end what is left on its host. Under a name of its own: what has the name of an attempt ends with that, and this one may end before the process. */
+  readonly start: Start;
+  readonly ssh: SshStart | undefined;
+  readonly startedAt = wallMs();
+  readonly ended: Promise<Report | undefined>;
+  readonly book = new HostBook();
+  pid: number | undefined;
+  ending: "cancelled" | "lost" | "dropped" | undefined;
+  isDecided = false;
+  readonly #group: AnsibleGroup;
+  readonly #log: LogSink;
+  readonly #tail: Tail;
+  #resolve: (report: Report | undefined) => void = () => {};
+
+  constructor(member: AnsibleMember, start: Start, context: AttemptContext, group: AnsibleGroup) {
+    this.name = nameOf(member);
+    this.host = member.host;
+    this.ssh = member.ssh;
+    const { ansible: _group, ...rest } = start;
+    this.start = { ...rest, ...this.name, attempt: -this.name.attempt };
+    this.#group = group;
+    this.#log = context.packs.open(this.name, start.keepBytes);
+    this.#tail = new Tail(start.tailBytes);
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  stop(): void {
+    this.#group.stop(this);
+  }
+
+  kill(ending: "lost" | "dropped"): void {
+    this.#group.kill(this, ending);
+  }
+
+  /** The limit was given to ansible, and stands. */
+  extend(): void {}
+
+  write(stream: LogStream, text: string): void {
+    const bytes = Buffer.from(redactText(this.start.redact, text));
+    this.#log.write(stream, wallMs(), bytes);
+    this.#tail.push(bytes);
+  }
+
+  /** `left`: what became of what was left on its host. */
+  finish(verdict: Verdict, finishedAt: number, left: readonly (string | undefined)[]): void {
+    const log = this.#log.close();
+    if (this.ending === "dropped") return this.#resolve(undefined);
+    const words = [verdict.reason, ...left, truncationWords(this.#log, this.start.keepBytes)].filter(
+      (one) => one !== undefined,
+    );
+    const reason = redactText(this.start.redact, words.join("; ")).slice(0, limits.reasonLength);
+    return this.#resolve({
+      ...this.name,
+      ...verdict,
+      signal: null,
+      startedAt: this.startedAt,
+      finishedAt,
+      tail: this.#tail.bytes(),
+      reason: reason === "" ? undefined : reason,
+      log,
+    });
+  }
+}
+
+/** What ansible says is wrong, without what it says before. */
+function lastError(said: string): string {
+  const at = said.lastIndexOf("ERROR");
+  const text = (at < 0 ? said : said.slice(said.lastIndexOf("\n", at) + 1)).trim();
+  return text === "" ? "it said nothing" : text.replace(/\s*\n\s*/g, "; ").slice(0, 1000);
+}
+
+/** What the process itself prints goes to the logs of those that nothing else is known of. */
+const nowhere: AttemptContext["packs"] = {
+  open: () => ({ write: () => {}, close: () => undefined, dropped: 0, fault: undefined }),
+};
+
+/** Of one event: longer ones the plugin cuts short. */
+const eventBytesMost = 64 * 1024 * 1024;

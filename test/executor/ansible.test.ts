@@ -1,0 +1,364 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { whyMissing } from "../../scripts/needed.ts";
+import { jobId } from "../../src/lib/ids.ts";
+import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
+import { isAlive, Rig, unitAssignmentOf, type UnitOfTargets, until } from "./rig.ts";
+import { Sshd } from "./sshd.ts";
+
+const missing =
+  whyMissing("ansible", ["ansible-core"], () => Bun.which("ansible-playbook") !== null) ??
+  whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), ["ssh.service", "ssh.socket"]);
+if (missing !== undefined) console.log(`skipped: driver ansible: ${missing}`);
+
+/** Python starts several times for each host, and the machine may be busy. */
+const patienceMs = 240_000;
+
+const text = (report: Report): string => new TextDecoder().decode(report.tail);
+
+describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a unit", () => {
+  let sshd: Sshd;
+  let rig: Rig;
+  let first = 0;
+  beforeAll(async () => {
+    sshd = await Sshd.start();
+  });
+  afterAll(() => sshd.stop());
+  beforeEach(async () => {
+    rig = new Rig();
+    await rig.open({ leaseMs: 900_000 });
+  });
+  afterEach(() => rig.close());
+
+  const of = (ansible: AnsibleSpec, more: Spec = {}): Spec => ({
+    driver: "ansible",
+    ansible,
+    ssh: { port: sshd.port, key: sshd.key },
+    ...more,
+  });
+  const local = (ansible: AnsibleSpec, more: Spec = {}): Spec => of({ connection: "local", ...ansible }, more);
+  const taken = (spec: Spec, targets: readonly string[], by = rig): UnitOfTargets => {
+    const unit = by.unit(spec, targets, first);
+    first += targets.length;
+    return unit;
+  };
+  const reportOf = ({ first: task }: UnitOfTargets, at: number, by = rig): Promise<Report> =>
+    by.reportOf({ job: jobId(1), task: task + at, attempt: 1 }, patienceMs);
+  const run = (spec: Spec, targets: readonly string[]): Promise<Report[]> => {
+    const unit = taken(spec, targets);
+    rig.executor.assign([], [unitAssignmentOf(unit)]);
+    return Promise.all(targets.map((_, at) => reportOf(unit, at)));
+  };
+  const waitFor = (path: string): Promise<true> => until(path, () => existsSync(path), patienceMs);
+
+  test("a module: each host has its own verdict and output, and those that are not there cost only themselves", async () => {
+    const args = 'echo out "$SKEIN_SSH"; echo err >&2; exit {{ 3 if inventory_hostname == "127.0.1.2" else 0 }}';
+    const reports = await run(of({ module: "shell", args }), ["127.0.1.1", "127.0.1.2", "no-such-host.invalid"]);
+    const [good, bad, away] = reports as [Report, Report, Report];
+    expect(good).toMatchObject({ state: "succeeded", exitCode: 0, reason: undefined });
+    // By the word in its environment what it might have left is found.
+    expect(await rig.logText(good, "stdout")).toBe(`out c1:1.${good.task}.1;\n`);
+    expect(await rig.logText(good, "stderr")).toBe("err\n");
+    expect(bad).toMatchObject({ state: "failed", exitCode: 3 });
+    expect(bad.reason).toContain('"shell" failed with code 3');
+    expect(text(bad)).toContain("out");
+    expect(away).toMatchObject({ state: "failed", exitCode: null });
+    expect(away.reason).toMatch(/^unreachable: .*no-such-host/);
+    expect(new Set(reports.map(({ startedAt }) => startedAt)).size).toBeLessThanOrEqual(2);
+  });
+
+  test("a host that hangs ends by the limit, there too, and the others go on", async () => {
+    const pid = rig.path("pid");
+    const hangs = {
+      name: "hangs",
+      shell: `echo $$ > ${pid}; exec sleep 600`,
+      when: "inventory_hostname == '127.0.1.2'",
+    };
+    const playbook = [{ hosts: "all", gather_facts: false, tasks: [hangs, { debug: { msg: "gone on" } }] }];
+    const spec = of({ playbook: `${JSON.stringify(playbook)}\n` }, { timeoutMs: 20_000, graceMs: 1_000 });
+    const [one, hung, other] = await run(spec, ["127.0.1.1", "127.0.1.2", "127.0.1.3"]);
+    for (const neighbour of [one!, other!]) {
+      expect(neighbour).toMatchObject({ state: "succeeded" });
+      expect(text(neighbour)).toContain("gone on");
+    }
+    expect(hung).toMatchObject({ state: "timeout", exitCode: null });
+    expect(hung!.reason).toContain("ran longer than its timeout of 20s; killed: ");
+    expect(isAlive(Number(readFileSync(pid, "utf8")))).toBe(false);
+  });
+
+  test("what an earlier attempt left is ended before a later one begins", async () => {
+    const left = rig.path("left");
+    const args = `nohup setsid sh -c 'echo $$ > ${left}; exec sleep 600' >/dev/null 2>&1 &`;
+    const one = { task: 900, target: "127.0.1.1" };
+    const report = async (spec: Spec, attempt: number): Promise<Report> => {
+      const assignment = rig.assignment(spec, { ...one, attempt });
+      rig.executor.assign([assignment]);
+      return rig.reportOf(assignment, patienceMs);
+    };
+    expect(await report(of({ module: "shell", args }), 1)).toMatchObject({ state: "succeeded" });
+    const pid = await rig.pidIn(left);
+    expect(isAlive(pid)).toBe(true);
+    expect(await report(of({ module: "shell", args: "true" }), 2)).toMatchObject({
+      state: "succeeded",
+      reason: "what earlier attempts left there: killed, 1 processes",
+    });
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  test("what ansible itself does not end is ended with the process: of the others it is known that they are not done", async () => {
+    // It takes the alarm that limits of tasks are kept by for itself, and runs once for all hosts.
+    const playbook = JSON.stringify([
+      { hosts: "all", gather_facts: false, tasks: [{ name: "wait", pause: { seconds: 600 } }] },
+    ]);
+    const [held, other] = await run(local({ playbook: `${playbook}\n` }, { timeoutMs: 1_000, graceMs: 500 }), [
+      "a",
+      "b",
+    ]);
+    expect(held).toMatchObject({ state: "timeout", reason: 'ran longer than its timeout of 1s (at "wait")' });
+    expect(other).toMatchObject({ state: "lost" });
+    expect(other!.reason).toContain("because of another host");
+  });
+
+  describe("what went wrong before anything began is told of every host", () => {
+    const hosts = ["a", "b"];
+    const both = async (playbook: string, more: AnsibleSpec = {}): Promise<string> => {
+      const reports = await run(local({ playbook, ...more }), hosts);
+      expect(reports.map(({ state, exitCode }) => [state, exitCode])).toEqual(hosts.map(() => ["failed", null]));
+      expect(text(reports[0]!)).toContain("ERROR");
+      expect(reports[1]!.reason).toBe(reports[0]!.reason);
+      return reports[0]!.reason!;
+    };
+
+    test("a playbook that is none, a module that is not there, a file that is not there", async () => {
+      expect(await both("- hosts: all\n  tasks: [\n")).toContain("ansible failed with code 4: ERROR! ");
+      expect(await both("- hosts: all\n  tasks:\n    - no_such_module_here: {}\n")).toContain("no_such_module_here");
+      expect(await both("/no/such/playbook.yml")).toContain("/no/such/playbook.yml");
+    });
+
+    test("a vault without its password; with it, by a secret, the playbook runs and the output does not show the password", async () => {
+      const password = rig.path("password");
+      writeFileSync(password, "very secret");
+      const made = Bun.spawnSync(
+        ["ansible-vault", "encrypt_string", "--vault-password-file", password, "--name", "word", "from the vault"],
+        { env: { ...process.env, ANSIBLE_NOCOLOR: "1" } },
+      );
+      const vars = made.stdout.toString().replace(/^/gm, "    ");
+      const playbook = `- hosts: all\n  gather_facts: false\n  vars:\n${vars}\n  tasks:\n    - debug: {msg: "{{ word }}, very secret"}\n`;
+      const without = await run(local({ playbook }), ["a"]);
+      expect(without[0]).toMatchObject({ state: "failed" });
+      expect(`${without[0]!.reason}${text(without[0]!)}`).toContain("vault");
+      rig.secrets = () => Promise.resolve({ ok: true, value: { v: "very secret" } });
+      const spec: Spec = { ...local({ playbook }), secrets: { vault: "v" } };
+      const [report] = await run(spec, ["a"]);
+      expect(report).toMatchObject({ state: "succeeded" });
+      expect(text(report!)).toContain("from the vault, ***");
+    });
+
+    test("a host that no play is for", async () => {
+      const playbook = "- hosts: web\n  gather_facts: false\n  tasks:\n    - debug: {msg: here}\n";
+      const reports = await run(local({ playbook }), hosts);
+      expect(reports.map(({ state }) => state)).toEqual(["failed", "failed"]);
+      expect(reports[0]!.reason).toContain("no play is for a");
+      const grouped = await run(local({ playbook, groups: ["web"] }), hosts);
+      expect(grouped.map(({ state }) => state)).toEqual(["succeeded", "succeeded"]);
+    });
+  });
+
+  test("a playbook's verdicts are those of ansible's own recap, of every host; what happened there is in its log", async () => {
+    const hosts = Array.from({ length: 60 }, (_, at) => `h${at}`);
+    const playbook = rig.path("site.yml");
+    writeFileSync(playbook, site(rig.path("made")));
+    const units = [hosts.slice(0, 30), hosts.slice(30)].map((some) =>
+      taken(local({ playbook, diff: true, vars: { word: "given" } }), some),
+    );
+    rig.executor.assign([], units.map(unitAssignmentOf));
+    const reports = await Promise.all(units.flatMap((unit) => unit.targets.map((_, at) => reportOf(unit, at))));
+    const recap = recapOf(playbook, hosts, ["--diff", "-e", "word=given"]);
+    const ours = Object.fromEntries(hosts.map((host, at) => [host, reports[at]!.state]));
+    expect(ours).toEqual(
+      Object.fromEntries(hosts.map((host) => [host, recap[host] === true ? "succeeded" : "failed"])),
+    );
+    // It is no proof where all are alike.
+    expect(new Set(Object.values(ours))).toEqual(new Set(["succeeded", "failed"]));
+    expect(reports[5]!.reason).toContain('"some fail" failed');
+    const log = await rig.logText(reports[3]!);
+    expect(log).toContain("failed, ignored: ignored");
+    expect(log).toContain("ok: rescuer");
+    expect(log).toContain("(item two)");
+    expect(log).toContain("handled");
+    expect(await rig.logText(reports[0]!)).toContain("+given");
+  });
+
+  test("check mode changes nothing, and shows what would be changed", async () => {
+    const made = rig.path("made");
+    const [report] = await run(
+      local({ module: "copy", args: { dest: made, content: "one\ntwo\n" }, check: true, diff: true }),
+      ["a"],
+    );
+    expect(report).toMatchObject({ state: "succeeded" });
+    expect(await rig.logText(report!)).toContain("+two");
+    expect(existsSync(made)).toBe(false);
+  });
+
+  describe("what ends too early", () => {
+    const held = (pid: string): AnsibleSpec => ({
+      module: "shell",
+      args: `if [ "{{ inventory_hostname }}" = 127.0.1.2 ]; then echo $$ > ${pid}; while [ ! -e ${pid}.go ]; do sleep 0.1; done; fi; echo done`,
+    });
+    const targets = ["127.0.1.1", "127.0.1.2"];
+
+    test("the node's process is killed: what was done is kept, what runs goes on, and is found by the next one", async () => {
+      const own = new Rig();
+      try {
+        const pid = own.path("pid");
+        const unit = taken(of(held(pid)), targets, own);
+        const node = await own.otherNode([], 900_000, [unit]);
+        await waitFor(pid);
+        await node.crash();
+        await own.open({ units: [unit], leaseMs: 900_000 });
+        expect(await reportOf(unit, 0, own)).toMatchObject({ state: "succeeded" });
+        writeFileSync(`${pid}.go`, "");
+        const late = await reportOf(unit, 1, own);
+        expect(late).toMatchObject({ state: "succeeded" });
+        expect(text(late)).toBe("done\n");
+      } finally {
+        await own.close();
+      }
+    });
+
+    test("the lease ends: what was done is kept, what runs is ended, on its host too", async () => {
+      const own = new Rig();
+      try {
+        const pid = own.path("pid");
+        const unit = taken(of(held(pid)), targets, own);
+        const node = await own.otherNode([], 20_000, [unit]);
+        await waitFor(pid);
+        const remote = await own.pidIn(pid);
+        await node.crash();
+        await until("the end of the command", () => !isAlive(remote), patienceMs);
+        await own.open({ units: [unit], leaseMs: 900_000 });
+        expect(await reportOf(unit, 0, own)).toMatchObject({ state: "succeeded" });
+        const lost = await reportOf(unit, 1, own);
+        expect(lost).toMatchObject({ state: "lost" });
+        expect(lost.reason).toContain("the lease of its node ended");
+      } finally {
+        await own.close();
+      }
+    });
+
+    test("the guard is killed: what was done is kept, and what ran is lost", async () => {
+      const pid = rig.path("pid");
+      const unit = taken(local(held(pid)), targets);
+      rig.executor.assign([], [unitAssignmentOf(unit)]);
+      await waitFor(pid);
+      expect(await reportOf(unit, 0)).toMatchObject({ state: "succeeded" });
+      process.kill(rig.guardPid(), "SIGKILL");
+      expect(await reportOf(unit, 1)).toMatchObject({ state: "lost" });
+      await until("the end of all of it", () => rig.marked().every((one) => one === rig.guardPid()), patienceMs);
+    });
+
+    test("ansible is killed: the host that was done keeps its verdict, the other one is lost", async () => {
+      const pid = rig.path("pid");
+      const unit = taken(local(held(pid)), targets);
+      rig.executor.assign([], [unitAssignmentOf(unit)]);
+      await waitFor(pid);
+      expect(await reportOf(unit, 0)).toMatchObject({ state: "succeeded" });
+      for (const one of rig.marked()) process.kill(one, "SIGKILL");
+      expect(await reportOf(unit, 1)).toMatchObject({ state: "lost", exitCode: null });
+    });
+
+    test("cancelled: one of them waits for the others, all of them are ended at once", async () => {
+      const pid = rig.path("pid");
+      const args = `echo $$ > ${pid}{{ inventory_hostname }}; while [ ! -e ${pid}.go ]; do sleep 0.1; done`;
+      const unit = taken(of({ module: "shell", args }), targets);
+      const assignment = unitAssignmentOf(unit);
+      rig.executor.assign([], [assignment]);
+      for (const target of targets) await waitFor(`${pid}${target}`);
+      const remotes = await Promise.all(targets.map((target) => rig.pidIn(`${pid}${target}`)));
+      rig.executor.stop([assignment.at(unit.first)]);
+      rig.executor.stop([assignment.at(unit.first + 1)]);
+      const reports = await Promise.all([0, 1].map((at) => reportOf(unit, at)));
+      expect(reports.map(({ state }) => state)).toEqual(["cancelled", "cancelled"]);
+      expect(reports[0]!.reason).toStartWith("killed: ");
+      expect(remotes.filter(isAlive)).toEqual([]);
+    });
+  });
+});
+
+/** What ansible alone says of the same playbook: whether nothing went wrong on a host in the end. */
+function recapOf(playbook: string, hosts: readonly string[], more: readonly string[]): Record<string, boolean> {
+  const said = Bun.spawnSync(["ansible-playbook", "-i", `${hosts.join(",")},`, "-c", "local", ...more, playbook], {
+    env: { ...process.env, ANSIBLE_NOCOLOR: "1", ANSIBLE_RETRY_FILES_ENABLED: "0" },
+  }).stdout.toString();
+  const recap = said.slice(said.indexOf("PLAY RECAP"));
+  return Object.fromEntries(
+    [...recap.matchAll(/^(\S+) +: ok=.*unreachable=(\d+) +failed=(\d+)/gm)].map(([, host, away, failed]) => [
+      host!,
+      away === "0" && failed === "0",
+    ]),
+  );
+}
+
+/** Twelve tasks: most are ansible's own, which take no process on the host, so that sixty of them are soon done. */
+function site(made: string): string {
+  const number = "inventory_hostname[1:] | int";
+  return `
+- hosts: all
+  gather_facts: false
+  become: true
+  become_user: root
+  tasks:
+    - name: number
+      set_fact: {number: "{{ ${number} }}"}
+    - name: some fail
+      fail: {msg: "no good"}
+      when: number | int % 10 == 5
+    - name: ignored
+      fail: {msg: "never mind"}
+      ignore_errors: true
+      when: number | int % 3 == 0
+    - name: with a rescue
+      block:
+        - name: to be rescued
+          fail: {msg: "help"}
+          when: number | int % 3 == 0
+      rescue:
+        - name: rescuer
+          debug: {msg: "rescued"}
+      always:
+        - name: always
+          debug: {msg: "always"}
+    - name: a rescue that fails
+      block:
+        - name: to be rescued in vain
+          fail: {msg: "help"}
+          when: number | int % 10 == 7
+      rescue:
+        - name: no rescuer
+          fail: {msg: "beyond help"}
+    - name: loop
+      debug: {msg: "{{ item }}"}
+      loop: [one, two, three]
+    - name: a loop that fails in part
+      fail: {msg: "{{ item }}"}
+      when: number | int == 8 and item == "b"
+      loop: [a, b]
+    - name: write
+      copy: {dest: "${made}", content: "{{ word }}\\n"}
+      when: number | int == 0
+    - name: change
+      debug: {msg: "changed"}
+      changed_when: number | int % 3 == 0
+      notify: handle
+    - name: a module that fails
+      command: "false"
+      when: number | int == 11
+    - name: a check
+      assert: {that: "number | int != 21"}
+    - name: last
+      debug: {msg: "last"}
+  handlers:
+    - name: handle
+      debug: {msg: "handled"}
+`;
+}
