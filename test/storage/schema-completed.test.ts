@@ -19,7 +19,8 @@ test("a state of an earlier release has the tables, columns and indexes of this 
   const directory = mkdtempSync(join(tmpdir(), "skein-schema-"));
   const [fresh, earlier] = [join(directory, "fresh.db"), join(directory, "earlier.db")];
   new StateDatabase({ path: fresh, schema }).close();
-  const isNew = (text: string): boolean => /^alter table|only_node|authority_former|level_hold|job_dead|pause_until/.test(text);
+  const isNew = (text: string): boolean =>
+    /^alter table|only_node|authority_former|level_hold|job_dead|pause_until/.test(text);
   const before = schema.filter((text) => !isNew(text));
   // Of each kind something is missing in it.
   expect(schema.length - before.length).toBeGreaterThan(6);
