@@ -36,23 +36,20 @@ export async function failureLines(client: SkeinClient, job: JobView): Promise<s
 }
 
 function byMessage(tasks: readonly TaskView[]): string[] {
-  const names = new Map<string, string[]>();
+  const alike = new Map<string, TaskView[]>();
   for (const task of tasks) {
-    const how = howOf({
-      name: nameOf(task),
-      state: task.state,
-      exitCode: task.exit_code,
-      signal: task.signal,
-      reason: task.reason,
-    });
-    const known = names.get(how);
-    if (known === undefined) names.set(how, [nameOf(task)]);
-    else known.push(nameOf(task));
+    const { state, exit_code: exitCode, signal, reason } = task;
+    const how = howOf({ name: nameOf(task), state, exitCode, signal, reason });
+    const known = alike.get(how);
+    if (known === undefined) alike.set(how, [task]);
+    else known.push(task);
   }
-  return [...names]
+  return [...alike]
     .sort(([, a], [, b]) => b.length - a.length)
     .map(([how, of]) =>
-      printable(`${cut(foldNames(of), namesWidth)}${of.length === 1 ? "" : ` (${of.length})`}: ${how}`),
+      of.length === 1
+        ? failureText(of[0]!)
+        : printable(`${cut(foldNames(of.map(nameOf)), namesWidth)} (${of.length}): ${how}`),
     );
 }
 

@@ -86,7 +86,17 @@ test("run -b shows equal output once when all have ended, and what failed by mes
   expect(io.stdout.text).toBe(
     `${rule}\nweb3: exit 3\n${rule}\nno such host\n${rule}\nweb5\n${rule}\n5.10\n${rule}\nweb[1-2,4] (3)\n${rule}\n6.1\n`,
   );
-  expect(io.stderr.text).toBe(`skein: job ${id} failed\n  web3: exit 3\n`);
+  expect(io.stderr.text).toBe(`skein: job ${id} failed\n  task 2 (web3): exit 3 on node 1\n`);
+});
+
+test("what failed alike is told once, with whom it befell, most first", async () => {
+  using served = new ServedMesh();
+  const { code, io, end, id } = await running(served, []);
+  end(0, "");
+  for (const task of [1, 2, 4]) end(task, "", "failed", 3);
+  end(3, "", "failed", 7);
+  expect(await code).toBe(1);
+  expect(io.stderr.text).toBe(`skein: job ${id} failed\n  web[2-3,5] (3): exit 3\n  task 3 (web4): exit 7 on node 1\n`);
 });
 
 test("what is longer than the end that is kept is read from the log, as jobs that are over show it, too", async () => {
