@@ -106,7 +106,10 @@ function runsOf(values: readonly string[]): string[] {
       runs.push(last === value ? value : `${value}-${last}`);
     }
   }
-  return runs.sort((a, b) => order(a.split("-")[0]!, b.split("-")[0]!));
+  // Of numbers that are all as wide none stands apart for its padding: 08 and 10 are two of one kind.
+  const isOneWidth = new Set(values.map((value) => value.length)).size === 1;
+  const first = (run: string): string => run.split("-")[0]!;
+  return runs.sort((a, b) => (isOneWidth ? Number(first(a)) - Number(first(b)) : order(first(a), first(b))));
 }
 
 function after(number: string, width: number): string {

@@ -121,6 +121,7 @@ describe("names folded", () => {
   test.each([
     ["web01 web02 web03 db1", "db1,web[01-03]"],
     ["web1 web02 web3", "web[1,3,02]"],
+    ["web01 web02 web04 web10 web11", "web[01-02,04,10-11]"],
     ["web08 web09 web10 web11", "web[08-11]"],
     ["a b a", "a,b"],
     ["r1n1 r1n2 r2n1 r2n2", "r[1-2]n[1-2]"],
