@@ -48,6 +48,11 @@ interface Held {
   phase: "waiting" | "returning" | "guarded" | "noop" | "ended";
   /** Since when it waits for room alone, on monotonicMs(). */
   readySince: number | undefined;
+  /**
+   * The process before this one may have begun it, and told so: the state takes nothing back that has begun, so it begins here again. Of driver noop alone, which ends with
+   * its process and has no effects; of others the guard knows.
+   */
+  mayHaveBegun: boolean;
   /** undefined: found in the guard, not yet confirmed by the state. */
   assignment: Assignment | undefined;
   stopping: boolean;
@@ -127,7 +132,7 @@ class NodeExecutor implements Executor {
       if (known !== undefined) {
         this.#recognise(known, assignment);
         known.extendedMs = assignment.extendedMs ?? known.extendedMs;
-      } else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting");
+      } else if (assignment.spec.driver === "noop") this.#hold(assignment, "waiting").mayHaveBegun = true;
       else unknown.push(this.#hold(assignment, "guarded")); // until the guard has been asked
     }
     this.#report([...this.#held.values()].flatMap((one) => (one.report === undefined ? [] : [one.report])));
@@ -193,7 +198,10 @@ class NodeExecutor implements Executor {
           if (one.phase !== "ended") unit.live += 1;
         }
       }
-      if (assignment.spec.driver === "noop") continue;
+      if (assignment.spec.driver === "noop") {
+        unit.mayHaveBegun = true;
+        continue;
+      }
       for (let task = unit.takeAny(); task !== undefined; task = unit.takeAny())
         unknown.push(this.#hold(assignment.at(task), "guarded", unit));
     }
@@ -325,6 +333,7 @@ class NodeExecutor implements Executor {
       unit,
       takes: false,
       readySince: undefined,
+      mayHaveBegun: unit?.mayHaveBegun === true,
     };
     this.#held.set(held.key, held);
     if (phase === "waiting") this.#wait(held);
@@ -403,7 +412,7 @@ class NodeExecutor implements Executor {
     const unwanted = this.#options.unwanted(jobs);
     if (unwanted.size === 0 || !this.#options.mayGiveBack()) return;
     for (const unit of this.#units.all())
-      if (unwanted.has(unit.assignment.job)) this.#holdLast(unit, unit.assignment.count);
+      if (unwanted.has(unit.assignment.job) && !unit.mayHaveBegun) this.#holdLast(unit, unit.assignment.count);
     this.#return([...this.#waiting.values()].filter(({ name }) => unwanted.has(name.job)));
     this.#startWaiting(); // others have their turn
   }
@@ -412,7 +421,7 @@ class NodeExecutor implements Executor {
     if (!this.#reconciled || this.#closed || !this.#options.mayGiveBack()) return;
     for (const { most, ...name } of parts) {
       const unit = this.#units.get(name);
-      if (unit !== undefined) this.#return(this.#holdLast(unit, most));
+      if (unit !== undefined && !unit.mayHaveBegun) this.#return(this.#holdLast(unit, most));
     }
     this.#startWaiting();
   }
@@ -431,7 +440,8 @@ class NodeExecutor implements Executor {
   }
 
   /** From this moment on they are never begun here, whatever becomes of the word that says so (J1). */
-  #return(some: readonly Held[]): void {
+  #return(unbegun: readonly Held[]): void {
+    const some = unbegun.filter(({ mayHaveBegun }) => !mayHaveBegun);
     for (const held of some) {
       held.phase = "returning";
       this.#waiting.delete(held.key);
@@ -726,6 +736,7 @@ class NodeExecutor implements Executor {
       unit: undefined,
       takes: false,
       readySince: undefined,
+      mayHaveBegun: false,
     };
     this.#held.set(held.key, held);
     if (phase === "guarded") this.#take(held);

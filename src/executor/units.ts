@@ -21,6 +21,8 @@ export class HeldUnit {
   /** What runs of it is one process, and takes the room of one task (driver ansible). */
   readonly isGroup: boolean;
   live = 0;
+  /** An earlier process may have begun any of it (see Held). */
+  mayHaveBegun = false;
   /** Of a group: how many count themselves as taking that room. */
   takers = 0;
   /** By task: what was added to the timeouts of those that wait. */
