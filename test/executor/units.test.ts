@@ -104,6 +104,17 @@ describe("tasks that the node was given together", () => {
     expect([one.guard.starts, one.guard.stopped, one.guard.dropped]).toEqual([[], [], []]);
   });
 
+  test("of driver noop that an earlier process may have begun begin again, and are not given back: the state would not take them", async () => {
+    const given: number[] = [];
+    await using one = await rig({}, giving(given, new Set([jobId(1), jobId(2)])));
+    const noop: Spec = { driver: "noop", noop: { forMs: 1 } };
+    one.executor.reconcile([of(2, noop)(7)], [unitOf(noop, { count: 4, at: of(1, noop) })]);
+    one.lease();
+    await until("the ends of all", () => one.seen.singles.length + tasksIn(one.seen.units).length === 5);
+    one.executor.review();
+    expect(given).toEqual([]);
+  });
+
   test("that the guard refused wait no more, if their job was held meanwhile", async () => {
     const given: number[] = [];
     const held = new Set<JobId>();

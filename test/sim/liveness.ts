@@ -16,9 +16,9 @@ const second = 1_000_000;
 
 /**
  * Seconds that each wait may take at most: far more than is needed, since only "never" is a fault. A write waits for its node's state, and by pieces of a
- * kilobyte through a slow network each takes most of a minute, one node after the other.
+ * kilobyte through a slow network each takes most of a minute, one node after the other; a learner may need several of them while work goes on (seed 1339977219).
  */
-const patience = { leader: 60, write: 300, members: 120, jobs: 420, converged: 60 } as const;
+const patience = { leader: 60, write: 600, members: 120, jobs: 420, converged: 60 } as const;
 
 /**
  * Seconds for the work of all jobs together, of which flurries leave a thousand: over a slow network each takes a second, and two nodes with a slot each are all there may be left.
