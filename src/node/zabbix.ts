@@ -39,6 +39,7 @@ export class ZabbixHeartbeat {
   readonly #send: (server: HostPort, values: readonly TrapperValue[]) => Promise<TrapperAnswer>;
   #timer: ReturnType<typeof setInterval> | undefined;
   #isBeating = false;
+  #isStopped = false;
   /** The server that answered last: it is asked first. */
   #first = 0;
   /** As it was logged; undefined: all is well. */
@@ -68,10 +69,11 @@ export class ZabbixHeartbeat {
   }
 
   stop(): void {
+    this.#isStopped = true;
     clearInterval(this.#timer);
   }
 
-  /** One heartbeat, to the first server that answers. Never rejects. */
+  /** One heartbeat, to the first server that answers. Rejects for a bug alone, and never once it was stopped. */
   async beat(): Promise<void> {
     if (this.#isBeating) return;
     this.#isBeating = true;
@@ -92,6 +94,9 @@ export class ZabbixHeartbeat {
       }
       this.#counts.failed += 1;
       this.#tell("unreachable", `no heartbeat to Zabbix: ${failures.join("; ")}`);
+    } catch (error) {
+      // The node is going, and its state may be closed under a beat that was under way: that is no bug which has to end it.
+      if (!this.#isStopped) throw error;
     } finally {
       this.#isBeating = false;
     }

@@ -152,6 +152,17 @@ describe("a heartbeat", () => {
     expect([beating.counts.failed, logged.length]).toEqual([1, 1]);
   });
 
+  test("that is under way when the node stops ends nothing else", async () => {
+    const node = new Mesh().node();
+    const reading = Promise.withResolvers<never>();
+    node.read = () => reading.promise;
+    const beating = new ZabbixHeartbeat(node, { servers: [], host: "a1", meshHost: undefined }, () => {});
+    const beat = beating.beat();
+    beating.stop();
+    reading.reject(new Error("the state is closed"));
+    await beat;
+  });
+
   test("has the keys of the template that is shipped, and the template has no others", async () => {
     const sent: { host: string; key: string }[] = [];
     const server = await listening((socket) =>
