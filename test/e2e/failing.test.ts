@@ -50,8 +50,10 @@ test(
     const job = await submit(a, { ...waiting, count });
     await until(
       async () => {
+        // In this order: before the first task is given out, all of them are queued as well.
+        if (!(await wasTried(job))) return undefined;
         const { queued, running } = (await jobOf(job)).counts;
-        return running === 0 && queued === count && (await wasTried(job)) ? true : undefined;
+        return running === 0 && queued === count ? true : undefined;
       },
       20 * patienceMs,
       () => `not all tasks of job ${job} wait for their second attempt`,
@@ -68,7 +70,7 @@ test(
   25 * patienceMs,
 );
 
-/** Its last task has been tried: tasks of an array are given out in order. */
+/** Its last task has been given out, and so all before it: tasks of an array are given out in order. */
 async function wasTried(job: number): Promise<boolean> {
   const { body } = await a.api("GET", `/v1/jobs/${job}/tasks/${count - 1}`);
   return (body as { attempt: number }).attempt === 1;
