@@ -4,7 +4,7 @@ import { whyMissing } from "../../scripts/needed.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
 import { isAlive, Rig, unitAssignmentOf, type UnitOfTargets, until } from "./rig.ts";
-import { Sshd } from "./sshd.ts";
+import { Sshd } from "../../scripts/sshd.ts";
 
 const missing =
   whyMissing("ansible", ["ansible-core"], () => Bun.which("ansible-playbook") !== null) ??

@@ -4,7 +4,7 @@ import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
-import { freePort, generateKey, muteHost, Sshd } from "./sshd.ts";
+import { freePort, generateKey, muteHost, Sshd } from "../../scripts/sshd.ts";
 
 const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), [
   "ssh.service",
@@ -158,7 +158,7 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
       expect(closed.reason).toMatch(/^unreachable: .*Connection refused/);
 
       const port = await freePort();
-      const mute = muteHost(port, "127.0.9.9");
+      const mute = await muteHost(port, "127.0.9.9");
       const silent = await run({ run: "true", ssh: over({ port, connectMs: 1_000 }) }, { target: "127.0.9.9" });
       mute.stop();
       expect(silent.reason).toMatch(/^unreachable: .*(banner exchange|said nothing)/);
