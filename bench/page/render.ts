@@ -1,7 +1,7 @@
-/** docs/benchmarks-jobs.md from what was measured: what is wanted beside what was found, what is missed first. */
+/** A page of benchmarks from what was measured: what is wanted beside what was found, what is missed first. */
 import { missedIn, type Row } from "../../scripts/reliability-judge.ts";
 import { formatMs } from "../../scripts/steps.ts";
-import { sectionNames, sections, type SectionName } from "./sections.ts";
+import { type BookName, books, type Section, sectionNames, type SectionName } from "./books.ts";
 
 /** What one benchmark found. */
 export interface Found {
@@ -23,22 +23,25 @@ export interface Kept extends Found {
   readonly peers?: string;
 }
 
-export type Book = Readonly<Partial<Record<SectionName, Kept>>>;
+/** What was measured of a book's sections. */
+export type Findings = Readonly<Partial<Record<SectionName, Kept>>>;
 
 /** All that is not as it is wanted, in words for people. */
-export function missed(book: Book): string[] {
-  return sectionNames.flatMap((name) => missedIn(name, book[name]?.rows ?? [], 0));
+export function missed(book: BookName, found: Findings): string[] {
+  return sectionNames(book).flatMap((name) => missedIn(name, found[name]?.rows ?? [], 0));
 }
 
 /** The page as Markdown. */
-export function render(book: Book): string {
-  const measured = sectionNames.filter((name) => book[name] !== undefined);
-  const absent = sectionNames.filter((name) => book[name] === undefined);
-  const wrong = missed(book);
+export function render(book: BookName, found: Findings): string {
+  const names = sectionNames(book);
+  const measured = names.filter((name) => found[name] !== undefined);
+  const absent = names.filter((name) => found[name] === undefined);
+  const wrong = missed(book, found);
+  const sections: Readonly<Record<string, Section>> = books[book].sections;
   const lines = [
-    "# Benchmarks of the job engine",
+    `# ${books[book].title}`,
     "",
-    "Measured by `npm run bench -- jobs`, which writes this page from `docs/benchmarks-jobs.json`; `npm run bench -- NAME --write` measures one section again. Every section says",
+    `Measured by \`npm run bench -- ${book}\`, which writes this page from \`docs/benchmarks-${book}.json\`; \`npm run bench -- NAME --write\` measures one section again. Every section says`,
     "when and where. All nodes, clients and peers of a run share one machine; figures of one run compare, figures of different runs or machines do not. Each figure is the median",
     "of its rounds, with the smallest and the largest in parentheses, taken in turns after a round that does not count; how many is said below each section (`--rounds`), and is one where a round takes minutes. The median is what is judged.",
     "",
@@ -51,12 +54,11 @@ export function render(book: Book): string {
       "",
     );
   if (absent.length > 0) lines.push(`Not measured yet: ${absent.map((name) => `\`${name}\``).join(", ")}.`, "");
-  for (const name of measured) lines.push(...sectionLines(name, book[name]!));
+  for (const name of measured) lines.push(...sectionLines(name, sections[name]!, found[name]!));
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
-function sectionLines(name: SectionName, found: Kept): string[] {
-  const { title, text } = sections[name];
+function sectionLines(name: SectionName, { title, text }: Section, found: Kept): string[] {
   const { rows, lines = [], words, peers, date, tookMs, versions, machine, load } = found;
   const verdict = ({ met }: Row): string => (met === undefined ? "" : met ? "met" : "**missed**");
   const table = rows.map((row) => `| ${row.what} | ${row.wanted} | ${row.measured} | ${verdict(row)} |`);

@@ -1,8 +1,8 @@
-/** What the page of the job engine's benchmarks says: the median is judged, what is missed stands first, and a step that is worse than linear is one. */
+/** What a page of benchmarks says: the median is judged, what is missed stands first, and a step that is worse than linear is one. */
 import { describe, expect, test } from "bun:test";
 import { growthLines, growthTable, judgeGrowth, type Series } from "../../bench/page/growth-judge.ts";
 import { drawPlot } from "../../bench/page/plot.ts";
-import { type Book, type Kept, missed, render } from "../../bench/page/render.ts";
+import { type Findings, type Kept, missed, render } from "../../bench/page/render.ts";
 import { atLeast, shown, times, under, unmeasured } from "../../bench/page/rows.ts";
 
 describe("a row", () => {
@@ -47,9 +47,9 @@ const kept = (met: boolean | undefined): Kept => ({
 
 describe("the page", () => {
   test("says first what is missed and what nobody has measured", () => {
-    const book: Book = { array: kept(true), cycle: kept(false) };
-    const page = render(book);
-    expect(missed(book)).toEqual(["`cycle`: a rate: wanted at least 5, measured 4"]);
+    const found: Findings = { array: kept(true), cycle: kept(false) };
+    const page = render("jobs", found);
+    expect(missed("jobs", found)).toEqual(["`cycle`: a rate: wanted at least 5, measured 4"]);
     expect(page).toContain("**Missed**:\n\n- `cycle`: a rate: wanted at least 5, measured 4\n");
     expect(page).toContain("Not measured yet: `submit`, `queued`");
     expect(page.indexOf("## The whole way")).toBeLessThan(page.indexOf("## A large array"));
@@ -58,7 +58,7 @@ describe("the page", () => {
   });
 
   test("says that all is well where it is, and demands nothing of what is only shown", () => {
-    const page = render({ array: kept(true), dispatch: kept(undefined) });
+    const page = render("jobs", { array: kept(true), dispatch: kept(undefined) });
     expect(page).toContain("All that was measured is as wanted.");
     expect(page).not.toContain("missed");
   });

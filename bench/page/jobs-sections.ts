@@ -1,11 +1,8 @@
 /** What docs/benchmarks-jobs.md is made of, in this order: a benchmark each, with what it does. */
-export interface Section {
-  readonly title: string;
-  readonly text: string;
-}
+import type { Section } from "./books.ts";
 
 /** By the name that `npm run bench -- NAME` has. */
-export const sections = {
+export const jobsSections = {
   submit: {
     title: "Submitting",
     text: "Three nodes, fsync on, peers by mutual TLS, HTTP with keep-alive; each measurement on a mesh of its own that bore the same load before. Jobs that *run* do so at once, which takes its part of the same cores; jobs that *wait* for an instant are accepted and not run, as what the peers store is not (for the instant that they wait for each has a row and an update more than one that runs). Beside it, under the same number of requests at once: puts of 200 bytes to the leader of three etcd members, and BullMQ's `add` (batches: `addBulk`) on one Redis that is not replicated, whose file is synced each second (`everysec`) or before it answers (`always`). Processor time is that of the nodes' processes, by thread: the loop, the two writers of log and state, the compiler, the rest.",
@@ -35,8 +32,3 @@ export const sections = {
     text: "The same figures with more nodes, all on this machine, and with more jobs in the state of three nodes. A step is worse than linear when what one operation costs (time, or memory) grows by more than the number of nodes or jobs does, and a quarter for noise; of each figure the steepest step is told. With more nodes these share the same cores, so that work which every node does is divided by more. Jobs that wait do so for a node that nobody is (`nowhere`: the planner has to pass over them) or for an instant (`gated`); what a measurement adds itself comes on top. What is known of the steps that are steeper: [performance](performance.md#with-more-nodes).",
   },
 } as const satisfies Readonly<Record<string, Section>>;
-
-export type SectionName = keyof typeof sections;
-
-/** The names in the order of the page. */
-export const sectionNames = Object.keys(sections) as readonly SectionName[];
