@@ -7,4 +7,8 @@ export const fanoutSections = {
     title: "Ten thousand targets",
     text: "A job of 10,000 `noop` targets that nobody has named before, each with 1 KiB of output, on three nodes: until it is acknowledged; from the same moment until every node has the last result in its state; all results read by pages of 1,000 from a node that does not lead, each looked at. Then the same fleet once more, and results of single targets, one request at a time, from a state that has all jobs before (which is what is asked: newest first, output included).",
   },
+  ssh: {
+    title: "A command on 300 hosts, by ssh",
+    text: "`echo` on 300 addresses of one sshd on this machine, 30 at once: driver ssh on one node, and what people use today, each with its best settings and the same keys, all in turns. Both ends of every handshake are paid for here, by everybody, so that `xargs -P` with nothing but ssh processes is the floor. Memory is what a program and all that it starts take at their most (proportional: what is shared counts in parts), looked at every second.",
+  },
 } as const satisfies Readonly<Record<string, Section>>;

@@ -38,6 +38,17 @@ export function times(what: string, wanted: number, own: readonly number[], othe
   };
 }
 
+/** Ours to theirs, round by round, where less is better. */
+export function atMostTimes(what: string, wanted: number, own: readonly number[], others: readonly number[]): Row {
+  const ratios = own.map((value, at) => value / others[at]!);
+  return {
+    what,
+    wanted: `at most ${wanted} times`,
+    measured: `${spread(ratios)} times`,
+    met: median(ratios) <= wanted,
+  };
+}
+
 /** A demand that was not measured here, and why. */
 export function unmeasured(what: string, wanted: string, why: string): Row {
   return { what, wanted, measured: `not measured: ${why}`, met: false };

@@ -375,8 +375,10 @@ export const limits = {
   extensions: 10_000,
 
   // Driver ssh (executor/guard/ssh-attempt.ts)
-  /** Until a target has answered, and its command begins. */
+  /** Until a target has answered and said what it is. */
   sshConnectMs: 10_000,
+  /** From then until its command begins: keys, the login, a shell. On a busy node, or at a host that asks a slow directory who somebody is, they take long. */
+  sshLoginMs: 30_000,
   /** More than the target's own limit and grace, until the connection is broken off. */
   sshLateMs: 5_000,
   /** For the look after what a broken connection has left on a target. */

@@ -14,7 +14,8 @@ import { RemoteMarks, type RemoteNews } from "./ssh-marks.ts";
  * is left when `ended` resolves, and where the command may go on (it was cut off, and has not said that it ended) the target was asked to
  * end it, and the reason tells what it answered.
  *
- *   connectMs            from the start until the command begins; where files are given out before it, their time is that of a command
+ *   connectMs            from the start until the target has said what it is: ssh's own limit
+ *   connectMs + login    from the start until the command begins; where files are given out before it, their time is that of a command
  *   limit + grace + late from the command's beginning until the connection is broken off
  */
 export class SshAttempt implements RunningAttempt {
@@ -28,6 +29,7 @@ export class SshAttempt implements RunningAttempt {
   readonly #inner: Attempt;
   readonly #marks: RemoteMarks;
   #watch: ReturnType<typeof setTimeout> | undefined;
+  readonly #beginsMs: number;
   /** Why it was broken off here. */
   #brokenOff: "silent" | "overdue" | undefined;
   #ending: "timeout" | "cancelled" | "lost" | "dropped" | undefined;
@@ -45,7 +47,9 @@ export class SshAttempt implements RunningAttempt {
       filter: (stream) => this.#marks.filter(stream),
     });
     ({ name: this.name, startedAt: this.startedAt, pid: this.pid } = this.#inner);
-    this.#watchFor("silent", beginsWithinMs(ssh, start.attempt));
+    const beginsMs = beginsWithinMs(ssh, start.attempt);
+    this.#beginsMs = beginsMs ?? 0;
+    this.#watchFor("silent", beginsMs);
     this.ended = this.#inner.ended.then((report) => this.#judge(report));
   }
 
@@ -142,7 +146,7 @@ export class SshAttempt implements RunningAttempt {
     const { before, killed } = this.#marks.news;
     if (killed !== undefined) return "did not begin: what an earlier attempt left on the target could not be ended";
     if (this.#brokenOff === "silent")
-      return `unreachable: no command began within ${formatDuration(this.#ssh.connectMs)}${before.trim() === "" ? ", and the target said nothing" : `: ${lastLine(before)}`}`;
+      return `unreachable: no command began within ${formatDuration(this.#beginsMs)}${before.trim() === "" ? ", and the target said nothing" : `: ${lastLine(before)}`}`;
     if (report.reason !== undefined && report.exitCode !== 255 && before.trim() === "") return report.reason;
     const said = before.trim() === "" ? `ssh ended with code ${report.exitCode ?? "none"}` : lastLine(before);
     // A shell was there, and sudo said no.
@@ -162,7 +166,7 @@ export function beginsWithinMs(
   { connectMs, isCopying, limitMs }: Pick<SshStart, "connectMs" | "isCopying" | "limitMs">,
   attempt: number,
 ): number | undefined {
-  const answerMs = connectMs + (attempt > 1 ? limits.sshKillMs : limits.sshLateMs);
+  const answerMs = connectMs + limits.sshLoginMs + (attempt > 1 ? limits.sshKillMs : 0);
   if (isCopying !== true) return answerMs;
   return limitMs === undefined ? undefined : answerMs + limitMs;
 }
