@@ -41,6 +41,8 @@ export class Sshd {
       "MaxStartups 500:30:1000",
       "MaxSessions 100",
       "Subsystem sftp internal-sftp",
+      // bash reads ~/.bashrc of whoever runs this for each command, which may take longer than all else, unless it is told that it is no first shell.
+      "SetEnv SHLVL=1",
       ...more,
     ];
     writeFileSync(path.join(dir, "config"), config.join("\n"));

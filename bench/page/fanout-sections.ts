@@ -11,4 +11,8 @@ export const fanoutSections = {
     title: "A command on 300 hosts, by ssh",
     text: "`echo` on 300 addresses of one sshd on this machine, 30 at once: driver ssh on one node, and what people use today, each with its best settings and the same keys, all in turns. Both ends of every handshake are paid for here, by everybody, so that `xargs -P` with nothing but ssh processes is the floor. Memory is what a program and all that it starts take at their most (proportional: what is shared counts in parts), looked at every second.",
   },
+  ansible: {
+    title: "A module on many hosts, by ansible",
+    text: "Module `shell` on addresses of one sshd on this machine: driver ansible on one node as it comes (units of 30, a process of ansible for each slot, 4 forks for each core), and plain `ansible` with as many hosts at once in all, and with as many as one of the node's processes has. What is more with skein: a process of ansible for each unit, inventories, events, and the results in the state.",
+  },
 } as const satisfies Readonly<Record<string, Section>>;
