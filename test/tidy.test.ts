@@ -37,6 +37,7 @@ const importTable: Readonly<Record<string, ImportRule>> = {
     ours: { client: "any", "state/commands": "any", state: "types", lib: "any" },
     packages: ["node:", "bun:", "bun", "commander", "diff", "yaml"],
   },
+  "cli/bundle-tar.ts": { ours: { lib: "any" }, packages: ["node:", "bun:", "bun", "tar-stream"] },
   console: { ours: { client: "any", lib: "any" }, packages: ["preact", "uplot"] },
   // Runs in Bun, Node and browsers: no runtime's own modules.
   client: { ours: { state: "types", lib: "any" }, packages: [] },

@@ -38,6 +38,8 @@ export interface SpecFlags {
   readonly env?: readonly string[];
   readonly secret?: readonly string[];
   readonly dir?: string;
+  readonly bundle?: string;
+  readonly readOnly?: boolean;
   readonly user?: string;
   readonly limit?: readonly string[];
   readonly stdin?: string;
@@ -107,6 +109,8 @@ export function addSpecFlags(command: Command): void {
     .option("--env <k=v>", "environment variable (repeatable)", collect)
     .option("--secret <k=name>", "environment variable with a secret's value (repeatable)", collect)
     .option("--dir <dir>", "working directory on the node")
+    .option("--bundle <name>", "the tree that tasks run in, each in a copy of its own: site, site@3, site@sha256:…")
+    .option("--read-only", "one tree of the bundle for all tasks of a node, which they cannot write to")
     .option("--user <name>", "run as this user (the node must be root)")
     .option("--limit <k=v>", "of a task: cpu=10m, memory=512MiB, files=64 or processes=20 (repeatable)", collect)
     .option("--stdin <file>", "standard input of the tasks: a file, or - for this command's own")
@@ -178,6 +182,8 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     const terms = parseSelector(flags.on);
     if (typeof terms === "string") problems.push({ path: "--on", message: terms });
   }
+  if (flags.readOnly === true && flags.bundle === undefined)
+    problems.push({ path: "--read-only", message: "is about the tree of --bundle, which is missing" });
   const makers = [
     ["--count", flags.count],
     ["--array", flags.array],
@@ -266,6 +272,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
     deadline: checkedText("deadline", flags.deadline, isDuration, "a duration: write 90s or 1h30m"),
     env: environment,
     dir: flags.dir,
+    bundle: flags.readOnly === true ? { name: flags.bundle, read_only: true } : flags.bundle,
     user: flags.user,
     limits: limited === undefined ? undefined : limitsOf(limited),
     stdin: flags.stdin === undefined ? undefined : await textOf(flags.stdin, io),

@@ -4,6 +4,8 @@ export interface CliIo {
   readonly stderr: Sink;
   /** All of standard input; rejects with CliError past `bytesMax`. */
   readStdin(bytesMax: number): Promise<Uint8Array>;
+  /** Standard input as it comes. */
+  stdin(): AsyncIterable<Uint8Array>;
   /** Asks the person at the terminal; undefined: there is none. */
   ask(question: string): Promise<string | undefined>;
   /** Calls back at SIGINT and SIGTERM, which then do not end the process. Gives the way to stop listening. */

@@ -13,7 +13,6 @@ interface LaterVerb {
 export const laterVerbs: readonly LaterVerb[] = [
   { words: "cron" },
   { words: "inventory" },
-  { words: "bundle" },
   { words: "load" },
   { words: "alert" },
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },

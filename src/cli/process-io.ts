@@ -10,6 +10,7 @@ export function processIo(): CliIo {
     stdout: sinkOf(process.stdout, 1),
     stderr: sinkOf(process.stderr, 2),
     readStdin,
+    stdin: () => process.stdin as AsyncIterable<Uint8Array>,
     ask,
     onInterrupt(listener) {
       process.on("SIGINT", listener);

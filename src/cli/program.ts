@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { addAudit } from "./audit.ts";
 import { addBackup } from "./backup.ts";
 import { addBench } from "./bench.ts";
+import { addBundle } from "./bundle.ts";
 import { addCancel } from "./cancel.ts";
 import { addGlobalFlags, Cli, type CliActions } from "./cli.ts";
 import { addCluster } from "./cluster.ts";
@@ -47,6 +48,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addToken,
   addSubmitters,
   addSecret,
+  addBundle,
   addAudit,
   addBackup,
   addRestore,

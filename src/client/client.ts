@@ -4,10 +4,15 @@ import type { JobView, ResultView, TaskView } from "../state/types.ts";
 import type {
   AuditView,
   AuthoritiesView,
+  BundleContentView,
+  BundleVersionsView,
+  BundleView,
   ClusterView,
   DeadLetterView,
   EventView,
   ExplainView,
+  KeptBundleInput,
+  KeptBundleView,
   NewTokenView,
   NodeView,
   PlanView,
@@ -42,6 +47,8 @@ import { type AddressHealth, Transport, type TransportOptions } from "./transpor
 import { waitForJobs, type WaitOptions, waitPatienceMs } from "./wait.ts";
 
 const backupHeadMs = 30 * 60_000;
+/** Members bring a bundle to each other meanwhile. */
+const bundleWaitMs = 11 * 60_000;
 
 /**
  * Typed calls to a mesh; give it several addresses and it survives the loss of nodes. Runs in Bun, Node and browsers.
@@ -377,6 +384,74 @@ export class SkeinClient {
   /** One page of secrets, by name, without their values. */
   secrets(query: PageQuery = {}): Promise<{ readonly secrets: readonly SecretView[]; readonly next?: string }> {
     return this.#get(`/v1/secrets${queryText(query)}`);
+  }
+
+  /** One page of bundles, by name: their newest versions. */
+  bundles(query: PageQuery = {}): Promise<{ readonly bundles: readonly BundleView[]; readonly next?: string }> {
+    return this.#get(`/v1/bundles${queryText(query)}`);
+  }
+
+  /** A bundle with the versions that are kept, newest first. */
+  bundle(name: string): Promise<BundleVersionsView> {
+    return this.#get(`/v1/bundles/${encodeURIComponent(name)}`);
+  }
+
+  /** What is in a bundle: "site", "site@3" or "site@sha256:…". Entries are as {@link missingFiles} takes them. */
+  bundleContent(reference: string): Promise<BundleContentView> {
+    return this.#get(`/v1/bundles/${encodeURIComponent(reference)}/manifest`, undefined, bundleWaitMs);
+  }
+
+  /** A file of a bundle. */
+  async bundleFile(reference: string, sha256: string, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    const path = `/v1/bundles/${encodeURIComponent(reference)}/files/${sha256}`;
+    const response = await this.transport.stream({ method: "GET", path, repeat: "freely", timeoutMs: 60_000, signal });
+    return response.body ?? new ReadableStream();
+  }
+
+  /** Which files of a tree the mesh lacks, by their SHA-256: files [path, permissions in octal, size, SHA-256], directories [path, permissions], links [path, 0, target]. */
+  async missingFiles(entries: readonly unknown[], signal?: AbortSignal): Promise<readonly string[]> {
+    const { value } = await this.transport.json<{ readonly missing: readonly string[] }>({
+      method: "POST",
+      path: "/v1/bundles/missing",
+      body: JSON.stringify({ entries }),
+      repeat: "freely",
+      timeoutMs: bundleWaitMs,
+      signal,
+    });
+    return value.missing;
+  }
+
+  /** Sends files of a tree, or pieces of them (lib/bundle-upload.ts); of large files it says how much there is. */
+  async sendFiles(
+    body: Uint8Array<ArrayBuffer>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly files: number; readonly parts: Readonly<Record<string, number>> }> {
+    const { value } = await this.transport.json<{
+      readonly files: number;
+      readonly parts: Readonly<Record<string, number>>;
+    }>({
+      method: "POST",
+      path: "/v1/bundles/files",
+      body,
+      headers: { "content-type": "application/vnd.skein.files" },
+      repeat: "freely",
+      timeoutMs: 120_000,
+      signal,
+    });
+    return value;
+  }
+
+  /** The name stands for the tree, once enough members have it. Doing it twice is doing it once. */
+  async keepBundle(bundle: KeptBundleInput, signal?: AbortSignal): Promise<KeptBundleView> {
+    const { value } = await this.transport.json<KeptBundleView>({
+      method: "POST",
+      path: "/v1/bundles",
+      body: JSON.stringify(bundle),
+      repeat: "freely",
+      timeoutMs: bundleWaitMs,
+      signal,
+    });
+    return value;
   }
 
   /** One page of what people and nodes asked for, newest first. */

@@ -62,6 +62,8 @@ export interface JobSpec {
   readonly http?: HttpSpec | undefined;
   readonly ssh?: SshSpec | undefined;
   readonly ansible?: AnsibleSpec | undefined;
+  /** The tree that tasks run in: "site", "site@3" or "site@sha256:…", each task in a copy of its own unless it only reads. */
+  readonly bundle?: string | { readonly name: string; readonly read_only?: boolean | undefined } | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** How long the finished job is remembered. */
   readonly ttl?: Duration | undefined;

@@ -21,7 +21,7 @@ export interface Call {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   /** Encoded once, so that a repeat has the same bytes and the same digest. */
-  readonly body?: string | undefined;
+  readonly body?: string | Uint8Array<ArrayBuffer> | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** "freely": a read, or a write under a key. "unless-sent": only when the node certainly did nothing. */
   readonly repeat: "freely" | "unless-sent";

@@ -7,6 +7,7 @@ import { formatDuration } from "../lib/units.ts";
 import type { Assignment, Report, Spec, UnitAssignment } from "../state/types.ts";
 import { Lease } from "./accept.ts";
 import { ansibleStart } from "./drivers/ansible.ts";
+import type { BundleTree } from "./bundle-trees.ts";
 import { httpStart } from "./drivers/http.ts";
 import { NoopDriver } from "./drivers/noop.ts";
 import { shellStart } from "./drivers/shell.ts";
@@ -517,7 +518,8 @@ class NodeExecutor implements Executor {
       if (assignment.spec.driver === "noop") {
         held.phase = "noop";
         noop.push(assignment);
-      } else this.#handOver(held, assignment);
+      } else if (assignment.spec.bundle === undefined) this.#handOver(held, assignment);
+      else void this.#handOverIn(held, assignment);
     }
     if (noop.length > 0) this.#noop.start(noop);
     if (begun > 0 && !this.#hasMore()) this.#reporter.hurry();
@@ -529,11 +531,26 @@ class NodeExecutor implements Executor {
     return this.#waiting.size > this.#unready.length || this.#units.wait;
   }
 
-  #handOver(held: Held, assignment: Assignment): void {
+  /** Once its bundle is laid out. It has room meanwhile, so that no more trees are made than there are tasks at once, and is begun by nobody else. */
+  async #handOverIn(held: Held, assignment: Assignment): Promise<void> {
+    const tree = await this.#options.bundle(held.name, assignment.spec);
+    // Stopped, dropped or ended meanwhile: what was laid out is swept.
+    if (this.#closed || this.#held.get(held.key) !== held || held.phase !== "waiting") return;
+    if (!tree.ok) return this.#onEnded([neverStarted(held.name, "failed", tree.why.message)]);
+    const isCovered = this.#lease.covers(assignment.fence, monotonicMs());
+    if (this.#guard !== undefined && isCovered) return this.#handOver(held, assignment, tree.value);
+    this.#putBack(held);
+    return this.#startWaiting();
+  }
+
+  #handOver(held: Held, assignment: Assignment, tree?: BundleTree): void {
     const secrets = typeof held.secrets === "object" ? held.secrets : noSecrets;
     held.phase = "guarded";
     held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-    this.#guard!.start(this.#startOf(assignment, secrets, held.unit));
+    const start = this.#startOf(assignment, secrets, held.unit);
+    this.#guard!.start(
+      tree === undefined ? start : { ...start, dir: tree.path, ...(tree.isOwn ? { isDirOwn: true } : {}) },
+    );
     this.#guard!.extend(timeoutsOf([held]));
   }
 

@@ -1,6 +1,7 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import type { Assignment, Report, UnitAssignment } from "../state/types.ts";
+import type { Assignment, Report, Spec, UnitAssignment } from "../state/types.ts";
+import type { BundleTree } from "./bundle-trees.ts";
 import type { Capacity } from "./turns.ts";
 
 /**
@@ -60,6 +61,8 @@ export interface ExecutorOptions {
   started(attempts: readonly (AttemptName & { readonly startedAt: number })[]): void;
   /** Values of the secrets that the attempt's spec names, by their names; "not-found": one is not there, and the attempt cannot run. */
   secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
+  /** Lays the bundle of the attempt out; its tree is the working directory. Refused as "unavailable" when it cannot be had, after waiting for it. */
+  bundle(attempt: AttemptName, spec: Spec): Promise<Outcome<BundleTree>>;
   /** Resolves when the output of that attempt, so many bytes, is synced on a second node (true), or after so long (false). */
   copied(attempt: AttemptName, bytes: number, withinMs: number): Promise<boolean>;
   /** The log takes what is given back (S2). */

@@ -7,6 +7,7 @@ import type { Principal } from "../state/types.ts";
 import { authorityRoutes } from "./authority.ts";
 import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backup.ts";
+import { bundleRoutes } from "./bundles.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { eventRoutes } from "./events.ts";
@@ -105,6 +106,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...tokenRoutes(parts),
     ...explainRoutes(parts),
     ...secretRoutes(parts),
+    ...bundleRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),
     ...backupRoutes(parts),

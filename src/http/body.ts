@@ -12,26 +12,30 @@ import { findJsonFault } from "./json-position.ts";
  * as soon as it has passed the limit: it never stands in memory whole (L1). Bytes that are no UTF-8 are refused: they would become other characters.
  */
 export async function readText(request: Request, maxBytes: number = limits.bodyBytes): Promise<Outcome<string>> {
+  const read = await readBytes(request, maxBytes);
+  return read.ok ? decode(read.value) : read;
+}
+
+/** The body as bytes, bounded in the same way. */
+export async function readBytes(request: Request, maxBytes: number = limits.bodyBytes): Promise<Outcome<Buffer>> {
   const announced = request.headers.get("content-length");
   try {
-    if (announced !== null) {
-      return Number(announced) > maxBytes ? tooLarge(maxBytes) : decode(Buffer.from(await request.arrayBuffer()));
-    }
-    return await readCounted(request, maxBytes);
+    if (announced === null) return await readCounted(request, maxBytes);
+    return Number(announced) > maxBytes ? tooLarge(maxBytes) : accept(Buffer.from(await request.arrayBuffer()));
   } catch {
     // The client went away in the middle: nobody is left to read this.
     return refuse("bad-json", "the body ended before all of it had arrived");
   }
 }
 
-async function readCounted(request: Request, maxBytes: number): Promise<Outcome<string>> {
-  if (request.body === null) return accept("");
+async function readCounted(request: Request, maxBytes: number): Promise<Outcome<Buffer>> {
+  if (request.body === null) return accept(Buffer.alloc(0));
   const reader = request.body.getReader();
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return decode(Buffer.concat(parts, bytes));
+    if (done) return accept(Buffer.concat(parts, bytes));
     bytes += value.length;
     if (bytes > maxBytes) {
       await reader.cancel().catch(() => {}); // the answer is the same whether the rest can be stopped or not
@@ -42,7 +46,7 @@ async function readCounted(request: Request, maxBytes: number): Promise<Outcome<
 }
 
 function tooLarge(maxBytes: number) {
-  return refuse("too-large", `the body is larger than ${formatSize(maxBytes)}: send the jobs in several requests`);
+  return refuse("too-large", `the body is larger than ${formatSize(maxBytes)}: send it in several requests`);
 }
 
 function decode(bytes: Buffer): Outcome<string> {

@@ -78,6 +78,13 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
           page.counter("skein_zabbix_values_refused_total", "Values that it did not take.", refused);
           page.counter("skein_zabbix_heartbeats_failed_total", "Heartbeats that none answered.", failed);
         }
+        const { sent, received } = node.bundles.traffic;
+        page.counter("skein_bundle_sent_bytes_total", "Bytes of files of bundles given to other members.", sent);
+        page.counter(
+          "skein_bundle_received_bytes_total",
+          "Bytes of files of bundles got from other members.",
+          received,
+        );
         page.gauge("skein_watchers", "HTTP requests that wait or stream.", watchers.count);
         page.family("gauge", "skein_build_info", "Version of the binary.", [[{ version: node.version }, 1]]);
         return reply.text(page.text(), "text/plain; version=0.0.4; charset=utf-8", index);

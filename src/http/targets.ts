@@ -1,18 +1,31 @@
 import { accept, type Outcome } from "../lib/outcome.ts";
 import { inTurns } from "../lib/turns.ts";
 import type { CommandInput, CommandValue } from "../state/commands/index.ts";
+import { resolveBundles } from "../state/bundles.ts";
 import { knowsTargets } from "../state/queries.ts";
 import { groupsNamed, readGroups, resolveTargets } from "../state/targets.ts";
 import type { Principal } from "../state/types.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState } from "./route.ts";
 
-/** Between the reading of specs and their proposal: what their targets stand for (state/targets.ts), and that names which every node has are not sent again. */
+/** Between the reading of specs and their proposal: what their targets (state/targets.ts) and bundles (state/bundles.ts) stand for, and that names which every node has are not sent again. */
 
 type Submit = CommandInput<"job.submit">;
 
-/** The same request with its names looked up; a refusal has every problem. `pathOf`: how the person who asked writes a path of the request. */
+/** The same request with its names, and those of its bundles, looked up; a refusal has every problem. `pathOf`: how the person who asked writes a path of the request. */
 export async function withTargets(
+  parts: HttpParts,
+  exchange: Exchange,
+  input: Submit,
+  what: string,
+  pathOf: (path: string) => string,
+): Promise<Outcome<Submit>> {
+  const bundled = await withBundles(parts, exchange, input, what, pathOf);
+  if (!bundled.ok) return bundled;
+  return withNames(parts, exchange, bundled.value, what, pathOf);
+}
+
+async function withNames(
   parts: HttpParts,
   exchange: Exchange,
   input: Submit,
@@ -33,6 +46,25 @@ export async function withTargets(
       what,
     );
   return accept({ ...input, jobs: [...jobs], lists: lists.map(([hash, names]) => [hash, names]) });
+}
+
+/** With the digests that the names of bundles stand for now. */
+async function withBundles(
+  parts: HttpParts,
+  exchange: Exchange,
+  input: Submit,
+  what: string,
+  pathOf: (path: string) => string,
+): Promise<Outcome<Submit>> {
+  if (!input.jobs.some(({ bundle }) => bundle !== undefined)) return accept(input);
+  const read = await readState(parts, exchange, "linearizable", (tx) => resolveBundles(tx, input.jobs));
+  if (!read.ok) return read;
+  const { jobs, problems } = read.value.value;
+  if (problems.length === 0) return accept({ ...input, jobs: [...jobs] });
+  return invalid(
+    problems.map((one) => ({ ...one, path: pathOf(one.path) })),
+    what,
+  );
 }
 
 /** Proposes it without the names that the state has. If it has them no more when that is applied, once more with all of them. */

@@ -7,3 +7,11 @@ export function digestOfText(text: string): string {
 
 /** As long as every one of them is. */
 export const digestLength = 43;
+
+/** The SHA-256 of bytes, or of a text's UTF-8, as 64 hexadecimal digits: how files and bundles are called, as other tools show it. */
+export function sha256Of(content: string | Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+/** What such a digest looks like. */
+export const sha256Form = /^[0-9a-f]{64}$/;

@@ -423,6 +423,58 @@ export const limits = {
   /** Tasks that only one node may run wait for it so long after it was lost. */
   pinnedWaitMs: 24 * 3_600_000,
 
+  // Bundles (node/bundles.ts)
+  /** Names of bundles. */
+  bundles: 1_000,
+  /** Versions of one that are kept, and with them what only they have: the newest. */
+  bundleVersions: 10,
+  /** Files, directories and links of one. */
+  bundleEntries: 50_000,
+  bundleBytes: 4 * 1024 * 1024 * 1024,
+  bundleFileBytes: 2 * 1024 * 1024 * 1024,
+  bundlePathBytes: 1024,
+  bundleSourceLength: 2 * 1024,
+  /** Members that keep a bundle, unless it is said otherwise, and at most. */
+  bundleCopies: 2,
+  bundleCopiesMost: 7,
+  /** A file is read, sent and stored in one piece up to here; a larger one piece by piece. */
+  blobPieceBytes: 1024 * 1024,
+  /** Small files that are asked for, and read or written, at once. */
+  blobsPerRequest: 256,
+  blobsAbreast: 16,
+  /** Digests that a member is asked about at once. */
+  blobsAskedFor: 10_000,
+  /** Requests with files of a push that a node takes at once. */
+  bundleUploads: 8,
+  /** Members that one gives files to at once; the others find another one, or wait. */
+  bundleReaders: 3,
+  /** Who has asked for nothing for so long is none of them any more. */
+  bundleReaderMs: 1_000,
+  /** Pieces that a member asks of another one at once. */
+  bundleRequests: 4,
+  /** A member that did not answer, or gave what was wrong, is not asked again for so long; one that has no place free, for so long. */
+  bundleFailedMs: 10_000,
+  bundleBusyMs: 200,
+  /** A push waits so long for files that other members have; then they are sent. */
+  bundleSoonMs: 5_000,
+  /** The leader gives files to members only where nobody else has given any for so long. */
+  bundleLeaderAfterMs: 10_000,
+  /** A task waits so long for its bundle; then it fails. So long, too, a push waits for the members that are to keep it. */
+  bundleWaitMs: 10 * 60_000,
+  /** How long a member may take for the bundle that it is to keep, before it is asked again whether it has it. */
+  bundleTakeMs: 20_000,
+  /** How often a node looks after the bundles that it keeps; a member that is lost for so long keeps none. */
+  bundleLookMs: 5_000,
+  bundleLostMs: 60_000,
+  /** Files that no bundle has, and trees of none, stay for so long: somebody may be about to use them. */
+  blobKeptMs: 60 * 60_000,
+  /** Of these, so many go at once. */
+  blobsSwept: 500,
+  bundlesSwept: 50,
+  bundlesPerEntry: 256,
+  /** A tree that tasks share is looked at again, whether somebody has changed it, when it was last so long ago. */
+  treeCheckMs: 5_000,
+
   // Tokens and the audit
   tokens: 10_000,
   /** One without any time would let nobody in. */
@@ -462,4 +514,6 @@ assert(limits.relayUnheardMs > 2 * limits.relayReportMs, "one lost report is not
 assert(limits.leaseMs > 2 * limits.leaseRenewMs, "one lost renewal must not end a lease");
 assert(limits.packOverMs > limits.packIdleMs, "a pack that may be appended to is not taken for whole");
 assert(limits.packCopyChunkBytes * 2 < limits.frameBytes, "a piece of a pack must fit a frame");
+assert(limits.blobPieceBytes * 2 < limits.frameBytes, "a piece of a file must fit a frame");
+assert(limits.blobPieceBytes <= limits.bodyBytes, "a piece of a file must fit a request");
 assert(limits.tailMaxBytes * 2 < limits.reportBytes, "a report holds at least one full tail");

@@ -1,3 +1,4 @@
+import type { BundleFile, Manifest } from "../lib/bundle-manifest.ts";
 import type { Epoch } from "../lib/epoch.ts";
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
@@ -94,6 +95,8 @@ export interface NodeApi {
   transfer(to: string | number | undefined, by: Principal): Promise<Outcome<TransferValue>>;
   /** Makes an API token, shown once. `ttlMs` undefined: it has no end. */
   createToken(options: NewTokenOptions, by: Principal): Promise<Outcome<MadeToken>>;
+  /** Trees of files that the mesh keeps. */
+  readonly bundles: BundleApi;
   /** Keeps a value that only tasks are given (K1): encrypted at a voter before anything is logged. */
   setSecret(name: string, value: string, by: Principal): Promise<Outcome<SetSecret>>;
   /** A token for whoever proves that a member's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
@@ -111,6 +114,49 @@ export interface NodeApi {
     options: { readonly ttlMs: number; readonly uses: number },
     by: Principal,
   ): Promise<Outcome<{ readonly token: string }>>;
+}
+
+/** Bundles as the API sees them (node/bundles.ts). */
+export interface BundleApi {
+  /** The files of a bundle that the mesh lacks, each once: what is to be sent to this node. */
+  lacking(manifest: Manifest): Promise<Outcome<readonly Pick<BundleFile, "sha256" | "size">[]>>;
+  /** Takes files (lib/bundle-upload.ts). */
+  receive(body: Uint8Array): Promise<Outcome<UploadedFiles>>;
+  /** A name stands for the bundle, which enough members have on their disks then. "conflict": files of it are lacking here. */
+  keep(bundle: KeepBundle, by: Principal): Promise<Outcome<KeptBundle>>;
+  /** What is in a bundle; all of it is on this node then. */
+  manifest(digest: string): Promise<Outcome<Manifest>>;
+  /** A file of a bundle that is on this node. Throws Fault. */
+  file(file: Pick<BundleFile, "sha256" | "size">): AsyncGenerator<Uint8Array, void, undefined>;
+  /** Bytes of files that went to other members, and came from them, since this process began. */
+  readonly traffic: { readonly sent: number; readonly received: number };
+}
+
+export interface KeepBundle {
+  readonly name: string;
+  readonly manifest: Manifest;
+  /** On how many members. */
+  readonly copies: number;
+  /** Where it comes from, for people. */
+  readonly source: string | null;
+}
+
+export interface KeptBundle {
+  readonly name: string;
+  readonly version: number;
+  /** False: the name stood for the very same before. */
+  readonly isNew: boolean;
+  readonly digest: string;
+  readonly holders: readonly NodeId[];
+  /** Of its entry. */
+  readonly index: number;
+}
+
+export interface UploadedFiles {
+  /** That are whole. */
+  readonly files: number;
+  /** Of large files: how much of each there is. */
+  readonly parts: Readonly<Record<string, number>>;
 }
 
 export interface NewTokenOptions {

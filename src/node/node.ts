@@ -40,6 +40,7 @@ import type {
   SetSecret,
 } from "./api.ts";
 import type { Backup } from "./backup.ts";
+import { Bundles } from "./bundles.ts";
 import { Commands, type Committed } from "./commands.ts";
 import { Compactor } from "./compactor.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
@@ -130,6 +131,7 @@ export class Node implements NodeApi {
   readonly #silence: Silence;
   readonly #service: PeerService;
   readonly #work: OwnWork;
+  readonly bundles: Bundles;
 
   // Life.
   readonly #announcer: Announcer;
@@ -246,6 +248,16 @@ export class Node implements NodeApi {
       cover: (index) => this.#work.lease.cover(index),
       relieve: (units) => this.#work.relieve(units),
     });
+    this.bundles = new Bundles({
+      ...common,
+      dataDir: parts.dataDir,
+      level: () => this.#settings.level,
+      transport,
+      principal: this.#self,
+      catchUp: () => this.#catchUp({ consistency: "linearizable" }),
+      propose: (name, input, by) => this.propose(name, input, by),
+      random: () => parts.random(),
+    });
     this.#work = new OwnWork({
       ...common,
       incarnation: parts.incarnation,
@@ -259,6 +271,7 @@ export class Node implements NodeApi {
       propose: (name, input) => this.#propose(name, input),
       onDeclaredLost: () => this.#announcer.again(),
       secrets: (attempt) => this.#access.secrets.values(attempt),
+      bundle: (attempt, spec) => this.bundles.tree(attempt, spec),
     });
     this.#access = new Access({
       ...common,
@@ -329,6 +342,7 @@ export class Node implements NodeApi {
       state: this.#state,
       access: this.#access,
       work: this.#work,
+      bundles: this.bundles,
       onRemoved: (reason) => {
         if (!this.#stopping) this.#onRemoved(reason);
       },
@@ -464,6 +478,7 @@ export class Node implements NodeApi {
     this.#access.certification.changed();
     this.#work.reconcile();
     this.#work.lease.start();
+    if (this.#parts.copiesLogs) this.bundles.start();
   }
 
   /** What this node says of itself at every start. */
@@ -503,6 +518,7 @@ export class Node implements NodeApi {
     // Whoever would begin something first, then those who answer and send, and the edges at the end.
     this.#announcer.stop();
     this.#work.stop();
+    this.bundles.stop();
     this.#leading.stop();
     this.#access.certification.stop();
     this.#relay.stop();

@@ -1,3 +1,4 @@
+import type { BundleTree } from "../executor/bundle-trees.ts";
 import { PackShelf } from "../executor/pack-shelf.ts";
 import type { AttemptName, Executor, UnitEnds, UnitPart } from "../executor/types.ts";
 import { Fault } from "../lib/fault.ts";
@@ -8,7 +9,7 @@ import type { CommandInput } from "../state/commands/index.ts";
 import { aheadLevel } from "../state/levels.ts";
 import { unwantedOn } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
-import type { Report } from "../state/types.ts";
+import type { Report, Spec } from "../state/types.ts";
 import type { Transport } from "../transport/types.ts";
 import type { AppliedEvent } from "./api.ts";
 import type { Leading } from "./leading.ts";
@@ -52,6 +53,8 @@ export interface OwnWorkPorts {
   onDeclaredLost(): void;
   /** The values that an attempt of this node needs. */
   secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
+  /** The tree that an attempt of this node is to run in. */
+  bundle(attempt: AttemptName, spec: Spec): Promise<Outcome<BundleTree>>;
   readonly log: (level: "warn", message: string) => void;
 }
 
@@ -78,6 +81,7 @@ export class OwnWork {
       report: (reports, units) => this.#report(reports, units),
       started: (attempts) => this.#started(attempts),
       secrets: (attempt) => ports.secrets(attempt),
+      bundle: (attempt, spec) => ports.bundle(attempt, spec),
       mayGiveBack: () => ports.level() >= aheadLevel,
       giveBack: (attempts) => this.#giveBack(attempts),
       unwanted: (jobs) => ports.view((tx) => unwantedOn(tx, self, jobs)),

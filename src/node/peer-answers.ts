@@ -116,6 +116,32 @@ export function packHeld(body: unknown): { readonly end: number } {
   return { end: whole(fields(body)["end"]) };
 }
 
+/** The text of a bundle's manifest; undefined: who was asked does not have it. Whether it is the right one, its digest tells. */
+export function manifestText(body: unknown): string | undefined {
+  return isNothing(body) ? undefined : text(body);
+}
+
+/** Files in the order in which they were asked for; null for each that who was asked does not have. Whether they are right, their digests tell. */
+export function blobAnswers(body: unknown): readonly (Uint8Array | null)[] {
+  return list(body, "files").map(blobPiece);
+}
+
+/** A piece of a file; null: it is not there. */
+export function blobPiece(body: unknown): Uint8Array | null {
+  return isNothing(body) ? null : binary(body);
+}
+
+/** Which of the files that were asked about are there, in that order. */
+export function blobsHad(body: unknown): readonly boolean[] {
+  return list(body, "files").map((one) => one === true);
+}
+
+/** A member has a bundle, all of it, synced. */
+export function bundleTaken(body: unknown): { readonly held: true } {
+  if (fields(body)["held"] !== true) throw malformed("answer");
+  return { held: true };
+}
+
 function isNothing(value: unknown): value is null | undefined {
   return value === null || value === undefined;
 }

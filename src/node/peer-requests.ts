@@ -1,10 +1,12 @@
+import type { Blob } from "../executor/blob-store.ts";
 import type { AttemptName, UnitPart } from "../executor/types.ts";
 import { toConfiguration } from "../lib/configuration.ts";
+import { sha256Form } from "../lib/digest.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, isId, jobId, nobody, type NodeId, nodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
-import { binary, malformed, text, whole } from "../transport/frames.ts";
+import { binary, list, malformed, text, whole } from "../transport/frames.ts";
 import { commandByName } from "../state/commands/index.ts";
 import { specsOf } from "../state/rehearsal.ts";
 import { parseAddresses } from "./address-book.ts";
@@ -75,6 +77,19 @@ const shapes = {
     return { pack: text(pack), from: whole(from), bytes: piece, sync: sync === true };
   },
   "pack.read": (body: unknown): CopyRequest => ({ ...logRequest(body), source: node(fields(body)["source"]) }),
+  "bundle.manifest": digest,
+  "bundle.have": (body: unknown): readonly Blob[] => blobs(body, limits.blobsAskedFor),
+  "bundle.files": (body: unknown): readonly Blob[] => {
+    const asked = blobs(body, limits.blobsPerRequest);
+    const bytes = asked.reduce((sum, { size }) => sum + size, 0);
+    return bytes <= limits.blobPieceBytes ? asked : wrong("size of files together");
+  },
+  "bundle.piece": (body: unknown): { readonly sha256: string; readonly offset: number } => {
+    const [sha256, offset] = list(body, "piece");
+    return { sha256: digest(sha256), offset: whole(offset) };
+  },
+  "bundle.suspect": digest,
+  "bundle.take": digest,
   "authority.keys": nothing,
   "authority.held": nothing,
   "secret.seal": (body: unknown): { readonly name: string; readonly value: string } => {
@@ -184,6 +199,21 @@ function hash(value: unknown): string {
   return /^([0-9a-f]{16})?$/.test(given) ? given : wrong("hash");
 }
 
+/** A SHA-256: part of a file's path, so nothing else comes through. */
+function digest(value: unknown): string {
+  const given = text(value);
+  return sha256Form.test(given) ? given : wrong("digest");
+}
+
+function blobs(body: unknown, most: number): readonly Blob[] {
+  const asked = list(body, "files");
+  if (asked.length > most) return wrong("number of files");
+  return asked.map((one) => {
+    const [sha256, size] = list(one, "file");
+    return { sha256: digest(sha256), size: whole(size) };
+  });
+}
+
 function finding(body: unknown): Finding {
   const { index: at, quorum } = fields(body);
   return { index: whole(at), quorum: hash(quorum) };
@@ -191,8 +221,6 @@ function finding(body: unknown): Finding {
 
 function snapshotOffer(body: unknown): SnapshotOffer {
   const { id, cluster, snapshot, bytes, chunkBytes, sha256, hash: state } = fields(body);
-  const digest = text(sha256);
-  if (!/^[0-9a-f]{64}$/.test(digest)) return wrong("digest");
   // Two chunks at least fit a frame, and no file is asked for in crumbs.
   const size = whole(chunkBytes);
   if (size < 1024 || size > limits.frameBytes / 2) return wrong("size of chunks");
@@ -202,7 +230,7 @@ function snapshotOffer(body: unknown): SnapshotOffer {
     snapshot: snapshotMeta(snapshot),
     bytes: isId(bytes) ? bytes : wrong("size"),
     chunkBytes: size,
-    sha256: digest,
+    sha256: digest(sha256),
     hash: state === undefined || state === null ? undefined : hash(state),
   };
 }

@@ -1,5 +1,6 @@
 import { nobody, type NodeId } from "../lib/ids.ts";
 import type { Access } from "./access.ts";
+import type { Bundles } from "./bundles.ts";
 import type { KnownPeers } from "./known-peers.ts";
 import type { Leading } from "./leading.ts";
 import { readCopy, readLocalLog } from "./logs.ts";
@@ -22,6 +23,7 @@ export interface PeerServicePorts {
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
   readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery" | "secrets">;
   readonly work: Pick<OwnWork, "logs" | "holder" | "lease" | "relieve">;
+  readonly bundles: Pick<Bundles, "server" | "take">;
   /** Whom this node has heard of as the leader. */
   leader(): NodeId;
   /** A member says that this node is none any more. */
@@ -94,6 +96,19 @@ export class PeerService {
         return ports.work.holder.append(peer, request.body);
       case "pack.read":
         return readCopy(request.body, ports.work.logs);
+      // Bundles: whole or by file.
+      case "bundle.manifest":
+        return ports.bundles.server.manifest(request.body);
+      case "bundle.have":
+        return ports.bundles.server.have(request.body);
+      case "bundle.files":
+        return ports.bundles.server.files(peer, request.body);
+      case "bundle.piece":
+        return ports.bundles.server.piece(peer, request.body.sha256, request.body.offset);
+      case "bundle.suspect":
+        return ports.bundles.server.suspect(request.body);
+      case "bundle.take":
+        return ports.bundles.take(peer, request.body);
       // Secrets: encrypted for who cannot, and their values for what runs there.
       case "secret.seal":
         return ports.access.secrets.seal(request.body.name, request.body.value);

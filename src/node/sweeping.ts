@@ -1,8 +1,10 @@
 import { limits } from "../lib/limits.ts";
+import type { Outcome } from "../lib/outcome.ts";
 import { hasRemains } from "../state/forgetting.ts";
+import { unusedBundles } from "../state/queries.ts";
 import type { DutyPorts } from "./duties.ts";
 
-/** A duty of the leader: rows of tasks whose large jobs were forgotten, and lists of targets of no job, go in steps, one entry after the other (state/forgetting.ts). */
+/** A duty of the leader: rows of tasks whose large jobs were forgotten, and lists of targets of no job, go in steps, one entry after the other (state/forgetting.ts); then trees of bundles that nobody has. */
 export class Sweeping {
   readonly #ports: Pick<DutyPorts, "view" | "propose">;
   #isUnderWay = false;
@@ -13,9 +15,16 @@ export class Sweeping {
 
   /** Begins with what is left, if anything is; goes on by itself for as long as `isLeading` says so and entries are taken. */
   look(isLeading: () => boolean): void {
-    if (this.#isUnderWay || !isLeading() || !this.#ports.view(hasRemains)) return;
+    if (this.#isUnderWay || !isLeading()) return;
+    const { view, propose } = this.#ports;
+    const step = view(hasRemains)
+      ? propose("job.sweep", { rows: limits.sweepRows })
+      : view((tx) => unusedBundles(tx, 1)).length > 0
+        ? propose("bundle.sweep", { bundles: limits.bundlesSwept })
+        : undefined;
+    if (step === undefined) return;
     this.#isUnderWay = true;
-    void this.#ports.propose("job.sweep", { rows: limits.sweepRows }).then((outcome) => {
+    void step.then((outcome: Outcome<unknown>) => {
       this.#isUnderWay = false;
       if (outcome.ok) this.look(isLeading);
     });

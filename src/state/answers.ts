@@ -163,6 +163,61 @@ export interface LogPieceView {
   readonly base64?: string;
 }
 
+/** A version of a bundle. */
+export interface BundleVersionView {
+  readonly version: number;
+  /** The SHA-256 of its manifest, which stands for all that is in it. */
+  readonly digest: string;
+  readonly bytes: number;
+  readonly files: number;
+  readonly set_at: string;
+  readonly set_by: string;
+  readonly source: string | null;
+  /** On how many nodes it is to be, and on which it is. */
+  readonly copies: number;
+  readonly nodes: readonly number[];
+  /** Unfinished jobs that have it. */
+  readonly jobs: number;
+}
+
+/** A bundle as lists show it: its newest version. */
+export interface BundleView extends BundleVersionView {
+  readonly name: string;
+}
+
+/** What is in a version of a bundle. */
+export interface BundleContentView {
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly entries: readonly unknown[];
+}
+
+/** What a name is to stand for, all of whose files are there. */
+export interface KeptBundleInput {
+  readonly name: string;
+  readonly entries: readonly unknown[];
+  readonly copies?: number | undefined;
+  /** Where it comes from. */
+  readonly source?: string | undefined;
+}
+
+/** What it stands for now. */
+export interface KeptBundleView {
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly nodes: readonly number[];
+  /** False: it stood for the very same before. */
+  readonly is_new: boolean;
+}
+
+/** With those before, newest first. */
+export interface BundleVersionsView {
+  readonly name: string;
+  readonly versions: readonly BundleVersionView[];
+}
+
 /** A token as lists show it: never its secret, nor the hash. */
 /** A secret without its value, which nobody is shown. */
 export interface SecretView {

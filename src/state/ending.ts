@@ -12,7 +12,9 @@ import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/
 import { failuresIn, JobBook, overdue, queuedIn, type OpenJob } from "./tables/job.ts";
 import { hasOnlyTask, moveToRow, onlyTask, writeEnd } from "./tables/only-task.ts";
 import { tied } from "./tables/gate.ts";
+import { bundleKey } from "./bundles.ts";
 import { secretsKey } from "./secrets.ts";
+import { releaseBundle } from "./tables/bundle.ts";
 import { forgetUses } from "./tables/secret.ts";
 import {
   endWaitingTask,
@@ -250,6 +252,7 @@ export class Work {
     countEnded(this.tx, row.id, row.submitted_by);
     if (state === "failed") countDead(this.tx, 1, this.#context.level);
     if (row.spec.includes(secretsKey)) forgetUses(this.tx, job.id, job.spec);
+    if (row.spec.includes(bundleKey) && job.spec.bundle !== undefined) releaseBundle(this.tx, job.spec.bundle.digest);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
     if (row.gate !== null || row.ties !== null) this.gates.onEnded(job, state);
     return true;

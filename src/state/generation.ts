@@ -7,6 +7,7 @@ import type { NewNode, NewToken } from "./commands/shapes.ts";
 import { endAttemptsOf, endPinnedTo } from "./departure.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { authorities, removeAuthority } from "./tables/authority.ts";
+import { removeHoldings } from "./tables/bundle.ts";
 import { advanceClock, newNodeId, readCounter, resetClock, skipIds } from "./tables/counter.ts";
 import { allNodes, deleteNode, insertNode, setQuarantine } from "./tables/node.ts";
 import { hastenDeadlines } from "./tables/gate.ts";
@@ -35,6 +36,7 @@ function partFrom(tx: Tx, context: ApplyContext, node: NodeRow, reason: string):
   endAttemptsOf(tx, context, node.id, reason);
   endPinnedTo(tx, context, node.id, reason);
   revokeTokensOf(tx, node.id);
+  removeHoldings(tx, node.id);
   deleteNode(tx, node.id);
 }
 

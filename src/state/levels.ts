@@ -66,3 +66,6 @@ export const batchLevel = 3;
 
 /** From this level on every node knows driver ansible: another would hold the tasks of a unit, and run none but the first. */
 export const ansibleLevel = 3;
+
+/** From this level on there are bundles (tables/bundle.ts), and every node lays them out. */
+export const bundleLevel = 3;

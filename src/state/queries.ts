@@ -63,6 +63,7 @@ export interface ClusterRow {
 
 export { boundsOf } from "./tables/bounds.ts";
 export { readOutcomes } from "./tables/batch.ts";
+export { allBundles, bundleByDigest, bundleHolders, bundlesHeldBy, unusedBundles } from "./tables/bundle.ts";
 export { packCopiesHeldBy, packCopiesOf, packHolders } from "./tables/pack-copy.ts";
 export { stateOfNode } from "./tables/node.ts";
 export { placementOf } from "./tables/placement.ts";

@@ -2,12 +2,14 @@ import { assert } from "../lib/assert.ts";
 import { jobId } from "../lib/ids.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { numberAt, type RangeList, through } from "../lib/ranges.ts";
+import { bundleKey, bundleMissing } from "./bundles.ts";
 import type { ApplyContext } from "./command.ts";
 import { noteReplayed } from "./dead.ts";
 import { Work } from "./ending.ts";
 import { readGated, shutGates } from "./gating.ts";
 import { secretPlaces, secretsKey } from "./secrets.ts";
 import { isGated, readSpec } from "./spec.ts";
+import { useBundle } from "./tables/bundle.ts";
 import { countSubmitted, readCounter } from "./tables/counter.ts";
 import { insertJob, insertPinnedJob, noteOrigin, originOf, type StoredJob } from "./tables/job.ts";
 import { nodeById } from "./tables/node.ts";
@@ -36,6 +38,12 @@ export function addRetry(
       "conflict",
       `job ${job.id} uses the secret ${missing.secret}, which is not there any more: set it first`,
     );
+  const treeless = job.spec.includes(bundleKey) ? bundleMissing(tx, spec) : undefined;
+  if (treeless !== undefined)
+    return refuse(
+      "conflict",
+      `job ${job.id} ran in the bundle sha256:${treeless}, which is not kept any more: push it first`,
+    );
   const id = readCounter(tx).next_job;
   const { at } = context;
   // What the job waited for, it has waited for: the other jobs may be forgotten, and whoever retries wants it now. Its key and its deadline are as before.
@@ -51,6 +59,7 @@ export function addRetry(
   if (isPinned) insertPinnedJob(tx, id, job.name, tasks, at, by, text);
   else insertJob(tx, id, job.name, tasks, at, by, text);
   if (job.spec.includes(secretsKey)) noteUses(tx, id, spec);
+  if (spec.bundle !== undefined) useBundle(tx, spec.bundle.digest);
   if (spec.targets !== undefined) addJobOf(tx, spec.targets.list, id);
   const { template } = originOf(job);
   noteOrigin(tx, id, { retry_of: job.id, ...(template === undefined ? {} : { template }) });

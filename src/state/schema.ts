@@ -345,4 +345,18 @@ export const schema: readonly string[] = [
   "alter table job_gate add column batch_succeeded integer",
   "alter table job_gate add column pause_until integer",
   "create index job_gate_pause on job_gate (pause_until) where pause_until is not null",
+  // Bundles (tables/bundle.ts): trees by their digest, what names stand for, and which nodes have them.
+  `create table bundle (digest text primary key, bytes integer not null, files integer not null, copies integer not null, names integer not null, jobs integer not null) strict, without rowid`,
+  "create index bundle_unused on bundle (digest) where names = 0 and jobs = 0",
+  `create table bundle_version (
+    name text not null,
+    version integer not null,
+    digest text not null,
+    set_at integer not null,
+    set_by text not null,
+    source text,
+    primary key (name, version)
+  ) strict, without rowid`,
+  `create table bundle_holder (digest text not null, node integer not null, primary key (digest, node)) strict, without rowid`,
+  "create index bundle_holder_node on bundle_holder (node)",
 ];

@@ -4,6 +4,7 @@ import { memoryResource, type Resources } from "../lib/resources.ts";
 import { limits } from "../lib/limits.ts";
 import { memoOfTexts } from "../lib/memo.ts";
 import { defaultPriority, slotsTaken } from "../lib/room.ts";
+import { renderBundle } from "./bundles.ts";
 import { renderTargets } from "./targets.ts";
 import type { AnsibleSpec, Driver, Rolling, Spec } from "./types.ts";
 
@@ -131,6 +132,7 @@ export function renderSpec(spec: Spec): Record<string, unknown> {
     http: spec.http && renderHttp(spec.http, spec.secrets),
     ssh: renderSsh(spec.ssh, spec.secrets),
     ansible: spec.ansible && renderAnsible(spec.ansible, spec.secrets),
+    bundle: spec.bundle && renderBundle(spec.bundle),
     labels: spec.labels,
     ttl: duration(spec.ttlMs),
   });

@@ -153,6 +153,7 @@ export interface Spec {
   readonly ttlMs?: number;
   readonly ssh?: SshSpec;
   readonly ansible?: AnsibleSpec;
+  readonly bundle?: BundleSpec;
 }
 
 /** What driver ansible runs: a module, or a playbook. How its hosts are reached says {@link SshSpec}. */
@@ -175,6 +176,15 @@ export interface AnsibleSpec {
   readonly forks?: number;
   /** Of ansible's; ssh where it is absent. */
   readonly connection?: string;
+}
+
+/** The tree that an attempt runs in (lib/bundle-manifest.ts). */
+export interface BundleSpec {
+  readonly name: string;
+  /** "": the name is a reference as it was written, and what it stands for is not looked up yet (state/bundles.ts). */
+  readonly digest: string;
+  /** One tree for all attempts of a node, without permission to write; absent: each has its own. */
+  readonly readOnly?: true;
 }
 
 /** Tasks in groups, one after the other (state/rolling.ts). */

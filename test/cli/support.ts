@@ -15,7 +15,7 @@ import { adminToken, type FakeNode, Mesh } from "../http/fake-node.ts";
 export class TestIo implements CliIo {
   readonly stdout: TestSink;
   readonly stderr: TestSink;
-  readonly #stdin: string;
+  readonly #stdin: string | Uint8Array;
   readonly #answer: string;
   readonly #listeners = new Set<() => void>();
 
@@ -23,7 +23,7 @@ export class TestIo implements CliIo {
     options: {
       readonly tty?: boolean;
       readonly columns?: number;
-      readonly stdin?: string;
+      readonly stdin?: string | Uint8Array;
       readonly answer?: string;
     } = {},
   ) {
@@ -34,7 +34,11 @@ export class TestIo implements CliIo {
   }
 
   readStdin(): Promise<Uint8Array> {
-    return Promise.resolve(new TextEncoder().encode(this.#stdin));
+    return Promise.resolve(typeof this.#stdin === "string" ? new TextEncoder().encode(this.#stdin) : this.#stdin);
+  }
+
+  async *stdin(): AsyncIterable<Uint8Array> {
+    yield await this.readStdin();
   }
 
   ask(question: string): Promise<string | undefined> {

@@ -12,7 +12,7 @@ type Deep<Value> = Value extends readonly (infer Item)[]
     : Value;
 type Written = z.input<typeof specFields>;
 /** Refused by name until they are built. */
-type Later = "bundle" | "load";
+type Later = "load";
 
 const isTaken = (spec: Deep<JobSpec>): Written => spec;
 const known = (key: keyof JobSpec): Exclude<keyof Written, Later> => key;
@@ -30,6 +30,7 @@ test("a spec of the client's type is one that nodes take, with every key of thei
     max_failures: "10%",
     ssh: { user: "ops", key: { secret: "ops-key" }, put: [{ from: "/a", to: "a" }] },
     ansible: { playbook: "/srv/site.yml", tags: ["web"], vault: { secret: "v" } },
+    bundle: { name: "site@3", read_only: true },
   };
   expect(specFields.safeParse(isTaken(spec as Deep<JobSpec>)).success).toBe(true);
   expect([known("run"), named("run")]).toEqual(["run", "run"]);

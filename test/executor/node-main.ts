@@ -15,6 +15,7 @@ const executor = openExecutor({
   report: () => new Promise(() => {}),
   started: () => {},
   secrets: () => new Promise(() => {}),
+  bundle: () => new Promise(() => {}),
   mayGiveBack: () => false,
   giveBack: () => Promise.resolve(),
   unwanted: () => new Set(),

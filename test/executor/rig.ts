@@ -84,6 +84,8 @@ export class Rig {
   /** What the node would give. */
   secrets: (attempt: AttemptName) => Promise<Outcome<Readonly<Record<string, string>>>> = () =>
     Promise.resolve(refuse("not-found", "there are no secrets here"));
+  /** Where the node would lay a bundle out. */
+  bundle: ExecutorOptions["bundle"] = () => Promise.resolve(refuse("unavailable", "there are no bundles here"));
   /** Of a new executor. */
   cgroupRoot: string | undefined;
   executor: Executor;
@@ -109,6 +111,7 @@ export class Rig {
       },
       started: (attempts) => this.started.push(...attempts),
       secrets: (attempt) => this.secrets(attempt),
+      bundle: (attempt, spec) => this.bundle(attempt, spec),
       cgroupRoot: this.cgroupRoot,
       mayGiveBack: () => false,
       giveBack: () => Promise.resolve(),

@@ -224,6 +224,7 @@ test("of a guard that cannot be started it is told what it said, and the executo
     report: () => Promise.resolve(),
     started: () => {},
     secrets: () => new Promise(() => {}),
+    bundle: () => new Promise(() => {}),
     mayGiveBack: () => false,
     giveBack: () => Promise.resolve(),
     unwanted: () => new Set(),

@@ -74,6 +74,7 @@ export async function rig(listing: Partial<Listing> = {}, more: Partial<Executor
     },
     started: () => {},
     secrets: () => Promise.resolve(refuse("not-found", "none")),
+    bundle: () => Promise.resolve(refuse("unavailable", "none")),
     mayGiveBack: () => false,
     giveBack: () => Promise.resolve(),
     unwanted: () => new Set(),

@@ -159,6 +159,7 @@ function historyOfLevel3(): Cluster {
   units(cluster);
   targets(cluster);
   batches(cluster);
+  bundles(cluster);
   return cluster;
 }
 
@@ -395,6 +396,26 @@ function shapes(cluster: Cluster): void {
   const of = cluster.must("job.submit", { jobs: [{ run: "x" }, { run: "y", count: 2 }], template: "t@3" }, admin).first;
   cluster.must("job.cancel", { id: of }, admin);
   retry(of, "all", null);
+}
+
+/** Versions of two bundles, jobs that have one of them, and what is swept when nobody has it. */
+function bundles(cluster: Cluster): void {
+  const facts = { bytes: 10, files: 2, copies: 1, holders: [nodeId(1)], source: null };
+  const [first, second] = ["a".repeat(64), "b".repeat(64)] as const;
+  for (const digest of [first, first, second])
+    cluster.must("bundle.set", { name: "site", digest, ...facts, source: "by hand" }, admin);
+  cluster.must("bundle.set", { name: "other", digest: first, ...facts }, admin);
+  cluster.refused("bundle.set", { name: "other", digest: second, ...facts, copies: 2 }, admin);
+  cluster.must("bundle.held", { node: nodeId(1), held: [first, "c".repeat(64)], gone: [second] });
+  cluster.must("bundle.held", { node: nodeId(1), held: [], gone: [first] });
+  const bundle = { name: "site", digest: first, readOnly: true as const };
+  const job = cluster.must("job.submit", { jobs: [{ run: "x", bundle }] }, admin).first;
+  cluster.refused("job.submit", { jobs: [{ run: "x", bundle: { ...bundle, digest: "d".repeat(64) } }] }, admin);
+  for (const name of ["site", "other"]) cluster.must("bundle.rm", { bundle: name }, admin);
+  cluster.refused("bundle.rm", { bundle: "site", version: 1 }, admin);
+  cluster.must("bundle.sweep", { bundles: 1 });
+  cluster.must("job.cancel", { id: job }, admin);
+  cluster.must("bundle.sweep", { bundles: 5 });
 }
 
 /** Jobs of one task: one waits, one runs, one has ended, one is tried again, one is lost, one is forgotten. */

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { firstEpoch } from "../../src/lib/epoch.ts";
 import { nodeId, type NodeId } from "../../src/lib/ids.ts";
 import { accept, type Outcome, refuse, type Refusal } from "../../src/lib/outcome.ts";
@@ -14,6 +17,7 @@ import type {
   NodeStatus,
   SetSecret,
 } from "../../src/node/api.ts";
+import { Bundles } from "../../src/node/bundles.ts";
 import { Questions } from "../../src/node/questions.ts";
 import { newApiToken } from "../../src/node/credentials.ts";
 import type { TransferValue } from "../../src/node/transfer.ts";
@@ -173,6 +177,31 @@ export class FakeNode implements NodeApi {
     if ((options.minIndex ?? 0) > index)
       return refuse("unavailable", "this node has not applied that far", { retryAfterMs: 1500 });
     return accept({ value: query(this.mesh.cluster.database), index });
+  }
+
+  #bundles: Bundles | undefined;
+
+  /** The node's own, on a disk of its own; nobody else is there to keep copies. */
+  get bundles(): Bundles {
+    if (this.#bundles === undefined) {
+      const dataDir = mkdtempSync(join(tmpdir(), "skein-fake-node-"));
+      process.on("exit", () => rmSync(dataDir, { recursive: true, force: true }));
+      this.#bundles = new Bundles({
+        self: this.id,
+        dataDir,
+        level: () => this.mesh.cluster.level,
+        leader: () => this.id,
+        isLeading: () => true,
+        view: (query) => query(this.mesh.cluster.database),
+        transport: { request: () => Promise.reject(new Error("nobody else is asked")) },
+        catchUp: () => Promise.resolve(accept(undefined)),
+        propose: (name, input, by) => this.propose(name, input, by),
+        principal: { token: "", name: this.name, role: "node" },
+        random: () => 0.5,
+        log: () => {},
+      });
+    }
+    return this.#bundles;
   }
 
   /** The planner's answers, of a leader that has just begun. */

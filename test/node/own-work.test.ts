@@ -47,6 +47,7 @@ function rig() {
     wallClock: () => 0,
     onDeclaredLost: () => {},
     secrets: () => new Promise(() => {}),
+    bundle: () => new Promise(() => {}),
     log: () => {},
   } as OwnWorkPorts);
   started.push(work);

@@ -32,6 +32,11 @@ const good: Readonly<Record<keyof typeof answers, readonly unknown[]>> = {
   ],
   copyPage: [{ attempt: 2, chunks: [], next: 0, end: true, whole: 9 }],
   packHeld: [{ end: 0 }, { end: 67_108_864 }],
+  manifestText: ["{}"],
+  blobAnswers: [[new Uint8Array([1]), null], []],
+  blobPiece: [new Uint8Array([1, 2]), null],
+  blobsHad: [[true, false], []],
+  bundleTaken: [{ held: true }],
 };
 
 test.each(Object.entries(answers))(

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration, formatSize } from "../../lib/units.ts";
 import type { Report } from "../../state/types.ts";
@@ -184,6 +185,8 @@ export class Attempt implements RunningAttempt {
   async #clear(scratch: ScratchDirectory | undefined): Promise<void> {
     try {
       if (scratch !== undefined) await this.#context.scratch.giveBack(scratch, this.#swept);
+      const { dir, isDirOwn } = this.#start;
+      if (isDirOwn === true && dir !== undefined) await rm(dir, { recursive: true, force: true, maxRetries: 3 });
     } catch (error) {
       this.#context.log(
         `cannot clean up after ${attemptKey(this.name)}: ${error instanceof Error ? error.message : String(error)}`,

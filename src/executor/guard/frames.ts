@@ -21,6 +21,8 @@ export interface Start extends AttemptName {
   readonly env: Readonly<Record<string, string>>;
   /** Absent: a scratch directory of its own. */
   readonly dir?: string;
+  /** `dir` was made for this attempt alone, and goes with it. */
+  readonly isDirOwn?: boolean;
   readonly stdin?: string;
   /** Absent: none. */
   readonly timeoutMs?: number;

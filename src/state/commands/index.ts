@@ -4,6 +4,10 @@ import { authorityBegin } from "./authority-begin.ts";
 import { authorityDrop } from "./authority-drop.ts";
 import { authorityHeld } from "./authority-held.ts";
 import { authorityIssue } from "./authority-issue.ts";
+import { bundleHeld } from "./bundle-held.ts";
+import { bundleRm } from "./bundle-rm.ts";
+import { bundleSet } from "./bundle-set.ts";
+import { bundleSweep } from "./bundle-sweep.ts";
 import { certificateSeen } from "./certificate-seen.ts";
 import { clusterBounds } from "./cluster-bounds.ts";
 import { clusterHold } from "./cluster-hold.ts";
@@ -115,6 +119,10 @@ export const commands = [
   rangeAssign,
   rangeFinish,
   nodeForsake,
+  bundleSet,
+  bundleHeld,
+  bundleRm,
+  bundleSweep,
 ] as const;
 
 type Command = (typeof commands)[number];

@@ -6,10 +6,12 @@ import { memoOfTexts } from "../../lib/memo.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { matchesSelector, parseSelector } from "../../lib/selector.ts";
 import { command } from "../command.ts";
+import { bundleKey, bundleMissing } from "../bundles.ts";
 import { type Asked, readGated, shutGates } from "../gating.ts";
 import {
   ansibleLevel,
   batchLevel,
+  bundleLevel,
   gateLevel,
   resourceLevel,
   runningLevel,
@@ -20,6 +22,7 @@ import {
 import { tasksIn } from "../shape.ts";
 import { secretPlaces, secretsKey } from "../secrets.ts";
 import { displayName, isGated, readSpec } from "../spec.ts";
+import { useBundle } from "../tables/bundle.ts";
 import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob, noteOrigin } from "../tables/job.ts";
@@ -152,6 +155,8 @@ export const jobSubmit = command<JobSubmitted>()({
     if (!Array.isArray(pinned)) return pinned;
     const unknown = unknownSecrets(tx, jobs);
     if (unknown !== undefined) return unknown;
+    const treeless = unknownBundles(tx, jobs);
+    if (treeless !== undefined) return treeless;
     const alone = copiesOfOne(tx, jobs);
     if (alone !== undefined) return alone;
     const names = new Map(lists);
@@ -177,6 +182,7 @@ export const jobSubmit = command<JobSubmitted>()({
         tasks += nodes.length;
       }
       if (spec.includes(secretsKey)) noteUses(tx, id, readSpec(spec));
+      if (spec.includes(bundleKey)) noteBundle(tx, readSpec(spec));
       if (spec.includes(targetsKey)) noteTargets(tx, id, readSpec(spec), names);
       if (template !== undefined) noteOrigin(tx, id, { template });
       id += 1;
@@ -196,7 +202,7 @@ export const jobSubmit = command<JobSubmitted>()({
 
 function levelOf([, , text, , places]: JobPayload): number {
   const spec = readSpec(text);
-  const { array, matrix, targets, resources, unit, batch } = spec;
+  const { array, matrix, targets, resources, unit, batch, bundle } = spec;
   const shape = array === undefined && matrix === undefined ? 1 : shapeLevel;
   const running = spec.http ?? spec.user ?? spec.limits ?? spec.secrets;
   return Math.max(
@@ -208,6 +214,7 @@ function levelOf([, , text, , places]: JobPayload): number {
     targets === undefined ? 1 : targetLevel,
     batch === undefined ? 1 : batchLevel,
     spec.ansible === undefined ? 1 : ansibleLevel,
+    bundle === undefined ? 1 : bundleLevel,
   );
 }
 
@@ -215,6 +222,10 @@ function payloadsOf(jobs: readonly Spec[]): JobPayload[] {
   assert(
     jobs.every(({ targets }) => targets === undefined || targets.count > 0),
     "what stands for targets was looked up before (state/targets.ts)",
+  );
+  assert(
+    jobs.every(({ bundle }) => bundle?.digest !== ""),
+    "what the names of bundles stand for was looked up before (state/bundles.ts)",
   );
   let places: ReadonlyMap<string, number> | undefined;
   return jobs.map((spec) => {
@@ -246,6 +257,24 @@ function unknownSecrets(tx: ReadTx, jobs: readonly JobPayload[]): ReturnType<typ
   );
   if (details.length === 0) return undefined;
   return refuse("invalid", `${details[0]!.message}: set it first ('skein secret set')`, { details });
+}
+
+/** Refuses jobs whose bundle is gone since its name was looked up. */
+function unknownBundles(tx: ReadTx, jobs: readonly JobPayload[]): ReturnType<typeof refuse> | undefined {
+  for (const [position, [, , text]] of jobs.entries()) {
+    const missing = text.includes(bundleKey) ? bundleMissing(tx, readSpec(text)) : undefined;
+    if (missing === undefined) continue;
+    const message = `there is no bundle of sha256:${missing} any more`;
+    return refuse("conflict", `${message}: push it, and submit it again`, {
+      details: [{ path: `jobs[${position}].bundle`, message }],
+    });
+  }
+  return undefined;
+}
+
+/** The job, which has just come, has its bundle until it has finished. */
+function noteBundle(tx: Tx, { bundle }: Spec): void {
+  if (bundle !== undefined) useBundle(tx, bundle.digest);
 }
 
 /**

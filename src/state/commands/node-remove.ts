@@ -4,6 +4,7 @@ import { command } from "../command.ts";
 import { endPinnedTo } from "../departure.ts";
 import { auditLevel } from "../levels.ts";
 import { noNode } from "../no-node.ts";
+import { removeHoldings } from "../tables/bundle.ts";
 import { allNodes, deleteNode, nodeByReference } from "../tables/node.ts";
 import { packCopiesHeldBy, removePackCopy } from "../tables/pack-copy.ts";
 import { runningOn } from "../tables/running.ts";
@@ -46,6 +47,7 @@ export const nodeRemove = command<NodeRemoved>()({
     revokeTokensOf(tx, node.id);
     // Copies that it held go with it; those of its own packs are what is left of its logs.
     for (const { node: of, pack } of packCopiesHeldBy(tx, node.id)) removePackCopy(tx, of, pack);
+    removeHoldings(tx, node.id);
     deleteNode(tx, node.id);
     context.changed({ topic: "node", kind: "removed", node: node.id });
     context.changed({ topic: "token", kind: "changed" });

@@ -5,6 +5,7 @@ import { parseSelector } from "../../lib/selector.ts";
 import { parseInstant } from "../../lib/calendar.ts";
 import { parseSize } from "../../lib/units.ts";
 import type { Matrix, Spec } from "../types.ts";
+import { bundleField, normalisedBundle } from "./bundle-schema.ts";
 import { duration } from "./duration-schema.ts";
 import { ansibleField, normalisedAnsible, normaliseAnsible } from "./ansible-schema.ts";
 import { afterShape, linksOf, normalisedAfter } from "./after-schema.ts";
@@ -178,7 +179,6 @@ const later = z
 
 /** Keys of the contract that this version does not run: refused at their path, never ignored. */
 const laterKeys = {
-  bundle: later,
   load: later,
 } as const;
 
@@ -263,6 +263,7 @@ export const specFields = z.strictObject({
   http: httpField.optional(),
   ssh: sshField.optional(),
   ansible: ansibleField.optional(),
+  bundle: bundleField.optional(),
   labels: labelsShape.optional(),
   ttl: duration().optional(),
   idempotency_key: idempotencyKey.optional(),
@@ -339,6 +340,11 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
     if (raw["http"] === undefined) refuse("http", "is required: what should be asked?");
     for (const key of ["run", "env", "dir", "stdin", "grace", "user", "limits"])
       if (raw[key] !== undefined) refuse(key, "driver http starts no process: leave it out");
+  }
+  if (raw["bundle"] !== undefined) {
+    if (name === "noop" || name === "http" || name === "ssh" || name === "ansible")
+      refuse("bundle", `is for driver shell, as yet: leave it out of driver ${name}`);
+    if (raw["dir"] !== undefined) refuse("dir", "is the bundle's own tree: leave it out");
   }
   const output = raw["output"] as { readonly copies?: unknown; readonly sync?: unknown } | undefined;
   if (output?.sync === true && output.copies !== 2)
@@ -445,6 +451,10 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
     spec.ansible = ansible;
     if (Object.keys(secrets).length > 0) spec.secrets = { ...spec.secrets, ...secrets };
   }
+  if (fields.bundle !== undefined) {
+    const { name, read_only: readOnly } = typeof fields.bundle === "string" ? { name: fields.bundle } : fields.bundle;
+    spec.bundle = { name, digest: "", ...(readOnly === true ? { readOnly } : {}) };
+  }
   if (fields.labels !== undefined) spec.labels = fields.labels;
   if (fields.ttl !== undefined) spec.ttlMs = fields.ttl;
   return spec;
@@ -534,6 +544,7 @@ const normalisedFields = z.strictObject({
   http: normalisedHttp.exactOptional(),
   ssh: normalisedSsh.exactOptional(),
   ansible: normalisedAnsible.exactOptional(),
+  bundle: normalisedBundle.exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),
   ttlMs: ms.exactOptional(),
 });

@@ -1,0 +1,98 @@
+import { lstat, open, readdir, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { abreast } from "../lib/abreast.ts";
+import { type BundleEntry, type Manifest, manifestOf } from "../lib/bundle-manifest.ts";
+import { limits } from "../lib/limits.ts";
+import type { Problem } from "../lib/outcome.ts";
+import { CliError, exit } from "./exit.ts";
+
+/** A tree that is to be pushed, and where its files are on this host, by their SHA-256. */
+export interface LocalTree {
+  readonly manifest: Manifest;
+  readonly places: ReadonlyMap<string, string>;
+}
+
+/** Files that are read at once. */
+const readAtOnce = 8;
+const pieceBytes = 1024 * 1024;
+
+/**
+ * Reads a directory whole: what is in it, and the SHA-256 of every file. Owners and times are left out, so that the same files give the same bundle wherever they were checked out.
+ * Throws CliError with every problem: what is neither a file, a directory nor a link, and all that a bundle cannot hold.
+ */
+export async function scanDirectory(
+  root: string,
+  isLeftOut: (path: string) => boolean = () => false,
+): Promise<LocalTree> {
+  const entries: BundleEntry[] = [];
+  const problems: Problem[] = [];
+  const files: { readonly path: string; readonly mode: number }[] = [];
+  const walk = async (directory: string): Promise<void> => {
+    const names = await readdir(join(root, directory));
+    for (const name of names.toSorted()) {
+      const path = directory === "" ? name : `${directory}/${name}`;
+      if (isLeftOut(path)) continue;
+      const found = await lstat(join(root, path));
+      const mode = found.mode & 0o7777;
+      if (found.isSymbolicLink()) entries.push({ kind: "link", path, target: await readlink(join(root, path)) });
+      else if (found.isFile()) files.push({ path, mode });
+      else if (found.isDirectory()) {
+        const before = entries.length + files.length;
+        await walk(path);
+        // Others follow from the paths of what is in them.
+        if (entries.length + files.length === before || (mode & 0o777) !== usualMode)
+          entries.push({ kind: "directory", path, mode: mode & 0o777 });
+      } else
+        problems.push({
+          path,
+          message: `is ${found.isSocket() ? "a socket" : found.isFIFO() ? "a pipe" : "a device"}: a bundle has files, directories and links`,
+        });
+      if (entries.length + files.length > limits.bundleEntries)
+        throw new CliError(exit.usage, `${root} has more than ${limits.bundleEntries} files: name a smaller directory`);
+    }
+  };
+  try {
+    await walk("");
+    const places = new Map<string, string>();
+    await abreast(files, readAtOnce, async ({ path, mode }) => {
+      const { sha256, size } = await hashFile(join(root, path));
+      entries.push({ kind: "file", path, mode, size, sha256 });
+      places.set(sha256, join(root, path));
+    });
+    return { manifest: checked(entries, problems, root), places };
+  } catch (error) {
+    if (error instanceof CliError || (error as NodeJS.ErrnoException).code === undefined) throw error;
+    throw new CliError(exit.host, `${root} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+const usualMode = 0o755;
+
+/** The manifest of what was found. Throws CliError with every problem. */
+export function checked(entries: readonly BundleEntry[], problems: readonly Problem[], what: string): Manifest {
+  const read = manifestOf(entries);
+  const all = [...problems, ...(read.ok ? [] : read.problems)];
+  if (read.ok && all.length === 0) return read.manifest;
+  throw new CliError(
+    exit.usage,
+    `${what} cannot be a bundle: ${all.length === 1 ? "of one thing in it" : `of ${all.length} things in it`}`,
+    all,
+  );
+}
+
+async function hashFile(path: string): Promise<{ readonly sha256: string; readonly size: number }> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  const file = await open(path, "r");
+  try {
+    let size = 0;
+    const piece = new Uint8Array(pieceBytes);
+    for (;;) {
+      const { bytesRead } = await file.read(piece, 0, piece.length, size);
+      if (bytesRead === 0) return { sha256: hasher.digest("hex"), size };
+      hasher.update(piece.subarray(0, bytesRead));
+      size += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}

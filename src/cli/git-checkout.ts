@@ -1,0 +1,218 @@
+import { open, readdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { Problem } from "../lib/outcome.ts";
+import { formatDuration } from "../lib/units.ts";
+import { CliError, exit } from "./exit.ts";
+
+/** What is to be checked out, and where. */
+export interface CheckoutRequest {
+  readonly url: string;
+  /** A branch, a tag or a commit; undefined: what the repository has as its own. */
+  readonly ref?: string | undefined;
+  readonly subdir?: string | undefined;
+  /** The private key for ssh; undefined: as ssh is configured on this host. */
+  readonly keyFile?: string | undefined;
+  /** Empty. */
+  readonly directory: string;
+  /** For all of it. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Checkout {
+  /** The directory that the bundle is to be of. */
+  readonly root: string;
+  readonly commit: string;
+}
+
+/**
+ * Checks a commit out by the system's git, with its submodules and without its history. Nothing ever asks, whatever git or ssh is configured to do: what would need a person fails with git's
+ * own words. Files of git LFS are refused: git has only pointers to them. Throws CliError.
+ */
+export async function checkOut(request: CheckoutRequest): Promise<Checkout> {
+  const { url, ref, subdir, directory } = request;
+  if (Bun.which("git") === null) throw new CliError(exit.host, "there is no git on this host: install it");
+  // What begins so is an option or a program to git.
+  if (url.startsWith("-") || ref?.startsWith("-") === true || /^ext::/i.test(url))
+    throw new CliError(exit.usage, `${url.startsWith("-") || /^ext::/i.test(url) ? url : ref} cannot be fetched from`);
+  const until = performance.now() + request.timeoutMs;
+  const git = (...words: string[]): Promise<string> => runGit(words, request, until);
+  const tree = join(directory, "tree");
+  await runGit(["init", "--quiet", tree], { ...request, directory }, until);
+  const inTree = (...words: string[]): Promise<string> => git("-C", tree, ...words);
+  await inTree("remote", "add", "origin", url);
+  const commit = await fetchRef(inTree, ref ?? "HEAD");
+  await inTree("checkout", "--quiet", "--detach", commit);
+  const submodules = (...how: string[]): Promise<string> =>
+    inTree("submodule", "update", "--init", "--recursive", "--quiet", ...how);
+  await submodules("--depth", "1").catch((error: unknown) => {
+    if (isOver(error)) throw error;
+    return submodules(); // from a server that gives no part of a history
+  });
+  const root = resolve(tree, subdir ?? ".");
+  if (root !== tree && !root.startsWith(`${tree}/`))
+    throw new CliError(exit.usage, `--subdir ${subdir} is not in the repository`);
+  const found = await stat(root).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new CliError(
+      exit.usage,
+      `there is no directory ${subdir} in ${url} at ${ref ?? "HEAD"} (${commit.slice(0, 12)})`,
+    );
+  const pointers = await lfsPointers(root);
+  if (pointers.length > 0)
+    throw new CliError(
+      exit.usage,
+      `${pointers.length} file${pointers.length === 1 ? " is" : "s are"} kept by git LFS, and git has only pointers to them: take them out of LFS, or push a directory in which they are`,
+      pointers,
+    );
+  return { root, commit };
+}
+
+/** There is no use in another try. */
+function isOver(error: unknown): boolean {
+  return !(error instanceof CliError) || error.exit === exit.timedOut;
+}
+
+/** One commit alone where the server gives that, and else with what came before it, or all that there is. */
+async function fetchRef(git: (...words: string[]) => Promise<string>, ref: string): Promise<string> {
+  const found = async (name: string): Promise<string> =>
+    (await git("rev-parse", "--verify", "--quiet", `${name}^{commit}`)).trim();
+  try {
+    await git("fetch", "--quiet", "--depth", "1", "--no-tags", "origin", ref);
+    return await found("FETCH_HEAD");
+  } catch (first) {
+    if (isOver(first)) throw first;
+    try {
+      await git("fetch", "--quiet", "--no-tags", "origin", ref);
+      return await found("FETCH_HEAD");
+    } catch (second) {
+      // The beginning of a commit's name, or one that the server does not give by its name.
+      if (isOver(second) || !/^[0-9a-f]{4,64}$/.test(ref)) throw first;
+      await git("fetch", "--quiet", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*");
+      return await found(ref);
+    }
+  }
+}
+
+/** No prompt can come up: no terminal, no helper, no window; ssh fails rather than asks. */
+function quietly({ keyFile }: CheckoutRequest): Record<string, string> {
+  const kept = Object.fromEntries(
+    Object.entries(process.env).filter(([name, value]) => value !== undefined && !ofAnother.test(name)),
+  ) as Record<string, string>;
+  const ssh = [
+    "ssh",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ConnectTimeout=20",
+    "-o",
+    "ServerAliveInterval=10",
+    "-o",
+    "ServerAliveCountMax=3",
+  ];
+  if (keyFile !== undefined) ssh.push("-i", resolve(keyFile), "-o", "IdentitiesOnly=yes");
+  return {
+    ...kept,
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_ASKPASS: "true",
+    SSH_ASKPASS: "true",
+    SSH_ASKPASS_REQUIRE: "never",
+    GCM_INTERACTIVE: "never",
+    GIT_LFS_SKIP_SMUDGE: "1",
+    GIT_SSH_COMMAND: ssh.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" "),
+    LC_ALL: "C",
+  };
+}
+
+/** What says which repository or program git is to use instead. */
+const ofAnother =
+  /^(GIT_(DIR|WORK_TREE|INDEX_FILE|NAMESPACE|OBJECT_DIRECTORY|COMMON_DIR|SSH|SSH_VARIANT)|SSH_ASKPASS.*)$/;
+
+async function runGit(words: readonly string[], request: CheckoutRequest, until: number): Promise<string> {
+  const leftMs = until - performance.now();
+  const late = (): CliError =>
+    new CliError(
+      exit.timedOut,
+      `git ${verbOf(words)} of ${request.url} took longer than ${formatDuration(request.timeoutMs)}: give it more with --timeout`,
+    );
+  if (leftMs <= 0) throw late();
+  request.signal?.throwIfAborted();
+  const options = [
+    "-c",
+    "protocol.ext.allow=never",
+    "-c",
+    "advice.detachedHead=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+  ];
+  // A group of its own: git's helpers go with it.
+  const child = Bun.spawn(["git", ...options, ...words], {
+    cwd: request.directory,
+    env: quietly(request),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    detached: true,
+  });
+  const end = (): void => {
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // it has ended by itself
+    }
+  };
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    end();
+  }, leftMs);
+  request.signal?.addEventListener("abort", end, { once: true });
+  try {
+    const [stdout, stderr, code] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    request.signal?.throwIfAborted();
+    if (isLate) throw late();
+    if (code === 0) return stdout;
+    throw new CliError(
+      exit.host,
+      `git ${verbOf(words)} of ${request.url} failed: ${lastWords(stderr) || `exit code ${code}`}`,
+    );
+  } finally {
+    clearTimeout(timer);
+    request.signal?.removeEventListener("abort", end);
+  }
+}
+
+function verbOf(words: readonly string[]): string {
+  return words[0] === "-C" ? (words[2] ?? "") : (words[0] ?? "");
+}
+
+function lastWords(stderr: string): string {
+  return stderr.trim().split("\n").slice(-3).join(" | ").slice(0, 500);
+}
+
+const lfsBegins = Buffer.from("version https://git-lfs.github.com/spec/v1\n");
+const pointerBytesMost = 1024;
+
+/** Files that are pointers of git LFS. */
+async function lfsPointers(root: string): Promise<Problem[]> {
+  const found: Problem[] = [];
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const file = await open(path, "r");
+    try {
+      const { size } = await file.stat();
+      if (size > pointerBytesMost || size < lfsBegins.length) continue;
+      const head = Buffer.alloc(lfsBegins.length);
+      await file.read(head, 0, head.length, 0);
+      if (head.equals(lfsBegins)) found.push({ path: path.slice(root.length + 1), message: "is a pointer of git LFS" });
+    } finally {
+      await file.close();
+    }
+  }
+  return found;
+}

@@ -1,0 +1,223 @@
+import type { BlobStore } from "../executor/blob-store.ts";
+import type { BundleTrees } from "../executor/bundle-trees.ts";
+import { monotonicMs, wallMs } from "../lib/clock.ts";
+import { Fault } from "../lib/fault.ts";
+import { RollingHash } from "../lib/hash.ts";
+import { jobId, type NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import { allBundles, bundleByDigest, bundleHolders, bundlesHeldBy, heldAttempt, listNodes } from "../state/queries.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { NodeRow } from "../state/types.ts";
+import { canHold } from "./pack-partner.ts";
+import { bundleTaken } from "./peer-answers.ts";
+
+/** What the keeping of bundles needs of its surroundings. */
+export interface BundleKeepPorts {
+  readonly self: NodeId;
+  readonly store: Pick<BlobStore, "held" | "manifest" | "lacking" | "drop" | "sweep">;
+  readonly trees: Pick<BundleTrees, "sweep">;
+  readonly view: <Value>(query: (tx: ReadTx) => Value) => Value;
+  readonly leader: () => NodeId;
+  readonly ask: (node: NodeId, method: string, body: unknown, timeoutMs: number) => Promise<unknown>;
+  readonly tell: (held: readonly string[], gone: readonly string[]) => Promise<Outcome<unknown>>;
+  /** The state here has everything that was acknowledged before, and is not known to be wrong: what it does not know is gone. */
+  readonly isCurrent: () => Promise<boolean>;
+  /** Files that are in no bundle yet, and will be. */
+  readonly isPinned: (sha256: string) => boolean;
+  /** Files of it, or of any, were removed. */
+  readonly onDropped: (digest: string) => void;
+  readonly log: (level: "warn" | "info", message: string) => void;
+}
+
+/** Intervals, as {@link limits} has them, or as a test wants them. */
+export interface KeepTiming {
+  readonly lookMs: number;
+  readonly lostMs: number;
+  readonly keptMs: number;
+  readonly takeMs: number;
+}
+
+/** As limits have it. */
+export const keepTiming: KeepTiming = {
+  lookMs: limits.bundleLookMs,
+  lostMs: limits.bundleLostMs,
+  keptMs: limits.blobKeptMs,
+  takeMs: limits.bundleTakeMs,
+};
+
+/** Between two looks at all files for those that no bundle has. */
+const sweepEveryMs = 60_000;
+
+/**
+ * A node's duties for bundles, every few seconds: what it has is told to all, by entries in the log; a bundle that is on fewer members than it is to be on, since one of them is lost or
+ * was removed, is given to one more, by the first of those that have it; and what the state knows no more goes from the disk: first the bundle, then the files that no other one
+ * has, some at a time. The state keeps what a name or an unfinished job has (state/tables/bundle.ts), so nothing goes that a task runs in.
+ */
+export class BundleKeeper {
+  readonly #ports: BundleKeepPorts;
+  readonly #timing: KeepTiming;
+  readonly #lostSince = new Map<NodeId, number>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #looking: Promise<void> | undefined;
+  #isAwaited = false;
+  #sweptAt = -Infinity;
+  #hasDropped = true;
+
+  constructor(ports: BundleKeepPorts, timing: KeepTiming = keepTiming) {
+    this.#ports = ports;
+    this.#timing = timing;
+  }
+
+  /** Begins; the state is as new as the cluster's. */
+  start(): void {
+    this.#timer ??= setInterval(() => void this.look(), this.#timing.lookMs);
+    void this.look();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Now, or once more after the look that is under way: something has changed. Does nothing before {@link start}. */
+  kick(): void {
+    if (this.#timer === undefined) return;
+    this.#isAwaited = this.#looking !== undefined;
+    void this.look();
+  }
+
+  /** One round of all duties, or the one that is under way. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    try {
+      do {
+        this.#isAwaited = false;
+        await this.#tell();
+      } while (this.#isAwaited);
+      await this.#spread();
+      await this.#clear();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#ports.log("warn", error.message);
+    }
+  }
+
+  /** A file is gone, or was wrong: bundles that have it are here no more. */
+  async onDamaged(sha256: string): Promise<void> {
+    const { store, onDropped, log } = this.#ports;
+    for (const digest of (await store.held()).keys()) {
+      const manifest = await store.manifest(digest);
+      const has = manifest?.entries.some((entry) => entry.kind === "file" && entry.sha256 === sha256) ?? true;
+      if (!has || (manifest !== undefined && (await store.lacking(filesOf(manifest.entries))).length === 0)) continue;
+      log(
+        "warn",
+        `a file of the bundle sha256:${digest} was damaged or removed here: it is fetched again when it is needed`,
+      );
+      await store.drop(digest);
+      onDropped(digest);
+    }
+    this.kick();
+  }
+
+  /** What is here and the state does not say, and what the state says and is not here. */
+  async #tell(): Promise<void> {
+    const { self, store, view, tell } = this.#ports;
+    const here = await store.held();
+    const { said, known } = view((tx) => ({
+      said: new Set(bundlesHeldBy(tx, self)),
+      known: new Set([...here.keys()].filter((digest) => bundleByDigest(tx, digest) !== undefined)),
+    }));
+    const held = [...known].filter((digest) => !said.has(digest)).slice(0, limits.bundlesPerEntry);
+    const gone = [...said].filter((digest) => !here.has(digest)).slice(0, limits.bundlesPerEntry);
+    if (held.length + gone.length > 0) await tell(held, gone);
+  }
+
+  async #spread(): Promise<void> {
+    const { self, view, leader, ask, log } = this.#ports;
+    const nodes = view(listNodes);
+    const isThere = this.#thoseThere(nodes);
+    const short = view((tx) =>
+      allBundles(tx).flatMap(({ digest, copies }) => {
+        const holders = bundleHolders(tx, digest);
+        const there = holders.filter(isThere);
+        return there[0] === self && there.length < copies ? [{ digest, holders }] : [];
+      }),
+    );
+    for (const { digest, holders } of short) {
+      const others = nodes.filter((node) => isThere(node.id) && canHold(node) && !holders.includes(node.id));
+      const [first] = membersFor(digest, others, leader());
+      if (first === undefined) continue;
+      try {
+        bundleTaken(await ask(first, "bundle.take", digest, this.#timing.takeMs));
+      } catch (error) {
+        // It goes on with it, or the next look asks once more.
+        if (!(error instanceof Fault)) throw error;
+        log("info", `node ${first} does not have the bundle sha256:${digest} yet: ${error.message}`);
+      }
+    }
+  }
+
+  /** Members that are not lost, or not for long: a restart is no reason to copy all that a node has. */
+  #thoseThere(nodes: readonly NodeRow[]): (node: NodeId) => boolean {
+    const now = monotonicMs();
+    const there = new Set<NodeId>();
+    for (const { id, state } of nodes) {
+      if (state !== "lost") this.#lostSince.delete(id);
+      else if (!this.#lostSince.has(id)) this.#lostSince.set(id, now);
+      const since = this.#lostSince.get(id);
+      if (since === undefined || now - since < this.#timing.lostMs) there.add(id);
+    }
+    return (node) => there.has(node);
+  }
+
+  async #clear(): Promise<void> {
+    const { store, trees, view, onDropped, isPinned, self, isCurrent: isCurrentNow } = this.#ports;
+    const before = wallMs() - this.#timing.keptMs;
+    const here = await store.held();
+    const isKnown = (digest: string): boolean => view((tx) => bundleByDigest(tx, digest)) !== undefined;
+    const aged = [...here].filter(([digest, since]) => since < before && !isKnown(digest));
+    // A node that was cut off may have a bundle of which its state has not heard yet, and others count on that.
+    const isCurrent = aged.length === 0 || (await isCurrentNow());
+    for (const [digest] of isCurrent ? aged : []) {
+      if (isKnown(digest)) continue;
+      await store.drop(digest);
+      onDropped(digest);
+      this.#hasDropped = true;
+    }
+    const now = monotonicMs();
+    if (!this.#hasDropped && now - this.#sweptAt < sweepEveryMs) return;
+    this.#sweptAt = now;
+    const wanted = new Set<string>();
+    for (const digest of (await store.held()).keys())
+      for (const file of filesOf((await store.manifest(digest))?.entries ?? [])) wanted.add(file.sha256);
+    const isWanted = (sha256: string): boolean => wanted.has(sha256) || isPinned(sha256);
+    const removed = await store.sweep(isWanted, before, limits.blobsSwept);
+    this.#hasDropped = removed === limits.blobsSwept;
+    if (removed > 0) onDropped("");
+    const isHeld = (name: string): boolean => {
+      const [job = 0, task = 0, attempt = 0] = name.split(".").map(Number);
+      return view((tx) => heldAttempt(tx, { job: jobId(job), task, attempt }, self)) !== undefined;
+    };
+    if (await isCurrentNow()) await trees.sweep(isKnown, isHeld, this.#timing.keptMs);
+  }
+}
+
+function filesOf<Entry extends { readonly kind: string }>(
+  entries: readonly Entry[],
+): Extract<Entry, { readonly kind: "file" }>[] {
+  return entries.filter((entry): entry is Extract<Entry, { readonly kind: "file" }> => entry.kind === "file");
+}
+
+/** Who is to have a bundle, in that order (rendezvous hashing): each bundle somebody else, the leader last. */
+export function membersFor(digest: string, nodes: readonly NodeRow[], leader: NodeId): NodeId[] {
+  const rank = (node: NodeId): string => new RollingHash("").text(digest).number(node).digest();
+  return nodes
+    .map(({ id }) => ({ id, isLeading: id === leader, rank: rank(id) }))
+    .toSorted((a, b) => Number(a.isLeading) - Number(b.isLeading) || (a.rank < b.rank ? 1 : -1))
+    .map(({ id }) => id);
+}
