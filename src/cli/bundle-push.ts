@@ -25,6 +25,8 @@ const requestBytes = 4 * 1024 * 1024;
 const requestsAtOnce = 3;
 /** A node that does not have what was sent, since it was sent to another one that is gone, is sent it again. */
 const rounds = 5;
+/** How often a large file is begun: what an earlier push left of it may be no good. */
+const beginnings = 3;
 
 /** Sends what the mesh lacks of the tree, and has the name stand for it. */
 export async function pushTree(
@@ -147,7 +149,10 @@ async function sendLarge(
   signal: AbortSignal,
   onSent: (bytes: number) => void,
 ): Promise<void> {
+  let begun = 0;
   for (let at = 0; at < size;) {
+    if (at === 0 && ++begun > beginnings)
+      throw new CliError(exit.host, `${places.get(sha256)!} was changed while it was read: push it again`);
     const bytes = await readPiece(places.get(sha256)!, at, Math.min(requestBytes, size - at));
     const parts = await post(session, [{ sha256, size, offset: at, bytes }], signal);
     const next = parts[sha256] ?? size;

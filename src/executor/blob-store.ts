@@ -10,11 +10,13 @@ import {
   rename,
   rm,
   stat,
+  utimes,
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
 import { abreast } from "../lib/abreast.ts";
 import { type BundleFile, type Manifest, parseManifest } from "../lib/bundle-manifest.ts";
+import { wallMs } from "../lib/clock.ts";
 import { sha256Form, sha256Of } from "../lib/digest.ts";
 import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
@@ -42,6 +44,8 @@ export class BlobStore {
   /** Appends to one file come one after the other. */
   readonly #appending = new Map<string, Promise<unknown>>();
   readonly #manifests = new Map<string, Manifest>();
+  /** What is being swept: whoever looks for it now is told that it is not here. */
+  #sweeping: string | undefined;
   #opened: Promise<void> | undefined;
   #settling: Promise<void> = Promise.resolve();
 
@@ -90,6 +94,7 @@ export class BlobStore {
   }
 
   async #has({ sha256, size }: Blob): Promise<boolean> {
+    if (this.#sweeping === sha256) return false;
     for (let path: string | undefined = this.#pathOf(sha256); path !== undefined;) {
       try {
         const found = await stat(path);
@@ -339,7 +344,12 @@ export class BlobStore {
     await this.#within(() => rm(join(this.#bundles, digest), { force: true }));
   }
 
-  /** The bundles that are here, and since when (epoch ms). */
+  /** Somebody counts on it from now on: it is not older than that. */
+  async touch(digest: string): Promise<void> {
+    await this.#within(() => utimes(join(this.#bundles, digest), wallMs() / 1000, wallMs() / 1000));
+  }
+
+  /** The bundles that are here, and since when, or when somebody counted on them last (epoch ms). */
   async held(): Promise<ReadonlyMap<string, number>> {
     const held = new Map<string, number>();
     try {
@@ -367,7 +377,9 @@ export class BlobStore {
         if (isWanted(sha256)) continue;
         const found = await stat(path).catch(() => undefined);
         if (found === undefined || found.mtimeMs >= before) continue;
-        await this.#remove(sha256, path);
+        if (isWanted(sha256)) continue; // since just now
+        this.#sweeping = sha256;
+        await this.#remove(sha256, path).finally(() => (this.#sweeping = undefined));
         removed += 1;
       }
     }

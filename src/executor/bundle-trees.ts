@@ -57,6 +57,8 @@ export class BundleTrees {
   readonly #shared = new Map<string, Shared>();
   /** One tree of a bundle is made or looked at at a time. */
   readonly #busy = new Map<string, Promise<LaidOut>>();
+  /** The same of those that are an attempt's own, by their paths. */
+  readonly #making = new Map<string, Promise<LaidOut>>();
 
   /** `checkMs`: how often a shared tree is looked at. */
   constructor(dataDir: string, store: BlobStore, checkMs: number = limits.treeCheckMs) {
@@ -109,15 +111,35 @@ export class BundleTrees {
     owner?: { readonly uid: number; readonly gid: number },
   ): Promise<LaidOut> {
     const path = join(parent, `tree-${attemptKey(attempt)}`);
+    // One that was begun for the same attempt, which this node lost and was given again, is not in the way of this one.
+    const making = this.#making.get(path) ?? Promise.resolve();
+    const mine = making.catch(() => {}).then(() => this.#makeOwn(manifest, path, readOnly, owner));
+    this.#making.set(path, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#making.get(path) === mine) this.#making.delete(path);
+    }
+  }
+
+  async #makeOwn(
+    manifest: Manifest,
+    path: string,
+    readOnly: boolean,
+    owner?: { readonly uid: number; readonly gid: number },
+  ): Promise<LaidOut> {
     await removeTree(path);
     if (!(await this.#make(manifest, path, readOnly))) {
       await removeTree(path);
       return { kind: "incomplete" };
     }
     if (owner !== undefined && !readOnly) {
-      const paths = ["", ...pathsOf(manifest)];
-      await abreast(paths, limits.blobsAbreast, (one) => lchown(join(path, one), owner.uid, owner.gid));
+      // The tree is closed until all in it is theirs: in an open one they could have a link lead this out of it.
+      const own = (one: string): Promise<void> => lchown(join(path, one), owner.uid, owner.gid);
+      await abreast(pathsOf(manifest), limits.blobsAbreast, own);
+      await own("");
     }
+    await chmod(path, readOnly ? 0o555 : 0o755);
     return { kind: "done", tree: { path, isOwn: true } };
   }
 
@@ -141,12 +163,13 @@ export class BundleTrees {
       await removeTree(draft);
       return { kind: "incomplete" };
     }
+    await chmod(draft, 0o555);
     await rename(draft, path);
     this.#shared.set(digest, { path, stamps: await stampsOf(path, pathsOf(manifest)), checkedAt: monotonicMs() });
     return done(path);
   }
 
-  /** False when a file could not be had. Directories get their permissions when all is in them. */
+  /** False when a file could not be had. Directories get their permissions when all is in them; the whole is closed to others still. */
   async #make(manifest: Manifest, root: string, readOnly: boolean): Promise<boolean> {
     const directories = directoriesOf(manifest);
     await mkdir(root, { recursive: true, mode: 0o700 });
@@ -166,7 +189,6 @@ export class BundleTrees {
       if (entry.kind === "link") await symlink(entry.target, join(root, entry.path));
     for (const [path, mode] of [...directories].toReversed())
       await chmod(join(root, path), readOnly ? (mode & 0o555) | 0o500 : mode | 0o700);
-    await chmod(root, readOnly ? 0o555 : 0o755);
     return true;
   }
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Fault } from "../lib/fault.ts";
 import type { JobId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import { accept } from "../lib/outcome.ts";
 import { slotsTaken } from "../lib/room.ts";
 import { formatDuration } from "../lib/units.ts";
 import type { Assignment, Report, Spec, UnitAssignment } from "../state/types.ts";
@@ -85,6 +86,8 @@ class NodeExecutor implements Executor {
   readonly #room: Room;
   readonly #returning = new Set<Held>();
   #returnTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Trees that were made for attempts which could not be begun just then. */
+  readonly #laidOut = new Map<string, BundleTree>();
   /** Tasks that wait for their turn. */
   readonly #units = new HeldUnits();
   #filling = false;
@@ -274,6 +277,7 @@ class NodeExecutor implements Executor {
       if (held === undefined) this.#units.around(name)?.remove(name.task);
       if (held === undefined) continue;
       this.#held.delete(key);
+      this.#laidOut.delete(key);
       this.#waiting.delete(key);
       this.#returning.delete(held);
       if (held.phase !== "ended") this.#leave(held);
@@ -533,12 +537,16 @@ class NodeExecutor implements Executor {
 
   /** Once its bundle is laid out. It has room meanwhile, so that no more trees are made than there are tasks at once, and is begun by nobody else. */
   async #handOverIn(held: Held, assignment: Assignment): Promise<void> {
-    const tree = await this.#options.bundle(held.name, assignment.spec);
+    const before = this.#laidOut.get(held.key);
+    const tree = before === undefined ? await this.#options.bundle(held.name, assignment.spec) : accept(before);
+    this.#laidOut.delete(held.key);
     // Stopped, dropped or ended meanwhile: what was laid out is swept.
     if (this.#closed || this.#held.get(held.key) !== held || held.phase !== "waiting") return;
     if (!tree.ok) return this.#onEnded([neverStarted(held.name, "failed", tree.why.message)]);
     const isCovered = this.#lease.covers(assignment.fence, monotonicMs());
     if (this.#guard !== undefined && isCovered) return this.#handOver(held, assignment, tree.value);
+    // It has its tree: where there is so much to do that a lease ends while one is made, a new one would never be in time either.
+    if (tree.value.isOwn) this.#laidOut.set(held.key, tree.value);
     this.#putBack(held);
     return this.#startWaiting();
   }
@@ -643,6 +651,7 @@ class NodeExecutor implements Executor {
         held.phase = "ended";
         held.report = held.isDisowned ? disowned(report) : report;
         this.#waiting.delete(key);
+        this.#laidOut.delete(key);
         this.#leave(held);
         wanted.push(held.report);
       }

@@ -439,6 +439,10 @@ export const limits = {
   bundleCopiesMost: 7,
   /** A file is read, sent and stored in one piece up to here; a larger one piece by piece. */
   blobPieceBytes: 1024 * 1024,
+  /** How long a member may take for a piece: beside much other work the disk is slow, and what comes too late was read and sent for nothing. */
+  bundleAskMs: 20_000,
+  /** Files of pushes that have not come to an end, which are not swept meanwhile: of older ones only those stay that are new. */
+  blobsPinned: 500_000,
   /** Small files that are asked for, and read or written, at once. */
   blobsPerRequest: 256,
   blobsAbreast: 16,

@@ -120,13 +120,20 @@ export class BundleFetcher {
       if (!(await this.#fetchFiles(filesOf(manifest), fetch, others))) return this.#nobodyHas(digest, fetch);
       await store.settle();
       if (here === undefined) await store.hold(manifest);
-      this.#whole.set(digest, manifest);
+      this.#remember(manifest);
       onHeld(digest);
       return accept(manifest);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       return refuse(error.code === "disk-full" ? "no-room" : "unavailable", error.message, { retry: "safe" });
     }
+  }
+
+  #remember(manifest: Manifest): void {
+    this.#whole.delete(manifest.digest);
+    this.#whole.set(manifest.digest, manifest);
+    const [oldest] = this.#whole.keys();
+    if (this.#whole.size > manifestsKept && oldest !== undefined) this.#whole.delete(oldest);
   }
 
   /** Brings the files here that these members have, if they give them soon; gives those that did not come. */
@@ -143,13 +150,14 @@ export class BundleFetcher {
 
   /** False: there was not enough time to get all of them. */
   async #fetchFiles(files: readonly Blob[], fetch: Fetch, others: () => readonly NodeId[]): Promise<boolean> {
-    let lacking = await this.#ports.store.lacking(files);
-    if (lacking.length === 0) return true;
+    const { store } = this.#ports;
+    // What is here is looked up once, and again when all should be: whoever waits for a free place asks often, and of ten thousand files.
+    let lacking = blobsBySha256(await store.lacking(files));
+    if (lacking.size === 0) return true;
     const done = await this.#fromAny(fetch, others, async (source) => {
-      lacking = await this.#ports.store.lacking(lacking); // of what was asked of one that failed, some came
       const isAll = await this.#fromOne(source, lacking, fetch);
-      lacking = await this.#ports.store.lacking(lacking);
-      if (lacking.length === 0) return true;
+      if (lacking.size === 0) lacking = blobsBySha256(await store.lacking(files));
+      if (lacking.size === 0) return true;
       if (isAll) return undefined;
       throw new Fault("data", `node ${source} does not have all of it`, "safe");
     });
@@ -198,8 +206,8 @@ export class BundleFetcher {
     return leading !== undefined && isLeadersTurn && others.includes(leading) && isFree(leading) ? leading : undefined;
   }
 
-  /** True when everything that was asked for came and was right. Throws Fault. */
-  async #fromOne(source: NodeId, files: readonly Blob[], fetch: Fetch): Promise<boolean> {
+  /** Takes from the files what comes and is right. True when everything that was asked for was. Throws Fault. */
+  async #fromOne(source: NodeId, lacking: Map<string, Blob>, fetch: Fetch): Promise<boolean> {
     let isAll = true;
     const { ask, store } = this.#ports;
     const suspect = (sha256: string): void => {
@@ -210,9 +218,10 @@ export class BundleFetcher {
       );
       ask(source, "bundle.suspect", sha256).catch(() => {}); // it will notice by itself
     };
-    await abreast(partsOf(files), limits.bundleRequests, async (part) => {
+    await abreast(partsOf([...lacking.values()]), limits.bundleRequests, async (part) => {
       if (!Array.isArray(part)) {
-        isAll = (await this.#large(source, part, fetch, suspect)) && isAll;
+        if (await this.#large(source, part, fetch, suspect)) lacking.delete(part.sha256);
+        else isAll = false;
         return;
       }
       const answers = blobAnswers(
@@ -231,6 +240,7 @@ export class BundleFetcher {
         else {
           this.received += bytes.length;
           await store.add(sha256, bytes);
+          lacking.delete(sha256);
         }
       });
     });
@@ -273,6 +283,13 @@ export class BundleFetcher {
       retry: "safe",
     });
   }
+}
+
+/** As many as are used at once: of others the files are looked for again. */
+const manifestsKept = 16;
+
+function blobsBySha256(files: readonly Blob[]): Map<string, Blob> {
+  return new Map(files.map((file) => [file.sha256, file]));
 }
 
 function filesOf(manifest: Manifest): BundleFile[] {

@@ -60,6 +60,7 @@ export class BundleKeeper {
   readonly #lostSince = new Map<NodeId, number>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #looking: Promise<void> | undefined;
+  #telling: Promise<void> | undefined;
   #isAwaited = false;
   #sweptAt = -Infinity;
   #hasDropped = true;
@@ -80,11 +81,10 @@ export class BundleKeeper {
     this.#timer = undefined;
   }
 
-  /** Now, or once more after the look that is under way: something has changed. Does nothing before {@link start}. */
+  /** What is here has changed: that is told now, whatever a look that is under way waits for. Others find it here as soon as it is. Does nothing before {@link start}. */
   kick(): void {
     if (this.#timer === undefined) return;
-    this.#isAwaited = this.#looking !== undefined;
-    void this.look();
+    void this.#logged(this.#tellAll());
   }
 
   /** One round of all duties, or the one that is under way. */
@@ -93,18 +93,33 @@ export class BundleKeeper {
     return this.#looking;
   }
 
-  async #look(): Promise<void> {
-    try {
-      do {
-        this.#isAwaited = false;
-        await this.#tell();
-      } while (this.#isAwaited);
-      await this.#spread();
-      await this.#clear();
-    } catch (error) {
+  #look(): Promise<void> {
+    return this.#logged(
+      this.#tellAll()
+        .then(() => this.#spread())
+        .then(() => this.#clear()),
+    );
+  }
+
+  #logged(work: Promise<void>): Promise<void> {
+    return work.catch((error: unknown) => {
       if (!(error instanceof Fault)) throw error;
       this.#ports.log("warn", error.message);
-    }
+    });
+  }
+
+  /** One after the other, and once more if something has changed meanwhile. */
+  #tellAll(): Promise<void> {
+    this.#isAwaited = this.#telling !== undefined;
+    this.#telling ??= this.#tellUntilTold().finally(() => (this.#telling = undefined));
+    return this.#telling;
+  }
+
+  async #tellUntilTold(): Promise<void> {
+    do {
+      this.#isAwaited = false;
+      await this.#tell();
+    } while (this.#isAwaited);
   }
 
   /** A file is gone, or was wrong: bundles that have it are here no more. */
@@ -112,8 +127,11 @@ export class BundleKeeper {
     const { store, onDropped, log } = this.#ports;
     for (const digest of (await store.held()).keys()) {
       const manifest = await store.manifest(digest);
-      const has = manifest?.entries.some((entry) => entry.kind === "file" && entry.sha256 === sha256) ?? true;
-      if (!has || (manifest !== undefined && (await store.lacking(filesOf(manifest.entries))).length === 0)) continue;
+      if (manifest !== undefined) {
+        const file = filesOf(manifest.entries).find((one) => one.sha256 === sha256);
+        // It may have come again meanwhile.
+        if (file === undefined || (await store.lacking([file])).length === 0) continue;
+      }
       log(
         "warn",
         `a file of the bundle sha256:${digest} was damaged or removed here: it is fetched again when it is needed`,
@@ -184,7 +202,8 @@ export class BundleKeeper {
     // A node that was cut off may have a bundle of which its state has not heard yet, and others count on that.
     const isCurrent = aged.length === 0 || (await isCurrentNow());
     for (const [digest] of isCurrent ? aged : []) {
-      if (isKnown(digest)) continue;
+      // The state has heard of it meanwhile, or another member has begun to count on it.
+      if (isKnown(digest) || ((await store.held()).get(digest) ?? 0) >= before) continue;
       await store.drop(digest);
       onDropped(digest);
       this.#hasDropped = true;

@@ -114,7 +114,7 @@ export class BundlePush {
         const parts: Record<string, number> = {};
         let files = 0;
         await abreast(uploadPieces(body), limits.blobsAbreast, async ({ sha256, size, offset, bytes }) => {
-          if (size > limits.blobPieceBytes) parts[sha256] = await store.append({ sha256, size }, offset, bytes);
+          if (size > limits.blobPieceBytes) parts[sha256] = await this.#append({ sha256, size }, offset, bytes);
           else await store.add(sha256, bytes);
           if (size <= limits.blobPieceBytes || parts[sha256] === size) files += 1;
         });
@@ -122,6 +122,16 @@ export class BundlePush {
       });
     } finally {
       this.#uploads -= 1;
+    }
+  }
+
+  /** How much there is of it then. What an earlier push left of it may be no good, as after a power cut: it begins anew. */
+  async #append(file: Blob, offset: number, bytes: Uint8Array): Promise<number> {
+    try {
+      return await this.#ports.store.append(file, offset, bytes);
+    } catch (error) {
+      if (error instanceof Fault && error.code === "data" && offset > 0) return 0;
+      throw error;
     }
   }
 
@@ -154,6 +164,7 @@ export class BundlePush {
     const { self, view, leader } = this.#ports;
     const deadline = monotonicMs() + limits.bundleWaitMs;
     const having = new Set<NodeId>();
+    const unable = new Set<NodeId>();
     let why = "";
     while (true) {
       const nodes = view(listNodes);
@@ -169,12 +180,17 @@ export class BundlePush {
       );
       const short = wanted - having.size;
       if (short <= 0) return accept([...having]);
-      const failures = await Promise.all(others.slice(0, short).map((member) => this.#give(digest, member, having)));
-      why = failures.find((one) => one !== undefined) ?? why;
+      // Others, where the first ones cannot; one that is still at it is waited for.
+      const willing = [...others.filter((id) => !unable.has(id)), ...others.filter((id) => unable.has(id))];
+      await Promise.all(
+        willing.slice(0, short).map(async (id) => {
+          const failure = await this.#give(digest, id);
+          if (failure === undefined) having.add(id);
+          else why = `node ${id}: ${failure.message}`;
+          if (failure !== undefined && failure.code !== "peer-timeout") unable.add(id);
+        }),
+      );
       if (having.size >= wanted) return accept([...having]);
-      // Another one, where the first ones cannot.
-      const next = others[short];
-      if (next !== undefined) why = (await this.#give(digest, next, having)) ?? why;
       if (monotonicMs() >= deadline)
         return refuse("unavailable", `only ${having.size + 1} of ${copies} members could be given the bundle: ${why}`, {
           retryAfterMs: 1000,
@@ -185,14 +201,13 @@ export class BundlePush {
   }
 
   /** Why it does not have it yet; undefined: it has. */
-  async #give(digest: string, member: NodeId, having: Set<NodeId>): Promise<string | undefined> {
+  async #give(digest: string, member: NodeId): Promise<Fault | undefined> {
     try {
       bundleTaken(await this.#ports.ask(member, "bundle.take", digest, limits.bundleTakeMs));
-      having.add(member);
       return undefined;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      return `node ${member}: ${error.message}`;
+      return error;
     }
   }
 }

@@ -66,7 +66,7 @@ export class Bundles implements BundleApi {
       node: NodeId,
       method: string,
       body: unknown,
-      timeoutMs: number = limits.rpcTimeoutMs,
+      timeoutMs: number = limits.bundleAskMs,
     ): Promise<unknown> => transport.request(node, method, body, { channel: "bulk", timeoutMs });
     const common = {
       self,
@@ -127,6 +127,11 @@ export class Bundles implements BundleApi {
     });
   }
 
+  /** Something here has changed. */
+  kick(): void {
+    this.#keeper.kick();
+  }
+
   /** One round of its duties. */
   look(): Promise<void> {
     return this.#keeper.look();
@@ -136,6 +141,7 @@ export class Bundles implements BundleApi {
   async take(peer: NodeId, digest: string): Promise<{ readonly held: true }> {
     const outcome = await this.#fetcher.ensure(digest, peer);
     if (!outcome.ok) throw new Fault("peer-refused", outcome.why.message, "safe");
+    await this.#store.touch(digest);
     return { held: true };
   }
 

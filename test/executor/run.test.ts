@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { limits } from "../../src/lib/limits.ts";
 import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import { nodeId } from "../../src/lib/ids.ts";
+import { accept } from "../../src/lib/outcome.ts";
 import { Rig, until } from "./rig.ts";
 
 let rig: Rig;
@@ -235,4 +236,31 @@ test("of a guard that cannot be started it is told what it said, and the executo
   expect(await said.promise).toContain("no room here");
   await broken.close();
   await opening;
+});
+
+test("a tree that is laid out when the lease is over is there when it begins, and is not made again", async () => {
+  await rig.open({ leaseMs: 0 });
+  const tree = rig.path("tree");
+  const laying = Promise.withResolvers<void>();
+  let made = 0;
+  rig.bundle = async () => {
+    made += 1;
+    mkdirSync(tree, { recursive: true });
+    await laying.promise;
+    return accept({ path: tree, isOwn: true });
+  };
+  const assignment = rig.assignment({ run: "pwd", bundle: { name: "site", digest: "d" } });
+  rig.executor.assign([assignment]);
+  rig.executor.lease(monotonicMs() + 300, assignment.fence);
+  await until("it is laid out", () => made === 1);
+  await Bun.sleep(320); // the lease is over
+  const wanted = rig.leasesWanted;
+  laying.resolve();
+  await until("a lease is wanted again", () => rig.leasesWanted > wanted);
+  rig.executor.lease(monotonicMs() + 60_000, assignment.fence);
+  const report = await rig.reportOf(assignment);
+  expect(report.state).toBe("succeeded");
+  expect(new TextDecoder().decode(report.tail).trim()).toBe(tree);
+  expect(made).toBe(1);
+  await until("it goes with its attempt", () => !existsSync(tree));
 });

@@ -1,7 +1,8 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, spyOn, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BlobStore } from "../../src/executor/blob-store.ts";
 import { type BundleEntry, type Manifest, manifestOf } from "../../src/lib/bundle-manifest.ts";
 import { uploadHead } from "../../src/lib/bundle-upload.ts";
 import { decode, encode } from "../../src/lib/codec.ts";
@@ -10,6 +11,7 @@ import { Fault } from "../../src/lib/fault.ts";
 import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
+import { noPlaceFree } from "../../src/node/bundle-serve.ts";
 import { Bundles } from "../../src/node/bundles.ts";
 import { parsePeerRequest } from "../../src/node/peer-requests.ts";
 import { resolveBundles } from "../../src/state/bundles.ts";
@@ -35,6 +37,8 @@ class Rig {
   readonly down = new Set<number>();
   readonly asked: Asked[] = [];
   readonly said: string[] = [];
+  /** Waited for before each answer. */
+  holdBack: (asked: Asked) => Promise<void> = () => Promise.resolve();
   /** Called before each question. */
   onAsk: (asked: Asked) => void = () => {};
   leader = 1;
@@ -96,6 +100,7 @@ class Rig {
     const asked = { from, to, method };
     this.asked.push(asked);
     this.onAsk(asked);
+    await this.holdBack(asked);
     await Bun.sleep(1);
     if (this.down.has(to) || this.down.has(from)) throw new Fault("peer-unreachable", "no socket", "safe");
     try {
@@ -325,6 +330,69 @@ test("a bundle whose holder is lost comes to another member, and a node that is 
   const left = rig.holders(tree).filter((node) => node !== second);
   expect(left).toHaveLength(2);
   for (const node of left) expectLaidOut(await rig.layOut(node, tree), tree);
+});
+
+test("a member tells what it has while it waits for another one that is to have it too", async () => {
+  const rig = new Rig(4);
+  const tree = someTree(5);
+  const { holders } = await rig.push(1, "site", tree, 3);
+  // One copy less is known of than is wanted, and the member that is asked for it does not answer yet.
+  const gone = holders.find((node) => node !== 1)!;
+  rig.cluster.must("bundle.held", { node: nodeId(gone), held: [], gone: [tree.manifest.digest] }, system);
+  const taking = Promise.withResolvers<void>();
+  const answers = Promise.withResolvers<void>();
+  rig.holdBack = async ({ method }) => {
+    if (method !== "bundle.take") return;
+    taking.resolve();
+    await answers.promise;
+  };
+  const looking = rig.nodes.get(1)!.look();
+  await taking.promise;
+  const other = treeOf({ a: "another" });
+  await rig.push(1, "other", other, 1);
+  rig.cluster.must("bundle.held", { node: nodeId(1), held: [], gone: [other.manifest.digest] }, system);
+  rig.nodes.get(1)!.kick();
+  while (!rig.holders(other).includes(1)) await Bun.sleep(1);
+  answers.resolve();
+  await looking;
+  await rig.everyoneLooks();
+  expect(rig.holders(tree).length).toBeGreaterThanOrEqual(3);
+});
+
+test("who finds no place free looks at its disk no more for each time that it asks", async () => {
+  const rig = new Rig(3);
+  const tree = someTree(40);
+  await rig.push(2, "site", tree, 1);
+  let refused = 0;
+  rig.onAsk = ({ from, method }) => {
+    if (from !== 3 || method === "bundle.manifest" || refused >= 200) return;
+    refused += 1;
+    throw new Fault("peer-refused", noPlaceFree, "safe");
+  };
+  const lacking = spyOn(BlobStore.prototype, "lacking");
+  try {
+    expectLaidOut(await rig.layOut(3, tree), tree);
+    expect(refused).toBe(200);
+    expect(lacking.mock.calls.length).toBeLessThan(10);
+  } finally {
+    lacking.mockRestore();
+  }
+});
+
+test("what the state has not heard of yet stays, however old the copy is that another member counts on", async () => {
+  const rig = new Rig(2);
+  const tree = treeOf({ a: "one" });
+  const { digest } = tree.manifest;
+  await rig.push(1, "site", tree);
+  rig.cluster.must("bundle.rm", { bundle: "site" }, admin);
+  rig.cluster.must("bundle.sweep", { bundles: 10 });
+  for (const node of [1, 2]) utimesSync(join(rig.dataOf(node), "blobs", "bundles", digest), 0, 0);
+  const second = rig.nodes.get(2)!;
+  await second.take(nodeId(1), digest);
+  await second.look();
+  await rig.nodes.get(1)!.look();
+  const has = (node: number): boolean => existsSync(join(rig.dataOf(node), "blobs", "bundles", digest));
+  expect([has(1), has(2)]).toEqual([false, true]);
 });
 
 test("what no name and no unfinished job has goes from all disks, and nothing that another bundle has or a job runs in", async () => {
