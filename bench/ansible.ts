@@ -32,8 +32,7 @@ try {
   const node = await mesh.leader();
   const names = Array.from({ length: count }, (_, at) => `127.1.${at >> 7}.${(at & 127) + 1}`);
   const hosts = (parallel: number): Hosts => ({ names, sshd, parallel, directory });
-  const nodeMiB = (): number =>
-    memoryMiBBelow(node.pid) + node.guards().reduce((sum, guard) => sum + memoryMiBBelow(guard), 0);
+  const nodeMiB = (): number => memoryMiBBelow([node.pid, ...node.guards()]);
   const skein = async (): Promise<Record<string, number>> => {
     const began = performance.now();
     let peakMiB = 0;

@@ -60,8 +60,7 @@ try {
     clearInterval(look);
     return checked({ seconds: (performance.now() - began) / 1000, answered: counts["succeeded"]!, peakMiB });
   };
-  const nodeMiB = (): number =>
-    memoryMiBBelow(node.pid) + node.guards().reduce((sum, guard) => sum + memoryMiBBelow(guard), 0);
+  const nodeMiB = (): number => memoryMiBBelow([node.pid, ...node.guards()]);
   const contenders: Contender[] = [
     { name: "skein", measure: skein },
     { name: "xargs", measure: async () => checked(await byXargs(hosts, command, word)) },

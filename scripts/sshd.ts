@@ -13,12 +13,18 @@ export class Sshd {
   readonly key: string;
   readonly dir: string;
   readonly #process: ChildProcess;
+  readonly #atExit = (): void => {
+    this.#process.kill("SIGTERM");
+    rmSync(this.dir, { recursive: true, force: true });
+  };
 
   private constructor(dir: string, port: number, child: ChildProcess) {
     this.dir = dir;
     this.port = port;
     this.key = path.join(dir, "key");
     this.#process = child;
+    // Who is interrupted does not come back to stop it.
+    process.once("exit", this.#atExit);
   }
 
   /** Resolves when it takes connections. */
@@ -74,6 +80,7 @@ export class Sshd {
     const ended = new Promise((resolve) => this.#process.once("exit", resolve));
     if (this.#process.exitCode === null && this.#process.signalCode === null && this.#process.kill("SIGTERM"))
       await ended;
+    process.removeListener("exit", this.#atExit);
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

@@ -102,7 +102,7 @@ async function timed(
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (complaints += chunk));
   child.stdin.end(stdin);
   let peakMiB = 0;
-  const look = setInterval(() => (peakMiB = Math.max(peakMiB, memoryMiBBelow(child.pid!))), 1000);
+  const look = setInterval(() => (peakMiB = Math.max(peakMiB, memoryMiBBelow([child.pid!]))), 1000);
   const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
   clearInterval(look);
   const seconds = (performance.now() - began) / 1000;
@@ -110,8 +110,8 @@ async function timed(
   return { seconds, answered: said.split(word).length - 1, peakMiB };
 }
 
-/** Proportional memory of a process and all below it. */
-export function memoryMiBBelow(pid: number): number {
+/** Proportional memory of some processes and all below them. */
+export function memoryMiBBelow(pids: readonly number[]): number {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
     try {
@@ -123,11 +123,12 @@ export function memoryMiBBelow(pid: number): number {
     }
   }
   let kib = 0;
-  const below = [pid];
-  for (let at = 0; at < below.length; at++) {
-    below.push(...(children.get(below[at]!) ?? []));
+  // A guard may be below its node.
+  const below = new Set(pids);
+  for (const pid of below) {
+    for (const child of children.get(pid) ?? []) below.add(child);
     try {
-      const rollup = readFileSync(`/proc/${below[at]}/smaps_rollup`, "utf8");
+      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
       kib += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0);
     } catch {
       // The same.

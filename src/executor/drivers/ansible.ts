@@ -49,6 +49,8 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
     env: {
       ANSIBLE_HOST_KEY_CHECKING: "True",
       ANSIBLE_RETRY_FILES_ENABLED: "0",
+      // A module in one exchange and not five. With sudo some hosts refuse it (requiretty), so a playbook's own configuration decides.
+      ...(ansible.module !== undefined && ssh.become === undefined ? { ANSIBLE_PIPELINING: "1" } : {}),
       ...withoutTask(local.env),
       ...pluginEnvironment(spec, isReached, local.keepBytes),
     },
