@@ -35,6 +35,24 @@ export function markedProcesses(mark: string): Marked[] {
   return found;
 }
 
+/** Some processes and all that are below them, as Linux tells it. */
+export function treeBelow(pids: readonly number[]): ReadonlySet<number> {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+      children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const tree = new Set(pids);
+  // What is added meanwhile is visited too.
+  for (const pid of tree) for (const child of children.get(pid) ?? []) tree.add(child);
+  return tree;
+}
+
 /** Waits until nothing carries `mark`, at most `graceMs`; kills what is left and gives it. */
 export async function endMarked(mark: string, graceMs: number): Promise<Marked[]> {
   const until = performance.now() + graceMs;

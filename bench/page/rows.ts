@@ -49,6 +49,11 @@ export function atMostTimes(what: string, wanted: number, own: readonly number[]
   };
 }
 
+/** Every round has to be so. */
+export function exactly(what: string, wanted: number, values: readonly number[]): Row {
+  return { what, wanted: short(wanted), measured: spread(values), met: values.every((value) => value === wanted) };
+}
+
 /** A demand that was not measured here, and why. */
 export function unmeasured(what: string, wanted: string, why: string): Row {
   return { what, wanted, measured: `not measured: ${why}`, met: false };

@@ -1,7 +1,8 @@
 /** What people run a command on many hosts with today, as peers: `xargs -P` with ssh, clush, ansible. Each with its best settings for the same keys, ports and parallelism. */
 import { execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { treeBelow } from "../../scripts/processes.ts";
 import type { Sshd } from "../../scripts/sshd.ts";
 
 /** What all of them are told alike. */
@@ -112,26 +113,14 @@ async function timed(
 
 /** Proportional memory of some processes and all below them. */
 export function memoryMiBBelow(pids: readonly number[]): number {
-  const children = new Map<number, number[]>();
-  for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
-      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
   let kib = 0;
   // A guard may be below its node.
-  const below = new Set(pids);
-  for (const pid of below) {
-    for (const child of children.get(pid) ?? []) below.add(child);
+  for (const pid of treeBelow(pids)) {
     try {
       const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
       kib += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0);
     } catch {
-      // The same.
+      // It has ended meanwhile.
     }
   }
   return kib / 1024;

@@ -1,0 +1,65 @@
+/**
+ * A command on every node of a large mesh, as a person gives it: `skein run --each-node -b`, from the start of the program until it has ended. All nodes are real ones,
+ * on this machine, and share its cores.
+ *
+ * `npm run bench -- everywhere [--nodes=100] [--rounds=9] [--write]`
+ */
+import { Mesh, until } from "../scripts/mesh.ts";
+import { formatMs } from "../scripts/steps.ts";
+import { measureInTurns, option, printMachine } from "./harness.ts";
+import { conclude } from "./page/conclude.ts";
+import { shown, under } from "./page/rows.ts";
+
+const count = option("nodes", 100);
+/** Joins at once: each takes a core for a while. */
+const joinsAtOnce = 4;
+const patienceMs = 600_000;
+
+const conditions = await printMachine();
+await using mesh = await Mesh.start({ nodes: Math.min(5, count), readyTimeoutMs: patienceMs });
+const voters = count < 5 ? (count < 3 ? 1 : 3) : 5;
+await mesh.leader({ voters, timeoutMs: patienceMs });
+const began = performance.now();
+while (mesh.nodes.length < count) {
+  const more = Math.min(joinsAtOnce, count - mesh.nodes.length);
+  await Promise.all(Array.from({ length: more }, () => mesh.add()));
+}
+await everyoneUp();
+console.log(`${count} nodes after ${formatMs(performance.now() - began)}`);
+const same = `the same on ${count} nodes: one line`;
+const others = `another line on each of ${count} nodes`;
+const figures = await measureInTurns(
+  [
+    { name: same, measure: () => everywhere("echo here", 1) },
+    { name: others, measure: () => everywhere("echo $SKEIN_TARGET", count) },
+  ],
+  option("rounds", 9),
+);
+conclude("everywhere", conditions, {
+  rows: [under(same, 2000, " ms", figures[same]!["tookMs"]!), shown(others, " ms", figures[others]!["tookMs"]!)],
+  figures,
+});
+
+/** Runs it and looks whether all of it is there. */
+async function everywhere(command: string, groups: number): Promise<{ tookMs: number }> {
+  const at = performance.now();
+  const said = await mesh.nodes[0]!.skein(["run", "--each-node", "-b", "--", "sh", "-c", command]);
+  const tookMs = performance.now() - at;
+  const folded = said.stdout.split("\n").filter((line) => /^-+$/.test(line)).length / 2;
+  if (said.code !== 0 || folded !== groups || (groups === 1 && !said.stdout.includes(`(${count})`)))
+    throw new Error(`${said.code}, ${folded} groups: ${said.stdout.slice(0, 1000)} ${said.stderr.slice(-1000)}`);
+  return { tookMs };
+}
+
+/** Who joined last is not up for all at once. */
+async function everyoneUp(): Promise<void> {
+  await until(
+    async () => {
+      const { body } = await mesh.nodes[0]!.api("GET", "/v1/cluster");
+      const { nodes } = body as { nodes: readonly { state: string; lag: number }[] };
+      return nodes.filter(({ state }) => state === "up").length === count ? true : undefined;
+    },
+    patienceMs,
+    () => `not all of ${count} nodes are up`,
+  );
+}
