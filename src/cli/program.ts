@@ -11,6 +11,7 @@ import { addDead } from "./dead.ts";
 import type { Environment } from "./context.ts";
 import { endingOf, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
+import { addInventory } from "./inventory.ts";
 import { addJobs } from "./jobs.ts";
 import { addLater } from "./later.ts";
 import { addLeave } from "./leave.ts";
@@ -41,6 +42,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addTemplate,
   addDead,
   addResults,
+  addInventory,
   addLogs,
   addCancel,
   addNodes,

@@ -19,9 +19,12 @@ export interface SpecsFile {
 
 /** Reads `path` (`-`: standard input). Throws CliError with file, line and column of what is broken. */
 export async function readSpecs(path: string, io: CliIo): Promise<SpecsFile> {
-  const name = path === "-" ? "stdin" : path;
-  const text = path === "-" ? decodeText(await io.readStdin(limits.bodyBytes), name) : await readText(path);
-  return parseSpecs(text, name);
+  return parseSpecs(await readFileText(path, io), path === "-" ? "stdin" : path);
+}
+
+/** Text of a file, or of standard input (`-`). */
+export async function readFileText(path: string, io: CliIo): Promise<string> {
+  return path === "-" ? decodeText(await io.readStdin(limits.bodyBytes), "stdin") : readText(path);
 }
 
 /**

@@ -13,11 +13,16 @@ import type {
   ExplainView,
   KeptBundleInput,
   KeptBundleView,
+  InventoryDetailView,
+  InventoryHostView,
+  InventoryVersionView,
+  InventoryView,
   NewTokenView,
   NodeView,
   PlanView,
   ReplayView,
   SecretView,
+  SetInventoryView,
   SubmitterView,
   TemplateView,
   TokenView,
@@ -144,6 +149,70 @@ export class SkeinClient {
   async removeTemplate(name: string): Promise<void> {
     const path = `/v1/templates/${encodeURIComponent(name)}`;
     await this.transport.json({ method: "DELETE", path, repeat: "unless-sent" });
+  }
+
+  /** One page of inventories, by name. */
+  inventories(
+    query: PageQuery = {},
+  ): Promise<{ readonly inventories: readonly InventoryView[]; readonly next?: string }> {
+    return this.#get(`/v1/inventories${queryText(query)}`);
+  }
+
+  /** An inventory with its groups, as it is or as a version had them. */
+  inventory(name: string, version?: number): Promise<InventoryDetailView> {
+    return this.#get(`${inventoryPath(name)}${queryText({ version })}`);
+  }
+
+  /** Its versions that can be put back, newest first. */
+  inventoryHistory(name: string): Promise<{ readonly versions: readonly InventoryVersionView[] }> {
+    return this.#get(`${inventoryPath(name)}/history`);
+  }
+
+  /** One page of its hosts, of a group or all. */
+  inventoryHosts(
+    name: string,
+    query: PageQuery & { readonly group?: string | undefined; readonly version?: number | undefined } = {},
+  ): Promise<{ readonly hosts: readonly string[]; readonly next?: string }> {
+    return this.#get(`${inventoryPath(name)}/hosts${queryText(query)}`);
+  }
+
+  /** What it says of one host. */
+  inventoryHost(name: string, host: string, version?: number): Promise<InventoryHostView> {
+    return this.#get(`${inventoryPath(name)}/hosts/${encodeURIComponent(host)}${queryText({ version })}`);
+  }
+
+  /** Sets it: text with its format, a map of groups, or a version of before. The same again changes nothing. */
+  setInventory(
+    name: string,
+    what:
+      | { readonly text: string; readonly format: "json" | "ini" | "list" }
+      | { readonly inventory: object }
+      | { readonly from_version: number },
+  ): Promise<SetInventoryView> {
+    return this.#post("/v1/inventories", { name, ...what }, "freely");
+  }
+
+  /** Has it set by what a command prints, run every so often; command null: no more. */
+  async setInventorySource(
+    name: string,
+    source: {
+      readonly command: string | readonly string[] | null;
+      readonly every?: string | undefined;
+      readonly on?: string | undefined;
+      readonly timeout?: string | undefined;
+    },
+  ): Promise<void> {
+    await this.#post(`${inventoryPath(name)}/source`, source, "freely");
+  }
+
+  /** Runs the command that gives it now; gives the job that does. */
+  refreshInventory(name: string): Promise<{ readonly name: string; readonly job: number }> {
+    return this.#post(`${inventoryPath(name)}/refresh`, {}, "freely");
+  }
+
+  /** Forgets it, with its history. */
+  async removeInventory(name: string): Promise<void> {
+    await this.transport.json({ method: "DELETE", path: inventoryPath(name), repeat: "unless-sent" });
   }
 
   /** Submits a job of a template. Always under a key, as {@link submit}. */
@@ -482,6 +551,11 @@ export class SkeinClient {
     });
   }
 
+  async #post<Value>(path: string, body: object, repeat: "freely" | "unless-sent"): Promise<Value> {
+    const { value } = await this.transport.json<Value>({ method: "POST", path, body: JSON.stringify(body), repeat });
+    return value;
+  }
+
   async #get<Value>(path: string, signal?: AbortSignal, waitMs = 0): Promise<Value> {
     const { value } = await this.transport.json<Value>({
       method: "GET",
@@ -493,4 +567,8 @@ export class SkeinClient {
     });
     return value;
   }
+}
+
+function inventoryPath(name: string): string {
+  return `/v1/inventories/${encodeURIComponent(name)}`;
 }

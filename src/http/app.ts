@@ -13,6 +13,7 @@ import { deadLetterRoutes } from "./dead-letters.ts";
 import { eventRoutes } from "./events.ts";
 import { explainRoutes } from "./explain.ts";
 import { healthRoutes } from "./health.ts";
+import { inventoryRoutes } from "./inventories.ts";
 import { jobRoutes } from "./jobs.ts";
 import { logRoutes } from "./logs.ts";
 import { metricsRoutes } from "./metrics.ts";
@@ -98,6 +99,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...resultRoutes(parts),
     ...deadLetterRoutes(parts),
     ...templateRoutes(parts),
+    ...inventoryRoutes(parts),
     ...logRoutes(parts),
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),

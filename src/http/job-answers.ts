@@ -40,6 +40,7 @@ export const jobAnswer = z.object({
   retry_of: z.int().optional(),
   retried_as: z.int().optional(),
   template: z.string().optional().describe("NAME@REVISION"),
+  inventory: z.string().optional().describe("The inventory that its output is to be."),
   labels,
   spec: z.record(z.string(), z.unknown()),
 });

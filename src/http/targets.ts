@@ -3,7 +3,8 @@ import { inTurns } from "../lib/turns.ts";
 import type { CommandInput, CommandValue } from "../state/commands/index.ts";
 import { resolveBundles } from "../state/bundles.ts";
 import { knowsTargets } from "../state/queries.ts";
-import { groupsNamed, readGroups, resolveTargets } from "../state/targets.ts";
+import { type Groups, readGroups } from "../state/groups.ts";
+import { groupsNamed, resolveTargets } from "../state/targets.ts";
 import type { Principal } from "../state/types.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState } from "./route.ts";
@@ -11,6 +12,8 @@ import { type Exchange, type HttpParts, readState } from "./route.ts";
 /** Between the reading of specs and their proposal: what their targets (state/targets.ts) and bundles (state/bundles.ts) stand for, and that names which every node has are not sent again. */
 
 type Submit = CommandInput<"job.submit">;
+
+const noGroups: Groups = { names: new Map(), contents: new Map(), hints: new Map() };
 
 /** The same request with its names, and those of its bundles, looked up; a refusal has every problem. `pathOf`: how the person who asked writes a path of the request. */
 export async function withTargets(
@@ -36,7 +39,7 @@ async function withNames(
   const named = groupsNamed(input.jobs);
   const groups =
     named.length === 0
-      ? accept({ value: new Map<string, readonly string[]>() })
+      ? accept({ value: noGroups })
       : await readState(parts, exchange, "linearizable", (tx) => readGroups(tx, named));
   if (!groups.ok) return groups;
   const { jobs, lists, problems } = await inTurns(resolveTargets(input.jobs, groups.value.value));

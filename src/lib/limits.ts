@@ -79,6 +79,35 @@ export const limits = {
   resultJobsLooked: 50_000,
   /** What was written for the targets is kept in the spec up to here; of more only the list is (state/targets.ts). Every task's spec is read. */
   targetTextKept: 4 * 1024,
+  // Inventories and facts (state/tables/inventory.ts, state/tables/fact.ts)
+  inventories: 1_000,
+  inventoryNameLength: 64,
+  /** Whose variables a job's targets have. */
+  inventoriesPerJob: 100,
+  inventoryHosts: 100_000,
+  inventoryGroups: 10_000,
+  /** Variables of one host or group, and of all of an inventory, as JSON. */
+  inventoryVarsEach: 64 * 1024,
+  inventoryVars: 8 * 1024 * 1024,
+  /** Former ones that can be put back. */
+  inventoryVersions: 20,
+  /** Of an inventory, as a row: about so large, and never larger (one host with its variables and groups fits). */
+  inventoryPieceBytes: 32 * 1024,
+  inventoryPieceMost: 512 * 1024,
+  /** Of pieces that go in one command. */
+  inventoryPutBytes: 1024 * 1024,
+  /** Pieces that nothing names stay so long: whoever sends them names them then. */
+  inventoryPieceKeepMs: 600_000,
+  inventoryPiecesSwept: 200,
+  inventoryEveryMinMs: 10_000,
+  inventoryCommandLength: 8 * 1024,
+  inventoryTimeoutMs: 60_000,
+  inventoryOutputBytes: 16 * 1024 * 1024,
+  factTargets: 200_000,
+  factBytes: 4 * 1024,
+  factKeys: 64,
+  factsPerCommand: 500,
+
   /** A list goes as so many rows as it has names, through this. */
   targetsPerSweptRow: 20,
   /** Targets of a job that a node is given together before it is known how long they take. */

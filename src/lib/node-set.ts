@@ -12,6 +12,8 @@ export interface NodeSetSources {
   group?(name: string): readonly string[] | undefined;
   /** Of `key=value` and `key!=value`. */
   matching?(term: string): readonly string[];
+  /** What may have been meant by a group, or a term, that there is nobody for: the end of a sentence. */
+  missing?(term: string): string | undefined;
   /** How many names a set may hold at most. */
   readonly most: number;
 }
@@ -145,7 +147,7 @@ function namesOf({ text, at }: Term, sources: NodeSetSources): readonly string[]
     names = sources.group?.(text === "*" ? "" : name);
     if (names === undefined) {
       const what = text === "*" ? "there is nobody that * could stand for" : `there is no group or inventory "${name}"`;
-      return mistake(what, at, text.length);
+      return mistake(what + hintOf(text, sources), at, text.length);
     }
   } else if (label !== null) names = sources.matching?.(text) ?? [];
   if (names === undefined) {
@@ -153,8 +155,13 @@ function namesOf({ text, at }: Term, sources: NodeSetSources): readonly string[]
     if ("message" in pattern) return pattern;
     return pattern.count > most ? tooMany(pattern.count, most, at, text.length) : expandPattern(pattern);
   }
-  if (names.length === 0) return mistake(`"${text}" matches nobody`, at, text.length);
+  if (names.length === 0) return mistake(`"${text}" matches nobody${hintOf(text, sources)}`, at, text.length);
   return names.length > most ? tooMany(names.length, most, at, text.length) : names;
+}
+
+function hintOf(term: string, sources: NodeSetSources): string {
+  const hint = sources.missing?.(term);
+  return hint === undefined ? "" : `: ${hint}`;
 }
 
 function combine(before: Set<string>, operator: Operator, found: readonly string[]): Set<string> {

@@ -1,6 +1,8 @@
 import type { BundleFile, Manifest } from "../lib/bundle-manifest.ts";
 import type { Epoch } from "../lib/epoch.ts";
 import type { NodeId } from "../lib/ids.ts";
+import type { Inventory } from "../lib/inventory.ts";
+import type { Differences } from "../lib/inventory-pieces.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
@@ -99,6 +101,8 @@ export interface NodeApi {
   readonly bundles: BundleApi;
   /** Keeps a value that only tasks are given (K1): encrypted at a voter before anything is logged. */
   setSecret(name: string, value: string, by: Principal): Promise<Outcome<SetSecret>>;
+  /** Makes an inventory a new version of what is known under its name; the same again changes nothing. */
+  setInventory(wanted: NewInventory, by: Principal): Promise<Outcome<SetInventory>>;
   /** A token for whoever proves that a member's key is theirs to read; `request` is the untrusted body of POST /v1/tokens/recover. */
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>>;
   /** The authorities whose certificates are believed: public. */
@@ -148,6 +152,28 @@ export interface KeptBundle {
   readonly isNew: boolean;
   readonly digest: string;
   readonly holders: readonly NodeId[];
+  /** Of its entry. */
+  readonly index: number;
+}
+
+/** What an inventory is to be: as it was read, or as it was. */
+export type NewInventory = {
+  readonly name: string;
+  /** Where it comes from, for its history: "file", "job 17". */
+  readonly origin: string;
+  /** The job whose output it is; refused when that is not awaited any more. */
+  readonly job?: number;
+} & ({ readonly inventory: Inventory } | { readonly fromVersion: number });
+
+export interface SetInventory {
+  readonly name: string;
+  /** Which is in force now. */
+  readonly version: number;
+  /** False: it was as it is. */
+  readonly changed: boolean;
+  readonly hosts: number;
+  readonly groups: number;
+  readonly differences: Differences;
   /** Of its entry. */
   readonly index: number;
 }

@@ -33,12 +33,15 @@ import type {
   LogPage,
   LogRequest,
   MadeToken,
+  NewInventory,
   NewTokenOptions,
   NodeApi,
   NodeStatus,
   PastEvents,
+  SetInventory,
   SetSecret,
 } from "./api.ts";
+import { setInventory } from "./inventories.ts";
 import type { Backup } from "./backup.ts";
 import { Bundles } from "./bundles.ts";
 import { Commands, type Committed } from "./commands.ts";
@@ -829,6 +832,16 @@ export class Node implements NodeApi {
 
   setSecret(name: string, value: string, by: Principal): Promise<Outcome<SetSecret>> {
     return this.#access.secrets.set(name, value, by);
+  }
+
+  setInventory(wanted: NewInventory, by: Principal): Promise<Outcome<SetInventory>> {
+    return setInventory(
+      {
+        read: (query) => this.read(query, { consistency: "linearizable" }),
+        propose: (name, input) => this.propose(name, input, by),
+      },
+      wanted,
+    );
   }
 
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {

@@ -413,3 +413,84 @@ export interface SubmitterView {
   /** How many they have; null: they are not counted, because nobody's are limited. */
   readonly jobs: number | null;
 }
+
+/** An inventory: what is in force, and what sets it. */
+export interface InventoryView {
+  readonly name: string;
+  /** 0: its command has given nothing yet. */
+  readonly version: number;
+  readonly hosts: number;
+  readonly groups: number;
+  readonly set_at: string;
+  readonly set_by: string;
+  readonly source?: InventorySourceView;
+}
+
+/** The command that an inventory is set by, and how that goes. */
+export interface InventorySourceView {
+  readonly command: string | readonly string[];
+  readonly every: string;
+  readonly on?: string;
+  readonly timeout?: string;
+  readonly by: string;
+  /** When it is run next. */
+  readonly next_at: string | null;
+  /** That runs it now. */
+  readonly job?: number;
+  /** When it last gave something good; null: never yet. */
+  readonly good_at: string | null;
+  /** Why it gives nothing good, since when and how often; absent: it does. */
+  readonly failing?: { readonly since: string; readonly times: number; readonly reason: string };
+}
+
+/** One inventory with its groups, as one version has them. */
+export interface InventoryDetailView extends InventoryView {
+  /** Which version the groups are of. */
+  readonly shown: number;
+  readonly group_list: readonly {
+    readonly name: string;
+    /** Those of its children as well. */
+    readonly hosts: number;
+    readonly children: readonly string[];
+    readonly vars: Readonly<Record<string, unknown>>;
+  }[];
+}
+
+/** A version of an inventory that can be put back. Counts: what is other than in the one before. */
+export interface InventoryVersionView {
+  readonly version: number;
+  readonly at: string;
+  readonly by: string;
+  readonly origin: string;
+  readonly hosts: number;
+  readonly groups: number;
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+  readonly changed_groups: number;
+}
+
+/** What an inventory says of a host. */
+export interface InventoryHostView {
+  readonly host: string;
+  readonly version: number;
+  readonly groups: readonly string[];
+  readonly vars: Readonly<Record<string, unknown>>;
+}
+
+/** What came of setting an inventory. */
+export interface SetInventoryView {
+  readonly name: string;
+  /** In force now. */
+  readonly version: number;
+  /** False: it was as it is. */
+  readonly changed: boolean;
+  readonly hosts: number;
+  readonly groups: number;
+  readonly differences: {
+    readonly added: number;
+    readonly removed: number;
+    readonly changed: number;
+    readonly groups: number;
+  };
+}

@@ -2,9 +2,10 @@ import { limits } from "../lib/limits.ts";
 import type { ApplyContext } from "./command.ts";
 import { isDead } from "./dead.ts";
 import { forgetLevel, unitLevel } from "./levels.ts";
-import { countDead, countExpired } from "./tables/counter.ts";
+import { countDead, countExpired, readCounter } from "./tables/counter.ts";
 import { releaseIdempotency } from "./tables/idempotency.ts";
 import type { StoredJob } from "./tables/job.ts";
+import { hasUnusedInventory, removeContentOf, sweepInventories } from "./tables/inventory.ts";
 import { hasOnlyTask } from "./tables/only-task.ts";
 import { removePick } from "./tables/pick.ts";
 import { removeJobOf, removeTargets, unusedTargets } from "./tables/target.ts";
@@ -53,6 +54,7 @@ export class Forgetting {
     if (job.spec.includes(targetsKey)) {
       const { targets } = readSpec(job.spec);
       if (targets !== undefined) removeJobOf(this.#tx, targets.list, id);
+      for (const content of targets?.inventories ?? []) removeContentOf(this.#tx, content, id, this.#context.at);
     }
     releaseIdempotency(this.#tx, id);
     this.#context.changed({ topic: "job", kind: "removed", job: jobId(id) });
@@ -81,9 +83,14 @@ const sweepTasks = change(
 );
 const deleteRemains = change("remains.remove", "delete from remains where job = ?");
 
-/** Something is left of jobs that are gone: rows of their tasks, or lists of targets that no other job has. */
+/** Something is left of what is gone: rows of tasks, lists of targets that no other job has, pieces of inventories that nothing names. */
 export function hasRemains(tx: ReadTx): boolean {
-  return nextRemains(tx) !== undefined || unusedTargets(tx) !== undefined;
+  return nextRemains(tx) !== undefined || unusedTargets(tx) !== undefined || hasUnusedInventory(tx, keptUntil(tx));
+}
+
+/** What of inventories was touched later is for somebody who has just sent it, or looked it up. */
+function keptUntil(tx: ReadTx): number {
+  return readCounter(tx).at - limits.inventoryPieceKeepMs;
 }
 
 /** Removes the next rows of what is left of jobs that are gone, at most so many, but a list of targets always whole; gives how many they were. */
@@ -99,5 +106,12 @@ export function sweepRemains(tx: Tx, rows: number): number {
     removeTargets(tx, list.hash);
     left -= Math.ceil(list.count / limits.targetsPerSweptRow);
   }
+  if (left > 0 && hasUnusedInventory(tx, keptUntil(tx)))
+    left -= sweepInventories(
+      tx,
+      keptUntil(tx),
+      readCounter(tx).at - limits.inventoryPieceKeepMs - 1,
+      limits.inventoryPiecesSwept,
+    );
   return rows - left;
 }

@@ -69,3 +69,6 @@ export const ansibleLevel = 3;
 
 /** From this level on there are bundles (tables/bundle.ts), and every node lays them out. */
 export const bundleLevel = 3;
+
+/** From this level on there are inventories and facts (tables/inventory.ts, tables/fact.ts). */
+export const inventoryLevel = 3;

@@ -14,6 +14,7 @@ import { countSubmitted, readCounter } from "./tables/counter.ts";
 import { insertJob, insertPinnedJob, noteOrigin, originOf, type StoredJob } from "./tables/job.ts";
 import { nodeById } from "./tables/node.ts";
 import { copyPick, insertPick, pickOf } from "./tables/pick.ts";
+import { addContentOf } from "./tables/inventory.ts";
 import { hasSecret, noteUses } from "./tables/secret.ts";
 import { addJobOf } from "./tables/target.ts";
 import { insertWaitingTask, taskById } from "./tables/task.ts";
@@ -60,7 +61,10 @@ export function addRetry(
   else insertJob(tx, id, job.name, tasks, at, by, text);
   if (job.spec.includes(secretsKey)) noteUses(tx, id, spec);
   if (spec.bundle !== undefined) useBundle(tx, spec.bundle.digest);
-  if (spec.targets !== undefined) addJobOf(tx, spec.targets.list, id);
+  if (spec.targets !== undefined) {
+    addJobOf(tx, spec.targets.list, id);
+    for (const content of spec.targets.inventories ?? []) addContentOf(tx, content, id, at);
+  }
   const { template } = originOf(job);
   noteOrigin(tx, id, { retry_of: job.id, ...(template === undefined ? {} : { template }) });
   countSubmitted(tx, by, 1, tasks);

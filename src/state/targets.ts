@@ -2,8 +2,7 @@ import { digestOfText } from "../lib/digest.ts";
 import { limits } from "../lib/limits.ts";
 import { expandNodeSet, inGroups, type NodeSetSources, shownMistake } from "../lib/node-set.ts";
 import type { Problem } from "../lib/outcome.ts";
-import { targetsIn } from "./tables/target.ts";
-import type { ReadTx } from "./tx.ts";
+import { contentsOf, type Groups, listGroup } from "./groups.ts";
 import type { Spec, Targets } from "./types.ts";
 
 /**
@@ -18,34 +17,18 @@ export interface ResolvedTargets {
   readonly problems: readonly Problem[];
 }
 
-/** Groups of names, as the state had them when it was asked. */
-type Groups = ReadonlyMap<string, readonly string[]>;
-
-/** As a job's own list is called where the expressions were too long to be kept: the same targets again. */
-const listGroup = "list:";
-
-/** The groups that the specs' targets name: what is to be read of the state first. "" is everybody. */
+/** What the specs' targets name of the state, as it is written there: "@web", "*", "os=debian". It is read first. */
 export function groupsNamed(jobs: readonly Spec[]): readonly string[] {
   const named = new Set<string>();
-  for (const { targets } of jobs) for (const name of groupsOf(targets?.from ?? [])) named.add(name);
+  for (const { targets } of jobs) for (const term of groupsOf(targets?.from ?? [])) named.add(term);
   return [...named];
 }
 
-/** The groups that some expressions name. */
+/** The same of some expressions. */
 export function groupsOf(from: readonly string[]): readonly string[] {
   return from.flatMap((text) =>
-    Array.from(text.matchAll(/(?<![^\s,!&^])(?:\*|@[^\s,!&^]*)/g), ([term]) => term.slice(1)),
+    Array.from(text.matchAll(/(?<![^\s,!&^])(?:\*|@[^\s,!&^]*|[^\s,!&^@[\]=]+!?=[^\s,!&^]*)/g), ([term]) => term),
   );
-}
-
-/** The names of each group that there is. Inventories will be among them; now there are the lists of jobs. */
-export function readGroups(tx: ReadTx, named: readonly string[]): Groups {
-  const groups = new Map<string, readonly string[]>();
-  for (const name of named) {
-    const names = name.startsWith(listGroup) ? targetsIn(tx, name.slice(listGroup.length)) : undefined;
-    if (names !== undefined) groups.set(name, names);
-  }
-  return groups;
 }
 
 /** Every problem of all specs, or what they all stand for. Rests after each spec: a name set of a hundred thousand takes a while. */
@@ -86,7 +69,18 @@ export function* resolveTargets(
         break;
       }
       lists.set(list, joined);
-      targets = { ...(text.length > limits.targetTextKept ? {} : { from }), list, count: names.length };
+      const contents = contentsOf(groupsOf(from), groups);
+      if (contents.length > limits.inventoriesPerJob) {
+        const message = `names ${contents.length} inventories, and variables of at most ${limits.inventoriesPerJob} are taken`;
+        problems.push({ path: `jobs[${at}].targets`, message });
+        continue;
+      }
+      targets = {
+        ...(text.length > limits.targetTextKept ? {} : { from }),
+        list,
+        count: names.length,
+        ...(contents.length === 0 ? {} : { inventories: contents }),
+      };
       known.set(text, targets);
       yield;
     }
@@ -106,7 +100,12 @@ export function* expandTargets(
   groups: Groups,
   most: number,
 ): Generator<undefined, Expanded, undefined> {
-  const sources: NodeSetSources = { most, group: (name) => groups.get(name) };
+  const sources: NodeSetSources = {
+    most,
+    group: (name) => groups.names.get(name === "" ? "*" : `@${name}`),
+    matching: (term) => groups.names.get(term) ?? [],
+    missing: (term) => groups.hints.get(term),
+  };
   const problems: Problem[] = [];
   let names: readonly string[] | Set<string> = [];
   for (const [at, text] of from.entries()) {
@@ -142,7 +141,7 @@ const mistakesTold = 20;
 
 /** What was written, or where that was not kept, what gives the same. */
 export function renderTargets({ from, list }: Targets): readonly string[] {
-  return from ?? [`@${listGroup}${list}`];
+  return from ?? [`${listGroup}${list}`];
 }
 
 /** As it stands in the text of a spec that has targets. */

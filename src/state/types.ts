@@ -71,6 +71,8 @@ export interface Targets {
   /** The list's digest, and how many names it has. "" and 0: nobody has looked yet what the expressions stand for, as where a request is read. */
   readonly list: string;
   readonly count: number;
+  /** Contents of the inventories that were named (tables/inventory.ts), as they were then: what each target has for variables is there, and what was named last is in force. */
+  readonly inventories?: readonly string[];
 }
 
 /**
@@ -274,6 +276,7 @@ export interface JobView {
   readonly submitted_by: string;
   /** The job whose tasks this one runs again. */
   readonly retry_of?: number;
+  readonly inventory?: string;
   /** Of one that had failed: the job that ran it again. */
   readonly retried_as?: number;
   /** The template that it was made of: NAME@REVISION. */
@@ -475,6 +478,23 @@ export type Change =
   | { readonly topic: "secret"; readonly kind: "changed" }
   /** For the leader's duty alone: there is an instant to wait for, or something that a command left to later ones. */
   | { readonly topic: "gate"; readonly kind: "changed" }
+  | {
+      readonly topic: "inventory";
+      readonly kind: "set";
+      readonly name: string;
+      readonly version: number;
+      readonly hosts: number;
+    }
+  | { readonly topic: "inventory"; readonly kind: "source" | "removed"; readonly name: string }
+  /** Its command gave nothing good, for the so-manieth time since it last did. */
+  | {
+      readonly topic: "inventory";
+      readonly kind: "failed";
+      readonly name: string;
+      readonly job: number;
+      readonly failures: number;
+      readonly reason: string;
+    }
   | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);
 
 /** Who asked for what, and what became of it; see tables/audit.ts. */

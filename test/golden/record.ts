@@ -3,7 +3,10 @@ import { assert } from "../../src/lib/assert.ts";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import { encode } from "../../src/lib/codec.ts";
 import { encodeConfiguration } from "../../src/lib/configuration.ts";
+import { readInventory } from "../../src/lib/inventory-format.ts";
+import { packInventory } from "../../src/lib/inventory-pieces.ts";
 import { type JobId, jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { atOnce } from "../../src/lib/turns.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
 
@@ -160,6 +163,7 @@ function historyOfLevel3(): Cluster {
   targets(cluster);
   batches(cluster);
   bundles(cluster);
+  inventories(cluster);
   return cluster;
 }
 
@@ -510,4 +514,37 @@ function packs(cluster: Cluster): void {
   cluster.must("pack.gone", { node: nodeId(1), packs: of(1, 1, 2) });
   cluster.refused("pack.placed", { node: nodeId(99), packs: at([1, 2]) });
   cluster.submit({ output: { copies: 2, sync: true } });
+}
+
+/** Versions of an inventory, what sets one, and a job that has the variables of one that is gone. */
+function inventories(cluster: Cluster): void {
+  const put = (lines: string, version: { base: string | null; job?: JobId }): string => {
+    const read = atOnce(readInventory(lines, "ini"));
+    assert(read.ok, "the inventory is good");
+    const packed = atOnce(packInventory(read.inventory));
+    assert(packed !== undefined, "it fits");
+    const { content, pieces, hosts, groups } = packed;
+    cluster.must("inventory.put", { pieces: [...pieces] }, admin);
+    const counts = { hosts, groups, added: 1, removed: 0, changed: 0, changedGroups: 1 };
+    const { base, job = null } = version;
+    cluster.must("inventory.set", { name: "fleet", content, base, ...counts, origin: "file", job }, admin);
+    return content;
+  };
+  const first = put("[web]\nweb[1:3] a=1\n[web:vars]\nb=2\n", { base: null });
+  const target = cluster.submit({ targets: ["@fleet:web!web2"], ttl: "1s" });
+  put("web1 a=2\n", { base: first });
+  cluster.refused("inventory.refresh", { inventory: "fleet" }, admin);
+  cluster.must("inventory.source", { inventory: "made", command: "list", every: 3_600_000, on: "zone=eu" }, admin);
+  const { job } = cluster.must("inventory.refresh", { inventory: "made" }, admin);
+  cluster.must("inventory.refresh", { inventory: "made" }, admin);
+  cluster.must("inventory.fail", { name: "made", job: jobId(job), failure: "it prints garbage" });
+  cluster.refused("inventory.fail", { name: "made", job: jobId(job), failure: "it prints garbage" });
+  cluster.must("inventory.source", { inventory: "made", command: null }, admin);
+  cluster.must("inventory.remove", { inventory: "fleet" }, admin);
+  cluster.must("job.cancel", { id: jobId(target) }, admin);
+  cluster.must("job.cancel", { id: jobId(job) }, admin);
+  cluster.must("job.remove", { id: jobId(target) }, admin);
+  cluster.now += 600_001;
+  cluster.submit({});
+  cluster.must("job.sweep", { rows: 5_000 });
 }

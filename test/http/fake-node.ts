@@ -12,15 +12,18 @@ import type {
   LogPage,
   LogRequest,
   MadeToken,
+  NewInventory,
   NewTokenOptions,
   NodeApi,
   NodeStatus,
+  SetInventory,
   SetSecret,
 } from "../../src/node/api.ts";
 import { Bundles } from "../../src/node/bundles.ts";
 import { Questions } from "../../src/node/questions.ts";
 import { newApiToken } from "../../src/node/credentials.ts";
 import type { TransferValue } from "../../src/node/transfer.ts";
+import { setInventory } from "../../src/node/inventories.ts";
 import { recoverToken } from "../../src/node/recover-token.ts";
 import { Events } from "../../src/node/events.ts";
 import { PlacementView } from "../../src/scheduler/view.ts";
@@ -410,6 +413,15 @@ export class FakeNode implements NodeApi {
     this.secretsSet.push([name, value]);
     const made = await this.propose("secret.set", { name, key: "0".repeat(32), sealed: new Uint8Array(40) }, by);
     return made.ok ? accept({ ...made.value.value, index: made.value.index }) : made;
+  }
+  setInventory(wanted: NewInventory, by: Principal): Promise<Outcome<SetInventory>> {
+    return setInventory(
+      {
+        read: (query) => this.read(query, { consistency: "linearizable" }),
+        propose: (name, input) => this.propose(name, input, by),
+      },
+      wanted,
+    );
   }
   recoverToken(request: unknown): Promise<Outcome<{ readonly id: string }>> {
     const create = (input: CommandInput<"token.create">, name: string) =>

@@ -40,7 +40,9 @@ describe("targets over HTTP", () => {
       ["targets[1]", "targets[2]", "targets[3]", "targets[4]"],
     ]);
     expect(error.details?.[0]?.message).toBe('bad range: "3-1" ends before it begins\nweb[3-1]\n    ^^^');
-    expect(error.details?.[1]?.message).toBe('there is no group or inventory "nosuch"\na,@nosuch\n  ^^^^^^^');
+    expect(error.details?.[1]?.message).toBe(
+      "there is no group or inventory \"nosuch\": no inventory is set ('skein inventory set')\na,@nosuch\n  ^^^^^^^",
+    );
     const many = await errorIn(await ask("POST", "/v1/jobs", { jobs: [{ run: "x" }, { run: "x", targets: "[" }] }));
     expect(many.details?.map(({ path }) => path)).toEqual(["jobs[1].targets[0]"]);
   });

@@ -20,6 +20,12 @@ import { nodeDemote } from "./node-demote.ts";
 import { nodeLabel } from "./node-label.ts";
 import { nodePromote } from "./node-promote.ts";
 import { clusterCreate } from "./cluster-create.ts";
+import { inventoryFail } from "./inventory-fail.ts";
+import { inventoryPut } from "./inventory-put.ts";
+import { inventoryRefresh } from "./inventory-refresh.ts";
+import { inventoryRemove } from "./inventory-remove.ts";
+import { inventorySet } from "./inventory-set.ts";
+import { inventorySource } from "./inventory-source.ts";
 import { jobCancel } from "./job-cancel.ts";
 import { jobExtend } from "./job-extend.ts";
 import { jobExpire } from "./job-expire.ts";
@@ -123,6 +129,12 @@ export const commands = [
   bundleHeld,
   bundleRm,
   bundleSweep,
+  inventoryPut,
+  inventorySet,
+  inventoryRemove,
+  inventorySource,
+  inventoryRefresh,
+  inventoryFail,
 ] as const;
 
 type Command = (typeof commands)[number];

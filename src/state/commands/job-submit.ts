@@ -13,6 +13,7 @@ import {
   batchLevel,
   bundleLevel,
   gateLevel,
+  inventoryLevel,
   resourceLevel,
   runningLevel,
   shapeLevel,
@@ -27,6 +28,7 @@ import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob, noteOrigin } from "../tables/job.ts";
 import { allNodes } from "../tables/node.ts";
+import { addContentOf, hasContent } from "../tables/inventory.ts";
 import { hasSecret, noteUses } from "../tables/secret.ts";
 import { addJobOf, insertTargets, targetCount } from "../tables/target.ts";
 import { insertWaitingTask } from "../tables/task.ts";
@@ -183,7 +185,7 @@ export const jobSubmit = command<JobSubmitted>()({
       }
       if (spec.includes(secretsKey)) noteUses(tx, id, readSpec(spec));
       if (spec.includes(bundleKey)) noteBundle(tx, readSpec(spec));
-      if (spec.includes(targetsKey)) noteTargets(tx, id, readSpec(spec), names);
+      if (spec.includes(targetsKey)) noteTargets(tx, id, readSpec(spec), names, at);
       if (template !== undefined) noteOrigin(tx, id, { template });
       id += 1;
     }
@@ -212,6 +214,7 @@ function levelOf([, , text, , places]: JobPayload): number {
     running === undefined && spec.driver !== "ssh" ? 1 : runningLevel,
     unit === undefined ? 1 : unitLevel,
     targets === undefined ? 1 : targetLevel,
+    targets?.inventories === undefined ? 1 : inventoryLevel,
     batch === undefined ? 1 : batchLevel,
     spec.ansible === undefined ? 1 : ansibleLevel,
     bundle === undefined ? 1 : bundleLevel,
@@ -290,7 +293,13 @@ function unknownTargets(
   for (const [position, [, , text]] of jobs.entries()) {
     const targets = text.includes(targetsKey) ? readSpec(text).targets : undefined;
     if (targets === undefined) continue;
-    const { list, count } = targets;
+    const { list, count, inventories = [] } = targets;
+    if (!inventories.every((content) => hasContent(tx, content))) {
+      const message = "an inventory of its targets is not there any more";
+      return refuse("conflict", `${message}: submit it again`, {
+        details: [{ path: `jobs[${position}].targets`, message }],
+      });
+    }
     if (!counts.has(list)) counts.set(list, targetCount(tx, list) ?? linesIn(names.get(list)));
     const known = counts.get(list);
     if (known === count) continue;
@@ -311,12 +320,13 @@ function linesIn(text: string | undefined): number | undefined {
 }
 
 /** The job is about the targets of its list, which is written with the first job that has it. */
-function noteTargets(tx: Tx, id: number, { targets }: Spec, names: ReadonlyMap<string, string>): void {
+function noteTargets(tx: Tx, id: number, { targets }: Spec, names: ReadonlyMap<string, string>, at: number): void {
   if (targets === undefined) return;
   const { list } = targets;
   const given = names.get(list);
   if (given !== undefined && targetCount(tx, list) === undefined) insertTargets(tx, list, given);
   addJobOf(tx, list, id);
+  for (const content of targets.inventories ?? []) addContentOf(tx, content, id, at);
 }
 
 /** Refuses jobs whose output is to be on two disks before they finish, where there is one node: nobody could ever take the copy. */

@@ -24,6 +24,7 @@ export const normalisedTargets = z.strictObject({
   from: z.array(z.string().min(1)).min(1).exactOptional(),
   list: z.string().length(digestLength),
   count: z.number().int().min(1).max(limits.targetsPerJob),
+  inventories: z.array(z.string().length(digestLength)).min(1).max(limits.inventoriesPerJob).exactOptional(),
 });
 
 /** A list and its digest: apply, which has no time to look, trusts that the one names the other (S3). What they are together is bounded by their entry. */

@@ -54,6 +54,8 @@ export interface Origin {
   readonly retry_of?: number;
   /** NAME@REVISION */
   readonly template?: string;
+  /** The inventory that it is to give anew (state/refreshing.ts). */
+  readonly inventory?: string;
 }
 
 /** Of a job's row. */
