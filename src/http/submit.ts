@@ -7,6 +7,8 @@ import type { CommandInput } from "../state/commands/index.ts";
 import { jobSubmit } from "../state/commands/job-submit.ts";
 import { problemsOf } from "../state/commands/problems.ts";
 import { readAhead } from "../state/commands/spec-schema.ts";
+import { jobsUnderKey } from "../state/queries.ts";
+import { groupsNamed } from "../state/targets.ts";
 import type { Principal } from "../state/types.ts";
 import { parseJson, readText, refuseRepeated, repeated } from "./body.ts";
 import { check, invalid } from "./problems.ts";
@@ -29,22 +31,52 @@ interface Submitted {
  */
 export async function serveSubmit(parts: HttpParts, exchange: Exchange, by: Principal): Promise<Response> {
   const { reply } = parts;
-  const read = await readJobs(parts, exchange);
+  const specs = await readSpecs(exchange);
+  if (!specs.ok) return reply.refusal(specs.why);
+  const earlier = await earlierOf(parts, specs.value.input, by);
+  const read = earlier === undefined ? await withNames(parts, exchange, specs.value) : specs;
   if (!read.ok) return reply.refusal(read.why);
   const { shape, input } = read.value;
+  const answer = ({ first, count }: { first: number; count: number }, index: number, status: number): Response =>
+    shape === "one"
+      ? reply.json({ id: first }, index, status)
+      : reply.json({ ids: Array.from({ length: count }, (_, at) => first + at) }, index, status);
+  if (earlier !== undefined) return answer(earlier.value, earlier.index, 200);
   const outcome = await proposeSubmit(parts, input, by);
   if (!outcome.ok) return reply.refusal(shape === "one" ? aboutOne(outcome.why) : outcome.why);
   const { value, index } = outcome.value;
-  const status = value.repeated ? 200 : 201;
-  if (shape === "one") return reply.json({ id: value.first }, index, status);
-  return reply.json({ ids: Array.from({ length: value.count }, (_, at) => value.first + at) }, index, status);
+  return answer(value, index, value.repeated ? 200 : 201);
 }
 
-/** The jobs of a body, checked, and what their targets stand for: of a submit, or of what a plan is asked for. */
-export async function readJobs(
-  parts: HttpParts,
-  exchange: Exchange,
-): Promise<Outcome<{ readonly shape: "one" | "many"; readonly input: CommandInput<"job.submit"> }>> {
+/**
+ * What a request under its key made before, where its targets name groups: the first jobs are its answer whatever has become of those since. All others hear it from the
+ * command itself, without a look beforehand.
+ */
+async function earlierOf(
+  { node }: HttpParts,
+  { jobs, key, digest }: Submit,
+  by: Principal,
+): Promise<{ readonly value: { readonly first: number; readonly count: number }; readonly index: number } | undefined> {
+  if (key === undefined || groupsNamed(jobs).length === 0) return undefined;
+  const read = await node.read((tx) => jobsUnderKey(tx, by.token, key), { consistency: "linearizable" });
+  if (!read.ok || read.value.value === undefined || read.value.value.digest !== digest) return undefined;
+  return { value: read.value.value, index: read.value.index };
+}
+
+type Submit = CommandInput<"job.submit">;
+
+interface Read {
+  readonly shape: "one" | "many";
+  readonly input: Submit;
+}
+
+/** The jobs of a body, checked, and what their targets stand for: of what a plan is asked for. */
+export async function readJobs(parts: HttpParts, exchange: Exchange): Promise<Outcome<Read>> {
+  const specs = await readSpecs(exchange);
+  return specs.ok ? withNames(parts, exchange, specs.value) : specs;
+}
+
+async function readSpecs(exchange: Exchange): Promise<Outcome<Read>> {
   const request = exchange.req.raw;
   const text = await readText(request);
   if (!text.ok) return text;
@@ -58,9 +90,12 @@ export async function readJobs(
   }
   const checked = checkSubmitted(submitted.value, text.value);
   if (!checked.ok) return checked;
-  const { shape } = submitted.value;
+  return accept({ shape: submitted.value.shape, input: checked.value });
+}
+
+async function withNames(parts: HttpParts, exchange: Exchange, { shape, input: before }: Read): Promise<Outcome<Read>> {
   const pathOf = (path: string): string => (shape === "one" ? path.replace(ofOnly, "") : path);
-  const input = await withTargets(parts, exchange, checked.value, whatOf(shape), pathOf);
+  const input = await withTargets(parts, exchange, before, whatOf(shape), pathOf);
   return input.ok ? accept({ shape, input: input.value }) : input;
 }
 

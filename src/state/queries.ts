@@ -15,7 +15,7 @@ import {
 import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf, shut, tied } from "./tables/gate.ts";
-import { idempotencyOf } from "./tables/idempotency.ts";
+import { idempotencyOf, type IdempotencyRow } from "./tables/idempotency.ts";
 import { jobById, originOf, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { allNodes, nodeByReference, stateOfNode } from "./tables/node.ts";
@@ -322,11 +322,11 @@ export function jobsUnderKey(
   tx: ReadTx,
   token: string,
   key: string,
-): { readonly digest: string; readonly first: number; readonly template: string | undefined } | undefined {
+): (IdempotencyRow & { readonly template: string | undefined }) | undefined {
   const row = idempotencyOf(tx, token, key);
   if (row === undefined) return undefined;
   const job = jobById(tx, row.first);
-  return { digest: row.digest, first: row.first, template: job === undefined ? undefined : originOf(job).template };
+  return { ...row, template: job === undefined ? undefined : originOf(job).template };
 }
 
 export interface AuditFilter {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { jobId } from "../../src/lib/ids.ts";
+import { digestOfText } from "../../src/lib/digest.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { admin } from "../state/support.ts";
 import { asking, errorIn, jsonIn, Mesh } from "./fake-node.ts";
@@ -28,6 +29,23 @@ describe("targets over HTTP", () => {
     expect(mesh.cluster.job(id)).toMatchObject({ counts: { queued: 4 }, spec: { targets: ["web[01-03]", "db"] } });
     const { tasks } = await jsonIn<{ tasks: object[] }>(await ask("GET", `/v1/jobs/${id}/tasks?target=db`));
     expect(tasks).toMatchObject([{ task: 3, target: "db" }]);
+  });
+
+  test("a request that is sent again has the first one's answer, though its group is another one or gone since", async () => {
+    const { mesh, ask } = meshed();
+    const first = await submit(ask, { targets: "web[1-3]" });
+    const list = digestOfText("web1\nweb2\nweb3");
+    const again = { run: "true", targets: `@list:${list}`, idempotency_key: "k" };
+    expect((await ask("POST", "/v1/jobs", again)).status).toBe(201);
+    for (const id of [first, 2]) {
+      mesh.cluster.must("job.cancel", { id: jobId(id) }, admin);
+      mesh.cluster.must("job.remove", { id: jobId(id) }, admin);
+    }
+    mesh.cluster.must("job.sweep", { rows: 100 });
+    const other = await errorIn(await ask("POST", "/v1/jobs", { ...again, idempotency_key: "other" }));
+    expect(other.details?.[0]?.message).toContain("there is no group or inventory");
+    const repeated = await ask("POST", "/v1/jobs", again);
+    expect([repeated.status, await jsonIn(repeated)]).toEqual([200, { id: 2 }]);
   });
 
   test("every mistake is told at its expression, with the place below it", async () => {
