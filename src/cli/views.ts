@@ -62,6 +62,7 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
   const targets = tasks.some((task) => task.target !== undefined);
   const indices = tasks.some((task) => task.index !== undefined && task.index !== task.task);
   const points = tasks.some((task) => task.matrix !== undefined);
+  const rates = tasks.some((task) => task.success_percent !== undefined);
   out.rows(
     [
       { title: "TASK", align: "right" },
@@ -70,6 +71,7 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
       ...(targets ? [{ title: "TARGET", shrinks: true } as const] : []),
       { title: "STATE", colour: stateColour },
       { title: "EXIT", align: "right" },
+      ...(rates ? [{ title: "OK", align: "right" } as const] : []),
       { title: "NODE", align: "right" },
       { title: "TRY", align: "right" },
       { title: "TOOK", align: "right" },
@@ -82,6 +84,7 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
       ...(targets ? [task.target ?? ""] : []),
       task.state,
       task.signal ?? (task.exit_code === null ? "" : String(task.exit_code)),
+      ...(rates ? [percentText(task)] : []),
       task.node === null ? "" : String(task.node),
       task.attempt === 0 ? "" : String(task.attempt),
       spanText(task.started_at, task.finished_at),
@@ -92,6 +95,7 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
 
 /** What was run on targets as a table, one a line. */
 export function printResults(out: Output, results: readonly ResultView[]): void {
+  const rates = results.some((one) => one.success_percent !== undefined);
   out.rows(
     [
       { title: "TARGET", shrinks: true },
@@ -99,6 +103,7 @@ export function printResults(out: Output, results: readonly ResultView[]): void 
       { title: "NAME", shrinks: true },
       { title: "STATE", colour: stateColour },
       { title: "EXIT", align: "right" },
+      ...(rates ? [{ title: "OK", align: "right" } as const] : []),
       { title: "NODE", align: "right" },
       { title: "TRY", align: "right" },
       { title: "FINISHED" },
@@ -111,6 +116,7 @@ export function printResults(out: Output, results: readonly ResultView[]): void 
       one.name,
       one.state,
       one.signal ?? (one.exit_code === null ? "" : String(one.exit_code)),
+      ...(rates ? [percentText(one)] : []),
       one.node === null ? "" : String(one.node),
       one.attempt === 0 ? "" : String(one.attempt),
       one.finished_at === null ? "" : instantText(one.finished_at),
@@ -118,6 +124,11 @@ export function printResults(out: Output, results: readonly ResultView[]): void 
       cut(one.reason ?? lastLine(one.tail), 200),
     ]),
   );
+}
+
+/** Of a playbook's tasks on a host. */
+function percentText({ success_percent: percent }: TaskView): string {
+  return percent === undefined ? "" : `${percent}%`;
 }
 
 /** Why a task did not succeed, in a few words. */

@@ -75,6 +75,10 @@ export const taskAnswer = z.object({
   queued_at: instant,
   tail: z.string().describe("The end of the output, both streams in order of arrival."),
   tail_dropped: z.boolean().optional(),
+  success_percent: z
+    .int()
+    .optional()
+    .describe("Of a playbook: how many in a hundred of the tasks that were this host's to do went well."),
 });
 
 const next = z.string().optional().describe("Goes on after what is listed; absent at the end.");

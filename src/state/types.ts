@@ -326,6 +326,8 @@ export interface TaskView {
   readonly tail: string;
   /** The job's tails together were too large to keep this one. */
   readonly tail_dropped?: boolean;
+  /** Of a playbook: how many in a hundred of the tasks that were this host's to do went well. */
+  readonly success_percent?: number;
   readonly log: LogView | null;
 }
 

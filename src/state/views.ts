@@ -1,6 +1,7 @@
 import { formatInstant } from "../lib/calendar.ts";
 import { renderSpec } from "./spec.ts";
 import { batchEnding } from "./rolling.ts";
+import { successPercent } from "./success.ts";
 import { shut, type StoredGate } from "./tables/gate.ts";
 import { countsOf, originOf, type StoredJob } from "./tables/job.ts";
 import type { StoredTask } from "./tables/task.ts";
@@ -87,6 +88,8 @@ export function taskView(
   const attempts = history.map((attempt) => attemptView(attempt, holders));
   if (row.attempt > 0 && row.state !== "queued" && row.attempt > (history.at(-1)?.attempt ?? 0))
     attempts.push(attemptView(row, holders));
+  const end = tail === null ? "" : text.decode(tail);
+  const percent = successPercent(job.spec, end);
   return {
     ...placeOf(job, row.task, row.target, point),
     state: row.state,
@@ -99,7 +102,8 @@ export function taskView(
     queued_at: formatInstant(job.submitted_at),
     started_at: instant(row.started_at),
     finished_at: instant(row.finished_at),
-    tail: tail === null ? "" : text.decode(tail),
+    tail: end,
+    ...(percent === undefined ? {} : { success_percent: percent }),
     ...(row.tail_dropped === 1 ? { tail_dropped: true } : {}),
     log: row.state === "queued" ? null : logView(row, holders),
   };

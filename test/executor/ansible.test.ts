@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
@@ -10,6 +10,21 @@ const missing =
   whyMissing("ansible", ["ansible-core"], () => Bun.which("ansible-playbook") !== null) ??
   whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), ["ssh.service", "ssh.socket"]);
 if (missing !== undefined) console.log(`skipped: driver ansible: ${missing}`);
+/** Where else than beside ansible its collections may be. */
+const collections = process.env["ANSIBLE_COLLECTIONS_PATH"] ?? "/usr/share/ansible/collections";
+const lines = "ansible_collections/ansible/posix/plugins/callback/jsonl.py";
+const isWithAnsible = existsSync(`/usr/lib/python3/dist-packages/${lines}`);
+const noLines = whyMissing(
+  "ansible.posix.jsonl",
+  ["ansible"],
+  () => isWithAnsible || existsSync(`${collections}/${lines}`),
+);
+if (noLines !== undefined) console.log(`skipped: ansible without skein's plugin: ${noLines}`);
+const noSudo =
+  process.getuid?.() === 0
+    ? whyMissing("sudo", ["sudo"], () => Bun.which("sudo") !== null)
+    : "only root writes the rule that it needs";
+if (noSudo !== undefined) console.log(`skipped: ansible's become: ${noSudo}`);
 
 /** Python starts several times for each host, and the machine may be busy. */
 const patienceMs = 240_000;
@@ -147,8 +162,12 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
       const without = await run(local({ playbook }), ["a"]);
       expect(without[0]).toMatchObject({ state: "failed" });
       expect(`${without[0]!.reason}${text(without[0]!)}`).toContain("vault");
-      rig.secrets = () => Promise.resolve({ ok: true, value: { v: "very secret" } });
+      rig.secrets = () => Promise.resolve({ ok: true, value: { v: "another one" } });
       const spec: Spec = { ...local({ playbook }), secrets: { vault: "v" } };
+      const [wrong] = await run(spec, ["a"]);
+      expect(wrong).toMatchObject({ state: "failed" });
+      expect(`${wrong!.reason}${text(wrong!)}`).toContain("Decryption failed");
+      rig.secrets = () => Promise.resolve({ ok: true, value: { v: "very secret" } });
       const [report] = await run(spec, ["a"]);
       expect(report).toMatchObject({ state: "succeeded" });
       expect(text(report!)).toContain("from the vault, ***");
@@ -164,29 +183,169 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     });
   });
 
-  test("a playbook's verdicts are those of ansible's own recap, of every host; what happened there is in its log", async () => {
-    const hosts = Array.from({ length: 60 }, (_, at) => `h${at}`);
-    const playbook = rig.path("site.yml");
-    writeFileSync(playbook, site(rig.path("made")));
-    const units = [hosts.slice(0, 30), hosts.slice(30)].map((some) =>
-      taken(local({ playbook, diff: true, vars: { word: "given" } }), some),
+  test.each([
+    ["run", {}, []],
+    ["checked", { check: true }, ["--check"]],
+  ] as const)(
+    "a playbook's verdicts are those of ansible's own recap, of every host; what happened there is in its log: %s",
+    async (how, more, words) => {
+      const isRun = how === "run";
+      const hosts = Array.from({ length: 60 }, (_, at) => `h${at}`);
+      const playbook = rig.path("site.yml");
+      writeFileSync(playbook, site(rig.path("made")));
+      const units = [hosts.slice(0, 30), hosts.slice(30)].map((some) =>
+        taken(local({ playbook, diff: true, vars: { word: "given" }, ...more }), some),
+      );
+      rig.executor.assign([], units.map(unitAssignmentOf));
+      const reports = await Promise.all(units.flatMap((unit) => unit.targets.map((_, at) => reportOf(unit, at))));
+      const recap = recapOf(playbook, hosts, ["--diff", "-e", "word=given", ...words]);
+      const ours = Object.fromEntries(hosts.map((host, at) => [host, reports[at]!.state]));
+      expect(ours).toEqual(
+        Object.fromEntries(hosts.map((host) => [host, recap[host] === true ? "succeeded" : "failed"])),
+      );
+      // It is no proof where all are alike.
+      expect(new Set(Object.values(ours))).toEqual(new Set(["succeeded", "failed"]));
+      expect(reports[5]!.reason).toContain('"some fail" failed');
+      const log = await rig.logText(reports[3]!);
+      expect(log).toContain("failed, ignored: ignored");
+      expect(log).toContain("ok: rescuer");
+      expect(log).toContain("(item two)");
+      expect(log).toContain("handled");
+      expect(await rig.logText(reports[0]!)).toContain("+given");
+      expect(existsSync(rig.path("made"))).toBe(isRun);
+    },
+  );
+
+  describe("a host that other hosts kept from going on has not succeeded, though ansible's recap counts no failure of it", () => {
+    const fails = { name: "fails", command: "false", when: "inventory_hostname == 'b'" };
+    const tasks = [{ name: "first", debug: { msg: "one" } }, fails, { name: "last", debug: { msg: "two" } }];
+    const played = async (plays: readonly Record<string, unknown>[]): Promise<Record<string, string>> => {
+      const hosts = ["a", "b", "c", "d"];
+      const whole = plays.map((play) => ({ hosts: "all", gather_facts: false, tasks, ...play }));
+      const reports = await run(local({ playbook: `${JSON.stringify(whole)}\n` }), hosts);
+      return Object.fromEntries(hosts.map((host, at) => [host, `${reports[at]!.state}: ${reports[at]!.reason ?? ""}`]));
+    };
+
+    test("any_errors_fatal, and a play that nobody came to", async () => {
+      const ended = await played([{ any_errors_fatal: true }, { hosts: "d" }]);
+      expect(ended["b"]).toContain('failed: "fails" failed with code 1');
+      for (const host of ["a", "c", "d"])
+        expect(ended[host]).toStartWith('failed: not finished (after "fails"): the playbook was broken off');
+    });
+
+    test("max_fail_percentage, and batches that were not begun", async () => {
+      const ended = await played([{ serial: 2, max_fail_percentage: 10 }]);
+      expect(ended["a"]).toStartWith('failed: not finished (after "fails")');
+      for (const host of ["c", "d"]) expect(ended[host]).toStartWith("failed: not begun: the playbook was broken off");
+    });
+
+    test("but who was through before, or went on, has", async () => {
+      const ended = await played([{ serial: 1, any_errors_fatal: true }]);
+      expect(ended).toMatchObject({ a: "succeeded: ", c: expect.stringContaining("failed: not begun") });
+      expect(await played([{}])).toMatchObject({ a: "succeeded: ", c: "succeeded: ", d: "succeeded: " });
+    });
+  });
+
+  test("how many of its tasks went well ends the log of each host", async () => {
+    const tasks = [
+      { debug: { msg: "one" } },
+      { command: "false", ignore_errors: true },
+      { command: "false", when: "inventory_hostname == 'b'" },
+      { debug: { msg: "three" } },
+    ];
+    const playbook = `${JSON.stringify([{ hosts: "all", gather_facts: false, tasks }])}\n`;
+    const [through, failed] = await run(local({ playbook }), ["a", "b"]);
+    expect(text(through!)).toEndWith(
+      "recap: ok=3 changed=1 unreachable=0 failed=0 skipped=1 rescued=0 ignored=1 success=66%\n",
     );
-    rig.executor.assign([], units.map(unitAssignmentOf));
-    const reports = await Promise.all(units.flatMap((unit) => unit.targets.map((_, at) => reportOf(unit, at))));
-    const recap = recapOf(playbook, hosts, ["--diff", "-e", "word=given"]);
-    const ours = Object.fromEntries(hosts.map((host, at) => [host, reports[at]!.state]));
-    expect(ours).toEqual(
-      Object.fromEntries(hosts.map((host) => [host, recap[host] === true ? "succeeded" : "failed"])),
+    // The last one was never reached.
+    expect(text(failed!)).toEndWith(
+      "recap: ok=2 changed=1 unreachable=0 failed=1 skipped=0 rescued=0 ignored=1 success=25%\n",
     );
-    // It is no proof where all are alike.
-    expect(new Set(Object.values(ours))).toEqual(new Set(["succeeded", "failed"]));
-    expect(reports[5]!.reason).toContain('"some fail" failed');
-    const log = await rig.logText(reports[3]!);
-    expect(log).toContain("failed, ignored: ignored");
-    expect(log).toContain("ok: rescuer");
-    expect(log).toContain("(item two)");
-    expect(log).toContain("handled");
-    expect(await rig.logText(reports[0]!)).toContain("+given");
+  });
+
+  describe("where ansible does not take our plugin", () => {
+    /** An ansible before which the plugin is spoilt. */
+    const spoiling = (): Spec => {
+      mkdirSync(rig.path("bin"));
+      const real = Bun.which("ansible-playbook")!;
+      const words = `#!/bin/sh\necho 'import no_such_module' >>plugins/skein_events.py\nexec ${real} "$@"\n`;
+      writeFileSync(rig.path("bin/ansible-playbook"), words, { mode: 0o755 });
+      return { env: { PATH: `${rig.path("bin")}:${process.env["PATH"]}`, ANSIBLE_COLLECTIONS_PATH: collections } };
+    };
+    const playbook = `${JSON.stringify([
+      {
+        hosts: "all",
+        gather_facts: false,
+        tasks: [
+          { name: "ignored", command: "false", ignore_errors: true },
+          { name: "fails", command: "sh -c 'echo words; exit 3'", when: "inventory_hostname == 'b'" },
+          { name: "hangs", command: "sleep 600", when: "inventory_hostname == 'c'" },
+          { name: "last", debug: { msg: "last" } },
+        ],
+      },
+    ])}\n`;
+
+    test.skipIf(noLines !== undefined)(
+      "ansible.posix.jsonl tells of each host, and what is lost by that is said",
+      async () => {
+        const [good, bad, hung] = await run(local({ playbook }, { ...spoiling(), timeoutMs: 15_000 }), ["a", "b", "c"]);
+        expect(good).toMatchObject({ state: "succeeded", exitCode: 0 });
+        expect(good!.reason).toStartWith("told by ansible.posix.jsonl");
+        expect(text(good!)).toContain("ok: last");
+        expect(bad).toMatchObject({ state: "failed", exitCode: 3 });
+        expect(bad!.reason).toStartWith('"fails" failed with code 3');
+        expect(text(bad!)).toContain("words\n");
+        expect(hung).toMatchObject({ state: "timeout" });
+      },
+    );
+
+    test("without that collection, too, nothing is run, and the reason says what to install", async () => {
+      const spec = spoiling();
+      const made = rig.path("made");
+      const [report] = await run(
+        local(
+          { module: "command", args: `touch ${made}` },
+          { env: { ...spec.env, ANSIBLE_COLLECTIONS_PATH: "/none" } },
+        ),
+        ["a"],
+      );
+      expect(report).toMatchObject({ state: "failed", exitCode: null });
+      // A collection that is installed beside ansible itself is found whatever the path says.
+      if (!isWithAnsible) {
+        expect(report!.reason).toContain("no_such_module");
+        expect(report!.reason).toContain("install that ('ansible-galaxy collection install ansible.posix'");
+        expect(existsSync(made)).toBe(false);
+      }
+    });
+  });
+
+  test.skipIf(noSudo !== undefined)("become is by sudo: what is to be another user's is", async () => {
+    const sudoers = "/etc/sudoers.d/skein-tests";
+    const made = rig.path("made");
+    const tasks = [
+      { name: "who", command: "id -un", become: true, become_user: "nobody" },
+      { name: "write", copy: { dest: made, content: "x" }, become: true },
+      { name: "nobody there", command: "true", become: true, become_user: "no-such-user" },
+    ];
+    writeFileSync(sudoers, "root ALL=(ALL) NOPASSWD: ALL\n", { mode: 0o440 });
+    try {
+      const playbook = `${JSON.stringify([{ hosts: "all", gather_facts: false, tasks }])}\n`;
+      const [report] = await run(of({ playbook }, { env: { ANSIBLE_PIPELINING: "True" } }), ["127.0.1.1"]);
+      expect(await rig.logText(report!, "stdout")).toContain("changed: who\nnobody\n");
+      expect(existsSync(made)).toBe(true);
+      expect(report).toMatchObject({ state: "failed" });
+      expect(report!.reason).toContain('"nobody there" failed');
+      const whole = {
+        ...of({ module: "command", args: "id -un" }),
+        ssh: { port: sshd.port, key: sshd.key, become: "nobody" },
+      };
+      const [become] = await run({ ...whole, env: { ANSIBLE_PIPELINING: "True" } }, ["127.0.1.2"]);
+      expect(become).toMatchObject({ state: "succeeded" });
+      expect(text(become!)).toBe("nobody\n");
+    } finally {
+      rmSync(sudoers, { force: true });
+    }
   });
 
   test("check mode changes nothing, and shows what would be changed", async () => {

@@ -2,6 +2,8 @@
  * What ansible-core loads as its callback plugin: it tells what happens on each host as it happens, one JSON object a line, to the descriptor that SKEIN_EVENTS names
  * (guard/ansible-events.ts reads them), and prints nothing. For Python 3.6 and ansible-core 2.11 on.
  *
+ * At the end it tells which hosts a play was broken off for: ansible marks them as failed for itself (in its .retry file) and says nothing of it in the recap.
+ *
  * Beside that it does two things that only a callback in ansible's own process can do. Of each host it counts the time that its own tasks have taken, and gives every
  * task what is left of the limit, so that a host that hangs ends by itself and its neighbours go on. And it puts a word into the environment of whatever runs on
  * a host, by which what is left there can be found and killed.
@@ -23,6 +25,7 @@ import time
 
 from ansible import __version__
 from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
 
 
 def whole(name, default):
@@ -47,6 +50,14 @@ class CallbackModule(CallbackBase):
         self._since = {}
         self._used = {}
         self._own_timeouts = {}
+        self._plays = []
+        self._began = []
+        self._batch = set()
+        self._in_batches = set()
+        self._cut_off = set()
+        self._tell('hello')
+        # Before this file is there nothing was run: skein may begin again without this plugin.
+        open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'begun'), 'w').close()
 
     def _tell(self, event, **fields):
         fields['event'] = event
@@ -111,19 +122,64 @@ class CallbackModule(CallbackBase):
             block = getattr(block, '_parent', None)
         return False
 
+    def _hosts_of(self, play, is_whole):
+        # Of the whole play, or of the batch that ansible restricts its inventory to at the moment.
+        try:
+            manager = play.get_variable_manager()
+            hosts = play.hosts
+            if is_whole and '{{' in str(hosts):
+                hosts = Templar(loader=play.get_loader(), variables=manager.get_vars(play=play)).template(hosts)
+            found = manager._inventory.get_hosts(hosts, ignore_restrictions=is_whole)
+            return set(host.get_name() for host in found)
+        except Exception:
+            return set()
+
+    def _tasks_in(self, play):
+        # Without those of rescues and handlers, which may or may not be wanted.
+        def count(blocks):
+            return sum(count(one.block + one.always) if hasattr(one, 'block') and hasattr(one, 'always')
+                       else one.action not in ('meta', 'ansible.builtin.meta') and not one.run_once
+                       and one.evaluate_tags(play.only_tags, play.skip_tags, {}) for one in blocks)
+        try:
+            facts = 0 if play.gather_facts is False else 1
+            return facts + count(play.compile())
+        except Exception:
+            return 0
+
+    def _unfinished(self, failing):
+        # Hosts that a play was still for when the playbook was broken off: ansible's recap does not count them.
+        left = set(self._cut_off)
+        for play in self._plays:
+            if play._uuid not in self._began:
+                left |= self._hosts_of(play, True)
+            elif play._uuid == self._began[-1] and (self._cut_off or self._batch <= failing):
+                left |= self._hosts_of(play, True) - self._in_batches
+        return left - failing
+
     def v2_playbook_on_start(self, playbook):
+        self._plays = list(playbook.get_plays())
         if os.environ.get('SKEIN_MARKED') == '1':
-            for play in playbook.get_plays():
+            for play in self._plays:
                 own = play.environment or []
                 own = own if isinstance(own, list) else [own]
                 play.environment = [{'SKEIN_SSH': "{{ skein_marker | default('') }}"}] + own
         self._tell('open', ansible=__version__)
 
     def v2_playbook_on_play_start(self, play):
+        if play._uuid not in self._began:
+            self._began.append(play._uuid)
+            self._in_batches = set()
+        self._batch = self._hosts_of(play, False)
+        self._in_batches |= self._batch
+        self._cut_off = set()
         self._tell('play', name=play.get_name().strip())
 
     def v2_playbook_on_no_hosts_matched(self):
         self._tell('none')
+
+    def v2_playbook_on_no_hosts_remaining(self):
+        # Because of any_errors_fatal or max_fail_percentage, if there are any left that did not fail themselves.
+        self._cut_off = set(self._batch)
 
     def v2_runner_on_start(self, host, task):
         name = host.get_name()
@@ -163,5 +219,11 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats):
         hosts = dict((host, stats.summarize(host)) for host in stats.processed)
-        self._tell('stats', hosts=hosts)
+        for play in self._plays:
+            count = self._tasks_in(play)
+            for host in self._hosts_of(play, True):
+                if host in hosts:
+                    hosts[host]['tasks'] = hosts[host].get('tasks', 0) + count
+        failing = set(host for host, recap in hosts.items() if recap['failures'] or recap['unreachable'])
+        self._tell('stats', hosts=hosts, unfinished=sorted(self._unfinished(failing)))
 `.trimStart();

@@ -1,4 +1,5 @@
 import type { Report } from "../../state/types.ts";
+import { eventsOfLine } from "./ansible-lines.ts";
 
 /** What the callback plugin tells (drivers/ansible-plugin.ts), and what follows from it for each host. */
 
@@ -24,6 +25,12 @@ interface Result extends OnHost, Said {
 }
 
 export type AnsibleEvent =
+  /** The plugin is there. */
+  | { readonly event: "hello" }
+  /** It could not be used, and ansible.posix.jsonl is tried instead. */
+  | { readonly event: "instead" }
+  /** A task has begun, by that: on which hosts is not told. */
+  | { readonly event: "begun"; readonly name: string }
   | { readonly event: "open"; readonly ansible: string }
   | { readonly event: "play"; readonly name: string }
   /** A play is for none of the hosts. */
@@ -40,10 +47,15 @@ export type AnsibleEvent =
     } & Result)
   | ({ readonly event: "item"; readonly what: "ok" | "failed" | "skipped"; readonly label: string } & Result)
   | ({ readonly event: "retry"; readonly attempt: number; readonly retries: number } & OnHost)
-  | { readonly event: "stats"; readonly hosts: Readonly<Record<string, Recap>> };
+  | {
+      readonly event: "stats";
+      readonly hosts: Readonly<Record<string, Recap>>;
+      /** Hosts that did not fail and were not done either: the playbook was broken off. */
+      readonly unfinished?: readonly string[];
+    };
 
 /** A host in ansible's own recap. */
-interface Recap {
+export interface Recap {
   readonly ok: number;
   readonly changed: number;
   readonly unreachable: number;
@@ -51,6 +63,8 @@ interface Recap {
   readonly skipped: number;
   readonly rescued: number;
   readonly ignored: number;
+  /** How many tasks the playbook has for it, as far as that can be told before it is run; absent: nobody has told. */
+  readonly tasks?: number;
 }
 
 /** Cuts what comes into lines and reads them; what is no event is passed over. A line is kept until it is whole, up to `most` bytes: of a longer one nothing is known. */
@@ -71,8 +85,7 @@ export class EventReader {
     for (let end = all.indexOf(10); end >= 0; end = all.indexOf(10, from)) {
       this.#keep(all.subarray(from, end));
       from = end + 1;
-      const event = this.#skipping ? undefined : readEvent(Buffer.concat(this.#pending).toString());
-      if (event !== undefined) events.push(event);
+      if (!this.#skipping) events.push(...readEvents(Buffer.concat(this.#pending).toString()));
       this.#pending = [];
       this.#bytes = 0;
       this.#skipping = false;
@@ -90,12 +103,13 @@ export class EventReader {
   }
 }
 
-function readEvent(line: string): AnsibleEvent | undefined {
+function readEvents(line: string): AnsibleEvent[] {
   try {
     const read = JSON.parse(line) as AnsibleEvent | null;
-    return typeof read === "object" && read !== null && typeof read.event === "string" ? read : undefined;
+    if (typeof read !== "object" || read === null) return [];
+    return typeof read.event === "string" ? [read] : (eventsOfLine(read) ?? []);
   } catch {
-    return undefined;
+    return [];
   }
 }
 
@@ -112,9 +126,14 @@ export class HostBook {
   isSeen = false;
   /** Its time was over, and what ran there was broken off. */
   isOverdue = false;
+  /** What ended there last has failed, or it could not be reached: it goes on only if that is rescued. */
+  isFailing = false;
   #failure: (Result & { readonly isFinal: boolean }) | undefined;
   #unreachable: Result | undefined;
   #recap: Recap | undefined;
+  #isCutOff = false;
+  /** The task that ended last. */
+  #last: string | undefined;
 
   note(event: Extract<AnsibleEvent, OnHost>, now: number): void {
     this.isSeen = true;
@@ -124,6 +143,8 @@ export class HostBook {
       return;
     }
     if (event.event === "item" || event.event === "retry") return;
+    this.#last = event.name;
+    this.isFailing = event.event === "unreachable" || (event.event === "failed" && !event.ignored);
     this.runningSince = undefined;
     if (event.event === "unreachable") this.#unreachable = event;
     else if (event.event === "failed") {
@@ -132,13 +153,20 @@ export class HostBook {
     }
   }
 
-  recap(recap: Recap | undefined): void {
+  recap(recap: Recap | undefined, isCutOff = false): void {
     this.#recap = recap;
+    this.#isCutOff = isCutOff;
+  }
+
+  /** The recap in words; undefined: there is none. */
+  get recapWords(): string | undefined {
+    return this.#recap === undefined ? undefined : recapWords(this.#recap, this.#isCutOff);
   }
 
   /** What ansible's own recap says of it; undefined: nothing. `limit`: in words. */
   recapped(limit: string): Verdict | undefined {
     const recap = this.#recap;
+    if (this.#isCutOff) return cutOff(recap === undefined ? undefined : this.#last);
     if (recap === undefined) return undefined;
     if (recap.unreachable > 0) return unreachable(this.#unreachable);
     if (recap.failures > 0) return failed(this.#failure, this.isOverdue, limit);
@@ -160,6 +188,26 @@ export class HostBook {
 }
 
 const succeeded: Verdict = { state: "succeeded", exitCode: 0, reason: undefined };
+
+/**
+ * As ansible writes it, and how many in a hundred of the tasks that were the host's to do went well. Skipped ones were not. Where the host did not come to the end, what it
+ * never reached is counted, too.
+ */
+function recapWords(recap: Recap, isCutOff: boolean): string {
+  const { ok, changed, unreachable, failures, skipped, rescued, ignored, tasks = 0 } = recap;
+  const done = ok + failures + unreachable + rescued;
+  const isThrough = failures === 0 && unreachable === 0 && !isCutOff;
+  const wanted = isThrough ? done : Math.max(done, tasks - skipped);
+  const percent = wanted === 0 ? 100 : Math.floor((100 * (ok - ignored)) / wanted);
+  return `recap: ok=${ok} changed=${changed} unreachable=${unreachable} failed=${failures} skipped=${skipped} rescued=${rescued} ignored=${ignored} success=${percent}%`;
+}
+
+/** It did nothing wrong, and not all that it should have: nobody would look after it if it counted as done. Ansible's own list of hosts to retry has it, too. */
+function cutOff(last: string | undefined): Verdict {
+  const where = last === undefined ? "not begun" : `not finished (after "${last}")`;
+  const reason = `${where}: the playbook was broken off because of other hosts (any_errors_fatal, max_fail_percentage, or a batch that failed)`;
+  return { state: "failed", exitCode: null, reason };
+}
 
 function unreachable(result: Result | undefined): Verdict {
   return { state: "failed", exitCode: null, reason: `unreachable: ${firstWords(result?.msg ?? "nothing was said")}` };

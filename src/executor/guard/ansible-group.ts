@@ -49,6 +49,8 @@ export class AnsibleGroup {
   readonly #marks: RemoteMarks | undefined;
   #eventsEnded: Promise<void> = Promise.resolve();
   #isOpen = false;
+  /** Told by ansible.posix.jsonl, since our plugin could not be used. */
+  #isByLines = false;
   #ending: GroupEnding | undefined;
   #undecided: number;
 
@@ -133,15 +135,38 @@ export class AnsibleGroup {
 
   #onEvent(event: AnsibleEvent): void {
     if (event.event === "open") this.#isOpen = true;
-    else if (event.event === "stats") for (const { host, book } of this.#members) book.recap(event.hosts[host]);
-    else if ("host" in event) {
+    else if (event.event === "instead") this.#isByLines = true;
+    else if (event.event === "begun") this.#onBegun(event.name);
+    else if (event.event === "stats") {
+      const unfinished = new Set(event.unfinished);
+      for (const member of this.#members) {
+        const { host, book, isDecided } = member;
+        book.recap(event.hosts[host], unfinished.has(host));
+        const words = book.recapWords;
+        // The last line of its log, which is read again (state/success.ts).
+        if (words !== undefined && !isDecided && !this.#ansible.isAdHoc) member.write("stdout", `${words}\n`);
+      }
+    } else if ("host" in event) {
       const member = this.#byHost.get(event.host);
       if (member === undefined || member.isDecided) return; // a host that the playbook brought in
+      if (this.#isByLines && event.event === "failed" && this.#isOfLimit(event.msg)) member.book.isOverdue = true;
       member.book.note(event, monotonicMs());
       for (const { stream, text } of wordsOf(event, this.#ansible.isAdHoc)) member.write(stream, text);
       const verdict = this.#ansible.isAdHoc ? member.book.only(event, this.#limitWords) : undefined;
       if (verdict !== undefined) this.#decide(member, verdict);
     }
+  }
+
+  /** Ansible's words about a task that took longer than it might, with how long that was. */
+  #isOfLimit(msg: string | undefined): boolean {
+    const { limitMs } = this.#ansible;
+    return limitMs !== undefined && msg?.includes(`time frame (${Math.ceil(limitMs / 1000)})`) === true;
+  }
+
+  /** Of all that may be at it: who has ended the one before, or waits for a fork, has its time counted with the others. */
+  #onBegun(name: string): void {
+    for (const { book, host, isDecided } of this.#members)
+      if (!isDecided && !book.isFailing) book.note({ event: "start", host, name }, monotonicMs());
   }
 
   /** What becomes of it is known. What runs on its host may have to be ended still, and the last one stays as long as the process does. */
@@ -153,7 +178,11 @@ export class AnsibleGroup {
     const left = this.#isLeftOf(member) ? this.#killAt(member) : undefined;
     const finishedAt = wallMs();
     void Promise.all([left, isLast ? this.over : undefined]).then(([killed]) =>
-      member.finish(verdict, finishedAt, [earlierWords(this.#marks?.news.killed), killed]),
+      member.finish(verdict, finishedAt, [
+        earlierWords(this.#marks?.news.killed),
+        killed,
+        this.#isByLines && this.#isOpen ? byLinesWords : undefined,
+      ]),
     );
   }
 
@@ -167,7 +196,7 @@ export class AnsibleGroup {
 
   /** Something was begun on its host and has not ended, as far as is known, and there is a way to look. */
   #isLeftOf({ book, ssh }: Member): boolean {
-    return ssh !== undefined && (book.runningSince !== undefined || book.isOverdue);
+    return ssh !== undefined && !this.#isByLines && (book.runningSince !== undefined || book.isOverdue);
   }
 
   async #onOver(report: Report | undefined): Promise<void> {
@@ -220,6 +249,11 @@ export class AnsibleGroup {
     if (report.exitCode === null || report.exitCode === 127) return is("failed", report.reason);
     if (this.#isOpen && report.exitCode === 0)
       return is("failed", `nothing was done on this host: no play is for ${host} (see hosts: in the playbook)`);
+    if (this.#isByLines && !this.#isOpen && said.includes("ansible.posix.jsonl"))
+      return is(
+        "failed",
+        `ansible cannot tell what it does here: it took neither the plugin of skein (${firstError(said)}) nor ansible.posix.jsonl, which is of the collection ansible.posix: install that ('ansible-galaxy collection install ansible.posix', or Debian's package ansible)`,
+      );
     return is("failed", `ansible failed with code ${report.exitCode}: ${lastError(said)}`);
   }
 }
@@ -294,11 +328,21 @@ class Member implements RunningAttempt {
   }
 }
 
+/** Said with every result: what a person would wonder about later. */
+const byLinesWords =
+  "told by ansible.posix.jsonl, since ansible did not take the plugin of skein: the limit was each task's, and what was left on the host cannot be found";
+
 /** What ansible says is wrong, without what it says before. */
 function lastError(said: string): string {
   const at = said.lastIndexOf("ERROR");
   const text = (at < 0 ? said : said.slice(said.lastIndexOf("\n", at) + 1)).trim();
   return text === "" ? "it said nothing" : text.replace(/\s*\n\s*/g, "; ").slice(0, 1000);
+}
+
+/** Of two tries the former one's. */
+function firstError(said: string): string {
+  const [line = ""] = said.slice(Math.max(0, said.indexOf("ERROR"))).split("\n");
+  return line.slice(0, 300);
 }
 
 /** What the process itself prints goes to the logs of those that nothing else is known of. */
