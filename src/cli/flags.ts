@@ -131,7 +131,7 @@ export function addSpecFlags(command: Command): void {
     )
     .option(
       "--ansible <k=v>",
-      "what driver ansible runs: module, args (or the words), playbook (a path on the node), check, diff, tags, skip_tags, groups, vault (a path, or secret:NAME), forks, connection (repeatable)",
+      "what driver ansible runs: module, args (or the words), playbook (a path on the node, or in the bundle), check, diff, tags, skip_tags, groups, vault (a path, or secret:NAME), forks, connection (repeatable)",
       collect,
     )
     .option("--playbook <file>", "a playbook that goes with the job, for driver ansible; - for standard input")

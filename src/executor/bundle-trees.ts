@@ -18,10 +18,17 @@ export interface BundleTree {
   readonly isOwn: boolean;
 }
 
+/**
+ * own        a copy for the attempt, which may do with it what it likes
+ * read-only  one for all attempts of the node, without permission to write
+ * as-is      one for all attempts, with the permissions of the bundle: files are taken out of it by a program of the node's, and nobody else gets to it
+ */
+type TreeKind = "own" | "read-only" | "as-is";
+
 /** How an attempt wants it. */
 export interface TreeWish {
   readonly attempt: AttemptName;
-  readonly readOnly: boolean;
+  readonly kind: TreeKind;
   /** Whom the attempt runs as, if it is not who the node is. */
   readonly user?: string | undefined;
 }
@@ -76,20 +83,22 @@ export class BundleTrees {
   }
 
   /** Throws what the file system throws, and Fault. */
-  async layOut(manifest: Manifest, { attempt, readOnly, user }: TreeWish): Promise<LaidOut> {
+  async layOut(manifest: Manifest, { attempt, kind, user }: TreeWish): Promise<LaidOut> {
     const found = user === undefined ? undefined : findUser(user);
     if (typeof found === "string") return { kind: "impossible", why: found };
     // The data directory is closed to other users.
-    if (found?.isOther === true) return await this.#own(manifest, this.#openParent(), attempt, readOnly, found);
-    if (!readOnly) return await this.#own(manifest, this.#ownParent, attempt, false);
-    const before = this.#busy.get(manifest.digest);
+    if (found?.isOther === true)
+      return await this.#own(manifest, this.#openParent(), attempt, kind === "read-only", found);
+    if (kind === "own") return await this.#own(manifest, this.#ownParent, attempt, false);
+    const name = `${manifest.digest}.${kind === "as-is" ? "as-is-" : ""}`;
+    const before = this.#busy.get(name);
     if (before !== undefined) return await before;
-    const mine = this.#share(manifest);
-    this.#busy.set(manifest.digest, mine);
+    const mine = this.#share(manifest, name, kind === "read-only");
+    this.#busy.set(name, mine);
     try {
       return await mine;
     } finally {
-      this.#busy.delete(manifest.digest);
+      this.#busy.delete(name);
     }
   }
 
@@ -143,9 +152,9 @@ export class BundleTrees {
     return { kind: "done", tree: { path, isOwn: true } };
   }
 
-  async #share(manifest: Manifest): Promise<LaidOut> {
-    const { digest } = manifest;
-    const known = this.#shared.get(digest);
+  /** Its name is this one, and a number. */
+  async #share(manifest: Manifest, name: string, readOnly: boolean): Promise<LaidOut> {
+    const known = this.#shared.get(name);
     const done = (path: string): LaidOut => ({ kind: "done", tree: { path, isOwn: false } });
     if (known !== undefined) {
       if (monotonicMs() - known.checkedAt < this.#checkMs) return done(known.path);
@@ -153,19 +162,19 @@ export class BundleTrees {
         known.checkedAt = monotonicMs();
         return done(known.path);
       }
-      this.#shared.delete(digest);
+      this.#shared.delete(name);
     }
-    const number = 1 + Math.max(0, ...namesIn(this.#sharedParent).map((name) => numberOf(name, digest)));
-    const path = join(this.#sharedParent, `${digest}.${number}`);
+    const number = 1 + Math.max(0, ...namesIn(this.#sharedParent).map((other) => numberOf(other, name)));
+    const path = join(this.#sharedParent, `${name}${number}`);
     const draft = `${path}.new`;
     await removeTree(draft);
-    if (!(await this.#make(manifest, draft, true))) {
+    if (!(await this.#make(manifest, draft, readOnly))) {
       await removeTree(draft);
       return { kind: "incomplete" };
     }
-    await chmod(draft, 0o555);
+    await chmod(draft, readOnly ? 0o555 : 0o755);
     await rename(draft, path);
-    this.#shared.set(digest, { path, stamps: await stampsOf(path, pathsOf(manifest)), checkedAt: monotonicMs() });
+    this.#shared.set(name, { path, stamps: await stampsOf(path, pathsOf(manifest)), checkedAt: monotonicMs() });
     return done(path);
   }
 
@@ -202,7 +211,7 @@ export class BundleTrees {
     for (const name of namesIn(this.#sharedParent)) {
       const digest = name.slice(0, name.indexOf("."));
       if (isWanted(digest) || !isOlder(join(this.#sharedParent, name), before)) continue;
-      this.#shared.delete(digest);
+      for (const known of this.#shared.keys()) if (known.startsWith(`${digest}.`)) this.#shared.delete(known);
       await removeTree(join(this.#sharedParent, name));
     }
     for (const parent of [this.#ownParent, placesOf(this.#dataDir).userScratch]) {
@@ -239,10 +248,9 @@ function pathsOf(manifest: Manifest): string[] {
   ];
 }
 
-/** The number in the name of a tree of that bundle. */
-function numberOf(name: string, digest: string): number {
-  const [of, number] = name.split(".");
-  return of === digest ? Number(number) || 0 : 0;
+/** The number of a tree of that name; what is being made, or was when its process ended, has one too. */
+function numberOf(tree: string, name: string): number {
+  return tree.startsWith(name) ? Number.parseInt(tree.slice(name.length), 10) || 0 : 0;
 }
 
 function namesIn(directory: string): string[] {

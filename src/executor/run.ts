@@ -555,19 +555,24 @@ class NodeExecutor implements Executor {
     const secrets = typeof held.secrets === "object" ? held.secrets : noSecrets;
     held.phase = "guarded";
     held.secrets = undefined; // the guard has them now; a later start asks for what they are then
-    const start = this.#startOf(assignment, secrets, held.unit);
-    this.#guard!.start(
-      tree === undefined ? start : { ...start, dir: tree.path, ...(tree.isOwn ? { isDirOwn: true } : {}) },
-    );
+    const start = this.#startOf(assignment, secrets, held.unit, tree);
+    // Driver ssh takes files out of the tree, and runs somewhere else.
+    const isInTree = tree !== undefined && assignment.spec.driver !== "ssh";
+    this.#guard!.start(isInTree ? { ...start, dir: tree.path, ...(tree.isOwn ? { isDirOwn: true } : {}) } : start);
     this.#guard!.extend(timeoutsOf([held]));
   }
 
-  #startOf(assignment: Assignment, secrets: SecretValues, unit: HeldUnit | undefined): Start {
+  #startOf(
+    assignment: Assignment,
+    secrets: SecretValues,
+    unit: HeldUnit | undefined,
+    tree: BundleTree | undefined,
+  ): Start {
     const { node, cluster, dataDir, cgroupRoot } = this.#options;
     const { driver } = assignment.spec;
     const place = { node, cluster, knownHosts: join(dataDir, "known_hosts") };
     if (assignment.spec.http !== undefined) return httpStart(assignment, place, secrets);
-    if (driver === "ssh") return sshStart(assignment, place, secrets);
+    if (driver === "ssh") return sshStart(assignment, place, secrets, tree?.path);
     if (driver === "ansible") return ansibleStart([assignment, ...this.#joining(unit)], place, secrets);
     return shellStart(assignment, node, secrets, cgroupRoot);
   }

@@ -3,10 +3,10 @@ import type { BundleTrees } from "../executor/bundle-trees.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import { RollingHash } from "../lib/hash.ts";
-import { jobId, type NodeId } from "../lib/ids.ts";
+import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import { allBundles, bundleByDigest, bundleHolders, bundlesHeldBy, heldAttempt, listNodes } from "../state/queries.ts";
+import { allBundles, bundleByDigest, bundleHolders, bundlesHeldBy, jobStates, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
 import { canHold } from "./pack-partner.ts";
@@ -194,7 +194,7 @@ export class BundleKeeper {
   }
 
   async #clear(): Promise<void> {
-    const { store, trees, view, onDropped, isPinned, self, isCurrent: isCurrentNow } = this.#ports;
+    const { store, trees, view, onDropped, isPinned, isCurrent: isCurrentNow } = this.#ports;
     const before = wallMs() - this.#timing.keptMs;
     const here = await store.held();
     const isKnown = (digest: string): boolean => view((tx) => bundleByDigest(tx, digest)) !== undefined;
@@ -218,9 +218,11 @@ export class BundleKeeper {
     const removed = await store.sweep(isWanted, before, limits.blobsSwept);
     this.#hasDropped = removed === limits.blobsSwept;
     if (removed > 0) onDropped("");
+    // A process of driver ansible, and so its tree, outlives the attempt that it is called after: what unfinished jobs have stays.
     const isHeld = (name: string): boolean => {
-      const [job = 0, task = 0, attempt = 0] = name.split(".").map(Number);
-      return view((tx) => heldAttempt(tx, { job: jobId(job), task, attempt }, self)) !== undefined;
+      const job = Number(name.split(".")[0]);
+      const state = view((tx) => jobStates(tx, [job]).get(job));
+      return state === "queued" || state === "running";
     };
     if (await isCurrentNow()) await trees.sweep(isKnown, isHeld, this.#timing.keptMs);
   }

@@ -146,9 +146,10 @@ export class Bundles implements BundleApi {
   }
 
   /** The tree that an attempt is to run in. */
-  async tree(attempt: AttemptName, { bundle, user }: Spec): Promise<Outcome<BundleTree>> {
+  async tree(attempt: AttemptName, { bundle, user, driver }: Spec): Promise<Outcome<BundleTree>> {
     if (bundle === undefined) return refuse("invalid", "the attempt has no bundle");
-    const wish = { attempt, readOnly: bundle.readOnly === true, user };
+    const kind = driver === "ssh" ? "as-is" : bundle.readOnly === true ? "read-only" : "own";
+    const wish = { attempt, kind, user } as const;
     try {
       for (let tried = 0; tried < treesTried; tried++) {
         const manifest = await this.#fetcher.ensure(bundle.digest);

@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { whyMissing } from "../../scripts/needed.ts";
 import { jobId } from "../../src/lib/ids.ts";
+import { accept } from "../../src/lib/outcome.ts";
 import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
 import { isAlive, Rig, unitAssignmentOf, type UnitOfTargets, until } from "./rig.ts";
 import { Sshd } from "../../scripts/sshd.ts";
@@ -132,6 +134,58 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     expect(held).toMatchObject({ state: "timeout", reason: 'ran longer than its timeout of 1s (at "wait")' });
     expect(other).toMatchObject({ state: "lost" });
     expect(other!.reason).toContain("because of another host");
+  });
+
+  describe("in a bundle", () => {
+    const tree = (): string => rig.path("trees/own/tree-1");
+    /** What is in it; the executor runs in it, and takes it away. */
+    const lay = (files: Readonly<Record<string, string>>): void => {
+      rig.bundle = () => {
+        for (const [name, content] of Object.entries(files)) {
+          mkdirSync(join(tree(), dirname(name)), { recursive: true });
+          writeFileSync(join(tree(), name), content);
+        }
+        return Promise.resolve(accept({ path: tree(), isOwn: true }));
+      };
+    };
+    const bundle = { name: "site", digest: "d" };
+
+    test("a playbook is a path in it: its roles, files, templates and configuration are found, and the tree goes with the process", async () => {
+      const to = rig.path("copied");
+      lay({
+        "ansible.cfg": "[defaults]\nroles_path = ./ours\nstdout_callback = minimal\n",
+        "plays/site.yml":
+          "- hosts: all\n  gather_facts: false\n  roles: [web]\n  tasks:\n    - {command: cat ../word, connection: local, register: read}\n    - debug: {msg: '{{ read.stdout }}'}\n",
+        "ours/web/tasks/main.yml": `- copy: {src: page, dest: ${to}}\n- template: {src: line.j2, dest: "${to}.{{ inventory_hostname }}"}\n`,
+        "ours/web/files/page": "a page",
+        "ours/web/templates/line.j2": "line of {{ inventory_hostname }}",
+        word: "in the tree itself",
+      });
+      const key = readFileSync(sshd.key, "utf8");
+      rig.secrets = () => Promise.resolve(accept({ ops: key }));
+      const ssh = { port: sshd.port };
+      const spec: Spec = { ...of({ playbook: "plays/site.yml" }), ssh, secrets: { sshKey: "ops" }, bundle };
+      const reports = await run(spec, ["127.0.1.1", "127.0.1.2"]);
+      expect(reports.map(({ state, reason }) => [state, reason])).toEqual([
+        ["succeeded", undefined],
+        ["succeeded", undefined],
+      ]);
+      expect(readFileSync(to, "utf8")).toBe("a page");
+      expect(readFileSync(`${to}.127.0.1.2`, "utf8")).toBe("line of 127.0.1.2");
+      expect(await rig.logText(reports[0]!)).toContain("in the tree itself");
+      await until("the tree goes", () => !existsSync(tree()), patienceMs);
+    });
+
+    test("a module alone finds files of it, and a later attempt too", async () => {
+      lay({ "files/page": "a page" });
+      const to = rig.path("copied");
+      const spec: Spec = { ...of({ module: "copy", args: { src: "page", dest: to } }), bundle };
+      const assignment = rig.assignment(spec, { task: first++, target: "127.0.1.1", attempt: 2 });
+      rig.executor.assign([assignment]);
+      const report = await rig.reportOf(assignment, patienceMs);
+      expect(report).toMatchObject({ state: "succeeded" });
+      expect(readFileSync(to, "utf8")).toBe("a page");
+    });
   });
 
   describe("what went wrong before anything began is told of every host", () => {

@@ -67,7 +67,7 @@ const modeOf = (path: string): number => statSync(path).mode & 0o777;
 test("an attempt's own tree has everything as it was, and what is done to it is done to nothing else", async () => {
   const { trees, manifest } = await rig();
   const [one, other] = await Promise.all(
-    [1, 2].map((job) => trees.layOut(manifest, { attempt: attempt(job), readOnly: false })),
+    [1, 2].map((job) => trees.layOut(manifest, { attempt: attempt(job), kind: "own" })),
   );
   const path = pathOf(one!);
   expect(one).toMatchObject({ kind: "done", tree: { isOwn: true } });
@@ -82,15 +82,27 @@ test("an attempt's own tree has everything as it was, and what is done to it is 
   expect(readFileSync(join(pathOf(other!), "etc/conf"), "utf8")).toBe("a=1");
   // Once more, as after a crash: what an earlier one left is not in it.
   writeFileSync(join(path, "left"), "");
-  expect(existsSync(join(pathOf(await trees.layOut(manifest, { attempt: attempt(1), readOnly: false })), "left"))).toBe(
+  expect(existsSync(join(pathOf(await trees.layOut(manifest, { attempt: attempt(1), kind: "own" })), "left"))).toBe(
     false,
   );
+});
+
+test("what is only taken out of a tree has the permissions of the bundle, and is one for all attempts, beside the one that nobody may write to", async () => {
+  const { trees, manifest } = await rig();
+  const lay = async (job: number, kind: "as-is" | "read-only"): Promise<string> =>
+    pathOf(await trees.layOut(manifest, { attempt: attempt(job), kind }));
+  const path = await lay(1, "as-is");
+  expect(await lay(2, "as-is")).toBe(path);
+  expect(["bin/run", "etc/same", "empty"].map((one) => modeOf(join(path, one)))).toEqual([0o755, 0o600, 0o750]);
+  const closed = await lay(3, "read-only");
+  expect(closed).not.toBe(path);
+  expect(modeOf(join(closed, "bin/run"))).toBe(0o555);
 });
 
 test("attempts that only read share a tree that they may not write to; one that was changed all the same is used no more", async () => {
   const { dataDir, store, manifest } = await rig();
   const trees = new BundleTrees(dataDir, store, 0);
-  const wish = { attempt: attempt(1), readOnly: true };
+  const wish = { attempt: attempt(1), kind: "read-only" } as const;
   const [path = "", again = ""] = (await Promise.all([trees.layOut(manifest, wish), trees.layOut(manifest, wish)])).map(
     pathOf,
   );
@@ -112,20 +124,20 @@ test("a tree of which files were damaged is not laid out, and all of them are fo
   const files = manifest.entries.filter((entry) => entry.kind === "file");
   for (const { sha256, size } of files)
     writeFileSync(join(dataDir, "blobs", sha256.slice(0, 2), sha256.slice(2)), "x".repeat(size));
-  expect(await trees.layOut(manifest, { attempt: attempt(1), readOnly: true })).toEqual({ kind: "incomplete" });
+  expect(await trees.layOut(manifest, { attempt: attempt(1), kind: "read-only" })).toEqual({ kind: "incomplete" });
   expect(await store.lacking(files)).toHaveLength(2);
-  expect(await trees.layOut(manifest, { attempt: attempt(1), readOnly: false })).toEqual({ kind: "incomplete" });
+  expect(await trees.layOut(manifest, { attempt: attempt(1), kind: "own" })).toEqual({ kind: "incomplete" });
 });
 
 test("a user who is not there is told, and nothing is laid out", async () => {
   const { trees, manifest } = await rig();
-  const laid = await trees.layOut(manifest, { attempt: attempt(1), readOnly: false, user: "nobody-of-that-name" });
+  const laid = await trees.layOut(manifest, { attempt: attempt(1), kind: "own", user: "nobody-of-that-name" });
   expect(laid).toMatchObject({ kind: "impossible" });
 });
 
 test.if(process.getuid?.() === 0)("another user gets a tree that is theirs, where they may pass", async () => {
   const { trees, manifest } = await rig();
-  const path = pathOf(await trees.layOut(manifest, { attempt: attempt(1), readOnly: false, user: "nobody" }));
+  const path = pathOf(await trees.layOut(manifest, { attempt: attempt(1), kind: "own", user: "nobody" }));
   directories.push(path);
   const { uid } = lstatSync(join(path, "etc/conf"));
   expect([lstatSync(path).uid, lstatSync(join(path, "bin/conf")).uid]).toEqual([uid, uid]);
@@ -139,9 +151,9 @@ test.if(process.getuid?.() === 0)("another user gets a tree that is theirs, wher
 
 test("trees of bundles and attempts that are gone are removed, those in use are not", async () => {
   const { trees, manifest } = await rig();
-  const own = pathOf(await trees.layOut(manifest, { attempt: attempt(1), readOnly: false }));
-  const held = pathOf(await trees.layOut(manifest, { attempt: attempt(2), readOnly: false }));
-  const shared = pathOf(await trees.layOut(manifest, { attempt: attempt(3), readOnly: true }));
+  const own = pathOf(await trees.layOut(manifest, { attempt: attempt(1), kind: "own" }));
+  const held = pathOf(await trees.layOut(manifest, { attempt: attempt(2), kind: "own" }));
+  const shared = pathOf(await trees.layOut(manifest, { attempt: attempt(3), kind: "read-only" }));
   utimesSync(own, 0, 0);
   const there = (): boolean[] => [own, held, shared].map((path) => existsSync(path));
   await trees.sweep(

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
+import { accept, refuse } from "../../src/lib/outcome.ts";
 import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
 import { freePort, generateKey, muteHost, Sshd } from "../../scripts/sshd.ts";
@@ -141,6 +142,23 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     const lacking = await run({ run: "true", ssh: over({ put: [{ from: "/no/such/file", to: there }] }) });
     expect(lacking).toMatchObject({ state: "failed", exitCode: null });
     expect(lacking.reason).toContain("/no/such/file");
+  });
+
+  test("files are put out of a bundle, whose tree stays where it is", async () => {
+    mkdirSync(rig.path("tree/conf"), { recursive: true });
+    writeFileSync(rig.path("tree/conf/app"), "of the bundle");
+    chmodSync(rig.path("tree/conf/app"), 0o640);
+    const to = rig.path("put");
+    rig.bundle = (_attempt, { driver }) =>
+      Promise.resolve(driver === "ssh" ? accept({ path: rig.path("tree"), isOwn: false }) : refuse("invalid", "no"));
+    const ssh = over({ put: [{ from: "conf", to }] });
+    const report = await run({
+      run: `stat -c %a ${to}/app; cat ${to}/app`,
+      ssh,
+      bundle: { name: "site", digest: "d" },
+    });
+    expect(await rig.logText(report)).toBe("640\nof the bundle");
+    expect(existsSync(rig.path("tree/conf/app"))).toBe(true);
   });
 
   test("a key from a secret is in no place but the attempt's own directory, which goes", async () => {

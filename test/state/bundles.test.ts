@@ -152,8 +152,11 @@ describe("a job's bundle", () => {
       return read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
     };
     expect(problems({ driver: "noop", bundle: "site" })).toEqual([
-      "bundle: is for driver shell, as yet: leave it out of driver noop",
+      "bundle: driver noop has no use for a tree of files: leave it out",
     ]);
+    const ssh = { driver: "ssh", run: "x", targets: "a", bundle: "site" };
+    expect(problems(ssh).join()).toContain("bundle: is where driver ssh puts files from");
+    expect(problems({ ...ssh, ssh: { put: [{ from: "app.conf", to: "/etc/app.conf" }] } })).toEqual([]);
     expect(problems({ run: "x", bundle: "site", dir: "/srv" })).toEqual([
       "dir: is the bundle's own tree: leave it out",
     ]);

@@ -46,6 +46,7 @@ describe("a spec of driver ssh", () => {
     [{ jump: "a b" }, "ssh.jump", "must be a host"],
     [{ connect: "100ms" }, "ssh.connect", "must be from 1s to 10m"],
     [{ put: [{ from: "a", to: "b" }] }, "ssh.put[0].from", "must be an absolute path on the node"],
+    [{ put: [{ from: "../a", to: "b" }] }, "ssh.put[0].from", "a path in the job's bundle"],
     [{ put: [{ from: "/a" }] }, "ssh.put[0].to", "must be a path on the target"],
     [{ put: [] }, "ssh.put", "must not be empty"],
     [{ fetch: [{ from: "-x", to: "/a" }] }, "ssh.fetch[0].from", "must not begin with a dash"],

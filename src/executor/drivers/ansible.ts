@@ -17,7 +17,8 @@ import { killEarlierScript, killScript, quote, readScript, readScriptAs } from "
  * (ansible-plugin.ts), on a descriptor of its own; the exit code says nothing that is relied on. A module alone is run as a playbook of one task, so that it is
  * bounded, marked and told of in the same way.
  *
- * Paths of what the driver gives are relative: the process runs in the attempt's own directory.
+ * Paths of what the driver gives are relative: the process runs in the attempt's own directory. Where that is the tree of a bundle (its ansible.cfg holds, but for what is set here),
+ * they lie below a directory in it, and a playbook that is none of the tree's beside its own, so that roles, files and templates of the tree are found.
  */
 export function ansibleStart(assignments: readonly Assignment[], place: SshPlace, secrets: SecretValues): Start {
   const [first] = assignments;
@@ -27,16 +28,20 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
   const local = shellStart(first, place.node, secrets);
   const values = valuesOf(named({ key: spec.secrets?.sshKey, vault: spec.secrets?.vault }), secrets);
   const isReached = ansible.connection === undefined || ansible.connection === "ssh";
-  const options = optionsOf(ssh, values["key"] === undefined ? ssh.key : "key", place.knownHosts);
+  const inDir = spec.bundle === undefined ? "" : treePlace;
+  const optionsWith = (key: string): string[] =>
+    optionsOf(ssh, values["key"] === undefined ? ssh.key : key, place.knownHosts);
+  const [options, optionsAside] = [optionsWith(`${inDir}key`), optionsWith("key")];
   const keyFile = values["key"] === undefined ? [] : [{ name: "key", text: withLineEnd(values["key"]) }];
-  const earlier = isReached && attempt > 1 ? endingEarlier(first, ssh, options, place) : undefined;
+  const earlier = isReached && attempt > 1 ? endingEarlier(first, ssh, options, place, inDir) : undefined;
   const words = wordsOf(
     ansible,
     assignments.length,
-    ansible.vault ?? (values["vault"] === undefined ? undefined : "vault"),
+    ansible.vault ?? (values["vault"] === undefined ? undefined : `${inDir}vault`),
+    inDir,
   );
   const members = assignments.map((one): AnsibleMember => {
-    const reached = isReached ? { ssh: killing(one, ssh, options, keyFile, place) } : {};
+    const reached = isReached ? { ssh: killing(one, ssh, optionsAside, keyFile, place) } : {};
     return { ...nameOf(one), host: hostOf(one), ...reached };
   });
   return {
@@ -52,7 +57,7 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
       // A module in one exchange and not five. With sudo some hosts refuse it (requiretty), so a playbook's own configuration decides.
       ...(ansible.module !== undefined && ssh.become === undefined ? { ANSIBLE_PIPELINING: "1" } : {}),
       ...withoutTask(local.env),
-      ...pluginEnvironment(spec, isReached, local.keepBytes),
+      ...pluginEnvironment(spec, isReached, local.keepBytes, inDir),
     },
     graceMs: local.graceMs,
     tailBytes: local.tailBytes,
@@ -62,13 +67,14 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
       argv: earlier === undefined ? words : [...earlier.argv, ...words],
       files: [
         { name: "plugins/skein_events.py", text: ansiblePlugin },
-        { name: "inventory.json", text: inventoryOf(assignments, ansible, ssh, options, place) },
+        { name: "inventory.json", text: inventoryOf(assignments, ansible, ssh, options, place, inDir) },
         ...(ansible.vars === undefined ? [] : [{ name: "vars.json", text: JSON.stringify(ansible.vars) }]),
-        ...playbookFile(ansible),
         ...(values["vault"] === undefined ? [] : [{ name: "vault", text: values["vault"] }]),
         ...keyFile,
         ...(earlier === undefined ? [] : [{ name: "kill", text: earlier.script }]),
-      ],
+      ]
+        .map(({ name, text }) => ({ name: `${inDir}${name}`, text }))
+        .concat(playbookFile(ansible, inDir)),
       members,
       isAdHoc: ansible.module !== undefined,
       ...(earlier === undefined ? {} : { word: earlier.word }),
@@ -92,19 +98,19 @@ function withoutTask(env: Readonly<Record<string, string>>): Record<string, stri
   return rest;
 }
 
-function wordsOf(ansible: AnsibleSpec, hosts: number, vault: string | undefined): string[] {
+function wordsOf(ansible: AnsibleSpec, hosts: number, vault: string | undefined, inDir: string): string[] {
   const { playbook, vars, check, diff, tags, skipTags } = ansible;
-  const path = playbook !== undefined && !isText(playbook) ? playbook : "playbook.yml";
+  const path = playbook !== undefined && !isText(playbook) ? playbook : givenPlaybook(inDir);
   return [
     "sh",
     "-c",
     orByLines,
     "skein",
     "-i",
-    "inventory.json",
+    `${inDir}inventory.json`,
     "-f",
     String(Math.min(hosts, ansible.forks ?? forksHere())),
-    ...(vars === undefined ? [] : ["-e", "@vars.json"]),
+    ...(vars === undefined ? [] : ["-e", `@${inDir}vars.json`]),
     ...(vault === undefined ? [] : ["--vault-password-file", vault]),
     ...(check === true ? ["--check"] : []),
     ...(diff === true ? ["--diff"] : []),
@@ -121,7 +127,7 @@ function wordsOf(ansible: AnsibleSpec, hosts: number, vault: string | undefined)
 const orByLines = `
 ansible-playbook "$@"
 code=$?
-if [ ! -e ./plugins/begun ] && { [ $code -eq 1 ] || [ $code -eq 250 ]; }; then
+if [ ! -e "$ANSIBLE_CALLBACK_PLUGINS/begun" ] && { [ $code -eq 1 ] || [ $code -eq 250 ]; }; then
   echo '{"event":"instead"}' >&3
   ANSIBLE_STDOUT_CALLBACK=ansible.posix.jsonl ANSIBLE_TASK_TIMEOUT=$SKEIN_TASK_TIMEOUT ansible-playbook "$@" >&3
   code=$?
@@ -141,11 +147,19 @@ function isText(playbook: string): boolean {
   return playbook.includes("\n");
 }
 
-function playbookFile({ module, args, playbook = "" }: AnsibleSpec): AnsibleStart["files"] {
-  if (module === undefined) return isText(playbook) ? [{ name: "playbook.yml", text: playbook }] : [];
+/** Where what the driver gives lies in a bundle's tree. */
+const treePlace = ".skein/";
+
+function givenPlaybook(inDir: string): string {
+  return inDir === "" ? "playbook.yml" : ".skein-playbook.yml";
+}
+
+function playbookFile({ module, args, playbook = "" }: AnsibleSpec, inDir: string): AnsibleStart["files"] {
+  const name = givenPlaybook(inDir);
+  if (module === undefined) return isText(playbook) ? [{ name, text: playbook }] : [];
   const task = { name: module, [module]: args ?? {} };
   const play = { name: module, hosts: "all", gather_facts: false, strategy: "free", tasks: [task] };
-  return [{ name: "playbook.yml", text: JSON.stringify([play]) }];
+  return [{ name, text: JSON.stringify([play]) }];
 }
 
 /** JSON is YAML. Names of hosts are the targets as they are. */
@@ -155,6 +169,7 @@ function inventoryOf(
   ssh: SshSpec,
   options: readonly string[],
   { cluster }: SshPlace,
+  inDir: string,
 ): string {
   const hosts = Object.fromEntries(
     assignments.map((one): [string, Record<string, unknown>] => {
@@ -181,7 +196,7 @@ function inventoryOf(
       "-o",
       "ControlPersist=60s",
       "-o",
-      "ControlPath=./%C",
+      `ControlPath=./${inDir}%C`,
     ]
       .map(quote)
       .join(" "),
@@ -195,7 +210,12 @@ function emptied(hosts: Readonly<Record<string, unknown>>): Record<string, null>
 }
 
 /** What ansible-plugin.ts looks for, and what makes ansible load it and nothing else of the kind. */
-function pluginEnvironment({ ansible, timeoutMs }: Spec, isMarked: boolean, keepBytes: number): Record<string, string> {
+function pluginEnvironment(
+  { ansible, timeoutMs }: Spec,
+  isMarked: boolean,
+  keepBytes: number,
+  inDir: string,
+): Record<string, string> {
   return {
     SKEIN_EVENTS: "3",
     SKEIN_TEXT_MOST: String(Math.min(limits.ansibleTextLength, keepBytes)),
@@ -203,9 +223,9 @@ function pluginEnvironment({ ansible, timeoutMs }: Spec, isMarked: boolean, keep
     SKEIN_TASK_TIMEOUT: String(Math.ceil((timeoutMs ?? 0) / 1000)),
     ...(ansible?.module === undefined ? {} : { SKEIN_AD_HOC: "1" }),
     ...(isMarked ? { SKEIN_MARKED: "1" } : {}),
-    ANSIBLE_CALLBACK_PLUGINS: "./plugins",
+    ANSIBLE_CALLBACK_PLUGINS: `./${inDir}plugins`,
     ANSIBLE_STDOUT_CALLBACK: "skein_events",
-    ANSIBLE_LOCAL_TEMP: "./tmp",
+    ANSIBLE_LOCAL_TEMP: `./${inDir}tmp`,
     ANSIBLE_NOCOLOR: "1",
     PYTHONUNBUFFERED: "1",
   };
@@ -231,11 +251,12 @@ function endingEarlier(
   ssh: SshSpec,
   options: readonly string[],
   { cluster }: SshPlace,
+  inDir: string,
 ): { readonly argv: readonly string[]; readonly script: string; readonly word: string } {
   const word = newWord();
   const script = killEarlierScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
   const kill = commandFor(script, one, ssh, options).map(quote).join(" ");
-  return { argv: ["sh", "-c", `${kill} <./kill; exec "$@"`, "skein"], script, word };
+  return { argv: ["sh", "-c", `${kill} <./${inDir}kill; exec "$@"`, "skein"], script, word };
 }
 
 function commandFor(script: string, one: Assignment, { become }: SshSpec, options: readonly string[]): string[] {

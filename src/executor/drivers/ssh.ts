@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
 import { assert } from "../../lib/assert.ts";
 import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
@@ -22,10 +23,10 @@ export interface SshPlace {
  * is shared by all of its steps. The limit runs on the target (ssh-script.ts), so that nothing stays there whatever becomes of the connection; what is left after a
  * break is looked for by its environment and killed, by the guard after the attempt or by the next attempt before it begins.
  */
-export function sshStart(assignment: Assignment, place: SshPlace, secrets: SecretValues): Start {
+export function sshStart(assignment: Assignment, place: SshPlace, secrets: SecretValues, tree?: string): Start {
   const { job, task, attempt, spec, target } = assignment;
   assert(target !== undefined, "a task of driver ssh has a target");
-  const ssh = spec.ssh ?? {};
+  const ssh = withTree(spec.ssh ?? {}, tree);
   // What the process would be on this node says the contract's variables and values of secrets.
   const local = shellStart(assignment, place.node, secrets);
   const word = `skein-${randomBytes(9).toString("base64url")}`;
@@ -78,6 +79,12 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     ...redacting(spec, secrets),
     ssh: own,
   };
+}
+
+/** With what is put from the bundle at its place on this node. */
+function withTree(ssh: SshSpec, tree: string | undefined): SshSpec {
+  if (tree === undefined || ssh.put === undefined) return ssh;
+  return { ...ssh, put: ssh.put.map(({ from, to }) => ({ from: resolve(tree, from), to })) };
 }
 
 /** A key as ssh takes it. */

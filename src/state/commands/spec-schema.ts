@@ -341,11 +341,7 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
     for (const key of ["run", "env", "dir", "stdin", "grace", "user", "limits"])
       if (raw[key] !== undefined) refuse(key, "driver http starts no process: leave it out");
   }
-  if (raw["bundle"] !== undefined) {
-    if (name === "noop" || name === "http" || name === "ssh" || name === "ansible")
-      refuse("bundle", `is for driver shell, as yet: leave it out of driver ${name}`);
-    if (raw["dir"] !== undefined) refuse("dir", "is the bundle's own tree: leave it out");
-  }
+  checkBundle(raw, context);
   const output = raw["output"] as { readonly copies?: unknown; readonly sync?: unknown } | undefined;
   if (output?.sync === true && output.copies !== 2)
     context.addIssue({ code: "custom", path: ["output", "sync"], message: "is for copies: 2" });
@@ -358,6 +354,42 @@ function checkTogether(raw: Record<string, unknown>, context: z.RefinementCtx): 
     if (typeof raw[key] === "number" && raw[key] > 1)
       refuse(key, "is for several tasks, and this is one: say with count, array, matrix, targets or each_node which");
   return readMatrix(raw, refuseAt);
+}
+
+/** What a bundle goes with: driver ssh puts files of it, driver ansible runs in a copy of it. */
+function checkBundle(raw: Record<string, unknown>, context: z.RefinementCtx): void {
+  const refuse = (path: readonly PropertyKey[], message: string): void =>
+    context.addIssue({ code: "custom", path: [...path], message });
+  const { driver = "shell", bundle } = raw;
+  const ssh = raw["ssh"] as { readonly put?: readonly { readonly from: string }[] } | undefined;
+  const ansible = raw["ansible"] as { readonly playbook?: unknown } | undefined;
+  const inTree = ssh?.put?.findIndex(({ from }) => !from.startsWith("/")) ?? -1;
+  if (bundle === undefined) {
+    if (inTree !== -1)
+      refuse(
+        ["ssh", "put", inTree, "from"],
+        "must be an absolute path on the node, or the job needs a bundle in which it is",
+      );
+    if (typeof ansible?.playbook === "string" && isPathInTree(ansible.playbook))
+      refuse(["ansible", "playbook"], "must be an absolute path on the node, or the job needs a bundle in which it is");
+    return;
+  }
+  if (driver === "noop" || driver === "http")
+    refuse(["bundle"], `driver ${driver} has no use for a tree of files: leave it out`);
+  if (driver === "ssh" && inTree === -1)
+    refuse(
+      ["bundle"],
+      "is where driver ssh puts files from: name one of them, as in ssh: {put: [{from: app.conf, to: /etc/app.conf}]}",
+    );
+  if (driver === "ssh" || driver === "ansible") {
+    if (typeof bundle === "object" && bundle !== null && "read_only" in bundle)
+      refuse(["bundle", "read_only"], "is for driver shell only");
+  }
+  if (driver !== "ssh" && raw["dir"] !== undefined) refuse(["dir"], "is the bundle's own tree: leave it out");
+}
+
+function isPathInTree(playbook: string): boolean {
+  return !playbook.includes("\n") && !playbook.startsWith("/");
 }
 
 function checkAnsible(raw: Record<string, unknown>, context: z.RefinementCtx): void {

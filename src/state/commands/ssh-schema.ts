@@ -32,6 +32,11 @@ const copies = (from: z.ZodString, to: z.ZodString): z.ZodType<readonly SshCopy[
     .max(64, "at most 64 files or directories");
 
 const here = path("an absolute path on the node").startsWith("/", "must be an absolute path on the node");
+/** That a job with a path in a bundle has one spec-schema.ts sees to. */
+const hereOrInTree = path("a path on the node (absolute), or in the job's bundle").refine(
+  (from) => from.startsWith("/") || (!from.startsWith("-") && !from.split("/").includes("..")),
+  "must be an absolute path on the node, or a path in the job's bundle",
+);
 const there = path("a path on the target").regex(/^[^-]/, "must not begin with a dash");
 
 /** As people write it. */
@@ -59,7 +64,7 @@ export const sshField = z.strictObject(
     connect: duration({ positive: true })
       .refine((ms) => ms >= 1000 && ms <= 600_000, "must be from 1s to 10m")
       .optional(),
-    put: copies(here, there).optional(),
+    put: copies(hereOrInTree, there).optional(),
     fetch: copies(there, here).optional(),
     strict: z.boolean({ error: "must be true or false" }).optional(),
   },
