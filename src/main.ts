@@ -73,7 +73,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
     guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
     environment: process.env,
     ownCertificate: own,
-    serve: (node, at) => Promise.resolve(serveAll(node, at, own, options.origins, log)),
+    serve: (node, at) => Promise.resolve(serveAll(node, at, own, options, log)),
     log,
     onEnd: end.resolve,
   });
@@ -163,7 +163,7 @@ function serveAll(
   node: Node,
   addresses: readonly ApiAddress[],
   own: OwnCertificate | undefined,
-  origins: readonly string[],
+  { origins, distribute }: Pick<UpOptions, "origins" | "distribute">,
   log: (level: "error", message: string) => void,
 ): Served {
   const onBug = (error: unknown): void =>
@@ -176,6 +176,7 @@ function serveAll(
       port,
       onBug,
       origins,
+      distribute,
       hasOwnCertificate: own !== undefined,
       tls: scheme === "https" ? shown : undefined,
     }),

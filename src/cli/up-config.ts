@@ -22,6 +22,7 @@ export interface UpFlags {
   readonly apiCert?: string;
   readonly apiKey?: string;
   readonly cors?: readonly string[];
+  readonly distribute?: boolean;
   readonly zabbix?: readonly string[];
   readonly zabbixHost?: string;
   readonly zabbixMesh?: string;
@@ -52,6 +53,7 @@ const keys = {
   "api-key": ["apiKey", "text"],
   api_key: ["apiKey", "text"],
   cors: ["cors", "list"],
+  distribute: ["distribute", "flag"],
   zabbix: ["zabbix", "list"],
   "zabbix-host": ["zabbixHost", "text"],
   zabbix_host: ["zabbixHost", "text"],

@@ -58,6 +58,7 @@ export function addUp(program: Command, cli: Cli): void {
       "pages of this origin may ask the API from a browser: https://host:port, or * for any (repeatable)",
       collect,
     )
+    .option("--distribute", "answer Distribute's own API, too, below /api/v1/distribute")
     .option(
       "--zabbix <host:port>",
       "Zabbix servers or proxies that get a heartbeat every 10 s, separated by commas (repeatable, port 10051)",
@@ -147,6 +148,7 @@ export function upOptions(
         ? undefined
         : { certificate: expandHome(flags.apiCert, env), key: expandHome(flags.apiKey, env) },
     origins,
+    distribute: flags.distribute === true,
     zabbix,
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { limits } from "../lib/limits.ts";
-import { refuse } from "../lib/outcome.ts";
+import { type Refusal, refuse } from "../lib/outcome.ts";
 import type { NodeApi } from "../node/api.ts";
 import { may } from "../state/rights.ts";
 import type { Principal } from "../state/types.ts";
@@ -10,6 +10,7 @@ import { backupRoutes } from "./backup.ts";
 import { bundleRoutes } from "./bundles.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { distributeRoutes } from "./distribute-routes.ts";
 import { eventRoutes } from "./events.ts";
 import { explainRoutes } from "./explain.ts";
 import { healthRoutes } from "./health.ts";
@@ -38,6 +39,8 @@ export interface AppOptions {
   readonly hasOwnCertificate?: boolean;
   /** How long a reader of a backup may take nothing of it; default: limits.backupStallMs. */
   readonly backupStallMs?: number;
+  /** Distribute's API is answered, too (http/distribute.ts). */
+  readonly distribute?: boolean;
   /** Told of errors that no route expects; the client gets a 500. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -51,20 +54,21 @@ export type App = Hono<Environment>;
 export function createApp(node: NodeApi, options: AppOptions = {}): App {
   const reply = new Reply(node);
   const watchers = new Watchers(options.closing ?? new AbortController().signal);
-  const { hasOwnCertificate = false, backupStallMs = limits.backupStallMs } = options;
-  const parts: HttpParts = { node, reply, watchers, hasOwnCertificate, backupStallMs };
+  const { hasOwnCertificate = false, backupStallMs = limits.backupStallMs, distribute = false } = options;
+  const parts: HttpParts = { node, reply, watchers, hasOwnCertificate, backupStallMs, distribute };
   const routes = allRoutes(parts);
   const app = new Hono<Environment>();
   for (const route of routes) {
+    const refuse = route.refusal ?? ((why: Refusal) => reply.refusal(why));
+    const paths = route.refusal === undefined ? [route.path] : [route.path, `${route.path}/`];
     const answer = (exchange: Exchange): Response | Promise<Response> => {
       if (route.right === undefined) return route.serve(exchange, anyone);
       const by = bearer(node, exchange);
-      if (by === undefined)
-        return reply.refusal(exchange.req.raw.headers.has("authorization") ? unknownToken : noToken);
-      if (!may(by.role, route.right)) return reply.refusal(forbidden(by, route.right));
+      if (by === undefined) return refuse(exchange.req.raw.headers.has("authorization") ? unknownToken : noToken);
+      if (!may(by.role, route.right)) return refuse(forbidden(by, route.right));
       return route.serve(exchange, by);
     };
-    app.on(route.method, route.path, (exchange) => (isHead(exchange) ? headOf(answer(exchange)) : answer(exchange)));
+    app.on(route.method, paths, (exchange) => (isHead(exchange) ? headOf(answer(exchange)) : answer(exchange)));
   }
   app.notFound((exchange) => notFound(reply, routes, exchange));
   app.onError((error) => {
@@ -115,6 +119,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...recoveryRoutes(parts),
     ...healthRoutes(parts),
     ...metricsRoutes(parts),
+    ...(parts.distribute === true ? distributeRoutes(parts) : []),
   ];
   return [...routes, ...openApiRoutes(parts, routes)];
 }

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { z } from "zod";
 import type { Principal, Right } from "../state/types.ts";
-import { accept, type Outcome, refuse } from "../lib/outcome.ts";
+import { accept, type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
 import type { NodeApi } from "../node/api.ts";
 import type { ReadTx } from "../state/tx.ts";
 import { parseJson, readText, refuseRepeated } from "./body.ts";
@@ -24,6 +24,8 @@ export interface HttpParts {
   readonly hasOwnCertificate?: boolean;
   /** Default: limits.backupStallMs. */
   readonly backupStallMs?: number;
+  /** Distribute's API is answered (http/distribute.ts). */
+  readonly distribute?: boolean;
 }
 
 /** One route as the app registers it and the documents describe it. */
@@ -42,6 +44,8 @@ export interface Route {
   readonly answer?: z.ZodType | undefined;
   /** Other than JSON. */
   readonly answers?: string | undefined;
+  /** Whoever may not use it is answered so, where the route has answers of a form of its own; the path is then known with a slash at its end, too. */
+  readonly refusal?: (why: Refusal) => Response;
   serve(exchange: Exchange, by: Principal): Response | Promise<Response>;
 }
 

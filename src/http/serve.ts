@@ -15,6 +15,8 @@ export interface ServeOptions {
   /** Of pages that browsers may let read answers: `https://host`, or "*" (cors.ts). */
   readonly origins?: readonly string[];
   readonly backupStallMs?: number;
+  /** Distribute's API is answered, too. */
+  readonly distribute?: boolean;
   /** Told of errors that no route expects. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -40,6 +42,7 @@ export function serveHttp(options: ServeOptions): HttpServer {
   const app = createApp(options.node, {
     closing: closing.signal,
     hasOwnCertificate: options.hasOwnCertificate === true,
+    distribute: options.distribute === true,
     ...(options.backupStallMs === undefined ? {} : { backupStallMs: options.backupStallMs }),
     ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
   });

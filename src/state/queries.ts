@@ -187,6 +187,12 @@ export function findJob(tx: ReadTx, id: number): JobView | undefined {
   return job === undefined ? undefined : shown(tx, job);
 }
 
+/** The spec of a job as it is stored; undefined: there is no such job. */
+export function specOfJob(tx: ReadTx, id: number): Spec | undefined {
+  const job = jobById(tx, id);
+  return job === undefined ? undefined : readSpec(job.spec);
+}
+
 function shown(tx: ReadTx, job: StoredJob): JobView {
   const isTold = job.gate !== null || ((job.ties ?? 0) & tied.batches) !== 0;
   return jobView(job, isTold ? gateOf(tx, job.id) : undefined);

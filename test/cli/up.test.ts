@@ -41,6 +41,7 @@ describe("up", () => {
       advertise: "localhost",
       apiCertificate: undefined,
       origins: ["https://a.lan", "http://b:81", "*"],
+      distribute: false,
       zabbix: {
         servers: [
           { host: "zabbix.lan", port: 10_051 },

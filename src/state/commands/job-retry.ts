@@ -50,7 +50,7 @@ export const jobRetry = command<JobRetried>()({
   adds: () => 1,
   apply(tx, { id, only, tasks, key, digest }, context): Outcome<AddedJobs> {
     if (key !== null) {
-      const earlier = earlierUnder(tx, context, key, digest);
+      const earlier = earlierUnder(tx, context.by.token, key, digest);
       if (earlier !== undefined) return earlier;
     }
     const job = jobById(tx, id);

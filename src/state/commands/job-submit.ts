@@ -59,6 +59,8 @@ interface JobSubmitted {
   readonly key: string | null;
   /** What the jobs were made of: NAME@REVISION. */
   readonly template?: string;
+  /** Whose key it is, where it is not the token's: those of an API that has one set of names for all of its callers (http/distribute.ts). Since level 3. */
+  readonly owner?: string;
   /** What specs name as their targets and the state may not have: each list's digest, and its names joined by newlines (tables/target.ts). */
   readonly lists?: readonly (readonly [hash: string, names: string])[];
   /** Of the request's body: tells a repetition from another request under the same key. */
@@ -123,6 +125,8 @@ export const jobSubmit = command<JobSubmitted>()({
     digest: z.string().max(128).optional(),
     /** NAME@REVISION of the template that the jobs are made of (http/templates.ts); nothing that a person sends. */
     template: z.string().max(300).optional(),
+    /** Whose key it is; nothing that a person sends either. */
+    owner: z.string().min(1).max(128).optional(),
     /** The names of the specs' targets (state/targets.ts), which whoever was asked has found; nothing that a person sends either. */
     lists: z.array(z.tuple([z.string(), z.string()])).optional(),
   }),
@@ -131,6 +135,7 @@ export const jobSubmit = command<JobSubmitted>()({
     key: z.string().max(limits.idempotencyKeyLength).nullable(),
     digest: z.string().max(128),
     template: z.string().max(300).exactOptional(),
+    owner: z.string().min(1).max(128).exactOptional(),
     lists: targetLists.exactOptional(),
   }),
   parts: partsOf,
@@ -139,18 +144,21 @@ export const jobSubmit = command<JobSubmitted>()({
     z.object({ id: z.int() }).describe("Of one spec."),
     z.object({ ids: z.array(z.int()) }).describe("Of many, in their order."),
   ]),
-  prepare: ({ jobs, key, digest, template, lists }) => ({
+  prepare: ({ jobs, key, digest, template, owner, lists }) => ({
     jobs: payloadsOf(jobs),
     key: key ?? null,
     digest: digest ?? "",
     ...(template === undefined ? {} : { template }),
+    ...(owner === undefined ? {} : { owner }),
     ...(lists === undefined || lists.length === 0 ? {} : { lists }),
   }),
   adds: ({ jobs }) => jobs.length,
-  needs: ({ jobs, template }) => Math.max(template === undefined ? 1 : shapeLevel, ...jobs.map(levelOf)),
-  apply(tx, { jobs, key, digest, template, lists = [] }, context) {
+  needs: ({ jobs, template, owner }) =>
+    Math.max(template === undefined ? 1 : shapeLevel, owner === undefined ? 1 : targetLevel, ...jobs.map(levelOf)),
+  apply(tx, { jobs, key, digest, template, owner, lists = [] }, context) {
+    const keys = owner ?? context.by.token;
     if (key !== null) {
-      const earlier = earlierUnder(tx, context, key, digest);
+      const earlier = earlierUnder(tx, keys, key, digest);
       if (earlier !== undefined) return earlier;
     }
     const pinned = resolveEachNode(tx, jobs);
@@ -190,7 +198,7 @@ export const jobSubmit = command<JobSubmitted>()({
       id += 1;
     }
     countSubmitted(tx, by, jobs.length, tasks);
-    if (key !== null) insertIdempotency(tx, context.by.token, key, digest, first, jobs.length, at);
+    if (key !== null) insertIdempotency(tx, keys, key, digest, first, jobs.length, at);
     context.changed({ topic: "job", kind: "added", first, count: jobs.length });
     if (gated.size > 0) shutGates(tx, context, gated.values());
     return accept({ first, count: jobs.length, repeated: false });
