@@ -34,10 +34,10 @@ const importTable: Readonly<Record<string, ImportRule>> = {
     packages: ["node:", "bun:", "bun", "hono", "commander", "yaml"],
   },
   cli: {
-    ours: { client: "any", "state/commands": "any", state: "types", lib: "any" },
+    ours: { client: "any", checkout: "any", "state/commands": "any", state: "types", lib: "any" },
     packages: ["node:", "bun:", "bun", "commander", "diff", "yaml"],
   },
-  "cli/bundle-tar.ts": { ours: { lib: "any" }, packages: ["node:", "bun:", "bun", "tar-stream"] },
+  "cli/bundle-tar.ts": { ours: { checkout: "any", lib: "any" }, packages: ["node:", "bun:", "bun", "tar-stream"] },
   console: { ours: { client: "any", lib: "any" }, packages: ["preact", "uplot"] },
   // Runs in Bun, Node and browsers: no runtime's own modules.
   client: { ours: { state: "types", lib: "any" }, packages: [] },
@@ -51,6 +51,7 @@ const importTable: Readonly<Record<string, ImportRule>> = {
       state: "any",
       scheduler: "any",
       executor: "any",
+      checkout: "any",
       storage: "any",
       transport: "any",
       lib: "any",
@@ -69,6 +70,8 @@ const importTable: Readonly<Record<string, ImportRule>> = {
     ours: { "state/queries.ts": "any", "state/planning.ts": "any", state: "types", lib: "any" },
     packages: [],
   },
+  /** Trees from elsewhere: directories, and git. */
+  checkout: { ours: { lib: "any" }, packages: ["node:", "bun:", "bun"] },
   executor: { ours: { state: "types", lib: "any" }, packages: ["node:", "bun:", "bun"] },
   storage: { ours: { raft: "types", lib: "any" }, packages: ["node:", "bun:", "bun"] },
   transport: { ours: { raft: "types", lib: "any" }, packages: ["ws", "node:", "bun:", "bun"] },

@@ -2,19 +2,22 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
+import { checkOut, withoutPassword } from "../checkout/git.ts";
+import { scanDirectory } from "../checkout/scan.ts";
 import { limits } from "../lib/limits.ts";
-import { parseDuration } from "../lib/units.ts";
+import type { GitBundleInput } from "../state/answers.ts";
+import { formatSize, parseDuration } from "../lib/units.ts";
 import { copiesFlag, pushTree, tellPushed } from "./bundle-push.ts";
-import { scanDirectory } from "./bundle-scan.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
-import { checkOut } from "./git-checkout.ts";
 
 interface GitFlags {
   readonly ref?: string;
   readonly name?: string;
   readonly subdir?: string;
   readonly keyFile?: string;
+  readonly key?: string;
+  readonly there?: boolean;
   readonly copies?: string;
   readonly timeout: string;
 }
@@ -29,11 +32,16 @@ export function addBundleGit(parent: Command, cli: Cli): void {
     .option("--name <name>", "what it is called (default: the repository's name)")
     .option("--subdir <dir>", "this directory of it alone")
     .option("--key-file <file>", "the private key for ssh, on this host (default: as ssh is configured here)")
+    .option(
+      "--key <secret>",
+      "the private key for ssh, a secret of the mesh: the node that is asked, a voter, runs git",
+    )
+    .option("--there", "the node that is asked runs git, and not this host")
     .option("--copies <n>", `members that keep it (1..${limits.bundleCopiesMost}, default ${limits.bundleCopies})`)
     .option("--timeout <duration>", "for git", "10m");
   cli.verb<GitFlags, [string]>(
     command,
-    async (session, { ref, name: given, subdir, keyFile, copies, timeout }, url) => {
+    async (session, { ref, name: given, subdir, keyFile, key, there, copies, timeout }, url) => {
       const name =
         given ??
         basename(
@@ -46,6 +54,15 @@ export function addBundleGit(parent: Command, cli: Cli): void {
       if (timeoutMs === undefined || timeoutMs === 0)
         throw new CliError(exit.usage, `--timeout "${timeout}" is not a duration: write 10m`);
       const wanted = copiesFlag(copies);
+      if (key !== undefined || there === true) {
+        if (keyFile !== undefined)
+          throw new CliError(
+            exit.usage,
+            "--key-file is on this host, and the node that is asked runs git: name a secret by --key",
+          );
+        await fetchThere(session, { name, url, ref, subdir, key, copies: wanted, timeout });
+        return exit.done;
+      }
       const directory = await mkdtemp(join(tmpdir(), "skein-git-"));
       try {
         const checkout = await session.interruptible((signal) =>
@@ -66,7 +83,16 @@ export function addBundleGit(parent: Command, cli: Cli): void {
   );
 }
 
-/** What is kept where all may read it. */
-function withoutPassword(url: string): string {
-  return url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
+/** By the git of the node that is asked. */
+async function fetchThere(session: Session, bundle: GitBundleInput): Promise<void> {
+  const kept = await session.interruptible((signal) => session.client.gitBundle(bundle, signal));
+  const { name, version, digest, nodes, is_new: isNew, commit, files, bytes } = kept;
+  session.output.result({
+    value: kept,
+    ids: [`${name}@sha256:${digest}`],
+    table: (out) => {
+      out.line(`${name}@${version} sha256:${digest}${isNew ? "" : " (as before)"}`);
+      out.line(`${files} files, ${formatSize(bytes)} of ${commit.slice(0, 12)}; on nodes ${nodes.join(", ")}`);
+    },
+  });
 }

@@ -6,7 +6,7 @@ import { uploadHead, uploadHeadBytes, type UploadPiece } from "../lib/bundle-upl
 import { limits } from "../lib/limits.ts";
 import { formatSize } from "../lib/units.ts";
 import type { KeptBundleView } from "../state/answers.ts";
-import type { LocalTree } from "./bundle-scan.ts";
+import type { LocalTree } from "../checkout/scan.ts";
 import { ByteProgress } from "./byte-progress.ts";
 import type { Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";

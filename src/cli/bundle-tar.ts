@@ -10,7 +10,7 @@ import type { BundleEntry, BundleFile } from "../lib/bundle-manifest.ts";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { formatSize } from "../lib/units.ts";
-import { checked, type LocalTree } from "./bundle-scan.ts";
+import { checked, type LocalTree } from "../checkout/scan.ts";
 import { CliError, exit } from "./exit.ts";
 
 /**

@@ -10,7 +10,7 @@ import { formatSize } from "../lib/units.ts";
 import type { BundleVersionView, BundleView } from "../state/answers.ts";
 import { addBundleGit } from "./bundle-git.ts";
 import { copiesFlag, pushTree, tellPushed } from "./bundle-push.ts";
-import { scanDirectory } from "./bundle-scan.ts";
+import { scanDirectory } from "../checkout/scan.ts";
 import { withTar } from "./bundle-tar.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";

@@ -1,4 +1,5 @@
 import { ApiError, Unreachable } from "../client/errors.ts";
+import { CheckoutFailure, type CheckoutFailureKind } from "../checkout/failure.ts";
 import { Fault, type FaultCode } from "../lib/fault.ts";
 import type { Problem, RefusalCode } from "../lib/outcome.ts";
 
@@ -30,6 +31,12 @@ const ofRefusal = {
   "no-room": exit.host,
   bug: exit.jobFailed,
 } as const satisfies Record<RefusalCode, number>;
+
+const ofCheckout = {
+  invalid: exit.usage,
+  host: exit.host,
+  late: exit.timedOut,
+} as const satisfies Record<CheckoutFailureKind, number>;
 
 const ofFault = {
   "peer-unreachable": exit.unreachable,
@@ -75,6 +82,8 @@ export interface Ending {
 /** The one table from errors to exit codes and texts. */
 export function endingOf(error: unknown): Ending {
   if (error instanceof CliError) return { code: error.exit, lines: [error.message, ...problemLines(error.problems)] };
+  if (error instanceof CheckoutFailure)
+    return { code: ofCheckout[error.kind], lines: [error.message, ...problemLines(error.problems)] };
   if (error instanceof ApiError) return { code: exitOfRefusal(error.code), lines: apiLines(error) };
   if (error instanceof Unreachable) return { code: exit.unreachable, lines: [error.message] };
   if (error instanceof Fault) return { code: ofFault[error.code], lines: [error.message] };

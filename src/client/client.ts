@@ -11,6 +11,8 @@ import type {
   DeadLetterView,
   EventView,
   ExplainView,
+  GitBundleInput,
+  GitBundleView,
   KeptBundleInput,
   KeptBundleView,
   InventoryDetailView,
@@ -54,6 +56,8 @@ import { waitForJobs, type WaitOptions, waitPatienceMs } from "./wait.ts";
 const backupHeadMs = 30 * 60_000;
 /** Members bring a bundle to each other meanwhile. */
 const bundleWaitMs = 11 * 60_000;
+/** And it may be told to take an hour for git before that. */
+const gitWaitMs = 72 * 60_000;
 
 /**
  * Typed calls to a mesh; give it several addresses and it survives the loss of nodes. Runs in Bun, Node and browsers.
@@ -505,6 +509,19 @@ export class SkeinClient {
       headers: { "content-type": "application/vnd.skein.files" },
       repeat: "freely",
       timeoutMs: 120_000,
+      signal,
+    });
+    return value;
+  }
+
+  /** A name stands for what is in a git repository, by the git of the node that is asked. Doing it twice is doing it once. */
+  async gitBundle(bundle: GitBundleInput, signal?: AbortSignal): Promise<GitBundleView> {
+    const { value } = await this.transport.json<GitBundleView>({
+      method: "POST",
+      path: "/v1/bundles/git",
+      body: JSON.stringify(bundle),
+      repeat: "freely",
+      timeoutMs: gitWaitMs,
       signal,
     });
     return value;

@@ -10,6 +10,8 @@ import type { BundleView } from "../state/answers.ts";
 import { bundlesAfter, bundleVersions } from "../state/bundle-views.ts";
 import { versionNamed } from "../state/bundles.ts";
 import { bundleName } from "../state/commands/bundle-schema.ts";
+import { duration } from "../state/commands/duration-schema.ts";
+import { secretName } from "../state/commands/shapes.ts";
 import { readBytes } from "./body.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, mayStaySilent, readState, type Route, route } from "./route.ts";
@@ -21,6 +23,16 @@ const entries = z
   .describe(
     "Files [path, permissions in octal, size, SHA-256], directories [path, permissions], links [path, 0, target].",
   );
+const copies = z
+  .int(`must be from 1 to ${limits.bundleCopiesMost}`)
+  .min(1, "must be at least 1")
+  .max(limits.bundleCopiesMost, `must be at most ${limits.bundleCopiesMost}`);
+const line = (what: string): z.ZodString =>
+  z
+    .string({ error: `must be ${what}` })
+    .min(1, `must be ${what}`)
+    .max(1024, "must be at most 1024 characters")
+    .regex(/^[^\0\r\n]*$/, "must be one line");
 const versionFields = {
   version: z.int(),
   digest: z.string(),
@@ -148,6 +160,42 @@ export function bundleRoutes(parts: HttpParts): readonly Route[] {
     },
     route(parts, {
       method: "POST",
+      path: "/v1/bundles/git",
+      right: "jobs:write",
+      doc: "A name stands for what a git repository has at a branch, tag or commit, submodules too. The asked node's git fetches it; with `key`, the name of a secret, that is a voter.",
+      status: 201,
+      body: z.strictObject({
+        name: bundleName,
+        url: line("the address of a repository"),
+        ref: line("a branch, a tag or a commit").optional(),
+        subdir: line("a directory in it").optional(),
+        key: secretName.optional(),
+        copies: copies.optional(),
+        timeout: duration({ positive: true })
+          .refine((ms) => ms <= limits.bundleCheckoutMostMs, "must be at most 1h")
+          .optional(),
+      }),
+      answer: z.object({
+        name: z.string(),
+        version: z.int(),
+        digest: z.string(),
+        nodes: z.array(z.int()),
+        is_new: z.boolean(),
+        commit: z.string(),
+        files: z.int(),
+        bytes: z.int(),
+      }),
+      async handle({ exchange, body, by }) {
+        mayStaySilent(exchange);
+        const { timeout: timeoutMs = limits.bundleCheckoutMs, copies: most = limits.bundleCopies, ...rest } = body;
+        const kept = await node.bundles.git({ ...rest, copies: most, timeoutMs }, by);
+        if (!kept.ok) return reply.refusal(kept.why);
+        const { name, version, digest, holders, isNew, commit, files, bytes, index } = kept.value;
+        return reply.json({ name, version, digest, nodes: holders, is_new: isNew, commit, files, bytes }, index, 201);
+      },
+    }),
+    route(parts, {
+      method: "POST",
       path: "/v1/bundles",
       right: "jobs:write",
       doc: "A name stands for a tree from now on, all of whose files are there; answered once so many nodes as `copies` says have it on their disks.",
@@ -155,11 +203,7 @@ export function bundleRoutes(parts: HttpParts): readonly Route[] {
       body: z.strictObject({
         name: bundleName,
         entries,
-        copies: z
-          .int(`must be from 1 to ${limits.bundleCopiesMost}`)
-          .min(1, "must be at least 1")
-          .max(limits.bundleCopiesMost, `must be at most ${limits.bundleCopiesMost}`)
-          .optional(),
+        copies: copies.optional(),
         source: z.string({ error: "must be text" }).max(limits.bundleSourceLength).optional(),
       }),
       answer: z.object({
@@ -173,8 +217,8 @@ export function bundleRoutes(parts: HttpParts): readonly Route[] {
         mayStaySilent(exchange);
         const manifest = await readManifest(body.entries);
         if (!manifest.ok) return reply.refusal(manifest.why);
-        const { name, copies = limits.bundleCopies, source = null } = body;
-        const kept = await node.bundles.keep({ name, manifest: manifest.value, copies, source }, by);
+        const { name, copies: most = limits.bundleCopies, source = null } = body;
+        const kept = await node.bundles.keep({ name, manifest: manifest.value, copies: most, source }, by);
         if (!kept.ok) return reply.refusal(kept.why);
         const { version, digest, holders, isNew, index } = kept.value;
         return reply.json({ name, version, digest, nodes: holders, is_new: isNew }, index, 201);

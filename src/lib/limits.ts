@@ -477,6 +477,10 @@ export const limits = {
   blobsAbreast: 16,
   /** Digests that a member is asked about at once. */
   blobsAskedFor: 10_000,
+  /** Checkouts by git that run on a node at once, and how long one may take, unless it is said otherwise, and at most. */
+  bundleCheckouts: 2,
+  bundleCheckoutMs: 10 * 60_000,
+  bundleCheckoutMostMs: 60 * 60_000,
   /** Requests with files of a push that a node takes at once. */
   bundleUploads: 8,
   /** Members that one gives files to at once; the others find another one, or wait. */

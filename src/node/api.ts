@@ -128,6 +128,8 @@ export interface BundleApi {
   receive(body: Uint8Array): Promise<Outcome<UploadedFiles>>;
   /** A name stands for the bundle, which enough members have on their disks then. "conflict": files of it are lacking here. */
   keep(bundle: KeepBundle, by: Principal): Promise<Outcome<KeptBundle>>;
+  /** The same of what a repository has, by this node's own git. */
+  git(bundle: GitBundle, by: Principal): Promise<Outcome<KeptGitBundle>>;
   /** What is in a bundle; all of it is on this node then. */
   manifest(digest: string): Promise<Outcome<Manifest>>;
   /** A file of a bundle that is on this node. Throws Fault. */
@@ -143,6 +145,25 @@ export interface KeepBundle {
   readonly copies: number;
   /** Where it comes from, for people. */
   readonly source: string | null;
+}
+
+export interface GitBundle {
+  readonly name: string;
+  /** As git takes it. */
+  readonly url: string;
+  /** A branch, a tag or a commit; undefined: what the repository has as its own. */
+  readonly ref?: string | undefined;
+  readonly subdir?: string | undefined;
+  /** The name of a secret: the private key for ssh. */
+  readonly key?: string | undefined;
+  readonly copies: number;
+  readonly timeoutMs: number;
+}
+
+export interface KeptGitBundle extends KeptBundle {
+  readonly commit: string;
+  readonly files: number;
+  readonly bytes: number;
 }
 
 export interface KeptBundle {

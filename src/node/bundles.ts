@@ -11,7 +11,8 @@ import { bundleLevel } from "../state/levels.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Spec } from "../state/types.ts";
 import type { Transport } from "../transport/types.ts";
-import type { BundleApi, KeepBundle, KeptBundle, UploadedFiles } from "./api.ts";
+import type { BundleApi, GitBundle, KeepBundle, KeptBundle, KeptGitBundle, UploadedFiles } from "./api.ts";
+import { BundleGit } from "./bundle-git.ts";
 import { BundleFetcher, type FetchTiming, fetchTiming } from "./bundle-fetch.ts";
 import { BundleKeeper, type KeepTiming, keepTiming } from "./bundle-keep.ts";
 import { BundlePins } from "./bundle-pins.ts";
@@ -35,6 +36,8 @@ export interface BundlesPorts {
     input: CommandInput<Name>,
     by: Principal,
   ): Promise<Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>>;
+  /** The value of a secret, where this node may read it (K1). */
+  secret(name: string): Promise<Outcome<string>>;
   /** This node itself, as the one who asks. */
   readonly principal: Principal;
   random(): number;
@@ -55,6 +58,7 @@ export class Bundles implements BundleApi {
   readonly #fetcher: BundleFetcher;
   readonly #keeper: BundleKeeper;
   readonly #push: BundlePush;
+  readonly #git: BundleGit;
   readonly server: BundleServer;
 
   constructor(ports: BundlesPorts, timing: Partial<FetchTiming & KeepTiming> = {}) {
@@ -107,6 +111,7 @@ export class Bundles implements BundleApi {
       fetcher: this.#fetcher,
       propose: (input, by) => ports.propose("bundle.set", input, by),
     });
+    this.#git = new BundleGit({ dataDir, store, push: this.#push, secret: (name) => ports.secret(name) });
   }
 
   /** Begins its duties; the state is as new as the cluster's. */
@@ -178,6 +183,12 @@ export class Bundles implements BundleApi {
 
   async keep(bundle: KeepBundle, by: Principal): Promise<Outcome<KeptBundle>> {
     const kept = await this.#push.keep(bundle, by);
+    if (kept.ok) this.#keeper.kick();
+    return kept;
+  }
+
+  async git(bundle: GitBundle, by: Principal): Promise<Outcome<KeptGitBundle>> {
+    const kept = await this.#git.fetch(bundle, by);
     if (kept.ok) this.#keeper.kick();
     return kept;
   }

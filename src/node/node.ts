@@ -259,6 +259,7 @@ export class Node implements NodeApi {
       principal: this.#self,
       catchUp: () => this.#catchUp({ consistency: "linearizable" }),
       propose: (name, input, by) => this.propose(name, input, by),
+      secret: (name) => this.#access.secrets.own(name),
       random: () => parts.random(),
     });
     this.#work = new OwnWork({

@@ -104,19 +104,33 @@ export class Secrets {
         return refuse("forbidden", `node ${node} does not hold attempt ${number} of task ${task} of job ${job}`);
       const values: Record<string, string> = {};
       for (const name of secretsOf(spec)) {
-        const row = secretByName(tx, name);
-        if (row === undefined) return refuse("not-found", `secret ${name} does not exist any more`);
-        const key = this.#keyOf(row.key);
-        if (key === undefined) {
-          const isLost = !authorityState(tx).authorities.some((one) => one.fingerprint === row.key);
-          return isLost ? refuse("not-found", lostWords(name)) : this.#noKey();
-        }
-        const value = decrypt(key, name, row.sealed);
-        if (value === undefined) return refuse("not-found", `secret ${name} cannot be decrypted: set it again`);
-        values[name] = value;
+        const value = this.#decrypted(tx, name);
+        if (!value.ok) return value;
+        values[name] = value.value;
       }
       return accept(values);
     });
+  }
+
+  /** For a program that this node itself runs, as git with a key: voters alone have it, and it leaves them for nobody. */
+  async own(name: string): Promise<Outcome<string>> {
+    const current = await this.#ports.catchUp();
+    if (!current.ok) return current;
+    return this.#ports.view((tx) => this.#decrypted(tx, name));
+  }
+
+  #decrypted(tx: ReadTx, name: string): Outcome<string> {
+    const row = secretByName(tx, name);
+    if (row === undefined) return refuse("not-found", `secret ${name} does not exist any more`);
+    const key = this.#keyOf(row.key);
+    if (key === undefined) {
+      const isLost = !authorityState(tx).authorities.some((one) => one.fingerprint === row.key);
+      return isLost ? refuse("not-found", lostWords(name)) : this.#noKey();
+    }
+    const value = decrypt(key, name, row.sealed);
+    return value === undefined
+      ? refuse("not-found", `secret ${name} cannot be decrypted: set it again`)
+      : accept(value);
   }
 
   /**

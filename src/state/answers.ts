@@ -203,6 +203,24 @@ export interface KeptBundleInput {
 }
 
 /** What it stands for now. */
+/** What a git repository has, for the node that is asked to fetch it. */
+export interface GitBundleInput {
+  readonly name: string;
+  readonly url: string;
+  readonly ref?: string | undefined;
+  readonly subdir?: string | undefined;
+  /** The name of a secret. */
+  readonly key?: string | undefined;
+  readonly copies?: number | undefined;
+  readonly timeout?: string | undefined;
+}
+
+export interface GitBundleView extends KeptBundleView {
+  readonly commit: string;
+  readonly files: number;
+  readonly bytes: number;
+}
+
 export interface KeptBundleView {
   readonly name: string;
   readonly version: number;

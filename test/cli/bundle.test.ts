@@ -1,9 +1,10 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -13,13 +14,16 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { whyMissing } from "../../scripts/needed.ts";
+import { Sshd } from "../../scripts/sshd.ts";
 import { serveHttp } from "../../src/http/serve.ts";
 import { adminToken, Mesh } from "../http/fake-node.ts";
 import { cli, TestIo } from "./support.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "skein-bundle-cli-"));
 const mesh = new Mesh();
-const server = serveHttp({ node: mesh.node(), host: "127.0.0.1", port: 0 });
+const node = mesh.node();
+const server = serveHttp({ node, host: "127.0.0.1", port: 0 });
 afterAll(async () => {
   await server.stop();
   rmSync(scratch, { recursive: true, force: true });
@@ -278,6 +282,84 @@ describe("skein bundle git", () => {
     const late = await run(["bundle", "git", `http://127.0.0.1:${silent.port}/x.git`, "--timeout", "700ms"]);
     expect(late.code).toBe(124);
     expect(late.err).toContain("took longer than 700ms");
+  });
+});
+
+const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), [
+  "ssh.service",
+  "ssh.socket",
+]);
+if (missing !== undefined) console.log(`skipped: git over ssh by a node: ${missing}`);
+
+describe.skipIf(missing !== undefined)("skein bundle git by the node that is asked, over ssh", () => {
+  let sshd: Sshd;
+  let url: string;
+  const repository = new Repository("by-node");
+  beforeAll(async () => {
+    sshd = await Sshd.start();
+    url = `ssh://127.0.0.1:${sshd.port}${repository.path}`;
+    node.keys.set("ops", readFileSync(sshd.key, "utf8").trimEnd());
+  });
+  afterAll(() => sshd.stop());
+  const knownHosts = (): string => join(node.dataDir, "known_hosts");
+  const left = (): string[] => readdirSync(join(node.dataDir, "git"));
+
+  test("a key of the mesh fetches a branch, and a new commit of it; nothing of key or checkout stays", async () => {
+    const first = repository.commit({ "site.yml": "[]" });
+    expect(await json(["bundle", "git", url, "--key", "ops", "--ref", "main"])).toMatchObject({
+      name: "by-node",
+      version: 1,
+      commit: first,
+      files: 1,
+    });
+    const second = repository.commit({ "site.yml": "- hosts: all", more: "x".repeat(3_000_000) });
+    expect(await json(["bundle", "git", url, "--key", "ops", "--ref", "main"])).toMatchObject({
+      version: 2,
+      commit: second,
+      files: 2,
+    });
+    expect(await json(["bundle", "git", url, "--key", "ops"])).toMatchObject({ version: 2, is_new: false });
+    const shown = await json(["bundle", "show", "by-node"]);
+    expect(JSON.stringify(shown)).toContain(`${url} main ${second}`);
+    expect(left()).toEqual([]);
+    expect(readFileSync(knownHosts(), "utf8")).toContain(`127.0.0.1]:${sshd.port}`);
+    const back = join(scratch, "by-node-back");
+    await json(["bundle", "get", "by-node", back]);
+    expect(readFileSync(join(back, "more"), "utf8")).toBe("x".repeat(3_000_000));
+  });
+
+  test("what would need a person fails with what to do, and without a word of the key", async () => {
+    const keyOf = (...words: string[]): string => {
+      const path = join(scratch, `key-${++made}`);
+      Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-f", path, ...words]);
+      return readFileSync(path, "utf8");
+    };
+    node.keys.set("strange", keyOf("-N", ""));
+    node.keys.set("locked", keyOf("-N", "a passphrase"));
+    node.keys.set("broken", "-----BEGIN OPENSSH PRIVATE KEY-----\nnot a key");
+    const refused = async (key: string, to = url): Promise<string> => {
+      const { code, err } = await run(["bundle", "git", to, "--key", key, "--name", "x", "--timeout", "30s"]);
+      expect(code).not.toBe(0);
+      expect(err).not.toContain("PRIVATE KEY");
+      return err;
+    };
+    expect(await refused("strange")).toContain("the host knows neither the key nor the user");
+    expect(await refused("locked")).toContain("locked by a passphrase");
+    expect(await refused("broken")).toContain("no private key that ssh can read");
+    expect(await refused("none")).toContain("there is no secret none");
+    expect(await refused("ops", `ssh://127.0.0.1:1${repository.path}`)).toContain("the host cannot be reached");
+    const before = readFileSync(knownHosts(), "utf8");
+    const other = readFileSync(`${join(scratch, `key-${made}`)}.pub`, "utf8")
+      .split(" ")
+      .slice(0, 2)
+      .join(" ");
+    writeFileSync(knownHosts(), `[127.0.0.1]:${sshd.port} ${other}\n`);
+    expect(await refused("ops")).toContain("the host has another key than before");
+    writeFileSync(knownHosts(), before);
+    expect(left()).toEqual([]);
+    expect(await json(["bundle", "git", url, "--key", "ops"])).toMatchObject({ is_new: false });
+    expect((await run(["bundle", "git", url, "--there", "--key-file", sshd.key])).code).toBe(2);
+    expect((await run(["bundle", "git", "--there", "--name", "x", "--", "ext::sh -c true"])).code).toBe(2);
   });
 });
 

@@ -183,11 +183,16 @@ export class FakeNode implements NodeApi {
   }
 
   #bundles: Bundles | undefined;
+  /** Secrets that this node can read. */
+  readonly keys = new Map<string, string>();
+  /** Of its bundles. */
+  dataDir = "";
 
   /** The node's own, on a disk of its own; nobody else is there to keep copies. */
   get bundles(): Bundles {
     if (this.#bundles === undefined) {
       const dataDir = mkdtempSync(join(tmpdir(), "skein-fake-node-"));
+      this.dataDir = dataDir;
       process.on("exit", () => rmSync(dataDir, { recursive: true, force: true }));
       this.#bundles = new Bundles({
         self: this.id,
@@ -199,6 +204,10 @@ export class FakeNode implements NodeApi {
         transport: { request: () => Promise.reject(new Error("nobody else is asked")) },
         catchUp: () => Promise.resolve(accept(undefined)),
         propose: (name, input, by) => this.propose(name, input, by),
+        secret: (name) =>
+          Promise.resolve(
+            this.keys.has(name) ? accept(this.keys.get(name)!) : refuse("not-found", `there is no secret ${name}`),
+          ),
         principal: { token: "", name: this.name, role: "node" },
         random: () => 0.5,
         log: () => {},

@@ -77,6 +77,7 @@ class Rig {
           return outcome.ok ? accept({ value: outcome.value, index: 0 }) : outcome;
         },
         principal: system,
+        secret: () => Promise.resolve(refuse("not-found", "there are no secrets here")),
         catchUp: () => Promise.resolve(this.isCutOff ? refuse("unavailable", "no leader") : accept(undefined)),
         random: () => (this.#chance = (this.#chance * 16_807) % 2_147_483_647) / 2_147_483_647,
         log: (_level, message) => this.said.push(message),

@@ -4,7 +4,7 @@ import { abreast } from "../lib/abreast.ts";
 import { type BundleEntry, type Manifest, manifestOf } from "../lib/bundle-manifest.ts";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
-import { CliError, exit } from "./exit.ts";
+import { CheckoutFailure } from "./failure.ts";
 
 /** A tree that is to be pushed, and where its files are on this host, by their SHA-256. */
 export interface LocalTree {
@@ -18,7 +18,7 @@ const pieceBytes = 1024 * 1024;
 
 /**
  * Reads a directory whole: what is in it, and the SHA-256 of every file. Owners and times are left out, so that the same files give the same bundle wherever they were checked out.
- * Throws CliError with every problem: what is neither a file, a directory nor a link, and all that a bundle cannot hold.
+ * Throws CheckoutFailure with every problem: what is neither a file, a directory nor a link, and all that a bundle cannot hold.
  */
 export async function scanDirectory(
   root: string,
@@ -48,7 +48,10 @@ export async function scanDirectory(
           message: `is ${found.isSocket() ? "a socket" : found.isFIFO() ? "a pipe" : "a device"}: a bundle has files, directories and links`,
         });
       if (entries.length + files.length > limits.bundleEntries)
-        throw new CliError(exit.usage, `${root} has more than ${limits.bundleEntries} files: name a smaller directory`);
+        throw new CheckoutFailure(
+          "invalid",
+          `${root} has more than ${limits.bundleEntries} files: name a smaller directory`,
+        );
     }
   };
   try {
@@ -61,20 +64,20 @@ export async function scanDirectory(
     });
     return { manifest: checked(entries, problems, root), places };
   } catch (error) {
-    if (error instanceof CliError || (error as NodeJS.ErrnoException).code === undefined) throw error;
-    throw new CliError(exit.host, `${root} cannot be read: ${(error as Error).message}`);
+    if (error instanceof CheckoutFailure || (error as NodeJS.ErrnoException).code === undefined) throw error;
+    throw new CheckoutFailure("host", `${root} cannot be read: ${(error as Error).message}`);
   }
 }
 
 const usualMode = 0o755;
 
-/** The manifest of what was found. Throws CliError with every problem. */
+/** The manifest of what was found. Throws CheckoutFailure with every problem. */
 export function checked(entries: readonly BundleEntry[], problems: readonly Problem[], what: string): Manifest {
   const read = manifestOf(entries);
   const all = [...problems, ...(read.ok ? [] : read.problems)];
   if (read.ok && all.length === 0) return read.manifest;
-  throw new CliError(
-    exit.usage,
+  throw new CheckoutFailure(
+    "invalid",
     `${what} cannot be a bundle: ${all.length === 1 ? "of one thing in it" : `of ${all.length} things in it`}`,
     all,
   );

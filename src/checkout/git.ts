@@ -2,7 +2,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Problem } from "../lib/outcome.ts";
 import { formatDuration } from "../lib/units.ts";
-import { CliError, exit } from "./exit.ts";
+import { CheckoutFailure } from "./failure.ts";
 
 /** What is to be checked out, and where. */
 export interface CheckoutRequest {
@@ -12,6 +12,8 @@ export interface CheckoutRequest {
   readonly subdir?: string | undefined;
   /** The private key for ssh; undefined: as ssh is configured on this host. */
   readonly keyFile?: string | undefined;
+  /** Where keys of hosts are kept that were seen for the first time; undefined: as ssh is configured on this host. */
+  readonly knownHosts?: string | undefined;
   /** Empty. */
   readonly directory: string;
   /** For all of it. */
@@ -27,14 +29,17 @@ export interface Checkout {
 
 /**
  * Checks a commit out by the system's git, with its submodules and without its history. Nothing ever asks, whatever git or ssh is configured to do: what would need a person fails with git's
- * own words. Files of git LFS are refused: git has only pointers to them. Throws CliError.
+ * own words. Files of git LFS are refused: git has only pointers to them. Throws CheckoutFailure.
  */
 export async function checkOut(request: CheckoutRequest): Promise<Checkout> {
   const { url, ref, subdir, directory } = request;
-  if (Bun.which("git") === null) throw new CliError(exit.host, "there is no git on this host: install it");
+  if (Bun.which("git") === null) throw new CheckoutFailure("host", "there is no git on this host: install it");
   // What begins so is an option or a program to git.
   if (url.startsWith("-") || ref?.startsWith("-") === true || /^ext::/i.test(url))
-    throw new CliError(exit.usage, `${url.startsWith("-") || /^ext::/i.test(url) ? url : ref} cannot be fetched from`);
+    throw new CheckoutFailure(
+      "invalid",
+      `${url.startsWith("-") || /^ext::/i.test(url) ? url : ref} cannot be fetched from`,
+    );
   const until = performance.now() + request.timeoutMs;
   const git = (...words: string[]): Promise<string> => runGit(words, request, until);
   const tree = join(directory, "tree");
@@ -51,17 +56,17 @@ export async function checkOut(request: CheckoutRequest): Promise<Checkout> {
   });
   const root = resolve(tree, subdir ?? ".");
   if (root !== tree && !root.startsWith(`${tree}/`))
-    throw new CliError(exit.usage, `--subdir ${subdir} is not in the repository`);
+    throw new CheckoutFailure("invalid", `--subdir ${subdir} is not in the repository`);
   const found = await stat(root).catch(() => undefined);
   if (found?.isDirectory() !== true)
-    throw new CliError(
-      exit.usage,
+    throw new CheckoutFailure(
+      "invalid",
       `there is no directory ${subdir} in ${url} at ${ref ?? "HEAD"} (${commit.slice(0, 12)})`,
     );
   const pointers = await lfsPointers(root);
   if (pointers.length > 0)
-    throw new CliError(
-      exit.usage,
+    throw new CheckoutFailure(
+      "invalid",
       `${pointers.length} file${pointers.length === 1 ? " is" : "s are"} kept by git LFS, and git has only pointers to them: take them out of LFS, or push a directory in which they are`,
       pointers,
     );
@@ -70,7 +75,7 @@ export async function checkOut(request: CheckoutRequest): Promise<Checkout> {
 
 /** There is no use in another try. */
 function isOver(error: unknown): boolean {
-  return !(error instanceof CliError) || error.exit === exit.timedOut;
+  return !(error instanceof CheckoutFailure) || error.kind === "late";
 }
 
 /** One commit alone where the server gives that, and else with what came before it, or all that there is. */
@@ -95,7 +100,7 @@ async function fetchRef(git: (...words: string[]) => Promise<string>, ref: strin
 }
 
 /** No prompt can come up: no terminal, no helper, no window; ssh fails rather than asks. */
-function quietly({ keyFile }: CheckoutRequest): Record<string, string> {
+function quietly({ keyFile, knownHosts }: CheckoutRequest): Record<string, string> {
   const kept = Object.fromEntries(
     Object.entries(process.env).filter(([name, value]) => value !== undefined && !ofAnother.test(name)),
   ) as Record<string, string>;
@@ -111,6 +116,15 @@ function quietly({ keyFile }: CheckoutRequest): Record<string, string> {
     "ServerAliveCountMax=3",
   ];
   if (keyFile !== undefined) ssh.push("-i", resolve(keyFile), "-o", "IdentitiesOnly=yes");
+  if (knownHosts !== undefined)
+    ssh.push(
+      "-o",
+      "StrictHostKeyChecking=accept-new",
+      "-o",
+      "HashKnownHosts=no",
+      "-o",
+      `UserKnownHostsFile="${knownHosts}" ~/.ssh/known_hosts`,
+    );
   return {
     ...kept,
     GIT_TERMINAL_PROMPT: "0",
@@ -130,10 +144,10 @@ const ofAnother =
 
 async function runGit(words: readonly string[], request: CheckoutRequest, until: number): Promise<string> {
   const leftMs = until - performance.now();
-  const late = (): CliError =>
-    new CliError(
-      exit.timedOut,
-      `git ${verbOf(words)} of ${request.url} took longer than ${formatDuration(request.timeoutMs)}: give it more with --timeout`,
+  const late = (): CheckoutFailure =>
+    new CheckoutFailure(
+      "late",
+      `git ${verbOf(words)} of ${withoutPassword(request.url)} took longer than ${formatDuration(request.timeoutMs)}: give it more with --timeout`,
     );
   if (leftMs <= 0) throw late();
   request.signal?.throwIfAborted();
@@ -176,9 +190,9 @@ async function runGit(words: readonly string[], request: CheckoutRequest, until:
     request.signal?.throwIfAborted();
     if (isLate) throw late();
     if (code === 0) return stdout;
-    throw new CliError(
-      exit.host,
-      `git ${verbOf(words)} of ${request.url} failed: ${lastWords(stderr) || `exit code ${code}`}`,
+    throw new CheckoutFailure(
+      "host",
+      `git ${verbOf(words)} of ${withoutPassword(request.url)} failed: ${explained(stderr) || `exit code ${code}`}`,
     );
   } finally {
     clearTimeout(timer);
@@ -190,8 +204,51 @@ function verbOf(words: readonly string[]): string {
   return words[0] === "-C" ? (words[2] ?? "") : (words[0] ?? "");
 }
 
-function lastWords(stderr: string): string {
-  return stderr.trim().split("\n").slice(-3).join(" | ").slice(0, 500);
+/** The last words, without what is drawn around them, and what to do where they do not say it. */
+function explained(stderr: string): string {
+  const lines = stderr
+    .split(/[\r\n]+/)
+    .filter((line) => /[A-Za-z]/.test(line) && !/^(@|Please make sure|and the repository)/.test(line));
+  const words = lines.slice(-3).join(" | ").slice(0, 500);
+  const hint = hints.find(([form]) => form.test(stderr))?.[1];
+  return hint === undefined ? words : `${hint} (${words})`;
+}
+
+const hints: readonly (readonly [RegExp, string])[] = [
+  [
+    /HOST IDENTIFICATION HAS CHANGED/,
+    "the host has another key than before: if that is right, take its former one out of known_hosts",
+  ],
+  [
+    /Host key verification failed/,
+    "the key of the host is not known, and nobody is there to say that it is right: put it into known_hosts",
+  ],
+  [/Permission denied \(/, "the host knows neither the key nor the user"],
+  [
+    /terminal prompts disabled|Authentication failed/,
+    "the server wants a name and a password, and nobody is there to type them",
+  ],
+  [/Could not resolve host|Connection refused|timed out|No route to host|unreachable/i, "the host cannot be reached"],
+];
+
+/** What is wrong with a private key, of which ssh itself says nothing where nobody is there to be asked; undefined: nothing that is known. */
+export async function keyProblem(path: string): Promise<string | undefined> {
+  if (Bun.which("ssh-keygen") === null) return undefined;
+  const child = Bun.spawn(["ssh-keygen", "-y", "-P", "", "-f", path], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  if (code === 0) return undefined;
+  return said.includes("passphrase")
+    ? "is locked by a passphrase, and nobody is there to type it: set one without"
+    : "is no private key that ssh can read: it needs all of its lines, the first and the last one too";
+}
+
+/** As it may be kept and shown where all may read it. */
+export function withoutPassword(url: string): string {
+  return url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
 }
 
 const lfsBegins = Buffer.from("version https://git-lfs.github.com/spec/v1\n");
