@@ -570,7 +570,12 @@ class NodeExecutor implements Executor {
   ): Start {
     const { node, cluster, dataDir, cgroupRoot } = this.#options;
     const { driver } = assignment.spec;
-    const place = { node, cluster, knownHosts: join(dataDir, "known_hosts") };
+    const place = {
+      node,
+      cluster,
+      knownHosts: join(dataDir, "known_hosts"),
+      hostFacts: (of: Assignment) => this.#options.hostFacts?.(of),
+    };
     if (assignment.spec.http !== undefined) return httpStart(assignment, place, secrets);
     if (driver === "ssh") return sshStart(assignment, place, secrets, tree?.path);
     if (driver === "ansible") return ansibleStart([assignment, ...this.#joining(unit)], place, secrets);

@@ -1,4 +1,5 @@
 import type { JobId, NodeId } from "../lib/ids.ts";
+import type { HostFacts } from "../lib/inventory.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Assignment, Report, Spec, UnitAssignment } from "../state/types.ts";
 import type { BundleTree } from "./bundle-trees.ts";
@@ -63,6 +64,8 @@ export interface ExecutorOptions {
   secrets(attempt: AttemptName): Promise<Outcome<Readonly<Record<string, string>>>>;
   /** Lays the bundle of the attempt out; its tree is the working directory. Refused as "unavailable" when it cannot be had, after waiting for it. */
   bundle(attempt: AttemptName, spec: Spec): Promise<Outcome<BundleTree>>;
+  /** What the inventories of the job say of the attempt's target; undefined: nothing. Absent: of no target. */
+  hostFacts?(assignment: Pick<Assignment, "spec" | "target">): HostFacts | undefined;
   /** Resolves when the output of that attempt, so many bytes, is synced on a second node (true), or after so long (false). */
   copied(attempt: AttemptName, bytes: number, withinMs: number): Promise<boolean>;
   /** The log takes what is given back (S2). */

@@ -70,7 +70,7 @@ export function* readIni(text: string): Generator<undefined, InventoryRead, unde
 const linesAtOnce = 500;
 
 function readHost(builder: InventoryBuilder, line: string, group: string, path: string): void {
-  const words = wordsOf(line);
+  const words = shellWords(line);
   if (typeof words === "string") return builder.refuse(path, words);
   const [pattern = "", ...rest] = words;
   const hosts = expandHosts(pattern);
@@ -89,7 +89,7 @@ function readHost(builder: InventoryBuilder, line: string, group: string, path: 
 }
 
 /** As a POSIX shell would part them: Python's shlex with comments. Or what is wrong. */
-function wordsOf(line: string): string[] | string {
+export function shellWords(line: string): string[] | string {
   const words: string[] = [];
   let word: string | undefined;
   for (let at = 0; at < line.length; at++) {

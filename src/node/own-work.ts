@@ -7,6 +7,7 @@ import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { CommandInput } from "../state/commands/index.ts";
 import { aheadLevel } from "../state/levels.ts";
+import { hostInAll } from "../state/inventories.ts";
 import { unwantedOn } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Report, Spec } from "../state/types.ts";
@@ -82,6 +83,11 @@ export class OwnWork {
       started: (attempts) => this.#started(attempts),
       secrets: (attempt) => ports.secrets(attempt),
       bundle: (attempt, spec) => ports.bundle(attempt, spec),
+      hostFacts: ({ spec, target }) => {
+        const { inventories } = spec.targets ?? {};
+        if (inventories === undefined || target === undefined) return undefined;
+        return ports.view((tx) => hostInAll(tx, inventories, target));
+      },
       mayGiveBack: () => ports.level() >= aheadLevel,
       giveBack: (attempts) => this.#giveBack(attempts),
       unwanted: (jobs) => ports.view((tx) => unwantedOn(tx, self, jobs)),

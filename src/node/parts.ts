@@ -95,5 +95,5 @@ export type TransportHooks = Pick<
 /** What the executor tells this node. */
 export type ExecutorHooks = Pick<
   ExecutorOptions,
-  "report" | "started" | "secrets" | "bundle" | "copied" | "mayGiveBack" | "giveBack" | "unwanted"
+  "report" | "started" | "secrets" | "bundle" | "copied" | "mayGiveBack" | "giveBack" | "unwanted" | "hostFacts"
 >;

@@ -1,4 +1,4 @@
-import { everybody, factsOf, type HostFacts, parentsOf } from "../lib/inventory.ts";
+import { everybody, factsOf, type HostFacts, parentsOf, type Vars } from "../lib/inventory.ts";
 import { type GroupLine, type Head, hostLineIn, pieceOfHost, positionsIn } from "../lib/inventory-pieces.ts";
 import { Recent } from "../lib/memo.ts";
 import { headOf, pieceText } from "./tables/inventory.ts";
@@ -97,4 +97,19 @@ export function hostIn(tx: ReadTx, content: string, name: string): HostFacts | u
   if (line === undefined) return undefined;
   const { byName, parents } = groupsIn(tx, content, head);
   return factsOf(line[1], line[2], parents, (group) => byName.get(group)?.[3]);
+}
+
+/** What several inventories say of a host together: a later one wins. Undefined: none knows it. */
+export function hostInAll(tx: ReadTx, contents: readonly string[], name: string): HostFacts | undefined {
+  let merged: HostFacts | undefined;
+  for (const content of contents) {
+    const found = hostIn(tx, content, name);
+    if (found === undefined) continue;
+    if (merged === undefined) merged = found;
+    else {
+      const vars: Vars = { ...merged.vars, ...found.vars };
+      merged = { groups: [...new Set([...merged.groups, ...found.groups])].toSorted(), vars };
+    }
+  }
+  return merged;
 }

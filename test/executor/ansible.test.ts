@@ -84,6 +84,23 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     expect(new Set(reports.map(({ startedAt }) => startedAt)).size).toBeLessThanOrEqual(2);
   });
 
+  test("a playbook finds the groups and variables that inventories say of its hosts, which are reached as those say", async () => {
+    const vars = { word: "ours", ansible_host: "127.0.1.77", ansible_port: sshd.port, ansible_user: "root" };
+    rig.hostFacts.set("web1", { groups: ["prod", "web"], vars });
+    rig.hostFacts.set("db1", { groups: ["db"], vars: { ...vars, word: "theirs", ansible_connection: "local" } });
+    const say = { shell: "echo {{ word }} {{ group_names | join(',') }} {{ skein.job }} $SSH_CONNECTION" };
+    const playbook = JSON.stringify([
+      { hosts: "web", gather_facts: false, tasks: [say] },
+      { hosts: "db", gather_facts: false, tasks: [say] },
+    ]).replace("}, {", "},\n{");
+    // The port of the job is for nobody: each host has its own.
+    const spec = of({ playbook: `${playbook}\n` }, { ssh: { port: 1, user: "nobody", key: sshd.key } });
+    const [web, db] = await run(spec, ["web1", "db1"]);
+    expect([web?.state, web?.reason, db?.state, db?.reason]).toEqual(["succeeded", undefined, "succeeded", undefined]);
+    expect(await rig.logText(web!, "stdout")).toMatch(/ours prod,web 1 \S+ \d+ 127\.0\.1\.77 \d+/);
+    expect(await rig.logText(db!, "stdout")).toMatch(/theirs db 1\s/);
+  });
+
   test("a host that hangs ends by the limit, there too, and the others go on", async () => {
     const pid = rig.path("pid");
     const hangs = {

@@ -7,6 +7,7 @@ import { monotonicMs } from "../../src/lib/clock.ts";
 import { openExecutor } from "../../src/executor/run.ts";
 import type { AttemptName, Executor, ExecutorOptions } from "../../src/executor/types.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
+import type { HostFacts } from "../../src/lib/inventory.ts";
 import { type Outcome, refuse } from "../../src/lib/outcome.ts";
 import type { Assignment, Report, Spec, UnitAssignment } from "../../src/state/types.ts";
 
@@ -75,6 +76,8 @@ export class Rig {
   readonly messages: string[] = [];
   readonly #guards = new Set<number>();
   leasesWanted = 0;
+  /** What inventories say, by the target. */
+  readonly hostFacts = new Map<string, HostFacts>();
   /** Set to make report() fail. */
   logDown = false;
   /** Answers for the second node. */
@@ -116,6 +119,7 @@ export class Rig {
       mayGiveBack: () => false,
       giveBack: () => Promise.resolve(),
       unwanted: () => new Set(),
+      hostFacts: ({ target }) => this.hostFacts.get(target ?? ""),
       copied: (attempt, bytes, withinMs) => this.copied(attempt, bytes, withinMs),
       log: (_level, message) => {
         this.messages.push(message);

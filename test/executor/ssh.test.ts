@@ -54,6 +54,18 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     expect(await run({ run: "true", dir: "/no/such/dir" })).toMatchObject({ state: "failed", exitCode: 126 });
   });
 
+  test("is reached as an inventory says of it, whatever the job says of all", async () => {
+    const facts = { ansible_host: "127.0.1.66", ansible_port: String(sshd.port), ansible_user: "root" };
+    rig.hostFacts.set("web1", { groups: [], vars: { ...facts, ansible_ssh_extra_args: "-o SendEnv='X Y'" } });
+    rig.hostFacts.set("web2", { groups: [], vars: { ...facts, ansible_host: "{{ elsewhere }}" } });
+    const spec = { run: 'echo "$SKEIN_TARGET ${SSH_CONNECTION% *}"', ssh: over({ port: 1, user: "nobody" }) };
+    const report = await run(spec, { target: "web1" });
+    expect(await rig.logText(report, "stdout")).toMatch(/^web1 \S+ \d+ 127\.0\.1\.66\n$/);
+    // A template is ansible's to fill in: ssh goes by the name.
+    const other = await run(spec, { target: "web2" });
+    expect(other.reason).toMatch(/^unreachable: .*web2/);
+  });
+
   test("the limit runs on the target: nothing of it is left there, in sessions of its own neither", async () => {
     const pids = rig.path("pids");
     const script = `trap '' TERM; echo $$ >> ${pids}; setsid sh -c 'echo $$ >> ${pids}; exec sleep 600' & sleep 600`;

@@ -1,13 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { availableParallelism, freemem } from "node:os";
 import { assert } from "../../lib/assert.ts";
+import type { HostFacts } from "../../lib/inventory.ts";
 import { limits } from "../../lib/limits.ts";
 import type { AnsibleSpec, Assignment, Spec, SshSpec } from "../../state/types.ts";
 import type { AnsibleMember, AnsibleStart, SshStart, Start } from "../guard/frames.ts";
 import { identityOf } from "../identity.ts";
 import { nameOf } from "../names.ts";
 import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { type FileHost, inventoryFile } from "./ansible-inventory.ts";
 import { ansiblePlugin } from "./ansible-plugin.ts";
+import { type HostReach, reachOf } from "./host-reach.ts";
 import { shellStart } from "./shell.ts";
 import { optionsOf, type SshPlace, withLineEnd } from "./ssh.ts";
 import { killEarlierScript, killScript, quote, readScript, readScriptAs } from "./ssh-script.ts";
@@ -29,20 +32,29 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
   const values = valuesOf(named({ key: spec.secrets?.sshKey, vault: spec.secrets?.vault }), secrets);
   const isReached = ansible.connection === undefined || ansible.connection === "ssh";
   const inDir = spec.bundle === undefined ? "" : treePlace;
-  const optionsWith = (key: string): string[] =>
-    optionsOf(ssh, values["key"] === undefined ? ssh.key : key, place.knownHosts);
-  const [options, optionsAside] = [optionsWith(`${inDir}key`), optionsWith("key")];
+  const keyAt = (key: string, own?: string): string | undefined => own ?? (values["key"] === undefined ? ssh.key : key);
+  const hosts = assignments.map((one): Host => {
+    const facts = place.hostFacts(one);
+    const reach = reachOf(hostOf(one), ssh, facts);
+    const own = reach.hasOwnKey ? reach.ssh.key : undefined;
+    const optionsWith = (key: string): string[] => [
+      ...reach.args,
+      ...optionsOf(reach.ssh, keyAt(key, own), place.knownHosts),
+    ];
+    return { one, facts, reach, options: optionsWith(`${inDir}key`), optionsAside: optionsWith("key") };
+  });
+  const options = optionsOf(ssh, keyAt(`${inDir}key`), place.knownHosts);
   const keyFile = values["key"] === undefined ? [] : [{ name: "key", text: withLineEnd(values["key"]) }];
-  const earlier = isReached && attempt > 1 ? endingEarlier(first, ssh, options, place, inDir) : undefined;
+  const earlier = isReached && attempt > 1 && isBySsh(hosts[0]!) ? endingEarlier(hosts[0]!, place, inDir) : undefined;
   const words = wordsOf(
     ansible,
     assignments.length,
     ansible.vault ?? (values["vault"] === undefined ? undefined : `${inDir}vault`),
     inDir,
   );
-  const members = assignments.map((one): AnsibleMember => {
-    const reached = isReached ? { ssh: killing(one, ssh, optionsAside, keyFile, place) } : {};
-    return { ...nameOf(one), host: hostOf(one), ...reached };
+  const members = hosts.map((host): AnsibleMember => {
+    const reached = isReached && isBySsh(host) ? { ssh: killing(host, keyFile, place) } : {};
+    return { ...nameOf(host.one), host: hostOf(host.one), ...reached };
   });
   return {
     job,
@@ -67,7 +79,7 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
       argv: earlier === undefined ? words : [...earlier.argv, ...words],
       files: [
         { name: "plugins/skein_events.py", text: ansiblePlugin },
-        { name: "inventory.json", text: inventoryOf(assignments, ansible, ssh, options, place, inDir) },
+        { name: "inventory.json", text: inventoryOf(hosts, ansible, ssh, options, place, inDir) },
         ...(ansible.vars === undefined ? [] : [{ name: "vars.json", text: JSON.stringify(ansible.vars) }]),
         ...(values["vault"] === undefined ? [] : [{ name: "vault", text: values["vault"] }]),
         ...keyFile,
@@ -162,24 +174,43 @@ function playbookFile({ module, args, playbook = "" }: AnsibleSpec, inDir: strin
   return [{ name, text: JSON.stringify([play]) }];
 }
 
-/** JSON is YAML. Names of hosts are the targets as they are. */
+/** A task's host, with what inventories say of it. */
+interface Host {
+  readonly one: Assignment;
+  readonly facts: HostFacts | undefined;
+  readonly reach: HostReach;
+  readonly options: readonly string[];
+  /** The same where no bundle's tree is around. */
+  readonly optionsAside: readonly string[];
+}
+
+/** An inventory may say of single hosts that they are reached otherwise: what is left on those is not looked for. */
+function isBySsh({ facts }: Host): boolean {
+  const connection = facts?.vars["ansible_connection"];
+  return connection === undefined || connection === "ssh" || connection === "smart";
+}
+
+/** Names of hosts are the targets as they are. */
 function inventoryOf(
-  assignments: readonly Assignment[],
+  hosts: readonly Host[],
   ansible: AnsibleSpec,
   ssh: SshSpec,
   options: readonly string[],
   { cluster }: SshPlace,
   inDir: string,
 ): string {
-  const hosts = Object.fromEntries(
-    assignments.map((one): [string, Record<string, unknown>] => {
-      const { job, task, attempt, fence } = one;
-      return [
-        hostOf(one),
-        { skein: { job, task, attempt, fence }, skein_marker: `${cluster}:${job}.${task}.${attempt};` },
-      ];
-    }),
-  );
+  const members = hosts.map(({ one, facts, options: own }): FileHost => {
+    const { job, task, attempt, fence } = one;
+    return {
+      name: hostOf(one),
+      facts,
+      vars: {
+        skein: { job, task, attempt, fence },
+        skein_marker: `${cluster}:${job}.${task}.${attempt};`,
+        ...(facts === undefined ? {} : { ansible_ssh_args: sshArgs(own, inDir) }),
+      },
+    };
+  });
   const { user, port, become, connectMs } = ssh;
   const vars = {
     ...(ansible.connection === undefined ? {} : { ansible_connection: ansible.connection }),
@@ -187,26 +218,15 @@ function inventoryOf(
     ...(port === undefined ? {} : { ansible_port: port }),
     ...(become === undefined ? {} : { ansible_become: true, ansible_become_user: become }),
     ansible_ssh_timeout: Math.max(1, Math.ceil((connectMs ?? limits.sshConnectMs) / 1000)),
-    // A connection is shared by the tasks of a host, and ends with the attempt: the guard finds it by its environment.
-    ansible_ssh_args: [
-      ...options,
-      "-C",
-      "-o",
-      "ControlMaster=auto",
-      "-o",
-      "ControlPersist=60s",
-      "-o",
-      `ControlPath=./${inDir}%C`,
-    ]
-      .map(quote)
-      .join(" "),
+    ansible_ssh_args: sshArgs(options, inDir),
   };
-  const children = Object.fromEntries((ansible.groups ?? []).map((group) => [group, { hosts: emptied(hosts) }]));
-  return JSON.stringify({ all: { hosts, vars, ...(ansible.groups === undefined ? {} : { children }) } });
+  return inventoryFile(members, vars, ansible.groups);
 }
 
-function emptied(hosts: Readonly<Record<string, unknown>>): Record<string, null> {
-  return Object.fromEntries(Object.keys(hosts).map((host) => [host, null]));
+/** A connection is shared by the tasks of a host, and ends with the attempt: the guard finds it by its environment. */
+function sshArgs(options: readonly string[], inDir: string): string {
+  const shared = ["-C", "-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", `ControlPath=./${inDir}%C`];
+  return [...options, ...shared].map(quote).join(" ");
 }
 
 /** What ansible-plugin.ts looks for, and what makes ansible load it and nothing else of the kind. */
@@ -232,37 +252,32 @@ function pluginEnvironment(
 }
 
 /** How what an attempt has left on its host is ended. */
-function killing(
-  one: Assignment,
-  ssh: SshSpec,
-  options: readonly string[],
-  files: SshStart["files"],
-  { cluster }: SshPlace,
-): SshStart {
+function killing(host: Host, files: SshStart["files"], { cluster }: SshPlace): SshStart {
+  const { one, reach } = host;
   const word = newWord();
   const stdin = killScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
-  const argv = commandFor(stdin, one, ssh, options);
-  return { argv, files, word, connectMs: ssh.connectMs ?? limits.sshConnectMs, kill: { argv, stdin } };
+  const argv = commandFor(stdin, host, host.optionsAside);
+  return { argv, files, word, connectMs: reach.ssh.connectMs ?? limits.sshConnectMs, kill: { argv, stdin } };
 }
 
 /** Words that go before those of a later attempt: what earlier ones left on its host is ended first. Such an attempt is alone in its process. */
 function endingEarlier(
-  one: Assignment,
-  ssh: SshSpec,
-  options: readonly string[],
+  host: Host,
   { cluster }: SshPlace,
   inDir: string,
 ): { readonly argv: readonly string[]; readonly script: string; readonly word: string } {
   const word = newWord();
+  const { one } = host;
   const script = killEarlierScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
-  const kill = commandFor(script, one, ssh, options).map(quote).join(" ");
+  const kill = commandFor(script, host, host.options).map(quote).join(" ");
   return { argv: ["sh", "-c", `${kill} <./${inDir}kill; exec "$@"`, "skein"], script, word };
 }
 
-function commandFor(script: string, one: Assignment, { become }: SshSpec, options: readonly string[]): string[] {
+function commandFor(script: string, { reach }: Host, options: readonly string[]): string[] {
+  const { become } = reach.ssh;
   const bytes = Buffer.byteLength(script);
   const read = become === undefined ? readScript(bytes) : readScriptAs(become, bytes);
-  return ["ssh", ...options, "-T", "--", hostOf(one), read];
+  return ["ssh", ...options, "-T", "--", reach.host, read];
 }
 
 function newWord(): string {

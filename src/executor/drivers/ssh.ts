@@ -3,10 +3,12 @@ import { resolve } from "node:path";
 import { assert } from "../../lib/assert.ts";
 import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
+import type { HostFacts } from "../../lib/inventory.ts";
 import type { Assignment, SshCopy, SshSpec } from "../../state/types.ts";
 import { fetchFailed, type SshStart, type Start } from "../guard/frames.ts";
 import { identityOf } from "../identity.ts";
 import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { reachOf } from "./host-reach.ts";
 import { shellStart } from "./shell.ts";
 import { killScript, quote, readScript, readScriptAs, taskScript } from "./ssh-script.ts";
 
@@ -16,6 +18,8 @@ export interface SshPlace {
   readonly cluster: string;
   /** Where keys of hosts are kept that were seen for the first time. */
   readonly knownHosts: string;
+  /** What inventories say of the target. */
+  hostFacts(assignment: Assignment): HostFacts | undefined;
 }
 
 /**
@@ -26,7 +30,8 @@ export interface SshPlace {
 export function sshStart(assignment: Assignment, place: SshPlace, secrets: SecretValues, tree?: string): Start {
   const { job, task, attempt, spec, target } = assignment;
   assert(target !== undefined, "a task of driver ssh has a target");
-  const ssh = withTree(spec.ssh ?? {}, tree);
+  const asked = withTree(spec.ssh ?? {}, tree);
+  const { host, ssh, hasOwnKey, args } = reachOf(target, asked, place.hostFacts(assignment));
   // What the process would be on this node says the contract's variables and values of secrets.
   const local = shellStart(assignment, place.node, secrets);
   const word = `skein-${randomBytes(9).toString("base64url")}`;
@@ -45,16 +50,16 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   const keyText = valuesOf(spec.secrets?.sshKey === undefined ? undefined : { key: spec.secrets.sshKey }, secrets)[
     "key"
   ];
-  const options = optionsOf(ssh, keyText === undefined ? ssh.key : "key", place.knownHosts);
+  const options = [...args, ...optionsOf(ssh, keyText === undefined || hasOwnKey ? ssh.key : "key", place.knownHosts)];
   const read = (bytes: number): string =>
     ssh.become === undefined ? readScript(bytes) : readScriptAs(ssh.become, bytes);
-  const command = (bytes: number): string[] => ["ssh", ...options, "-T", "--", target, read(bytes)];
+  const command = (bytes: number): string[] => ["ssh", ...options, "-T", "--", host, read(bytes)];
   const kill = killScript(word, marker, attempt);
   const connectMs = ssh.connectMs ?? limits.sshConnectMs;
   const files = keyText === undefined ? [] : [{ name: "key", text: withLineEnd(keyText) }];
   const own: SshStart = {
     argv: isCopying(ssh)
-      ? ["sh", "-c", copying(ssh, options, target, read(Buffer.byteLength(script)))]
+      ? ["sh", "-c", copying(ssh, options, { host, target }, read(Buffer.byteLength(script)))]
       : command(Buffer.byteLength(script)),
     files,
     word,
@@ -128,21 +133,26 @@ function isCopying({ put = [], fetch = [] }: SshSpec): boolean {
 }
 
 /** Steps that share a connection, in one process group: what ends the group ends all of them. The command's end is the attempt's, whatever is fetched after it. */
-function copying(ssh: SshSpec, options: readonly string[], target: string, read: string): string {
+function copying(
+  ssh: SshSpec,
+  options: readonly string[],
+  { host: to, target }: { readonly host: string; readonly target: string },
+  read: string,
+): string {
   const shared = [...options, "-o", "ControlPath=./c"].map(quote).join(" ");
-  const host = target.includes(":") ? `[${target}]` : target;
-  const put = ({ from, to }: SshCopy): string =>
-    `scp -q -r -p ${shared} -- ${quote(from)} ${quote(`${host}:${to}`)} </dev/null || exit 255`;
+  const host = to.includes(":") ? `[${to}]` : to;
+  const put = ({ from, to: path }: SshCopy): string =>
+    `scp -q -r -p ${shared} -- ${quote(from)} ${quote(`${host}:${path}`)} </dev/null || exit 255`;
   // Of many targets what is fetched has the same name.
-  const get = ({ from, to }: SshCopy): string => {
-    const place = quote(`${to.replace(/\/+$/, "")}/${target}`);
+  const get = ({ from, to: path }: SshCopy): string => {
+    const place = quote(`${path.replace(/\/+$/, "")}/${target}`);
     return `mkdir -p ${place} && scp -q -r -p ${shared} -- ${quote(`${host}:${from}`)} ${place} </dev/null || code=${fetchFailed}`;
   };
   return [
-    `ssh ${shared} -o ControlMaster=yes -N -T -- ${quote(target)} </dev/null & master=$!`,
+    `ssh ${shared} -o ControlMaster=yes -N -T -- ${quote(to)} </dev/null & master=$!`,
     'until [ -S ./c ]; do kill -0 "$master" 2>/dev/null || exit 255; sleep 0.05; done',
     ...(ssh.put ?? []).map(put),
-    `ssh ${shared} -T -- ${quote(target)} ${quote(read)}; code=$?`,
+    `ssh ${shared} -T -- ${quote(to)} ${quote(read)}; code=$?`,
     ...(ssh.fetch ?? []).map(get),
     'kill "$master" 2>/dev/null; wait "$master" 2>/dev/null',
     'exit "$code"',
