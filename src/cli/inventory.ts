@@ -40,7 +40,7 @@ function addSet(parent: Command, cli: Cli): void {
     .description("set an inventory from a file, from what a command prints, or to a version of before")
     .argument("<name>")
     .argument("[file]", "Ansible's YAML, INI or JSON, or a list with a node set a line; - is standard input")
-    .option("--format <format>", `${inventoryFormats.join(", ")} (default: guessed)`)
+    .option("--format <format>", `${inventoryFormats.join(", ")} (default: guessed; of a command: json)`)
     .option("--from-version <n>", "as it was (see `skein inventory history`)")
     .option("--command <text>", "run by a shell again and again; what it prints is the inventory")
     .option("--no-command", "no command sets it any more")
@@ -60,11 +60,13 @@ async function set(session: Session, flags: SetFlags, name: string, file: string
     );
   if (typeof command !== "string" && (every ?? on ?? timeout) !== undefined)
     throw new CliError(exit.usage, "--every, --on and --timeout are of --command");
-  if (format !== undefined && file === undefined) throw new CliError(exit.usage, "--format is of a file");
+  if (format !== undefined && file === undefined && typeof command !== "string")
+    throw new CliError(exit.usage, "--format is of a file, or of what a command prints");
   if (typeof command === "string" || command === false) {
     await session.client.setInventorySource(name, {
       command: command === false ? null : command,
       every,
+      format,
       on,
       timeout,
     });

@@ -202,6 +202,7 @@ export class SkeinClient {
     source: {
       readonly command: string | readonly string[] | null;
       readonly every?: string | undefined;
+      readonly format?: string | undefined;
       readonly on?: string | undefined;
       readonly timeout?: string | undefined;
     },

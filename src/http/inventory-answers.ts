@@ -15,6 +15,7 @@ const inventory = {
     .object({
       command: z.union([z.string(), z.array(z.string())]),
       every: z.string(),
+      format: z.enum(["json", "ini", "list"]),
       on: z.string().optional(),
       timeout: z.string().optional(),
       by: z.string(),

@@ -105,6 +105,11 @@ function addSums(page: Page, sums: Totals): void {
   page.gauge("skein_jobs_kept", "Finished jobs of the cluster that are still remembered.", sums.jobsFinished);
   page.gauge("skein_dead_letters", "Jobs of the cluster that have failed and were not run again.", sums.deadLetters);
   page.gauge(
+    "skein_inventories_failing",
+    "Inventories whose command gives nothing good: the last good version is in force.",
+    sums.inventoriesFailing,
+  );
+  page.gauge(
     "skein_tasks_running",
     "Tasks of the cluster that nodes were given and that have not ended, those that wait there for their turn too.",
     sums.tasksRunning,

@@ -12,11 +12,11 @@ import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel } from "../lib/selector.ts";
 import { type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
-import { recallLevel } from "../state/levels.ts";
+import { inventoryLevel, recallLevel } from "../state/levels.ts";
 import { clusterRow, levelHeld, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
-import type { AppliedEvent } from "./api.ts";
+import type { AppliedEvent, LogPage, LogRequest } from "./api.ts";
 import { Closeness } from "./closeness.ts";
 import type { Clocks } from "./clocks.ts";
 import { Counting } from "./counting.ts";
@@ -28,6 +28,7 @@ import { Relief, type ReliefPorts } from "./relief.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { Forsaking } from "./forsaking.ts";
+import { InventoryDuty } from "./inventory-duty.ts";
 import { Sweeping } from "./sweeping.ts";
 
 /** When work is given out again that the log did not take. */
@@ -64,6 +65,8 @@ export interface DutyPorts extends ReliefPorts {
   isHere(node: NodeId): boolean;
   /** Of this node's log. */
   lastIndex(): number;
+  /** Output of a job, from whichever node has it. */
+  readLog(request: LogRequest): Promise<Outcome<LogPage>>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -101,6 +104,7 @@ export class Duties {
   readonly #expiring: Expiring;
   readonly #forsaking: Forsaking;
   readonly #sweeping: Sweeping;
+  readonly #inventories: InventoryDuty;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
   /** Members whose clocks were reported as off. */
@@ -126,6 +130,7 @@ export class Duties {
     this.#relief = new Relief(ports);
     this.#forsaking = new Forsaking(ports);
     this.#sweeping = new Sweeping(ports);
+    this.#inventories = new InventoryDuty(ports);
   }
 
   /** This node leads and its state has every entry committed before its term. */
@@ -367,6 +372,7 @@ export class Duties {
     this.#expiring.look(() => this.#view === view);
     this.#forsaking.look(() => this.#view === view);
     this.#sweeping.look(() => this.#view === view);
+    if (cluster.level >= inventoryLevel) this.#inventories.look();
   }
 
   #watchWhenStable(inMs: number): void {

@@ -31,6 +31,7 @@ export interface LeadingPorts {
   view<Value>(query: (tx: ReadTx) => Value): Value;
   /** Logs a duty's command: void when another one leads by then. */
   readonly propose: DutyPorts["propose"];
+  readonly readLog: DutyPorts["readLog"];
   /** Epoch ms. */
   wallClock(): number;
   /** What consensus has to say leaves now. */
@@ -105,6 +106,7 @@ export class Leading {
       handOver: () => void this.handOver.to(),
       view: (query) => ports.view(query),
       propose: (name, input) => ports.propose(name, input),
+      readLog: (request) => ports.readLog(request),
       drain: () => ports.drain(),
       assigns: (nodes) => this.coverage.expect(nodes),
       relieve: (node, units) => {

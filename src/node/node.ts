@@ -247,6 +247,7 @@ export class Node implements NodeApi {
       reader: this.#reader,
       leadership: () => this.#leadership,
       propose: (name, input) => this.#proposeAsLeader(name, input),
+      readLog: (request) => this.readLog(request),
       drain: () => this.#driver.drain(),
       cover: (index) => this.#work.lease.cover(index),
       relieve: (units) => this.#work.relieve(units),

@@ -448,6 +448,7 @@ export interface InventoryView {
 export interface InventorySourceView {
   readonly command: string | readonly string[];
   readonly every: string;
+  readonly format: "json" | "ini" | "list";
   readonly on?: string;
   readonly timeout?: string;
   readonly by: string;

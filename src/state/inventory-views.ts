@@ -46,6 +46,7 @@ function sourceView(row: StoredInventory): InventorySourceView | undefined {
   return {
     command: source.command,
     every: formatDuration(source.everyMs),
+    format: source.format ?? "json",
     ...(on === undefined ? {} : { on }),
     ...(timeoutMs === undefined ? {} : { timeout: formatDuration(timeoutMs) }),
     by: row.source_by ?? "",

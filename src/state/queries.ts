@@ -16,6 +16,7 @@ import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf, shut, tied } from "./tables/gate.ts";
 import { idempotencyOf, type IdempotencyRow } from "./tables/idempotency.ts";
+import { countFailing } from "./tables/inventory.ts";
 import { jobById, originOf, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { allNodes, nodeByReference, stateOfNode } from "./tables/node.ts";
@@ -103,6 +104,8 @@ export interface Totals {
   readonly jobsFinished: number;
   /** Jobs that have failed and were not run again. */
   readonly deadLetters: number;
+  /** Inventories whose command gives nothing good. */
+  readonly inventoriesFailing: number;
   readonly tasksRunning: number;
   readonly tasksQueued: number;
 }
@@ -593,6 +596,7 @@ export function totals(tx: ReadTx): Totals {
     jobsUnfinished: counter.jobs_unfinished,
     jobsFinished: counter.jobs_finished,
     deadLetters: counter.dead ?? 0,
+    inventoriesFailing: countFailing(tx),
     tasksRunning: counter.tasks_running,
     tasksQueued: counter.tasks_queued,
   };

@@ -5,6 +5,8 @@ export interface InventorySource {
   /** As it was written: text for a shell, or words. */
   readonly command: string | readonly string[];
   readonly everyMs: number;
+  /** What it prints; absent: JSON. */
+  readonly format?: "ini" | "list";
   /** The spec of its jobs, as JSON. */
   readonly spec: string;
 }

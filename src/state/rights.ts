@@ -8,7 +8,13 @@ export const rightsOf: Readonly<Record<Role, readonly Right[]>> = {
 };
 
 /** What needs a person's right and what a node does on its own all the same, as its duty. */
-const duties: ReadonlySet<string> = new Set(["authority.begin", "cluster.raise"]);
+const duties: ReadonlySet<string> = new Set([
+  "authority.begin",
+  "cluster.raise",
+  "inventory.refresh",
+  "inventory.put",
+  "inventory.set",
+]);
 
 /** True for what a node may ask in its own name, without anybody's token. */
 export function isForNodes(command: { readonly name: string; readonly right: Right }): boolean {

@@ -28,6 +28,7 @@ function rig(cluster = Cluster.of(2)) {
       proposed.push({ name, input, settle: resolve });
       return promise as never;
     },
+    readLog: () => expect.unreachable(),
     drain: () => {},
     assigns: () => {},
     relieve: () => {},
@@ -123,6 +124,7 @@ describe("a plan", () => {
         if (name === "unit.assign") said.push(name);
         return new Promise(() => {});
       },
+      readLog: () => expect.unreachable(),
       drain: () => {
         said.push("drain");
         left.resolve();
@@ -170,6 +172,7 @@ describe("an entry of many jobs", () => {
           if (name === "unit.assign") planned.push((input as { units: readonly unknown[] }).units.length);
           return new Promise(() => {});
         },
+        readLog: () => expect.unreachable(),
         drain: () => {},
         assigns: () => {},
         relieve: () => {},
@@ -238,6 +241,7 @@ describe("work that the log does not take", () => {
         (refused === 1 ? first : again).resolve();
         return Promise.resolve({ ok: false, why: unknown }) as never;
       },
+      readLog: () => expect.unreachable(),
       drain: () => {},
       assigns: () => {},
       relieve: () => {},

@@ -82,7 +82,7 @@ export const inventorySet = command<InventorySet>()({
       return accept({ name, version: before.version, changed: false });
     }
     const version = before === undefined || before.version === 0 ? firstVersion(tx) : before.version + 1;
-    const by = context.by.name;
+    const by = job === null ? context.by.name : (before?.source_by ?? context.by.name);
     const { added, removed, changed, changedGroups, origin } = payload;
     const counts = { hosts, groups, added, removed, changed, changed_groups: changedGroups };
     insertVersion(tx, { inventory: name, version, content, ...counts, at, by, origin }, at);

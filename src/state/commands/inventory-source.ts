@@ -47,6 +47,7 @@ export const inventorySource = command<SourceSet>()({
         `must be ${formatDuration(limits.inventoryEveryMinMs)} at least`,
       )
       .optional(),
+    format: z.enum(["json", "ini", "list"], { error: `must be "json", "ini" or "list"` }).optional(),
     on: z
       .string()
       .superRefine((text, context) => {
@@ -62,7 +63,7 @@ export const inventorySource = command<SourceSet>()({
   }),
   route: { method: "POST", path: "/v1/inventories/:inventory/source", status: 200 },
   answer: z.object({ name: z.string() }),
-  prepare({ inventory, command: written, every, on, timeout }) {
+  prepare({ inventory, command: written, every, on, timeout, format = "json" }) {
     if (written === null) return { name: inventory, source: null };
     const timeoutMs = timeout ?? limits.inventoryTimeoutMs;
     const spec = specSchema.parse({
@@ -74,7 +75,12 @@ export const inventorySource = command<SourceSet>()({
       output: { keep: `${limits.inventoryOutputBytes + 1024 * 1024}B` },
       ttl: "1d",
     });
-    const source: InventorySource = { command: written, everyMs: every ?? 600_000, spec: JSON.stringify(spec) };
+    const source: InventorySource = {
+      command: written,
+      everyMs: every ?? 600_000,
+      ...(format === "json" ? {} : { format }),
+      spec: JSON.stringify(spec),
+    };
     return { name: inventory, source: JSON.stringify(source) };
   },
   apply(tx, { name, source }, context) {

@@ -43,6 +43,10 @@ const columns =
   "name, version, content, hosts, groups, set_at, set_by, source, source_by, due_at, job, good_at, failed_at, failures, failure";
 const select = sql(`select ${columns} from inventory where name = ?`);
 const selectAfter = sql(`select ${columns} from inventory where name > ? order by name limit ?`);
+const selectPressing = sql(
+  `select ${columns} from inventory where source is not null and (job is not null or due_at <= ?) order by name`,
+);
+const countFailed = sql("select count(*) as inventories from inventory where failed_at is not null");
 const countAll = sql("select count(*) as inventories from inventory");
 
 /** undefined: there is none of that name. */
@@ -53,6 +57,16 @@ export function inventoryByName(tx: ReadTx, name: string): StoredInventory | und
 /** By name, those after `after`. */
 export function inventoriesAfter(tx: ReadTx, after: string, rows: number): StoredInventory[] {
   return tx.all<StoredInventory>(selectAfter, after, rows);
+}
+
+/** Those that something is to be done about: whose job is not read yet, or whose command is due. */
+export function pressingInventories(tx: ReadTx, now: number): StoredInventory[] {
+  return tx.all<StoredInventory>(selectPressing, now);
+}
+
+/** How many there are that a command gives nothing good for. */
+export function countFailing(tx: ReadTx): number {
+  return tx.get<{ inventories: number }>(countFailed)?.inventories ?? 0;
 }
 
 /** How many there are. */
