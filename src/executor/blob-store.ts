@@ -346,7 +346,11 @@ export class BlobStore {
 
   /** Somebody counts on it from now on: it is not older than that. */
   async touch(digest: string): Promise<void> {
-    await this.#within(() => utimes(join(this.#bundles, digest), wallMs() / 1000, wallMs() / 1000));
+    try {
+      await utimes(join(this.#bundles, digest), wallMs() / 1000, wallMs() / 1000);
+    } catch (error) {
+      if (!isMissing(error)) throw diskFault(error); // it went just now, and is fetched again
+    }
   }
 
   /** The bundles that are here, and since when, or when somebody counted on them last (epoch ms). */

@@ -503,6 +503,8 @@ export const limits = {
   /** How often a node looks after the bundles that it keeps; a member that is lost for so long keeps none. */
   bundleLookMs: 5_000,
   bundleLostMs: 60_000,
+  /** Of copies that a node has only because tasks ran in them there, so much stays; what was used longest ago goes. */
+  bundleFetchedBytes: 16 * 1024 * 1024 * 1024,
   /** Files that no bundle has, and trees of none, stay for so long: somebody may be about to use them. */
   blobKeptMs: 60 * 60_000,
   /** Of these, so many go at once. */

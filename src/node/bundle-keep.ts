@@ -3,11 +3,12 @@ import type { BundleTrees } from "../executor/bundle-trees.ts";
 import { monotonicMs, wallMs } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
 import { RollingHash } from "../lib/hash.ts";
-import type { NodeId } from "../lib/ids.ts";
+import { nobody, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import { allBundles, bundleByDigest, bundleHolders, bundlesHeldBy, jobStates, listNodes } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
+import type { StoredBundle } from "../state/tables/bundle.ts";
 import type { NodeRow } from "../state/types.ts";
 import { canHold } from "./pack-partner.ts";
 import { bundleTaken } from "./peer-answers.ts";
@@ -36,6 +37,7 @@ export interface KeepTiming {
   readonly lostMs: number;
   readonly keptMs: number;
   readonly takeMs: number;
+  readonly fetchedBytes: number;
 }
 
 /** As limits have it. */
@@ -44,6 +46,7 @@ export const keepTiming: KeepTiming = {
   lostMs: limits.bundleLostMs,
   keptMs: limits.blobKeptMs,
   takeMs: limits.bundleTakeMs,
+  fetchedBytes: limits.bundleFetchedBytes,
 };
 
 /** Between two looks at all files for those that no bundle has. */
@@ -97,6 +100,7 @@ export class BundleKeeper {
     return this.#logged(
       this.#tellAll()
         .then(() => this.#spread())
+        .then(() => this.#trim())
         .then(() => this.#clear()),
     );
   }
@@ -193,6 +197,44 @@ export class BundleKeeper {
     return (node) => there.has(node);
   }
 
+  /** Copies beyond those that are to be there, which tasks here needed: what was used longest ago goes where they take too much, and nothing that an unfinished job has. */
+  async #trim(): Promise<void> {
+    const { store, view, onDropped, isCurrent, log } = this.#ports;
+    const here = await store.held();
+    const fetched = (): StoredBundle[] => view((tx) => this.#fetchedOf(tx, [...here.keys()]));
+    const bytesOf = (some: readonly StoredBundle[]): number => some.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (bytesOf(fetched()) <= this.#timing.fetchedBytes || !(await isCurrent())) return;
+    const now = fetched();
+    let bytes = bytesOf(now);
+    for (const one of now.toSorted((a, b) => here.get(a.digest)! - here.get(b.digest)!)) {
+      if (bytes <= this.#timing.fetchedBytes) break;
+      if (one.jobs > 0) continue;
+      log("info", `the bundle sha256:${one.digest} was used longest ago, and others keep it: its copy here goes`);
+      await store.drop(one.digest);
+      onDropped(one.digest);
+      this.#hasDropped = true;
+      bytes -= one.bytes;
+    }
+    await this.#tellAll();
+  }
+
+  /** Those of which there are enough copies without the one here. Who keeps them all nodes agree on, whoever leads: two never leave it to each other. */
+  #fetchedOf(tx: ReadTx, here: readonly string[]): StoredBundle[] {
+    const { self } = this.#ports;
+    const there = listNodes(tx).filter(({ state }) => state !== "lost");
+    return here.flatMap((digest) => {
+      const bundle = bundleByDigest(tx, digest);
+      if (bundle === undefined) return [];
+      const holders = new Set(bundleHolders(tx, digest));
+      const keepers = membersFor(
+        digest,
+        there.filter(({ id }) => holders.has(id)),
+        nobody,
+      ).slice(0, bundle.copies);
+      return keepers.length === bundle.copies && !keepers.includes(self) ? [bundle] : [];
+    });
+  }
+
   async #clear(): Promise<void> {
     const { store, trees, view, onDropped, isPinned, isCurrent: isCurrentNow } = this.#ports;
     const before = wallMs() - this.#timing.keptMs;
@@ -224,7 +266,12 @@ export class BundleKeeper {
       const state = view((tx) => jobStates(tx, [job]).get(job));
       return state === "queued" || state === "running";
     };
-    if (await isCurrentNow()) await trees.sweep(isKnown, isHeld, this.#timing.keptMs);
+    const left = await store.held();
+    const isUsed = (digest: string): boolean => {
+      const bundle = view((tx) => bundleByDigest(tx, digest));
+      return bundle !== undefined && (left.has(digest) || bundle.jobs > 0);
+    };
+    if (await isCurrentNow()) await trees.sweep(isUsed, isHeld, this.#timing.keptMs);
   }
 }
 

@@ -160,7 +160,10 @@ export class Bundles implements BundleApi {
         const manifest = await this.#fetcher.ensure(bundle.digest);
         if (!manifest.ok) return manifest;
         const laid = await this.#trees.layOut(manifest.value, wish);
-        if (laid.kind === "done") return accept(laid.tree);
+        if (laid.kind === "done") {
+          await this.#store.touch(bundle.digest);
+          return accept(laid.tree);
+        }
         if (laid.kind === "impossible") return refuse("invalid", laid.why);
         this.#fetcher.forget(bundle.digest);
       }

@@ -8,14 +8,15 @@ import { uploadHead } from "../../src/lib/bundle-upload.ts";
 import { decode, encode } from "../../src/lib/codec.ts";
 import { sha256Of } from "../../src/lib/digest.ts";
 import { Fault } from "../../src/lib/fault.ts";
-import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { jobId, nobody, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
+import { membersFor } from "../../src/node/bundle-keep.ts";
 import { noPlaceFree } from "../../src/node/bundle-serve.ts";
 import { Bundles } from "../../src/node/bundles.ts";
 import { parsePeerRequest } from "../../src/node/peer-requests.ts";
 import { resolveBundles } from "../../src/state/bundles.ts";
-import { bundleByDigest, bundleHolders, findNode } from "../../src/state/queries.ts";
+import { bundleByDigest, bundleHolders, findNode, listNodes } from "../../src/state/queries.ts";
 import { admin, Cluster, system } from "../state/support.ts";
 
 const open: Rig[] = [];
@@ -46,6 +47,8 @@ class Rig {
   isCutOff = false;
   /** How long files of no bundle stay. */
   keptMs = 3_600_000;
+  /** How much stays of what a node fetched. */
+  fetchedBytes = 1_000_000_000;
   #chance = 1;
 
   constructor(nodes: number) {
@@ -90,6 +93,7 @@ class Rig {
         lookMs: 3_600_000,
         lostMs: 0,
         keptMs: this.keptMs,
+        fetchedBytes: this.fetchedBytes,
       },
     );
     bundles.start();
@@ -394,6 +398,32 @@ test("what the state has not heard of yet stays, however old the copy is that an
   await rig.nodes.get(1)!.look();
   const has = (node: number): boolean => existsSync(join(rig.dataOf(node), "blobs", "bundles", digest));
   expect([has(1), has(2)]).toEqual([false, true]);
+});
+
+test("copies that were fetched go where they take too much, the one used longest ago first, and none that a job has or that nobody else keeps", async () => {
+  const rig = new Rig(3);
+  const trees = Array.from({ length: 12 }, (_, at) => treeOf({ file: String.fromCodePoint(97 + at).repeat(60) }));
+  for (const [at, tree] of trees.entries()) await rig.push(1, `site-${at}`, tree, 1);
+  for (const tree of trees) await rig.layOut(3, tree);
+  await rig.everyoneLooks();
+  const at3 = (tree: Tree): string => join(rig.dataOf(3), "blobs", "bundles", tree.manifest.digest);
+  for (const [at, tree] of trees.entries()) utimesSync(at3(tree), 1000 + at, 1000 + at);
+  const rows = listNodes(rig.cluster.database).filter(({ id }) => id !== 2);
+  const [of3, of1] = [3, 1].map((node) =>
+    trees.filter((tree) => membersFor(tree.manifest.digest, rows, nobody)[0] === nodeId(node)),
+  ) as [Tree[], Tree[]];
+  expect(of1.length).toBeGreaterThan(2);
+  const name = `site-${trees.indexOf(of1[0]!)}`;
+  const { jobs } = resolveBundles(rig.cluster.database, [{ run: "x", bundle: { name, digest: "" } }]);
+  rig.cluster.must("job.submit", { jobs: [...jobs] }, admin);
+  rig.fetchedBytes = 130;
+  await rig.restart(3).look();
+  // The one that a job has, and the one used last.
+  const left = of1.filter((tree) => existsSync(at3(tree)));
+  expect(left).toEqual([of1[0]!, of1.at(-1)!]);
+  expect(of3.filter((tree) => !existsSync(at3(tree)))).toEqual([]);
+  for (const tree of trees) expect(rig.holders(tree).length).toBeGreaterThan(0);
+  for (const tree of trees) expectLaidOut(await rig.layOut(3, tree), tree);
 });
 
 test("what no name and no unfinished job has goes from all disks, and nothing that another bundle has or a job runs in", async () => {
