@@ -44,7 +44,7 @@ try {
       bundle: { name: "site", read_only: true },
       each_node: true,
     });
-    const { state } = await finished(mesh, job);
+    const { state } = await finished(mesh, job, 900_000);
     const tasks = await tasksOf(leader, job);
     const isRight = state === "succeeded" && tasks.length === nodes && tasks.every(({ tail }) => tail.trim() === right);
     console.log(

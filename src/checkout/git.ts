@@ -228,7 +228,10 @@ const hints: readonly (readonly [RegExp, string])[] = [
     /terminal prompts disabled|Authentication failed/,
     "the server wants a name and a password, and nobody is there to type them",
   ],
-  [/Could not resolve host|Connection refused|timed out|No route to host|unreachable/i, "the host cannot be reached"],
+  [
+    /Could not resolve host|Connection refused|Failed to connect|timed out|No route to host|unreachable/i,
+    "the host cannot be reached",
+  ],
 ];
 
 /** What is wrong with a private key, of which ssh itself says nothing where nobody is there to be asked; undefined: nothing that is known. */

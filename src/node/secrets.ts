@@ -116,7 +116,11 @@ export class Secrets {
   async own(name: string): Promise<Outcome<string>> {
     const current = await this.#ports.catchUp();
     if (!current.ok) return current;
-    return this.#ports.view((tx) => this.#decrypted(tx, name));
+    return this.#ports.view((tx) =>
+      secretByName(tx, name) === undefined
+        ? refuse("not-found", `there is no secret ${name}: set it first ('skein secret set')`)
+        : this.#decrypted(tx, name),
+    );
   }
 
   #decrypted(tx: ReadTx, name: string): Outcome<string> {
