@@ -14,6 +14,7 @@ import { Gated, isUnknown } from "./gated.ts";
 import type { Host } from "./host.ts";
 import { Placed } from "./placed.ts";
 import { stream } from "./plan.ts";
+import { Targeted } from "./targeted.ts";
 
 /**
  * Clients, and what they may expect without any search: each write has a name of its own, so a history is judged as it happens.
@@ -62,6 +63,7 @@ export class Clients implements Callers {
   readonly gated: Gated;
   readonly placed: Placed;
   readonly batched: Batched;
+  readonly targeted: Targeted;
   readonly #random: Random;
   readonly #writes: Write[] = [];
   readonly #acknowledged: Write[] = [];
@@ -92,6 +94,7 @@ export class Clients implements Callers {
     this.gated = new Gated(cluster);
     this.placed = new Placed(cluster);
     this.batched = new Batched(cluster);
+    this.targeted = new Targeted(cluster);
     this.#random = stream(cluster.plan.seed, "workload");
     this.#left = operations ?? usualOperations;
     cluster.callers = this;
@@ -228,6 +231,7 @@ export class Clients implements Callers {
       this.gated.maybeHold(known);
       this.placed.draw(spec);
       this.batched.draw(spec);
+      this.targeted.draw(spec);
       this.placed.maybeWeigh();
     }
     const key = random() < 0.6 && mayRun ? `key-${serial}` : undefined;
@@ -263,7 +267,9 @@ export class Clients implements Callers {
   #submit(host: Host, write: Write, tries: number, done: () => void): void {
     const { node } = host.process!;
     const askedAt = this.#cluster.time.now;
-    const input = { jobs: [write.spec], ...(write.key === undefined ? {} : { key: write.key }), digest: write.name };
+    const lists = this.targeted.listsFor(write.spec, host, tries > 0);
+    const key = write.key === undefined ? {} : { key: write.key };
+    const input = { jobs: [write.spec], ...key, digest: write.name, ...lists };
     this.#cluster
       .ask(host, callTimeout, () => node.propose("job.submit", input, write.by))
       .answered((outcome) => {
@@ -502,6 +508,7 @@ export class Clients implements Callers {
       const told = effects.endOf(job.id);
       if (told !== undefined && told !== job.state)
         this.#cluster.fail(`J2: job ${write.id} ended as ${told}, and is ${job.state} on node ${node}`);
+      this.targeted.judge(tx, write.spec, job.id);
       if (write.spec.driver !== "noop") this.#judgeTasks(write.spec, job.id, job.state);
     }
     for (const [key, { of, id }] of this.#retries) {

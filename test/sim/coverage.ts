@@ -42,6 +42,8 @@ export const rarePaths: readonly string[] = [
   "jobsHeld",
   "jobsSkipped",
   "jobsOverdue",
+  "targetedJobs",
+  "namesUnsent",
   "batchesBegun",
   "batchesPaused",
   "batchesApproved",

@@ -116,6 +116,8 @@ function simulate(plan: Plan, tells: boolean): SimResult {
     jobsHeld: clients.gated.holds,
     jobsSkipped: clients.gated.skipped,
     jobsOverdue: clients.gated.overdue,
+    targetedJobs: clients.targeted.drawn,
+    namesUnsent: clients.targeted.unsent,
     batchedJobs: clients.batched.drawn,
     batchesBegun: clients.batched.begun,
     batchesPaused: clients.batched.paused,
