@@ -142,7 +142,7 @@ const unknownToken = refuse(
 /** Not a path of ours: 404. One of ours with another method: 405 and which ones there are. Off the hot path. */
 function notFound(reply: Reply, routes: readonly Route[], exchange: Exchange): Response {
   const { path, method } = exchange.req;
-  const allowed = [...new Set(routes.filter((route) => matches(route.path, path)).map((route) => route.method))];
+  const allowed = [...new Set(routes.filter((route) => isAt(route, path)).map((route) => route.method))];
   if (allowed.length === 0) {
     return reply.refusal(refuse("not-found", `there is no ${path}: see /v1/openapi.json for what there is`).why);
   }
@@ -151,6 +151,10 @@ function notFound(reply: Reply, routes: readonly Route[], exchange: Exchange): R
     status: 405,
     headers: { allow },
   });
+}
+
+function isAt(route: Route, path: string): boolean {
+  return matches(route.path, route.refusal === undefined ? path : path.replace(/\/$/, ""));
 }
 
 function matches(pattern: string, path: string): boolean {

@@ -100,11 +100,11 @@ export async function submitTask(
     (path) => fieldOf(path, at),
   );
   if (!input.ok) return refused(parts, input.why);
-  const pathOf = (path: string): string => path.replace(/^jobs\[0\]\.targets(\[\d+\])?/, at["targets"] ?? "targets");
+  const pathOf = (path: string): string => inField(path.replace(/\[\d+\]$/, ""), at);
   const resolved = await withTargets(parts, exchange, input.value, "the request", pathOf);
   if (!resolved.ok) return refused(parts, resolved.why);
   const outcome = await proposeSubmit(parts, resolved.value, by);
-  if (!outcome.ok) return refused(parts, outcome.why);
+  if (!outcome.ok) return refused(parts, inFields(outcome.why, at));
   const { value, index } = outcome.value;
   if (value.repeated)
     return refused(
@@ -149,6 +149,16 @@ function fieldOf(path: readonly PropertyKey[], at: Readonly<Record<string, strin
 
 /** As the variable is called in which a job, and its playbook, knows its task_id. */
 export const taskVariable = "distribute_task_id";
+
+/** What the state refuses speaks of the job that the request became. */
+function inFields(why: Refusal, at: Readonly<Record<string, string>>): Refusal {
+  const details = why.details?.map((one) => ({ ...one, path: inField(one.path, at) }));
+  return { ...why, message: inField(why.message, at), ...(details === undefined ? {} : { details }) };
+}
+
+function inField(text: string, at: Readonly<Record<string, string>>): string {
+  return text.replace(/\bjobs\[0\]\.(\w+)/g, (_, key: string) => at[key] ?? key);
+}
 
 /** The label by which jobs of this API are known, and their kind. */
 export const kindLabel = "distribute";

@@ -109,6 +109,8 @@ describe("Distribute's API", () => {
     ["adhoc/", { ...adhoc, task_id: "x".repeat(129) }, 422, "task_id"],
     ["playbook/", { ...play, playbook_content: "" }, 422, "playbook_content: is required"],
     ["playbook/", { ...play, playbook_content: 7 }, 422, "playbook_content"],
+    ["adhoc/", { ...adhoc, project_name: "nosuch" }, 422, "project_name: there is no bundle nosuch"],
+    ["adhoc/", { ...adhoc, ips: "h[1-100001]" }, 422, "ips"],
     ["file/", { project_name: "x; rm -rf /" }, 422, "is no name of a project"],
     ["file/", { project_name: "../up" }, 422, "is no name of a project"],
     ["file/", { project_name: "-o" }, 422, "is no name of a project"],
@@ -247,6 +249,14 @@ describe("Distribute's API", () => {
       500,
       expect.stringContaining("skein bundle git git@HOST:GROUP/site.git --name site"),
     ]);
+  });
+
+  test("says what it knows at a path of its own, with the slash too", async () => {
+    const { ask } = meshed();
+    for (const path of ["adhoc", "adhoc/"]) {
+      const response = await ask("DELETE", `/api/v1/distribute/${path}`);
+      expect([response.status, response.headers.get("allow")]).toEqual([405, "POST, GET"]);
+    }
   });
 
   test("is in the documents where it is answered", async () => {
