@@ -23,6 +23,8 @@ export interface UpFlags {
   readonly apiKey?: string;
   readonly cors?: readonly string[];
   readonly distribute?: boolean;
+  readonly distributeGit?: string;
+  readonly distributeKey?: string;
   readonly zabbix?: readonly string[];
   readonly zabbixHost?: string;
   readonly zabbixMesh?: string;
@@ -54,6 +56,10 @@ const keys = {
   api_key: ["apiKey", "text"],
   cors: ["cors", "list"],
   distribute: ["distribute", "flag"],
+  "distribute-git": ["distributeGit", "text"],
+  distribute_git: ["distributeGit", "text"],
+  "distribute-key": ["distributeKey", "text"],
+  distribute_key: ["distributeKey", "text"],
   zabbix: ["zabbix", "list"],
   "zabbix-host": ["zabbixHost", "text"],
   zabbix_host: ["zabbixHost", "text"],

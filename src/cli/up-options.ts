@@ -18,8 +18,8 @@ export interface UpOptions {
   readonly apiCertificate: { readonly certificate: string; readonly key: string } | undefined;
   /** Of pages that browsers may let read the API's answers; "*": any. */
   readonly origins: readonly string[];
-  /** Distribute's own API is answered, too. */
-  readonly distribute: boolean;
+  /** Distribute's own API is answered, too; where its projects are, and the secret with the key for them. */
+  readonly distribute: { readonly git: string | undefined; readonly gitKey: string | undefined } | undefined;
   /** Where heartbeats go; undefined: nowhere. `host` undefined: the node's name. */
   readonly zabbix:
     | {

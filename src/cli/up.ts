@@ -59,6 +59,8 @@ export function addUp(program: Command, cli: Cli): void {
       collect,
     )
     .option("--distribute", "answer Distribute's own API, too, below /api/v1/distribute")
+    .option("--distribute-git <address>", "where its projects are: git@HOST:GROUP, https://HOST/GROUP")
+    .option("--distribute-key <secret>", "the secret with the ssh key that they are fetched with")
     .option(
       "--zabbix <host:port>",
       "Zabbix servers or proxies that get a heartbeat every 10 s, separated by commas (repeatable, port 10051)",
@@ -148,7 +150,7 @@ export function upOptions(
         ? undefined
         : { certificate: expandHome(flags.apiCert, env), key: expandHome(flags.apiKey, env) },
     origins,
-    distribute: flags.distribute === true,
+    distribute: distributeOptions(flags, complain),
     zabbix,
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),
@@ -160,6 +162,18 @@ export function upOptions(
     voters,
     learner: flags.learner === true,
   };
+}
+
+function distributeOptions(
+  { distribute, distributeGit: git, distributeKey: gitKey }: UpFlags,
+  complain: (flag: string, message: string) => undefined,
+): UpOptions["distribute"] {
+  if (git !== undefined && distribute !== true) complain("distribute-git", "goes with --distribute");
+  if (gitKey !== undefined && git === undefined) complain("distribute-key", "goes with --distribute-git");
+  // What git would take for an option of its own, or a shell at the other end for more than a name.
+  if (git !== undefined && !/^[A-Za-z0-9/][A-Za-z0-9@:/._~-]*$/.test(git))
+    complain("distribute-git", `"${git}" is not where git projects are: write git@HOST:GROUP or https://HOST/GROUP`);
+  return distribute === true ? { git, gitKey } : undefined;
 }
 
 function zabbixOptions(flags: UpFlags, complain: (flag: string, message: string) => undefined): UpOptions["zabbix"] {

@@ -24,7 +24,15 @@ import { recoveryRoutes } from "./recovery.ts";
 import { Reply } from "./reply.ts";
 import { resultRoutes } from "./results.ts";
 import { retryRoutes } from "./retry.ts";
-import { anyone, type Environment, type Exchange, type HttpParts, isHead, type Route } from "./route.ts";
+import {
+  anyone,
+  type DistributeSettings,
+  type Environment,
+  type Exchange,
+  type HttpParts,
+  isHead,
+  type Route,
+} from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
 import { secretRoutes } from "./secrets.ts";
 import { submitterRoutes } from "./submitters.ts";
@@ -40,7 +48,7 @@ export interface AppOptions {
   /** How long a reader of a backup may take nothing of it; default: limits.backupStallMs. */
   readonly backupStallMs?: number;
   /** Distribute's API is answered, too (http/distribute.ts). */
-  readonly distribute?: boolean;
+  readonly distribute?: DistributeSettings | undefined;
   /** Told of errors that no route expects; the client gets a 500. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -54,7 +62,7 @@ export type App = Hono<Environment>;
 export function createApp(node: NodeApi, options: AppOptions = {}): App {
   const reply = new Reply(node);
   const watchers = new Watchers(options.closing ?? new AbortController().signal);
-  const { hasOwnCertificate = false, backupStallMs = limits.backupStallMs, distribute = false } = options;
+  const { hasOwnCertificate = false, backupStallMs = limits.backupStallMs, distribute } = options;
   const parts: HttpParts = { node, reply, watchers, hasOwnCertificate, backupStallMs, distribute };
   const routes = allRoutes(parts);
   const app = new Hono<Environment>();
@@ -119,7 +127,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...recoveryRoutes(parts),
     ...healthRoutes(parts),
     ...metricsRoutes(parts),
-    ...(parts.distribute === true ? distributeRoutes(parts) : []),
+    ...(parts.distribute === undefined ? [] : distributeRoutes(parts, parts.distribute)),
   ];
   return [...routes, ...openApiRoutes(parts, routes)];
 }

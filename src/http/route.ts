@@ -15,6 +15,12 @@ export interface Environment {
 }
 export type Exchange = Context<Environment>;
 
+/** Distribute's API: where its projects are (git@HOST:GROUP), and the secret whose key they are fetched with. */
+export interface DistributeSettings {
+  readonly git?: string | undefined;
+  readonly gitKey?: string | undefined;
+}
+
 /** What routes are made from. */
 export interface HttpParts {
   readonly node: NodeApi;
@@ -25,7 +31,7 @@ export interface HttpParts {
   /** Default: limits.backupStallMs. */
   readonly backupStallMs?: number;
   /** Distribute's API is answered (http/distribute.ts). */
-  readonly distribute?: boolean;
+  readonly distribute?: DistributeSettings | undefined;
 }
 
 /** One route as the app registers it and the documents describe it. */

@@ -2,6 +2,7 @@ import { Fault } from "../lib/fault.ts";
 import { unresolvedWords } from "../lib/unresolved.ts";
 import type { NodeApi } from "../node/api.ts";
 import { createApp } from "./app.ts";
+import type { DistributeSettings } from "./route.ts";
 import { forOrigins, type Serve } from "./cors.ts";
 
 export interface ServeOptions {
@@ -16,7 +17,7 @@ export interface ServeOptions {
   readonly origins?: readonly string[];
   readonly backupStallMs?: number;
   /** Distribute's API is answered, too. */
-  readonly distribute?: boolean;
+  readonly distribute?: DistributeSettings | undefined;
   /** Told of errors that no route expects. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -42,7 +43,7 @@ export function serveHttp(options: ServeOptions): HttpServer {
   const app = createApp(options.node, {
     closing: closing.signal,
     hasOwnCertificate: options.hasOwnCertificate === true,
-    distribute: options.distribute === true,
+    distribute: options.distribute,
     ...(options.backupStallMs === undefined ? {} : { backupStallMs: options.backupStallMs }),
     ...(options.onBug === undefined ? {} : { onBug: options.onBug }),
   });

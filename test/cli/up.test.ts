@@ -29,7 +29,7 @@ describe("up", () => {
     const text =
       "--data /d --name n1 --api 127.0.0.1:0 --api http://0.0.0.0:80 --peer [::1]:9 --label zone=eu --label gpu= --slots 3 --resource license=2 --resource memory=1GiB --resource cores=2.5";
     const more =
-      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost --zabbix zabbix.lan,10.0.0.9:11051 --zabbix-mesh mesh --cors https://a.lan --cors http://b:81/,* -o json";
+      "--join a:1,https://b --join c:3 --join-timeout 5s --token t --voters 3 --learner --io-tasks 5 --advertise localhost --zabbix zabbix.lan,10.0.0.9:11051 --zabbix-mesh mesh --cors https://a.lan --cors http://b:81/,* --distribute --distribute-git git@git.lan:ops --distribute-key ops-key -o json";
     expect(await up(`${text} ${more}`.split(" "))).toEqual({
       dataDir: "/d",
       name: "n1",
@@ -41,7 +41,7 @@ describe("up", () => {
       advertise: "localhost",
       apiCertificate: undefined,
       origins: ["https://a.lan", "http://b:81", "*"],
-      distribute: false,
+      distribute: { git: "git@git.lan:ops", gitKey: "ops-key" },
       zabbix: {
         servers: [
           { host: "zabbix.lan", port: 10_051 },

@@ -1,5 +1,9 @@
 /** Distribute's own API, as its clients call it: over the real state, with results made by hand. The real thing is test/e2e/distribute.test.ts. */
 import { describe, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { DistributeSettings } from "../../src/http/route.ts";
+import { temporaryDirectory } from "../e2e/harness.ts";
 import { admin } from "../state/support.ts";
 import { asking, jsonIn, Mesh, operatorToken, viewerToken } from "./fake-node.ts";
 
@@ -12,9 +16,9 @@ interface Answer {
   readonly job?: number;
 }
 
-function meshed() {
+function meshed(settings: DistributeSettings = {}) {
   const mesh = new Mesh();
-  const ask = asking(mesh.node(), { distribute: true });
+  const ask = asking(mesh.node(), { distribute: settings });
   const call = async (method: string, path: string, body?: unknown, token = operatorToken) => {
     const response = await ask(method, `/api/v1/distribute/${path}`, body, { authorization: `Bearer ${token}` });
     return { status: response.status, ...(await jsonIn<Answer>(response)) };
@@ -242,13 +246,31 @@ describe("Distribute's API", () => {
     expect(made["ansible"]).not.toHaveProperty("module");
   });
 
-  test("a project is not fetched, and says why", async () => {
+  test.skipIf(Bun.which("git") === null)("fetches a project as it is now, and a task runs in its tree", async () => {
+    using scratch = temporaryDirectory();
+    const project = join(scratch.path, "site.git");
+    const git = (...words: string[]) =>
+      Bun.spawnSync(["git", "-C", project, "-c", "user.name=a", "-c", "user.email=a@b", ...words]).exitCode;
+    mkdirSync(project);
+    writeFileSync(join(project, "site.yml"), "- hosts: all\n");
+    expect([git("init", "-q"), git("add", "."), git("commit", "-qm", "one")]).toEqual([0, 0, 0]);
+    const { mesh, call } = meshed({ git: scratch.path });
+    expect(await call("POST", "file/", { project_name: "site" })).toMatchObject({
+      status: 200,
+      code: 200,
+      data: "",
+      msg: "site克隆成功",
+      bundle: "site@1",
+    });
+    expect(await call("POST", "adhoc/", { ...adhoc, project_name: "site" })).toMatchObject({ code: 200 });
+    expect(mesh.cluster.job(1).spec).toMatchObject({ bundle: expect.stringContaining("site@sha256:") });
+    const missing = await call("POST", "file/", { project_name: "other" });
+    expect([missing.status === 200, missing.code]).toEqual([false, 500]);
+  });
+
+  test("a project is not fetched by a node that was not told where projects are, and says so", async () => {
     const answer = await meshed().call("POST", "file/", { project_name: "site" });
-    expect([answer.status, answer.code, answer.msg]).toEqual([
-      501,
-      500,
-      expect.stringContaining("skein bundle git git@HOST:GROUP/site.git --name site"),
-    ]);
+    expect([answer.status, answer.code, answer.msg]).toEqual([501, 500, expect.stringContaining("--distribute-git")]);
   });
 
   test("says what it knows at a path of its own, with the slash too", async () => {
