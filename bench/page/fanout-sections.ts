@@ -23,4 +23,8 @@ export const fanoutSections = {
     title: "A thousand hosts, some of them bad",
     text: "A command on 1,000 ssh targets by three nodes, 30 at once, in units of 30, with a limit of 20 s for each: once all are well; once 1 % are mute (they take the connection and say nothing), 1 % freeze when the command has begun, 1 % refuse, and 1 % flood (`yes`) until their limit ends them; and this again while an executor is killed with SIGKILL, with all it runs, is started again, and then the leader is killed so. Every target must have one verdict, and the right one. *Left* are processes of ssh, and of commands on their hosts, once frozen ones may go on. Hosts whose result was committed before the first kill must not run again.",
   },
+  bundles: {
+    title: "A tree of files on ten nodes",
+    text: "A bundle of 10,000 files and 200 MiB that nobody has seen before, on ten nodes of this machine: pushed to the leader by the command line until two nodes have it on their disks; pushed once more; laid out read-only on every node, where a task takes the checksum of all of it, which is looked at; and this once more. All ten write to one disk, each every file twice: as it is kept, and as it is laid out. The leader is to send it twice at most: those that have it give it on.",
+  },
 } as const satisfies Readonly<Record<string, Section>>;
