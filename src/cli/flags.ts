@@ -334,6 +334,17 @@ function batchOf({ batch, batchPause: pause, approve }: SpecFlags, problems: Pro
 
 const sshKeys = ["user", "port", "key", "known_hosts", "jump", "become", "connect", "strict"];
 
+/** `--ssh k=v` of other verbs than run. Throws CliError. */
+export function sshFlags(pairs: readonly string[]): Record<string, unknown> {
+  const read = pairs.map((text): [string, string] => {
+    const at = text.indexOf("=");
+    const key = text.slice(0, Math.max(0, at));
+    if (!sshKeys.includes(key)) throw new CliError(exit.usage, `--ssh "${text}" is none of ${sshKeys.join("=, ")}=`);
+    return [key, text.slice(at + 1)];
+  });
+  return sshOf(Object.fromEntries(read));
+}
+
 /** As a file would have it. */
 function sshOf(pairs: Readonly<Record<string, string>>): Record<string, unknown> {
   return Object.fromEntries(
@@ -408,7 +419,11 @@ function limitsOf(pairs: Readonly<Record<string, string>>): Record<string, unkno
 }
 
 /** What is said on the command line before what is in a file. Throws CliError. */
-async function targetsOf({ target, targetsFrom }: SpecFlags, io: CliIo): Promise<readonly string[] | undefined> {
+/** Whom a job is about, of the flag and of a file. */
+export async function targetsOf(
+  { target, targetsFrom }: Pick<SpecFlags, "target" | "targetsFrom">,
+  io: CliIo,
+): Promise<readonly string[] | undefined> {
   if (targetsFrom === undefined) return target;
   const text =
     targetsFrom === "-" ? new TextDecoder().decode(await io.readStdin(limits.bodyBytes)) : await readText(targetsFrom);

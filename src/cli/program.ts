@@ -11,6 +11,7 @@ import { addDead } from "./dead.ts";
 import type { Environment } from "./context.ts";
 import { endingOf, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
+import { addFacts } from "./facts.ts";
 import { addInventory } from "./inventory.ts";
 import { addJobs } from "./jobs.ts";
 import { addLater } from "./later.ts";
@@ -43,6 +44,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addDead,
   addResults,
   addInventory,
+  addFacts,
   addLogs,
   addCancel,
   addNodes,

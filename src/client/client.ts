@@ -11,6 +11,7 @@ import type {
   DeadLetterView,
   EventView,
   ExplainView,
+  FactsView,
   GitBundleInput,
   GitBundleView,
   KeptBundleInput,
@@ -218,6 +219,28 @@ export class SkeinClient {
   /** Forgets it, with its history. */
   async removeInventory(name: string): Promise<void> {
     await this.transport.json({ method: "DELETE", path: inventoryPath(name), repeat: "unless-sent" });
+  }
+
+  /** Submits a job that asks targets what they are; what they say is kept when it has ended. */
+  gatherFacts(whom: {
+    readonly driver?: string | undefined;
+    readonly targets?: readonly string[] | undefined;
+    readonly ssh?: object | undefined;
+    readonly on?: string | undefined;
+    readonly timeout?: string | undefined;
+    readonly each_node?: boolean | undefined;
+  }): Promise<{ readonly id: number }> {
+    return this.#post("/v1/facts/gather", whom, "unless-sent");
+  }
+
+  /** One page of what is known of targets, by name. */
+  facts(query: PageQuery = {}): Promise<{ readonly facts: readonly FactsView[]; readonly next?: string }> {
+    return this.#get(`/v1/facts${queryText(query)}`);
+  }
+
+  /** What is known of one. */
+  factsOf(target: string): Promise<FactsView> {
+    return this.#get(`/v1/facts/${encodeURIComponent(target)}`);
   }
 
   /** Submits a job of a template. Always under a key, as {@link submit}. */

@@ -13,6 +13,7 @@ import { deadLetterRoutes } from "./dead-letters.ts";
 import { distributeRoutes } from "./distribute-routes.ts";
 import { eventRoutes } from "./events.ts";
 import { explainRoutes } from "./explain.ts";
+import { factsRoutes } from "./facts.ts";
 import { healthRoutes } from "./health.ts";
 import { inventoryRoutes } from "./inventories.ts";
 import { jobRoutes } from "./jobs.ts";
@@ -112,6 +113,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...deadLetterRoutes(parts),
     ...templateRoutes(parts),
     ...inventoryRoutes(parts),
+    ...factsRoutes(parts),
     ...logRoutes(parts),
     ...nodeRoutes(parts),
     ...clusterRoutes(parts),

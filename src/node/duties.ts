@@ -28,6 +28,7 @@ import { Relief, type ReliefPorts } from "./relief.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { Forsaking } from "./forsaking.ts";
+import { FactsDuty } from "./facts-duty.ts";
 import { InventoryDuty } from "./inventory-duty.ts";
 import { Sweeping } from "./sweeping.ts";
 
@@ -105,6 +106,7 @@ export class Duties {
   readonly #forsaking: Forsaking;
   readonly #sweeping: Sweeping;
   readonly #inventories: InventoryDuty;
+  readonly #facts: FactsDuty;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
   /** Members whose clocks were reported as off. */
@@ -131,6 +133,7 @@ export class Duties {
     this.#forsaking = new Forsaking(ports);
     this.#sweeping = new Sweeping(ports);
     this.#inventories = new InventoryDuty(ports);
+    this.#facts = new FactsDuty(ports);
   }
 
   /** This node leads and its state has every entry committed before its term. */
@@ -372,7 +375,9 @@ export class Duties {
     this.#expiring.look(() => this.#view === view);
     this.#forsaking.look(() => this.#view === view);
     this.#sweeping.look(() => this.#view === view);
-    if (cluster.level >= inventoryLevel) this.#inventories.look();
+    if (cluster.level < inventoryLevel) return;
+    this.#inventories.look();
+    this.#facts.look(() => this.#view === view);
   }
 
   #watchWhenStable(inMs: number): void {

@@ -513,3 +513,14 @@ export interface SetInventoryView {
     readonly groups: number;
   };
 }
+
+/** What is known of a target. */
+export interface FactsView {
+  readonly target: string;
+  readonly at: string;
+  /** That has asked it. */
+  readonly job: number;
+  readonly facts: Readonly<Record<string, string>>;
+  /** What was other the time before: what it was, and what it is. */
+  readonly changed: Readonly<Record<string, readonly [string | null, string | null]>>;
+}

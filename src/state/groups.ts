@@ -1,6 +1,8 @@
 import { limits } from "../lib/limits.ts";
 import { groupNamesIn, hostsIn, membersOf } from "./inventories.ts";
 import { inventoriesAfter, inventoryByName, type StoredInventory } from "./tables/inventory.ts";
+import { targetsByFact } from "./tables/fact.ts";
+import { allNodes } from "./tables/node.ts";
 import { targetsIn } from "./tables/target.ts";
 import type { ReadTx } from "./tx.ts";
 
@@ -42,6 +44,11 @@ export function readGroups(tx: ReadTx, terms: readonly string[]): Groups {
       if (found !== undefined) names.set(term, found);
       if (content !== undefined) contents.set(term, [content]);
       if (found === undefined || found.length === 0) hints.set(term, hintFor(tx, inventory, group));
+    } else {
+      const found = byLabelOrFact(tx, term);
+      names.set(term, found);
+      if (found.length === 0)
+        hints.set(term, "no node has such a label, and of no host it is known ('skein facts gather')");
     }
   }
   return { names, contents, hints };
@@ -50,6 +57,16 @@ export function readGroups(tx: ReadTx, terms: readonly string[]): Groups {
 /** Contents of the inventories that some terms name, in their order: of a variable that several have, what was named last is in force. */
 export function contentsOf(terms: readonly string[], { contents }: Groups): readonly string[] {
   return [...new Set(terms.flatMap((term) => contents.get(term) ?? []))];
+}
+
+/** `key=value` and `key!=value`: nodes of the mesh by their labels, then hosts by their facts. Who has no such label or fact is in neither. */
+function byLabelOrFact(tx: ReadTx, term: string): string[] {
+  const [, key = "", operator, value = ""] = /^([^=!]+)(!?=)(.*)$/.exec(term) ?? [];
+  const isSame = operator === "=";
+  const nodes = allNodes(tx).filter(
+    ({ labels: { [key]: label } }) => label !== undefined && (label === value) === isSame,
+  );
+  return [...new Set([...nodes.map(({ name }) => name), ...targetsByFact(tx, key, isSame, value)])];
 }
 
 /** "@name:group" */

@@ -398,4 +398,8 @@ export const schema: readonly string[] = [
   `create table inventory_piece (hash text primary key, uses integer not null, at integer not null, text text not null) strict`,
   `create index inventory_piece_unused on inventory_piece (at) where uses = 0`,
   `create table job_inventory (job integer not null, content text not null, primary key (job, content)) strict, without rowid`,
+  // What is known of targets, and jobs that ask them (tables/fact.ts).
+  `create table fact (target text primary key, at integer not null, job integer not null, facts text not null, changed text not null) strict, without rowid`,
+  `create index fact_age on fact (at, target)`,
+  `create table fact_job (job integer primary key, next integer not null) strict`,
 ];

@@ -113,3 +113,25 @@ test("a command gives it again and again; garbage leaves what was in force, and 
   );
   expect((await inventory()).source.failing).toBeUndefined();
 });
+
+test("nodes say what they are, and are targets by that and by their labels", async () => {
+  using scratch = temporaryDirectory();
+  const say = (...words: string[]) => skein(scratch.path, [...words, "--data", nodes[1]!.data]);
+  const gathered = await say("facts", "gather", "--each-node");
+  expect([gathered.code, gathered.stderr]).toEqual([0, expect.any(String)]);
+  const listed = async () => (await say("facts", "ls", "-o", "quiet")).stdout.trim().split("\n").length;
+  await until(
+    async () => ((await listed()) === 3 ? true : undefined),
+    patienceMs,
+    () => "not all facts were kept",
+  );
+  const name = (await say("facts", "ls", "-o", "quiet")).stdout.split("\n", 1)[0]!;
+  const { facts } = JSON.parse((await say("facts", "show", name, "-o", "json")).stdout) as { facts: { arch: string } };
+  const targets = ["run", "--target", `arch=${facts.arch}`, "--data", nodes[0]!.data, "-o", "quiet", "--", "true"];
+  const run = await skein(scratch.path, targets);
+  expect([run.code, run.stderr]).toEqual([0, expect.any(String)]);
+  expect((await say("results", name, "--limit", "1", "-o", "json")).stdout).toMatch(new RegExp(`"target": ?"${name}"`));
+  expect((await say("facts", "gather")).code).toBe(2);
+  expect((await say("facts", "gather", "--target", "a", "--ssh", "nope=1")).code).toBe(2);
+  expect((await say("facts", "show", "nobody")).code).toBe(3);
+});

@@ -164,6 +164,7 @@ function historyOfLevel3(): Cluster {
   batches(cluster);
   bundles(cluster);
   inventories(cluster);
+  facts(cluster);
   return cluster;
 }
 
@@ -547,4 +548,13 @@ function inventories(cluster: Cluster): void {
   cluster.now += 600_001;
   cluster.submit({});
   cluster.must("job.sweep", { rows: 5_000 });
+}
+
+/** What targets say is kept, and who they are found by it. */
+function facts(cluster: Cluster): void {
+  const { jobs, lists } = cluster.withTargets([{ run: "x", targets: { from: ["f[1-2]"], list: "", count: 0 } }]);
+  const { first } = cluster.must("job.submit", { jobs: [...jobs], lists: lists ?? [], gathers: true }, admin);
+  cluster.must("facts.set", { job: jobId(first), next: 1, facts: [["f1", { os: "debian", cores: "2" }]] });
+  cluster.must("facts.set", { job: jobId(first), next: null, facts: [["f1", { os: "debian", cores: "4" }]] });
+  cluster.submit({ targets: "os=debian" });
 }

@@ -20,6 +20,7 @@ import { nodeDemote } from "./node-demote.ts";
 import { nodeLabel } from "./node-label.ts";
 import { nodePromote } from "./node-promote.ts";
 import { clusterCreate } from "./cluster-create.ts";
+import { factsSet } from "./facts-set.ts";
 import { inventoryFail } from "./inventory-fail.ts";
 import { inventoryPut } from "./inventory-put.ts";
 import { inventoryRefresh } from "./inventory-refresh.ts";
@@ -135,6 +136,7 @@ export const commands = [
   inventorySource,
   inventoryRefresh,
   inventoryFail,
+  factsSet,
 ] as const;
 
 type Command = (typeof commands)[number];

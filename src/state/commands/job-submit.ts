@@ -28,6 +28,7 @@ import { countSubmitted, readCounter } from "../tables/counter.ts";
 import { insertIdempotency } from "../tables/idempotency.ts";
 import { insertJob, insertPinnedJob, noteOrigin } from "../tables/job.ts";
 import { allNodes } from "../tables/node.ts";
+import { addFactJob } from "../tables/fact.ts";
 import { addContentOf, hasContent } from "../tables/inventory.ts";
 import { hasSecret, noteUses } from "../tables/secret.ts";
 import { addJobOf, insertTargets, targetCount } from "../tables/target.ts";
@@ -63,6 +64,7 @@ interface JobSubmitted {
   readonly owner?: string;
   /** What specs name as their targets and the state may not have: each list's digest, and its names joined by newlines (tables/target.ts). */
   readonly lists?: readonly (readonly [hash: string, names: string])[];
+  readonly gathers?: true;
   /** Of the request's body: tells a repetition from another request under the same key. */
   readonly digest: string;
 }
@@ -129,6 +131,8 @@ export const jobSubmit = command<JobSubmitted>()({
     owner: z.string().min(1).max(128).optional(),
     /** The names of the specs' targets (state/targets.ts), which whoever was asked has found; nothing that a person sends either. */
     lists: z.array(z.tuple([z.string(), z.string()])).optional(),
+    /** What its jobs print are facts of their targets (lib/facts.ts); nothing that a person sends. */
+    gathers: z.literal(true).optional(),
   }),
   payload: z.strictObject({
     jobs: z.array(jobShape).min(1).max(limits.specsPerRequest),
@@ -137,6 +141,7 @@ export const jobSubmit = command<JobSubmitted>()({
     template: z.string().max(300).exactOptional(),
     owner: z.string().min(1).max(128).exactOptional(),
     lists: targetLists.exactOptional(),
+    gathers: z.literal(true).exactOptional(),
   }),
   parts: partsOf,
   route: { method: "POST", path: "/v1/jobs", status: 201 },
@@ -144,18 +149,24 @@ export const jobSubmit = command<JobSubmitted>()({
     z.object({ id: z.int() }).describe("Of one spec."),
     z.object({ ids: z.array(z.int()) }).describe("Of many, in their order."),
   ]),
-  prepare: ({ jobs, key, digest, template, owner, lists }) => ({
+  prepare: ({ jobs, key, digest, template, owner, lists, gathers }) => ({
     jobs: payloadsOf(jobs),
     key: key ?? null,
     digest: digest ?? "",
     ...(template === undefined ? {} : { template }),
     ...(owner === undefined ? {} : { owner }),
     ...(lists === undefined || lists.length === 0 ? {} : { lists }),
+    ...(gathers === undefined ? {} : { gathers }),
   }),
   adds: ({ jobs }) => jobs.length,
-  needs: ({ jobs, template, owner }) =>
-    Math.max(template === undefined ? 1 : shapeLevel, owner === undefined ? 1 : targetLevel, ...jobs.map(levelOf)),
-  apply(tx, { jobs, key, digest, template, owner, lists = [] }, context) {
+  needs: ({ jobs, template, owner, gathers }) =>
+    Math.max(
+      gathers === undefined ? 1 : inventoryLevel,
+      template === undefined ? 1 : shapeLevel,
+      owner === undefined ? 1 : targetLevel,
+      ...jobs.map(levelOf),
+    ),
+  apply(tx, { jobs, key, digest, template, owner, lists = [], gathers }, context) {
     const keys = owner ?? context.by.token;
     if (key !== null) {
       const earlier = earlierUnder(tx, keys, key, digest);
@@ -195,6 +206,7 @@ export const jobSubmit = command<JobSubmitted>()({
       if (spec.includes(bundleKey)) noteBundle(tx, readSpec(spec));
       if (spec.includes(targetsKey)) noteTargets(tx, id, readSpec(spec), names, at);
       if (template !== undefined) noteOrigin(tx, id, { template });
+      if (gathers === true) addFactJob(tx, id);
       id += 1;
     }
     countSubmitted(tx, by, jobs.length, tasks);

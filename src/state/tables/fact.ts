@@ -1,0 +1,90 @@
+import type { Facts } from "../../lib/facts.ts";
+import { limits } from "../../lib/limits.ts";
+import { change, sql, type ReadTx, type Tx } from "../tx.ts";
+
+/**
+ * What is known of targets, and jobs that ask them and of which not all is kept yet (facts.ts). "changed" says what was other the time before, as JSON: name, then what it was and is. Of
+ * more targets than are kept those go that were asked the longest ago.
+ */
+export interface StoredFacts {
+  readonly target: string;
+  /** Epoch ms. */
+  readonly at: number;
+  readonly job: number;
+  readonly facts: string;
+  readonly changed: string;
+}
+
+const columns = "target, at, job, facts, changed";
+const select = sql(`select ${columns} from fact where target = ?`);
+const selectAfter = sql(`select ${columns} from fact where target > ? order by target limit ?`);
+const countAll = sql("select count(*) as targets from fact");
+const selectSame = sql("select target from fact where json_extract(facts, ?) = ? order by target limit ?");
+const selectOther = sql("select target from fact where json_extract(facts, ?) <> ? order by target limit ?");
+
+/** undefined: nothing is known of it. */
+export function factsOfTarget(tx: ReadTx, target: string): StoredFacts | undefined {
+  return tx.get<StoredFacts>(select, target);
+}
+
+/** By name, those after `after`. */
+export function factsAfter(tx: ReadTx, after: string, rows: number): StoredFacts[] {
+  return tx.all<StoredFacts>(selectAfter, after, rows);
+}
+
+/** Targets of which the fact is this, or is there and another one. */
+export function targetsByFact(tx: ReadTx, name: string, isSame: boolean, value: string): string[] {
+  if (!/^[a-z][a-z0-9_]*$/.test(name)) return [];
+  const rows = tx.all<{ target: string }>(isSame ? selectSame : selectOther, `$.${name}`, value, limits.factTargets);
+  return rows.map(({ target }) => target);
+}
+
+const write = change("fact.set", `insert or replace into fact (${columns}) values (?, ?, ?, ?, ?)`);
+const evict = change(
+  "fact.evict",
+  "delete from fact where target in (select target from fact order by at, target limit ?)",
+);
+
+/** What a target has said: what is other about it is kept beside. */
+export function writeFacts(tx: Tx, target: string, facts: Facts, job: number, at: number): void {
+  const row = factsOfTarget(tx, target);
+  const before = row === undefined ? undefined : (JSON.parse(row.facts) as Facts);
+  const changed: Record<string, readonly [string | null, string | null]> = {};
+  if (before !== undefined)
+    for (const name of new Set([...Object.keys(before), ...Object.keys(facts)]))
+      if (before[name] !== facts[name]) changed[name] = [before[name] ?? null, facts[name] ?? null];
+  tx.run(write, target, at, job, JSON.stringify(facts), JSON.stringify(changed));
+}
+
+/** Only so many are kept. */
+export function boundFacts(tx: Tx): void {
+  const over = (tx.get<{ targets: number }>(countAll)?.targets ?? 0) - limits.factTargets;
+  if (over > 0) tx.run(evict, over);
+}
+
+/** A job that asks targets; tasks before `next` are done with. */
+export interface FactJob {
+  readonly job: number;
+  readonly next: number;
+}
+
+const selectJobs = sql("select job, next from fact_job order by job limit 20");
+const addJob = change("fact_job.add", "insert into fact_job (job, next) values (?, 0)");
+const moveJob = change("fact_job.move", "update fact_job set next = ? where job = ?");
+const dropJob = change("fact_job.remove", "delete from fact_job where job = ?");
+
+/** The oldest ones. */
+export function factJobs(tx: ReadTx): FactJob[] {
+  return tx.all<FactJob>(selectJobs);
+}
+
+/** What it prints is to be kept. */
+export function addFactJob(tx: Tx, job: number): void {
+  tx.run(addJob, job);
+}
+
+/** So far it is done with; null: wholly. */
+export function moveFactJob(tx: Tx, job: number, next: number | null): void {
+  if (next === null) tx.run(dropJob, job);
+  else tx.run(moveJob, next, job);
+}
