@@ -256,7 +256,7 @@ function print(
     [
       "failing",
       source?.failing &&
-        `since ${instantText(source.failing.since)}, ${source.failing.times} times: ${source.failing.reason}`,
+        `since ${instantText(source.failing.since)}, ${source.failing.times === 1 ? "once" : `${source.failing.times} times`}: ${source.failing.reason}`,
     ],
   ]);
   if (view.group_list.length === 0) return;

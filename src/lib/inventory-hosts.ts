@@ -13,7 +13,8 @@ export function expandHosts(pattern: string): HostPattern | string {
   const host = withPort?.[1] ?? pattern;
   const port = withPort === null ? undefined : Number(withPort[2]);
   if (port !== undefined && (port < 1 || port > 65_535)) return `${port} is no port`;
-  if (withPort === null && /[^:]:$/.test(pattern)) return `"${pattern}" ends in ":", behind which a port would stand`;
+  if (withPort === null && /[^:]:$/.test(pattern) && !/\[[^\]]*$/.test(pattern))
+    return `"${pattern}" ends in ":", behind which a port would stand`;
   if (host === "---") return `"---" begins a YAML file: say --format yaml`;
   const names = expandRanges(host);
   return typeof names === "string" ? names : { names, port };

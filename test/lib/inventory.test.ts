@@ -143,7 +143,7 @@ describe("an INI inventory", () => {
 ok
 web[3:1]
 web[01:5] a=1
-x[1
+x[1:
 y a b=2
 z a="open
 [we b]
@@ -162,7 +162,7 @@ b/d
     expect(problems(ini(text))).toEqual([
       `line 3: "web[3:1]": the range [3:1] ends before it begins`,
       `line 4: "web[01:5]": begin and end of [01:5] are of different length, and leading zeros want the same`,
-      `line 5: "x[1" has a "[" that is not closed by a "]"`,
+      `line 5: "x[1:" has a "[" that is not closed by a "]"`,
       `line 6: expected name=value behind the host, and found "a"`,
       `line 7: a quotation begins at "open and does not end`,
       `line 8: "[we b]" is no section: [group], [group:children] or [group:vars], without spaces`,
