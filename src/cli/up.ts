@@ -132,6 +132,7 @@ export function upOptions(
   if (Object.keys(resources).length > limits.resourcesPerNode)
     complain("resource", `at most ${limits.resourcesPerNode} resources`);
   const zabbix = zabbixOptions(flags, complain);
+  const distribute = distributeOptions(flags, complain);
   const origins = (flags.cors ?? []).flatMap((text) => text.split(",")).flatMap((text) => originOf(text, complain));
   const voters = whole("voters", flags.voters, 1, limits.votersWanted);
 
@@ -150,7 +151,7 @@ export function upOptions(
         ? undefined
         : { certificate: expandHome(flags.apiCert, env), key: expandHome(flags.apiKey, env) },
     origins,
-    distribute: distributeOptions(flags, complain),
+    distribute,
     zabbix,
     labels,
     slots: slots ?? Math.max(4, 2 * availableParallelism()),

@@ -71,7 +71,7 @@ describe("up", () => {
 
   test("every mistake is told at once", async () => {
     const flags =
-      "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1 --cors https://a/b --zabbix a:b --zabbix-host x:y";
+      "--voters many --name 12 --peer 10.0.0.1:x --advertise 0.0.0.0 --api-cert c --label x --slots -1 --cors https://a/b --zabbix a:b --zabbix-host x:y --distribute-git -o;x";
     const { code, err } = await cli(["up", ...flags.split(" "), "--token", "t", "--api", "http://h:99999"]);
     expect(code).toBe(2);
     for (const flag of [
@@ -87,6 +87,7 @@ describe("up", () => {
       "cors",
       "zabbix",
       "zabbix-host",
+      "distribute-git",
     ]) {
       expect(err).toContain(`  --${flag}: `);
     }
