@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
@@ -129,6 +129,59 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     process.kill(theirs, "SIGKILL");
   });
 
+  test("its guard is killed: the target ends what is left there by itself, and nobody has to come by", async () => {
+    const own = new Rig();
+    try {
+      const pid = own.path("pid");
+      const run = `trap '' TERM HUP; echo $$ > ${pid}; while :; do sleep 600; done`;
+      const assignment = own.assignment({ driver: "ssh", ssh: over(), run }, { target: "127.0.1.7" });
+      const node = await own.otherNode([assignment], 60_000);
+      const remote = await own.pidIn(pid);
+      process.kill(own.guardPid()!, "SIGKILL");
+      await node.crash();
+      await own.open({ held: [assignment] });
+      expect(await own.reportOf(assignment)).toMatchObject({ state: "lost" });
+      await until("the end of the command", () => !isAlive(remote), 60_000);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test("goes by way of other hosts with the same key and the same trust in keys of hosts", async () => {
+    const { port: _port, ...way } = over({ jump: `127.0.2.1:${sshd.port},root@127.0.2.2:${sshd.port}` });
+    const ssh = { ...way, port: sshd.port, knownHosts: "strict" };
+    const strange = await run({ run: "true", ssh });
+    expect(strange.reason).toMatch(/^unreachable: .*(known_hosts|UNKNOWN port)/);
+    const report = await run({ run: "echo $SSH_CONNECTION", ssh: { ...ssh, knownHosts: "accept-new" } });
+    expect(report).toMatchObject({ state: "succeeded", exitCode: 0 });
+    expect(await rig.logText(report)).toMatch(/127\.0\.1\.5 \d+\n$/);
+    const known = readFileSync(rig.path("known_hosts"), "utf8");
+    for (const host of ["127.0.2.1", "127.0.2.2", "127.0.1.5"]) expect(known).toContain(host);
+  });
+
+  test("a target without timeout(1) keeps the limit by perl, all that the command started included; one without both says so", async () => {
+    const lacking = (programs: readonly string[]): string => {
+      const bin = rig.path(`bin-${programs.length}`);
+      mkdirSync(bin);
+      for (const name of ["sh", "sleep", "grep", "tr", "sed", "head", ...programs])
+        symlinkSync(Bun.which(name)!, `${bin}/${name}`);
+      return bin;
+    };
+    const pids = rig.path("pids");
+    const run2 = `trap '' TERM; echo $$ >> ${pids}; sh -c 'trap "" TERM; echo $$ >> ${pids}; sleep 600' & sleep 600`;
+    const report = await run({ run: run2, timeoutMs: 1_000, graceMs: 1_000, env: { PATH: lacking(["perl"]) } });
+    expect(report).toMatchObject({ state: "timeout" });
+    const all = readFileSync(pids, "utf8").trim().split("\n").map(Number);
+    expect(all.length).toBe(2);
+    expect(all.filter(isAlive)).toEqual([]);
+    const none = await run({ run: "echo here", timeoutMs: 10_000, env: { PATH: lacking([]) } });
+    expect(none).toMatchObject({ state: "succeeded" });
+    expect(none.reason).toContain("neither timeout(1) nor perl");
+    expect(await run({ run: "exit 7", timeoutMs: 10_000, env: { PATH: rig.path("bin-1") } })).toMatchObject({
+      exitCode: 7,
+    });
+  });
+
   test("files are given out before it and fetched after it, over one connection", async () => {
     writeFileSync(rig.path("given"), "words");
     mkdirSync(rig.path("tree"));
@@ -199,7 +252,7 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
 
       generateKey(rig.path("locked"), "secret words");
       const locked = await run({ run: "true", ssh: over({ key: rig.path("locked") }) });
-      expect(locked.reason).toMatch(/^unreachable: .*Permission denied/);
+      expect(locked.reason).toMatch(/^unreachable: .*Permission denied.*passphrase/);
 
       await run({ run: "true" });
       const known = readFileSync(rig.path("known_hosts"), "utf8");

@@ -44,6 +44,8 @@ describe("a spec of driver ssh", () => {
     [{ known_hosts: "maybe" }, "ssh.known_hosts", `must be "accept-new", "strict", "off"`],
     [{ jump: "-J x" }, "ssh.jump", "must be a host"],
     [{ jump: "a b" }, "ssh.jump", "must be a host"],
+    [{ jump: "gate,,inner" }, "ssh.jump", "must be a host"],
+    [{ jump: "a@b@c" }, "ssh.jump", "must be a host"],
     [{ connect: "100ms" }, "ssh.connect", "must be from 1s to 10m"],
     [{ put: [{ from: "a", to: "b" }] }, "ssh.put[0].from", "must be an absolute path on the node"],
     [{ put: [{ from: "../a", to: "b" }] }, "ssh.put[0].from", "a path in the job's bundle"],

@@ -3,9 +3,13 @@
  * the target nor the length of a command line has a say in it, and values of `env` are in nobody's list of processes. The task's own standard input comes
  * after it on the same stream; the script is read byte by byte so that not one of the task's is taken.
  *
+ * Beside the command something looks every few seconds whether the connection is still there, and ends all of the attempt when it is not: whoever opened it may be dead, and
+ * nobody else would come by (as where a task of `on_lost: fail` is lost with its node).
+ *
  * It speaks to the guard on standard error, in lines that begin with a word made for this attempt alone (ssh-marks.ts):
  *
  *   killed N LEFT     of earlier attempts of the task N processes were ended, and LEFT could not be
+ *   unlimited         the target has no way to keep the limit
  *   started           the command begins now
  *   exit N            it has ended with that code
  */
@@ -50,14 +54,15 @@ export function taskScript(task: RemoteTask): string {
     ...(attempt > 1
       ? [killEarlierScript(word, marker, attempt), ...(task.mustBeAlone ? [`[ "$left" = 0 ] || exit 0`] : [])]
       : []),
+    ...watched(task),
     ...Object.entries({ ...env, [remoteMarker]: `${marker}.${attempt};` }).map(
       ([name, value]) => `export ${name}=${quote(value)}`,
     ),
     ...(dir === undefined ? [] : [`cd ${quote(dir)} || { ${tell(word, "exit 126")}; exit 126; }`]),
     `set -- ${(typeof task.run === "string" ? ["sh", "-c", task.run] : task.run).map(quote).join(" ")}`,
-    tell(word, "started"),
     ...limited(task),
     "code=$?",
+    'kill "$skein_watch" 2>/dev/null',
     `printf '%s exit %d\\n' ${word} "$code" >&2`,
     'exit "$code"',
   ].join("\n");
@@ -77,21 +82,61 @@ function tell(word: string, what: string): string {
   return `printf '%s\\n' ${quote(`${word} ${what}`)} >&2`;
 }
 
-/** The limit is the target's own: whatever becomes of the connection, nothing outlives it there. */
-function limited({ timeoutMs, graceMs }: RemoteTask): string[] {
-  if (timeoutMs === undefined) return [`"$@"`];
-  const seconds = Math.max(1, Math.ceil(timeoutMs / 1000));
-  const grace = Math.max(1, Math.ceil(graceMs / 1000));
-  // Without timeout(1) perl has an alarm, which ends the command alone and not what it started.
+/**
+ * Ends with the connection: the server's process of it is gone then, which is the parent of this shell, or, where sudo is between them, above that. It has not the marker of what it ends, and
+ * holds nothing of the connection open.
+ */
+function watched({ word, marker, attempt }: RemoteTask): string[] {
   return [
-    "if command -v timeout >/dev/null 2>&1; then",
-    `timeout -k ${grace} ${seconds} "$@"`,
-    "elif command -v perl >/dev/null 2>&1; then",
-    `perl -e 'alarm shift; exec @ARGV or exit 127' ${seconds} "$@"`,
-    `else "$@"`,
-    "fi",
+    // Before the variables of the task: none of these is one of them.
+    "(",
+    "up=$PPID",
+    "name=",
+    // Between a login as one user and a shell as another; sudo may have a process of its own for a terminal.
+    'while { read -r name <"/proc/$up/comm"; } && [ "$name" = sudo ]; do read -r _ _ _ up _ <"/proc/$up/stat"; done',
+    `while sleep ${watchSeconds}; do`,
+    // Another user's process is there as well, though it takes no signal from this one.
+    'if [ -d /proc/self ]; then [ -d "/proc/$up" ]; else kill -0 "$up" 2>/dev/null; fi || break',
+    "done",
+    killLines(word, marker, `= ${attempt}`),
+    ") </dev/null >/dev/null 2>&1 & skein_watch=$!",
   ];
 }
+
+/** How soon a command ends after its connection. */
+const watchSeconds = 5;
+
+/** The limit is the target's own: whatever becomes of the connection, nothing outlives it there. */
+function limited({ timeoutMs, graceMs, word }: RemoteTask): string[] {
+  if (timeoutMs === undefined) return [tell(word, "started"), `"$@"`];
+  const seconds = Math.max(1, Math.ceil(timeoutMs / 1000));
+  const grace = Math.max(1, Math.ceil(graceMs / 1000));
+  return [
+    "skein_limit=none",
+    "if command -v timeout >/dev/null 2>&1; then skein_limit=timeout",
+    "elif command -v perl >/dev/null 2>&1; then skein_limit=perl",
+    `else ${tell(word, "unlimited")}`,
+    "fi",
+    tell(word, "started"),
+    'case "$skein_limit" in',
+    `timeout) timeout -k ${grace} ${seconds} "$@";;`,
+    `perl) perl -e ${quote(perlTimeout)} ${grace} ${seconds} "$@";;`,
+    `*) "$@";;`,
+    "esac",
+  ];
+}
+
+/** What timeout(1) does, by perl: the command is the head of a group, and all of that is ended. */
+const perlTimeout = `
+my ($grace, $seconds) = splice @ARGV, 0, 2;
+my $pid = fork;
+if (!$pid) { setpgrp 0, 0; exec { $ARGV[0] } @ARGV or exit 127; }
+my $late = 0;
+$SIG{ALRM} = sub { kill $late ? "KILL" : "TERM", -$pid; alarm $grace unless $late++; };
+alarm $seconds;
+1 until waitpid($pid, 0) == $pid || !$!{EINTR};
+my $status = $?;
+exit($late ? ($late > 1 ? 137 : 124) : $status & 127 ? 128 + ($status & 127) : $status >> 8);`.trim();
 
 /** Found by what they have in their environment, which sessions and process groups of their own do not hide. `which`: of the attempt's number. */
 function killLines(word: string, marker: string, which: string): string {

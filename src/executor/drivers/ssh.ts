@@ -100,6 +100,17 @@ export function withLineEnd(text: string): string {
 /** ssh's own options: nothing asks, nothing waits for ever, not for an answer, nor for a host that says no more. */
 export function optionsOf(ssh: SshSpec, key: string | undefined, knownHosts: string): string[] {
   const { user, port, jump } = ssh;
+  const all = commonOptions(ssh, key, knownHosts);
+  return [
+    ...all,
+    ...(user === undefined ? [] : ["-o", `User=${user}`]),
+    ...(port === undefined ? [] : ["-o", `Port=${port}`]),
+    ...(jump === undefined ? [] : ["-o", `ProxyCommand=${throughHops(jump.split(","), all)}`]),
+  ];
+}
+
+/** What holds for the hosts on the way as well. */
+function commonOptions(ssh: SshSpec, key: string | undefined, knownHosts: string): string[] {
   const seconds = Math.max(1, Math.ceil((ssh.connectMs ?? limits.sshConnectMs) / 1000));
   const set: Record<string, string> = {
     BatchMode: "yes",
@@ -113,11 +124,27 @@ export function optionsOf(ssh: SshSpec, key: string | undefined, knownHosts: str
     HashKnownHosts: "no",
     ...hostKeys(ssh.knownHosts ?? "accept-new", knownHosts),
     ...(key === undefined ? {} : { IdentityFile: key, IdentitiesOnly: "yes" }),
-    ...(user === undefined ? {} : { User: user }),
-    ...(port === undefined ? {} : { Port: String(port) }),
-    ...(jump === undefined ? {} : { ProxyJump: jump }),
   };
   return Object.entries(set).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+}
+
+/**
+ * A command that ssh gives to a shell to reach a host by way of others, the last of which it connects through. ssh's own ProxyJump gives those no options but its configuration's: they would have neither the
+ * spec's key nor its policy on keys of hosts, and might ask somebody.
+ */
+function throughHops(hops: readonly string[], options: readonly string[]): string {
+  const [, user, bracketed, bare, port] = /^(?:([^@]+)@)?(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(hops.at(-1)!) ?? [];
+  const before = hops.slice(0, -1);
+  const words = [
+    "ssh",
+    ...options,
+    ...(user === undefined ? [] : ["-l", user]),
+    ...(port === undefined ? [] : ["-p", port]),
+    ...(before.length === 0 ? [] : ["-o", `ProxyCommand=${throughHops(before, options)}`]),
+  ];
+  // A percent sign is ssh's own here, once for each hop.
+  const escaped = words.map((word) => quote(word.replaceAll("%", "%%")));
+  return [...escaped, "-W", "'[%h]:%p'", "--", quote(bracketed ?? bare ?? hops.at(-1)!)].join(" ");
 }
 
 function hostKeys(policy: string, own: string): Record<string, string> {

@@ -103,7 +103,10 @@ export class SshAttempt implements RunningAttempt {
     const left = mayBeLeft ? await killThere(this.#start, this.#ssh, this.#context) : undefined;
     if (report === undefined) return undefined;
     const verdict = this.#verdict(report);
-    const words = [verdict.reason, earlierWords(news.killed), left, this.#inner.truncation()].filter(
+    const unlimited = news.isUnlimited
+      ? "the target has neither timeout(1) nor perl: its limit was kept from here"
+      : undefined;
+    const words = [verdict.reason, earlierWords(news.killed), left, unlimited, this.#inner.truncation()].filter(
       (one) => one !== undefined,
     );
     const reason = words.join("; ").slice(0, limits.reasonLength);
@@ -194,12 +197,14 @@ function lastLine(text: string): string {
 
 /** What to do about the commonest ones. */
 function adviceOn(said: string): string {
-  if (said.includes("REMOTE HOST IDENTIFICATION HAS CHANGED") || said.includes("Host key verification failed"))
+  if (said.includes("REMOTE HOST IDENTIFICATION HAS CHANGED"))
     return " (its key is another one than the one that was known: if that is right, take the old one out of known_hosts)";
+  if (said.includes("Host key verification failed"))
+    return " (its key is not the one in known_hosts, or there is none: of a jump host too)";
   if (/incorrect passphrase|passphrase/i.test(said))
     return " (the key asks for a passphrase: use an agent, or a key without one)";
   if (said.includes("Permission denied"))
-    return " (no key was taken: is the public key in authorized_keys of that user?)";
+    return " (no key was taken: is the public key in authorized_keys of that user, and the key without a passphrase or in an agent?)";
   if (said.includes("a password is required") || said.includes("a terminal is required"))
     return " (sudo asks for a password: allow it without, NOPASSWD)";
   return "";

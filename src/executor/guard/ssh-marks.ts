@@ -5,6 +5,8 @@ export interface RemoteNews {
   exitCode: number | undefined;
   /** Of earlier attempts; `left` undefined: that cannot be known there. */
   killed: { readonly processes: number; readonly left: number | undefined } | undefined;
+  /** The target has neither timeout(1) nor perl. */
+  isUnlimited: boolean;
   /** What ssh itself said before anything of the task came: why there is no connection, in the end. */
   before: string;
 }
@@ -17,7 +19,13 @@ const beforeBytes = 4096;
  * target's shell says at login: it is shown too, and kept for the reason when no command begins.
  */
 export class RemoteMarks {
-  readonly news: RemoteNews = { startedAt: undefined, exitCode: undefined, killed: undefined, before: "" };
+  readonly news: RemoteNews = {
+    startedAt: undefined,
+    exitCode: undefined,
+    killed: undefined,
+    isUnlimited: false,
+    before: "",
+  };
   readonly #word: Buffer;
   readonly #now: () => number;
   readonly #onNews: (what: "started" | "exit") => void;
@@ -99,7 +107,8 @@ export class RemoteMarks {
     } else if (what === "exit") {
       this.news.exitCode = Number(first);
       this.#onNews(what);
-    } else if (what === "killed")
+    } else if (what === "unlimited") this.news.isUnlimited = true;
+    else if (what === "killed")
       this.news.killed = { processes: Number(first), left: second === "unknown" ? undefined : Number(second) };
   }
 }

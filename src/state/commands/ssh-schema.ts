@@ -18,6 +18,8 @@ const user = z
   .max(64, userForm)
   .regex(/^[A-Za-z_][A-Za-z0-9_.@-]*\$?$/, userForm);
 
+/** USER@HOST:PORT, of which the host is needed; an address of IPv6 in brackets. */
+const hopForm = /^([A-Za-z0-9_][A-Za-z0-9_.-]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)(:[0-9]{1,5})?$/;
 const jumpForm = "must be a host, as in gate.lan, ops@gate.lan:2222, or several with commas between them";
 const keyForm = "must be an absolute path on the node, or {secret: name}";
 const hostsForm = `must be "accept-new", "strict", "off", or an absolute path on the node`;
@@ -58,7 +60,7 @@ export const sshField = z.strictObject(
     jump: z
       .string({ error: jumpForm })
       .max(1000, jumpForm)
-      .regex(/^[A-Za-z0-9_[][A-Za-z0-9_.@:,[\]-]*$/, jumpForm)
+      .refine((text) => text.split(",").every((hop) => hopForm.test(hop)), jumpForm)
       .optional(),
     become: user.optional(),
     connect: duration({ positive: true })
