@@ -404,6 +404,9 @@ export const limits = {
   extensions: 10_000,
 
   // Driver ssh (executor/guard/ssh-attempt.ts)
+  /** Of a command or module on a host, and of each host's part of a playbook, where the spec has no timeout: a host with a broken disk ends too. */
+  hostTimeoutMs: 600_000,
+  playbookTimeoutMs: 3_600_000,
   /** Until a target has answered and said what it is. */
   sshConnectMs: 10_000,
   /** From then until its command begins: keys, the login, a shell. On a busy node, or at a host that asks a slow directory who somebody is, they take long. */

@@ -38,7 +38,7 @@ export function* resolveTargets(
 ): Generator<undefined, ResolvedTargets, undefined> {
   const lists = new Map<string, string>();
   /** Jobs of a request are often about the same. */
-  const known = new Map<string, Targets>();
+  const known = new Map<string, { readonly targets: Targets; readonly names: readonly string[] }>();
   const problems: Problem[] = [];
   const resolved: Spec[] = [];
   let bytes = 0;
@@ -49,8 +49,8 @@ export function* resolveTargets(
       continue;
     }
     const text = JSON.stringify(from);
-    let targets = known.get(text);
-    if (targets === undefined) {
+    let found = known.get(text);
+    if (found === undefined) {
       const expanded = yield* expandTargets(from, groups, limits.targetsPerJob);
       yield;
       if (!expanded.ok) {
@@ -75,18 +75,31 @@ export function* resolveTargets(
         problems.push({ path: `jobs[${at}].targets`, message });
         continue;
       }
-      targets = {
+      const targets = {
         ...(text.length > limits.targetTextKept ? {} : { from }),
         list,
         count: names.length,
         ...(contents.length === 0 ? {} : { inventories: contents }),
       };
-      known.set(text, targets);
+      found = { targets, names };
+      known.set(text, found);
       yield;
     }
-    resolved.push({ ...spec, targets });
+    const wrong = noHostFor(spec, found.names);
+    if (wrong !== undefined) problems.push({ path: `jobs[${at}].targets`, message: wrong });
+    else resolved.push({ ...spec, targets: found.targets });
   }
   return { jobs: resolved, lists: [...lists], problems };
+}
+
+/** What ansible has for itself, and what it and ssh would take apart: one such name spoils the verdicts of its whole unit. */
+function noHostFor({ driver }: Spec, names: readonly string[]): string | undefined {
+  if (driver !== "ssh" && driver !== "ansible") return undefined;
+  const withPort = names.find((name) => /^[^:]+:\d+$/.test(name));
+  if (withPort !== undefined)
+    return `"${withPort}" is no host for driver ${driver}: a port is said by ssh.port, or by an inventory (ansible_port)`;
+  const own = driver === "ansible" ? names.find((name) => name === "all" || name === "ungrouped") : undefined;
+  return own === undefined ? undefined : `"${own}" is a group of ansible's own, and cannot be a host of it`;
 }
 
 /** What some expressions stand for together. */

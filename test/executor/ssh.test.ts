@@ -137,7 +137,7 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
       const assignment = own.assignment({ driver: "ssh", ssh: over(), run }, { target: "127.0.1.7" });
       const node = await own.otherNode([assignment], 60_000);
       const remote = await own.pidIn(pid);
-      process.kill(own.guardPid()!, "SIGKILL");
+      process.kill(own.guardPid(), "SIGKILL");
       await node.crash();
       await own.open({ held: [assignment] });
       expect(await own.reportOf(assignment)).toMatchObject({ state: "lost" });

@@ -88,6 +88,21 @@ describe("targets over HTTP", () => {
     expect(mesh.cluster.task(id, 99_999).target).toBe("web100000");
   });
 
+  test("names that ssh and ansible would take apart, or have for themselves, are refused for these: one would spoil a whole unit", async () => {
+    const { ask } = meshed();
+    const over = async (driver: string, targets: unknown): Promise<unknown> => {
+      const more = driver === "ansible" ? { ansible: { module: "ping" } } : { run: "true" };
+      return (await errorIn(await ask("POST", "/v1/jobs", { driver, targets, ...more }))).details;
+    };
+    const port = [{ path: "targets", message: expect.stringContaining("a port is said by ssh.port") as string }];
+    expect(await over("ansible", ["web1", "127.0.0.1:2222"])).toEqual(port);
+    expect(await over("ssh", "web1:22")).toEqual(port);
+    const group = [{ path: "targets", message: expect.stringContaining("a group of ansible's own") as string }];
+    expect(await over("ansible", ["web1", "all"])).toEqual(group);
+    await submit(ask, { driver: "ssh", run: "true", targets: ["fe80::1", "all"] });
+    expect((await ask("POST", "/v1/jobs", { driver: "noop", targets: ["web1:22"] })).status).toBe(201);
+  });
+
   test("names that are too long alone, or all together, are refused", async () => {
     const { ask } = meshed();
     const name = "x".repeat(limits.targetLength);

@@ -12,6 +12,15 @@ const over = (ssh: Record<string, unknown>, more: Record<string, unknown> = {}):
 });
 
 describe("a spec of driver ssh", () => {
+  test("has a limit though it says none: a host with a broken disk ends too", () => {
+    expect(specSchema.parse(over({})).timeoutMs).toBe(600_000);
+    expect(specSchema.parse(over({}, { timeout: "3h" })).timeoutMs).toBe(10_800_000);
+    const ansible = { driver: "ansible", targets: ["a"], ansible: { module: "ping" } };
+    expect(specSchema.parse(ansible).timeoutMs).toBe(600_000);
+    expect(specSchema.parse({ ...ansible, ansible: { playbook: "/srv/site.yml" } }).timeoutMs).toBe(3_600_000);
+    expect(specSchema.parse({ run: "true" }).timeoutMs).toBeUndefined();
+  });
+
   test("says how targets are reached, and reads the same when it is shown", () => {
     const written = over({
       user: "ops",

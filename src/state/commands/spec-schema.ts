@@ -448,6 +448,8 @@ function normalise(fields: Fields, matrix: Matrix | undefined): Spec {
   if (fields.on_conflict !== undefined && fields.on_conflict !== "queue") spec.onConflict = fields.on_conflict;
   if (fields.start_at !== undefined) spec.startAt = fields.start_at;
   if (fields.timeout !== undefined) spec.timeoutMs = fields.timeout;
+  else if (fields.driver === "ssh" || fields.driver === "ansible")
+    spec.timeoutMs = fields.ansible?.playbook === undefined ? limits.hostTimeoutMs : limits.playbookTimeoutMs;
   if (fields.grace !== undefined) spec.graceMs = fields.grace;
   if (fields.deadline !== undefined) spec.deadlineMs = fields.deadline;
   if (fields.retries !== undefined) spec.retries = normaliseRetries(fields.retries);
