@@ -11,10 +11,10 @@ import { addSpecFlags, type SpecFlags, specOf } from "./flags.ts";
 import { GatheredResults } from "./gathered-results.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { streamOutput } from "./stream.ts";
-import { printJob, waitsText } from "./views.ts";
+import { noteUnfinished, RunningNames } from "./unfinished.ts";
+import { printJob } from "./views.ts";
+import { WaitNotes } from "./wait-notes.ts";
 
-/** A job that waits for this long says so. */
-const queuedNoteMs = 3000;
 const pollMs = 1000;
 /** After the job's end the rest of its output is given up when nothing has come for so long. */
 const outputGraceMs = 10_000;
@@ -59,16 +59,22 @@ async function run(session: Session, flags: RunFlags, words: readonly string[]):
     return exit.done;
   }
   const gathered = gatheredOf(session, id, flags, spec);
+  const names = new RunningNames(client);
   let cancelled = false;
   for (;;) {
     try {
-      const job = await session.interruptible((signal) => gathered?.toEnd(signal) ?? followToEnd(session, id, signal));
+      const job = await session.interruptible(
+        (signal) => gathered?.toEnd(signal) ?? followToEnd(session, id, names, signal),
+      );
       gathered?.print();
       return await finish(session, job, flags.propagate === true);
     } catch (error) {
       if (!(error instanceof Interrupted) && !(error instanceof OutputClosed)) throw error;
-      if (flags.cancelOnInterrupt !== true || cancelled) gathered?.print();
-      if (flags.cancelOnInterrupt !== true || cancelled) return detached(session, id);
+      if (flags.cancelOnInterrupt !== true || cancelled) {
+        gathered?.print();
+        if (error instanceof Interrupted) await noteUnfinished(session, id, gathered?.running ?? names.names);
+        return detached(session, id);
+      }
       // Once more to the end of it: the job is over when its tasks are.
       cancelled = true;
       output.note(`skein: cancelling job ${id}; interrupt again to leave it`, "yellow");
@@ -108,7 +114,7 @@ function detached(session: Session, id: number): number {
 }
 
 /** Output and state at the same time, until the job is terminal and its output complete. */
-async function followToEnd(session: Session, id: number, outer: AbortSignal): Promise<JobView> {
+async function followToEnd(session: Session, id: number, names: RunningNames, outer: AbortSignal): Promise<JobView> {
   const { io, output } = session;
   const progress = new Progress(io.stderr, `job ${id}`, output.errorColours);
   const over = new AbortController();
@@ -135,7 +141,10 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   });
   try {
     // If one of the two is interrupted the other is too; neither may be left without a listener.
-    const [job] = await Promise.all([watch(session, id, progress, outer).finally(() => patience.begin()), streaming]);
+    const [job] = await Promise.all([
+      watch(session, id, progress, names, outer).finally(() => patience.begin()),
+      streaming,
+    ]);
     return job;
   } finally {
     progress.hide();
@@ -144,31 +153,22 @@ async function followToEnd(session: Session, id: number, outer: AbortSignal): Pr
   }
 }
 
-async function watch(session: Session, id: number, progress: Progress, signal: AbortSignal): Promise<JobView> {
-  const start = performance.now();
-  let noted = false;
-  let approvalNoted: number | undefined;
+async function watch(
+  session: Session,
+  id: number,
+  progress: Progress,
+  names: RunningNames,
+  signal: AbortSignal,
+): Promise<JobView> {
+  const notes = new WaitNotes(session.output, () => progress.hide());
   for (;;) {
     const job = await session.client.job(id, { waitMs: pollMs, signal });
-    const advance = advanceOf(job.counts);
     if (isTerminal(job.state)) return job;
-    if (advance.total > 1 && session.io.stderr.isTty) progress.show(advance);
-    const approval = job.waits?.approval;
-    if (approval !== undefined && approval !== approvalNoted) {
-      session.output.note(
-        `skein: batch ${approval} of job ${id} waits for approval: \`skein jobs release ${id}\` lets it begin`,
-      );
-      approvalNoted = approval;
-    }
-    if (!noted && job.state === "queued" && performance.now() - start > queuedNoteMs) {
-      noted = true;
-      const gates = waitsText(job);
-      const why =
-        gates === ""
-          ? `no matching node has room yet (\`skein jobs explain ${id}\` says why)`
-          : `it waits for ${gates}`;
-      session.output.note(`skein: job ${id} is queued: ${why}`, "dim");
-    }
+    notes.see(job);
+    const advance = advanceOf(job.counts);
+    if (advance.total <= 1 || !session.io.stderr.isTty) continue;
+    await names.refresh(job, signal);
+    progress.show(advance, names.names);
   }
 }
 

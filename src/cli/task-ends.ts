@@ -15,8 +15,8 @@ const endsAtOnce = 8;
 export interface TaskEndsOptions {
   /** Each task once, as it ends; of several that have, some at once. */
   onEnd(task: TaskView): Promise<void> | void;
-  /** After each look: the job, and the first of those that run (at most 1,000). */
-  onLook?(job: JobView, running: readonly TaskView[]): void;
+  /** Each time that the job was asked about, and after each look at its tasks: the job, and the first of those that ran at the last look (at most 1,000). */
+  onSeen?(job: JobView, running: readonly TaskView[]): void;
   readonly signal: AbortSignal;
 }
 
@@ -38,15 +38,18 @@ export class TaskEnds {
 
   /** Until the job is terminal, which it is then given as. May be called again after the signal has ended it: what was told is not told again. */
   async watch(options: TaskEndsOptions): Promise<JobView> {
-    let ended = -1;
+    let counts = "";
+    let running: readonly TaskView[] = [];
     for (;;) {
       const job = await this.#client.job(this.#id, { waitMs: pollMs, signal: options.signal });
       const began = performance.now();
-      const now = endedOf(job);
-      if (isTerminal(job.state) || now > ended) {
-        ended = now;
-        const running = await this.#look(options);
-        options.onLook?.(job, running);
+      options.onSeen?.(job, running);
+      // Not only when more have ended: who runs changes when a batch begins, and when somebody is tried again.
+      const now = JSON.stringify(job.counts);
+      if (isTerminal(job.state) || now !== counts) {
+        counts = now;
+        running = await this.#look(options);
+        options.onSeen?.(job, running);
       }
       if (isTerminal(job.state)) return job;
       await sleep(Math.max(0, (performance.now() - began) * (1 / lookShare - 1) - pollMs), options.signal);
@@ -59,7 +62,7 @@ export class TaskEnds {
     let isWhole = true;
     let next = this.#from;
     do {
-      const page = await this.#client.tasks(this.#id, { limit: pageTasks, next });
+      const page = await this.#client.tasks(this.#id, { limit: pageTasks, next }, { signal: options.signal });
       const ends = page.tasks.filter((task) => isTerminal(task.state) && !this.#told.has(task.task));
       for (let at = 0; at < ends.length; at += endsAtOnce) {
         options.signal.throwIfAborted();
@@ -77,8 +80,4 @@ export class TaskEnds {
     await options.onEnd(task);
     this.#told.add(task.task);
   }
-}
-
-function endedOf({ counts }: JobView): number {
-  return counts.succeeded + counts.failed + counts.timeout + counts.lost + counts.cancelled + counts.skipped;
 }

@@ -295,8 +295,12 @@ export class SkeinClient {
   }
 
   /** One page of a job's tasks, in order. */
-  tasks(job: number, query: TaskQuery = {}): Promise<{ readonly tasks: readonly TaskView[]; readonly next?: string }> {
-    return this.#get(`/v1/jobs/${job}/tasks${queryText(query)}`);
+  tasks(
+    job: number,
+    query: TaskQuery = {},
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<{ readonly tasks: readonly TaskView[]; readonly next?: string }> {
+    return this.#get(`/v1/jobs/${job}/tasks${queryText(query)}`, options.signal);
   }
 
   /** What was run on targets, over all jobs, newest first. Without a target and a job: on whichever. */

@@ -131,6 +131,42 @@ test("Ctrl-C shows what has come and who still runs", async () => {
   expect(io.stderr.text).toContain(`job ${id} goes on`);
 });
 
+test("whoever began after the last end is named, and who never began, folded or not", async () => {
+  for (const flags of [["-b"], []]) {
+    using served = new ServedMesh();
+    const io = new TestIo({ tty: true, columns: 160 });
+    const argv = ["run", ...flags, "--no-color", "--target", "c[1-5]", "--batch", "1,2", "--", "x"];
+    const code = start(argv, served.env, io);
+    const id = await served.submitted();
+    served.assign(id, 0);
+    served.finish(id, 0);
+    await io.stderr.has("1/5 done");
+    served.assign(id, 1);
+    served.assign(id, 2);
+    await io.stderr.has("1/5 done, 2 running: c[2-3]");
+    io.interrupt();
+    expect(await code).toBe(130);
+    expect(io.stderr.text).toContain("skein: still running: c[2-3]\nskein: not begun: c[4-5]\n");
+  }
+});
+
+test("Ctrl-C names who runs by then, also where no bar was drawn, and leaves though the mesh is gone", async () => {
+  const served = new ServedMesh();
+  const { code, io } = await running(served, ["-b"]);
+  io.interrupt();
+  expect(await code).toBe(130);
+  expect(io.stderr.text).toContain("skein: still running: web[1-5]\n");
+  const tty = new TestIo({ tty: true, columns: 160 });
+  const left = start(["run", "-b", "--target", "c[1-2]", "--no-color", "--", "x"], served.env, tty);
+  const second = await served.submitted(2);
+  served.assign(second, 1);
+  await tty.stderr.has("1 running: c2");
+  served[Symbol.dispose]();
+  tty.interrupt();
+  expect(await left).toBe(130);
+  expect(tty.stderr.text).toContain("skein: running when it was last heard of: c2\n");
+});
+
 test("-o json is a line for each target as it ends, and the job", async () => {
   using served = new ServedMesh();
   const io = new TestIo();

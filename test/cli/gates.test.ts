@@ -106,3 +106,39 @@ test("batches by flags, which one runs, and the approval of the one that waits",
   served.mesh.change((cluster) => cluster.must("job.cancel", { id: jobId(1) }, admin));
   expect(await running).toBe(1);
 });
+
+test("what a job waits for is told in every form of its results", async () => {
+  for (const form of [["-b"], ["--diff"], ["-o", "json"]]) {
+    using served = new ServedMesh();
+    const io = new TestIo();
+    const flags = ["--target", "c[1-3]", "--batch", "1,2", "--approve"];
+    const code = start(["run", ...form, ...flags, "--", "x"], served.env, io);
+    await served.submitted();
+    served.assign(1);
+    served.finish(1);
+    await io.stderr.has("batch 2 of job 1 waits for approval: `skein jobs release 1` lets it begin");
+    expect((await cli(["jobs", "release", "1"], served.env)).code).toBe(0);
+    for (const task of [1, 2]) {
+      served.assign(1, task);
+      served.finish(1, task);
+    }
+    expect(await code).toBe(0);
+  }
+});
+
+test("a pause between batches is told with its end, and of a job that is queued why", async () => {
+  using served = new ServedMesh();
+  const paused = new TestIo();
+  const argv = ["run", "-b", "--target", "c[1-3]", "--batch", "1,2", "--batch-pause", "1h", "--", "x"];
+  const first = start(argv, served.env, paused);
+  await served.submitted();
+  served.assign(1);
+  served.finish(1);
+  await paused.stderr.has("nothing of job 1 runs: it waits for ");
+  expect(paused.stderr.text).toContain("Z, when its next batch begins\n");
+  const queued = new TestIo();
+  const second = start(["run", "-b", "--target", "c[1-3]", "--", "x"], served.env, queued);
+  await queued.stderr.has("job 2 is queued: no matching node has room yet (`skein jobs explain 2` says why)");
+  for (const io of [paused, queued]) io.interrupt();
+  expect([await first, await second]).toEqual([130, 130]);
+});
