@@ -143,7 +143,7 @@ export class ZabbixHeartbeat {
       "skein.mesh.jobs": jobsUnfinished,
       "skein.mesh.failed_total": finished.failed ?? 0,
       "skein.mesh.dead_letters": deadLetters,
-      "skein.mesh.nodes": await this.#discovery(),
+      ...(await this.#discovery()),
     };
     return [
       ...values,
@@ -151,10 +151,11 @@ export class ZabbixHeartbeat {
     ];
   }
 
-  /** The nodes, for low-level discovery: a host for each is made of the template's prototype. */
-  async #discovery(): Promise<string> {
+  /** The nodes, for low-level discovery: a host for each is made of the template's prototype. None where they cannot be read: of an empty list Zabbix would take all of them as lost. */
+  async #discovery(): Promise<{ readonly "skein.mesh.nodes"?: string }> {
     const nodes = await this.#node.read(listNodes, { consistency: "stale" });
-    if (!nodes.ok) return "[]";
-    return JSON.stringify(nodes.value.value.map(({ id, name }) => ({ "{#NODE}": name, "{#ID}": String(id) })));
+    if (!nodes.ok) return {};
+    const found = nodes.value.value.map(({ id, name }) => ({ "{#NODE}": name, "{#ID}": String(id) }));
+    return { "skein.mesh.nodes": JSON.stringify(found) };
   }
 }

@@ -6,6 +6,8 @@ import { parse } from "yaml";
 import { root } from "../../scripts/steps.ts";
 import type { HostPort } from "../../src/lib/host-port.ts";
 import { ZabbixHeartbeat } from "../../src/node/zabbix.ts";
+import { refuse } from "../../src/lib/outcome.ts";
+import { listNodes } from "../../src/state/queries.ts";
 import { sendValues, type TrapperValue } from "../../src/transport/zabbix-trapper.ts";
 import { Mesh } from "../http/fake-node.ts";
 
@@ -161,6 +163,25 @@ describe("a heartbeat", () => {
     beating.stop();
     reading.reject(new Error("the state is closed"));
     await beat;
+  });
+
+  test("leaves the nodes out where they cannot be read: of an empty list all would be taken as lost", async () => {
+    const node = new Mesh().node();
+    const read = node.read.bind(node);
+    node.read = ((query: unknown, options: never) =>
+      query === listNodes
+        ? Promise.resolve(refuse("unavailable", "no state"))
+        : read(query as never, options)) as never;
+    const keys: string[] = [];
+    const server = await listening((socket) =>
+      onFrame(socket, ({ data }) => {
+        keys.push(...data.map(({ key }) => key));
+        socket.end(success(data.length, 0));
+      }),
+    );
+    await new ZabbixHeartbeat(node, { servers: [server], host: "a1", meshHost: "mesh" }, () => {}).beat();
+    expect(keys).toContain("skein.mesh.members");
+    expect(keys).not.toContain("skein.mesh.nodes");
   });
 
   test("has the keys of the template that is shipped, and the template has no others", async () => {
