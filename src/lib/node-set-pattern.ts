@@ -31,6 +31,20 @@ export interface Pattern {
 export function readPattern(text: string, at: number): Pattern | Mistake {
   const addresses = addressesOf(text, at);
   if (addresses !== undefined) return addresses;
+  if (text.startsWith("-"))
+    return mistake(
+      `no name begins with "-", which programs take for a flag: leave it out, and write flags before the targets`,
+      at,
+      1,
+    );
+  if (/^\.+$/.test(text))
+    return mistake(`"${text}" is no name of a host: for the host itself write localhost`, at, text.length);
+  if (/^[\da-fA-F:.]*:[\da-fA-F:.]*\/\d+$/.test(text))
+    return mistake(
+      "networks of IPv6 are not taken: write its addresses, as in 2001:db8::[1-9] or one by one",
+      at,
+      text.length,
+    );
   const parts: Part[] = [];
   let count = 1;
   for (const { 0: piece, index } of text.matchAll(/\[[^\]]*\]|[^[]+/g)) {
@@ -51,6 +65,12 @@ export function readPattern(text: string, at: number): Pattern | Mistake {
     count *= ranges.reduce((sum, range) => sum + range.count, 0);
   }
   return { parts, count };
+}
+
+/** Four numbers that are no address since one is past 255, of the names of a pattern; undefined: there is none. */
+export function noAddressIn(text: string, names: readonly string[]): string | undefined {
+  if (!/^\d+(?:\.\d+){3}$/.test(text.replaceAll(/\[[^\]]*\]/g, "0"))) return undefined;
+  return names.find((name) => name.split(".").some((number) => Number(number) > 255));
 }
 
 /** All names, the last number changing fastest. */

@@ -1,4 +1,4 @@
-import { expandPattern, type Mistake, mistake, readPattern } from "./node-set-pattern.ts";
+import { expandPattern, type Mistake, mistake, noAddressIn, readPattern } from "./node-set-pattern.ts";
 
 /**
  * Sets of hosts as people write them, after ClusterShell's node sets: `web[01-30]`, `r[1-2]n[1-4]`, `10.0.0.1-50`, `10.0.0.0/24`, `@group`, `os=debian`, `*`, joined from
@@ -50,7 +50,7 @@ export function expandNodeSet(text: string, sources: NodeSetSources): NodeSet {
 }
 
 /** Files list a hundred thousand of them, one a line. */
-const plainName = /^(?:[A-Za-z_][A-Za-z0-9._:-]*|\d{1,3}(?:\.\d{1,3}){3})$/;
+const plainName = /^(?:[A-Za-z_][A-Za-z0-9._:-]*|(?:1?\d?\d|2[0-4]\d|25[0-5])(?:\.(?:1?\d?\d|2[0-4]\d|25[0-5])){3})$/;
 
 /** Names that one text may go through, taken away ones included, as a share of what may be left: with a few letters much could be asked. */
 const lookedShare = 4;
@@ -153,7 +153,11 @@ function namesOf({ text, at }: Term, sources: NodeSetSources): readonly string[]
   if (names === undefined) {
     const pattern = readPattern(text, at);
     if ("message" in pattern) return pattern;
-    return pattern.count > most ? tooMany(pattern.count, most, at, text.length) : expandPattern(pattern);
+    if (pattern.count > most) return tooMany(pattern.count, most, at, text.length);
+    const expanded = expandPattern(pattern);
+    const wrong = noAddressIn(text, expanded);
+    if (wrong === undefined) return expanded;
+    return mistake(`"${wrong}" is no address: each of its numbers is 0 to 255`, at, text.length);
   }
   if (names.length === 0) return mistake(`"${text}" matches nobody${hintOf(text, sources)}`, at, text.length);
   return names.length > most ? tooMany(names.length, most, at, text.length) : names;
@@ -179,7 +183,9 @@ function combine(before: Set<string>, operator: Operator, found: readonly string
 }
 
 function tooMany(count: number, most: number, at: number, length: number): Mistake {
-  return mistake(`stands for ${inGroups(count)} names, and at most ${inGroups(most)} are taken at once`, at, length);
+  // Past that they are no longer known to the last one.
+  const shown = Number.isSafeInteger(count) ? inGroups(count) : "more than 9 quadrillion";
+  return mistake(`stands for ${shown} names, and at most ${inGroups(most)} are taken at once`, at, length);
 }
 
 /** 100,000 */

@@ -50,6 +50,8 @@ describe("names that a set stands for", () => {
     ["10.0.0.8/31", "10.0.0.8 10.0.0.9"],
     ["10.0.0.8/32", "10.0.0.8"],
     ["fe80::1", "fe80::1"],
+    ["2001:db8::[1-2]", "2001:db8::1 2001:db8::2"],
+    ["255.0.10.199 300.1.1 a..b", "255.0.10.199 300.1.1 a..b"],
     // Groups, labels, everybody.
     ["@db", "db1 db2"],
     ["@*!db2", "web1 db1"],
@@ -97,6 +99,19 @@ describe("what is no set says what is wrong, and where", () => {
     ["web[1-100001]", "stands for 100,001 names, and at most 100,000", "web[1-100001]"],
     ["10.0.0.0/8", "stands for 16,777,214 names", "10.0.0.0/8"],
     ["r[1-99999]n[1-99999]s[1-99999]", "names, and at most", "r[1-99999]n[1-99999]s[1-99999]"],
+    [
+      "[1-999999999999999][1-999999999999999][1-999999999999999]",
+      "stands for more than 9 quadrillion names, and",
+      "[1-999999999999999][1-999999999999999][1-999999999999999]",
+    ],
+    ["web1,-v", 'no name begins with "-"', "-"],
+    ["-oProxyCommand", "leave it out", "-"],
+    ["a,.", "write localhost", "."],
+    ["..", "is no name of a host", ".."],
+    ["300.1.1.1", '"300.1.1.1" is no address', "300.1.1.1"],
+    ["a 10.0.0.256", "is no address: each of its numbers is 0 to 255", "10.0.0.256"],
+    ["10.0.0.[250-260]", '"10.0.0.256" is no address', "10.0.0.[250-260]"],
+    ["2001:db8::/120", "networks of IPv6 are not taken", "2001:db8::/120"],
     ["a[1-60000],b[1-60000]", "stands for 120,000 names", "a[1-60000],b[1-60000]"],
     ["a[1-99999]!a[1-99999],b[1-99999]!b[1-99999],c[1-9]", "more than 400,000 names on its way", "c[1-9]"],
   ])("%s: %s", (text, message, place) => {
