@@ -9,10 +9,7 @@ import { paint, printable } from "./text.ts";
 const textBytesMax = 1024 * 1024;
 const rule = "-".repeat(15);
 
-/**
- * A task with all of its output. The end of the output that is in the result is all of it for most, and asks nobody; otherwise the log is read. What cannot be had of it
- * is said in the text: a result without its output is still one.
- */
+/** A task with all of its output. What cannot be had of that is said in the text: a result without its output is still one. */
 export async function outcomeOf(client: SkeinClient, task: TaskView, signal: AbortSignal): Promise<Outcome> {
   return {
     name: nameOf(task),
@@ -29,10 +26,21 @@ export function nameOf(task: TaskView): string {
   return task.target ?? String(task.task);
 }
 
-async function textOf(client: SkeinClient, task: TaskView, signal: AbortSignal): Promise<string> {
-  if (task.log === null) return task.tail;
+/** What a task printed, both streams in order of arrival. */
+export interface TaskOutput {
+  /** Up to 1 MiB of it. */
+  readonly text: string;
+  readonly isCut: boolean;
+  /** Why parts of it cannot be had. */
+  readonly problems: readonly string[];
+}
+
+/** All of a task's output, up to what is taken of one. The end of it that is in the result is all for most, and asks nobody; otherwise the log is read. */
+export async function outputOf(client: SkeinClient, task: TaskView, signal: AbortSignal): Promise<TaskOutput> {
+  const tail = { text: task.tail, isCut: false, problems: [] };
+  if (task.log === null) return tail;
   const isWhole = !task.tail.includes("\ufffd") && Buffer.byteLength(task.tail) === task.log.bytes;
-  if (isWhole && task.tail_dropped !== true) return task.tail;
+  if (isWhole && task.tail_dropped !== true) return tail;
   const parts: Uint8Array[] = [];
   let bytes = 0;
   const problems: string[] = [];
@@ -41,10 +49,16 @@ async function textOf(client: SkeinClient, task: TaskView, signal: AbortSignal):
     else bytes += keep(piece, parts, textBytesMax - bytes);
     if (bytes >= textBytesMax) break;
   }
-  const text = Buffer.concat(parts).toString("utf8");
-  const missing = problems.map((problem) => `(a part of the output is missing: ${problem})\n`).join("");
-  if (bytes < textBytesMax || task.log.bytes <= textBytesMax) return withNewline(text) + missing;
-  return `${withNewline(text)}(the first 1 MiB of ${task.log.bytes} bytes; \`skein logs ${task.job}/${task.task}\` has all)\n`;
+  const isCut = bytes >= textBytesMax && task.log.bytes > textBytesMax;
+  return { text: Buffer.concat(parts).toString("utf8"), isCut, problems };
+}
+
+async function textOf(client: SkeinClient, task: TaskView, signal: AbortSignal): Promise<string> {
+  const { text, isCut, problems } = await outputOf(client, task, signal);
+  const notes = problems.map((problem) => `(a part of the output is missing: ${problem})\n`);
+  if (isCut)
+    notes.push(`(the first 1 MiB of ${task.log?.bytes} bytes; \`skein logs ${task.job}/${task.task}\` has all)\n`);
+  return notes.length === 0 ? text : withNewline(text) + notes.join("");
 }
 
 function keep(piece: LogPiece & { kind: "output" }, parts: Uint8Array[], room: number): number {

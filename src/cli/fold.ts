@@ -81,7 +81,13 @@ export function howOf({ name, state, exitCode, signal, reason }: Omit<Outcome, "
         : exitCode !== null
           ? `exit ${exitCode}`
           : state;
-  return reason === undefined ? ended : `${ended}: ${reason.replaceAll(name, "TARGET")}`;
+  return reason === undefined ? ended : `${ended}: ${withoutName(reason, name)}`;
+}
+
+/** Where it stands as a word of its own: a target called 1 or a is in many words that are about something else. */
+function withoutName(reason: string, name: string): string {
+  const word = name.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+  return reason.replaceAll(new RegExp(`(?<![\\w.:-])${word}(?![\\w-]|[.:]\\w)`, "g"), "TARGET");
 }
 
 /** What the others are compared with: of those that succeeded (of all, if none did) the group of the most. */

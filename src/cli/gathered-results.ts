@@ -3,7 +3,7 @@ import { isTerminal } from "../lib/states.ts";
 import type { JobView, TaskView } from "../state/types.ts";
 import type { Session } from "./cli.ts";
 import { Folding } from "./fold.ts";
-import { nameOf, outcomeOf, printFolded } from "./fold-print.ts";
+import { nameOf, outcomeOf, outputOf, printFolded } from "./fold-print.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { TaskEnds } from "./task-ends.ts";
 import { WaitNotes } from "./wait-notes.ts";
@@ -56,8 +56,14 @@ export class GatheredResults {
 
   async #add(task: TaskView, signal: AbortSignal): Promise<void> {
     if (this.#form === "lines") {
+      const { text, isCut, problems } = await outputOf(this.#session.client, task, signal);
+      const more = {
+        output: text,
+        ...(isCut ? { output_cut: true } : {}),
+        ...(problems.length === 0 ? {} : { output_missing: problems }),
+      };
       this.#progress.hide();
-      this.#session.output.line(JSON.stringify(task));
+      this.#session.output.line(JSON.stringify({ ...task, ...more }));
       await this.#session.io.stdout.drained();
     } else this.#folding.add(await outcomeOf(this.#session.client, task, signal));
   }

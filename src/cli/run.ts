@@ -40,7 +40,10 @@ export function addRun(program: Command, cli: Cli): void {
     .option("-d, --detach", "print the id and do not wait")
     .option("-b, --fold", "show equal output once, when all have ended: the odd ones first")
     .option("--diff", "the same, with what differs from the output of the most")
-    .option("--propagate", "exit with the command's own code (of several tasks the highest)")
+    .option(
+      "--propagate",
+      "exit with the command's own code (of several tasks the highest; 255: not reached, timed out or lost)",
+    )
     .option("--cancel-on-interrupt", "Ctrl-C cancels the job instead of leaving it running")
     .option("--idempotency-key <key>", "a repeated run with this key shows the first one's job");
   addSpecFlags(command);
@@ -184,19 +187,25 @@ async function finish(session: Session, job: JobView, propagate: boolean): Promi
 
 /** Of all tasks that failed, however many those are. */
 async function highestCode(session: Session, job: JobView): Promise<number> {
+  if (job.counts.timeout + job.counts.lost > 0) return codeOfNone;
   let highest: number = exit.jobFailed;
   for (const state of failedStates) {
     if (job.counts[state] === 0) continue;
     for await (const task of session.client.everyTask(job.id, { state })) {
-      highest = Math.max(highest, codeOf(task));
-      if (highest >= 255) return highest;
+      highest = Math.max(highest, codeOf(job, task));
+      if (highest >= codeOfNone) return highest;
     }
   }
   return highest;
 }
 
+/** Of a command that never came to its end: it was not reached, its time was over, or it was lost. As ssh and `clush -S` have it. */
+const codeOfNone = 255;
+
 /** A shell's way: 128 and the signal's number for a killed command. */
-function codeOf(task: TaskView): number {
+function codeOf({ spec }: JobView, task: TaskView): number {
+  const isRemote = spec["driver"] === "ssh" || spec["driver"] === "ansible";
+  if (isRemote && task.reason?.startsWith("unreachable") === true) return codeOfNone;
   if (task.signal === null) return task.exit_code ?? exit.jobFailed;
   return 128 + ((constants.signals as Readonly<Record<string, number>>)[task.signal] ?? 0);
 }

@@ -37,6 +37,13 @@ describe("folding", () => {
     ]);
   });
 
+  test("a target's name is taken out of a reason where it is a word, and not out of other words", () => {
+    const how = (name: string, reason: string) => howOf({ name, state: "lost", exitCode: null, signal: null, reason });
+    expect(how("1", "port 11 of 1: 10.0.0.1 x1 1-2")).toBe("lost: port 11 of TARGET: 10.0.0.1 x1 1-2");
+    expect(how("a", "what a failure: a.lan, root@a:22")).not.toContain("whTARGETt");
+    expect(how("web.1", "web.1: webs1, (web.1) and web.1.")).toBe("lost: TARGET: webs1, (TARGET) and TARGET.");
+  });
+
   test("the others are compared with the most of those that succeeded", () => {
     const folding = new Folding();
     for (const name of ["a1", "a2", "a3"]) folding.add(one(name, "x\n", { state: "failed", exitCode: 1 }));
@@ -182,6 +189,33 @@ test("-o json is a line for each target as it ends, and the job", async () => {
   const targets = lines.slice(0, -1).map(({ target }) => String(target));
   expect(targets.toSorted((a, b) => (a < b ? -1 : 1))).toEqual(["web1", "web2", "web3", "web4", "web5"]);
   expect(lines.at(-1)).toMatchObject({ id, state: "succeeded" });
+});
+
+test("-o json has all that a task printed, up to 1 MiB, and says where there was more or a part is missing", async () => {
+  using served = new ServedMesh();
+  const { code, io, end, id } = await running(served, ["-o", "json"]);
+  const long = "0123456789abcde\n".repeat(4096);
+  for (const [task, text] of ["short\n", long, long.repeat(17), "", long].entries()) {
+    if (task === 4) served.node.unreachableLogs.add(`${id}/4.1`);
+    if (text.length < 100) end(task, text);
+    else {
+      served.mesh.log(id, task).write(text);
+      served.finish(id, task, "succeeded", { tail: new TextEncoder().encode(text.slice(-100)) });
+    }
+  }
+  expect(await code).toBe(0);
+  const lines = io.stdout.text.trimEnd().split("\n");
+  const tasks = lines.slice(0, -1).map((line) => JSON.parse(line) as Record<string, unknown>);
+  const shown = tasks
+    .toSorted((a, b) => Number(a["task"]) - Number(b["task"]))
+    .map((task) => [task["output"], task["output_cut"], task["output_missing"]]);
+  expect(shown).toEqual([
+    ["short\n", undefined, undefined],
+    [long, undefined, undefined],
+    [long.repeat(16), true, undefined],
+    ["", undefined, undefined],
+    ["", undefined, [expect.any(String)]],
+  ]);
 });
 
 test("folding is of a whole job", async () => {

@@ -46,6 +46,25 @@ describe("run", () => {
     expect(await code).toBe(137);
   });
 
+  test("--propagate of what timed out, was lost or not reached is 255, whatever others gave", async () => {
+    const unreachable = { exitCode: null, reason: "unreachable: web2 port 22: refused" } as const;
+    for (const [driver, state, more, expected] of [
+      ["shell", "timeout", { exitCode: null, signal: "SIGKILL" }, 255],
+      ["shell", "lost", { exitCode: null }, 255],
+      ["ssh", "failed", unreachable, 255],
+      ["shell", "failed", unreachable, 3],
+    ] as const) {
+      using served = new ServedMesh();
+      const argv = ["run", "--propagate", "--driver", driver, "--on-lost", "fail", "--target", "web[1-2]", "--", "x"];
+      const code = start(argv, served.env, new TestIo());
+      const id = await served.submitted();
+      for (const task of [0, 1]) served.assign(id, task);
+      served.finish(id, 0, "failed", { exitCode: 3 });
+      served.finish(id, 1, state, more);
+      expect(await code).toBe(expected);
+    }
+  });
+
   test("--propagate looks at all that failed, however many", async () => {
     using served = new ServedMesh();
     const count = 1200;

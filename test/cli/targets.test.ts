@@ -62,3 +62,14 @@ test("a plan names the first targets", async () => {
   const { out } = await cli(["plan", "-"], served.env, new TestIo({ stdin: "run: x\ntargets: web[001-500]\n" }));
   expect(out).toContain("x: 500 tasks of driver shell, 1 slot each\n  targets: web[001-020] and 480 more\n");
 });
+
+test("a list that is not there, or is a directory, is called that", async () => {
+  using scratch = new ScratchDir();
+  for (const [path, why] of [
+    [`${scratch.path}/none`, "there is no such file"],
+    [scratch.path, "it is a directory"],
+  ] as const) {
+    const { code, err } = await cli(["run", "--targets-from", path, "--", "x"]);
+    expect([code, err]).toEqual([2, expect.stringContaining(`cannot read ${path}: ${why}`)]);
+  }
+});
