@@ -1,13 +1,15 @@
 import type { LogPiece } from "../client/follow.ts";
 import type { SkeinClient } from "../client/client.ts";
+import { sleep } from "../client/transport.ts";
 import type { TaskView } from "../state/types.ts";
 import { diffOf, type Folding, type Group, type Outcome, referenceOf } from "./fold.ts";
 import type { Output } from "./output.ts";
-import { paint, printable } from "./text.ts";
+import { cut, paint, printable } from "./text.ts";
 
 /** Of one task: what is longer is cut, and says so. */
 const textBytesMax = 1024 * 1024;
 const rule = "-".repeat(15);
+const namesWidth = 100;
 
 /** A task with all of its output. What cannot be had of that is said in the text: a result without its output is still one. */
 export async function outcomeOf(client: SkeinClient, task: TaskView, signal: AbortSignal): Promise<Outcome> {
@@ -71,19 +73,68 @@ function withNewline(text: string): string {
   return text === "" || text.endsWith("\n") ? text : `${text}\n`;
 }
 
+/** One comparison takes no longer, so that an interruption waits no longer for it. */
+const diffMsMax = 1000;
+/** All of them together. */
+const diffsMsMax = 10_000;
+/** So many differences are shown. */
+const diffsShownMax = 200;
+/** Between looks at whether somebody has interrupted. */
+const turnMs = 50;
+
+/** How folded results are shown. */
+export interface PrintOptions {
+  readonly job: number;
+  readonly diff: boolean;
+  readonly signal: AbortSignal;
+  /** For all comparisons together. */
+  readonly budgetMs?: number;
+}
+
 /**
  * Folded results: for each group a head with its names and how it ended, then what they printed, once. With `diff` what differs from the most of them, whose own
- * output comes last.
+ * output comes last. Rejects with the signal's reason.
  */
-export function printFolded(out: Output, folding: Folding, { diff }: { readonly diff: boolean }): void {
+export async function printFolded(out: Output, folding: Folding, options: PrintOptions): Promise<void> {
+  const { job, diff, signal, budgetMs = diffsMsMax } = options;
   const groups = folding.groups();
   const reference = diff ? referenceOf(groups) : undefined;
-  const isShort = (group: Group): boolean => reference === undefined || group === reference;
-  for (const group of reference === undefined ? groups : [...groups.filter((one) => one !== reference), reference]) {
-    head(out, group, group === reference && groups.length > 1);
-    if (isShort(group)) body(out, group);
-    else difference(out, reference!, group);
+  const others = groups.filter((one) => one !== reference);
+  const shown = reference === undefined ? others : others.slice(0, diffsShownMax);
+  let leftMs = budgetMs;
+  let uncompared = 0;
+  let turn = performance.now();
+  for (const group of shown) {
+    if (performance.now() - turn >= turnMs) {
+      await sleep(0, signal);
+      turn = performance.now();
+    }
+    signal.throwIfAborted();
+    head(out, group, false);
+    if (reference === undefined || group.text === undefined) body(out, group);
+    else {
+      const began = performance.now();
+      const lines = leftMs <= 0 ? undefined : diffOf(reference, group, Math.min(leftMs, diffMsMax));
+      leftMs -= performance.now() - began;
+      if (lines === undefined) uncompared += 1;
+      difference(out, reference, lines);
+    }
   }
+  const leftOut = others.slice(shown.length);
+  if (leftOut.length > 0) {
+    const hosts = leftOut.reduce((sum, { size }) => sum + size, 0);
+    out.line(rule);
+    out.line(`(${leftOut.length} more outputs, of ${hosts}, are not shown: \`skein logs ${job} -b\` shows them)`);
+  }
+  if (reference !== undefined) {
+    head(out, reference, groups.length > 1);
+    body(out, reference);
+  }
+  if (uncompared > 0)
+    out.note(
+      `skein: ${uncompared} of ${shown.length} outputs were not compared, since that takes too long: \`skein logs ${job} -b\` shows them`,
+      "yellow",
+    );
 }
 
 function head(out: Output, group: Group, isReference: boolean): void {
@@ -104,9 +155,9 @@ function body(out: Output, { text, names }: Group): void {
   else if (text !== "") out.text(withNewline(text));
 }
 
-function difference(out: Output, reference: Group, group: Group): void {
-  if (group.text === undefined) return body(out, group);
-  const lines = diffOf(reference, group);
+/** undefined: there was no time to compare. */
+function difference(out: Output, reference: Group, lines: string | undefined): void {
+  if (lines === undefined) return out.line(`(not compared with ${cut(reference.names, namesWidth)})`);
   if (lines === "") return out.line(`(the same output as ${reference.names})`);
   for (const line of withNewline(lines).slice(0, -1).split("\n")) {
     const colour = line.startsWith("+")

@@ -45,8 +45,9 @@ export class Folding {
       known.names.push(outcome.name);
       return;
     }
-    const fits = this.#bytes + outcome.text.length <= textsBytesMax;
-    if (fits) this.#bytes += outcome.text.length;
+    const bytes = Buffer.byteLength(outcome.text);
+    const fits = this.#bytes + bytes <= textsBytesMax;
+    if (fits) this.#bytes += bytes;
     const text = fits ? outcome.text : undefined;
     this.#groups.set(key, { first: { ...outcome, text: "" }, how, text, names: [outcome.name] });
   }
@@ -100,16 +101,17 @@ export function referenceOf(groups: readonly Group[]): Group | undefined {
   );
 }
 
-/** The unified diff of a group's output against the reference's, without the head; "" when they are equal. Lines as `diff -u` writes them. */
-export function diffOf(reference: Group, group: Group): string {
+/**
+ * The unified diff of a group's output against the reference's, without the head; "" when they are equal, undefined when it takes longer than that. Lines as `diff -u`
+ * writes them.
+ */
+export function diffOf(reference: Group, group: Group, timeoutMs: number): string | undefined {
   if (group.text === undefined || reference.text === undefined || group.text === reference.text) return "";
   const patch = createTwoFilesPatch("a", "b", reference.text, group.text, undefined, undefined, {
     context: 3,
     // A comparison of long outputs that have nothing in common takes time that grows with the square of what differs.
-    timeout: diffTimeoutMs,
+    timeout: timeoutMs,
   });
   // Three lines of head: a rule and two names.
-  return patch === undefined ? group.text : patch.split("\n").slice(3).join("\n");
+  return patch?.split("\n").slice(3).join("\n");
 }
-
-const diffTimeoutMs = 2000;

@@ -14,6 +14,7 @@ export type GatheredForm = "lines" | "folded" | "diff";
 /** The results of a job about many, gathered as its tasks end, with a live count of them and the names of those that still run. */
 export class GatheredResults {
   readonly #session: Session;
+  readonly #id: number;
   readonly #form: GatheredForm;
   readonly #ends: TaskEnds;
   readonly #folding = new Folding();
@@ -25,6 +26,7 @@ export class GatheredResults {
 
   constructor(session: Session, id: number, form: GatheredForm) {
     this.#session = session;
+    this.#id = id;
     this.#form = form;
     this.#ends = new TaskEnds(session.client, id);
     this.#progress = new Progress(session.io.stderr, `job ${id}`, session.output.errorColours);
@@ -68,8 +70,12 @@ export class GatheredResults {
     } else this.#folding.add(await outcomeOf(this.#session.client, task, signal));
   }
 
-  /** What there is, also when it was interrupted. */
-  print(): void {
-    if (this.#form !== "lines") printFolded(this.#session.output, this.#folding, { diff: this.#form === "diff" });
+  /** What there is, also when it was interrupted. Another interruption ends it. */
+  async print(): Promise<void> {
+    if (this.#form === "lines") return;
+    const diff = this.#form === "diff";
+    await this.#session.interruptible((signal) =>
+      printFolded(this.#session.output, this.#folding, { job: this.#id, diff, signal }),
+    );
   }
 }

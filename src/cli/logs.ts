@@ -73,7 +73,7 @@ async function foldedLogs(session: Session, job: number, diff: boolean): Promise
       else left.push(nameOf(task));
     }
   });
-  printFolded(session.output, folding, { diff });
+  await session.interruptible((signal) => printFolded(session.output, folding, { job, diff, signal }));
   if (left.length > 0) session.output.note(`skein: not ended yet: ${foldNames(left)}`, "yellow");
   return exit.done;
 }

@@ -65,16 +65,13 @@ async function run(session: Session, flags: RunFlags, words: readonly string[]):
   const names = new RunningNames(client);
   let cancelled = false;
   for (;;) {
+    let job: JobView;
     try {
-      const job = await session.interruptible(
-        (signal) => gathered?.toEnd(signal) ?? followToEnd(session, id, names, signal),
-      );
-      gathered?.print();
-      return await finish(session, job, flags.propagate === true);
+      job = await session.interruptible((signal) => gathered?.toEnd(signal) ?? followToEnd(session, id, names, signal));
     } catch (error) {
       if (!(error instanceof Interrupted) && !(error instanceof OutputClosed)) throw error;
       if (flags.cancelOnInterrupt !== true || cancelled) {
-        gathered?.print();
+        await gathered?.print().catch(leftAlone);
         if (error instanceof Interrupted) await noteUnfinished(session, id, gathered?.running ?? names.names);
         return detached(session, id);
       }
@@ -83,8 +80,19 @@ async function run(session: Session, flags: RunFlags, words: readonly string[]):
       output.note(`skein: cancelling job ${id}; interrupt again to leave it`, "yellow");
       await client.cancel(id);
       if (error instanceof OutputClosed) return detached(session, id);
+      continue;
     }
+    // Its result is the job's, whether or not somebody reads on; who interrupts has not seen all of it.
+    await gathered?.print().catch((error: unknown) => {
+      if (!(error instanceof OutputClosed)) throw error;
+    });
+    return finish(session, job, flags.propagate === true);
   }
+}
+
+/** Of results that are shown to somebody who leaves, and who may not want to see the end of them. */
+function leftAlone(error: unknown): void {
+  if (!(error instanceof Interrupted) && !(error instanceof OutputClosed)) throw error;
 }
 
 /** Whoever has many wants to see each result, or equal ones once, and not the output as it comes; undefined: the output. */

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Folding, howOf, type Outcome, diffOf, referenceOf } from "../../src/cli/fold.ts";
+import { printFolded } from "../../src/cli/fold-print.ts";
+import { Output } from "../../src/cli/output.ts";
 import { type Ran, cli, ServedMesh, start, TestIo } from "./support.ts";
 
 const one = (name: string, text: string, more: Partial<Outcome> = {}): Outcome => ({
@@ -56,9 +58,47 @@ describe("folding", () => {
       diffOf(
         reference,
         groups.find(({ names }) => names === "c")!,
+        1000,
       ),
     ).toBe("@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n");
-    expect(diffOf(reference, reference)).toBe("");
+    expect(diffOf(reference, reference, 1000)).toBe("");
+  });
+
+  /** Three that are alike, and so many others. */
+  const unlike = (count: number): Folding => {
+    const folding = new Folding();
+    for (const name of ["a1", "a2", "a3"]) folding.add(one(name, "same\n"));
+    for (let nth = 1; nth <= count; nth++) folding.add(one(`b${nth}`, `other ${nth}\n`));
+    return folding;
+  };
+
+  test("where there is no time to compare, that is said of each and how many they are; many are counted", async () => {
+    const io = new TestIo();
+    const out = new Output(io, "table", false);
+    const { signal } = new AbortController();
+    await printFolded(out, unlike(203), { job: 5, diff: true, signal, budgetMs: 0 });
+    expect(io.stdout.text).toContain("b1\n---------------\n(not compared with a[1-3])\n");
+    expect(io.stdout.text.split("not compared with").length - 1).toBe(200);
+    expect(io.stdout.text).toContain("(3 more outputs, of 3, are not shown: `skein logs 5 -b` shows them)\n");
+    expect(io.stdout.text).toEndWith("(what the others are compared with)\n---------------\nsame\n");
+    expect(io.stderr.text).toContain("200 of 200 outputs were not compared, since that takes too long");
+  });
+
+  test("comparisons are left when somebody interrupts", async () => {
+    const io = new TestIo();
+    const abort = new AbortController();
+    const write = io.stdout.write.bind(io.stdout);
+    io.stdout.write = (chunk) => {
+      write(chunk);
+      if (String(chunk).includes("+other")) abort.abort(new Error("interrupted"));
+    };
+    const printing = printFolded(new Output(io, "table", false), unlike(9), {
+      job: 5,
+      diff: true,
+      signal: abort.signal,
+    });
+    expect(await printing.catch(String)).toBe("Error: interrupted");
+    expect(io.stdout.text.split("+other").length - 1).toBe(1);
   });
 
   test("how one ended is in the words of a person", () => {
@@ -159,10 +199,12 @@ test("whoever began after the last end is named, and who never began, folded or 
 
 test("Ctrl-C names who runs by then, also where no bar was drawn, and leaves though the mesh is gone", async () => {
   const served = new ServedMesh();
-  const { code, io } = await running(served, ["-b"]);
+  const { code, io, end } = await running(served, ["-o", "json"]);
+  end(0, "6.1\n");
+  await io.stdout.has('"target":"web1"');
   io.interrupt();
   expect(await code).toBe(130);
-  expect(io.stderr.text).toContain("skein: still running: web[1-5]\n");
+  expect(io.stderr.text).toContain("skein: still running: web[2-5]\n");
   const tty = new TestIo({ tty: true, columns: 160 });
   const left = start(["run", "-b", "--target", "c[1-2]", "--no-color", "--", "x"], served.env, tty);
   const second = await served.submitted(2);
