@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileS
 import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
+import { taskScript } from "../../src/executor/drivers/ssh-script.ts";
+import { RemoteMarks } from "../../src/executor/guard/ssh-marks.ts";
 import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
 import { freePort, generateKey, muteHost, Sshd } from "../../scripts/sshd.ts";
@@ -306,6 +308,23 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
       expect(text(report)).toContain("flood");
     });
   });
+});
+
+test("how long a command ran is told by its target: whoever reads late that it began knows it all the same", async () => {
+  const script = taskScript({
+    run: "sleep 1.2; exit 124",
+    env: {},
+    graceMs: 1_000,
+    word: "w",
+    marker: "c:1.0",
+    attempt: 1,
+    mustBeAlone: false,
+  });
+  const ran = Bun.spawn(["sh", "-c", script], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const marks = new RemoteMarks("w", () => 0);
+  marks.push(await Bun.readableStreamToBytes(ran.stderr));
+  expect(marks.news).toMatchObject({ exitCode: 124, startedAt: 0 });
+  expect(marks.news.ranSeconds).toBeGreaterThanOrEqual(1);
 });
 
 test("files that are given out first have their time: a connection that is at work is no silent one", () => {

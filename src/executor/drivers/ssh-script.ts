@@ -11,7 +11,7 @@
  *   killed N LEFT     of earlier attempts of the task N processes were ended, and LEFT could not be
  *   unlimited         the target has no way to keep the limit
  *   started           the command begins now
- *   exit N            it has ended with that code
+ *   exit N SECONDS    it has ended with that code, and so long it ran by the target's own clock, where that has one: who reads this may come to it late
  */
 export interface RemoteTask {
   readonly run: string | readonly string[];
@@ -60,10 +60,12 @@ export function taskScript(task: RemoteTask): string {
     ),
     ...(dir === undefined ? [] : [`cd ${quote(dir)} || { ${tell(word, "exit 126")}; exit 126; }`]),
     `set -- ${(typeof task.run === "string" ? ["sh", "-c", task.run] : task.run).map(quote).join(" ")}`,
+    uptimeAs("skein_began"),
     ...limited(task),
     "code=$?",
+    uptimeAs("skein_ended"),
     'kill "$skein_watch" 2>/dev/null',
-    `printf '%s exit %d\\n' ${word} "$code" >&2`,
+    `printf '%s exit %d %s\\n' ${word} "$code" "\${skein_began:+$((\${skein_ended%.*} - \${skein_began%.*}))}" >&2`,
     'exit "$code"',
   ].join("\n");
 }
@@ -76,6 +78,11 @@ export function killScript(word: string, marker: string, attempt: number): strin
 /** The same for all attempts of the task before that one. */
 export function killEarlierScript(word: string, marker: string, attempt: number): string {
   return killLines(word, marker, `-lt ${attempt}`);
+}
+
+/** Seconds since the target began, without a process for it; nothing where it does not say. */
+function uptimeAs(variable: string): string {
+  return `${variable}=; { read -r ${variable} _ </proc/uptime; } 2>/dev/null`;
 }
 
 function tell(word: string, what: string): string {

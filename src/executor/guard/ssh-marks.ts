@@ -3,6 +3,8 @@ export interface RemoteNews {
   /** It has begun, on the wall clock of this host (epoch ms). */
   startedAt: number | undefined;
   exitCode: number | undefined;
+  /** How long it ran by the target's clock, whole seconds of that; undefined: it has not said. */
+  ranSeconds: number | undefined;
   /** Of earlier attempts; `left` undefined: that cannot be known there. */
   killed: { readonly processes: number; readonly left: number | undefined } | undefined;
   /** The target has neither timeout(1) nor perl. */
@@ -22,6 +24,7 @@ export class RemoteMarks {
   readonly news: RemoteNews = {
     startedAt: undefined,
     exitCode: undefined,
+    ranSeconds: undefined,
     killed: undefined,
     isUnlimited: false,
     before: "",
@@ -106,6 +109,7 @@ export class RemoteMarks {
       this.#onNews(what);
     } else if (what === "exit") {
       this.news.exitCode = Number(first);
+      if (second !== undefined && /^\d+$/.test(second)) this.news.ranSeconds = Number(second);
       this.#onNews(what);
     } else if (what === "unlimited") this.news.isUnlimited = true;
     else if (what === "killed")
