@@ -21,7 +21,7 @@ export const fanoutSections = {
   },
   fleet: {
     title: "A thousand hosts, some of them bad",
-    text: "A command on 1,000 ssh targets by three nodes, 30 at once, in units of 30, with a limit of 20 s for each: once all are well; once 1 % are mute (they take the connection and say nothing), 1 % freeze when the command has begun, 1 % refuse, and 1 % flood (`yes`) until their limit ends them; and this again while an executor is killed with SIGKILL, with all it runs, is started again, and then the leader is killed so. Every target must have one verdict, and the right one. *Left* are processes of ssh, and of commands on their hosts, once frozen ones may go on. Hosts whose result was committed before the first kill must not run again.",
+    text: "A command on 1,000 ssh targets by three nodes, 30 at once, in units of 30, with a limit of 20 s for each: once all are well; once 1 % are mute (they take the connection and say nothing), 1 % freeze when the command has begun, 1 % refuse, and 1 % flood (`yes`) until their limit ends them; and this again while an executor is killed with SIGKILL, with all it runs, is started again, and then the leader is killed so. Every target must have one verdict, and the right one. *Left* are processes of ssh, and of commands on their hosts, once frozen ones may go on. Hosts whose result was committed before the first kill must not run again, and others at most once more for each of the two kills that met them.",
   },
   bundles: {
     title: "A tree of files on ten nodes",
