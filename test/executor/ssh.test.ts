@@ -327,6 +327,27 @@ test("how long a command ran is told by its target: whoever reads late that it b
   expect(marks.news.ranSeconds).toBeGreaterThanOrEqual(1);
 });
 
+test("a command goes on where its target does not show the process of its connection", async () => {
+  const script = taskScript({
+    run: "sleep 7",
+    env: {},
+    graceMs: 1_000,
+    word: "w",
+    marker: "c:1.0",
+    attempt: 1,
+    mustBeAlone: false,
+  });
+  // The number of no process, as one that is hidden looks.
+  const ran = Bun.spawn(["dash", "-c", `PPID=4194305\n${script}`], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const marks = new RemoteMarks("w", () => 0);
+  marks.push(await Bun.readableStreamToBytes(ran.stderr));
+  expect(marks.news).toMatchObject({ exitCode: 0 });
+});
+
 test("files that are given out first have their time: a connection that is at work is no silent one", () => {
   const start = { connectMs: 10_000 };
   expect(beginsWithinMs(start, 1)).toBe(40_000);

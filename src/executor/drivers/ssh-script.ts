@@ -101,10 +101,11 @@ function watched({ word, marker, attempt }: RemoteTask): string[] {
     "name=",
     // Between a login as one user and a shell as another; sudo may have a process of its own for a terminal.
     'while { read -r name <"/proc/$up/comm"; } && [ "$name" = sudo ]; do read -r _ _ _ up _ <"/proc/$up/stat"; done',
-    `while sleep ${watchSeconds}; do`,
     // Another user's process is there as well, though it takes no signal from this one.
-    'if [ -d /proc/self ]; then [ -d "/proc/$up" ]; else kill -0 "$up" 2>/dev/null; fi || break',
-    "done",
+    'there() { if [ -d /proc/self ]; then [ -d "/proc/$up" ]; else kill -0 "$up" 2>/dev/null; fi; }',
+    // What cannot be seen from here (hidepid) is not known to be gone later.
+    "there || exit",
+    `while sleep ${watchSeconds}; do there || break; done`,
     killLines(word, marker, `= ${attempt}`),
     ") </dev/null >/dev/null 2>&1 & skein_watch=$!",
   ];
