@@ -544,10 +544,14 @@ class NodeExecutor implements Executor {
     if (this.#closed || this.#held.get(held.key) !== held || held.phase !== "waiting") return;
     if (!tree.ok) return this.#onEnded([neverStarted(held.name, "failed", tree.why.message)]);
     const isCovered = this.#lease.covers(assignment.fence, monotonicMs());
-    if (this.#guard !== undefined && isCovered) return this.#handOver(held, assignment, tree.value);
+    // A bundle takes its time, in which a hold or a drain may have come.
+    const { job } = held.name;
+    const isUnwanted = this.#options.mayGiveBack() && this.#options.unwanted([job]).size > 0;
+    if (this.#guard !== undefined && isCovered && !isUnwanted) return this.#handOver(held, assignment, tree.value);
     // It has its tree: where there is so much to do that a lease ends while one is made, a new one would never be in time either.
     if (tree.value.isOwn) this.#laidOut.set(held.key, tree.value);
     this.#putBack(held);
+    if (isUnwanted) return this.review([job]);
     return this.#startWaiting();
   }
 

@@ -89,6 +89,9 @@ export class Rig {
     Promise.resolve(refuse("not-found", "there are no secrets here"));
   /** Where the node would lay a bundle out. */
   bundle: ExecutorOptions["bundle"] = () => Promise.resolve(refuse("unavailable", "there are no bundles here"));
+  /** Jobs of which nothing may begin any more; what had not is given back. */
+  unwanted: ReturnType<ExecutorOptions["unwanted"]> = new Set();
+  readonly givenBack: AttemptName[] = [];
   /** Of a new executor. */
   cgroupRoot: string | undefined;
   executor: Executor;
@@ -116,9 +119,12 @@ export class Rig {
       secrets: (attempt) => this.secrets(attempt),
       bundle: (attempt, spec) => this.bundle(attempt, spec),
       cgroupRoot: this.cgroupRoot,
-      mayGiveBack: () => false,
-      giveBack: () => Promise.resolve(),
-      unwanted: () => new Set(),
+      mayGiveBack: () => this.unwanted.size > 0,
+      giveBack: (attempts) => {
+        this.givenBack.push(...attempts);
+        return Promise.resolve();
+      },
+      unwanted: () => this.unwanted,
       hostFacts: ({ target }) => this.hostFacts.get(target ?? ""),
       copied: (attempt, bytes, withinMs) => this.copied(attempt, bytes, withinMs),
       log: (_level, message) => {

@@ -238,6 +238,31 @@ test("of a guard that cannot be started it is told what it said, and the executo
   await opening;
 });
 
+test("a job that is held while its bundle is laid out is given back, and begins here no more", async () => {
+  await rig.open();
+  const laying = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  rig.bundle = async () => {
+    asked.resolve();
+    await laying.promise;
+    return accept({ path: rig.dataDir, isOwn: false });
+  };
+  const ran = rig.path("ran");
+  const assignment = rig.assignment({ run: `touch ${ran}`, bundle: { name: "site", digest: "d" } });
+  rig.executor.assign([assignment]);
+  await asked.promise;
+  rig.unwanted = new Set([assignment.job]);
+  rig.executor.review([assignment.job]);
+  laying.resolve();
+  await until("it is given back", () => rig.givenBack.length > 0);
+  expect(rig.givenBack[0]).toMatchObject({ job: assignment.job, task: assignment.task });
+  // What is taken back is forgotten here; another one begins after it.
+  rig.executor.drop([assignment]);
+  rig.unwanted = new Set();
+  await rig.run({ run: "true" }, { task: 77 });
+  expect(existsSync(ran)).toBe(false);
+});
+
 test("a tree that is laid out when the lease is over is there when it begins, and is not made again", async () => {
   await rig.open({ leaseMs: 0 });
   const tree = rig.path("tree");
