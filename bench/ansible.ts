@@ -13,7 +13,7 @@ import { Sshd } from "../scripts/sshd.ts";
 import { measureInTurns, option, printMachine } from "./harness.ts";
 import { conclude } from "./page/conclude.ts";
 import { atMostTimes, shown } from "./page/rows.ts";
-import { byAnsible, type Hosts, memoryMiBBelow, toolsMissing, toolVersions } from "./peers/ssh-tools.ts";
+import { byAnsible, allAnswered, type Hosts, memoryMiBBelow, toolsMissing, toolVersions } from "./peers/ssh-tools.ts";
 
 const count = option("hosts", 120);
 const word = "up-and-well";
@@ -46,15 +46,18 @@ try {
     });
     const { counts } = await finished(mesh, job, 1_200_000);
     clearInterval(look);
-    return checked({ seconds: (performance.now() - began) / 1000, answered: counts["succeeded"]!, peakMiB });
+    return allAnswered(count, { seconds: (performance.now() - began) / 1000, answered: counts["succeeded"]!, peakMiB });
   };
   const plain = `\`ansible -f ${slots * forks}\``;
   const calm = `\`ansible -f ${forks}\``;
   const figures = await measureInTurns(
     [
       { name: "skein", measure: skein },
-      { name: plain, measure: async () => checked(await byAnsible(hosts(slots * forks), "shell", command, word)) },
-      { name: calm, measure: async () => checked(await byAnsible(hosts(forks), "shell", command, word)) },
+      {
+        name: plain,
+        measure: async () => allAnswered(count, await byAnsible(hosts(slots * forks), "shell", command, word)),
+      },
+      { name: calm, measure: async () => allAnswered(count, await byAnsible(hosts(forks), "shell", command, word)) },
     ],
     option("rounds", 3),
   );
@@ -72,13 +75,4 @@ try {
 } finally {
   await sshd.stop();
   rmSync(directory, { recursive: true, force: true });
-}
-
-/** A host that did not answer is no quick one. */
-function checked({ answered, seconds, peakMiB }: { answered: number; seconds: number; peakMiB: number }): {
-  seconds: number;
-  peakMiB: number;
-} {
-  if (answered !== count) throw new Error(`${answered} of ${count} hosts answered`);
-  return { seconds, peakMiB };
 }

@@ -111,6 +111,12 @@ async function timed(
   return { seconds, answered: said.split(word).length - 1, peakMiB };
 }
 
+/** The figures of a run in which every host answered: one that did not is no quick one. Throws. */
+export function allAnswered(count: number, { answered, seconds, peakMiB }: Ran): { seconds: number; peakMiB: number } {
+  if (answered !== count) throw new Error(`${answered} of ${count} hosts answered`);
+  return { seconds, peakMiB };
+}
+
 /** Proportional memory of some processes and all below them. */
 export function memoryMiBBelow(pids: readonly number[]): number {
   let kib = 0;
