@@ -11,9 +11,11 @@ import { conclude } from "./page/conclude.ts";
 import { shown, under } from "./page/rows.ts";
 
 const count = option("nodes", 100);
-/** Joins at once: each takes a core for a while. */
-const joinsAtOnce = 4;
+/** Joins at once: each takes a core for a while, and every node that is there some of one; on two cores a hundred of them leave the leader no time otherwise. */
+const joinsAtOnce = 2;
 const patienceMs = 600_000;
+/** Entries that a node may be behind, and counts as one that is there. */
+const lagAllowed = 20;
 
 const conditions = await printMachine();
 await using mesh = await Mesh.start({ nodes: Math.min(5, count), readyTimeoutMs: patienceMs });
@@ -23,8 +25,8 @@ const began = performance.now();
 while (mesh.nodes.length < count) {
   const more = Math.min(joinsAtOnce, count - mesh.nodes.length);
   await Promise.all(Array.from({ length: more }, () => mesh.add()));
+  await everyoneUp(mesh.nodes.length);
 }
-await everyoneUp();
 console.log(`${count} nodes after ${formatMs(performance.now() - began)}`);
 const same = `the same on ${count} nodes: one line`;
 const others = `another line on each of ${count} nodes`;
@@ -51,15 +53,16 @@ async function everywhere(command: string, groups: number): Promise<{ tookMs: nu
   return { tookMs };
 }
 
-/** Who joined last is not up for all at once. */
-async function everyoneUp(): Promise<void> {
+/** Who joined last is not up for all at once, and who is up may have entries to take in still: all have what the asked one has. */
+async function everyoneUp(wanted: number): Promise<void> {
   await until(
     async () => {
       const { body } = await mesh.nodes[0]!.api("GET", "/v1/cluster");
-      const { nodes } = body as { nodes: readonly { state: string; lag: number }[] };
-      return nodes.filter(({ state }) => state === "up").length === count ? true : undefined;
+      const { nodes } = body as { nodes: readonly { state: string; lag: number | null }[] };
+      const there = nodes.filter(({ state, lag }) => state === "up" && (lag ?? 0) < lagAllowed);
+      return there.length === wanted ? true : undefined;
     },
     patienceMs,
-    () => `not all of ${count} nodes are up`,
+    () => `not all of ${wanted} nodes are up`,
   );
 }

@@ -6,7 +6,9 @@ import type { ArrayPlan } from "./queues.ts";
  * beyond its width waits on the node, which begins it without asking anybody. That is worth the more the shorter the tasks are: a unit is to keep its node busy for
  * limits.unitMs. Long tasks do not wait on a node; nor do those of which nothing is known yet, that others' failures may keep from starting, or that are lost with their node
  * though they had not begun (`on_lost: fail`). Of targets a node gets thirty together at most (limits.unitTargets) unless they are short: with a node that dies, and a
- * host that holds up the rest of its unit, few are concerned. Where a unit is one process on its node (driver ansible) all of it begins at once, in the room of one task.
+ * host that holds up the rest of its unit, few are concerned. Where a unit is one process on its node (driver ansible) all of it begins at once, in the room of one task. Each such process
+ * takes a second or two of a core before its first host, so where hosts are many and rooms few a unit of a module has as many as make all rooms busy once. A playbook's has thirty all the same: its hosts are done
+ * when the last of them is, and what a node takes with it when it dies is run again.
  */
 export interface UnitSize {
   readonly count: number;
@@ -49,8 +51,9 @@ export function unitSize(
   nodes: number,
 ): UnitSize {
   if (array.isGroup) {
-    const even = Math.max(limits.ansibleHostsLeast, Math.ceil(left / nodes));
-    const count = array.unit ?? Math.min(array.unitUnknown, even);
+    const usual = Math.min(limits.unitTargets, Math.max(limits.ansibleHostsLeast, Math.ceil(left / nodes)));
+    const together = array.mayStop ? 0 : Math.ceil(left / (nodes * Math.max(1, Math.floor(lanes))));
+    const count = array.unit ?? Math.max(usual, Math.min(together, array.unitUnknown));
     return { count: Math.min(count, left, limits.ansibleHosts), width: 1 };
   }
   if (array.unit !== undefined) {

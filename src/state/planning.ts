@@ -216,11 +216,16 @@ export function unitsOf(spec: Spec, tasks: number): UnitWants {
   return {
     unit: spec.unit,
     isArray: tasks > 1 && spec.eachNode !== true,
-    unitUnknown: spec.targets === undefined ? limits.unitTasks : limits.unitTargets,
+    unitUnknown: unitUnknownOf(spec),
     mayStop: spec.maxFailures !== undefined,
     isOnce: spec.onLost === "fail",
     isGroup: isGroup(spec),
   };
+}
+
+function unitUnknownOf({ targets, ansible }: Spec): number {
+  if (ansible?.module !== undefined) return limits.ansibleHosts;
+  return targets === undefined ? limits.unitTasks : limits.unitTargets;
 }
 
 /** What was asked for, and what its driver needs. */

@@ -230,6 +230,38 @@ describe("a plan of ranges that the log does not take", () => {
 });
 
 describe("tasks about targets", () => {
+  /** Of driver ansible on nodes with so many rooms each; playbooks have no more than thirty hosts a process. */
+  const groupOf = (
+    left: number,
+    rooms: number,
+    nodes: number,
+    wants: { readonly unitUnknown?: number; readonly mayStop?: boolean } = {},
+  ) =>
+    unitSize(
+      {
+        unit: undefined,
+        unitUnknown: limits.ansibleHosts,
+        mayStop: false,
+        isOnce: false,
+        isGroup: true,
+        pace: new Pace(),
+        ...wants,
+      },
+      left,
+      rooms,
+      nodes,
+    ).count;
+
+  test("of a module of ansible's go to few rooms in larger units, so that each room starts it once", () => {
+    expect([groupOf(120, 2, 1), groupOf(60, 1, 1)]).toEqual([60, 60]);
+    expect(groupOf(10_000, 2, 1)).toBe(limits.ansibleHosts);
+    // Where there is room for units of thirty these are enough.
+    expect(groupOf(120, 64, 1)).toBe(30);
+    expect(groupOf(10, 4, 2)).toBe(8);
+    expect(groupOf(1_000, 2, 1, { unitUnknown: limits.unitTargets })).toBe(30);
+    expect(groupOf(1_000, 2, 1, { mayStop: true })).toBe(30);
+  });
+
   const sizeOf = (pace: Pace, left = 10_000, unit?: number) =>
     unitSize(
       {
