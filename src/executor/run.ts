@@ -578,6 +578,7 @@ class NodeExecutor implements Executor {
       node,
       cluster,
       knownHosts: join(dataDir, "known_hosts"),
+      holdsInput: this.#guard?.listing.holdsInput === true,
       hostFacts: (of: Assignment) => this.#options.hostFacts?.(of),
     };
     if (assignment.spec.http !== undefined) return httpStart(assignment, place, secrets);

@@ -2,8 +2,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
+import { nodeId } from "../../src/lib/ids.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
-import { taskScript } from "../../src/executor/drivers/ssh-script.ts";
+import { sshStart } from "../../src/executor/drivers/ssh.ts";
+import { killScript, taskScript } from "../../src/executor/drivers/ssh-script.ts";
 import { RemoteMarks } from "../../src/executor/guard/ssh-marks.ts";
 import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
@@ -131,22 +133,33 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     process.kill(theirs, "SIGKILL");
   });
 
-  test("its guard is killed: the target ends what is left there by itself, and nobody has to come by", async () => {
-    const own = new Rig();
-    try {
-      const pid = own.path("pid");
-      const run = `trap '' TERM HUP; echo $$ > ${pid}; while :; do sleep 600; done`;
-      const assignment = own.assignment({ driver: "ssh", ssh: over(), run }, { target: "127.0.1.7" });
-      const node = await own.otherNode([assignment], 60_000);
-      const remote = await own.pidIn(pid);
-      process.kill(own.guardPid(), "SIGKILL");
-      await node.crash();
-      await own.open({ held: [assignment] });
-      expect(await own.reportOf(assignment)).toMatchObject({ state: "lost" });
-      await until("the end of the command", () => !isAlive(remote), 60_000);
-    } finally {
-      await own.close();
-    }
+  // Of a connection that carries the task's own input its end says nothing.
+  test.each([{}, { stdin: "given" }])(
+    "its guard is killed: the target ends what is left there by itself, and nobody has to come by (%p)",
+    async (more) => {
+      const own = new Rig();
+      try {
+        const pid = own.path("pid");
+        const run = `trap '' TERM HUP; echo $$ > ${pid}; while :; do sleep 600; done`;
+        const assignment = own.assignment({ driver: "ssh", ssh: over(), run, ...more }, { target: "127.0.1.7" });
+        const node = await own.otherNode([assignment], 60_000);
+        const remote = await own.pidIn(pid);
+        process.kill(own.guardPid(), "SIGKILL");
+        await node.crash();
+        await own.open({ held: [assignment] });
+        expect(await own.reportOf(assignment)).toMatchObject({ state: "lost" });
+        await until("the end of the command", () => !isAlive(remote), 60_000);
+      } finally {
+        await own.close();
+      }
+    },
+  );
+
+  test("a guard of an earlier release is not told to hold a stream open, which it cannot", () => {
+    const assignment = rig.assignment({ driver: "ssh", run: "true" }, { target: "web1" });
+    const place = { node: nodeId(7), cluster: "c1", knownHosts: rig.path("known_hosts"), hostFacts: () => undefined };
+    expect(sshStart(assignment, { ...place, holdsInput: true }, {}).ssh?.isHeld).toBe(true);
+    expect(sshStart(assignment, { ...place, holdsInput: false }, {}).ssh?.isHeld).toBeUndefined();
   });
 
   test("goes by way of other hosts with the same key and the same trust in keys of hosts", async () => {
@@ -319,12 +332,53 @@ test("how long a command ran is told by its target: whoever reads late that it b
     marker: "c:1.0",
     attempt: 1,
     mustBeAlone: false,
+    isHeld: false,
   });
   const ran = Bun.spawn(["sh", "-c", script], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   const marks = new RemoteMarks("w", () => 0);
   marks.push(await Bun.readableStreamToBytes(ran.stderr));
   expect(marks.news).toMatchObject({ exitCode: 124, startedAt: 0 });
   expect(marks.news.ranSeconds).toBeGreaterThanOrEqual(1);
+});
+
+test("a command ends with the stream that is held open for it, and with nothing else", async () => {
+  const script = (run: string): string =>
+    taskScript({
+      run,
+      env: {},
+      timeoutMs: 600_000,
+      graceMs: 1_000,
+      word: "w",
+      marker: "held:1.0",
+      attempt: 1,
+      mustBeAlone: false,
+      isHeld: true,
+    });
+  const start = (run: string): Bun.Subprocess<"pipe", "pipe", "pipe"> => {
+    const ran = Bun.spawn(["sh"], { stdin: "pipe", stdout: "pipe", stderr: "pipe" });
+    void ran.stdin.write(script(run));
+    void ran.stdin.flush();
+    return ran;
+  };
+  const ending = start("cat; exit 3");
+  expect(await ending.exited).toBe(3);
+  expect(await ending.stderr.text()).toContain("w exit 3 ");
+  void ending.stdin.end();
+
+  const ran = start("echo $$; exec sleep 600");
+  const { value } = await ran.stdout.getReader().read();
+  const pid = Number(new TextDecoder().decode(value));
+  expect(isAlive(pid)).toBe(true);
+  void ran.stdin.end();
+  await until("the end of the command", () => !isAlive(pid));
+  await ran.exited;
+});
+
+test("a script of which not all has come does nothing", async () => {
+  const whole = killScript("w", "cut:1.0", 1);
+  const ran = Bun.spawn(["sh"], { stdin: Buffer.from(whole.slice(0, -8)), stdout: "pipe", stderr: "pipe" });
+  await ran.exited;
+  expect(await ran.stderr.text()).not.toContain("w killed");
 });
 
 test("a command goes on where its target does not show the process of its connection", async () => {
@@ -336,6 +390,7 @@ test("a command goes on where its target does not show the process of its connec
     marker: "c:1.0",
     attempt: 1,
     mustBeAlone: false,
+    isHeld: false,
   });
   // The number of no process, as one that is hidden looks.
   const ran = Bun.spawn(["dash", "-c", `PPID=4194305\n${script}`], {

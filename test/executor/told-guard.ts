@@ -30,7 +30,15 @@ export class ToldGuard {
 
   constructor(events: GuardEvents, listing: Partial<Listing>) {
     this.events = events;
-    this.listing = { running: [], finished: [], exact: true, identities: {}, knowsGroups: true, ...listing };
+    this.listing = {
+      running: [],
+      finished: [],
+      exact: true,
+      identities: {},
+      knowsGroups: true,
+      holdsInput: true,
+      ...listing,
+    };
   }
 
   start = (start: Start): void => {

@@ -84,6 +84,7 @@ export class SimGuard {
           exact: this.#exact,
           identities: Object.fromEntries(this.#identities),
           knowsGroups: false,
+          holdsInput: true,
         };
         this.#time.after(frameMicros, node, () => {
           if (this.#node !== connection) return reject(new Fault("guard", "the guard went away", "safe"));

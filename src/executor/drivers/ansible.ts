@@ -256,7 +256,7 @@ function killing(host: Host, files: SshStart["files"], { cluster }: SshPlace): S
   const { one, reach } = host;
   const word = newWord();
   const stdin = killScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
-  const argv = commandFor(stdin, host, host.optionsAside);
+  const argv = commandFor(host, host.optionsAside);
   return { argv, files, word, connectMs: reach.ssh.connectMs ?? limits.sshConnectMs, kill: { argv, stdin } };
 }
 
@@ -269,14 +269,14 @@ function endingEarlier(
   const word = newWord();
   const { one } = host;
   const script = killEarlierScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
-  const kill = commandFor(script, host, host.options).map(quote).join(" ");
+  const kill = commandFor(host, host.options).map(quote).join(" ");
   return { argv: ["sh", "-c", `${kill} <./${inDir}kill; exec "$@"`, "skein"], script, word };
 }
 
-function commandFor(script: string, { reach }: Host, options: readonly string[]): string[] {
+/** Runs a script that comes by standard input. */
+function commandFor({ reach }: Host, options: readonly string[]): string[] {
   const { become } = reach.ssh;
-  const bytes = Buffer.byteLength(script);
-  const read = become === undefined ? readScript(bytes) : readScriptAs(become, bytes);
+  const read = become === undefined ? readScript() : readScriptAs(become);
   return ["ssh", ...options, "-T", "--", reach.host, read];
 }
 

@@ -18,6 +18,8 @@ export interface SshPlace {
   readonly cluster: string;
   /** Where keys of hosts are kept that were seen for the first time. */
   readonly knownHosts: string;
+  /** The guard can hold the standard input of a connection open (frames.ts). */
+  readonly holdsInput: boolean;
   /** What inventories say of the target. */
   hostFacts(assignment: Assignment): HostFacts | undefined;
 }
@@ -36,6 +38,8 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   const local = shellStart(assignment, place.node, secrets);
   const word = `skein-${randomBytes(9).toString("base64url")}`;
   const marker = `${place.cluster}:${job}.${task}`;
+  const stdin = spec.stdin ?? "";
+  const isHeld = stdin === "" && place.holdsInput;
   const script = taskScript({
     run: local.run,
     env: local.env,
@@ -46,28 +50,29 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     marker,
     attempt,
     mustBeAlone: ssh.strict === true || spec.onLost === "fail",
+    isHeld,
   });
   const keyText = valuesOf(spec.secrets?.sshKey === undefined ? undefined : { key: spec.secrets.sshKey }, secrets)[
     "key"
   ];
   const options = [...args, ...optionsOf(ssh, keyText === undefined || hasOwnKey ? ssh.key : "key", place.knownHosts)];
-  const read = (bytes: number): string =>
+  const read = (bytes?: number): string =>
     ssh.become === undefined ? readScript(bytes) : readScriptAs(ssh.become, bytes);
-  const command = (bytes: number): string[] => ["ssh", ...options, "-T", "--", host, read(bytes)];
+  const run = read(isHeld ? undefined : Buffer.byteLength(script));
+  const command = (words: string): string[] => ["ssh", ...options, "-T", "--", host, words];
   const kill = killScript(word, marker, attempt);
   const connectMs = ssh.connectMs ?? limits.sshConnectMs;
   const files = keyText === undefined ? [] : [{ name: "key", text: withLineEnd(keyText) }];
   const own: SshStart = {
-    argv: isCopying(ssh)
-      ? ["sh", "-c", copying(ssh, options, { host, target }, read(Buffer.byteLength(script)))]
-      : command(Buffer.byteLength(script)),
+    argv: isCopying(ssh) ? ["sh", "-c", copying(ssh, options, { host, target }, run)] : command(run),
     files,
     word,
     connectMs,
     ...(ssh.become === undefined ? {} : { become: ssh.become }),
     ...(isCopying(ssh) ? { isCopying: true } : {}),
+    ...(isHeld ? { isHeld } : {}),
     ...(spec.timeoutMs === undefined ? {} : { limitMs: spec.timeoutMs }),
-    kill: { argv: command(Buffer.byteLength(kill)), stdin: kill },
+    kill: { argv: command(read()), stdin: kill },
   };
   return {
     job,
@@ -77,7 +82,7 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     identity: identityOf(assignment),
     run: ["skein-driver-ssh"],
     env: {},
-    stdin: script + (spec.stdin ?? ""),
+    stdin: script + stdin,
     graceMs: local.graceMs,
     tailBytes: local.tailBytes,
     keepBytes: local.keepBytes,

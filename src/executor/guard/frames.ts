@@ -46,6 +46,8 @@ export interface Start extends AttemptName {
 
 /** What a guard says of itself beside the protocol, since its releases: it knows groups of attempts. */
 export const groupsKnown = "groups";
+/** It can hold the standard input of driver ssh open (SshStart). */
+export const heldInputKnown = "held-input";
 
 /** One process for the hosts of several attempts. */
 export interface AnsibleStart {
@@ -83,6 +85,8 @@ export interface SshStart {
   readonly become?: string;
   /** Files are fetched after the command. */
   readonly isCopying?: boolean;
+  /** Its standard input stays open for as long as the process: the target takes the end of it for that of the connection, and ends the command. */
+  readonly isHeld?: boolean;
   /** Until the command begins, counted from the start. */
   readonly connectMs: number;
   /** What the target's own limit is, counted from the command's start. */

@@ -17,6 +17,7 @@ import {
   type FromGuard,
   groupsKnown,
   guardProtocol,
+  heldInputKnown,
   type Start,
   type Started,
   type ToGuard,
@@ -238,7 +239,7 @@ class Guard {
       running: [...this.#attempts.values()].map(startedOf),
       exact: this.#exact,
       identities: Object.fromEntries(this.#identities),
-      knows: [groupsKnown],
+      knows: [groupsKnown, heldInputKnown],
     });
   }
 

@@ -4,7 +4,7 @@ import type { NodeId } from "../../lib/ids.ts";
 import type { Report } from "../../state/types.ts";
 import { monotonicMs } from "../../lib/clock.ts";
 import { Channel } from "./channel.ts";
-import { type FromGuard, groupsKnown, guardProtocol, type Started, type ToGuard } from "./frames.ts";
+import { type FromGuard, groupsKnown, guardProtocol, heldInputKnown, type Started, type ToGuard } from "./frames.ts";
 import { type Places, readGuardFile } from "./places.ts";
 
 /** What the guard knew when the connection was made. */
@@ -16,6 +16,8 @@ export interface Listing {
   readonly identities: Readonly<Record<string, string>>;
   /** Several attempts may be one start. */
   readonly knowsGroups: boolean;
+  /** Standard input of driver ssh can be held open. */
+  readonly holdsInput: boolean;
 }
 
 /** A connected socket, before and after the welcome. */
@@ -117,7 +119,8 @@ export async function isWelcomed(
         else if (frame.kind === "listed" && hello !== undefined) {
           const { running, exact, identities = {}, knows = [] } = frame;
           const knowsGroups = knows.includes(groupsKnown);
-          onWelcome({ ...hello, listing: { running, finished, exact, identities, knowsGroups } });
+          const holdsInput = knows.includes(heldInputKnown);
+          onWelcome({ ...hello, listing: { running, finished, exact, identities, knowsGroups, holdsInput } });
           resolve(true);
         }
         return undefined;

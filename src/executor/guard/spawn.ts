@@ -10,7 +10,7 @@ import type { Places } from "./places.ts";
 import { markerVariable } from "./sweep.ts";
 import { findUser, type User } from "./user.ts";
 
-export type Child = Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
+export type Child = Subprocess<"ignore" | "pipe" | Uint8Array, "pipe", "pipe">;
 
 /** Why an attempt could not be started, as its result tells it. 127 and 126 are what a shell says of the same. */
 export interface NotSpawned {
@@ -79,17 +79,30 @@ export function spawn(
       cwd: directory,
       env: environment,
       detached: true,
-      stdio: [
-        start.stdin === undefined || start.stdin === "" ? "ignore" : Buffer.from(start.stdin),
-        "pipe",
-        "pipe",
-        ...(start.ansible === undefined ? [] : ["socket-fd" as const]),
-      ],
+      stdio: [inputOf(start), "pipe", "pipe", ...(start.ansible === undefined ? [] : ["socket-fd" as const])],
     });
+    if (start.ssh?.isHeld === true) hold(child, start.stdin ?? "");
     return { ok: true, child, scratch };
   } catch (error) {
     return failed(...whyNotSpawned(error, argv[0] ?? ""));
   }
+}
+
+function inputOf({ stdin, ssh }: Start): "ignore" | "pipe" | Uint8Array {
+  if (ssh?.isHeld === true) return "pipe";
+  return stdin === undefined || stdin === "" ? "ignore" : Buffer.from(stdin);
+}
+
+/** What is written there has no end before the process has. */
+function hold({ stdin, exited }: Child, text: string): void {
+  if (typeof stdin !== "object") return;
+  // It may end without reading: that is its result, and no error here.
+  const write = async (): Promise<void> => {
+    await stdin.write(text);
+    await stdin.flush();
+  };
+  void write().catch(() => {});
+  void exited.then(() => stdin.end()).catch(() => {});
 }
 
 /** What the user's own programs look for. */

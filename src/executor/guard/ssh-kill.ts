@@ -13,7 +13,7 @@ import { signalGroup } from "./terminate.ts";
  */
 export async function killThere(start: Start, ssh: SshStart, context: AttemptContext): Promise<string> {
   const { kill, word } = ssh;
-  const local = { ...localOf(start, kill, context), stdin: kill.stdin, ssh: { ...ssh, ...kill } };
+  const local = { ...localOf(start, kill, context), stdin: kill.stdin, ssh: { ...ssh, ...kill, isHeld: false } };
   const { places, inherited, scratch } = context;
   const spawned = spawn(local, places, inherited, scratch);
   if (!spawned.ok) return `not confirmed: ${spawned.why.reason}`;

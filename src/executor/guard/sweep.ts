@@ -57,8 +57,8 @@ export async function killMarked(marker: string, isWanted: (attempt: string) => 
     const ids = processIds();
     for (let at = 0; at < ids.length; at += pieceLength) {
       for (const pid of ids.slice(at, at + pieceLength)) {
-        const startTime = processStartTime(pid);
-        if (startTime === undefined || !killIfMarked(pid, marker, isWanted)) continue;
+        const startTime = killIfMarked(pid, marker, isWanted);
+        if (startTime === undefined) continue;
         killed += 1;
         all.push({ pid, startTime });
       }
@@ -72,13 +72,17 @@ export async function killMarked(marker: string, isWanted: (attempt: string) => 
 const looksMax = 10;
 const pieceLength = 32;
 
-function killIfMarked(pid: number, marker: string, isWanted: (attempt: string) => boolean): boolean {
+/** Since when it ran that was killed; undefined: none was. */
+function killIfMarked(pid: number, marker: string, isWanted: (attempt: string) => boolean): number | undefined {
   const value = environmentValue(pid, markerVariable);
-  if (value === undefined || !value.startsWith(`${marker}:`) || !isWanted(value.slice(marker.length + 1))) return false;
+  if (value === undefined || !value.startsWith(`${marker}:`) || !isWanted(value.slice(marker.length + 1)))
+    return undefined;
+  // Of few only: the kernel takes longer to say this than all else.
+  const startTime = processStartTime(pid);
   try {
-    process.kill(pid, "SIGKILL");
-    return true;
+    if (startTime !== undefined) process.kill(pid, "SIGKILL");
+    return startTime;
   } catch {
-    return false; // ended meanwhile, or not ours to signal
+    return undefined; // ended meanwhile, or not ours to signal
   }
 }
