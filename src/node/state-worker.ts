@@ -147,7 +147,9 @@ function apply(entries: readonly Entry[]): void {
     if (sinceCheckpoint >= checkpointCuts) checkpoint();
   }
   taken = 0;
-  if (sinceCheckpoint > 0) timer ??= setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs);
+  // All nodes apply the same: not all at the same moment, whoever waits for one of them may be answered by another one.
+  if (sinceCheckpoint > 0)
+    timer ??= setTimeout(() => attempt(checkpoint), limits.checkpointEveryMs * (0.5 + Math.random() / 2));
 }
 
 /**

@@ -30,8 +30,11 @@ export interface PackedAppend {
 /** Compacted entries deleted in one transaction: some milliseconds, so that an append that comes meanwhile waits for no more. */
 const trimEntries = 2000;
 
-/** Written since the last checkpoint: then the next one. Larger means fewer syncs of log.db itself, and a longer WAL to replay. */
-const checkpointBytes = 16 * 1024 * 1024;
+/**
+ * Written since the last checkpoint, at least and at most: somewhere between them the next one. More means fewer syncs of log.db itself, a longer WAL to replay, and a longer
+ * time in which nothing is appended. The logs of all voters are written the same: if they all came to it at the same place, nothing would be committed meanwhile.
+ */
+const checkpointBytes = { least: 4 * 1024 * 1024, most: 8 * 1024 * 1024 };
 
 interface RepairRow {
   readonly until: number;
@@ -57,12 +60,16 @@ export class LogDatabase {
   /** What a log must reach before this node has a full voice again (D3). */
   #repair: RepairRow | undefined;
   #sinceCheckpoint = 0;
+  readonly #random: () => number;
+  #checkpointAt: number;
 
   /**
    * Opens or creates. Throws SQLiteError, Fault "disk" when it cannot be made, or Fault "data" for a file of another version, one that has gone back
    * (log-mark.ts), or one whose WAL is damaged where SQLite would take it for its end.
    */
-  constructor(path: string) {
+  constructor(path: string, random: () => number = Math.random) {
+    this.#random = random;
+    this.#checkpointAt = this.#nextCheckpoint();
     makeDatabaseFile(path);
     expectWholeWal(path);
     this.#database = new Database(path, { create: true, readwrite: true });
@@ -313,12 +320,18 @@ export class LogDatabase {
   }
 
   checkpointIsDue(): boolean {
-    return this.#sinceCheckpoint >= checkpointBytes;
+    return this.#sinceCheckpoint >= this.#checkpointAt;
+  }
+
+  #nextCheckpoint(): number {
+    const { least, most } = checkpointBytes;
+    return least + this.#random() * (most - least);
   }
 
   /** Copies the WAL into the file as far as readers allow, and syncs. A full disk leaves it for later: the WAL has everything. */
   checkpoint(): void {
     this.#sinceCheckpoint = 0;
+    this.#checkpointAt = this.#nextCheckpoint();
     try {
       this.#database.run("pragma wal_checkpoint(passive)");
     } catch (error) {

@@ -62,7 +62,7 @@ export class RealLog implements LogFile {
 
   /** As the log's worker does it at a start. */
   open(): void {
-    this.#database = new LogDatabase(this.#path);
+    this.#database = new LogDatabase(this.#path, () => 0.5);
     this.#reader = new LogDatabaseReader(this.#path);
     this.#settle(this.#reader);
     this.#compare("after a crash");
@@ -122,7 +122,7 @@ export class RealLog implements LogFile {
 
   /** While nobody has it open: bits of the entry's data, or of its checksum, are not what they were; or all of it is that of another row. */
   damage(at: number, instead?: number): void {
-    const database = new LogDatabase(this.#path);
+    const database = new LogDatabase(this.#path, () => 0.5);
     const reader = new LogDatabaseReader(this.#path);
     this.#settle(reader);
     reader.close();

@@ -53,6 +53,18 @@ test("a checkpoint waits where there is no room, and any other error of it is on
   log.close();
 });
 
+test("logs that are written the same are not at their checkpoints together: a quorum of them appends meanwhile", () => {
+  using directory = new Directory();
+  const due = [0, 0.5, 1].map((place) => {
+    const log = new LogDatabase(directory.file(`log-${place}.db`), () => place);
+    let writes = 0;
+    while (!log.checkpointIsDue()) log.write([packed(++writes, 512 * 1024)]);
+    log.close();
+    return writes;
+  });
+  expect(new Set(due).size).toBe(3);
+});
+
 test("a write of the log is synced before it counts as written; state.db syncs at checkpoints only (D1, D2)", () => {
   using directory = new Directory();
   using run = spyOn(Database.prototype, "run");
