@@ -45,6 +45,12 @@ export function addResults(program: Command, cli: Cli): void {
       table: (out) => printResults(out, page.results),
     });
     noteNext(session, page.next);
+    if (page.results.length === 0 && page.next === undefined)
+      session.output.note(
+        targets.length === 0
+          ? "nothing of that was run"
+          : `nothing of that was run on ${targets.join(",")}, as far as jobs are kept`,
+      );
     return exit.done;
   });
 }

@@ -10,6 +10,7 @@ import { backupRoutes } from "./backup.ts";
 import { bundleRoutes } from "./bundles.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { base, notThere } from "./distribute.ts";
 import { distributeRoutes } from "./distribute-routes.ts";
 import { eventRoutes } from "./events.ts";
 import { explainRoutes } from "./explain.ts";
@@ -79,7 +80,7 @@ export function createApp(node: NodeApi, options: AppOptions = {}): App {
     };
     app.on(route.method, paths, (exchange) => (isHead(exchange) ? headOf(answer(exchange)) : answer(exchange)));
   }
-  app.notFound((exchange) => notFound(reply, routes, exchange));
+  app.notFound((exchange) => notFound(parts, routes, exchange));
   app.onError((error) => {
     options.onBug?.(error);
     return reply.refusal(refuse("bug", `this node failed at the request: ${error.message}`).why);
@@ -150,9 +151,11 @@ const unknownToken = refuse(
 ).why;
 
 /** Not a path of ours: 404. One of ours with another method: 405 and which ones there are. Off the hot path. */
-function notFound(reply: Reply, routes: readonly Route[], exchange: Exchange): Response {
+function notFound(parts: HttpParts, routes: readonly Route[], exchange: Exchange): Response {
   const { path, method } = exchange.req;
   const allowed = [...new Set(routes.filter((route) => isAt(route, path)).map((route) => route.method))];
+  if (parts.distribute !== undefined && path.startsWith(`${base}/`)) return notThere(parts, path, method, allowed);
+  const { reply } = parts;
   if (allowed.length === 0) {
     return reply.refusal(refuse("not-found", `there is no ${path}: see /v1/openapi.json for what there is`).why);
   }

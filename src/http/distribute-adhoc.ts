@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
-import { listResults } from "../state/results.ts";
 import type { AnsibleSpec, Principal, TaskView } from "../state/types.ts";
 import {
   answer,
@@ -9,7 +8,6 @@ import {
   bodyOf,
   dateOf,
   type Found,
-  jobSpec,
   kindLabel,
   listed,
   missingIn,
@@ -19,12 +17,13 @@ import {
   specOf,
   submitTask,
   taskVariable,
+  resultsOf,
   tasksOfTask,
   textIn,
   timeoutIn,
 } from "./distribute.ts";
 import { check, invalid } from "./problems.ts";
-import { type Exchange, type HttpParts, readState, type Route } from "./route.ts";
+import type { Exchange, HttpParts, Route } from "./route.ts";
 import { next, whole } from "./shapes.ts";
 
 const usualSeconds = 100;
@@ -119,16 +118,9 @@ async function get(parts: HttpParts, exchange: Exchange): Promise<Response> {
   if (!names.ok) return refused(parts, names.why);
   if (ip !== undefined && ip !== "" && names.value.length !== 1)
     return refused(parts, refuse("invalid", "ip is one address: use ips for several").why);
-  const filter = { targets: names.value, limit: page.limit ?? limits.listMax, next: page.next };
-  const read = await readState(parts, exchange, "linearizable", (tx) => {
-    const results = listResults(tx, filter);
-    return {
-      next: results.next,
-      tasks: results.items.flatMap((view) => rowsOf({ view, spec: jobSpec(tx, view.job) })),
-    };
-  });
-  if (!read.ok) return refused(parts, read.why);
-  return listed(parts, read.value.value.tasks, read.value.value.next, read.value.index);
+  const found = await resultsOf(parts, exchange, names.value, "adhoc", page);
+  if (!found.ok) return refused(parts, found.why);
+  return listed(parts, found.value.tasks.flatMap(rowsOf), found.value.next, found.value.index);
 }
 
 /** Distribute's words for how something ended. They are what clients compare. */

@@ -127,7 +127,8 @@ async function newestOf(parts: HttpParts, exchange: Exchange, names: readonly st
     const from = next;
     const read = await readState(parts, exchange, page === 0 ? "linearizable" : "stale", (tx) => {
       const open = names.filter((name) => !rows.has(name));
-      const { items, next } = listResults(tx, { targets: open, limit: limits.listMax, next: from });
+      const filter = { targets: open, label: [kindLabel, "playbook"] as const, limit: limits.listMax, next: from };
+      const { items, next } = listResults(tx, filter);
       return { next, found: items.map((view): Found => ({ view, spec: jobSpec(tx, view.job) })) };
     });
     if (!read.ok) return read;
@@ -144,7 +145,7 @@ async function newestOf(parts: HttpParts, exchange: Exchange, names: readonly st
   }
 }
 
-const pagesLooked = 20;
+const pagesLooked = 200;
 
 function rowsOf({ view, spec }: Found): object[] {
   const { labels, ansible } = spec;

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
 import { findTemplate, jobsUnderKey, listTasks, specOfJob } from "../state/queries.ts";
+import { listResults } from "../state/results.ts";
 import { bind, render } from "../state/template.ts";
 import { expandTargets, groupsOf } from "../state/targets.ts";
 import { readGroups } from "../state/groups.ts";
@@ -43,6 +44,15 @@ export function answered(
   index?: number,
 ): Response {
   return parts.reply.json({ code: 200, data, msg, ...more } satisfies Answer, index);
+}
+
+/** Nothing is at that path, or it is asked for in another way than it can be: in Distribute's form. */
+export function notThere(parts: HttpParts, path: string, method: string, allow: readonly string[]): Response {
+  if (allow.length === 0) return refused(parts, refuse("not-found", `there is no ${path}`).why);
+  const why = refuse("not-found", `${path} does not know ${method}: use ${allow.join(", ")}`).why;
+  const answer = refused(parts, why, 405);
+  answer.headers.set("allow", allow.join(", "));
+  return answer;
 }
 
 /** A list with its length, and where it goes on. */
@@ -243,6 +253,39 @@ export async function tasksOfTask(
     }
     next = found.page.next;
     if (next === undefined || tasks.length === limit || bytes > answerBytes)
+      return accept({ tasks, next, index: read.value.index });
+  }
+}
+
+/** What was run on these addresses by tasks of this API, newest first, as many as an answer holds: however much else was run there. */
+export async function resultsOf(
+  parts: HttpParts,
+  exchange: Exchange,
+  targets: readonly string[],
+  kind: Kind,
+  { limit = Infinity, next: from }: { readonly limit?: number | undefined; readonly next?: string | undefined },
+): Promise<Outcome<{ readonly tasks: readonly Found[]; readonly next: string | undefined; readonly index: number }>> {
+  let next = from;
+  let bytes = 0;
+  const tasks: Found[] = [];
+  for (let isFirst = true; ; isFirst = false) {
+    const filter = {
+      targets,
+      label: [kindLabel, kind] as const,
+      limit: Math.min(limits.listMax, limit - tasks.length),
+      next,
+    };
+    const read = await readState(parts, exchange, isFirst ? "linearizable" : "stale", (tx) => {
+      const results = listResults(tx, filter);
+      return { next: results.next, found: results.items.map((view) => ({ view, spec: jobSpec(tx, view.job) })) };
+    });
+    if (!read.ok) return read;
+    for (const one of read.value.value.found) {
+      tasks.push(one);
+      bytes += one.view.tail.length;
+    }
+    next = read.value.value.next;
+    if (next === undefined || tasks.length >= limit || bytes > answerBytes)
       return accept({ tasks, next, index: read.value.index });
   }
 }

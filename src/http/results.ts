@@ -1,15 +1,16 @@
 import { z } from "zod";
 import { limits } from "../lib/limits.ts";
-import { accept, type Outcome, type Problem } from "../lib/outcome.ts";
+import { accept, type Outcome, type Problem, refuse } from "../lib/outcome.ts";
 import { atOnce } from "../lib/turns.ts";
-import { listResults, type ResultFilter } from "../state/results.ts";
+import { findJob } from "../state/queries.ts";
+import { isResultsPlace, listResults, type ResultFilter } from "../state/results.ts";
 import { readGroups } from "../state/groups.ts";
 import { expandTargets, groupsOf } from "../state/targets.ts";
 import { taskStates } from "../state/types.ts";
 import { resultsAnswer } from "./job-answers.ts";
 import { check, invalid } from "./problems.ts";
 import { type HttpParts, readState, type Route } from "./route.ts";
-import { consistency, next, pageLimit, since, whole } from "./shapes.ts";
+import { consistency, pageLimit, since, whole } from "./shapes.ts";
 
 const query = z.strictObject({
   target: z
@@ -21,7 +22,7 @@ const query = z.strictObject({
   since: since.optional(),
   until: since.optional(),
   limit: pageLimit,
-  next,
+  next: z.string().refine(isResultsPlace, "is no mark that a list of results gave: begin without one").optional(),
   consistency,
 });
 
@@ -44,6 +45,8 @@ export function resultRoutes(parts: HttpParts): readonly Route[] {
         const { consistency, limit, ...filter } = asked.value;
         const read = await readState(parts, exchange, consistency, (tx): Outcome<ReturnType<typeof listResults>> => {
           const found: ResultFilter = { ...filter, limit: limit ?? limits.listDefault };
+          if (filter.job !== undefined && findJob(tx, filter.job) === undefined)
+            return refuse("not-found", `there is no job ${filter.job}: finished ones are forgotten after their ttl`);
           if (target === undefined) return accept(listResults(tx, found));
           const groups = readGroups(tx, groupsOf(target));
           const names = atOnce(expandTargets(target, groups, limits.resultTargets));

@@ -18,6 +18,8 @@ export interface ResultFilter {
   readonly targets?: readonly string[] | undefined;
   readonly job?: number | undefined;
   readonly state?: TaskState | undefined;
+  /** A label that its job has. */
+  readonly label?: readonly [key: string, value: string] | undefined;
   /** Epoch ms: submitted at or after, and at or before. */
   readonly since?: number | undefined;
   readonly until?: number | undefined;
@@ -39,6 +41,7 @@ export function listResults(tx: ReadTx, filter: ResultFilter): Page<ResultView> 
     looked += 1;
     if (filter.until !== undefined && job.submitted_at > filter.until) continue;
     const spec = readSpec(job.spec);
+    if (filter.label !== undefined && spec.labels?.[filter.label[0]] !== filter.label[1]) continue;
     const pointOf = pointsOf(tx, job);
     for (const task of tasksOf(tx, job, spec, wanted, job.id === cursor.job ? cursor.task : 0)) {
       if (items.length === limit || bytes >= limits.pageBytes || looked >= limits.resultsLooked)
@@ -160,9 +163,15 @@ function writePlace(job: number, task: number): string {
   return `${job.toString(36)}.${task.toString(36)}`;
 }
 
-/** From the newest job on for a text that is no place. */
+const place = /^([0-9a-z]{1,10})\.([0-9a-z]{1,10})$/;
+
+/** It is what a page gives as its `next`. */
+export function isResultsPlace(text: string): boolean {
+  return place.test(text);
+}
+
 function readPlace(text: string | undefined): { readonly job: number; readonly task: number } {
-  const [, job, task] = /^([0-9a-z]{1,10})\.([0-9a-z]{1,10})$/.exec(text ?? "") ?? [];
+  const [, job, task] = place.exec(text ?? "") ?? [];
   if (job === undefined || task === undefined) return { job: Number.MAX_SAFE_INTEGER - 1, task: 0 };
   return { job: Number.parseInt(job, 36), task: Number.parseInt(task, 36) };
 }

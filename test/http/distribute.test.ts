@@ -201,6 +201,34 @@ describe("Distribute's API", () => {
     expect((await call("GET", "adhoc/?task_id=t-2")).length).toBe(1);
   });
 
+  test("lists what was run on an address by this API, however much else was run there since, and as many as are asked for", async () => {
+    const { mesh, call } = meshed();
+    for (const task of ["t-1", "t-2"]) await call("POST", "adhoc/", { ...adhoc, task_id: task, ips: "10.0.0.1" });
+    for (const job of [1, 2]) {
+      mesh.cluster.assign(job, 1, [0, 1]);
+      mesh.cluster.finish(job, 0, 1, 1);
+    }
+    for (let job = 0; job < 1_100; job++) mesh.cluster.submit({ targets: "10.0.0.1" });
+    const all = await call("GET", "adhoc/?ip=10.0.0.1");
+    expect((all.data as { task_id: string }[]).map((row) => row.task_id)).toEqual(["t-2", "t-1"]);
+    const first = await call("GET", "adhoc/?ip=10.0.0.1&limit=1");
+    const rest = await call("GET", `adhoc/?ip=10.0.0.1&limit=1&next=${first.next}`);
+    expect([first, rest].map(({ data }) => (data as { task_id: string }[]).map((row) => row.task_id))).toEqual([
+      ["t-2"],
+      ["t-1"],
+    ]);
+  });
+
+  test("what is not there is said in its form, too", async () => {
+    const { call } = meshed();
+    expect(await call("GET", "nope/")).toMatchObject({ status: 404, code: 500, data: null });
+    expect(await call("PUT", "adhoc/")).toMatchObject({
+      status: 405,
+      code: 500,
+      msg: expect.stringContaining("use POST, GET"),
+    });
+  });
+
   test("the share of a playbook's tasks is of each host's own playbook, its newest one or a task's", async () => {
     const { mesh, call } = meshed();
     const recap = (percent: number) =>

@@ -193,7 +193,6 @@ describe("results", () => {
     expect(found(await list("?target=web3&job=4"))).toEqual(["4/0 web3"]);
     expect(found(await list("?job=4"))).toEqual(["4/0 web3", "4/1 db1"]);
     expect(found(await list("?job=3"))).toHaveLength(3);
-    expect(found(await list("?job=99"))).toEqual([]);
     const between = encodeURIComponent(new Date(mesh.cluster.now - 1).toISOString());
     expect(found(await list(`?target=web3&since=${between}`))).toEqual(["6/2 web3", "4/0 web3"]);
     expect(found(await list(`?target=web3&until=${between}`))).toEqual(["1/2 web3"]);
@@ -235,5 +234,11 @@ describe("results", () => {
     const many = await errorIn(await ask("GET", "/v1/results?target=web[1-1001]"));
     expect(many.details?.[0]?.message).toContain("at most 1,000");
     expect((await errorIn(await ask("GET", "/v1/results?job=0"))).status).toBe(422);
+  });
+
+  test("a job that is not there, and a mark that no list gave, are refused and no empty lists", async () => {
+    const { ask } = meshed();
+    expect((await errorIn(await ask("GET", "/v1/results?job=99"))).status).toBe(404);
+    expect((await errorIn(await ask("GET", "/v1/results?next=zz!"))).details?.[0]?.path).toBe("next");
   });
 });
