@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
-import type { JobState, JobView, TaskState } from "../state/types.ts";
+import type { AskedState, JobState, JobView } from "../state/types.ts";
 import { addCancel } from "./cancel.ts";
 import { addExtend } from "./extend.ts";
 import { addHold } from "./hold.ts";
@@ -22,7 +22,7 @@ const jobStates = [
 ] as const satisfies readonly JobState[];
 
 /** Of tasks, for flags. */
-export const taskStates = [...jobStates, "timeout", "lost"] as const satisfies readonly TaskState[];
+export const askedStates = [...jobStates, "timeout", "lost", "unreachable"] as const satisfies readonly AskedState[];
 
 /** `skein jobs ls|show|tasks|explain|cancel|hold|release|extend|retry|rm`, and `skein ps`. */
 export function addJobs(program: Command, cli: Cli): void {
@@ -109,14 +109,14 @@ function addTasks(parent: Command, cli: Cli): void {
     .command("tasks")
     .description("list the tasks of a job")
     .argument("<id>", "5, last, or one task: 5/0")
-    .option("--state <state>", taskStates.join(", "))
+    .option("--state <state>", askedStates.join(", "))
     .option("--target <name>", "only the task about this target, or this node")
     .option("--limit <n>", `at most so many (1..${limits.listMax}, default ${limits.listDefault})`)
     .option("--next <mark>", "go on after an earlier list");
   cli.verb<TasksFlags, [string]>(command, async (session, flags, text) => {
     const { job, task } = await parseTask(text, session.findLast);
     const { state, target, limit, next } = flags;
-    const query = { target, next, state: oneOf<TaskState>("--state", state, taskStates), limit: limitFlag(limit) };
+    const query = { target, next, state: oneOf<AskedState>("--state", state, askedStates), limit: limitFlag(limit) };
     const page =
       task === undefined ? await session.client.tasks(job, query) : { tasks: [await session.client.task(job, task)] };
     session.output.result({

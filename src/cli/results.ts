@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { limits } from "../lib/limits.ts";
-import type { TaskState } from "../state/types.ts";
+import type { AskedState } from "../state/types.ts";
 import type { Cli } from "./cli.ts";
 import { exit } from "./exit.ts";
-import { limitFlag, noteNext, oneOf, taskStates } from "./jobs.ts";
+import { limitFlag, noteNext, askedStates, oneOf } from "./jobs.ts";
 import { parseTask } from "./selectors.ts";
 import { printResults } from "./views.ts";
 
@@ -23,7 +23,7 @@ export function addResults(program: Command, cli: Cli): void {
     .description("list what was run on targets, over all jobs, newest first")
     .argument("[targets...]", "web1  web[01-30]  10.0.0.1-50  (default: whichever there are)")
     .option("--job <id>", "only of this job: 5 or last")
-    .option("--state <state>", taskStates.join(", "))
+    .option("--state <state>", askedStates.join(", "))
     .option("--since <time>", "of jobs submitted since then: 2h, 2026-12-01T02:00:00Z")
     .option("--until <time>", "of jobs submitted until then")
     .option("--limit <n>", `at most so many (1..${limits.listMax}, default ${limits.listDefault})`)
@@ -33,7 +33,7 @@ export function addResults(program: Command, cli: Cli): void {
     const page = await session.client.results({
       target: targets.length === 0 ? undefined : targets,
       job: job === undefined ? undefined : (await parseTask(job, session.findLast)).job,
-      state: oneOf<TaskState>("--state", state, taskStates),
+      state: oneOf<AskedState>("--state", state, askedStates),
       since,
       until,
       limit: limitFlag(limit),

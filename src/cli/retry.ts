@@ -8,6 +8,7 @@ import { waitFor } from "./wait.ts";
 
 interface RetryFlags {
   readonly failed?: boolean;
+  readonly unreachable?: boolean;
   readonly unfinished?: boolean;
   readonly tasks?: string;
   readonly wait?: boolean;
@@ -21,6 +22,7 @@ export function addRetry(parent: Command, cli: Cli): void {
     .description("run finished jobs again, each as a new job of the same spec, and print the new ids")
     .argument("<ids...>", "5  1-10  1,3,5-8  last")
     .option("--failed", "only tasks that failed, timed out or were lost")
+    .option("--unreachable", "only tasks whose host could not be reached")
     .option("--unfinished", "only tasks that did not succeed, cancelled and skipped ones too")
     .option("--tasks <numbers>", "only these tasks: 1,3,5-8")
     .option("--wait", "wait until all are finished, and exit as `skein wait` does")
@@ -30,15 +32,19 @@ export function addRetry(parent: Command, cli: Cli): void {
 
 async function retry(session: Session, flags: RetryFlags, texts: readonly string[]): Promise<number> {
   const { client, output } = session;
-  const { failed, unfinished, tasks, idempotencyKey: key } = flags;
-  if ([failed, unfinished, tasks].filter((one) => one !== undefined).length > 1)
-    throw new CliError(exit.usage, "--failed, --unfinished and --tasks go not together: each says which tasks");
+  const { failed, unreachable, unfinished, tasks, idempotencyKey: key } = flags;
+  if ([failed, unreachable, unfinished, tasks].filter((one) => one !== undefined).length > 1)
+    throw new CliError(
+      exit.usage,
+      "--failed, --unreachable, --unfinished and --tasks go not together: each says which tasks",
+    );
   const list = tasks === undefined ? undefined : parseRanges(tasks);
   if (typeof list === "string") throw new CliError(exit.usage, `--tasks: ${list}`);
   const ids = await parseIds(texts, session.findLast);
   if (key !== undefined && ids.length > 1)
     throw new CliError(exit.usage, `--idempotency-key is for one job, and these are ${ids.length}`);
-  const only = failed === true ? "failed" : unfinished === true ? "unfinished" : undefined;
+  const only =
+    failed === true ? "failed" : unreachable === true ? "unreachable" : unfinished === true ? "unfinished" : undefined;
   const { code, done } = await eachJob(
     session,
     ids.map((id) => String(id)),

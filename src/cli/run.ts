@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import type { Command } from "commander";
 import { ApiError, Unreachable } from "../client/errors.ts";
 import { isTerminal } from "../lib/states.ts";
+import { isUnreachable } from "../lib/unreachable.ts";
 import type { JobView, TaskView } from "../state/types.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit, Interrupted, OutputClosed } from "./exit.ts";
@@ -213,7 +214,7 @@ const codeOfNone = 255;
 /** A shell's way: 128 and the signal's number for a killed command. */
 function codeOf({ spec }: JobView, task: TaskView): number {
   const isRemote = spec["driver"] === "ssh" || spec["driver"] === "ansible";
-  if (isRemote && task.reason?.startsWith("unreachable") === true) return codeOfNone;
+  if (isRemote && isUnreachable(task)) return codeOfNone;
   if (task.signal === null) return task.exit_code ?? exit.jobFailed;
   return 128 + ((constants.signals as Readonly<Record<string, number>>)[task.signal] ?? 0);
 }

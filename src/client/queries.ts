@@ -1,5 +1,5 @@
 import type { EventTopic } from "../state/answers.ts";
-import type { JobState, Role, TaskState } from "../state/types.ts";
+import type { AskedState, JobState, Role } from "../state/types.ts";
 
 /** What the client's methods take. */
 
@@ -15,15 +15,15 @@ export interface JobQuery {
 }
 
 export interface TaskQuery {
-  readonly state?: TaskState | undefined;
+  readonly state?: AskedState | undefined;
   readonly target?: string | undefined;
   readonly limit?: number | undefined;
   readonly next?: string | undefined;
 }
 
 export interface RetryOptions {
-  /** "failed": those that failed, timed out or were lost; "unfinished": all that did not succeed. Default: all. */
-  readonly only?: "all" | "failed" | "unfinished" | undefined;
+  /** "failed": those that failed, timed out or were lost; "unreachable": whose host could not be reached; "unfinished": all that did not succeed. Default: all. */
+  readonly only?: "all" | "failed" | "unreachable" | "unfinished" | undefined;
   /** Tasks by their numbers: "1,3,5-8". */
   readonly tasks?: string | undefined;
   readonly key?: string | undefined;
@@ -74,7 +74,7 @@ export interface ResultQuery {
   /** Names or node sets: "web1", "web[01-30]". */
   readonly target?: string | readonly string[] | undefined;
   readonly job?: number | undefined;
-  readonly state?: TaskState | undefined;
+  readonly state?: AskedState | undefined;
   /** RFC 3339, or a duration back from now: "2h". Of the time at which the job was submitted. */
   readonly since?: string | undefined;
   readonly until?: string | undefined;

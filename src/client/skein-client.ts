@@ -49,6 +49,7 @@ export type {
   WaitView,
 } from "../state/answers.ts";
 export type {
+  AskedState,
   AttemptView,
   JobState,
   JobView,

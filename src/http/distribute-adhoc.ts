@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
+import { isUnreachable } from "../lib/unreachable.ts";
 import type { AnsibleSpec, Principal, TaskView } from "../state/types.ts";
 import {
   answer,
@@ -159,7 +160,7 @@ function endOf(view: TaskView, { module = "" }: AnsibleSpec, args: string): Reco
       ? { result: good, cmd: args, stdout: view.tail }
       : { result: good, dest: destOf(view.tail, args) };
   if (view.state === "timeout") return { result: "执行超时", msg };
-  if (msg.startsWith("unreachable")) return { result: "无法连接", msg };
+  if (isUnreachable(view)) return { result: "无法连接", msg };
   if (kind === "copy") return { result: bad, msg, exception: textOf(dumpOf(view.tail)["exception"]) };
   return kind === "shell" ? { result: bad, msg, stderr: view.tail } : { result: bad, msg };
 }

@@ -4,12 +4,12 @@ import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
 import { isTerminal } from "../lib/states.ts";
 import { findJob, findTask, jobStates, listJobs, listTasks } from "../state/queries.ts";
-import { type JobState, taskStates } from "../state/types.ts";
+import type { JobState } from "../state/types.ts";
 import type { WaitView } from "../state/answers.ts";
 import { jobAnswer, jobsAnswer, taskAnswer, tasksAnswer, waitAnswer } from "./job-answers.ts";
 import { invalid } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
-import { consistency, duration, pageLimit, since } from "./shapes.ts";
+import { askedState, consistency, duration, pageLimit, since } from "./shapes.ts";
 import { untilTerminal, whileWatching } from "./wait.ts";
 
 const jobStateShape = z.enum(["queued", "running", "succeeded", "failed", "cancelled", "skipped"], {
@@ -39,7 +39,7 @@ const jobsQuery = z.strictObject({
 });
 
 const tasksQuery = z.strictObject({
-  state: z.enum(taskStates, { error: `must be one of ${taskStates.join(", ")}` }).optional(),
+  state: askedState.optional(),
   target: z.string().max(limits.nameLength).optional(),
   limit: pageLimit,
   next: place,

@@ -6,11 +6,10 @@ import { findJob } from "../state/queries.ts";
 import { isResultsPlace, listResults, type ResultFilter } from "../state/results.ts";
 import { readGroups } from "../state/groups.ts";
 import { expandTargets, groupsOf } from "../state/targets.ts";
-import { taskStates } from "../state/types.ts";
 import { resultsAnswer } from "./job-answers.ts";
 import { check, invalid } from "./problems.ts";
 import { type HttpParts, readState, type Route } from "./route.ts";
-import { consistency, pageLimit, since, whole } from "./shapes.ts";
+import { askedState, consistency, pageLimit, since, whole } from "./shapes.ts";
 
 const query = z.strictObject({
   target: z
@@ -18,7 +17,7 @@ const query = z.strictObject({
     .optional()
     .describe("A name, or several as in a spec's targets; may be given several times."),
   job: whole(1, Number.MAX_SAFE_INTEGER).optional(),
-  state: z.enum(taskStates, { error: `must be one of ${taskStates.join(", ")}` }).optional(),
+  state: askedState.optional(),
   since: since.optional(),
   until: since.optional(),
   limit: pageLimit,

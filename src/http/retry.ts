@@ -21,9 +21,13 @@ const tasksText = z
 
 const retryBody = z.strictObject({
   only: z
-    .enum(["all", "failed", "unfinished"], { error: `must be "all", "failed" or "unfinished"` })
+    .enum(["all", "failed", "unreachable", "unfinished"], {
+      error: `must be "all", "failed", "unreachable" or "unfinished"`,
+    })
     .optional()
-    .describe("failed: also timeout and lost; unfinished: all that did not succeed. Default: all."),
+    .describe(
+      "failed: also timeout and lost; unreachable: hosts that could not be reached; unfinished: all that did not succeed. Default: all.",
+    ),
   tasks: tasksText.optional().describe('Tasks by their numbers: "1,3,5-8".'),
 });
 
@@ -54,7 +58,7 @@ export function retryRoutes(parts: HttpParts): readonly Route[] {
         const key = keyOf(exchange);
         if (!key.ok) return reply.refusal(key.why);
         const chosen =
-          only === "failed" || only === "unfinished" ? await choose(parts, id.value, only) : accept(tasks ?? null);
+          only === undefined || only === "all" ? accept(tasks ?? null) : await choose(parts, id.value, only);
         if (!chosen.ok) return reply.refusal(chosen.why);
         const input = {
           id: jobId(id.value),

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { parseInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import { formatDuration, parseDuration } from "../lib/units.ts";
+import { askedStates } from "../state/types.ts";
 
 /** Shapes of query parameters and of the bodies of queries. All come as text and leave as what the code works with. */
 
@@ -53,6 +54,9 @@ export const since: z.ZodType<number, string> = z.string().transform((text, cont
   });
   return z.NEVER;
 });
+
+/** Which tasks: "unreachable" are those that have failed because their host could not be reached. */
+export const askedState = z.enum(askedStates, { error: `must be one of ${askedStates.join(", ")}` });
 
 /** The opaque `next` of a page. */
 export const next = z.string().max(200).optional();

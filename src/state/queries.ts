@@ -3,6 +3,7 @@ import { formatInstant } from "../lib/calendar.ts";
 import { jobId, type JobId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { matchesSelector, parseSelector } from "../lib/selector.ts";
+import { isUnreachable } from "../lib/unreachable.ts";
 import {
   authorities,
   authorityHolders,
@@ -38,6 +39,7 @@ import type { SubmitterView, TemplateView } from "./answers.ts";
 import { readSpec } from "./spec.ts";
 import { sql, type ReadTx } from "./tx.ts";
 import type {
+  AskedState,
   Assignment,
   JobState,
   JobView,
@@ -85,7 +87,7 @@ export interface JobFilter {
 }
 
 export interface TaskFilter {
-  readonly state?: TaskState | undefined;
+  readonly state?: AskedState | undefined;
   readonly target?: string | undefined;
   readonly limit: number;
   readonly next?: string | undefined;
@@ -408,7 +410,7 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
   if (filter.target !== undefined && targets !== undefined) {
     const task = taskAbout(tx, parent, targets, filter.target);
     const view = task === undefined ? undefined : findTask(tx, job, task);
-    const isShown = view !== undefined && (filter.state === undefined || view.state === filter.state);
+    const isShown = view !== undefined && isIn(view, filter.state);
     return { items: isShown ? [view] : [] };
   }
   const limit = Math.min(filter.limit, limits.listMax);
@@ -423,7 +425,7 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
       if (isFull || scanned === scanMax) return { items, next: writeCursor(row.task) };
       from = row.task + 1;
       scanned += 1;
-      if (filter.state !== undefined && row.state !== filter.state) continue;
+      if (!isIn(row, filter.state)) continue;
       if (filter.target !== undefined && row.target !== filter.target) continue;
       items.push(viewOf(tx, parent, row, pointOf(row.task)));
       bytes += row.tail_size;
@@ -436,6 +438,15 @@ export function listTasks(tx: ReadTx, job: number, filter: TaskFilter): Page<Tas
     items.push(rowlessTaskView(parent, from, pointOf(from)));
   }
   return { items };
+}
+
+/** The task is one of those that are asked for; undefined: all are. */
+export function isIn(
+  task: { readonly state: TaskState; readonly reason?: string | null },
+  asked?: AskedState,
+): boolean {
+  if (asked === "unreachable") return isUnreachable(task);
+  return asked === undefined || task.state === asked;
 }
 
 /** The names of that list of targets are here. */

@@ -1,13 +1,13 @@
 import { limits } from "../lib/limits.ts";
 import { pointsOf, taskAt } from "./points.ts";
-import { type Page, viewOfTask } from "./queries.ts";
+import { isIn, type Page, viewOfTask } from "./queries.ts";
 import { readSpec } from "./spec.ts";
 import { jobById, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { jobsOfTargets, placesOfTarget } from "./tables/target.ts";
 import { targetsKey } from "./targets.ts";
 import { type ReadTx, sql } from "./tx.ts";
-import type { ResultView, Spec, TaskState } from "./types.ts";
+import type { AskedState, ResultView, Spec } from "./types.ts";
 
 /**
  * What was run where, over all jobs: newest jobs first, and their tasks in order. Asked for targets, only jobs that are about one of them are looked at: those of the lists that
@@ -17,7 +17,7 @@ export interface ResultFilter {
   /** Names. */
   readonly targets?: readonly string[] | undefined;
   readonly job?: number | undefined;
-  readonly state?: TaskState | undefined;
+  readonly state?: AskedState | undefined;
   /** A label that its job has. */
   readonly label?: readonly [key: string, value: string] | undefined;
   /** Epoch ms: submitted at or after, and at or before. */
@@ -48,7 +48,7 @@ export function listResults(tx: ReadTx, filter: ResultFilter): Page<ResultView> 
         return { items, next: writePlace(job.id, task) };
       looked += 1;
       const view = viewOfTask(tx, job, task, pointOf(task));
-      if (filter.state !== undefined && view.state !== filter.state) continue;
+      if (!isIn(view, filter.state)) continue;
       items.push({ ...view, name: job.name });
       bytes += view.tail.length;
     }

@@ -41,6 +41,11 @@ export const taskStates = [
   "skipped",
 ] as const satisfies readonly TaskState[];
 
+/** What lists of tasks are asked for: "unreachable" is a part of "failed" (lib/unreachable.ts). */
+export type AskedState = TaskState | "unreachable";
+
+export const askedStates = [...taskStates, "unreachable"] as const satisfies readonly AskedState[];
+
 export type TaskCounts = { readonly [State in TaskState]: number };
 
 export type Driver = "shell" | "ssh" | "ansible" | "noop" | "http";

@@ -24,6 +24,24 @@ test("retry prints the new ids, in each form of output", async () => {
   expect([(await cli(keyed, mesh.env)).out, (await cli(keyed, mesh.env)).out]).toEqual(["6\n", "6\n"]);
 });
 
+test("--unreachable runs what could not be reached, and a job that reached everybody is refused", async () => {
+  using served = new ServedMesh();
+  const { cluster } = served.mesh;
+  const job = cluster.submit({ targets: "web[1-3]" });
+  for (const task of [0, 1, 2]) {
+    served.assign(job, task);
+    const away = task === 1 ? { exitCode: null, reason: "unreachable: Connection refused" } : {};
+    cluster.finish(job, task, 1, 1, "failed", away);
+  }
+  expect((await cli(["results", "--state", "unreachable", "-o", "quiet"], served.env)).out).toBe("1/1\n");
+  expect((await cli(["jobs", "tasks", "1", "--state", "unreachable", "-o", "quiet"], served.env)).out).toBe("1/1\n");
+  expect((await cli(["jobs", "retry", "1", "--unreachable"], served.env)).out).toBe("2\n");
+  expect(cluster.job(2)).toMatchObject({ retry_of: job, counts: { queued: 1 } });
+  const reached = failed(served, { count: 2 }, 2);
+  const { code, err } = await cli(["jobs", "retry", String(reached), "--unreachable"], served.env);
+  expect([code, err]).toEqual([6, expect.stringContaining("no host that could not be reached")]);
+});
+
 test("of several jobs those that cannot be retried are told, and the others are", async () => {
   using mesh = new ServedMesh();
   failed(mesh, { count: 2 }, 2);
@@ -48,6 +66,7 @@ test("--wait exits with the new job's result", async () => {
 
 test.each([
   [["1", "--failed", "--tasks", "1"], "go not together"],
+  [["1", "--failed", "--unreachable"], "go not together"],
   [["1", "--tasks", "2-1"], "--tasks:"],
   [["1-2", "--idempotency-key", "k"], "is for one job"],
 ])("retry %p exits 2", async (argv, words) => {

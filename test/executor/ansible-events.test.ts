@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { isUnreachable } from "../../src/lib/unreachable.ts";
 import { type AnsibleEvent, EventReader, HostBook } from "../../src/executor/guard/ansible-events.ts";
 
 const failed = { event: "failed", host: "a", name: "t", changed: false, ignored: false, rescuable: false } as const;
@@ -31,6 +32,15 @@ test("a failure that may be rescued is none before the recap is there; another o
   const ignored = new HostBook();
   ignored.note({ ...failed, ignored: true }, 0);
   expect(ignored.certain("")).toBeUndefined();
+});
+
+test("a task that people have called unreachable, and that failed, is no host that could not be reached", () => {
+  const named = new HostBook();
+  named.note({ ...failed, name: "unreachable: x", msg: "unreachable: no" }, 0);
+  expect(isUnreachable(named.certain("")!)).toBe(false);
+  const away = new HostBook();
+  away.note({ event: "unreachable", host: "a", name: "t", changed: false, msg: "no route" }, 0);
+  expect(isUnreachable(away.certain("")!)).toBe(true);
 });
 
 test("a host that the recap does not name has no verdict, whatever its events were", () => {

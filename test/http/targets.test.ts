@@ -227,6 +227,22 @@ describe("results", () => {
     expect(found(await list("?target=web[1-3]&state=failed"))).toEqual(["1/1 web2", "1/2 web3"]);
   });
 
+  test("those that could not be reached are a part of those that failed, over all jobs and of one", async () => {
+    const { mesh, ask, list } = await history();
+    mesh.cluster.assign(1, 1, [0, 1], [1, 1], [2, 1]);
+    const away = { exitCode: null, reason: "unreachable: Connection timed out" };
+    for (const task of [0, 1, 2]) mesh.cluster.finish(1, task, 1, 1, "failed", task === 1 ? away : {});
+    expect(found(await list("?state=unreachable"))).toEqual(["1/1 web2"]);
+    expect(found(await list("?target=web[1-3]&state=unreachable"))).toEqual(["1/1 web2"]);
+    expect(found(await list("?target=web1&state=unreachable"))).toEqual([]);
+    expect(found(await list("?state=failed"))).toEqual(["1/0 web1", "1/1 web2", "1/2 web3"]);
+    const { tasks } = await jsonIn<{ tasks: object[] }>(await ask("GET", "/v1/jobs/1/tasks?state=unreachable"));
+    expect(tasks).toMatchObject([{ task: 1, state: "failed", reason: away.reason }]);
+    expect((await ask("POST", "/v1/jobs/1/retry", { only: "unreachable" })).status).toBe(201);
+    expect(found(await list("?job=7"))).toEqual(["7/0 web2"]);
+    expect((await errorIn(await ask("POST", "/v1/jobs/7/retry", { only: "unreachable" }))).status).toBe(409);
+  });
+
   test("a mistake in a target has its place, and too many are refused", async () => {
     const { ask } = meshed();
     const error = await errorIn(await ask("GET", "/v1/results?target=a&target=web[2-1]"));

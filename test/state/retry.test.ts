@@ -102,6 +102,34 @@ describe("a finished job is run again unchanged, without an edit", () => {
     ]);
   });
 
+  test("only hosts that could not be reached: failed with that reason, and nothing else that failed", () => {
+    const cluster = clusterOf();
+    const job = cluster.submit({ targets: "web[1-5]" });
+    cluster.assign(job, 1, ...[0, 1, 2, 3, 4].map((task) => [task, 1] as const));
+    const away = { exitCode: null, reason: "unreachable: Connection refused" };
+    const reports = [
+      report(job, 0, 1, "failed", { reason: '"unreachable: no" failed with code 1' }),
+      report(job, 1, 1, "failed", away),
+      report(job, 2, 1, "timeout", { reason: "ran longer than its timeout" }),
+      report(job, 3, 1, "succeeded", { reason: "what earlier attempts left there: killed, 1 processes" }),
+      report(job, 4, 1, "failed", away),
+    ];
+    cluster.must("task.finish", { node: nodeId(1), reports });
+    expect([tasksOf(cluster, job, "unreachable"), tasksOf(cluster, job, "failed")]).toEqual(["1,4", "0-2,4"]);
+    const states = listTasks(cluster.database, job, { state: "unreachable", limit: 10 })!.items;
+    expect(states.map(({ task, state }) => [task, state])).toEqual([
+      [1, "failed"],
+      [4, "failed"],
+    ]);
+    const again = retry(cluster, job, "unreachable");
+    expect(views(cluster, again).map(({ target }) => target)).toEqual(["web2", "web5"]);
+    // A job of one task keeps it in its own row.
+    const only = cluster.submit({ targets: "web1" });
+    cluster.assign(only, 1, [0, 1]);
+    cluster.must("task.finish", { node: nodeId(1), reports: [report(only, 0, 1, "failed", away)] });
+    expect([tasksOf(cluster, only, "unreachable"), tasksOf(cluster, only, "failed")]).toEqual(["0", "0"]);
+  });
+
   test("a retry of a retry goes on with what is left, over several generations", () => {
     const cluster = clusterOf();
     const job = cluster.submit({ array: "0-90:10" });

@@ -1,3 +1,4 @@
+import { unreachableMark } from "../../lib/unreachable.ts";
 import type { Report } from "../../state/types.ts";
 import { eventsOfLine } from "./ansible-lines.ts";
 
@@ -210,7 +211,11 @@ function cutOff(last: string | undefined): Verdict {
 }
 
 function unreachable(result: Result | undefined): Verdict {
-  return { state: "failed", exitCode: null, reason: `unreachable: ${firstWords(result?.msg ?? "nothing was said")}` };
+  return {
+    state: "failed",
+    exitCode: null,
+    reason: `${unreachableMark}${firstWords(result?.msg ?? "nothing was said")}`,
+  };
 }
 
 function failed(result: Result | undefined, isOverdue: boolean, limit: string): Verdict {

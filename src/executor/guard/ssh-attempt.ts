@@ -1,6 +1,7 @@
 import { monotonicMs, timerMsMax, wallMs } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
+import { unreachableMark } from "../../lib/unreachable.ts";
 import type { Report } from "../../state/types.ts";
 import type { AttemptName } from "../types.ts";
 import { Attempt, type AttemptContext, type RunningAttempt } from "./attempt.ts";
@@ -131,7 +132,7 @@ export class SshAttempt implements RunningAttempt {
     if (startedAt === undefined) return is("failed", this.#unreached(report));
     if (this.#brokenOff === "overdue" || (exitCode !== undefined && this.#isOverLimit()))
       return is("timeout", `ran longer than its timeout of ${limit}`);
-    if (exitCode === undefined) return is("failed", "unreachable: the connection broke while the command ran");
+    if (exitCode === undefined) return is("failed", `${unreachableMark}the connection broke while the command ran`);
     if (exitCode === 0 && report.exitCode === fetchFailed)
       return is("failed", "it succeeded, and a file could not be fetched: see the end of the output", 0);
     return is(exitCode === 0 ? "succeeded" : "failed", exitWords(exitCode), exitCode);
@@ -153,13 +154,15 @@ export class SshAttempt implements RunningAttempt {
     const { before, killed } = this.#marks.news;
     if (killed !== undefined) return "did not begin: what an earlier attempt left on the target could not be ended";
     if (this.#brokenOff === "silent")
-      return `unreachable: no command began within ${formatDuration(this.#beginsMs)}${before.trim() === "" ? ", and the target said nothing" : `: ${lastLine(before)}`}`;
+      return `${unreachableMark}no command began within ${formatDuration(this.#beginsMs)}${before.trim() === "" ? ", and the target said nothing" : `: ${lastLine(before)}`}`;
     if (report.reason !== undefined && report.exitCode !== 255 && before.trim() === "") return report.reason;
     const said = before.trim() === "" ? `ssh ended with code ${report.exitCode ?? "none"}` : lastLine(before);
     // A shell was there, and sudo said no.
     const what =
-      this.#ssh.become === undefined || !said.includes("sudo") ? "unreachable" : `could not become ${this.#ssh.become}`;
-    return `${what}: ${said}${adviceOn(before)}`;
+      this.#ssh.become === undefined || !said.includes("sudo")
+        ? unreachableMark
+        : `could not become ${this.#ssh.become}: `;
+    return `${what}${said}${adviceOn(before)}`;
   }
 }
 

@@ -11,7 +11,7 @@ import { type AddedJobs, earlierUnder } from "../under-key.ts";
 import { jobIdShape } from "./shapes.ts";
 
 /** Which tasks: all, those that ended badly, all that did not succeed, or those that are listed. */
-export const retryChoices = ["all", "failed", "unfinished", "tasks"] as const;
+export const retryChoices = ["all", "failed", "unreachable", "unfinished", "tasks"] as const;
 type Choice = (typeof retryChoices)[number];
 
 interface JobRetried {
@@ -75,12 +75,18 @@ export const jobRetry = command<JobRetried>()({
     `${only === "all" ? "job" : `${only === "tasks" ? "tasks" : `${only} tasks`} of job`} ${id}${outcome.ok ? ` as job ${outcome.value.first}` : ""}`,
 });
 
+const none: { readonly [One in Choice]: string } = {
+  all: "no tasks",
+  failed: "no failed tasks",
+  unreachable: "no host that could not be reached",
+  unfinished: "no task that did not succeed",
+  tasks: "no such tasks",
+};
+
 function readChosen(job: StoredJob, only: Choice, tasks: string): Outcome<RangeList> {
   const list = tasks === "" ? "" : parseRanges(tasks);
   if (typeof list === "string") {
-    const which =
-      only === "failed" ? "no failed tasks" : only === "unfinished" ? "no task that did not succeed" : "no such tasks";
-    return refuse("conflict", `job ${job.id} has ${which}: there is nothing to retry`);
+    return refuse("conflict", `job ${job.id} has ${none[only]}: there is nothing to retry`);
   }
   const last = list.ranges.at(-1)!.last;
   if (last < job.tasks) return accept(list);
