@@ -96,6 +96,7 @@ export function printTasks(out: Output, tasks: readonly TaskView[]): void {
 /** What was run on targets as a table, one a line. */
 export function printResults(out: Output, results: readonly ResultView[]): void {
   const rates = results.some((one) => one.success_percent !== undefined);
+  const facts = results.some((one) => one.facts_changed !== undefined);
   out.rows(
     [
       { title: "TARGET", shrinks: true },
@@ -108,6 +109,7 @@ export function printResults(out: Output, results: readonly ResultView[]): void 
       { title: "TRY", align: "right" },
       { title: "FINISHED" },
       { title: "TOOK", align: "right" },
+      ...(facts ? [{ title: "FACTS CHANGED", shrinks: true } as const] : []),
       { title: "LAST LINE", shrinks: true },
     ],
     results.map((one) => [
@@ -121,9 +123,16 @@ export function printResults(out: Output, results: readonly ResultView[]): void 
       one.attempt === 0 ? "" : String(one.attempt),
       one.finished_at === null ? "" : instantText(one.finished_at),
       spanText(one.started_at, one.finished_at),
+      ...(facts ? [changesText(one)] : []),
       cut(one.reason ?? lastLine(one.tail), 200),
     ]),
   );
+}
+
+/** "cores: 2 -> 4, python: - -> /usr/bin/python3" */
+function changesText({ facts_changed: changed = {} }: ResultView): string {
+  const words = Object.entries(changed).map(([name, [was, is]]) => `${name}: ${was ?? "-"} -> ${is ?? "-"}`);
+  return cut(words.join(", "), 200);
 }
 
 /** Of a playbook's tasks on a host. */

@@ -6,6 +6,7 @@ import { refuse } from "../lib/outcome.ts";
 import type { FactsView } from "../state/answers.ts";
 import { jobSubmit } from "../state/commands/job-submit.ts";
 import { factsAfter, factsOfTarget, type StoredFacts } from "../state/tables/fact.ts";
+import { factChanges } from "./job-answers.ts";
 import { check } from "./problems.ts";
 import { type HttpParts, readState, type Route, route } from "./route.ts";
 import { consistency, next, pageLimit } from "./shapes.ts";
@@ -17,9 +18,7 @@ const factsAnswer = z.object({
   at: z.string().describe("RFC 3339, UTC"),
   job: z.int().describe("That has asked it."),
   facts: z.record(z.string(), z.string()),
-  changed: z
-    .record(z.string(), z.tuple([z.string().nullable(), z.string().nullable()]))
-    .describe("What was other the time before: what it was and what it is."),
+  changed: factChanges.describe("What was other the time before: what it was and what it is."),
 });
 
 const gatherBody = z.strictObject({

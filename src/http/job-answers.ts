@@ -8,6 +8,9 @@ const jobState = z.enum(["queued", "running", "succeeded", "failed", "cancelled"
 const taskState = z.enum(taskStates);
 const labels = z.record(z.string(), z.string());
 
+/** Facts by name: what each was and what it is; null: there was none. */
+export const factChanges = z.record(z.string(), z.tuple([z.string().nullable(), z.string().nullable()]));
+
 /** A job. */
 export const jobAnswer = z.object({
   id: z.int(),
@@ -91,7 +94,14 @@ export const tasksAnswer = z.object({ tasks: z.array(taskAnswer), next });
 
 /** GET /v1/results */
 export const resultsAnswer = z.object({
-  results: z.array(taskAnswer.extend({ name: z.string().describe("Of the job.") })),
+  results: z.array(
+    taskAnswer.extend({
+      name: z.string().describe("Of the job."),
+      facts_changed: factChanges
+        .optional()
+        .describe("Facts of the target that the job found to be other than before: what each was and what it is."),
+    }),
+  ),
   next,
 });
 

@@ -1,8 +1,9 @@
 import { limits } from "../lib/limits.ts";
 import type { ApplyContext } from "./command.ts";
 import { isDead } from "./dead.ts";
-import { forgetLevel, unitLevel } from "./levels.ts";
+import { forgetLevel, inventoryLevel, unitLevel } from "./levels.ts";
 import { countDead, countExpired, readCounter } from "./tables/counter.ts";
+import { removeFactChanges, sweepFactChanges } from "./tables/fact.ts";
 import { releaseIdempotency } from "./tables/idempotency.ts";
 import type { StoredJob } from "./tables/job.ts";
 import { hasUnusedInventory, removeContentOf, sweepInventories } from "./tables/inventory.ts";
@@ -11,7 +12,7 @@ import { removePick } from "./tables/pick.ts";
 import { removeJobOf, removeTargets, unusedTargets } from "./tables/target.ts";
 import { removeUnits, sweepUnits } from "./tables/unit.ts";
 import { readSpec } from "./spec.ts";
-import { targetsKey } from "./targets.ts";
+import { mayHaveTargets, targetsKey } from "./targets.ts";
 import { change, sql, type ReadTx, type Tx } from "./tx.ts";
 import { jobId } from "../lib/ids.ts";
 
@@ -39,9 +40,11 @@ export class Forgetting {
   forget(job: StoredJob): void {
     const { id, next_task: rows } = job;
     this.#tx.run(deleteJob, id);
+    let isLater = false;
     if (!hasOnlyTask(job)) {
       const isMuch = rows > limits.forgetAtOnceRows || this.#rows + rows > limits.forgetRows;
-      if (isMuch && this.#context.level >= forgetLevel) this.#tx.run(insertRemains, id);
+      isLater = isMuch && this.#context.level >= forgetLevel;
+      if (isLater) this.#tx.run(insertRemains, id);
       else {
         this.#rows += rows;
         this.#tx.run(deleteTasks, id);
@@ -49,6 +52,7 @@ export class Forgetting {
         if (job.tasks > 1 && this.#context.level >= unitLevel) removeUnits(this.#tx, id);
       }
     }
+    if (!isLater && this.#context.level >= inventoryLevel && mayHaveTargets(job.spec)) removeFactChanges(this.#tx, id);
     if (isDead(job)) countDead(this.#tx, -1, this.#context.level);
     if (job.origin !== null) removePick(this.#tx, id);
     if (job.spec.includes(targetsKey)) {
@@ -100,6 +104,7 @@ export function sweepRemains(tx: Tx, rows: number): number {
     left -= tx.run(sweepAttempts, job, job, left);
     if (left > 0) left -= tx.run(sweepTasks, job, job, left);
     if (left > 0) left -= sweepUnits(tx, job, left);
+    if (left > 0) left -= sweepFactChanges(tx, job, left);
     if (left > 0) tx.run(deleteRemains, job);
   }
   for (let list = unusedTargets(tx); list !== undefined && left > 0; list = unusedTargets(tx)) {

@@ -2,10 +2,11 @@ import { limits } from "../lib/limits.ts";
 import { pointsOf, taskAt } from "./points.ts";
 import { isIn, type Page, viewOfTask } from "./queries.ts";
 import { readSpec } from "./spec.ts";
+import { changesOf, hasChanges } from "./tables/fact.ts";
 import { jobById, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { jobsOfTargets, placesOfTarget } from "./tables/target.ts";
-import { targetsKey } from "./targets.ts";
+import { mayHaveTargets } from "./targets.ts";
 import { type ReadTx, sql } from "./tx.ts";
 import type { AskedState, ResultView, Spec } from "./types.ts";
 
@@ -43,13 +44,15 @@ export function listResults(tx: ReadTx, filter: ResultFilter): Page<ResultView> 
     const spec = readSpec(job.spec);
     if (filter.label !== undefined && spec.labels?.[filter.label[0]] !== filter.label[1]) continue;
     const pointOf = pointsOf(tx, job);
+    const isOther = mayHaveTargets(job.spec) && hasChanges(tx, job.id);
     for (const task of tasksOf(tx, job, spec, wanted, job.id === cursor.job ? cursor.task : 0)) {
       if (items.length === limit || bytes >= limits.pageBytes || looked >= limits.resultsLooked)
         return { items, next: writePlace(job.id, task) };
       looked += 1;
       const view = viewOfTask(tx, job, task, pointOf(task));
       if (!isIn(view, filter.state)) continue;
-      items.push({ ...view, name: job.name });
+      const changed = isOther && view.target !== undefined ? changesOf(tx, job.id, view.target) : undefined;
+      items.push({ ...view, name: job.name, ...(changed === undefined ? {} : { facts_changed: changed }) });
       bytes += view.tail.length;
     }
   }
@@ -104,7 +107,7 @@ function* jobsAboutTargets(tx: ReadTx, from: number): Generator<StoredJob | numb
 }
 
 function isAboutTargets({ spec: text }: StoredJob): boolean {
-  if (!text.includes(targetsKey) && !text.includes('"eachNode":')) return false;
+  if (!mayHaveTargets(text)) return false;
   const { targets, eachNode } = readSpec(text);
   return targets !== undefined || eachNode === true;
 }

@@ -159,3 +159,8 @@ export function renderTargets({ from, list }: Targets): readonly string[] {
 
 /** As it stands in the text of a spec that has targets. */
 export const targetsKey = '"targets":';
+
+/** By the text of its spec a job may be about targets or nodes; if not, it is not. */
+export function mayHaveTargets(spec: string): boolean {
+  return spec.includes(targetsKey) || spec.includes('"eachNode":');
+}

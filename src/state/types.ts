@@ -339,6 +339,8 @@ export interface TaskView {
 /** A task as GET /v1/results shows it: with the name of its job. */
 export interface ResultView extends TaskView {
   readonly name: string;
+  /** Facts of the target that the job found to be other than before: what each was, and what it is; null: it was not there. */
+  readonly facts_changed?: Readonly<Record<string, readonly [string | null, string | null]>>;
 }
 
 /** A node's row: what the log knows of it. Whether it votes is the configuration's to say, whether it answers the leader's. */

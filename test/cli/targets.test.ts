@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { jobId } from "../../src/lib/ids.ts";
 import { cli, ScratchDir, ServedMesh, TestIo } from "./support.ts";
 
 test("--target and --targets-from become the spec: lines of a file, comments and empty ones left out", async () => {
@@ -55,6 +56,17 @@ test("results of targets over all jobs, as a table, one value, or tasks", async 
   expect(json).toMatchObject({ results: [{ job: 2, task: 0, target: "web2", name: "of web2" }] });
   const page = await cli(["results", "web2", "--limit", "1"], served.env);
   expect(page.err).toContain("--next 1.1");
+});
+
+test("results name the facts that their job found to be other, and have no column for it where there are none", async () => {
+  using served = new ServedMesh();
+  const { cluster } = served.mesh;
+  const job = cluster.submit({ targets: "web[1-2]" });
+  expect((await cli(["results"], served.env)).out).not.toContain("FACTS CHANGED");
+  for (const cores of ["2", "4"])
+    cluster.must("facts.set", { job: jobId(job), next: null, facts: [["web2", { cores }]] });
+  const { out } = await cli(["results"], served.env);
+  expect(out).toMatch(/FACTS CHANGED +LAST LINE\nweb1 .*\nweb2 .*cores: 2 -> 4 *\n$/);
 });
 
 test("a plan names the first targets", async () => {

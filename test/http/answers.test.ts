@@ -55,6 +55,7 @@ test("of jobs, tasks, waits, templates and dead letters, in whatever state they 
     await judged("GET", `/v1/jobs/${id}/tasks/0`, "/v1/jobs/:id/tasks/:task");
     await judged("GET", `/v1/jobs/${id}/explain`, "/v1/jobs/:id/explain");
   }
+  await judged("GET", "/v1/results", "/v1/results");
   await judged("POST", "/v1/jobs/wait", "/v1/jobs/wait", { ids: [5, 1], timeout: "1ms" });
   await judged("GET", "/v1/dead-letters", "/v1/dead-letters");
   await judged("GET", "/v1/templates", "/v1/templates");

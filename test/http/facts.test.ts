@@ -26,6 +26,12 @@ test("facts are asked for by a job, shown, and name targets beside labels of nod
     facts: [{ target: "h1", at: expect.any(String), job: 1, facts: { os: "debian" }, changed: {} }],
     next: "h1",
   });
+  mesh.change((cluster) =>
+    cluster.must("facts.set", { job: jobId(1), next: null, facts: [["h2", { os: "alpine", cores: "2" }]] }),
+  );
+  const { results } = await jsonIn<{ results: object[] }>(await ask("GET", "/v1/results?target=h[1-2]"));
+  expect(results[0]).not.toHaveProperty("facts_changed");
+  expect(results[1]).toMatchObject({ job: 1, target: "h2", facts_changed: { cores: [null, "2"] } });
   expect(await jsonIn(await ask("GET", "/v1/facts/h2"))).toMatchObject({ facts: { os: "alpine" } });
   expect((await ask("GET", "/v1/facts/h3")).status).toBe(404);
   mesh.change((cluster) =>

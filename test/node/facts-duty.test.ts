@@ -1,10 +1,13 @@
 import { expect, test } from "bun:test";
 import { factsScript, parseFacts } from "../../src/lib/facts.ts";
+import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { accept, type Outcome } from "../../src/lib/outcome.ts";
 import { FactsDuty } from "../../src/node/facts-duty.ts";
 import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
-import { factJobs, factsOfTarget } from "../../src/state/tables/fact.ts";
-import { admin, Cluster } from "../state/support.ts";
+import { nextRemains } from "../../src/state/forgetting.ts";
+import { listResults } from "../../src/state/results.ts";
+import { changesOf, factJobs, factsOfTarget, hasChanges } from "../../src/state/tables/fact.ts";
+import { admin, Cluster, report } from "../state/support.ts";
 
 async function look(cluster: Cluster): Promise<void> {
   const duty = new FactsDuty({
@@ -55,6 +58,67 @@ test("what targets have said is kept once the job has ended, with what is other 
   // They are targets from now on.
   const found = cluster.submit({ targets: "os=debian,os!=debian" });
   expect(cluster.job(found).counts.queued).toBe(2);
+});
+
+test("each result tells what its job found to be other, however often the target is asked later, and until the job is forgotten", async () => {
+  const cluster = Cluster.ofNewest(1);
+  const found = (target: string): unknown[] =>
+    listResults(cluster.database, { targets: [target], limit: 10 }).items.map((one) => [one.job, one.facts_changed]);
+  const asked: number[] = [];
+  for (const said of ["os=debian\ncores=2\n", "os=debian\ncores=4\n", "os=debian\ncores=4\n", "os=alpine\n"]) {
+    const job = gather(cluster, "h[1-2]");
+    asked.push(job);
+    cluster.assign(job, 1, [0, 1], [1, 1]);
+    cluster.finish(job, 0, 1, 1, "succeeded", { tail: new TextEncoder().encode(said) });
+    cluster.finish(job, 1, 1, 1, "succeeded", { tail: new TextEncoder().encode("os=debian\n") });
+    await look(cluster);
+  }
+  const [first, second, third, fourth] = asked;
+  expect(found("h1")).toEqual([
+    [
+      fourth,
+      {
+        cores: ["4", null],
+        os: ["debian", "alpine"],
+      },
+    ],
+    [third, undefined],
+    [second, { cores: ["2", "4"] }],
+    // Nothing was known of it before.
+    [first, undefined],
+  ]);
+  expect(found("h2")).toEqual(asked.toReversed().map((job) => [job, undefined]));
+  expect([hasChanges(cluster.database, second!), hasChanges(cluster.database, third!)]).toEqual([true, false]);
+  cluster.must("job.remove", { id: jobId(second!) }, admin);
+  expect(hasChanges(cluster.database, second!)).toBe(false);
+  // Whoever comes too late tells of no job that is gone.
+  cluster.must("facts.set", { job: jobId(second!), next: null, facts: [["h1", { os: "void" }]] });
+  expect(hasChanges(cluster.database, second!)).toBe(false);
+  // Asked twice by one job: other than before the first time.
+  for (const os of ["debian", "arch", "void"])
+    cluster.must("facts.set", { job: jobId(fourth!), next: null, facts: [["h1", { os }]] });
+  expect(changesOf(cluster.database, fourth!, "h1")).toEqual({ cores: ["4", null], os: ["debian", "void"] });
+});
+
+test("the changes of a large job that is forgotten go in steps, with the rows of its tasks", () => {
+  const cluster = Cluster.ofNewest(1);
+  const job = gather(cluster, "h[1-1200]");
+  for (let from = 0; from < 1200; from += 400) {
+    const tasks = Array.from({ length: 400 }, (_, at) => from + at);
+    cluster.assign(job, 1, ...tasks.map((task) => [task, 1] as const));
+    const reports = tasks.map((task) => report(job, task, 1));
+    cluster.must("task.finish", { node: nodeId(1), reports });
+    for (const cores of ["1", "2"]) {
+      const facts = tasks.map((task): [string, { cores: string }] => [`h${task + 1}`, { cores }]);
+      cluster.must("facts.set", { job: jobId(job), next: null, facts });
+    }
+  }
+  expect(changesOf(cluster.database, job, "h1200")).toEqual({ cores: ["1", "2"] });
+  cluster.must("job.remove", { id: jobId(job) }, admin);
+  cluster.must("job.sweep", { rows: 1_300 });
+  expect([hasChanges(cluster.database, job), nextRemains(cluster.database)]).toEqual([true, job]);
+  cluster.must("job.sweep", { rows: 1_300 });
+  expect([hasChanges(cluster.database, job), nextRemains(cluster.database)]).toEqual([false, undefined]);
 });
 
 test("the script says of this host what it is, in lines that are read", () => {

@@ -3,6 +3,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { boundFacts, moveFactJob, writeFacts } from "../tables/fact.ts";
+import { jobById } from "../tables/job.ts";
 import { count, jobIdShape } from "./shapes.ts";
 
 interface FactsSet {
@@ -32,7 +33,8 @@ export const factsSet = command<FactsSet>()({
   payload: shape,
   prepare: (input) => input,
   apply(tx, { job, next, facts }, { at }) {
-    for (const [target, found] of facts) writeFacts(tx, target, found, job, at);
+    const asked = { job, at, isGone: jobById(tx, job) === undefined };
+    for (const [target, found] of facts) writeFacts(tx, target, found, asked);
     if (facts.length > 0) boundFacts(tx);
     moveFactJob(tx, job, next);
     return accept({ targets: facts.length });

@@ -2,9 +2,13 @@ import type { Facts } from "../../lib/facts.ts";
 import { limits } from "../../lib/limits.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
+/** Names of facts that are other than they were: what each was, and what it is; null: it was not there. */
+export type FactChanges = Readonly<Record<string, readonly [was: string | null, is: string | null]>>;
+
 /**
- * What is known of targets, and jobs that ask them and of which not all is kept yet (facts.ts). "changed" says what was other the time before, as JSON: name, then what it was and is. Of
- * more targets than are kept those go that were asked the longest ago.
+ * What is known of targets, and jobs that ask them and of which not all is kept yet (facts.ts). "changed" says what was other the time before, as JSON. Of
+ * more targets than are kept those go that were asked the longest ago. What a job has found to be other than before it is kept beside, by job and target, until the job is forgotten: the
+ * next one that asks the target takes only the place of the former's facts.
  */
 export interface StoredFacts {
   readonly target: string;
@@ -45,8 +49,16 @@ const evict = change(
   "delete from fact where target in (select target from fact order by at, target limit ?)",
 );
 
-/** What a target has said: what is other about it is kept beside. */
-export function writeFacts(tx: Tx, target: string, facts: Facts, job: number, at: number): void {
+/** Which job has asked a target, and when (epoch ms). */
+interface Asked {
+  readonly job: number;
+  readonly at: number;
+  /** It is gone, and nothing is kept with it. */
+  readonly isGone: boolean;
+}
+
+/** What a target has said, all that there is: what is other about it is kept beside. */
+export function writeFacts(tx: Tx, target: string, facts: Facts, { job, at, isGone }: Asked): void {
   const row = factsOfTarget(tx, target);
   const before = row === undefined ? undefined : (JSON.parse(row.facts) as Facts);
   const changed: Record<string, readonly [string | null, string | null]> = {};
@@ -54,6 +66,52 @@ export function writeFacts(tx: Tx, target: string, facts: Facts, job: number, at
     for (const name of new Set([...Object.keys(before), ...Object.keys(facts)]))
       if (before[name] !== facts[name]) changed[name] = [before[name] ?? null, facts[name] ?? null];
   tx.run(write, target, at, job, JSON.stringify(facts), JSON.stringify(changed));
+  if (Object.keys(changed).length > 0 && !isGone) keepChanges(tx, job, target, changed);
+}
+
+const selectChanges = sql("select changed from fact_change where job = ? and target = ?");
+const selectAnyChange = sql("select 1 from fact_change where job = ? limit 1");
+const setChanges = change(
+  "fact_change.set",
+  "insert or replace into fact_change (job, target, changed) values (?, ?, ?)",
+);
+const removeChanges = change("fact_change.remove-of-job", "delete from fact_change where job = ?");
+const sweepSome = change(
+  "fact_change.sweep",
+  "delete from fact_change where job = ? and target in (select target from fact_change where job = ? order by target limit ?)",
+);
+
+/** A job that has asked a target twice is told of what is other than before the first time. */
+function keepChanges(tx: Tx, job: number, target: string, changed: FactChanges): void {
+  const all: Record<string, readonly [string | null, string | null]> = { ...changesOf(tx, job, target) };
+  for (const [name, [was, is]] of Object.entries(changed)) {
+    const first = all[name]?.[0];
+    if (first === is) delete all[name];
+    else all[name] = [first === undefined ? was : first, is];
+  }
+  tx.run(setChanges, job, target, JSON.stringify(all));
+}
+
+/** What a job has found to be other about a target; undefined: nothing, or the job has not asked it. */
+export function changesOf(tx: ReadTx, job: number, target: string): FactChanges | undefined {
+  const row = tx.get<{ changed: string }>(selectChanges, job, target);
+  const changes = row === undefined ? {} : (JSON.parse(row.changed) as FactChanges);
+  return Object.keys(changes).length === 0 ? undefined : changes;
+}
+
+/** There may be something that {@link changesOf} gives, of some target. */
+export function hasChanges(tx: ReadTx, job: number): boolean {
+  return tx.get(selectAnyChange, job) !== undefined;
+}
+
+/** The job is gone. */
+export function removeFactChanges(tx: Tx, job: number): void {
+  tx.run(removeChanges, job);
+}
+
+/** Removes so many of a job that is gone; gives how many they were. */
+export function sweepFactChanges(tx: Tx, job: number, rows: number): number {
+  return tx.run(sweepSome, job, job, rows);
 }
 
 /** Only so many are kept. */
