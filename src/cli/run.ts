@@ -13,7 +13,7 @@ import { GatheredResults } from "./gathered-results.ts";
 import { advanceOf, Progress } from "./progress.ts";
 import { streamOutput } from "./stream.ts";
 import { noteUnfinished, RunningNames } from "./unfinished.ts";
-import { printJob } from "./views.ts";
+import { printJob, recapText } from "./views.ts";
 import { WaitNotes } from "./wait-notes.ts";
 
 const pollMs = 1000;
@@ -187,6 +187,8 @@ async function watch(
 async function finish(session: Session, job: JobView, propagate: boolean): Promise<number> {
   const { output } = session;
   if (output.forMachines) output.result({ value: job, ids: [job.id], table: (out) => printJob(out, job) });
+  const recap = output.forMachines ? undefined : recapText(job);
+  if (recap !== undefined) output.note(`skein: playbook of job ${job.id}: ${recap}`);
   if (job.state === "succeeded") return exit.done;
   const reason = job.reason === undefined ? "" : `: ${job.reason}`;
   output.note(`skein: job ${job.id} ${job.state === "failed" ? "failed" : `was ${job.state}`}${reason}`, "red");

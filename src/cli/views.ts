@@ -45,6 +45,7 @@ export function printJob(out: Output, job: JobView): void {
     ["waits for", waitsText(job) || undefined],
     ["batch", batchText(job)],
     ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
+    ["playbook", recapText(job)],
     ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
     ["template", job.template],
     ["retried as", job.retried_as === undefined ? undefined : `job ${job.retried_as}`],
@@ -188,6 +189,14 @@ export function waitsText({ id, waits }: JobView): string {
   ]
     .filter((text) => text !== "")
     .join(", ");
+}
+
+/** "hosts: 57 ok (12 changed), 2 failed, 1 unreachable; tasks: 93%, 651 of 700 ok, 40 failed"; undefined: of no playbook. */
+export function recapText({ recap }: JobView): string | undefined {
+  if (recap === undefined) return undefined;
+  const { hosts, tasks, success_percent: percent } = recap;
+  const ok = `${hosts.ok} ok${hosts.changed === 0 ? "" : ` (${hosts.changed} changed)`}`;
+  return `hosts: ${ok}, ${hosts.failed} failed, ${hosts.unreachable} unreachable; tasks: ${percent}%, ${tasks.ok} of ${tasks.total} ok, ${tasks.failed} failed`;
 }
 
 /** "2 of 5: tasks 1 to 30" */

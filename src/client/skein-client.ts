@@ -54,6 +54,7 @@ export type {
   JobState,
   JobView,
   LogView,
+  RecapView,
   ResultView,
   TaskCounts,
   TaskState,

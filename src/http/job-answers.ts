@@ -33,6 +33,16 @@ export const jobAnswer = z.object({
     .object({ now: z.int(), of: z.int(), first: z.int(), tasks: z.int() })
     .optional()
     .describe("The batch that runs or ran last, of how many, and its tasks from the first one on."),
+  recap: z
+    .object({
+      hosts: z.object({ ok: z.int(), changed: z.int(), failed: z.int(), unreachable: z.int() }),
+      tasks: z.object({ total: z.int(), ok: z.int(), failed: z.int() }),
+      success_percent: z.int(),
+    })
+    .optional()
+    .describe(
+      "Of a playbook: what became of it over all hosts that have ended; changed are some of those that are ok.",
+    ),
   partial: z.boolean().optional().describe("It has succeeded with failures that max_failures allows."),
   reason: z.string().optional(),
   counts: z.record(taskState, z.int()),

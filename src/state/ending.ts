@@ -2,6 +2,7 @@ import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import type { TaskRun } from "../lib/task-runs.ts";
 import { formatDuration } from "../lib/units.ts";
+import { isUnreachable } from "../lib/unreachable.ts";
 import { jobId } from "../lib/ids.ts";
 import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
@@ -15,6 +16,7 @@ import { tied } from "./tables/gate.ts";
 import { bundleKey } from "./bundles.ts";
 import { secretsKey } from "./secrets.ts";
 import { releaseBundle } from "./tables/bundle.ts";
+import { addRecap, playbookKey } from "./tables/recap.ts";
 import { forgetUses } from "./tables/secret.ts";
 import {
   endWaitingTask,
@@ -132,6 +134,11 @@ export class Work {
       job.onlyTail = tail.tail;
     } else finishTask(this.tx, row.job, row.task, { ...ended, state: terminal }, tail.tail, tail.tailDropped);
     job.row[terminal] += 1;
+    if (job.row.spec.includes(playbookKey) && job.spec.ansible?.playbook !== undefined) {
+      const isChanged = terminal === "succeeded" && report.recap !== undefined && report.recap.changed > 0;
+      const isAway = isUnreachable({ state: terminal, reason: ended.reason });
+      addRecap(this.tx, row.job, report.recap, { isChanged, isUnreachable: isAway });
+    }
     this.#announce(job, row, node, terminal, 0, ended);
     this.#stopPastFailures(job);
   }

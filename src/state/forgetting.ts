@@ -1,7 +1,7 @@
 import { limits } from "../lib/limits.ts";
 import type { ApplyContext } from "./command.ts";
 import { isDead } from "./dead.ts";
-import { forgetLevel, inventoryLevel, unitLevel } from "./levels.ts";
+import { ansibleLevel, forgetLevel, inventoryLevel, unitLevel } from "./levels.ts";
 import { countDead, countExpired, readCounter } from "./tables/counter.ts";
 import { removeFactChanges, sweepFactChanges } from "./tables/fact.ts";
 import { releaseIdempotency } from "./tables/idempotency.ts";
@@ -9,6 +9,7 @@ import type { StoredJob } from "./tables/job.ts";
 import { hasUnusedInventory, removeContentOf, sweepInventories } from "./tables/inventory.ts";
 import { hasOnlyTask } from "./tables/only-task.ts";
 import { removePick } from "./tables/pick.ts";
+import { playbookKey, removeRecap } from "./tables/recap.ts";
 import { removeJobOf, removeTargets, unusedTargets } from "./tables/target.ts";
 import { removeUnits, sweepUnits } from "./tables/unit.ts";
 import { readSpec } from "./spec.ts";
@@ -55,6 +56,7 @@ export class Forgetting {
     if (!isLater && this.#context.level >= inventoryLevel && mayHaveTargets(job.spec)) removeFactChanges(this.#tx, id);
     if (isDead(job)) countDead(this.#tx, -1, this.#context.level);
     if (job.origin !== null) removePick(this.#tx, id);
+    if (this.#context.level >= ansibleLevel && job.spec.includes(playbookKey)) removeRecap(this.#tx, id);
     if (job.spec.includes(targetsKey)) {
       const { targets } = readSpec(job.spec);
       if (targets !== undefined) removeJobOf(this.#tx, targets.list, id);

@@ -18,10 +18,11 @@ import { readCounter } from "./tables/counter.ts";
 import { gateOf, shut, tied } from "./tables/gate.ts";
 import { idempotencyOf, type IdempotencyRow } from "./tables/idempotency.ts";
 import { countFailing } from "./tables/inventory.ts";
-import { jobById, originOf, type StoredJob } from "./tables/job.ts";
+import { countsOf, jobById, originOf, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
 import { allNodes, nodeByReference, stateOfNode } from "./tables/node.ts";
 import { hasOnlyTask, tailOfOnlyTask } from "./tables/only-task.ts";
+import { playbookKey, recapOf } from "./tables/recap.ts";
 import { presentTask, presentTasks } from "./tables/running.ts";
 import { singlesRunningOn, type StoredTask } from "./tables/task.ts";
 import { targetCount } from "./tables/target.ts";
@@ -200,7 +201,8 @@ export function specOfJob(tx: ReadTx, id: number): Spec | undefined {
 
 function shown(tx: ReadTx, job: StoredJob): JobView {
   const isTold = job.gate !== null || ((job.ties ?? 0) & tied.batches) !== 0;
-  return jobView(job, isTold ? gateOf(tx, job.id) : undefined);
+  const recap = job.spec.includes(playbookKey) ? recapOf(tx, job.id, countsOf(job)) : undefined;
+  return jobView(job, isTold ? gateOf(tx, job.id) : undefined, recap);
 }
 
 const selectStates = sql("select id, state from job where id in (select value from json_each(?))");

@@ -402,6 +402,15 @@ export const schema: readonly string[] = [
   `create table fact (target text primary key, at integer not null, job integer not null, facts text not null, changed text not null) strict, without rowid`,
   `create index fact_age on fact (at, target)`,
   `create table fact_job (job integer primary key, next integer not null) strict`,
+  // Playbooks, over their hosts that have ended (tables/recap.ts).
+  `create table playbook_recap (
+    job integer primary key,
+    tasks integer not null,
+    ok integer not null,
+    failed integer not null,
+    changed_hosts integer not null,
+    unreachable_hosts integer not null
+  ) strict`,
   // What a job has found to be other than before, while the job is there.
   `create table fact_change (job integer not null, target text not null, changed text not null, primary key (job, target)) strict, without rowid`,
 ];

@@ -275,6 +275,8 @@ export interface JobView {
   readonly counts: TaskCounts;
   /** Of an unfinished one with batches: the one that runs, or that ran last, how many there are, and its tasks [first, first + tasks). */
   readonly batch?: { readonly now: number; readonly of: number; readonly first: number; readonly tasks: number };
+  /** Of a playbook, of the hosts that have ended. */
+  readonly recap?: RecapView;
   readonly submitted_at: string;
   readonly started_at: string | null;
   readonly finished_at: string | null;
@@ -288,6 +290,21 @@ export interface JobView {
   readonly template?: string;
   readonly labels: Labels;
   readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** What became of a playbook, over all of its hosts. */
+export interface RecapView {
+  /** changed: of those that are ok. unreachable: none of those that failed. */
+  readonly hosts: {
+    readonly ok: number;
+    readonly changed: number;
+    readonly failed: number;
+    readonly unreachable: number;
+  };
+  /** Of the hosts that have told: see PlaybookRecap. */
+  readonly tasks: { readonly total: number; readonly ok: number; readonly failed: number };
+  /** How many in a hundred of those tasks went well. */
+  readonly success_percent: number;
 }
 
 export interface AttemptView {
@@ -571,4 +588,17 @@ export interface Report {
   readonly finishedAt: number;
   readonly tail: Uint8Array;
   readonly log: { readonly bytes: number; readonly sha256: string } | undefined;
+  /** Of a playbook that has told it of its host. */
+  readonly recap?: PlaybookRecap;
+}
+
+/** Tasks of a playbook on a host, or on several. */
+export interface PlaybookRecap {
+  /** Those that were the host's to do: skipped ones are none, what was never reached because it was broken off is. */
+  readonly tasks: number;
+  readonly ok: number;
+  /** Ignored and rescued ones too. */
+  readonly failed: number;
+  /** That have changed something. */
+  readonly changed: number;
 }

@@ -5,12 +5,12 @@ import { successPercent } from "./success.ts";
 import { shut, type StoredGate } from "./tables/gate.ts";
 import { countsOf, originOf, type StoredJob } from "./tables/job.ts";
 import type { StoredTask } from "./tables/task.ts";
-import type { AttemptView, JobView, LogView, Point, Spec, TaskState, TaskView, WaitsView } from "./types.ts";
+import type { AttemptView, JobView, LogView, Point, RecapView, Spec, TaskState, TaskView, WaitsView } from "./types.ts";
 
 /** Rows as the contract shows them: RFC 3339 times, integer ids, keys in snake case. */
 
-/** The job with its spec rendered back into what people write. `gate`: its row of job_gate, where it has one. */
-export function jobView(job: StoredJob, gate?: StoredGate): JobView {
+/** The job with its spec rendered back into what people write. `gate`: its row of job_gate, where it has one. `recap`: of a playbook. */
+export function jobView(job: StoredJob, gate?: StoredGate, recap?: RecapView): JobView {
   const spec = JSON.parse(job.spec) as Spec;
   return {
     id: job.id,
@@ -22,6 +22,7 @@ export function jobView(job: StoredJob, gate?: StoredGate): JobView {
     ...(job.reason === null ? {} : { reason: job.reason }),
     counts: countsOf(job),
     ...batchOf(job, gate, spec),
+    ...(recap === undefined ? {} : { recap }),
     submitted_at: formatInstant(job.submitted_at),
     started_at: instant(job.started_at),
     finished_at: instant(job.finished_at),

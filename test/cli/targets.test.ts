@@ -69,6 +69,20 @@ test("results name the facts that their job found to be other, and have no colum
   expect(out).toMatch(/FACTS CHANGED +LAST LINE\nweb1 .*\nweb2 .*cores: 2 -> 4 *\n$/);
 });
 
+test("a playbook's job shows what became of it over all of its hosts", async () => {
+  using served = new ServedMesh();
+  const { cluster } = served.mesh;
+  cluster.submit({ driver: "ansible", run: undefined, targets: "web[1-3]", ansible: { playbook: "- hosts: all\n" } });
+  const told = (ok: number, changed: number) => ({ recap: { tasks: 7, ok, failed: 7 - ok, changed } });
+  for (const task of [0, 1, 2]) served.assign(1, task);
+  cluster.finish(1, 0, 1, 1, "succeeded", told(7, 2));
+  cluster.finish(1, 1, 1, 1, "failed", told(4, 0));
+  cluster.finish(1, 2, 1, 1, "failed", { exitCode: null, reason: "unreachable: no route" });
+  expect((await cli(["jobs", "show", "1"], served.env)).out).toMatch(
+    /\n *playbook +hosts: 1 ok \(1 changed\), 1 failed, 1 unreachable; tasks: 78%, 11 of 14 ok, 3 failed\n/,
+  );
+});
+
 test("a plan names the first targets", async () => {
   using served = new ServedMesh();
   const { out } = await cli(["plan", "-"], served.env, new TestIo({ stdin: "run: x\ntargets: web[001-500]\n" }));

@@ -56,6 +56,7 @@ describe.skipIf(missing !== undefined)("ansible on a mesh of which one node has 
     const played = await skein(scratch.path, [...words, "--playbook", playbook, "--extra-var", "word=this", ...at]);
     expect(played).toMatchObject({ code: 0 });
     expect(played.stdout).toContain("said this");
+    expect(played.stderr).toContain("hosts: 2 ok, 0 failed, 0 unreachable; tasks: 100%, 2 of 2 ok, 0 failed");
     const run = await skein(scratch.path, [...words, ...at, "--", "echo", "by", "words"]);
     expect(run).toMatchObject({ code: 0 });
     expect(run.stdout).toMatch(/by words/);

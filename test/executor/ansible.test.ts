@@ -328,6 +328,10 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     expect(text(through!)).toEndWith(
       "recap: ok=3 changed=1 unreachable=0 failed=0 skipped=1 rescued=0 ignored=1 success=66%\n",
     );
+    expect([through!.recap, failed!.recap]).toEqual([
+      { tasks: 3, ok: 2, failed: 1, changed: 1 },
+      { tasks: 4, ok: 1, failed: 2, changed: 1 },
+    ]);
     // The last one was never reached.
     expect(text(failed!)).toEndWith(
       "recap: ok=2 changed=1 unreachable=0 failed=1 skipped=0 rescued=0 ignored=1 success=25%\n",

@@ -165,6 +165,7 @@ function historyOfLevel3(): Cluster {
   bundles(cluster);
   inventories(cluster);
   facts(cluster);
+  playbooks(cluster);
   return cluster;
 }
 
@@ -548,6 +549,21 @@ function inventories(cluster: Cluster): void {
   cluster.now += 600_001;
   cluster.submit({});
   cluster.must("job.sweep", { rows: 5_000 });
+}
+
+/** A playbook whose hosts end in several ways, and that is forgotten; another one stays. */
+function playbooks(cluster: Cluster): void {
+  const spec = { driver: "ansible", run: undefined, targets: "p[1-3]", ansible: { playbook: "- hosts: all\n" } };
+  const recap = { tasks: 5, ok: 4, failed: 1, changed: 2 };
+  for (const isLast of [false, true]) {
+    const job = cluster.submit(spec);
+    cluster.assign(job, 1, [0, 1], [1, 1], [2, 1]);
+    cluster.finish(job, 0, 1, 1, "succeeded", { recap });
+    cluster.finish(job, 1, 1, 1, "failed", { exitCode: null, reason: "unreachable: no route", recap });
+    cluster.finish(job, 2, 1, 1, "lost");
+    cluster.must("job.cancel", { id: jobId(job) }, admin);
+    if (!isLast) cluster.must("job.remove", { id: jobId(job) }, admin);
+  }
 }
 
 /** What targets say is kept, and who they are found by it. */

@@ -29,7 +29,7 @@ test("of jobs, tasks, waits, templates and dead letters, in whatever state they 
   mesh.change((cluster) => {
     cluster.level = 3;
     const log = { bytes: 3, sha256: "x" };
-    // 1: waits for its retry. 2: succeeded in part, a matrix. 3: held, with all that it waits for. 4: a task for each node. 5: dead.
+    // 1: waits for its retry. 2: succeeded in part, a matrix. 3: held, with all that it waits for. 4: a task for each node. 5: dead. 6: a playbook.
     const first = cluster.submit({ name: "again", labels: { a: "b" }, retries: { max: 2, backoff: "1h" } });
     cluster.assign(first, 1, [0, 1]);
     cluster.finish(first, 0, 1, 1, "failed", { tail: new TextEncoder().encode("why"), log, reason: "no" });
@@ -44,12 +44,20 @@ test("of jobs, tasks, waits, templates and dead letters, in whatever state they 
     const dead = cluster.submit({ name: "dead" });
     cluster.assign(dead, 2, [0, 1]);
     cluster.finish(dead, 0, 1, 2, "failed", { reason: "it is so" });
+    const played = cluster.submit({
+      driver: "ansible",
+      run: undefined,
+      targets: "h1",
+      ansible: { playbook: "- hosts: all\n" },
+    });
+    cluster.assign(played, 1, [0, 1]);
+    cluster.finish(played, 0, 1, 1, "failed", { recap: { tasks: 4, ok: 1, failed: 2, changed: 1 } });
     cluster.must("template.set", { name: "t", description: "d", parameters: {}, spec: { run: "true" } }, admin);
   });
   mesh.cluster.level = 1; // at which the tokens of these nodes are not judged
-  expect(await judged("GET", "/v1/jobs", "/v1/jobs")).toMatchObject({ jobs: { length: 5 } });
+  expect(await judged("GET", "/v1/jobs", "/v1/jobs")).toMatchObject({ jobs: { length: 6 } });
   expect(await judged("GET", "/v1/jobs?limit=2", "/v1/jobs")).toHaveProperty("next");
-  for (let id = 1; id <= 5; id++) {
+  for (let id = 1; id <= 6; id++) {
     await judged("GET", `/v1/jobs/${id}`, "/v1/jobs/:id");
     await judged("GET", `/v1/jobs/${id}/tasks`, "/v1/jobs/:id/tasks");
     await judged("GET", `/v1/jobs/${id}/tasks/0`, "/v1/jobs/:id/tasks/:task");

@@ -1,5 +1,6 @@
+import { percentOf } from "../../lib/percent.ts";
 import { unreachableMark } from "../../lib/unreachable.ts";
-import type { Report } from "../../state/types.ts";
+import type { PlaybookRecap, Report } from "../../state/types.ts";
 import { eventsOfLine } from "./ansible-lines.ts";
 
 /** What the callback plugin tells (drivers/ansible-plugin.ts), and what follows from it for each host. */
@@ -161,7 +162,13 @@ export class HostBook {
 
   /** The recap in words; undefined: there is none. */
   get recapWords(): string | undefined {
-    return this.#recap === undefined ? undefined : recapWords(this.#recap, this.#isCutOff);
+    const { numbers } = this;
+    return this.#recap === undefined || numbers === undefined ? undefined : recapWords(this.#recap, numbers);
+  }
+
+  /** The recap in numbers; undefined: there is none. */
+  get numbers(): PlaybookRecap | undefined {
+    return this.#recap === undefined ? undefined : numbersOf(this.#recap, this.#isCutOff);
   }
 
   /** What ansible's own recap says of it; undefined: nothing. `limit`: in words. */
@@ -190,16 +197,23 @@ export class HostBook {
 
 const succeeded: Verdict = { state: "succeeded", exitCode: 0, reason: undefined };
 
-/**
- * As ansible writes it, and how many in a hundred of the tasks that were the host's to do went well. Skipped ones were not. Where the host did not come to the end, what it
- * never reached is counted, too.
- */
-function recapWords(recap: Recap, isCutOff: boolean): string {
+/** Tasks that were the host's to do. Skipped ones were not. Where the host did not come to the end, what it never reached is counted, too. */
+function numbersOf(recap: Recap, isCutOff: boolean): PlaybookRecap {
   const { ok, changed, unreachable, failures, skipped, rescued, ignored, tasks = 0 } = recap;
   const done = ok + failures + unreachable + rescued;
   const isThrough = failures === 0 && unreachable === 0 && !isCutOff;
-  const wanted = isThrough ? done : Math.max(done, tasks - skipped);
-  const percent = wanted === 0 ? 100 : Math.floor((100 * (ok - ignored)) / wanted);
+  return {
+    tasks: isThrough ? done : Math.max(done, tasks - skipped),
+    ok: ok - ignored,
+    failed: failures + unreachable + rescued + ignored,
+    changed,
+  };
+}
+
+/** As ansible writes it, and how many in a hundred of its tasks went well. */
+function recapWords(recap: Recap, numbers: PlaybookRecap): string {
+  const { ok, changed, unreachable, failures, skipped, rescued, ignored } = recap;
+  const percent = percentOf(numbers);
   return `recap: ok=${ok} changed=${changed} unreachable=${unreachable} failed=${failures} skipped=${skipped} rescued=${rescued} ignored=${ignored} success=${percent}%`;
 }
 

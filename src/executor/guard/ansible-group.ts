@@ -1,7 +1,7 @@
 import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
-import type { Report } from "../../state/types.ts";
+import type { PlaybookRecap, Report } from "../../state/types.ts";
 import { nameOf } from "../names.ts";
 import type { LogStream } from "../pack-record.ts";
 import { redactText } from "../redact.ts";
@@ -178,11 +178,12 @@ export class AnsibleGroup {
     const left = this.#isLeftOf(member) ? this.#killAt(member) : undefined;
     const finishedAt = wallMs();
     void Promise.all([left, isLast ? this.over : undefined]).then(([killed]) =>
-      member.finish(verdict, finishedAt, [
-        earlierWords(this.#marks?.news.killed),
-        killed,
-        this.#isByLines && this.#isOpen ? byLinesWords : undefined,
-      ]),
+      member.finish(
+        verdict,
+        finishedAt,
+        [earlierWords(this.#marks?.news.killed), killed, this.#isByLines && this.#isOpen ? byLinesWords : undefined],
+        this.#ansible.isAdHoc ? undefined : member.book.numbers,
+      ),
     );
   }
 
@@ -307,8 +308,13 @@ class Member implements RunningAttempt {
     this.#tail.push(bytes);
   }
 
-  /** `left`: what became of what was left on its host. */
-  finish(verdict: Verdict, finishedAt: number, left: readonly (string | undefined)[]): void {
+  /** `left`: what became of what was left on its host. `recap`: of a playbook. */
+  finish(
+    verdict: Verdict,
+    finishedAt: number,
+    left: readonly (string | undefined)[],
+    recap: PlaybookRecap | undefined,
+  ): void {
     const log = this.#log.close();
     if (this.ending === "dropped") return this.#resolve(undefined);
     const words = [verdict.reason, ...left, truncationWords(this.#log, this.start.keepBytes)].filter(
@@ -324,6 +330,7 @@ class Member implements RunningAttempt {
       tail: this.#tail.bytes(),
       reason: reason === "" ? undefined : reason,
       log,
+      ...(recap === undefined ? {} : { recap }),
     });
   }
 }

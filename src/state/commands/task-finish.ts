@@ -35,6 +35,7 @@ const report = z.strictObject({
     .strictObject({ bytes: count, sha256: z.string().max(128) })
     .nullish()
     .transform((log) => log ?? undefined),
+  recap: z.strictObject({ tasks: count, ok: count, failed: count, changed: count }).exactOptional(),
 });
 
 const shape = z.strictObject({
