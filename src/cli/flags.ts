@@ -126,7 +126,7 @@ export function addSpecFlags(command: Command): void {
     )
     .option(
       "--ssh <k=v>",
-      "how targets are reached: user, port, key (a path, or secret:NAME), known_hosts, jump, become, connect, strict (repeatable)",
+      "how targets are reached: user, port, key (a path, or secret:NAME), known_hosts, jump, become, become_password (secret:NAME), connect, strict (repeatable)",
       collect,
     )
     .option(
@@ -332,7 +332,7 @@ function batchOf({ batch, batchPause: pause, approve }: SpecFlags, problems: Pro
   return pause === undefined && approve === undefined ? sizes : defined({ sizes, pause, approve });
 }
 
-const sshKeys = ["user", "port", "key", "known_hosts", "jump", "become", "connect", "strict"];
+const sshKeys = ["user", "port", "key", "known_hosts", "jump", "become", "become_password", "connect", "strict"];
 
 /** `--ssh k=v` of other verbs than run. Throws CliError. */
 export function sshFlags(pairs: readonly string[]): Record<string, unknown> {
@@ -351,7 +351,8 @@ function sshOf(pairs: Readonly<Record<string, string>>): Record<string, unknown>
     Object.entries(pairs).map(([key, text]): [string, unknown] => {
       if (key === "port") return [key, countOrShare(text)];
       if (key === "strict") return [key, text === "true" ? true : text === "false" ? false : text];
-      return [key, key === "key" && text.startsWith("secret:") ? { secret: text.slice("secret:".length) } : text];
+      const isSecret = key === "key" || key === "become_password";
+      return [key, isSecret && text.startsWith("secret:") ? { secret: text.slice("secret:".length) } : text];
     }),
   );
 }

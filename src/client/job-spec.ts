@@ -179,8 +179,10 @@ export interface SshSpec {
   /** accept-new (the default), strict, off, or a path on the node. */
   readonly known_hosts?: string | undefined;
   readonly jump?: string | undefined;
-  /** By sudo, which must not ask. */
+  /** By sudo. */
   readonly become?: string | undefined;
+  /** What sudo asks for, or a playbook's own `become`. Absent: it must not ask. */
+  readonly become_password?: { readonly secret: string } | undefined;
   /** Until a target's command begins: 10s. */
   readonly connect?: string | undefined;
   readonly put?: readonly SshCopy[] | undefined;

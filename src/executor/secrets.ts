@@ -15,7 +15,15 @@ export function valuesOf(names: Readonly<Record<string, string>> | undefined, va
   );
 }
 
+/** A password that is read as a line: the secret's first one, whatever ends it; undefined: the spec names none. */
+export function becomePasswordOf({ secrets }: Spec, values: SecretValues): string | undefined {
+  if (secrets?.becomePassword === undefined) return undefined;
+  return valuesOf({ password: secrets.becomePassword }, values)["password"]!.split(/\r?\n/, 1)[0]!;
+}
+
 /** What the output must not show: every value that the attempt was given. */
 export function redacting(spec: Spec, values: SecretValues): { readonly redact?: readonly string[] } {
-  return spec.secrets === undefined ? {} : { redact: Object.values(values) };
+  if (spec.secrets === undefined) return {};
+  const password = becomePasswordOf(spec, values) ?? "";
+  return { redact: [...Object.values(values), ...(password === "" ? [] : [password])] };
 }

@@ -11,12 +11,13 @@ export interface SecretPlace {
 
 /** Every place of the spec that holds a secret, in the order in which it is written. */
 export function secretPlaces({ secrets }: Spec): SecretPlace[] {
-  const { env = {}, headers = {}, body, sshKey, vault } = secrets ?? {};
+  const { env = {}, headers = {}, body, sshKey, becomePassword, vault } = secrets ?? {};
   return [
     ...Object.entries(env).map(([name, secret]) => ({ path: `env.${name}`, secret })),
     ...Object.entries(headers).map(([name, secret]) => ({ path: `http.headers.${name}`, secret })),
     ...(body === undefined ? [] : [{ path: "http.body", secret: body }]),
     ...(sshKey === undefined ? [] : [{ path: "ssh.key", secret: sshKey }]),
+    ...(becomePassword === undefined ? [] : [{ path: "ssh.become_password", secret: becomePassword }]),
     ...(vault === undefined ? [] : [{ path: "ansible.vault", secret: vault }]),
   ];
 }

@@ -161,11 +161,13 @@ function renderHttp(http: NonNullable<Spec["http"]>, secrets: Spec["secrets"]): 
 }
 
 function renderSsh(ssh: Spec["ssh"], secrets: Spec["secrets"]): Record<string, unknown> | undefined {
-  if (ssh === undefined && secrets?.sshKey === undefined) return undefined;
+  const { sshKey, becomePassword } = secrets ?? {};
+  if (ssh === undefined && sshKey === undefined && becomePassword === undefined) return undefined;
   const { knownHosts, connectMs, key, ...rest } = ssh ?? {};
   return compact({
     ...rest,
-    key: secrets?.sshKey === undefined ? key : { secret: secrets.sshKey },
+    key: sshKey === undefined ? key : { secret: sshKey },
+    become_password: becomePassword === undefined ? undefined : { secret: becomePassword },
     known_hosts: knownHosts,
     connect: connectMs === undefined ? undefined : formatDuration(connectMs),
   });

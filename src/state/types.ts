@@ -214,7 +214,7 @@ export interface SshSpec {
   readonly knownHosts?: string;
   /** [user@]host[:port], one or several with commas between them. */
   readonly jump?: string;
-  /** By sudo, which must not ask. */
+  /** By sudo: with the password that {@link SpecSecrets.becomePassword} names, or one that must not ask. */
   readonly become?: string;
   readonly connectMs?: number;
   /** Given out before the command, fetched after it. */
@@ -238,6 +238,8 @@ export interface SpecSecrets {
   readonly body?: string;
   /** The private key of drivers ssh and ansible. */
   readonly sshKey?: string;
+  /** What sudo asks for, where drivers ssh and ansible are another user. */
+  readonly becomePassword?: string;
   /** The password of a vault of driver ansible's. */
   readonly vault?: string;
 }

@@ -1,11 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { whyMissing } from "../../scripts/needed.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import { accept } from "../../src/lib/outcome.ts";
 import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
 import { isAlive, Rig, unitAssignmentOf, type UnitOfTargets, until } from "./rig.ts";
+import { noSudoUser, SudoUser } from "./sudo-user.ts";
 import { Sshd } from "../../scripts/sshd.ts";
 
 const missing =
@@ -418,6 +419,47 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     } finally {
       rmSync(sudoers, { force: true });
     }
+  });
+
+  test.skipIf(noSudoUser !== undefined)("become's password is a secret's: a wrong or missing one is told", async () => {
+    using user = new SudoUser();
+    chmodSync(sshd.dir, 0o755); // whoever logs in reads which key may
+    const tasks = [{ name: "who", command: "id -un", become: true }];
+    const playbook = `${JSON.stringify([{ hosts: "all", gather_facts: false, tasks }])}\n`;
+    const ssh = { port: sshd.port, key: sshd.key, user: user.name };
+    const secrets = { becomePassword: "sudo" };
+    const given = (password: string): void => {
+      rig.secrets = () => Promise.resolve(accept({ sudo: `${password}\n` }));
+    };
+    given(user.password);
+    const [played] = await run({ ...of({ playbook }), ssh, secrets }, ["127.0.1.1"]);
+    expect(await rig.logText(played!, "stdout")).toContain("changed: who\nroot\n");
+    const module = { ...of({ module: "command", args: "id -un" }), ssh: { ...ssh, become: "root" }, secrets };
+    const [alone] = await run(module, ["127.0.1.2"]);
+    expect([alone!.state, text(alone!)]).toEqual(["succeeded", "root\n"]);
+    given("something else");
+    const [wrong] = await run(module, ["127.0.1.3"]);
+    expect(wrong).toMatchObject({ state: "failed", reason: expect.stringContaining("Incorrect sudo password") });
+    const { secrets: _, ...without } = module;
+    const [missing] = await run(without, ["127.0.1.4"]);
+    expect(missing).toMatchObject({ state: "failed", reason: expect.stringContaining("Missing sudo password") });
+  });
+
+  test.skipIf(noSudoUser !== undefined)("what a host leaves is ended as the user that it became", async () => {
+    using user = new SudoUser();
+    chmodSync(sshd.dir, 0o755);
+    rig.secrets = () => Promise.resolve(accept({ sudo: user.password }));
+    const pid = rig.path("pid");
+    const spec: Spec = {
+      ...of({ module: "shell", args: `trap '' TERM; echo $$ > ${pid}; while :; do sleep 600; done` }),
+      ssh: { port: sshd.port, key: sshd.key, user: user.name, become: "root" },
+      secrets: { becomePassword: "sudo" },
+      timeoutMs: 8_000,
+    };
+    const [report] = await run(spec, ["127.0.1.1"]);
+    expect(report).toMatchObject({ state: "timeout" });
+    expect(report!.reason).toContain("killed: ");
+    expect(isAlive(Number(readFileSync(pid, "utf8").trim()))).toBe(false);
   });
 
   test("check mode changes nothing, and shows what would be changed", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import { nodeId } from "../../src/lib/ids.ts";
@@ -9,6 +9,7 @@ import { killScript, taskScript } from "../../src/executor/drivers/ssh-script.ts
 import { RemoteMarks } from "../../src/executor/guard/ssh-marks.ts";
 import type { Report, Spec, SshSpec } from "../../src/state/types.ts";
 import { isAlive, Rig, until } from "./rig.ts";
+import { noSudoUser, SudoUser } from "./sudo-user.ts";
 import { freePort, generateKey, muteHost, Sshd } from "../../scripts/sshd.ts";
 
 const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), [
@@ -247,6 +248,98 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     const report = await run({ run: "echo in", ssh, secrets: { sshKey: "ops" } });
     expect(report).toMatchObject({ state: "succeeded", exitCode: 0 });
     expect(existsSync(rig.path(`scratch/1.${report.task}.1`))).toBe(false);
+  });
+
+  describe.skipIf(noSudoUser !== undefined)("is another user by a password from a secret", () => {
+    const as = (user: SudoUser, given: string | undefined = user.password): { ssh: SshSpec } & Spec => {
+      chmodSync(sshd.dir, 0o755); // whoever logs in reads which key may
+      rig.secrets = () => Promise.resolve(accept(given === undefined ? {} : { sudo: `${given}\n` }));
+      const ssh = over({ user: user.name, become: "root" });
+      return given === undefined ? { ssh } : { ssh, secrets: { becomePassword: "sudo" } };
+    };
+
+    test("which stands in no argument and no environment, and is hidden in the output", async () => {
+      using user = new SudoUser();
+      const looks = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'";
+      const report = await run({
+        ...as(user),
+        run: `id -un; cat >all; ${looks} >>all; cat all; rm all`,
+        stdin: "given\n",
+      });
+      expect(report).toMatchObject({ state: "succeeded", exitCode: 0, reason: undefined });
+      const shown = await rig.logText(report, "stdout");
+      expect(shown).toStartWith("root\ngiven\n");
+      expect(shown).toContain(`SKEIN_TARGET=127.0.1.5`);
+      expect(shown).not.toContain("***");
+      const printing = await run({ ...as(user), run: "cat", stdin: `it is ${user.password}.\n` });
+      expect(await rig.logText(printing)).toBe("it is ***.\n");
+    });
+
+    test("which is passed over where a rule needs none, and files go and come beside it", async () => {
+      using user = new SudoUser();
+      user.allow("NOPASSWD: ALL");
+      const report = await run({ ...as(user), run: "id -un; cat", stdin: "given\n" });
+      expect(await rig.logText(report)).toBe("root\ngiven\n");
+      user.allow("ALL");
+      writeFileSync(rig.path("conf"), "x");
+      const { ssh, ...spec } = as(user);
+      const put = [{ from: rig.path("conf"), to: "conf" }];
+      const copied = await run({ ...spec, ssh: { ...ssh, put }, run: `id -un; cat ~${user.name}/conf` });
+      expect(await rig.logText(copied, "stdout")).toBe("root\nx");
+    });
+
+    test("a wrong one is tried once, a missing one not at all, and neither is waited for", async () => {
+      using user = new SudoUser();
+      const wrong = await run({ ...as(user, "something else"), run: "true", stdin: "more\nlines\n" });
+      expect(wrong).toMatchObject({ state: "failed", exitCode: null });
+      expect(wrong.reason).toMatch(/^could not become root: sudo: 1 incorrect password attempt .*become_password/);
+      // Not a line of the script was taken for one.
+      expect(await rig.logText(wrong)).not.toContain("SKEIN_");
+      const { ssh } = as(user);
+      const missing = await run({ ssh, run: "true" });
+      expect(missing.reason).toMatch(/^could not become root: sudo: a password is required .*become_password/);
+    });
+
+    test("what outlives its limit is ended as that user, and what outlives its connection ends by itself", async () => {
+      using user = new SudoUser();
+      const pids = rig.path("pids");
+      const stays = `trap '' TERM HUP; echo $$ >> ${pids}; while :; do sleep 600; done`;
+      const script = `setsid sh -c '${stays.replaceAll("'", `'\\''`)}' & sleep 600`;
+      const report = await run({ ...as(user), run: script, timeoutMs: 1_000, graceMs: 1_000 });
+      expect(report).toMatchObject({ state: "timeout", exitCode: null });
+      expect(report.reason).toMatch(/ran longer than its timeout of 1s; killed: \d+ processes/);
+      expect(isAlive(Number(readFileSync(pids, "utf8").trim()))).toBe(false);
+      rmSync(pids);
+      const running = run({ ...as(user), run: stays });
+      const pid = await rig.pidIn(pids);
+      // Its connection breaks on the target's side; whoever opened it comes by as well, and may be the one who ends it.
+      for (const server of Bun.spawnSync(["pgrep", "-f", `^sshd: ${user.name}@`])
+        .stdout.toString()
+        .trim()
+        .split("\n"))
+        process.kill(Number(server), "SIGKILL");
+      expect((await running).reason).toStartWith("unreachable: the connection broke while the command ran; ");
+      await until("the end of the command", () => !isAlive(pid), 60_000);
+    });
+
+    test("its guard is killed: the target ends it by itself, though sudo and a shell are between", async () => {
+      using user = new SudoUser();
+      const own = new Rig();
+      try {
+        const pid = own.path("pid");
+        const spec = as(user);
+        own.secrets = rig.secrets;
+        const run = `trap '' TERM HUP; echo $$ > ${pid}; while :; do sleep 600; done`;
+        const assignment = own.assignment({ driver: "ssh", ...spec, run }, { target: "127.0.1.7" });
+        await own.open();
+        own.executor.assign([assignment]);
+        const remote = await own.pidIn(pid);
+        process.kill(own.guardPid(), "SIGKILL");
+        await until("the end of the command", () => !isAlive(remote), 60_000);
+      } finally {
+        await own.close();
+      }
+    });
   });
 
   describe("costs only itself", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { problemsOf } from "../../src/state/commands/problems.ts";
 import { specSchema, isNormalised } from "../../src/state/commands/spec-schema.ts";
+import { secretPlaces } from "../../src/state/secrets.ts";
 import { renderSpec } from "../../src/state/spec.ts";
 
 const over = (ssh: Record<string, unknown>, more: Record<string, unknown> = {}): Record<string, unknown> => ({
@@ -29,6 +30,7 @@ describe("a spec of driver ssh", () => {
       known_hosts: "strict",
       jump: "gate.lan,ops@inner:22",
       become: "root",
+      become_password: { secret: "ops-sudo" },
       connect: "5s",
       put: [{ from: "/srv/a", to: "a" }],
       fetch: [{ from: "/var/log/x", to: "/srv/logs" }],
@@ -37,10 +39,16 @@ describe("a spec of driver ssh", () => {
     const spec = specSchema.parse(written);
     expect(spec).toMatchObject({
       driver: "ssh",
-      secrets: { sshKey: "ops-key" },
+      secrets: { sshKey: "ops-key", becomePassword: "ops-sudo" },
       ssh: { user: "ops", port: 2222, knownHosts: "strict", become: "root", connectMs: 5000, strict: true },
     });
-    expect(JSON.stringify(spec.ssh)).not.toContain("ops-key");
+    expect(JSON.stringify(spec.ssh)).not.toMatch(/ops-key|ops-sudo/);
+    expect(secretPlaces(spec)).toEqual([
+      { path: "ssh.key", secret: "ops-key" },
+      { path: "ssh.become_password", secret: "ops-sudo" },
+    ]);
+    const alone = specSchema.parse(over({ become_password: { secret: "s" } }));
+    expect(renderSpec(alone)["ssh"]).toEqual({ become_password: { secret: "s" } });
     expect(renderSpec(spec)["ssh"]).toEqual(written["ssh"]);
     expect(renderSpec(specSchema.parse(over({ key: "/root/.ssh/id" })))["ssh"]).toEqual({ key: "/root/.ssh/id" });
     expect(renderSpec(specSchema.parse(over({ known_hosts: "accept-new", strict: false })))["ssh"]).toBeUndefined();
@@ -48,6 +56,7 @@ describe("a spec of driver ssh", () => {
 
   test.each([
     [{ user: "-oProxyCommand=x" }, "ssh.user", "must be a user's name"],
+    [{ become: "root", become_password: "hunter2" }, "ssh.become_password", "a password stands in no spec"],
     [{ port: 0 }, "ssh.port", "must be at least 1"],
     [{ key: "id_rsa" }, "ssh.key", "must be an absolute path on the node"],
     [{ known_hosts: "maybe" }, "ssh.known_hosts", `must be "accept-new", "strict", "off"`],

@@ -7,13 +7,14 @@ import type { AnsibleSpec, Assignment, Spec, SshSpec } from "../../state/types.t
 import type { AnsibleMember, AnsibleStart, SshStart, Start } from "../guard/frames.ts";
 import { identityOf } from "../identity.ts";
 import { nameOf } from "../names.ts";
-import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { becomePasswordOf, redacting, type SecretValues, valuesOf } from "../secrets.ts";
 import { type FileHost, inventoryFile } from "./ansible-inventory.ts";
 import { ansiblePlugin } from "./ansible-plugin.ts";
+import { approach } from "./become.ts";
 import { type HostReach, reachOf } from "./host-reach.ts";
 import { shellStart } from "./shell.ts";
 import { optionsOf, type SshPlace, withLineEnd } from "./ssh.ts";
-import { killEarlierScript, killScript, quote, readScript, readScriptAs } from "./ssh-script.ts";
+import { killEarlierScript, killScript, quote } from "./ssh-script.ts";
 
 /**
  * Driver ansible: the node's own ansible-core, one process for all tasks of a unit, each about a host. What happens on each host is told by a callback plugin of ours
@@ -30,6 +31,7 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
   const { ansible, ssh = {} } = first.spec;
   const local = shellStart(first, place.node, secrets);
   const values = valuesOf(named({ key: spec.secrets?.sshKey, vault: spec.secrets?.vault }), secrets);
+  const password = becomePasswordOf(spec, secrets);
   const isReached = ansible.connection === undefined || ansible.connection === "ssh";
   const inDir = spec.bundle === undefined ? "" : treePlace;
   const keyAt = (key: string, own?: string): string | undefined => own ?? (values["key"] === undefined ? ssh.key : key);
@@ -45,7 +47,8 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
   });
   const options = optionsOf(ssh, keyAt(`${inDir}key`), place.knownHosts);
   const keyFile = values["key"] === undefined ? [] : [{ name: "key", text: withLineEnd(values["key"]) }];
-  const earlier = isReached && attempt > 1 && isBySsh(hosts[0]!) ? endingEarlier(hosts[0]!, place, inDir) : undefined;
+  const earlier =
+    isReached && attempt > 1 && isBySsh(hosts[0]!) ? endingEarlier(hosts[0]!, password, place, inDir) : undefined;
   const words = wordsOf(
     ansible,
     assignments.length,
@@ -53,7 +56,7 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
     inDir,
   );
   const members = hosts.map((host): AnsibleMember => {
-    const reached = isReached && isBySsh(host) ? { ssh: killing(host, keyFile, place) } : {};
+    const reached = isReached && isBySsh(host) ? { ssh: killing(host, keyFile, password, place) } : {};
     return { ...nameOf(host.one), host: hostOf(host.one), ...reached };
   });
   return {
@@ -69,6 +72,7 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
       // A module in one exchange and not five. With sudo some hosts refuse it (requiretty), so a playbook's own configuration decides.
       ...(ansible.module !== undefined && ssh.become === undefined ? { ANSIBLE_PIPELINING: "1" } : {}),
       ...withoutTask(local.env),
+      ...(password === undefined ? {} : { ANSIBLE_BECOME_PASSWORD_FILE: `./${inDir}become` }),
       ...pluginEnvironment(spec, isReached, local.keepBytes, inDir),
     },
     graceMs: local.graceMs,
@@ -82,6 +86,7 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
         { name: "inventory.json", text: inventoryOf(hosts, ansible, ssh, options, place, inDir) },
         ...(ansible.vars === undefined ? [] : [{ name: "vars.json", text: JSON.stringify(ansible.vars) }]),
         ...(values["vault"] === undefined ? [] : [{ name: "vault", text: values["vault"] }]),
+        ...(password === undefined ? [] : [{ name: "become", text: `${password}\n` }]),
         ...keyFile,
         ...(earlier === undefined ? [] : [{ name: "kill", text: earlier.script }]),
       ]
@@ -252,32 +257,32 @@ function pluginEnvironment(
 }
 
 /** How what an attempt has left on its host is ended. */
-function killing(host: Host, files: SshStart["files"], { cluster }: SshPlace): SshStart {
+function killing(host: Host, files: SshStart["files"], password: string | undefined, { cluster }: SshPlace): SshStart {
   const { one, reach } = host;
   const word = newWord();
-  const stdin = killScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
-  const argv = commandFor(host, host.optionsAside);
+  const script = killScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
+  const { command, stdin } = approach(script, { become: reach.ssh.become, password, word, isLast: true });
+  const argv = commandFor(command, host, host.optionsAside);
   return { argv, files, word, connectMs: reach.ssh.connectMs ?? limits.sshConnectMs, kill: { argv, stdin } };
 }
 
 /** Words that go before those of a later attempt: what earlier ones left on its host is ended first. Such an attempt is alone in its process. */
 function endingEarlier(
   host: Host,
+  password: string | undefined,
   { cluster }: SshPlace,
   inDir: string,
 ): { readonly argv: readonly string[]; readonly script: string; readonly word: string } {
   const word = newWord();
-  const { one } = host;
-  const script = killEarlierScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
-  const kill = commandFor(host, host.options).map(quote).join(" ");
-  return { argv: ["sh", "-c", `${kill} <./${inDir}kill; exec "$@"`, "skein"], script, word };
+  const { one, reach } = host;
+  const earlier = killEarlierScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
+  const { command, stdin } = approach(earlier, { become: reach.ssh.become, password, word, isLast: true });
+  const kill = commandFor(command, host, host.options).map(quote).join(" ");
+  return { argv: ["sh", "-c", `${kill} <./${inDir}kill; exec "$@"`, "skein"], script: stdin, word };
 }
 
-/** Runs a script that comes by standard input. */
-function commandFor({ reach }: Host, options: readonly string[]): string[] {
-  const { become } = reach.ssh;
-  const read = become === undefined ? readScript() : readScriptAs(become);
-  return ["ssh", ...options, "-T", "--", reach.host, read];
+function commandFor(command: string, { reach }: Host, options: readonly string[]): string[] {
+  return ["ssh", ...options, "-T", "--", reach.host, command];
 }
 
 function newWord(): string {

@@ -30,6 +30,8 @@ export interface RemoteTask {
   readonly mustBeAlone: boolean;
   /** Nothing comes after the script, and the stream stays open for as long as the connection. */
   readonly isHeld: boolean;
+  /** Between sudo and the server there is a shell (become.ts). */
+  readonly isBehindShell?: boolean;
 }
 
 /** The variable that everything of an attempt has on its target. */
@@ -113,7 +115,7 @@ function watched(task: RemoteTask): string[] {
   return [
     // Before the variables of the task: none of these is one of them.
     "(",
-    ...(task.isHeld ? ["while read -r _; do :; done"] : lookedFor),
+    ...(task.isHeld ? ["while read -r _; do :; done"] : lookedFor(task)),
     // The shell beside it has its own end as soon as what it waits for is killed, and would end this before all is.
     "trap '' TERM",
     ...killLines(word, marker, `= ${attempt}`),
@@ -125,11 +127,12 @@ function watched(task: RemoteTask): string[] {
 const watchSeconds = 5;
 
 /** Until the server's process of the connection is gone, which is the parent of this shell, or, where sudo is between them, above that. */
-const lookedFor: readonly string[] = [
+const lookedFor = ({ isBehindShell }: RemoteTask): readonly string[] => [
   "up=$PPID",
   "name=",
   // Between a login as one user and a shell as another; sudo may have a process of its own for a terminal.
   'while { read -r name <"/proc/$up/comm"; } && [ "$name" = sudo ]; do read -r _ _ _ up _ <"/proc/$up/stat"; done',
+  ...(isBehindShell === true ? ['[ "$name" != sh ] || read -r _ _ _ up _ <"/proc/$up/stat"'] : []),
   // Another user's process is there as well, though it takes no signal from this one.
   'there() { if [ -d /proc/self ]; then [ -d "/proc/$up" ]; else kill -0 "$up" 2>/dev/null; fi; }',
   // What cannot be seen from here (hidepid) is not known to be gone later.

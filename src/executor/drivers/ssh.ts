@@ -7,10 +7,11 @@ import type { HostFacts } from "../../lib/inventory.ts";
 import type { Assignment, SshCopy, SshSpec } from "../../state/types.ts";
 import { fetchFailed, type SshStart, type Start } from "../guard/frames.ts";
 import { identityOf } from "../identity.ts";
-import { redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { becomePasswordOf, redacting, type SecretValues, valuesOf } from "../secrets.ts";
+import { approach } from "./become.ts";
 import { reachOf } from "./host-reach.ts";
 import { shellStart } from "./shell.ts";
-import { killScript, quote, readScript, readScriptAs, taskScript } from "./ssh-script.ts";
+import { killScript, quote, taskScript } from "./ssh-script.ts";
 
 /** What the node knows beside the assignment. */
 export interface SshPlace {
@@ -39,7 +40,10 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   const word = `skein-${randomBytes(9).toString("base64url")}`;
   const marker = `${place.cluster}:${job}.${task}`;
   const stdin = spec.stdin ?? "";
-  const isHeld = stdin === "" && place.holdsInput;
+  const password = becomePasswordOf(spec, secrets);
+  const isBehindShell = ssh.become !== undefined && password !== undefined;
+  // What goes to sudo by way of a shell has to end, or that shell does not.
+  const isHeld = stdin === "" && place.holdsInput && !isBehindShell;
   const script = taskScript({
     run: local.run,
     env: local.env,
@@ -51,20 +55,20 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     attempt,
     mustBeAlone: ssh.strict === true || spec.onLost === "fail",
     isHeld,
+    isBehindShell,
   });
   const keyText = valuesOf(spec.secrets?.sshKey === undefined ? undefined : { key: spec.secrets.sshKey }, secrets)[
     "key"
   ];
   const options = [...args, ...optionsOf(ssh, keyText === undefined || hasOwnKey ? ssh.key : "key", place.knownHosts)];
-  const read = (bytes?: number): string =>
-    ssh.become === undefined ? readScript(bytes) : readScriptAs(ssh.become, bytes);
-  const run = read(isHeld ? undefined : Buffer.byteLength(script));
+  const becoming = { become: ssh.become, password, word };
+  const way = approach(script, { ...becoming, isLast: isHeld });
   const command = (words: string): string[] => ["ssh", ...options, "-T", "--", host, words];
-  const kill = killScript(word, marker, attempt);
+  const kill = approach(killScript(word, marker, attempt), { ...becoming, isLast: true });
   const connectMs = ssh.connectMs ?? limits.sshConnectMs;
   const files = keyText === undefined ? [] : [{ name: "key", text: withLineEnd(keyText) }];
   const own: SshStart = {
-    argv: isCopying(ssh) ? ["sh", "-c", copying(ssh, options, { host, target }, run)] : command(run),
+    argv: isCopying(ssh) ? ["sh", "-c", copying(ssh, options, { host, target }, way.command)] : command(way.command),
     files,
     word,
     connectMs,
@@ -72,7 +76,7 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     ...(isCopying(ssh) ? { isCopying: true } : {}),
     ...(isHeld ? { isHeld } : {}),
     ...(spec.timeoutMs === undefined ? {} : { limitMs: spec.timeoutMs }),
-    kill: { argv: command(read()), stdin: kill },
+    kill: { argv: command(kill.command), stdin: kill.stdin },
   };
   return {
     job,
@@ -82,7 +86,7 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     identity: identityOf(assignment),
     run: ["skein-driver-ssh"],
     env: {},
-    stdin: script + stdin,
+    stdin: way.stdin + stdin,
     graceMs: local.graceMs,
     tailBytes: local.tailBytes,
     keepBytes: local.keepBytes,

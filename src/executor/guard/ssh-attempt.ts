@@ -213,6 +213,8 @@ function adviceOn(said: string): string {
   if (said.includes("Permission denied"))
     return " (no key was taken: is the public key in authorized_keys of that user, and the key without a passphrase or in an agent?)";
   if (said.includes("a password is required") || said.includes("a terminal is required"))
-    return " (sudo asks for a password: allow it without, NOPASSWD)";
+    return " (sudo asks for a password: give it by ssh.become_password, or allow it without, NOPASSWD)";
+  if (/incorrect password attempt|no password was provided/.test(said))
+    return " (sudo does not take ssh.become_password: it wants the password of the user who logs in)";
   return "";
 }

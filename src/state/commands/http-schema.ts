@@ -174,6 +174,7 @@ export const normalisedSecrets = z.strictObject({
   headers: z.record(z.string(), secretName).exactOptional(),
   body: secretName.exactOptional(),
   sshKey: secretName.exactOptional(),
+  becomePassword: secretName.exactOptional(),
   vault: secretName.exactOptional(),
 });
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { SpecSecrets, SshCopy, SshSpec } from "../types.ts";
 import { duration } from "./duration-schema.ts";
 import { secretReference } from "./secret-schema.ts";
+import { secretName } from "./shapes.ts";
 
 /** The key `ssh` of a spec: how drivers ssh and ansible reach their targets. */
 
@@ -63,6 +64,9 @@ export const sshField = z.strictObject(
       .refine((text) => text.split(",").every((hop) => hopForm.test(hop)), jumpForm)
       .optional(),
     become: user.optional(),
+    become_password: z
+      .strictObject({ secret: secretName }, { error: "must be {secret: name}: a password stands in no spec" })
+      .optional(),
     connect: duration({ positive: true })
       .refine((ms) => ms >= 1000 && ms <= 600_000, "must be from 1s to 10m")
       .optional(),
@@ -91,13 +95,13 @@ export const normalisedSsh = z.strictObject({
 
 type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
 
-/** How targets are reached, and the secret that is the key. Absent where nothing was written. */
+/** How targets are reached, and the secrets that are the key and sudo's password. Absent where nothing was written. */
 export function normaliseSsh(fields: z.output<typeof sshField>): {
   readonly ssh: SshSpec;
   readonly secrets: SpecSecrets;
 } {
   const ssh: Mutable<SshSpec> = {};
-  const { key } = fields;
+  const { key, become_password: password } = fields;
   if (fields.user !== undefined) ssh.user = fields.user;
   if (fields.port !== undefined) ssh.port = fields.port;
   if (typeof key === "string") ssh.key = key;
@@ -108,5 +112,11 @@ export function normaliseSsh(fields: z.output<typeof sshField>): {
   if (fields.put !== undefined) ssh.put = fields.put;
   if (fields.fetch !== undefined) ssh.fetch = fields.fetch;
   if (fields.strict === true) ssh.strict = true;
-  return { ssh, secrets: typeof key === "object" ? { sshKey: key.secret } : {} };
+  return {
+    ssh,
+    secrets: {
+      ...(typeof key === "object" ? { sshKey: key.secret } : {}),
+      ...(password === undefined ? {} : { becomePassword: password.secret }),
+    },
+  };
 }
