@@ -26,6 +26,48 @@ done
 exit 0
 `;
 
+/**
+ * The same facts out of what ansible's own `setup` has found (its names, without "ansible_"), as the script would say them: a host is asked now by the one and now by the other, and what
+ * differs is told as a change. undefined: it has found none of them.
+ */
+export function factsOfAnsible(said: Readonly<Record<string, unknown>>): Facts | undefined {
+  const of = (name: string): string | undefined => {
+    const value = said[name];
+    return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+  };
+  const distribution = of("distribution")?.toLowerCase().replaceAll(/\s+/g, "-");
+  const os = distribution === undefined ? undefined : (ownIds[distribution] ?? distribution);
+  const release = os !== undefined && byMajor.has(os) ? of("distribution_major_version") : of("distribution_version");
+  const codename = of("distribution_release");
+  const found = {
+    hostname: of("nodename"),
+    kernel: of("kernel"),
+    arch: of("architecture"),
+    os,
+    os_version: release === "NA" ? undefined : release,
+    os_codename: codename === "NA" ? undefined : codename,
+    cores: of("processor_nproc") ?? of("processor_vcpus"),
+    memory_mb: of("memtotal_mb"),
+  };
+  return parseFacts(
+    Object.entries(found)
+      .map(([name, value]) => (value === undefined ? "" : `${name}=${value.replaceAll("\n", " ")}`))
+      .join("\n"),
+  );
+}
+
+/** Distributions that call themselves otherwise in /etc/os-release than ansible calls them. */
+const ownIds: Readonly<Record<string, string>> = {
+  redhat: "rhel",
+  oraclelinux: "ol",
+  amazon: "amzn",
+  archlinux: "arch",
+  "linux-mint": "linuxmint",
+};
+
+/** Distributions that say no more than the first number of their version there. */
+const byMajor: ReadonlySet<string> = new Set(["debian", "centos"]);
+
 /** The lines of what it printed that say something; undefined: none does. */
 export function parseFacts(text: string): Facts | undefined {
   const facts = new Map<string, string>();

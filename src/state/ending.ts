@@ -1,4 +1,5 @@
 import type { NodeId } from "../lib/ids.ts";
+import type { Facts } from "../lib/facts.ts";
 import { limits } from "../lib/limits.ts";
 import type { TaskRun } from "../lib/task-runs.ts";
 import { formatDuration } from "../lib/units.ts";
@@ -7,6 +8,7 @@ import { jobId } from "../lib/ids.ts";
 import type { ApplyContext } from "./command.ts";
 import { Gates } from "./gates.ts";
 import { stopLevel } from "./levels.ts";
+import { pointsOf } from "./points.ts";
 import { failuresAllowed } from "./spec.ts";
 import { planRetry, type RetryPlan } from "./retry.ts";
 import { addTally, countDead, countEnded, newTally, type Tally } from "./tables/counter.ts";
@@ -16,6 +18,7 @@ import { tied } from "./tables/gate.ts";
 import { bundleKey } from "./bundles.ts";
 import { secretsKey } from "./secrets.ts";
 import { releaseBundle } from "./tables/bundle.ts";
+import { addFacts, boundFacts } from "./tables/fact.ts";
 import { addRecap, playbookKey } from "./tables/recap.ts";
 import { forgetUses } from "./tables/secret.ts";
 import {
@@ -94,6 +97,14 @@ export class Work {
     const { state } = report;
     const retry = state === "succeeded" ? undefined : planRetry(job.spec, row, state, this.#context.random);
     this.#end(job, row, node, report, retry);
+  }
+
+  /** What an attempt has found its target to be, however it ended. */
+  addFacts(job: OpenJob, { task, target }: StoredTask, facts: Facts): void {
+    const name = target ?? pointsOf(this.tx, job.row)(task)?.target;
+    if (name === undefined) return;
+    const isNew = addFacts(this.tx, name, facts, { job: job.id, at: this.#context.at, isGone: false });
+    if (isNew) boundFacts(this.tx);
   }
 
   /** The attempt was never begun, and will not be: its task waits again, whatever its on_lost says. */

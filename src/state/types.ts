@@ -592,6 +592,8 @@ export interface Report {
   readonly log: { readonly bytes: number; readonly sha256: string } | undefined;
   /** Of a playbook that has told it of its host. */
   readonly recap?: PlaybookRecap;
+  /** What driver ansible has found the target to be (lib/facts.ts). */
+  readonly facts?: Readonly<Record<string, string>>;
 }
 
 /** Tasks of a playbook on a host, or on several. */

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { whyMissing } from "../../scripts/needed.ts";
+import { factsScript, parseFacts } from "../../src/lib/facts.ts";
 import { jobId } from "../../src/lib/ids.ts";
 import { accept } from "../../src/lib/outcome.ts";
 import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
@@ -315,6 +316,21 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
       expect(ended).toMatchObject({ a: "succeeded: ", c: expect.stringContaining("failed: not begun") });
       expect(await played([{}])).toMatchObject({ a: "succeeded: ", c: "succeeded: ", d: "succeeded: " });
     });
+  });
+
+  test("what setup finds is told as facts, as the script of skein would say them, and that of nobody else", async () => {
+    const said = parseFacts(Bun.spawnSync(["sh", "-c", factsScript]).stdout.toString())!;
+    const { init: _init, os_name: _name, packages: _packages, python: _python, ...expected } = said;
+    const tasks = [{ setup: {}, delegate_to: "b" }, { set_fact: { ansible_kernel: "none" } }];
+    const playbook = `${JSON.stringify([
+      { hosts: "a", gather_facts: true, tasks: [{ command: "false" }] },
+      { hosts: "b", gather_facts: false, tasks },
+    ])}\n`;
+    const [gathered, other] = await run(local({ playbook }), ["a", "b"]);
+    expect(gathered).toMatchObject({ state: "failed", facts: expected });
+    expect(other!.facts).toBeUndefined();
+    const [alone] = await run(local({ module: "setup", args: "gather_subset=min" }), ["c"]);
+    expect(alone!.facts).toMatchObject({ kernel: expected["kernel"], hostname: expected["hostname"] });
   });
 
   test("how many of its tasks went well ends the log of each host", async () => {

@@ -573,4 +573,15 @@ function facts(cluster: Cluster): void {
   cluster.must("facts.set", { job: jobId(first), next: 1, facts: [["f1", { os: "debian", cores: "2" }]] });
   cluster.must("facts.set", { job: jobId(first), next: null, facts: [["f1", { os: "debian", cores: "4" }]] });
   cluster.submit({ targets: "os=debian" });
+  const played = cluster.submit({
+    driver: "ansible",
+    run: undefined,
+    targets: "f[1-3]",
+    ansible: { playbook: "- hosts: all\n" },
+  });
+  cluster.assign(played, 1, [0, 1], [2, 1]);
+  cluster.finish(played, 0, 1, 1, "succeeded", { facts: { cores: "8", kernel: "6.1" } });
+  cluster.finish(played, 2, 1, 1, "failed", { facts: { os: "alpine" } });
+  cluster.must("job.cancel", { id: jobId(played) }, admin);
+  cluster.must("job.remove", { id: jobId(played) }, admin);
 }

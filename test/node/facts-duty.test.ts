@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { factsScript, parseFacts } from "../../src/lib/facts.ts";
+import { factsOfAnsible, factsScript, parseFacts } from "../../src/lib/facts.ts";
 import { jobId, nodeId } from "../../src/lib/ids.ts";
 import { accept, type Outcome } from "../../src/lib/outcome.ts";
 import { FactsDuty } from "../../src/node/facts-duty.ts";
@@ -100,6 +100,36 @@ test("each result tells what its job found to be other, however often the target
   expect(changesOf(cluster.database, fourth!, "h1")).toEqual({ cores: ["4", null], os: ["debian", "void"] });
 });
 
+test("what ansible's setup has found comes with the end of the task, whatever that was: the rest is kept, and what is only known now is no change", () => {
+  const cluster = Cluster.ofNewest(1);
+  const asked = gather(cluster, "h1");
+  cluster.must("facts.set", { job: jobId(asked), next: null, facts: [["h1", { cores: "2", init: "systemd" }]] });
+  const job = cluster.submit({
+    driver: "ansible",
+    run: undefined,
+    targets: "h[1-3]",
+    ansible: { playbook: "- hosts: all\n" },
+  });
+  cluster.assign(job, 1, [0, 1], [1, 1], [2, 1]);
+  cluster.finish(job, 0, 1, 1, "failed", { facts: { cores: "4", kernel: "6.1" } });
+  cluster.finish(job, 1, 1, 1, "succeeded", { facts: { cores: "1" } });
+  cluster.finish(job, 2, 1, 1);
+  const facts = (target: string): unknown => {
+    const row = factsOfTarget(cluster.database, target);
+    return row === undefined ? undefined : [row.job, JSON.parse(row.facts), JSON.parse(row.changed)];
+  };
+  expect(facts("h1")).toEqual([job, { cores: "4", init: "systemd", kernel: "6.1" }, { cores: ["2", "4"] }]);
+  expect([facts("h2"), facts("h3")]).toEqual([[job, { cores: "1" }, {}], undefined]);
+  const { items } = listResults(cluster.database, { job, limit: 10 });
+  expect(items.map((one) => one.facts_changed)).toEqual([{ cores: ["2", "4"] }, undefined, undefined]);
+  // A report that comes too late changes nothing (J1).
+  cluster.propose("task.finish", {
+    node: nodeId(1),
+    reports: [report(job, 0, 1, "succeeded", { facts: { cores: "9" } })],
+  });
+  expect(facts("h1")).toEqual([job, { cores: "4", init: "systemd", kernel: "6.1" }, { cores: ["2", "4"] }]);
+});
+
 test("the changes of a large job that is forgotten go in steps, with the rows of its tasks", () => {
   const cluster = Cluster.ofNewest(1);
   const job = gather(cluster, "h[1-1200]");
@@ -129,6 +159,15 @@ test("the script says of this host what it is, in lines that are read", () => {
   expect(Object.keys(facts)).toEqual(expect.arrayContaining(["arch", "hostname", "os"]));
   expect(said.length).toBeLessThan(2_048);
   expect(parseFacts("Traceback\n  File\n")).toBeUndefined();
+  expect(factsOfAnsible({ distribution: "RedHat", distribution_version: "9.3", processor_vcpus: 4 })).toEqual({
+    cores: "4",
+    os: "rhel",
+    os_version: "9.3",
+  });
+  expect(factsOfAnsible({ distribution: "openSUSE Leap", distribution_release: "NA", kernel: ["x"] })).toEqual({
+    os: "opensuse-leap",
+  });
+  expect(factsOfAnsible({ kernel: {} })).toBeUndefined();
   const many = Array.from({ length: 100 }, (_, at) => `k${at}=${"v".repeat(500)}`).join("\n");
   expect(JSON.stringify(parseFacts(many)).length).toBeLessThan(4_096);
 });

@@ -28,6 +28,11 @@ from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 
 
+# Of what ansible's own setup finds: what is kept of a target, by the node that reads this (lib/facts.ts).
+FACTS = ('nodename', 'kernel', 'architecture', 'distribution', 'distribution_version', 'distribution_major_version',
+         'distribution_release', 'processor_nproc', 'processor_vcpus', 'memtotal_mb')
+
+
 def whole(name, default):
     try:
         return int(os.environ.get(name, ''))
@@ -107,6 +112,17 @@ class CallbackModule(CallbackBase):
         if self._limit and event == 'failed' and 'failed to execute in the expected time frame' in said.get('msg', ''):
             more['overdue'] = self._used.get(host, 0) >= self._limit - 1
         self._tell(event, host=host, name=task.get_name().strip(), changed=bool(res.get('changed')), **dict(said, **more))
+
+    def _facts(self, result):
+        # Of another host, where the task is delegated.
+        task = result._task
+        if task.action.split('.')[-1] not in ('setup', 'gather_facts') or task.delegate_to:
+            return
+        found = result._result.get('ansible_facts') or {}
+        said = dict((name, found['ansible_' + name]) for name in FACTS
+                    if isinstance(found.get('ansible_' + name), (str, int)))
+        if said:
+            self._tell('facts', host=result._host.get_name(), said=said)
 
     def _item(self, what, result):
         res = result._result
@@ -192,6 +208,7 @@ class CallbackModule(CallbackBase):
         self._tell('start', host=name, name=task.get_name().strip())
 
     def v2_runner_on_ok(self, result):
+        self._facts(result)
         self._result('ok', result)
 
     def v2_runner_on_skipped(self, result):

@@ -48,6 +48,8 @@ export type AnsibleEvent =
       readonly overdue?: boolean;
     } & Result)
   | ({ readonly event: "item"; readonly what: "ok" | "failed" | "skipped"; readonly label: string } & Result)
+  /** What ansible's setup has found, by its own names without "ansible_": comes before its end. */
+  | { readonly event: "facts"; readonly host: string; readonly said: Readonly<Record<string, unknown>> }
   | ({ readonly event: "retry"; readonly attempt: number; readonly retries: number } & OnHost)
   | {
       readonly event: "stats";

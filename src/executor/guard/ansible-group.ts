@@ -1,4 +1,5 @@
 import { monotonicMs, wallMs } from "../../lib/clock.ts";
+import { type Facts, factsOfAnsible } from "../../lib/facts.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
 import type { PlaybookRecap, Report } from "../../state/types.ts";
@@ -146,6 +147,9 @@ export class AnsibleGroup {
         // The last line of its log, which is read again (state/success.ts).
         if (words !== undefined && !isDecided && !this.#ansible.isAdHoc) member.write("stdout", `${words}\n`);
       }
+    } else if (event.event === "facts") {
+      const member = this.#byHost.get(event.host);
+      if (member !== undefined) member.facts = factsOfAnsible(event.said) ?? member.facts;
     } else if ("host" in event) {
       const member = this.#byHost.get(event.host);
       if (member === undefined || member.isDecided) return; // a host that the playbook brought in
@@ -272,6 +276,8 @@ class Member implements RunningAttempt {
   pid: number | undefined;
   ending: "cancelled" | "lost" | "dropped" | undefined;
   isDecided = false;
+  /** What ansible has found its host to be. */
+  facts: Facts | undefined;
   readonly #group: AnsibleGroup;
   readonly #log: LogSink;
   readonly #tail: Tail;
@@ -331,6 +337,7 @@ class Member implements RunningAttempt {
       reason: reason === "" ? undefined : reason,
       log,
       ...(recap === undefined ? {} : { recap }),
+      ...(this.facts === undefined ? {} : { facts: this.facts }),
     });
   }
 }

@@ -20,6 +20,10 @@ export function eventsOfLine(line: unknown): AnsibleEvent[] | undefined {
     case "v2_runner_on_start":
       return [{ event: "begun", name }];
     case "v2_runner_on_ok":
+      return Object.entries(hosts ?? {}).flatMap(([host, result]) => [
+        ...factsIn(host, result),
+        resultOf(event, host, name, result),
+      ]);
     case "v2_runner_on_skipped":
     case "v2_runner_on_failed":
     case "v2_runner_on_unreachable":
@@ -53,6 +57,15 @@ function resultOf(event: string, host: string, name: string, result: JsonResult)
     default:
       return { event: "failed", ignored: false, rescuable: true, ...told };
   }
+}
+
+/** What setup has found, of the host itself. */
+function factsIn(host: string, result: JsonResult): AnsibleEvent[] {
+  const { action, ansible_facts: facts, _ansible_delegated_vars: delegated } = result;
+  const isSetup = typeof action === "string" && /(^|\.)(setup|gather_facts)$/.test(action);
+  if (!isSetup || delegated !== undefined || typeof facts !== "object" || facts === null) return [];
+  const said = Object.entries(facts).map(([name, value]) => [name.replace(/^ansible_/, ""), value]);
+  return [{ event: "facts", host, said: Object.fromEntries(said) as Readonly<Record<string, unknown>> }];
 }
 
 function saidBy(result: JsonResult): Said {

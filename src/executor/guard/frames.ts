@@ -239,5 +239,6 @@ export function batchReports(reports: readonly Report[]): Report[][] {
 
 /** About what a report takes in an entry, from above: its tail and its fixed fields. */
 export function reportBytes(report: Report): number {
-  return 320 + report.tail.length + 2 * (report.reason?.length ?? 0);
+  const facts = report.facts === undefined ? 0 : 2 * JSON.stringify(report.facts).length;
+  return 320 + report.tail.length + 2 * (report.reason?.length ?? 0) + facts;
 }

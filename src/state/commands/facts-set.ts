@@ -4,7 +4,7 @@ import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { boundFacts, moveFactJob, writeFacts } from "../tables/fact.ts";
 import { jobById } from "../tables/job.ts";
-import { count, jobIdShape } from "./shapes.ts";
+import { count, factsShape, jobIdShape } from "./shapes.ts";
 
 interface FactsSet {
   readonly job: number;
@@ -12,10 +12,6 @@ interface FactsSet {
   readonly next: number | null;
   readonly facts: readonly (readonly [target: string, facts: Readonly<Record<string, string>>])[];
 }
-
-const factsShape = z
-  .record(z.string().regex(/^[a-z][a-z0-9_]*$/), z.string())
-  .refine((facts) => JSON.stringify(facts).length <= limits.factBytes);
 
 const shape = z.strictObject({
   job: jobIdShape,

@@ -32,6 +32,11 @@ export const nodeReference = z.union([id, z.string().min(1).max(limits.nameLengt
   error: "not a node's id or name",
 });
 
+/** Facts of a target (lib/facts.ts). */
+export const factsShape = z
+  .record(z.string().regex(/^[a-z][a-z0-9_]*$/), z.string())
+  .refine((facts) => JSON.stringify(facts).length <= limits.factBytes);
+
 /** Whole number of a clock, epoch ms, or of a counter. */
 export const count = z.number().int().nonnegative();
 /** The last instant that can be written as a date. */

@@ -6,7 +6,7 @@ import { command } from "../command.ts";
 import { Work } from "../ending.ts";
 import type { OpenJob } from "../tables/job.ts";
 import type { Report } from "../types.ts";
-import { count, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
+import { count, factsShape, instant, jobIdShape, nodeIdShape } from "./shapes.ts";
 
 interface TasksFinished {
   readonly node: NodeId;
@@ -36,6 +36,7 @@ const report = z.strictObject({
     .nullish()
     .transform((log) => log ?? undefined),
   recap: z.strictObject({ tasks: count, ok: count, failed: count, changed: count }).exactOptional(),
+  facts: factsShape.exactOptional(),
 });
 
 const shape = z.strictObject({
@@ -67,6 +68,7 @@ export const taskFinish = command<TasksFinished>()({
         continue;
       }
       work.endAttempt(job, row, node, one);
+      if (one.facts !== undefined) work.addFacts(job, row, one.facts);
       touched.add(job);
     }
     for (const job of touched) work.finishIfDone(job);

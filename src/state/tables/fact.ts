@@ -58,13 +58,28 @@ interface Asked {
 }
 
 /** What a target has said, all that there is: what is other about it is kept beside. */
-export function writeFacts(tx: Tx, target: string, facts: Facts, { job, at, isGone }: Asked): void {
+export function writeFacts(tx: Tx, target: string, facts: Facts, asked: Asked): void {
   const row = factsOfTarget(tx, target);
   const before = row === undefined ? undefined : (JSON.parse(row.facts) as Facts);
   const changed: Record<string, readonly [string | null, string | null]> = {};
   if (before !== undefined)
     for (const name of new Set([...Object.keys(before), ...Object.keys(facts)]))
       if (before[name] !== facts[name]) changed[name] = [before[name] ?? null, facts[name] ?? null];
+  keep(tx, target, facts, changed, asked);
+}
+
+/** Something of what a target is: the rest stays as it was, and what was not known before is no change. True: nothing was known of it. */
+export function addFacts(tx: Tx, target: string, facts: Facts, asked: Asked): boolean {
+  const row = factsOfTarget(tx, target);
+  const before = row === undefined ? {} : (JSON.parse(row.facts) as Facts);
+  const others = Object.entries(facts).filter(([name, is]) => before[name] !== undefined && before[name] !== is);
+  const all = Object.entries({ ...before, ...facts }).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const changed = Object.fromEntries(others.map(([name, is]) => [name, [before[name]!, is] as const]));
+  keep(tx, target, Object.fromEntries(all), changed, asked);
+  return row === undefined;
+}
+
+function keep(tx: Tx, target: string, facts: Facts, changed: FactChanges, { job, at, isGone }: Asked): void {
   tx.run(write, target, at, job, JSON.stringify(facts), JSON.stringify(changed));
   if (Object.keys(changed).length > 0 && !isGone) keepChanges(tx, job, target, changed);
 }
