@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { monotonicMs } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { FactsView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
@@ -32,7 +33,7 @@ interface GatherFlags {
 function addGather(parent: Command, cli: Cli): void {
   const command = parent
     .command("gather")
-    .description("ask targets what they are; what they say is kept a second after the job has ended")
+    .description("ask targets what they are; and keep what they say")
     .option("--target <expr>", "whom: names, sets, @inventory (repeatable)", collect)
     .option("--targets-from <file>", "the same, one a line; - is standard input")
     .option("--each-node", "every node of the mesh, by itself")
@@ -57,9 +58,29 @@ async function gather(session: Session, flags: GatherFlags): Promise<number> {
     timeout,
     each_node: eachNode,
   });
-  if (detach !== true) return waitFor(session, [id], undefined);
+  if (detach !== true) {
+    const code = await waitFor(session, [id], undefined);
+    await session.interruptible((signal) => untilKept(session, id, signal));
+    return code;
+  }
   session.output.result({ value: { id }, ids: [id], table: (out) => out.line(String(id)) });
   return exit.done;
+}
+
+const lookMs = 200;
+/** The leader keeps some hundred targets with each entry. */
+const keptPatienceMs = 60_000;
+
+/** What is known of targets is used by what comes after: by then it is there. */
+async function untilKept(session: Session, job: number, signal: AbortSignal): Promise<void> {
+  for (const began = monotonicMs(); !(await session.client.factsKept(job));) {
+    signal.throwIfAborted();
+    if (monotonicMs() - began > keptPatienceMs) {
+      session.output.note(`what job ${job} has found is not kept yet: 'skein facts ls' shows when it is`);
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
 }
 
 function addList(parent: Command, cli: Cli): void {

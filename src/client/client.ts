@@ -233,6 +233,12 @@ export class SkeinClient {
     return this.#post("/v1/facts/gather", whom, "unless-sent");
   }
 
+  /** Whether all that a job of {@link gatherFacts} has printed is kept: it has ended a moment before. */
+  async factsKept(job: number): Promise<boolean> {
+    const { kept } = await this.#get<{ readonly kept: boolean }>(`/v1/facts/gather/${job}`);
+    return kept;
+  }
+
   /** One page of what is known of targets, by name. */
   facts(query: PageQuery = {}): Promise<{ readonly facts: readonly FactsView[]; readonly next?: string }> {
     return this.#get(`/v1/facts${queryText(query)}`);

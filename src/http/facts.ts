@@ -5,7 +5,8 @@ import { limits } from "../lib/limits.ts";
 import { refuse } from "../lib/outcome.ts";
 import type { FactsView } from "../state/answers.ts";
 import { jobSubmit } from "../state/commands/job-submit.ts";
-import { factsAfter, factsOfTarget, type StoredFacts } from "../state/tables/fact.ts";
+import { findJob } from "../state/queries.ts";
+import { factsAfter, factsOfTarget, isGathering, type StoredFacts } from "../state/tables/fact.ts";
 import { factChanges } from "./job-answers.ts";
 import { check } from "./problems.ts";
 import { type HttpParts, readState, type Route, route } from "./route.ts";
@@ -67,6 +68,26 @@ export function factsRoutes(parts: HttpParts): readonly Route[] {
         if (row === undefined)
           return reply.refusal(refuse("not-found", `nothing is known of ${target}: 'skein facts gather' asks it`).why);
         return reply.json(factsView(row), read.value.index);
+      },
+    }),
+    route(parts, {
+      method: "GET",
+      path: "/v1/facts/gather/:job",
+      right: "read",
+      doc: "Whether all that a job has gathered is kept: then it is known, and terms like os=debian find it.",
+      query: z.strictObject({ consistency }),
+      answer: z.object({ job: z.int(), kept: z.boolean() }),
+      async handle({ exchange, query }) {
+        const text = exchange.req.param("job") ?? "";
+        const job = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+        const read = await readState(parts, exchange, query.consistency, (tx) => ({
+          isThere: findJob(tx, job) !== undefined,
+          kept: !isGathering(tx, job),
+        }));
+        if (!read.ok) return reply.refusal(read.why);
+        const { isThere, kept } = read.value.value;
+        if (!isThere && kept) return reply.refusal(refuse("not-found", `there is no job ${text}`).why);
+        return reply.json({ job, kept }, read.value.index);
       },
     }),
     route(parts, {

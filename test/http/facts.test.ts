@@ -12,6 +12,8 @@ test("facts are asked for by a job, shown, and name targets beside labels of nod
     labels: { facts: "gather" },
     spec: { driver: "ssh", ssh: { user: "ops" }, timeout: "1m" },
   });
+  expect(await jsonIn(await ask("GET", "/v1/facts/gather/1"))).toEqual({ job: 1, kept: false });
+  expect((await ask("GET", "/v1/facts/gather/2")).status).toBe(404);
   mesh.change((cluster) =>
     cluster.must("facts.set", {
       job: jobId(1),
@@ -22,6 +24,7 @@ test("facts are asked for by a job, shown, and name targets beside labels of nod
       ],
     }),
   );
+  expect(await jsonIn(await ask("GET", "/v1/facts/gather/1"))).toEqual({ job: 1, kept: true });
   expect(await jsonIn(await ask("GET", "/v1/facts?limit=1"))).toEqual({
     facts: [{ target: "h1", at: expect.any(String), job: 1, facts: { os: "debian" }, changed: {} }],
     next: "h1",

@@ -151,6 +151,13 @@ export function factJobs(tx: ReadTx): FactJob[] {
   return tx.all<FactJob>(selectJobs);
 }
 
+const selectJob = sql("select job, next from fact_job where job = ?");
+
+/** Not all of what the job has printed is kept yet. */
+export function isGathering(tx: ReadTx, job: number): boolean {
+  return tx.get<FactJob>(selectJob, job) !== undefined;
+}
+
 /** What it prints is to be kept. */
 export function addFactJob(tx: Tx, job: number): void {
   tx.run(addJob, job);
