@@ -36,6 +36,8 @@ export class Reporter {
   #sentAt = -Infinity;
   /** Results since then of tasks that are in no unit. */
   #singles = 0;
+  /** Monotonic ms; until then those since then may wait for others. undefined: nothing waits. */
+  #patientUntil: number | undefined;
   #hurry: () => void = () => {};
 
   constructor(options: Pick<ExecutorOptions, "report" | "log">, events: ReporterEvents) {
@@ -46,7 +48,10 @@ export class Reporter {
   add(reports: readonly Report[]): void {
     for (const report of reports) {
       this.#waiting.set(attemptKey(report), bounded(report));
-      if (this.#events.unitOf(report) !== undefined) continue;
+      if (this.#events.unitOf(report) !== undefined) {
+        this.#patientUntil = Math.min(this.#patientUntil ?? Infinity, monotonicMs() + patienceOf(report));
+        continue;
+      }
       this.#singles += 1;
       if (this.#singles === 1) this.#hurry();
     }
@@ -56,6 +61,7 @@ export class Reporter {
   /** What has ended of a unit, which is told once. */
   addUnit(ends: UnitEnds): void {
     this.#units.set(unitKey(ends), ends);
+    this.#patientUntil = -Infinity; // they took no time
     if (!this.#flushing && !this.#closed) void this.#flush();
   }
 
@@ -90,11 +96,13 @@ export class Reporter {
 
   /**
    * While more is here to begin, nobody is idle for lack of news: what ends soon goes together, since an entry costs all nodes about the same with one result as with ten. Those
-   * who wait for a job of one task get their answer first.
+   * who wait for a job of one task get their answer first. Where nothing more is here a place is idle meanwhile: for a small part of the time that the task had it.
    */
   async #gather(): Promise<void> {
-    const left = (): number =>
-      this.#sentAt + (this.#singles > 0 ? limits.reportGatherMs : limits.unitGatherMs) - monotonicMs();
+    const left = (): number => {
+      if (!this.#events.hasMore()) return this.#singles > 0 ? 0 : (this.#patientUntil ?? 0) - monotonicMs();
+      return this.#sentAt + (this.#singles > 0 ? limits.reportGatherMs : limits.unitGatherMs) - monotonicMs();
+    };
     for (let restMs = left(); restMs > 0 && this.#mayWait(); restMs = left()) {
       let timer: ReturnType<typeof setTimeout> | undefined;
       await new Promise<void>((resolve) => {
@@ -107,7 +115,7 @@ export class Reporter {
   }
 
   #mayWait(): boolean {
-    return !this.#closed && this.#suspects.size === 0 && !this.#isFull() && this.#events.hasMore();
+    return !this.#closed && this.#suspects.size === 0 && !this.#isFull();
   }
 
   /** More is here than one entry takes: to wait gathers nothing. */
@@ -131,6 +139,7 @@ export class Reporter {
       const whole = this.#nextUnits();
       if (batch.length === 0 && whole.length === 0) continue; // forgotten meanwhile
       this.#sentAt = monotonicMs();
+      this.#patientUntil = undefined;
       // Of those that stay somebody may wait for one.
       this.#singles = this.#waiting.size > batch.length ? 1 : 0;
       // One alone gains nothing, and may be one of those that were refused together.
@@ -242,6 +251,14 @@ export class Reporter {
   }
 }
 
+/** How long the result of a task of a unit may wait for others; one that never began has no start. */
+function patienceOf({ startedAt, finishedAt }: Report): number {
+  if (startedAt === 0) return 0;
+  return Math.min(limits.unitGatherMs, Math.max(0, finishedAt - startedAt) / patiencePart);
+}
+
+/** A place that is idle for that part of its task's time is not missed. */
+const patiencePart = 32;
 const firstRetryMs = 50;
 /** What the name of a unit takes of an entry, at most. */
 const unitBytes = 64;

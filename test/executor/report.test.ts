@@ -3,10 +3,12 @@ import { Reporter } from "../../src/executor/report.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { limits } from "../../src/lib/limits.ts";
 import type { Report } from "../../src/state/types.ts";
+import type { UnitName } from "../../src/executor/types.ts";
+import { jobId } from "../../src/lib/ids.ts";
 import { report } from "../state/support.ts";
 
 /** A reporter and a log that refuses what `isBad`; done() resolves when so many were settled. */
-function rig(isBad: (report: Report) => boolean) {
+function rig(isBad: (report: Report) => boolean, unit?: UnitName) {
   const logged: Report[] = [];
   const settled: number[] = [];
   const messages: string[] = [];
@@ -33,7 +35,7 @@ function rig(isBad: (report: Report) => boolean) {
         settled.push(...reports.map((one) => one.task));
         for (const waiter of waiters) if (settled.length >= waiter.count) waiter.resolve();
       },
-      unitOf: () => undefined,
+      unitOf: () => unit,
       hasMore: () => hasMore,
     },
   );
@@ -111,6 +113,30 @@ describe("results on their way to the log", () => {
     reporter.hurry();
     await last;
     expect(batches.at(-1)).toEqual([task]);
+  });
+
+  test("where nothing more is to begin, results of long tasks of a unit wait for others for a moment, and none of one that took no time", async () => {
+    const { reporter, batches, done } = rig(() => false, { job: jobId(1), first: 0 });
+    const ended = (task: number, took: number): Report =>
+      report(1, task, 1, "failed", { startedAt: 1_000_000, finishedAt: 1_000_000 + took });
+    let isTogether = false;
+    let task = 0;
+    for (let attempt = 0; attempt < 100 && !isTogether; attempt++) {
+      const both = done(task + 2);
+      reporter.add([ended(task++, 60_000)]);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      reporter.add([ended(task++, 60_000)]);
+      await both;
+      isTogether = batches.at(-1)!.length === 2;
+    }
+    expect(isTogether).toBe(true);
+
+    const both = done(task + 2);
+    reporter.add([ended(task, 60_000)]);
+    await new Promise((resolve) => setImmediate(resolve));
+    reporter.add([report(1, task + 1, 1, "cancelled", { startedAt: 0 })]);
+    await both;
+    expect(batches.at(-1)).toContain(task + 1);
   });
 
   test("a reason that quotes too much is cut, not refused", async () => {
