@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { whyMissing } from "../../scripts/needed.ts";
 import { factsScript, parseFacts } from "../../src/lib/facts.ts";
@@ -83,6 +83,14 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     expect(away).toMatchObject({ state: "failed", exitCode: null });
     expect(away.reason).toMatch(/^unreachable: .*no-such-host/);
     expect(new Set(reports.map(({ startedAt }) => startedAt)).size).toBeLessThanOrEqual(2);
+  });
+
+  test("the key may lie in a directory of any name", async () => {
+    const odd = rig.path("a key's 100%h");
+    mkdirSync(odd);
+    copyFileSync(sshd.key, `${odd}/the key`);
+    const spec = of({ module: "raw", args: "true" }, { ssh: { port: sshd.port, key: `${odd}/the key` } });
+    expect(await run(spec, ["127.0.1.1"])).toMatchObject([{ state: "succeeded", exitCode: 0 }]);
   });
 
   test("a playbook finds the groups and variables that inventories say of its hosts, which are reached as those say", async () => {

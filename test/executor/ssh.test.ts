@@ -1,5 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import { nodeId } from "../../src/lib/ids.ts";
@@ -173,6 +182,19 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     expect(await rig.logText(report)).toMatch(/127\.0\.1\.5 \d+\n$/);
     const known = readFileSync(rig.path("known_hosts"), "utf8");
     for (const host of ["127.0.2.1", "127.0.2.2", "127.0.1.5"]) expect(known).toContain(host);
+  });
+
+  test("its key and known_hosts may lie in a directory of any name, for jump hosts too", async () => {
+    const odd = rig.path(`it's a "key" 100%h`);
+    mkdirSync(odd);
+    copyFileSync(sshd.key, `${odd}/the key`);
+    await run({ run: "true" }, { target: "127.0.1.5" });
+    await run({ run: "true" }, { target: "127.0.2.1" });
+    copyFileSync(rig.path("known_hosts"), `${odd}/known hosts`);
+    const ssh = over({ key: `${odd}/the key`, knownHosts: `${odd}/known hosts` });
+    expect(await run({ run: "true", ssh })).toMatchObject({ state: "succeeded", exitCode: 0 });
+    const jump = `127.0.2.1:${sshd.port}`;
+    expect(await run({ run: "true", ssh: { ...ssh, jump } })).toMatchObject({ state: "succeeded", exitCode: 0 });
   });
 
   test("a target without timeout(1) keeps the limit by perl, all that the command started included; one without both says so", async () => {

@@ -132,7 +132,7 @@ function commonOptions(ssh: SshSpec, key: string | undefined, knownHosts: string
     PermitLocalCommand: "no",
     HashKnownHosts: "no",
     ...hostKeys(ssh.knownHosts ?? "accept-new", knownHosts),
-    ...(key === undefined ? {} : { IdentityFile: key, IdentitiesOnly: "yes" }),
+    ...(key === undefined ? {} : { IdentityFile: fileWord(key), IdentitiesOnly: "yes" }),
   };
   return Object.entries(set).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
 }
@@ -157,11 +157,16 @@ function throughHops(hops: readonly string[], options: readonly string[]): strin
 }
 
 function hostKeys(policy: string, own: string): Record<string, string> {
-  const files = `"${own}" ~/.ssh/known_hosts`;
+  const files = `${fileWord(own)} ~/.ssh/known_hosts`;
   if (policy === "off") return { StrictHostKeyChecking: "no", UserKnownHostsFile: "/dev/null" };
   if (policy === "accept-new" || policy === "strict")
     return { StrictHostKeyChecking: policy === "strict" ? "yes" : "accept-new", UserKnownHostsFile: files };
-  return { StrictHostKeyChecking: "yes", UserKnownHostsFile: `"${policy}"` };
+  return { StrictHostKeyChecking: "yes", UserKnownHostsFile: fileWord(policy) };
+}
+
+/** A path in ssh's configuration, as it is: a space would end it there, and a percent sign begins what ssh fills in. */
+function fileWord(path: string): string {
+  return `"${path.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%")}"`;
 }
 
 function isCopying({ put = [], fetch = [] }: SshSpec): boolean {
