@@ -7,6 +7,7 @@ import type { Principal } from "../state/types.ts";
 import { authorityRoutes } from "./authority.ts";
 import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backup.ts";
+import { bundleSourceRoutes } from "./bundle-sources.ts";
 import { bundleRoutes } from "./bundles.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
@@ -124,6 +125,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...explainRoutes(parts),
     ...secretRoutes(parts),
     ...bundleRoutes(parts),
+    ...bundleSourceRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),
     ...backupRoutes(parts),

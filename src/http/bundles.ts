@@ -9,7 +9,7 @@ import { inTurns } from "../lib/turns.ts";
 import type { BundleView } from "../state/answers.ts";
 import { bundlesAfter, bundleVersions } from "../state/bundle-views.ts";
 import { versionNamed } from "../state/bundles.ts";
-import { bundleName } from "../state/commands/bundle-schema.ts";
+import { bundleCopies, bundleName, gitLine } from "../state/commands/bundle-schema.ts";
 import { duration } from "../state/commands/duration-schema.ts";
 import { secretName } from "../state/commands/shapes.ts";
 import { readBytes } from "./body.ts";
@@ -23,16 +23,6 @@ const entries = z
   .describe(
     "Files [path, permissions in octal, size, SHA-256], directories [path, permissions], links [path, 0, target].",
   );
-const copies = z
-  .int(`must be from 1 to ${limits.bundleCopiesMost}`)
-  .min(1, "must be at least 1")
-  .max(limits.bundleCopiesMost, `must be at most ${limits.bundleCopiesMost}`);
-const line = (what: string): z.ZodString =>
-  z
-    .string({ error: `must be ${what}` })
-    .min(1, `must be ${what}`)
-    .max(1024, "must be at most 1024 characters")
-    .regex(/^[^\0\r\n]*$/, "must be one line");
 const versionFields = {
   version: z.int(),
   digest: z.string(),
@@ -166,11 +156,11 @@ export function bundleRoutes(parts: HttpParts): readonly Route[] {
       status: 201,
       body: z.strictObject({
         name: bundleName,
-        url: line("the address of a repository"),
-        ref: line("a branch, a tag or a commit").optional(),
-        subdir: line("a directory in it").optional(),
+        url: gitLine("the address of a repository"),
+        ref: gitLine("a branch, a tag or a commit").optional(),
+        subdir: gitLine("a directory in it").optional(),
         key: secretName.optional(),
-        copies: copies.optional(),
+        copies: bundleCopies.optional(),
         timeout: duration({ positive: true })
           .refine((ms) => ms <= limits.bundleCheckoutMostMs, "must be at most 1h")
           .optional(),
@@ -203,7 +193,7 @@ export function bundleRoutes(parts: HttpParts): readonly Route[] {
       body: z.strictObject({
         name: bundleName,
         entries,
-        copies: copies.optional(),
+        copies: bundleCopies.optional(),
         source: z.string({ error: "must be text" }).max(limits.bundleSourceLength).optional(),
       }),
       answer: z.object({

@@ -12,7 +12,7 @@ import { forbidden } from "./routes.ts";
 import { streamed } from "./streams.ts";
 
 /** Topics of the contract. Those without a source in this version are simply silent. */
-const topics = ["job", "task", "node", "schedule", "cluster", "inventory", "audit"] as const;
+const topics = ["job", "task", "node", "schedule", "cluster", "inventory", "bundle", "audit"] as const;
 
 const topicList = z.string().transform((text, context) => {
   const wanted = text.split(",").map((one) => one.trim());

@@ -110,6 +110,11 @@ function addSums(page: Page, sums: Totals): void {
     sums.inventoriesFailing,
   );
   page.gauge(
+    "skein_bundle_sources_failing",
+    "Bundles whose repository cannot be had: the newest version stays in force.",
+    sums.bundleSourcesFailing,
+  );
+  page.gauge(
     "skein_tasks_running",
     "Tasks of the cluster that nodes were given and that have not ended, those that wait there for their turn too.",
     sums.tasksRunning,

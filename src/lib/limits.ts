@@ -484,6 +484,16 @@ export const limits = {
   bundleCheckouts: 2,
   bundleCheckoutMs: 10 * 60_000,
   bundleCheckoutMostMs: 60 * 60_000,
+  /** Bundles that are pinned from a repository by themselves; how often that may be looked at, and after how long it is tried again where it failed, at first and at most. */
+  bundleSources: 1_000,
+  bundleSourceEveryMinMs: 10_000,
+  bundleSourceAgainMs: 60_000,
+  bundleSourceAgainMostMs: 60 * 60_000,
+  /** Repositories that the leader has looked at at once. */
+  bundleSourcesAtOnce: 4,
+  /** Of a message that tells of a push, and such messages that a node reads at once: whoever sends them has shown nothing yet. */
+  webhookBytes: 8 * 1024 * 1024,
+  webhooksAtOnce: 8,
   /** Requests with files of a push that a node takes at once. */
   bundleUploads: 8,
   /** Members that one gives files to at once; the others find another one, or wait. */

@@ -137,7 +137,7 @@ export interface WaitView {
 }
 
 /** What GET /v1/events tells of. */
-export type EventTopic = "job" | "task" | "node" | "cluster" | "audit";
+export type EventTopic = "job" | "task" | "node" | "cluster" | "inventory" | "bundle" | "audit";
 
 /** A change as events spell it: the end of an attempt that is tried again says when, if not at once; ends of tasks of a unit are listed like "0-99,105". */
 type Told<One> = One extends { readonly topic: "task"; readonly kind: "ended" }
@@ -183,6 +183,43 @@ export interface BundleVersionView {
 /** A bundle as lists show it: its newest version. */
 export interface BundleView extends BundleVersionView {
   readonly name: string;
+}
+
+/** The repository that a bundle is pinned from by itself, and how that goes. */
+export interface BundleSourceView {
+  readonly name: string;
+  readonly url: string;
+  /** null: the repository's own branch. */
+  readonly ref: string | null;
+  readonly subdir: string | null;
+  /** Names of secrets: the key that it is fetched with, and what pushes are signed with. */
+  readonly key: string | null;
+  readonly webhook: string | null;
+  readonly copies: number;
+  readonly timeout: string;
+  /** null: only when a push is told of. */
+  readonly every: string | null;
+  readonly set_at: string;
+  readonly set_by: string;
+  /** What the ref stood for when it was last seen, and the version that this became. */
+  readonly commit: string | null;
+  readonly version: number | null;
+  /** When it is looked at next, and who asked for that: null, the schedule. */
+  readonly next_at: string | null;
+  readonly asked_by: string | null;
+  /** When it was looked at last, for whom ("schedule", "webhook:NAME", somebody), and when that last went well. */
+  readonly last_at: string | null;
+  readonly last_by: string | null;
+  readonly good_at: string | null;
+  /** Why it cannot be had, since when and how often; absent: it can. */
+  readonly failing?: { readonly since: string; readonly times: number; readonly reason: string };
+}
+
+/** What is to be looked at by itself. */
+export interface BundleSourceInput extends GitBundleInput {
+  readonly every?: string | undefined;
+  /** The name of a secret. */
+  readonly webhook?: string | undefined;
 }
 
 /** What is in a version of a bundle. */

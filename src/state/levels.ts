@@ -72,3 +72,6 @@ export const bundleLevel = 3;
 
 /** From this level on there are inventories and facts (tables/inventory.ts, tables/fact.ts). */
 export const inventoryLevel = 3;
+
+/** From this level on bundles are pinned from repositories by themselves (tables/bundle-source.ts). */
+export const bundleSourceLevel = 3;

@@ -17,6 +17,7 @@ import { extensionsInUnits, extensionsOn } from "./tables/extension.ts";
 import { readCounter } from "./tables/counter.ts";
 import { gateOf, shut, tied } from "./tables/gate.ts";
 import { idempotencyOf, type IdempotencyRow } from "./tables/idempotency.ts";
+import { countFailingSources } from "./tables/bundle-source.ts";
 import { countFailing } from "./tables/inventory.ts";
 import { countsOf, jobById, originOf, type StoredJob } from "./tables/job.ts";
 import { jobScan, scanJobs } from "./tables/job-scan.ts";
@@ -109,6 +110,7 @@ export interface Totals {
   readonly deadLetters: number;
   /** Inventories whose command gives nothing good. */
   readonly inventoriesFailing: number;
+  readonly bundleSourcesFailing: number;
   readonly tasksRunning: number;
   readonly tasksQueued: number;
 }
@@ -610,6 +612,7 @@ export function totals(tx: ReadTx): Totals {
     jobsFinished: counter.jobs_finished,
     deadLetters: counter.dead ?? 0,
     inventoriesFailing: countFailing(tx),
+    bundleSourcesFailing: countFailingSources(tx),
     tasksRunning: counter.tasks_running,
     tasksQueued: counter.tasks_queued,
   };

@@ -10,6 +10,8 @@ export const rightsOf: Readonly<Record<Role, readonly Right[]>> = {
 /** What needs a person's right and what a node does on its own all the same, as its duty. */
 const duties: ReadonlySet<string> = new Set([
   "authority.begin",
+  // Whoever tells of a push has shown to a node that the webhook's secret is theirs.
+  "bundle.source.fetch",
   "cluster.raise",
   "inventory.refresh",
   "inventory.put",

@@ -413,4 +413,31 @@ export const schema: readonly string[] = [
   ) strict`,
   // What a job has found to be other than before, while the job is there.
   `create table fact_change (job integer not null, target text not null, changed text not null, primary key (job, target)) strict, without rowid`,
+  // The repositories that bundles are pinned from by themselves (tables/bundle-source.ts).
+  `create table bundle_source (
+    name text primary key,
+    url text not null,
+    ref text,
+    subdir text,
+    key text,
+    copies integer not null,
+    timeout_ms integer not null,
+    every_ms integer,
+    webhook text,
+    revision integer not null,
+    set_at integer not null,
+    set_by text not null,
+    due_at integer,
+    asked integer not null,
+    asked_by text,
+    commit_id text,
+    version integer,
+    tried_at integer,
+    tried_by text,
+    good_at integer,
+    failed_at integer,
+    failures integer not null,
+    failure text
+  ) strict, without rowid`,
+  "create index bundle_source_due on bundle_source (due_at) where due_at is not null",
 ];

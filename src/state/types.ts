@@ -523,6 +523,24 @@ export type Change =
       readonly failures: number;
       readonly reason: string;
     }
+  /** What a bundle is pinned from by itself is another repository, or none. */
+  | { readonly topic: "bundle"; readonly kind: "source" | "unsourced"; readonly name: string }
+  /** The ref of its repository stands for another commit, and the bundle has a new version. */
+  | {
+      readonly topic: "bundle";
+      readonly kind: "pinned";
+      readonly name: string;
+      readonly version: number;
+      readonly commit: string;
+    }
+  /** It could not be had, for the so-manieth time since it last could: the newest version stays. */
+  | {
+      readonly topic: "bundle";
+      readonly kind: "failed";
+      readonly name: string;
+      readonly failures: number;
+      readonly reason: string;
+    }
   | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);
 
 /** Who asked for what, and what became of it; see tables/audit.ts. */

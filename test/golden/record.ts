@@ -7,6 +7,7 @@ import { readInventory } from "../../src/lib/inventory-format.ts";
 import { packInventory } from "../../src/lib/inventory-pieces.ts";
 import { type JobId, jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
 import { atOnce } from "../../src/lib/turns.ts";
+import { bundleSource } from "../../src/state/tables/bundle-source.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
 
@@ -166,6 +167,7 @@ function historyOfLevel3(): Cluster {
   inventories(cluster);
   facts(cluster);
   playbooks(cluster);
+  bundleSources(cluster);
   return cluster;
 }
 
@@ -584,4 +586,34 @@ function facts(cluster: Cluster): void {
   cluster.finish(played, 2, 1, 1, "failed", { facts: { os: "alpine" } });
   cluster.must("job.cancel", { id: jobId(played) }, admin);
   cluster.must("job.remove", { id: jobId(played) }, admin);
+}
+
+/** What bundles are pinned from by themselves: looks that find what was there, something else, or nothing, and what has changed meanwhile. */
+function bundleSources(cluster: Cluster): void {
+  const [key, sealed] = ["b".repeat(32), new Uint8Array(40).fill(5)] as const;
+  const made = { name: "play", url: "git@git.lan:ops/play.git", ref: "main", every: 600_000 };
+  cluster.refused("bundle.source.set", { ...made, key: "deploy" }, admin);
+  for (const name of ["deploy", "hook"]) cluster.must("secret.set", { name, key, sealed }, admin);
+  cluster.must("bundle.source.set", { ...made, key: "deploy", subdir: "roles" }, admin);
+  const tree = { digest: "e".repeat(64), bytes: 10, files: 2, copies: 1, holders: [nodeId(1)], source: "play.git" };
+  const look = (base: string | null) => {
+    const { revision, asked } = bundleSource(cluster.database, "play")!;
+    return { name: "play", revision, asked, base };
+  };
+  const [first, second] = ["1".repeat(40), "2".repeat(40)] as const;
+  cluster.must("bundle.source.note", { ...look(null), failure: "the host cannot be reached" });
+  cluster.must("bundle.source.pin", { ...look(null), ...tree, commit: first });
+  cluster.refused("bundle.source.pin", { ...look(null), ...tree, commit: second });
+  const before = look(first);
+  cluster.must("bundle.source.fetch", { bundle: "play" }, admin);
+  cluster.must("bundle.source.note", { ...before, failure: null });
+  cluster.must("bundle.source.fetch", { bundle: "play" }, { token: "", name: "webhook:play", role: "node" });
+  cluster.must("bundle.source.pin", { ...look(first), ...tree, digest: "f".repeat(64), commit: second });
+  cluster.must("bundle.source.set", { name: "play", url: made.url, webhook: "hook" }, admin);
+  cluster.refused("bundle.source.note", { ...before, failure: null });
+  cluster.must("bundle.source.rm", { bundle: "play" }, admin);
+  cluster.refused("bundle.source.rm", { bundle: "play" }, admin);
+  cluster.must("bundle.source.set", made, admin);
+  cluster.must("bundle.rm", { bundle: "play" }, admin);
+  cluster.must("bundle.source.set", { ...made, name: "kept" }, admin);
 }

@@ -7,6 +7,11 @@ import { authorityIssue } from "./authority-issue.ts";
 import { bundleHeld } from "./bundle-held.ts";
 import { bundleRm } from "./bundle-rm.ts";
 import { bundleSet } from "./bundle-set.ts";
+import { bundleSourceFetch } from "./bundle-source-fetch.ts";
+import { bundleSourceNote } from "./bundle-source-note.ts";
+import { bundleSourcePin } from "./bundle-source-pin.ts";
+import { bundleSourceRm } from "./bundle-source-rm.ts";
+import { bundleSourceSet } from "./bundle-source-set.ts";
 import { bundleSweep } from "./bundle-sweep.ts";
 import { certificateSeen } from "./certificate-seen.ts";
 import { clusterBounds } from "./cluster-bounds.ts";
@@ -137,6 +142,11 @@ export const commands = [
   inventoryRefresh,
   inventoryFail,
   factsSet,
+  bundleSourceSet,
+  bundleSourceRm,
+  bundleSourceFetch,
+  bundleSourceNote,
+  bundleSourcePin,
 ] as const;
 
 type Command = (typeof commands)[number];
