@@ -33,13 +33,7 @@ export interface Checkout {
  */
 export async function checkOut(request: CheckoutRequest): Promise<Checkout> {
   const { url, ref, subdir, directory } = request;
-  if (Bun.which("git") === null) throw new CheckoutFailure("host", "there is no git on this host: install it");
-  // What begins so is an option or a program to git.
-  if (url.startsWith("-") || ref?.startsWith("-") === true || /^ext::/i.test(url))
-    throw new CheckoutFailure(
-      "invalid",
-      `${url.startsWith("-") || /^ext::/i.test(url) ? url : ref} cannot be fetched from`,
-    );
+  refuseOptions(request);
   const until = performance.now() + request.timeoutMs;
   const git = (...words: string[]): Promise<string> => runGit(words, request, until);
   const tree = join(directory, "tree");
@@ -71,6 +65,30 @@ export async function checkOut(request: CheckoutRequest): Promise<Checkout> {
       pointers,
     );
   return { root, commit };
+}
+
+/** What the ref stands for, as the remote says without giving anything; undefined: it says nothing of it, as of a commit by its name. Throws CheckoutFailure. */
+export async function remoteCommit(request: CheckoutRequest): Promise<string | undefined> {
+  refuseOptions(request);
+  const { url, ref = "HEAD" } = request;
+  const said = await runGit(["ls-remote", url, ref, `${ref}^{}`], request, performance.now() + request.timeoutMs);
+  const commits = new Map(said.split("\n").map((line) => line.split("\t").toReversed() as [string, string]));
+  // Whatever ends like that is listed. A fetch takes the first of these, and of a tag what it is on.
+  for (const place of ["", "refs/", "refs/tags/", "refs/heads/"]) {
+    const commit = commits.get(`${place}${ref}^{}`) ?? commits.get(`${place}${ref}`);
+    if (commit !== undefined) return commit;
+  }
+  return undefined;
+}
+
+function refuseOptions({ url, ref }: CheckoutRequest): void {
+  if (Bun.which("git") === null) throw new CheckoutFailure("host", "there is no git on this host: install it");
+  // What begins so is an option or a program to git.
+  if (url.startsWith("-") || ref?.startsWith("-") === true || /^ext::/i.test(url))
+    throw new CheckoutFailure(
+      "invalid",
+      `${url.startsWith("-") || /^ext::/i.test(url) ? url : ref} cannot be fetched from`,
+    );
 }
 
 /** There is no use in another try. */

@@ -9,6 +9,7 @@ import type { GitBundleInput } from "../state/answers.ts";
 import { formatSize, parseDuration } from "../lib/units.ts";
 import { copiesFlag, pushTree, tellPushed } from "./bundle-push.ts";
 import type { Cli, Session } from "./cli.ts";
+import { setSource } from "./bundle-source.ts";
 import { CliError, exit } from "./exit.ts";
 
 interface GitFlags {
@@ -20,6 +21,8 @@ interface GitFlags {
   readonly there?: boolean;
   readonly copies?: string;
   readonly timeout: string;
+  readonly every?: string;
+  readonly webhook?: string;
 }
 
 /** `skein bundle git URL --ref REF` */
@@ -38,10 +41,15 @@ export function addBundleGit(parent: Command, cli: Cli): void {
     )
     .option("--there", "the node that is asked runs git, and not this host")
     .option("--copies <n>", `members that keep it (1..${limits.bundleCopiesMost}, default ${limits.bundleCopies})`)
-    .option("--timeout <duration>", "for git", "10m");
+    .option("--timeout <duration>", "for git", "10m")
+    .option("--every <duration>", "look at it every so often from now on, and pin what is new there")
+    .option(
+      "--webhook <secret>",
+      "pin what is new whenever GitHub or GitLab tells of a push, signed with this secret of the mesh",
+    );
   cli.verb<GitFlags, [string]>(
     command,
-    async (session, { ref, name: given, subdir, keyFile, key, there, copies, timeout }, url) => {
+    async (session, { ref, name: given, subdir, keyFile, key, there, copies, timeout, every, webhook }, url) => {
       const name =
         given ??
         basename(
@@ -54,6 +62,12 @@ export function addBundleGit(parent: Command, cli: Cli): void {
       if (timeoutMs === undefined || timeoutMs === 0)
         throw new CliError(exit.usage, `--timeout "${timeout}" is not a duration: write 10m`);
       const wanted = copiesFlag(copies);
+      if (every !== undefined || webhook !== undefined) {
+        if (keyFile !== undefined)
+          throw new CliError(exit.usage, "--key-file is on this host, and nodes look at it: name a secret by --key");
+        await setSource(session, { name, url, ref, subdir, key, copies: wanted, timeout, every, webhook });
+        return exit.done;
+      }
       if (key !== undefined || there === true) {
         if (keyFile !== undefined)
           throw new CliError(

@@ -9,6 +9,7 @@ import { atOnce } from "../lib/turns.ts";
 import { formatSize } from "../lib/units.ts";
 import type { BundleVersionView, BundleView } from "../state/answers.ts";
 import { addBundleGit } from "./bundle-git.ts";
+import { addBundleSources } from "./bundle-source.ts";
 import { copiesFlag, pushTree, tellPushed } from "./bundle-push.ts";
 import { scanDirectory } from "../checkout/scan.ts";
 import { withTar } from "./bundle-tar.ts";
@@ -18,7 +19,7 @@ import { limitFlag, noteNext } from "./jobs.ts";
 import type { Output } from "./output.ts";
 import { instantText } from "./views.ts";
 
-/** `skein bundle push|git|ls|show|get|rm` */
+/** `skein bundle push|git|ls|show|get|rm|sources|source` */
 export function addBundle(program: Command, cli: Cli): void {
   const bundle = program
     .command("bundle")
@@ -29,6 +30,7 @@ export function addBundle(program: Command, cli: Cli): void {
   addShow(bundle, cli);
   addGet(bundle, cli);
   addRemove(bundle, cli);
+  addBundleSources(bundle, cli);
 }
 
 interface PushFlags {

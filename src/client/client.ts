@@ -5,6 +5,8 @@ import type {
   AuditView,
   AuthoritiesView,
   BundleContentView,
+  BundleSourceInput,
+  BundleSourceView,
   BundleVersionsView,
   BundleView,
   ClusterView,
@@ -559,6 +561,29 @@ export class SkeinClient {
       signal,
     });
     return value;
+  }
+
+  /** One page of the repositories that bundles are pinned from by themselves, by the bundle's name. */
+  bundleSources(
+    query: PageQuery = {},
+  ): Promise<{ readonly sources: readonly BundleSourceView[]; readonly next?: string }> {
+    return this.#get(`/v1/bundle-sources${queryText(query)}`);
+  }
+
+  /** The bundle is pinned from there by itself. Doing it twice is doing it once. */
+  async setBundleSource(source: BundleSourceInput): Promise<void> {
+    await this.#post("/v1/bundle-sources", source, "freely");
+  }
+
+  /** It is looked at now. */
+  async fetchBundleSource(name: string): Promise<void> {
+    await this.#post(`/v1/bundle-sources/${encodeURIComponent(name)}/fetch`, {}, "freely");
+  }
+
+  /** The bundle is pinned by itself no more; its versions stay. */
+  async removeBundleSource(name: string): Promise<void> {
+    const path = `/v1/bundle-sources/${encodeURIComponent(name)}`;
+    await this.transport.json({ method: "DELETE", path, repeat: "unless-sent" });
   }
 
   /** The name stands for the tree, once enough members have it. Doing it twice is doing it once. */

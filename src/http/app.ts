@@ -8,6 +8,7 @@ import { authorityRoutes } from "./authority.ts";
 import { auditRoutes } from "./audit.ts";
 import { backupRoutes } from "./backup.ts";
 import { bundleSourceRoutes } from "./bundle-sources.ts";
+import { bundleWebhookRoutes } from "./bundle-webhook.ts";
 import { bundleRoutes } from "./bundles.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
@@ -126,6 +127,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...secretRoutes(parts),
     ...bundleRoutes(parts),
     ...bundleSourceRoutes(parts),
+    ...bundleWebhookRoutes(parts),
     ...auditRoutes(parts),
     ...eventRoutes(parts),
     ...backupRoutes(parts),

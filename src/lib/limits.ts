@@ -491,9 +491,10 @@ export const limits = {
   bundleSourceAgainMostMs: 60 * 60_000,
   /** Repositories that the leader has looked at at once. */
   bundleSourcesAtOnce: 4,
-  /** Of a message that tells of a push, and such messages that a node reads at once: whoever sends them has shown nothing yet. */
+  /** Of a message that tells of a push, such messages that a node reads at once, and how long one may take to arrive: whoever sends them has shown nothing yet. */
   webhookBytes: 8 * 1024 * 1024,
   webhooksAtOnce: 8,
+  webhookReadMs: 10_000,
   /** Requests with files of a push that a node takes at once. */
   bundleUploads: 8,
   /** Members that one gives files to at once; the others find another one, or wait. */

@@ -130,6 +130,10 @@ export interface BundleApi {
   keep(bundle: KeepBundle, by: Principal): Promise<Outcome<KeptBundle>>;
   /** The same of what a repository has, by this node's own git. */
   git(bundle: GitBundle, by: Principal): Promise<Outcome<KeptGitBundle>>;
+  /** Whether who tells of a push has the secret of that bundle's webhook; the ref that the bundle is of then ("": the repository's own branch). undefined: they have not, or there is no such thing. */
+  told(push: PushTold): Promise<Outcome<{ readonly ref: string } | undefined>>;
+  /** Has the repository that it is pinned from looked at soon, in the name of its webhook. */
+  fetchSoon(name: string): Promise<Outcome<unknown>>;
   /** What is in a bundle; all of it is on this node then. */
   manifest(digest: string): Promise<Outcome<Manifest>>;
   /** A file of a bundle that is on this node. Throws Fault. */
@@ -158,6 +162,17 @@ export interface GitBundle {
   readonly key?: string | undefined;
   readonly copies: number;
   readonly timeoutMs: number;
+}
+
+/** Somebody tells of a push to a repository. */
+export interface PushTold {
+  /** Of the bundle. */
+  readonly name: string;
+  readonly service: "github" | "gitlab";
+  /** Of GitHub the signature (sha256=…), of GitLab the secret itself. */
+  readonly proof: string;
+  /** As it came, byte by byte: that is what GitHub signs. */
+  readonly message: Uint8Array;
 }
 
 export interface KeptGitBundle extends KeptBundle {

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckoutFailure } from "../checkout/failure.ts";
-import { checkOut, keyProblem, withoutPassword } from "../checkout/git.ts";
+import { type CheckoutRequest, checkOut, keyProblem, remoteCommit, withoutPassword } from "../checkout/git.ts";
 import { scanDirectory } from "../checkout/scan.ts";
 import type { BlobStore } from "../executor/blob-store.ts";
 import { abreast } from "../lib/abreast.ts";
@@ -10,14 +10,14 @@ import { Fault } from "../lib/fault.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { Principal } from "../state/types.ts";
-import type { GitBundle, KeptBundle, KeptGitBundle } from "./api.ts";
-import type { BundlePush } from "./bundle-push.ts";
+import type { GitBundle, KeepBundle, KeptBundle, KeptGitBundle } from "./api.ts";
+import type { BundlePush, ProposeTree } from "./bundle-push.ts";
 
 /** What git by a node needs of its surroundings. */
 export interface BundleGitPorts {
   readonly dataDir: string;
   readonly store: Pick<BlobStore, "lacking" | "add" | "append" | "partOf">;
-  readonly push: Pick<BundlePush, "lacking" | "keep">;
+  readonly push: Pick<BundlePush, "lacking" | "keep" | "keepAs">;
   /** The value of a secret, where this node may read it (K1). */
   secret(name: string): Promise<Outcome<string>>;
 }
@@ -29,6 +29,7 @@ export interface BundleGitPorts {
 export class BundleGit {
   readonly #ports: BundleGitPorts;
   readonly #parent: string;
+  readonly #stopping = new AbortController();
   #running = 0;
   #isCleared = false;
 
@@ -37,7 +38,39 @@ export class BundleGit {
     this.#parent = join(ports.dataDir, "git");
   }
 
-  async fetch(wish: GitBundle, by: Principal): Promise<Outcome<KeptGitBundle>> {
+  /** What runs is ended: nobody is left to take it. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  fetch(wish: GitBundle, by: Principal): Promise<Outcome<KeptGitBundle>> {
+    return this.#withKey(wish, async (place) => {
+      const tree = await this.#take(place, wish);
+      if (!tree.ok) return tree;
+      const { commit, bundle } = tree.value;
+      const kept = await this.#ports.push.keep(bundle, by);
+      if (!kept.ok) return kept;
+      const { files, bytes } = bundle.manifest;
+      return accept({ ...kept.value, commit, files, bytes });
+    });
+  }
+
+  /** The same where its ref stands for another commit than `known`, logged as `pin` says; null: it does not, which most often the remote says without giving anything. */
+  look(
+    wish: GitBundle,
+    known: string | null,
+    pin: (commit: string) => ProposeTree,
+  ): Promise<Outcome<KeptBundle | null>> {
+    return this.#withKey(wish, async (place) => {
+      if (known !== null && (await remoteCommit({ ...wish, ...place })) === known) return accept(null);
+      const tree = await this.#take(place, wish);
+      if (!tree.ok) return tree;
+      const { commit, bundle } = tree.value;
+      return commit === known ? accept(null) : this.#ports.push.keepAs(bundle, pin(commit));
+    });
+  }
+
+  async #withKey<Value>(wish: GitBundle, body: (place: Place) => Promise<Outcome<Value>>): Promise<Outcome<Value>> {
     if (this.#running >= limits.bundleCheckouts)
       return refuse("busy", `${limits.bundleCheckouts} checkouts run on this node at once: repeat`, {
         retryAfterMs: 2000,
@@ -50,8 +83,15 @@ export class BundleGit {
       if (key?.ok === false) return key;
       await this.#clear();
       directory = await mkdtemp(join(this.#parent, "checkout-"));
-      return await this.#fetchIn(directory, wish, key?.value, by);
+      const keyFile = key === undefined ? undefined : join(directory, "key");
+      if (keyFile !== undefined)
+        await writeFile(keyFile, key!.value.endsWith("\n") ? key!.value : `${key!.value}\n`, { mode: 0o600 });
+      const wrong = keyFile === undefined ? undefined : await keyProblem(keyFile);
+      if (wrong !== undefined) return refuse("invalid", `the secret ${wish.key} ${wrong}`);
+      const knownHosts = join(this.#ports.dataDir, "known_hosts");
+      return await body({ directory, keyFile, knownHosts, signal: this.#stopping.signal });
     } catch (error) {
+      if (this.#stopping.signal.aborted) return refuse("unavailable", "this node is stopping");
       return refusalOf(error);
     } finally {
       this.#running -= 1;
@@ -66,32 +106,24 @@ export class BundleGit {
     await mkdir(this.#parent, { recursive: true, mode: 0o700 });
   }
 
-  async #fetchIn(
-    directory: string,
-    { name, url, ref, subdir, key: keyName, copies, timeoutMs }: GitBundle,
-    key: string | undefined,
-    by: Principal,
-  ): Promise<Outcome<KeptGitBundle>> {
-    const keyFile = key === undefined ? undefined : join(directory, "key");
-    if (keyFile !== undefined) await writeFile(keyFile, key!.endsWith("\n") ? key! : `${key!}\n`, { mode: 0o600 });
-    const wrong = keyFile === undefined ? undefined : await keyProblem(keyFile);
-    if (wrong !== undefined) return refuse("invalid", `the secret ${keyName} ${wrong}`);
-    const knownHosts = join(this.#ports.dataDir, "known_hosts");
-    const checkout = await checkOut({ url, ref, subdir, keyFile, knownHosts, directory, timeoutMs });
-    const { manifest, places } = await scanDirectory(checkout.root, (path) => /(^|\/)\.git$/.test(path));
+  /** The tree, all of whose files are on this node's disk then. */
+  async #take(
+    place: Place,
+    { name, url, ref, subdir, copies, timeoutMs }: GitBundle,
+  ): Promise<Outcome<{ readonly commit: string; readonly bundle: KeepBundle }>> {
+    const { root, commit } = await checkOut({ url, ref, subdir, timeoutMs, ...place });
+    const { manifest, places } = await scanDirectory(root, (path) => /(^|\/)\.git$/.test(path));
     const lacking = await this.#ports.push.lacking(manifest);
     if (!lacking.ok) return lacking;
-    await abreast(lacking.value, limits.blobsAbreast, (file) => this.#take(file, places.get(file.sha256)!));
-    const where = `${withoutPassword(url)} ${ref ?? "HEAD"} ${checkout.commit}${subdir === undefined ? "" : ` ${subdir}`}`;
-    const kept: Outcome<KeptBundle> = await this.#ports.push.keep(
-      { name, manifest, copies, source: where.slice(0, limits.bundleSourceLength) },
-      by,
-    );
-    if (!kept.ok) return kept;
-    return accept({ ...kept.value, commit: checkout.commit, files: manifest.files, bytes: manifest.bytes });
+    await abreast(lacking.value, limits.blobsAbreast, (file) => this.#add(file, places.get(file.sha256)!));
+    const where = `${withoutPassword(url)} ${ref ?? "HEAD"} ${commit}${subdir === undefined ? "" : ` ${subdir}`}`;
+    return accept({
+      commit,
+      bundle: { name, manifest, copies, source: where.slice(0, limits.bundleSourceLength) },
+    });
   }
 
-  async #take(file: Pick<BundleFile, "sha256" | "size">, path: string): Promise<void> {
+  async #add(file: Pick<BundleFile, "sha256" | "size">, path: string): Promise<void> {
     const { store } = this.#ports;
     const source = await open(path, "r");
     try {
@@ -108,6 +140,9 @@ export class BundleGit {
   }
 }
 
+/** Where a checkout is made, and with which key. */
+type Place = Pick<CheckoutRequest, "directory" | "keyFile" | "knownHosts" | "signal">;
+
 /** As whoever asked is told. What the remote says, or a time that is over, may be otherwise at the next try. */
 function refusalOf(error: unknown): ReturnType<typeof refuse> {
   if (error instanceof CheckoutFailure) {
@@ -119,6 +154,8 @@ function refusalOf(error: unknown): ReturnType<typeof refuse> {
     return refuse("no-room", error.message, { retryAfterMs: 10_000, retry: "safe" });
   if (error instanceof Error && "code" in error && error.code === "ENOSPC")
     return refuse("no-room", `there is no room for the checkout: ${error.message}`);
+  if (error instanceof Error && "code" in error && /^E[A-Z]+$/.test(String(error.code)))
+    return refuse("unavailable", `the checkout cannot be made on this node: ${error.message}`);
   if (error instanceof Fault) return refuse("unavailable", error.message, { retryAfterMs: 1000, retry: "safe" });
   throw error;
 }

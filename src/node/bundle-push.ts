@@ -33,6 +33,11 @@ export interface BundlePushPorts {
   ) => Promise<Outcome<{ readonly value: CommandValue<"bundle.set">; readonly index: number }>>;
 }
 
+/** Logs that a name stands for a tree. */
+export type ProposeTree = (
+  input: CommandInput<"bundle.set">,
+) => Promise<Outcome<{ readonly value: CommandValue<"bundle.set">; readonly index: number }>>;
+
 /** Members that are asked for files that this node lacks. */
 const membersAsked = 8;
 const askMs = 3_000;
@@ -136,9 +141,14 @@ export class BundlePush {
   }
 
   /** The name stands for it once enough members have it. Refused as "conflict" while files of it are lacking here. */
-  keep({ name, manifest, copies, source }: KeepBundle, by: Principal): Promise<Outcome<KeptBundle>> {
+  keep(bundle: KeepBundle, by: Principal): Promise<Outcome<KeptBundle>> {
+    return this.keepAs(bundle, (input) => this.#ports.propose(input, by));
+  }
+
+  /** The same, logged otherwise. */
+  keepAs({ name, manifest, copies, source }: KeepBundle, propose: ProposeTree): Promise<Outcome<KeptBundle>> {
     return onDisk(async () => {
-      const { self, store, pins, propose } = this.#ports;
+      const { self, store, pins } = this.#ports;
       const { digest, bytes, files } = manifest;
       pins.pin(manifest);
       const lacking = await store.lacking(filesOf(manifest));
@@ -152,7 +162,7 @@ export class BundlePush {
       const holders = await this.#spread(digest, copies);
       if (!holders.ok) return holders;
       const input = { name, digest, bytes, files, copies, holders: [self, ...holders.value], source };
-      const outcome = await propose(input, by);
+      const outcome = await propose(input);
       if (!outcome.ok) return outcome;
       const { value, index } = outcome.value;
       return accept({ name, version: value.version, isNew: value.isNew, digest, holders: input.holders, index });

@@ -8,16 +8,19 @@ import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, refuse } from "../lib/outcome.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
 import { bundleLevel } from "../state/levels.ts";
+import type { SourceLook } from "../state/sourcing.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Principal, Spec } from "../state/types.ts";
 import type { Transport } from "../transport/types.ts";
-import type { BundleApi, GitBundle, KeepBundle, KeptBundle, KeptGitBundle, UploadedFiles } from "./api.ts";
+import type { BundleApi, GitBundle, KeepBundle, KeptBundle, KeptGitBundle, PushTold, UploadedFiles } from "./api.ts";
 import { BundleGit } from "./bundle-git.ts";
+import { type Looked, lookAtSource } from "./bundle-looks.ts";
 import { BundleFetcher, type FetchTiming, fetchTiming } from "./bundle-fetch.ts";
 import { BundleKeeper, type KeepTiming, keepTiming } from "./bundle-keep.ts";
 import { BundlePins } from "./bundle-pins.ts";
 import { BundlePush } from "./bundle-push.ts";
 import { BundleServer } from "./bundle-serve.ts";
+import { BundleWebhook } from "./bundle-webhook.ts";
 
 /** What bundles need of their surroundings. */
 export interface BundlesPorts {
@@ -38,6 +41,10 @@ export interface BundlesPorts {
   ): Promise<Outcome<{ readonly value: CommandValue<Name>; readonly index: number }>>;
   /** The value of a secret, where this node may read it (K1). */
   secret(name: string): Promise<Outcome<string>>;
+  /** It may read secrets at all. */
+  readsSecrets(): boolean;
+  /** Those that can be asked, without this node. */
+  voters(): readonly NodeId[];
   /** This node itself, as the one who asks. */
   readonly principal: Principal;
   random(): number;
@@ -60,6 +67,7 @@ export class Bundles implements BundleApi {
   readonly #push: BundlePush;
   readonly #git: BundleGit;
   readonly server: BundleServer;
+  readonly webhook: BundleWebhook;
 
   constructor(ports: BundlesPorts, timing: Partial<FetchTiming & KeepTiming> = {}) {
     this.#ports = ports;
@@ -112,6 +120,16 @@ export class Bundles implements BundleApi {
       propose: (input, by) => ports.propose("bundle.set", input, by),
     });
     this.#git = new BundleGit({ dataDir, store, push: this.#push, secret: (name) => ports.secret(name) });
+    this.webhook = new BundleWebhook({
+      view: common.view,
+      ask: (voter, push) => ask(voter, "bundle.told", push),
+      catchUp: () => ports.catchUp(),
+      secret: (name) => ports.secret(name),
+      readsSecrets: () => ports.readsSecrets(),
+      voters: () => ports.voters(),
+      fetch: (name, by) => ports.propose("bundle.source.fetch", { bundle: name }, by),
+      log: ports.log,
+    });
   }
 
   /** Begins its duties; the state is as new as the cluster's. */
@@ -122,6 +140,7 @@ export class Bundles implements BundleApi {
   stop(): void {
     this.#keeper.stop();
     this.#fetcher.close();
+    this.#git.stop();
   }
 
   #onDamaged(sha256: string): void {
@@ -174,7 +193,28 @@ export class Bundles implements BundleApi {
     }
   }
 
+  /** For the leader: at the repository that a bundle is pinned from. */
+  async lookAtSource(look: SourceLook): Promise<Looked> {
+    const { principal } = this.#ports;
+    const looked = await lookAtSource(look, {
+      git: this.#git,
+      view: (query) => this.#ports.view(query),
+      catchUp: () => this.#ports.catchUp(),
+      pin: (input) => this.#ports.propose("bundle.source.pin", input, principal),
+    });
+    if (looked.kind === "pinned") this.#keeper.kick();
+    return looked;
+  }
+
   // ------------------------------------------------------------------------------------------ for the API
+
+  told(push: PushTold) {
+    return this.webhook.told(push);
+  }
+
+  fetchSoon(name: string): Promise<Outcome<unknown>> {
+    return this.webhook.fetchSoon(name);
+  }
 
   lacking(manifest: Manifest) {
     return this.#push.lacking(manifest);

@@ -12,7 +12,7 @@ import { PlacementView } from "../scheduler/view.ts";
 import { learnerLabel } from "../lib/selector.ts";
 import { type Member, planVoters, zoneLabel } from "../scheduler/voters.ts";
 import type { CommandInput, CommandName, CommandValue } from "../state/commands/index.ts";
-import { inventoryLevel, recallLevel } from "../state/levels.ts";
+import { bundleSourceLevel, inventoryLevel, recallLevel } from "../state/levels.ts";
 import { clusterRow, levelHeld, listNodes, stateClock } from "../state/queries.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { NodeRow } from "../state/types.ts";
@@ -28,6 +28,9 @@ import { Relief, type ReliefPorts } from "./relief.ts";
 import type { LeaseTable } from "./lease.ts";
 import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { Forsaking } from "./forsaking.ts";
+import type { SourceLook } from "../state/sourcing.ts";
+import type { Looked } from "./bundle-looks.ts";
+import { BundleSourceDuty } from "./bundle-source-duty.ts";
 import { FactsDuty } from "./facts-duty.ts";
 import { InventoryDuty } from "./inventory-duty.ts";
 import { Sweeping } from "./sweeping.ts";
@@ -68,6 +71,8 @@ export interface DutyPorts extends ReliefPorts {
   lastIndex(): number;
   /** Output of a job, from whichever node has it. */
   readLog(request: LogRequest): Promise<Outcome<LogPage>>;
+  /** Has that member, or this node itself, look at the repository that a bundle is pinned from. Throws Fault. */
+  lookAtSource(node: NodeId, look: SourceLook, timeoutMs: number): Promise<Looked>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -107,6 +112,7 @@ export class Duties {
   readonly #sweeping: Sweeping;
   readonly #inventories: InventoryDuty;
   readonly #facts: FactsDuty;
+  readonly #bundleSources: BundleSourceDuty;
   #levelWatch: LevelWatch | undefined;
   #raising = false;
   /** Members whose clocks were reported as off. */
@@ -134,6 +140,7 @@ export class Duties {
     this.#sweeping = new Sweeping(ports);
     this.#inventories = new InventoryDuty(ports);
     this.#facts = new FactsDuty(ports);
+    this.#bundleSources = new BundleSourceDuty(ports);
   }
 
   /** This node leads and its state has every entry committed before its term. */
@@ -375,6 +382,7 @@ export class Duties {
     this.#expiring.look(() => this.#view === view);
     this.#forsaking.look(() => this.#view === view);
     this.#sweeping.look(() => this.#view === view);
+    if (cluster.level >= bundleSourceLevel) this.#bundleSources.look();
     if (cluster.level < inventoryLevel) return;
     this.#inventories.look();
     this.#facts.look(() => this.#view === view);

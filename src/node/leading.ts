@@ -6,8 +6,10 @@ import type { Raft } from "../raft/raft.ts";
 import type { Leadership } from "../raft/types.ts";
 import type { Wanted } from "../scheduler/relief.ts";
 import { stateClock, stateOfNode } from "../state/queries.ts";
+import type { SourceLook } from "../state/sourcing.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Transport } from "../transport/types.ts";
+import type { Looked } from "./bundle-looks.ts";
 import { Clocks } from "./clocks.ts";
 import { Coverage } from "./coverage.ts";
 import { Duties, type DutyPorts } from "./duties.ts";
@@ -15,6 +17,7 @@ import { grantLease } from "./grant.ts";
 import { HandOver } from "./hand-over.ts";
 import { type LeaseGrant, LeaseTable } from "./lease.ts";
 import { LogClock } from "./log-clock.ts";
+import { sourceLooked } from "./peer-answers.ts";
 import type { Reader } from "./read.ts";
 import type { Relay } from "./relay.ts";
 
@@ -32,6 +35,8 @@ export interface LeadingPorts {
   /** Logs a duty's command: void when another one leads by then. */
   readonly propose: DutyPorts["propose"];
   readonly readLog: DutyPorts["readLog"];
+  /** This node itself looks at the repository that a bundle is pinned from. */
+  lookAtSource(look: SourceLook): Promise<Looked>;
   /** Epoch ms. */
   wallClock(): number;
   /** What consensus has to say leaves now. */
@@ -107,6 +112,10 @@ export class Leading {
       view: (query) => ports.view(query),
       propose: (name, input) => ports.propose(name, input),
       readLog: (request) => ports.readLog(request),
+      lookAtSource: async (node, look, timeoutMs) =>
+        node === self
+          ? await ports.lookAtSource(look)
+          : sourceLooked(await transport.request(node, "bundle.look", look, { channel: "bulk", timeoutMs })),
       drain: () => ports.drain(),
       assigns: (nodes) => this.coverage.expect(nodes),
       relieve: (node, units) => {

@@ -248,6 +248,7 @@ export class Node implements NodeApi {
       leadership: () => this.#leadership,
       propose: (name, input) => this.#proposeAsLeader(name, input),
       readLog: (request) => this.readLog(request),
+      lookAtSource: (look) => this.bundles.lookAtSource(look),
       drain: () => this.#driver.drain(),
       cover: (index) => this.#work.lease.cover(index),
       relieve: (units) => this.#work.relieve(units),
@@ -261,6 +262,8 @@ export class Node implements NodeApi {
       catchUp: () => this.#catchUp({ consistency: "linearizable" }),
       propose: (name, input, by) => this.propose(name, input, by),
       secret: (name) => this.#access.secrets.own(name),
+      readsSecrets: () => this.#access.secrets.canRead(),
+      voters: () => this.#access.certification.otherVoters(),
       random: () => parts.random(),
     });
     this.#work = new OwnWork({

@@ -1,6 +1,7 @@
 import { isId, nobody, type NodeId, nodeId } from "../lib/ids.ts";
 import { binary, list, malformed, text, whole } from "../transport/frames.ts";
 import type { LogPage } from "./api.ts";
+import type { Looked } from "./bundle-looks.ts";
 import type { ClockNews } from "./clocks.ts";
 import type { Undecided } from "./divergence.ts";
 import type { LeaseGrant } from "./lease.ts";
@@ -114,6 +115,14 @@ export function copyPage(body: unknown): CopyPage {
 /** How long a copy of a pack is now. */
 export function packHeld(body: unknown): { readonly end: number } {
   return { end: whole(fields(body)["end"]) };
+}
+
+/** What came of a look at a repository. */
+export function sourceLooked(body: unknown): Looked {
+  const { kind, why } = fields(body);
+  if (kind === "same" || kind === "pinned" || kind === "over") return { kind };
+  if (kind !== "unable" && kind !== "failed") throw malformed("kind of look");
+  return { kind, why: text(why) };
 }
 
 /** The text of a bundle's manifest; undefined: who was asked does not have it. Whether it is the right one, its digest tells. */

@@ -5,13 +5,15 @@ import { sha256Form } from "../lib/digest.ts";
 import { Fault } from "../lib/fault.ts";
 import { index, isId, jobId, nobody, type NodeId, nodeId, term } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
+import type { SourceLook } from "../state/sourcing.ts";
+import { proofLength } from "./bundle-webhook.ts";
 import type { SnapshotMeta } from "../raft/types.ts";
 import { binary, list, malformed, text, whole } from "../transport/frames.ts";
 import { commandByName } from "../state/commands/index.ts";
 import { specsOf } from "../state/rehearsal.ts";
 import { parseAddresses } from "./address-book.ts";
 import { packName } from "../executor/pack-record.ts";
-import type { LogRequest } from "./api.ts";
+import type { LogRequest, PushTold } from "./api.ts";
 import type { PlanRequest } from "./questions.ts";
 import type { Finding, HashReport } from "./divergence.ts";
 import type { CopyRequest } from "./logs.ts";
@@ -90,6 +92,17 @@ const shapes = {
   },
   "bundle.suspect": digest,
   "bundle.take": digest,
+  "bundle.look": (body: unknown): SourceLook => {
+    const { name: of, revision, asked, base } = fields(body);
+    const known = base === null ? null : commitForm.test(text(base)) ? text(base) : wrong("commit");
+    return { name: bounded(of, limits.secretNameLength), revision: whole(revision), asked: whole(asked), base: known };
+  },
+  "bundle.told": (body: unknown): PushTold => {
+    const { name: of, service, proof, message } = fields(body);
+    if (service !== "github" && service !== "gitlab") return wrong("service");
+    const told = within(binary(message), limits.webhookBytes);
+    return { name: bounded(of, limits.secretNameLength), service, proof: bounded(proof, proofLength), message: told };
+  },
   "authority.keys": nothing,
   "authority.held": nothing,
   "secret.seal": (body: unknown): { readonly name: string; readonly value: string } => {
@@ -198,6 +211,8 @@ function hash(value: unknown): string {
   const given = text(value);
   return /^([0-9a-f]{16})?$/.test(given) ? given : wrong("hash");
 }
+
+const commitForm = /^[0-9a-f]{40}([0-9a-f]{24})?$/;
 
 /** A SHA-256: part of a file's path, so nothing else comes through. */
 function digest(value: unknown): string {

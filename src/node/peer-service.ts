@@ -23,7 +23,7 @@ export interface PeerServicePorts {
   readonly state: Pick<WholeState, "divergence" | "sender" | "receiver" | "onAccused" | "onWanted">;
   readonly access: Pick<Access, "admission" | "certification" | "judgeRecovery" | "secrets">;
   readonly work: Pick<OwnWork, "logs" | "holder" | "lease" | "relieve">;
-  readonly bundles: Pick<Bundles, "server" | "take">;
+  readonly bundles: Pick<Bundles, "server" | "take" | "lookAtSource" | "webhook">;
   /** Whom this node has heard of as the leader. */
   leader(): NodeId;
   /** A member says that this node is none any more. */
@@ -109,6 +109,11 @@ export class PeerService {
         return ports.bundles.server.suspect(request.body);
       case "bundle.take":
         return ports.bundles.take(peer, request.body);
+      // What bundles are pinned from by themselves: for the leader, and for who may not read secrets.
+      case "bundle.look":
+        return ports.bundles.lookAtSource(request.body);
+      case "bundle.told":
+        return ports.bundles.webhook.judge(request.body);
       // Secrets: encrypted for who cannot, and their values for what runs there.
       case "secret.seal":
         return ports.access.secrets.seal(request.body.name, request.body.value);

@@ -93,7 +93,7 @@ export class Secrets {
 
   /** The values for the node that asks: of the secrets that the spec of that attempt names, if it holds that attempt now. */
   async reveal(node: NodeId, attempt: AttemptName): Promise<Outcome<SecretValues>> {
-    if (this.#newest().every((one) => this.#keyOf(one) === undefined)) return this.#noKey();
+    if (!this.canRead()) return this.#noKey();
     // What this node last heard may be old: the attempt may be another node's by now (J1).
     const current = await this.#ports.catchUp();
     if (!current.ok) return current;
@@ -110,6 +110,11 @@ export class Secrets {
       }
       return accept(values);
     });
+  }
+
+  /** This node holds the key that secrets are encrypted with. */
+  canRead(): boolean {
+    return this.#newest().some((one) => this.#keyOf(one) !== undefined);
   }
 
   /** For a program that this node itself runs, as git with a key: voters alone have it, and it leaves them for nobody. */

@@ -208,6 +208,8 @@ export class FakeNode implements NodeApi {
           Promise.resolve(
             this.keys.has(name) ? accept(this.keys.get(name)!) : refuse("not-found", `there is no secret ${name}`),
           ),
+        readsSecrets: () => true,
+        voters: () => [],
         principal: { token: "", name: this.name, role: "node" },
         random: () => 0.5,
         log: () => {},

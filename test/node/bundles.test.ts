@@ -81,6 +81,8 @@ class Rig {
         },
         principal: system,
         secret: () => Promise.resolve(refuse("not-found", "there are no secrets here")),
+        readsSecrets: () => true,
+        voters: () => [],
         catchUp: () => Promise.resolve(this.isCutOff ? refuse("unavailable", "no leader") : accept(undefined)),
         random: () => (this.#chance = (this.#chance * 16_807) % 2_147_483_647) / 2_147_483_647,
         log: (_level, message) => this.said.push(message),

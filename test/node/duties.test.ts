@@ -29,6 +29,7 @@ function rig(cluster = Cluster.of(2)) {
       return promise as never;
     },
     readLog: () => expect.unreachable(),
+    lookAtSource: () => expect.unreachable(),
     drain: () => {},
     assigns: () => {},
     relieve: () => {},
@@ -125,6 +126,7 @@ describe("a plan", () => {
         return new Promise(() => {});
       },
       readLog: () => expect.unreachable(),
+      lookAtSource: () => expect.unreachable(),
       drain: () => {
         said.push("drain");
         left.resolve();
@@ -173,6 +175,7 @@ describe("an entry of many jobs", () => {
           return new Promise(() => {});
         },
         readLog: () => expect.unreachable(),
+        lookAtSource: () => expect.unreachable(),
         drain: () => {},
         assigns: () => {},
         relieve: () => {},
@@ -242,6 +245,7 @@ describe("work that the log does not take", () => {
         return Promise.resolve({ ok: false, why: unknown }) as never;
       },
       readLog: () => expect.unreachable(),
+      lookAtSource: () => expect.unreachable(),
       drain: () => {},
       assigns: () => {},
       relieve: () => {},

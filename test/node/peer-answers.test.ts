@@ -32,6 +32,7 @@ const good: Readonly<Record<keyof typeof answers, readonly unknown[]>> = {
   ],
   copyPage: [{ attempt: 2, chunks: [], next: 0, end: true, whole: 9 }],
   packHeld: [{ end: 0 }, { end: 67_108_864 }],
+  sourceLooked: [{ kind: "pinned" }, { kind: "failed", why: "there is no such ref" }],
   manifestText: ["{}"],
   blobAnswers: [[new Uint8Array([1]), null], []],
   blobPiece: [new Uint8Array([1, 2]), null],
@@ -74,6 +75,7 @@ test.each([
   ["silentNodes", [2, "3"]],
   ["hashAnswer", {}],
   ["undecidedAnswer", { index: 1, groups: [7] }],
+  ["sourceLooked", { kind: "failed" }],
   ["snapshotChunk", { data: "text", crc: 1 }],
   ["logPage", { attempt: 1, chunks: [null], next: 0, end: true }],
 ] as const)("%s: a wrong one is as good as none: %#", (name, answer) => {
