@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { whyMissing } from "../../scripts/needed.ts";
 import { Sshd } from "../../scripts/sshd.ts";
 import { serveHttp } from "../../src/http/serve.ts";
+import { bundleSource } from "../../src/state/tables/bundle-source.ts";
 import { adminToken, Mesh } from "../http/fake-node.ts";
 import { cli, TestIo } from "./support.ts";
 
@@ -283,6 +284,31 @@ describe("skein bundle git", () => {
     expect(late.code).toBe(124);
     expect(late.err).toContain("took longer than 700ms");
   });
+});
+
+test("skein bundle git --every is looked at by itself from then on, listed with how that goes, and taken away", async () => {
+  const url = "git@git.lan:ops/follow.git";
+  const set = await run(["bundle", "git", url, "--ref", "main", "--every", "10m"]);
+  expect([set.code, set.out]).toEqual([0, expect.stringContaining("bundle follow is pinned from there every 10m")]);
+  const listed = (await json(["bundle", "sources"])) as { sources: object[] };
+  expect(listed.sources).toMatchObject([
+    { name: "follow", url, ref: "main", every: "10m", set_by: "anna", version: null },
+  ]);
+  const { revision, asked } = bundleSource(mesh.cluster.database, "follow")!;
+  const failure = "by node 2: the host cannot be reached";
+  const noted = { name: "follow", revision, asked, base: null, failure };
+  mesh.change((cluster) => cluster.must("bundle.source.note", noted));
+  expect((await run(["bundle", "sources"])).out).toContain(`(1): ${failure}`);
+  expect((await run(["bundle", "source", "fetch", "follow"])).code).toBe(0);
+  expect(bundleSource(mesh.cluster.database, "follow")).toMatchObject({ asked_by: "anna" });
+  for (const [words, why] of [
+    [["--every", "1s"], "must be 10s at least"],
+    [["--webhook", "none"], "there is no secret none"],
+    [["--every", "10m", "--key-file", "x"], "name a secret by --key"],
+  ] as const)
+    expect((await run(["bundle", "git", url, ...words])).err).toContain(why);
+  expect((await run(["bundle", "source", "rm", "follow"])).code).toBe(0);
+  expect((await run(["bundle", "source", "rm", "follow"])).err).toContain("nothing pins bundle follow by itself");
 });
 
 const missing = whyMissing("sshd", ["openssh-server"], () => existsSync("/usr/sbin/sshd"), [
