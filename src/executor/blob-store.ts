@@ -43,6 +43,8 @@ export class BlobStore {
   readonly #staged = new Map<string, string>();
   /** Appends to one file come one after the other. */
   readonly #appending = new Map<string, Promise<unknown>>();
+  /** Manifests that are being written: who brings the same bundle meanwhile waits for that. */
+  readonly #holding = new Map<string, Promise<void>>();
   readonly #manifests = new Map<string, Manifest>();
   /** What is being swept: whoever looks for it now is told that it is not here. */
   #sweeping: string | undefined;
@@ -297,7 +299,16 @@ export class BlobStore {
   // ----------------------------------------------------------------------------------------------- bundles
 
   /** Every file of the bundle is here, synced: from now on this node has it. */
-  async hold({ text, digest }: Manifest): Promise<void> {
+  hold(manifest: Manifest): Promise<void> {
+    const { digest } = manifest;
+    const begun = this.#holding.get(digest);
+    if (begun !== undefined) return begun;
+    const holding = this.#hold(manifest).finally(() => this.#holding.delete(digest));
+    this.#holding.set(digest, holding);
+    return holding;
+  }
+
+  async #hold({ text, digest }: Manifest): Promise<void> {
     await this.#within(async () => {
       await this.#open();
       const draft = join(this.#new, `${digest}.manifest`);

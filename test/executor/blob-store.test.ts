@@ -120,6 +120,15 @@ test("a bundle is held from when its manifest is here, and a manifest that was d
   expect(await store.manifest(digest)).toBeUndefined();
 });
 
+test("a bundle that two bring at once is held", async () => {
+  const { store } = newStore();
+  const read = manifestOf([{ kind: "link", path: "l", target: "there" }]);
+  if (!read.ok) throw new Error("it is one");
+  const some = Array.from({ length: 20 }, () => store.hold(read.manifest));
+  await Promise.all(some);
+  expect(await store.manifest(read.manifest.digest)).toEqual(read.manifest);
+});
+
 test("what was not synced when a process ended is checked before it is used, and what is half is gone", async () => {
   const { dataDir, store } = newStore();
   const [one, two] = [fileOf(bytes("one")), fileOf(bytes("two"))];
