@@ -16,32 +16,52 @@ export async function readText(request: Request, maxBytes: number = limits.bodyB
   return read.ok ? decode(read.value) : read;
 }
 
-/** The body as bytes, bounded in the same way. */
-export async function readBytes(request: Request, maxBytes: number = limits.bodyBytes): Promise<Outcome<Buffer>> {
+/** The body as bytes, bounded in the same way; with `withinMs` in time as well: of who sends it more slowly nothing is kept. */
+export async function readBytes(
+  request: Request,
+  maxBytes: number = limits.bodyBytes,
+  withinMs?: number,
+): Promise<Outcome<Buffer>> {
   const announced = request.headers.get("content-length");
   try {
-    if (announced === null) return await readCounted(request, maxBytes);
-    return Number(announced) > maxBytes ? tooLarge(maxBytes) : accept(Buffer.from(await request.arrayBuffer()));
+    if (announced !== null && Number(announced) > maxBytes) return tooLarge(maxBytes);
+    if (announced === null || withinMs !== undefined) return await readCounted(request, maxBytes, withinMs);
+    return accept(Buffer.from(await request.arrayBuffer()));
   } catch {
     // The client went away in the middle: nobody is left to read this.
     return refuse("bad-json", "the body ended before all of it had arrived");
   }
 }
 
-async function readCounted(request: Request, maxBytes: number): Promise<Outcome<Buffer>> {
+async function readCounted(request: Request, maxBytes: number, withinMs?: number): Promise<Outcome<Buffer>> {
   if (request.body === null) return accept(Buffer.alloc(0));
   const reader = request.body.getReader();
+  // The answer is the same whether the rest can be stopped or not.
+  const leave = (): Promise<void> => reader.cancel().catch(() => {});
+  let isLate = false;
+  const timer =
+    withinMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          isLate = true;
+          void leave(); // which ends the read that is under way
+        }, withinMs);
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return accept(Buffer.concat(parts, bytes));
-    bytes += value.length;
-    if (bytes > maxBytes) {
-      await reader.cancel().catch(() => {}); // the answer is the same whether the rest can be stopped or not
-      return tooLarge(maxBytes);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (isLate) return refuse("bad-json", "the body did not arrive in time");
+      if (done) return accept(Buffer.concat(parts, bytes));
+      bytes += value.length;
+      if (bytes > maxBytes) {
+        await leave();
+        return tooLarge(maxBytes);
+      }
+      parts.push(value);
     }
-    parts.push(value);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -36,11 +36,15 @@ export function bundleWebhookRoutes(parts: HttpParts): readonly Route[] {
         reading += 1;
         try {
           // Before it is known whether there is such a bundle: what is too large is so for all of them.
-          const body = await inTime(readBytes(exchange.req.raw, limits.webhookBytes));
+          const body = await readBytes(exchange.req.raw, limits.webhookBytes, limits.webhookReadMs);
           if (!body.ok) return reply.refusal(body.why);
           const told = await node.bundles.told({ name, ...proof, message: body.value });
           if (!told.ok) return reply.refusal(told.why);
-          if (told.value === undefined) return reply.refusal(notTheirs);
+          if (told.value === undefined) {
+            // It keeps its place meanwhile: so a secret cannot be found out by trying many.
+            await Bun.sleep(limits.webhookWrongMs);
+            return reply.refusal(notTheirs);
+          }
           const push = pushIn(exchange, body.value);
           if (!push.ok) return reply.refusal(push.why);
           const why = typeof push.value === "string" ? push.value : whyNot(push.value, told.value.ref);
@@ -62,20 +66,6 @@ function proofIn({ req }: Exchange): Pick<PushTold, "service" | "proof"> | undef
   const [signature, token] = [headers.get("x-hub-signature-256"), headers.get("x-gitlab-token")];
   if (signature !== null && signature !== "") return { service: "github", proof: signature };
   return token === null || token === "" ? undefined : { service: "gitlab", proof: token };
-}
-
-/** Whoever sends it slowly would take a place from others. */
-async function inTime<Value>(reading: Promise<Outcome<Value>>): Promise<Outcome<Value>> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<Outcome<Value>>((resolve) => {
-    const why = refuse("bad-json", "the body did not arrive in time");
-    timer = setTimeout(() => resolve(why), limits.webhookReadMs);
-  });
-  try {
-    return await Promise.race([reading, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 interface Push {
@@ -109,7 +99,7 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
 
 /** Why a push is of no concern to a bundle of that ref ("": the repository's own branch); undefined: it is. */
 function whyNot({ ref, own }: Push, wanted: string): string | undefined {
-  const name = wanted === "" ? own : wanted;
+  const name = wanted === "" || wanted === "HEAD" ? own : wanted;
   // Which one that is only the repository knows.
   if (name === undefined) return undefined;
   const places = [name, `refs/${name}`, `refs/tags/${name}`, `refs/heads/${name}`];

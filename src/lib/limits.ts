@@ -484,17 +484,19 @@ export const limits = {
   bundleCheckouts: 2,
   bundleCheckoutMs: 10 * 60_000,
   bundleCheckoutMostMs: 60 * 60_000,
-  /** Bundles that are pinned from a repository by themselves; how often that may be looked at, and after how long it is tried again where it failed, at first and at most. */
+  /** Bundles that are pinned from a repository by themselves; how often that may be looked at, and after how long it is tried again where it failed, at first and at most, and where all have too much to do. */
   bundleSources: 1_000,
   bundleSourceEveryMinMs: 10_000,
   bundleSourceAgainMs: 60_000,
   bundleSourceAgainMostMs: 60 * 60_000,
+  bundleSourceBusyMs: 2_000,
   /** Repositories that the leader has looked at at once. */
   bundleSourcesAtOnce: 4,
-  /** Of a message that tells of a push, such messages that a node reads at once, and how long one may take to arrive: whoever sends them has shown nothing yet. */
+  /** Of a message that tells of a push, such messages that a node reads at once, how long one may take to arrive, and how long one with a wrong secret waits for its answer: whoever sends them has shown nothing yet. */
   webhookBytes: 8 * 1024 * 1024,
   webhooksAtOnce: 8,
   webhookReadMs: 10_000,
+  webhookWrongMs: 250,
   /** Requests with files of a push that a node takes at once. */
   bundleUploads: 8,
   /** Members that one gives files to at once; the others find another one, or wait. */

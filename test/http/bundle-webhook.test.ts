@@ -97,6 +97,7 @@ describe("a push that is told of", () => {
     for (const [ref, message] of [
       ["main", { ref: "refs/heads/main" }],
       [undefined, { ref: "refs/heads/trunk", project: { default_branch: "trunk" } }],
+      ["HEAD", { ref: "refs/heads/trunk", project: { default_branch: "trunk" } }],
       ["v1", { object_kind: "tag_push", ref: "refs/tags/v1" }],
       ["refs/heads/next", { ref: "refs/heads/next" }],
     ] as const) {
@@ -164,6 +165,25 @@ describe("a push that is told of", () => {
     const answers = await Promise.all(Array.from({ length: limits.webhooksAtOnce + 2 }, wrong));
     const count = (status: number): number => answers.filter((one) => one.status === status).length;
     expect([count(401), count(429)]).toEqual([limits.webhooksAtOnce, 2]);
+    expect((await stage.github(toMain)).status).toBe(202);
+  });
+
+  test("with a wrong secret keeps its place until it is answered: no secret is found out by trying many", async () => {
+    const stage = new Stage("main");
+    const { bundles } = stage.node;
+    const real = bundles.told.bind(bundles);
+    const { promise: allJudged, resolve } = Promise.withResolvers<void>();
+    let judged = 0;
+    bundles.told = async (push) => {
+      const outcome = await real(push);
+      judged += 1;
+      if (judged === limits.webhooksAtOnce) resolve();
+      return outcome;
+    };
+    const wrong = Array.from({ length: limits.webhooksAtOnce }, () => stage.tell("{}", { "x-gitlab-token": "wrong" }));
+    await allJudged;
+    expect((await stage.github(toMain)).status).toBe(429);
+    for (const told of await Promise.all(wrong)) expect(told.status).toBe(401);
     expect((await stage.github(toMain)).status).toBe(202);
   });
 
