@@ -224,7 +224,7 @@ async function writeFile(
 function addRemove(parent: Command, cli: Cli): void {
   const command = parent
     .command("rm")
-    .description("remove bundles; unfinished jobs keep what they run in")
+    .description("remove bundles, and what pins them by themselves; unfinished jobs keep what they run in")
     .argument("<names...>", "site with all its versions, or site@3 alone");
   cli.verb<object, [string[]]>(command, async (session, _flags, names) => {
     const removed: { readonly name: string; readonly versions: readonly number[] }[] = [];
@@ -241,7 +241,13 @@ function addRemove(parent: Command, cli: Cli): void {
       value: removed.length === 1 ? removed[0] : { bundles: removed },
       ids: removed.map(({ name }) => name),
       table: (out) =>
-        removed.forEach(({ name, versions }) => out.line(`bundle ${name} is removed (version ${versions.join(", ")})`)),
+        removed.forEach(({ name, versions }) =>
+          out.line(
+            versions.length === 0
+              ? `nothing pins bundle ${name} by itself any more; there was no version of it`
+              : `bundle ${name} is removed (version ${versions.join(", ")})`,
+          ),
+        ),
     });
     return exit.done;
   });

@@ -31,7 +31,7 @@ export class BundleGit {
   readonly #parent: string;
   readonly #stopping = new AbortController();
   #running = 0;
-  #isCleared = false;
+  #clearing: Promise<void> | undefined;
 
   constructor(ports: BundleGitPorts) {
     this.#ports = ports;
@@ -99,10 +99,14 @@ export class BundleGit {
     }
   }
 
-  /** What an earlier process left; this one has none under way. */
+  /** What an earlier process left goes before this one's first checkout is made, and not while another one is. */
   async #clear(): Promise<void> {
-    if (!this.#isCleared) await rm(this.#parent, { recursive: true, force: true, maxRetries: 3 });
-    this.#isCleared = true;
+    await (this.#clearing ??= rm(this.#parent, { recursive: true, force: true, maxRetries: 3 }).catch(
+      (error: unknown) => {
+        this.#clearing = undefined;
+        throw error;
+      },
+    ));
     await mkdir(this.#parent, { recursive: true, mode: 0o700 });
   }
 

@@ -19,6 +19,8 @@ type BundleSourceDutyPorts = Pick<
 export class BundleSourceDuty {
   readonly #ports: BundleSourceDutyPorts;
   readonly #underWay = new Set<string>();
+  /** Until when nobody is asked: all had too much to do. */
+  #busyUntil = 0;
 
   constructor(ports: BundleSourceDutyPorts) {
     this.#ports = ports;
@@ -27,6 +29,7 @@ export class BundleSourceDuty {
   /** Has looked at what is due, each once at a time. */
   look(): void {
     const { view, now } = this.#ports;
+    if (this.#busyUntil > now()) return;
     for (const row of view((tx) => dueBundleSources(tx, now()))) {
       if (this.#underWay.size >= limits.bundleSourcesAtOnce) return;
       if (this.#underWay.has(row.name)) continue;
@@ -41,6 +44,10 @@ export class BundleSourceDuty {
     const { kind, why } = await this.#lookBySome(row, look);
     // The next look at the state finds what became of it.
     if (kind === "pinned" || kind === "over") return;
+    if (kind === "busy") {
+      this.#busyUntil = this.#ports.now() + limits.bundleSourceBusyMs;
+      return;
+    }
     const failure = kind === "same" ? null : why.slice(0, failureLength);
     if (failure !== null) this.#ports.log("warn", `bundle ${name} cannot be pinned from ${row.url}: ${failure}`);
     await this.#ports.propose("bundle.source.note", { ...look, failure });
@@ -49,12 +56,15 @@ export class BundleSourceDuty {
   /** By the first member that can. */
   async #lookBySome(row: StoredBundleSource, look: SourceLook): Promise<{ kind: Looked["kind"]; why: string }> {
     const reasons: string[] = [];
+    let isSomeBusy = false;
     for (const node of this.#members(row)) {
       const looked = await this.#lookBy(node, look, row.timeout_ms);
-      if (looked.kind === "unable") reasons.push(`node ${node}: ${looked.why}`);
+      if (looked.kind === "busy") isSomeBusy = true;
+      else if (looked.kind === "unable") reasons.push(`node ${node}: ${looked.why}`);
       else if (looked.kind === "failed") return { kind: "failed", why: `by node ${node}: ${looked.why}` };
       else return { kind: looked.kind, why: "" };
     }
+    if (isSomeBusy) return { kind: "busy", why: "" };
     return { kind: "failed", why: `no member could look at it (${reasons.join("; ")})` };
   }
 

@@ -121,7 +121,7 @@ export function packHeld(body: unknown): { readonly end: number } {
 export function sourceLooked(body: unknown): Looked {
   const { kind, why } = fields(body);
   if (kind === "same" || kind === "pinned" || kind === "over") return { kind };
-  if (kind !== "unable" && kind !== "failed") throw malformed("kind of look");
+  if (kind !== "busy" && kind !== "unable" && kind !== "failed") throw malformed("kind of look");
   return { kind, why: text(why) };
 }
 

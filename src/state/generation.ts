@@ -8,6 +8,7 @@ import { endAttemptsOf, endPinnedTo } from "./departure.ts";
 import { writeAudit } from "./tables/audit.ts";
 import { authorities, removeAuthority } from "./tables/authority.ts";
 import { removeHoldings } from "./tables/bundle.ts";
+import { hastenSources } from "./tables/bundle-source.ts";
 import { advanceClock, newNodeId, readCounter, resetClock, skipIds } from "./tables/counter.ts";
 import { allNodes, deleteNode, insertNode, setQuarantine } from "./tables/node.ts";
 import { hastenDeadlines } from "./tables/gate.ts";
@@ -78,6 +79,8 @@ export function beginRestored(
   assert(id === made.id, "the node has the id that it was told");
   const context = contextOf(tx, facts, id);
   for (const node of allNodes(tx)) partFrom(tx, context, node, `node ${node.name} is not of the restored cluster`);
+  // No member has files of any bundle: those that can be had by themselves are, at once.
+  hastenSources(tx, context.at);
   revokeJoinTokens(tx);
   // The new cluster has an authority of its own, which it logs by itself.
   for (const { fingerprint } of authorities(tx)) removeAuthority(tx, fingerprint);

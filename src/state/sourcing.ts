@@ -1,5 +1,6 @@
 import { limits } from "../lib/limits.ts";
 import { type Outcome, refuse } from "../lib/outcome.ts";
+import { bundleHolders, newestVersion } from "./tables/bundle.ts";
 import { bundleSource, type StoredBundleSource } from "./tables/bundle-source.ts";
 import type { ReadTx } from "./tx.ts";
 
@@ -20,6 +21,12 @@ export function lookedAt(tx: ReadTx, { name, revision, base }: SourceLook): Outc
   if (row?.revision !== revision) return refuse("conflict", `bundle ${name} is not pinned from that any more`);
   if (row.commit_id !== base) return refuse("conflict", `bundle ${name} was pinned by another look meanwhile`);
   return { ok: true, value: row };
+}
+
+/** What was pinned from it last is the newest version, and no member has it, as after a restore: it is taken once more, whatever commit is known. */
+export function isNowhere(tx: ReadTx, { name, version }: StoredBundleSource): boolean {
+  const newest = newestVersion(tx, name);
+  return newest?.version === version && bundleHolders(tx, newest.digest).length === 0;
 }
 
 /** It went well. */

@@ -99,6 +99,20 @@ test("who cannot look at it is passed over, and who is not here; the leader does
   );
 });
 
+test("while all who could look have too much to do nothing is noted, and they are asked again after a while", async () => {
+  const stage = new Stage("play");
+  stage.find = (node) =>
+    node === 3 ? { kind: "unable", why: "there is no git on its host" } : { kind: "busy", why: "2 checkouts run" };
+  await stage.look();
+  await stage.look();
+  expect(stage.asked).toEqual([2, 3, 4, 1]);
+  expect(stage.row()).toMatchObject({ failures: 0, failed_at: null, tried_at: null });
+  stage.cluster.now += limits.bundleSourceBusyMs;
+  stage.find = () => ({ kind: "same" });
+  await stage.look();
+  expect(stage.row().good_at).toBe(stage.cluster.now);
+});
+
 test("what cannot be had is noted with who says so, and looked at by another member the next time", async () => {
   const stage = new Stage("play");
   stage.find = () => ({ kind: "failed", why: "the host cannot be reached" });

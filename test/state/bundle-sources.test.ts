@@ -160,8 +160,39 @@ describe("a source of a bundle", () => {
     stage.cluster.must("bundle.source.pin", stage.pinInput(stage.look(), second, "b"));
     stage.cluster.must("bundle.rm", { bundle: "play", version: 1 }, admin);
     expect(stage.row).toBeDefined();
-    stage.cluster.must("bundle.rm", { bundle: "play" }, admin);
+    stage.cluster.must("bundle.rm", { bundle: "play", version: 2 }, admin); // the last one
     expect(bundleSource(stage.cluster.database, "play")).toBeUndefined();
+  });
+
+  test("goes by the name of its bundle also before there is a version of that", () => {
+    const stage = new Stage();
+    expect(stage.cluster.refused("bundle.rm", { bundle: "play", version: 1 }, admin)[0]).toBe("not-found");
+    expect(stage.cluster.must("bundle.rm", { bundle: "play" }, admin)).toEqual({ name: "play", versions: [] });
+    expect(bundleSource(stage.cluster.database, "play")).toBeUndefined();
+    expect(stage.cluster.refused("bundle.rm", { bundle: "play" }, admin)[0]).toBe("not-found");
+  });
+
+  test("knows no commit any more where it is set anew after its version was taken away: whoever sets it wants it", () => {
+    const stage = new Stage();
+    stage.cluster.must("bundle.source.pin", stage.pinInput(stage.look(), first, "a"));
+    stage.cluster.must("bundle.source.pin", stage.pinInput(stage.look(), second, "b"));
+    stage.cluster.must("bundle.rm", { bundle: "play", version: 2 }, admin);
+    expect(stage.row.commit_id).toBe(second); // it does not come back by itself
+    stage.set();
+    expect(stage.row).toMatchObject({ commit_id: null, version: null });
+  });
+
+  test("keeps its secrets from being removed but by force", () => {
+    const stage = new Stage();
+    stage.secret("hook");
+    stage.set({ key: "deploy", webhook: "hook" });
+    for (const secret of ["deploy", "hook"]) {
+      const [code, message] = stage.cluster.refused("secret.rm", { secret }, admin);
+      expect([code, message]).toEqual(["conflict", expect.stringContaining("pinned by themselves: play;")]);
+    }
+    stage.cluster.must("secret.rm", { secret: "hook", force: true }, admin);
+    stage.set();
+    stage.cluster.must("secret.rm", { secret: "deploy" }, admin);
   });
 
   test("names secrets that are there, no password, and when it is looked at", () => {
@@ -180,6 +211,10 @@ describe("a source of a bundle", () => {
     for (const url of ["https://me:word@git.lan/x", "https://glpat-1234@git.lan/x", "ssh://me:word@git.lan/x"])
       expect(problems({ url }).join()).toContain("url: holds a password");
     expect(problems({ url: "ext::sh" })).toEqual(["url: cannot be fetched from"]);
+    for (const url of ["./play", "play.git", "../ops/play", "~/play"])
+      expect(problems({ url }).join()).toContain("url: is a path from a directory");
+    for (const url of ["/srv/play.git", "file:///srv/play.git", "git@git.lan:ops/play.git", "git.lan:play"])
+      expect(problems({ url })).toEqual([]);
     expect(problems({ ref: "--upload-pack=x" })).toEqual(["ref: cannot be fetched"]);
     expect(problems({ every: "1s" })).toEqual(["every: must be 10s at least"]);
     expect(problems({ every: undefined }).join()).toContain("say how often");

@@ -5,10 +5,11 @@ import { limits } from "../../src/lib/limits.ts";
 import { beginRecovered, beginRestored, restoredNodeId } from "../../src/state/generation.ts";
 import { clusterRow, findNode, findToken, listNodes } from "../../src/state/queries.ts";
 import { auditBefore } from "../../src/state/tables/audit.ts";
+import { dueBundleSources } from "../../src/state/tables/bundle-source.ts";
 import { readCounter } from "../../src/state/tables/counter.ts";
 import { gateOf } from "../../src/state/tables/gate.ts";
 import { sql } from "../../src/state/tx.ts";
-import { announcement, Cluster } from "./support.ts";
+import { admin, announcement, Cluster } from "./support.ts";
 
 const facts = { index: epochStart(1), at: 2_000_000, by: "ops", command: "cluster.recover", what: "a test" } as const;
 
@@ -120,4 +121,20 @@ test("a restored state has the time of the host where that was done: a clock tha
   expect(dueAt()).toBe(right + 10_000);
   expect(gateOf(database, overdue)?.deadline_at).toBe(right + 20_000);
   expect(gateOf(database, paused)?.pause_until).toBe(right + 30_000);
+});
+
+test("bundles that are pinned by themselves are looked at at once in a restored state: no member of it has their files", () => {
+  const cluster = Cluster.ofNewest(1);
+  const { database } = cluster;
+  const url = "git@git.lan:ops/play.git";
+  cluster.must("bundle.source.set", { name: "play", url, every: 600_000 }, admin);
+  const { revision, asked } = dueBundleSources(database, cluster.now)[0]!;
+  cluster.must("bundle.source.note", { name: "play", revision, asked, base: null, failure: null });
+  expect(dueBundleSources(database, cluster.now)).toEqual([]);
+  const id = restoredNodeId(database);
+  const made = { id, cluster: "d", node: { name: "n1", ...announcement(1) } };
+  const token = { id: "fresh", hash: "f", name: "admin" };
+  // By the clock of its host, which may be behind that of the cluster that the backup is of.
+  begin(cluster, () => beginRestored(database, { ...facts, command: "cluster.restore" }, { ...made, token }));
+  expect(dueBundleSources(database, readCounter(database).at).map(({ name }) => name)).toEqual(["play"]);
 });

@@ -28,12 +28,18 @@ export const bundleRm = command<BundleRemoved>()({
   audit: ({ name, version: one }) => `bundle ${name}${one === null ? "" : `@${one}`}`,
   apply(tx, { name, version: one }, context) {
     const all = versionsOf(tx, name);
-    if (all.length === 0) return refuse("not-found", `there is no bundle ${name}`);
     const some = all.filter((row) => one === null || row.version === one);
-    if (some.length === 0) return refuse("not-found", `bundle ${name} has no version ${one}`);
+    if (one !== null && some.length === 0)
+      return refuse("not-found", all.length === 0 ? noBundle(name) : `bundle ${name} has no version ${one}`);
     for (const row of some) removeVersion(tx, row);
-    // It would come back by itself.
-    if (one === null && removeBundleSource(tx, name)) context.changed({ topic: "bundle", kind: "unsourced", name });
+    // It would come back by itself. Where other versions are left it does not: the commit is known.
+    const isUnsourced = some.length === all.length && removeBundleSource(tx, name);
+    if (isUnsourced) context.changed({ topic: "bundle", kind: "unsourced", name });
+    else if (all.length === 0) return refuse("not-found", noBundle(name));
     return accept({ name, versions: some.map((row) => row.version) });
   },
 });
+
+function noBundle(name: string): string {
+  return `there is no bundle ${name}`;
+}

@@ -3,6 +3,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { formatDuration } from "../../lib/units.ts";
 import { command } from "../command.ts";
+import { versionsOf } from "../tables/bundle.ts";
 import { bundleSource, countBundleSources, writeBundleSource } from "../tables/bundle-source.ts";
 import { hasSecret } from "../tables/secret.ts";
 import { bundleCopies, bundleName, gitLine } from "./bundle-schema.ts";
@@ -24,6 +25,10 @@ interface SourceSet {
 const url = gitLine("the address of a repository")
   // What begins so is an option or a program to git.
   .refine((text) => !text.startsWith("-") && !/^ext::/i.test(text), "cannot be fetched from")
+  .refine(
+    (text) => text.startsWith("/") || /^[^/]+:/.test(text) || text.startsWith("-"),
+    "is a path from a directory, and every node is in another one: write an address, or a path from /",
+  )
   .refine(
     (text) => !/^([a-z+]+):\/\/[^/@]*:[^/@]*@/i.test(text) && !/^https?:\/\/[^/@]*@/i.test(text),
     "holds a password, which every node would keep and show: fetch by ssh, with a key that is a secret",
@@ -96,9 +101,11 @@ export const bundleSourceSet = command<SourceSet>()({
         `there are ${limits.bundleSources} already: remove some with 'skein bundle source rm' first`,
       );
     const { at, index, by } = context;
-    // What is known of it holds for the same place of the same repository alone.
+    // What is known of it holds for the same place of the same repository alone, and while what was pinned is there: whoever sets it anew wants it.
     const isSame = before?.url === given.url && before.ref === given.ref && before.subdir === given.subdir;
-    const { commit_id, version, good_at } = isSame ? before : { commit_id: null, version: null, good_at: null };
+    const isThere = versionsOf(tx, name).some((one) => one.version === before?.version);
+    const { commit_id, version, good_at } =
+      isSame && isThere ? before : { commit_id: null, version: null, good_at: null };
     writeBundleSource(tx, {
       ...given,
       timeout_ms: timeoutMs,

@@ -43,6 +43,7 @@ const columns =
 const select = sql(`select ${columns} from bundle_source where name = ?`);
 const selectAfter = sql(`select ${columns} from bundle_source where name > ? order by name limit ?`);
 const selectDue = sql(`select ${columns} from bundle_source where due_at <= ? order by due_at, name`);
+const selectUsing = sql("select name from bundle_source where key = ? or webhook = ? order by name limit ?");
 const countAll = sql("select count(*) as sources from bundle_source");
 const countFailed = sql("select count(*) as sources from bundle_source where failed_at is not null");
 
@@ -61,6 +62,11 @@ export function dueBundleSources(tx: ReadTx, now: number): StoredBundleSource[] 
   return tx.all<StoredBundleSource>(selectDue, now);
 }
 
+/** The bundles whose source is fetched with that secret or told of by it, some of them. */
+export function sourcesUsing(tx: ReadTx, secret: string, most: number): string[] {
+  return tx.all<{ name: string }>(selectUsing, secret, secret, most).map(({ name }) => name);
+}
+
 /** How many there are. */
 export function countBundleSources(tx: ReadTx): number {
   return tx.get<{ sources: number }>(countAll)?.sources ?? 0;
@@ -75,6 +81,7 @@ const write = change(
   "bundle_source.set",
   `insert or replace into bundle_source (${columns}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
+const hasten = change("bundle_source.hasten", "update bundle_source set due_at = ?");
 const remove = change("bundle_source.remove", "delete from bundle_source where name = ?");
 
 /** A new one, or what is other about one. Why it fails is in no hash: other releases may say it in other words (S1). */
@@ -85,6 +92,11 @@ export function writeBundleSource(tx: Tx, row: StoredBundleSource): void {
   const given = [name, url, ref, subdir, key, copies, timeoutMs, everyMs, webhook, revision, at, by];
   const values = [...given, due, asked, askedBy, commit, version, tried, triedBy, good, failed, failures];
   tx.runAs(write, values, [...values, failure]);
+}
+
+/** All of them are to be fetched at that time. */
+export function hastenSources(tx: Tx, at: number): void {
+  tx.run(hasten, at);
 }
 
 /** Nothing pins that bundle by itself any more; its versions stay. False: nothing did. */
