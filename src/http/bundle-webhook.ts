@@ -81,7 +81,7 @@ function pushIn(exchange: Exchange, body: Uint8Array): Outcome<Push | string> {
   const text = new TextDecoder().decode(body);
   // GitHub's other form: a field of a form.
   const isForm = headers.get("content-type")?.startsWith("application/x-www-form-urlencoded") === true;
-  const parsed = parseJson(isForm ? (new URLSearchParams(text).get("payload") ?? "") : text);
+  const parsed = parseJson((isForm ? new URLSearchParams(text).get("payload") : null) ?? text);
   if (!parsed.ok) return parsed;
   const message = recordOf(parsed.value);
   const kind = headers.get("x-github-event") ?? message["object_kind"];

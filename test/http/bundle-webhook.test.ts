@@ -91,6 +91,9 @@ describe("a push that is told of", () => {
     const body = new URLSearchParams({ payload: JSON.stringify(toMain) }).toString();
     const headers = { "x-github-event": "push", "content-type": "application/x-www-form-urlencoded" };
     expect((await stage.tell(body, { ...headers, "x-hub-signature-256": signed(body) })).status).toBe(202);
+    // JSON under the name of a form, as curl -d sends it.
+    const plain = JSON.stringify(toMain);
+    expect((await stage.tell(plain, { ...headers, "x-hub-signature-256": signed(plain) })).status).toBe(202);
   });
 
   test("by GitLab has the repository looked at, of a branch and of a tag", async () => {
