@@ -13,6 +13,7 @@ import { whyMissing } from "../../scripts/needed.ts";
 import { beginsWithinMs } from "../../src/executor/guard/ssh-attempt.ts";
 import { nodeId } from "../../src/lib/ids.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
+import { isUnreachable } from "../../src/lib/unreachable.ts";
 import { sshStart } from "../../src/executor/drivers/ssh.ts";
 import { killScript, taskScript } from "../../src/executor/drivers/ssh-script.ts";
 import { RemoteMarks } from "../../src/executor/guard/ssh-marks.ts";
@@ -247,6 +248,62 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
     expect(lacking.reason).toContain("/no/such/file");
   });
 
+  test("what is wrong on the node itself is said of the node: no host is unreachable for it, and none is asked where it is seen before", async () => {
+    const why = async (ssh: SshSpec, more: Spec = {}): Promise<string> => {
+      const report = await run({ run: "true", ssh: over(ssh), ...more });
+      expect(report).toMatchObject({ state: "failed", exitCode: null });
+      expect(isUnreachable(report)).toBe(false);
+      return report.reason ?? "";
+    };
+    const asked = (): number => sshd.log().split("Connection closed").length;
+    const before = asked();
+    const none = rig.path("none");
+    expect(await why({ key: none })).toBe(`could not be begun on node 7: its key ${none} does not exist`);
+    expect(await why({ put: [{ from: none, to: "/tmp/x" }] })).toBe(
+      `could not be begun on node 7: ${none}, which is to be put, does not exist`,
+    );
+    expect(asked()).toBe(before);
+
+    const locked = rig.path("locked");
+    generateKey(locked, "secret words");
+    expect(await why({ key: locked })).toStartWith(
+      `could not be begun on node 7: its key ${locked} is locked by a passphrase`,
+    );
+    rig.secrets = () => Promise.resolve(accept({ ops: readFileSync(locked, "utf8") }));
+    const { key: _, ...ssh } = over();
+    expect(await why({}, { ssh, secrets: { sshKey: "ops" } })).toStartWith(
+      "could not be begun on node 7: the key of its secret is locked by a passphrase",
+    );
+    const torn = rig.path("torn");
+    writeFileSync(torn, readFileSync(sshd.key, "utf8").slice(0, 100), { mode: 0o600 });
+    expect(await why({ key: torn })).toStartWith(`could not be begun on node 7: its key ${torn} cannot be used: `);
+
+    expect(await why({ knownHosts: none })).toMatch(
+      /^could not be begun on node 7: its known_hosts file \S+\/none does not exist \(Host key verification failed/,
+    );
+    rig.hostFacts.set("127.0.1.5", { groups: [], vars: { ansible_ssh_extra_args: "-o NoSuchOption=1" } });
+    expect(await why({})).toMatch(/^could not be begun on node 7: ssh does not take .*nosuchoption/);
+  });
+
+  test("a file that the target does not take is no host that is not there", async () => {
+    writeFileSync(rig.path("given"), "words");
+    const report = await run({ run: "true", ssh: over({ put: [{ from: rig.path("given"), to: "/no/such/place" }] }) });
+    expect(report).toMatchObject({ state: "failed", exitCode: null });
+    expect(report.reason).toMatch(/^a file could not be put: scp: .*\/no\/such\/place/);
+  });
+
+  test("the reason is what went wrong first, and names the jump host where it is that", async () => {
+    const down = await run({ run: "true", ssh: over({ jump: `ops@127.0.13.9:${await freePort()}` }) });
+    expect(down.reason).toMatch(
+      /^unreachable: jump host ops@127\.0\.13\.9:\d+: ssh: connect to .*: Connection refused$/,
+    );
+    const jump = `127.0.2.1:${sshd.port}`;
+    const beyond = await run({ run: "true", ssh: over({ jump, port: await freePort() }) });
+    expect(beyond.reason).toBe("unreachable: its jump host does not reach it: stdio forwarding failed");
+    const strange = await run({ run: "true", ssh: over({ jump: `127.0.2.77:${sshd.port}`, knownHosts: "strict" }) });
+    expect(strange.reason).toStartWith(`unreachable: jump host 127.0.2.77:${sshd.port}: Host key verification failed`);
+  });
+
   test("files are put out of a bundle, whose tree stays where it is", async () => {
     mkdirSync(rig.path("tree/conf"), { recursive: true });
     writeFileSync(rig.path("tree/conf/app"), "of the bundle");
@@ -322,6 +379,15 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
       expect(missing.reason).toMatch(/^could not become root: sudo: a password is required .*become_password/);
     });
 
+    test("a user who is not there, and one whom the rules do not let, are told by sudo's own word for it", async () => {
+      const nobody = await run({ run: "true", ssh: over({ become: "nosuchuser" }) });
+      expect(nobody.reason).toMatch(/^could not become nosuchuser: sudo: unknown user:? nosuchuser \(/);
+      using user = new SudoUser();
+      user.allow("NOPASSWD: /bin/true");
+      const { ssh } = as(user);
+      expect((await run({ ssh, run: "true" })).reason).toMatch(/^could not become root: /);
+    });
+
     test("what outlives its limit is ended as that user, and what outlives its connection ends by itself", async () => {
       using user = new SudoUser();
       const pids = rig.path("pids");
@@ -379,10 +445,6 @@ describe.skipIf(missing !== undefined)("a command on a host that has no skein", 
       generateKey(rig.path("stranger"));
       const refused = await run({ run: "true", ssh: over({ key: rig.path("stranger") }) });
       expect(refused.reason).toMatch(/^unreachable: .*Permission denied.*authorized_keys/);
-
-      generateKey(rig.path("locked"), "secret words");
-      const locked = await run({ run: "true", ssh: over({ key: rig.path("locked") }) });
-      expect(locked.reason).toMatch(/^unreachable: .*Permission denied.*passphrase/);
 
       await run({ run: "true" });
       const known = readFileSync(rig.path("known_hosts"), "utf8");

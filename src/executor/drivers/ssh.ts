@@ -5,7 +5,7 @@ import { limits } from "../../lib/limits.ts";
 import type { NodeId } from "../../lib/ids.ts";
 import type { HostFacts } from "../../lib/inventory.ts";
 import type { Assignment, SshCopy, SshSpec } from "../../state/types.ts";
-import { fetchFailed, type SshStart, type Start } from "../guard/frames.ts";
+import { fetchFailed, type SshNeeds, type SshStart, type Start } from "../guard/frames.ts";
 import { identityOf } from "../identity.ts";
 import { becomePasswordOf, redacting, type SecretValues, valuesOf } from "../secrets.ts";
 import { approach } from "./become.ts";
@@ -60,13 +60,14 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   const keyText = valuesOf(spec.secrets?.sshKey === undefined ? undefined : { key: spec.secrets.sshKey }, secrets)[
     "key"
   ];
-  const options = [...args, ...optionsOf(ssh, keyText === undefined || hasOwnKey ? ssh.key : "key", place.knownHosts)];
+  const isKeyGiven = keyText !== undefined && !hasOwnKey;
+  const options = [...args, ...optionsOf(ssh, isKeyGiven ? "key" : ssh.key, place.knownHosts)];
   const becoming = { become: ssh.become, password, word };
   const way = approach(script, { ...becoming, isLast: isHeld });
   const command = (words: string): string[] => ["ssh", ...options, "-T", "--", host, words];
   const kill = approach(killScript(word, marker, attempt), { ...becoming, isLast: true });
   const connectMs = ssh.connectMs ?? limits.sshConnectMs;
-  const files = keyText === undefined ? [] : [{ name: "key", text: withLineEnd(keyText) }];
+  const files = isKeyGiven ? [{ name: "key", text: withLineEnd(keyText) }] : [];
   const own: SshStart = {
     argv: isCopying(ssh) ? ["sh", "-c", copying(ssh, options, { host, target }, way.command)] : command(way.command),
     files,
@@ -77,6 +78,7 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     ...(isHeld ? { isHeld } : {}),
     ...(spec.timeoutMs === undefined ? {} : { limitMs: spec.timeoutMs }),
     kill: { argv: command(kill.command), stdin: kill.stdin },
+    needs: needsOf(ssh, isKeyGiven ? undefined : ssh.key, place.node),
   };
   return {
     job,
@@ -92,6 +94,17 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
     keepBytes: local.keepBytes,
     ...redacting(spec, secrets),
     ssh: own,
+  };
+}
+
+function needsOf({ knownHosts, put, jump }: SshSpec, key: string | undefined, node: NodeId): SshNeeds {
+  return {
+    node,
+    // What ssh itself makes of a tilde is not for us to say.
+    ...(key?.startsWith("/") === true ? { key } : {}),
+    ...(knownHosts?.startsWith("/") === true ? { knownHosts } : {}),
+    ...(put === undefined ? {} : { put: put.map(({ from }) => from) }),
+    ...(jump === undefined ? {} : { jump }),
   };
 }
 

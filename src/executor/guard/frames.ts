@@ -93,6 +93,19 @@ export interface SshStart {
   readonly limitMs?: number;
   /** Ends what the attempt left there; tells it in a line of the same kind. */
   readonly kill: { readonly argv: readonly string[]; readonly stdin: string };
+  /** Absent: a node of an earlier release. */
+  readonly needs?: SshNeeds;
+}
+
+/** What of this host an attempt of driver ssh relies on, and what it goes by: to tell what is wrong here from what is wrong with its target (ssh-words.ts). */
+export interface SshNeeds {
+  readonly node: number;
+  /** Where its key lies; absent: it has it from a secret, or whatever ssh finds. */
+  readonly key?: string;
+  /** Where keys of hosts are, if the spec says that. */
+  readonly knownHosts?: string;
+  readonly put?: readonly string[];
+  readonly jump?: string;
 }
 
 /** What a process and all that it starts may take; absent: as much as there is. */

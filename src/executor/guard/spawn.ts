@@ -7,6 +7,7 @@ import type { Cgroup } from "./cgroup.ts";
 import { confined } from "./confine.ts";
 import type { Start } from "./frames.ts";
 import type { Places } from "./places.ts";
+import { wrongHere } from "./ssh-words.ts";
 import { markerVariable } from "./sweep.ts";
 import { findUser, type User } from "./user.ts";
 
@@ -65,7 +66,8 @@ export function spawn(
   } catch (error) {
     return failed(null, `cannot write into the scratch directory: ${messageOf(error)}`);
   }
-  const wrong = wrongDirectory(directory);
+  const needs = start.ssh?.needs;
+  const wrong = wrongDirectory(directory) ?? (needs === undefined ? undefined : wrongHere(needs));
   if (wrong !== undefined) return failed(null, wrong);
   const argv = typeof start.run === "string" ? ["/bin/sh", "-c", start.run] : [...start.run];
   const command = findCommand(argv[0] ?? "", directory, environment["PATH"] ?? "");

@@ -8,6 +8,7 @@ import { Attempt, type AttemptContext, type RunningAttempt } from "./attempt.ts"
 import { fetchFailed, type SshStart, type Start } from "./frames.ts";
 import { killThere, localOf } from "./ssh-kill.ts";
 import { RemoteMarks, type RemoteNews } from "./ssh-marks.ts";
+import { tellingLine, unreached } from "./ssh-words.ts";
 
 /**
  * An attempt of driver ssh: a process on this host, which is ssh, and a command on another one. The target keeps the limit itself (drivers/ssh-script.ts); what is
@@ -103,7 +104,7 @@ export class SshAttempt implements RunningAttempt {
     const mayBeLeft = news.startedAt !== undefined && (news.exitCode === undefined || this.#isOverLimit());
     const left = mayBeLeft ? await killThere(this.#start, this.#ssh, this.#context) : undefined;
     if (report === undefined) return undefined;
-    const verdict = this.#verdict(report);
+    const verdict = await this.#verdict(report);
     const unlimited = news.isUnlimited
       ? "the target has neither timeout(1) nor perl: its limit was kept from here"
       : undefined;
@@ -115,7 +116,7 @@ export class SshAttempt implements RunningAttempt {
   }
 
   /** What became of the command, by what the target said of it. */
-  #verdict(report: Report): Verdict {
+  async #verdict(report: Report): Promise<Verdict> {
     const { news } = this.#marks;
     const is = (state: Report["state"], reason?: string, exitCode: number | null = null): Verdict => ({
       state,
@@ -129,7 +130,7 @@ export class SshAttempt implements RunningAttempt {
     const { startedAt, exitCode } = news;
     const limit = formatDuration(this.#ssh.limitMs ?? 0);
     if (startedAt === undefined && exitCode !== undefined) return is("failed", exitWords(exitCode), exitCode);
-    if (startedAt === undefined) return is("failed", this.#unreached(report));
+    if (startedAt === undefined) return is("failed", await this.#unreached(report));
     if (this.#brokenOff === "overdue" || (exitCode !== undefined && this.#isOverLimit()))
       return is("timeout", `ran longer than its timeout of ${limit}`);
     if (exitCode === undefined) return is("failed", `${unreachableMark}the connection broke while the command ran`);
@@ -150,19 +151,16 @@ export class SshAttempt implements RunningAttempt {
       : ranSeconds >= Math.ceil(limitMs / 1000);
   }
 
-  #unreached(report: Report): string {
+  async #unreached(report: Report): Promise<string> {
     const { before, killed } = this.#marks.news;
     if (killed !== undefined) return "did not begin: what an earlier attempt left on the target could not be ended";
     if (this.#brokenOff === "silent")
-      return `${unreachableMark}no command began within ${formatDuration(this.#beginsMs)}${before.trim() === "" ? ", and the target said nothing" : `: ${lastLine(before)}`}`;
+      return `${unreachableMark}no command began within ${formatDuration(this.#beginsMs)}${before.trim() === "" ? ", and the target said nothing" : `: ${tellingLine(before)}`}`;
     if (report.reason !== undefined && report.exitCode !== 255 && before.trim() === "") return report.reason;
-    const said = before.trim() === "" ? `ssh ended with code ${report.exitCode ?? "none"}` : lastLine(before);
-    // A shell was there, and sudo said no.
-    const what =
-      this.#ssh.become === undefined || !said.includes("sudo")
-        ? unreachableMark
-        : `could not become ${this.#ssh.become}: `;
-    return `${what}${said}${adviceOn(before)}`;
+    return await unreached(
+      before.trim() === "" ? `ssh ended with code ${report.exitCode ?? "none"}` : before,
+      this.#ssh,
+    );
   }
 }
 
@@ -195,26 +193,4 @@ function exitWords(exitCode: number): string | undefined {
   if (exitCode === 127) return "the shell found no such command: see the end of the output";
   if (exitCode === 126) return "it could not be executed, or its directory is not there: see the end of the output";
   return undefined;
-}
-
-/** The last words of ssh, without what it says of every host. */
-function lastLine(text: string): string {
-  return (text.trim().split("\n").at(-1) ?? "").trim().slice(0, 500);
-}
-
-/** What to do about the commonest ones. */
-function adviceOn(said: string): string {
-  if (said.includes("REMOTE HOST IDENTIFICATION HAS CHANGED"))
-    return " (its key is another one than the one that was known: if that is right, take the old one out of known_hosts)";
-  if (said.includes("Host key verification failed"))
-    return " (its key is not the one in known_hosts, or there is none: of a jump host too)";
-  if (/incorrect passphrase|passphrase/i.test(said))
-    return " (the key asks for a passphrase: use an agent, or a key without one)";
-  if (said.includes("Permission denied"))
-    return " (no key was taken: is the public key in authorized_keys of that user, and the key without a passphrase or in an agent?)";
-  if (said.includes("a password is required") || said.includes("a terminal is required"))
-    return " (sudo asks for a password: give it by ssh.become_password, or allow it without, NOPASSWD)";
-  if (/incorrect password attempt|no password was provided/.test(said))
-    return " (sudo does not take ssh.become_password: it wants the password of the user who logs in)";
-  return "";
 }

@@ -12,8 +12,9 @@ import { signalGroup } from "./terminate.ts";
  * what became of it: that is a part of the result, since whoever reads it must know whether the command may still be at work.
  */
 export async function killThere(start: Start, ssh: SshStart, context: AttemptContext): Promise<string> {
-  const { kill, word } = ssh;
-  const local = { ...localOf(start, kill, context), stdin: kill.stdin, ssh: { ...ssh, ...kill, isHeld: false } };
+  const { needs: _, ...rest } = ssh;
+  const { kill, word } = rest;
+  const local = { ...localOf(start, kill, context), stdin: kill.stdin, ssh: { ...rest, ...kill, isHeld: false } };
   const { places, inherited, scratch } = context;
   const spawned = spawn(local, places, inherited, scratch);
   if (!spawned.ok) return `not confirmed: ${spawned.why.reason}`;
