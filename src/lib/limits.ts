@@ -512,6 +512,8 @@ export const limits = {
   bundleSoonMs: 5_000,
   /** The leader gives files to members only where nobody else has given any for so long. */
   bundleLeaderAfterMs: 10_000,
+  /** Where nothing comes of a bundle the log says so, so often. */
+  bundleTellMs: 60_000,
   /** A task waits so long for its bundle; then it fails. So long, too, a push waits for the members that are to keep it. */
   bundleWaitMs: 10 * 60_000,
   /** How long a member may take for the bundle that it is to keep, before it is asked again whether it has it. */

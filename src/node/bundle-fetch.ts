@@ -26,6 +26,8 @@ export interface BundleFetchPorts {
   readonly ask: (node: NodeId, method: string, body: unknown) => Promise<unknown>;
   /** This node has it from now on. */
   readonly onHeld: (digest: string) => void;
+  /** A file of a bundle that this node has is not here any more. */
+  readonly onLost: (sha256: string) => Promise<void>;
   readonly random: () => number;
   readonly log: (level: "warn", message: string) => void;
 }
@@ -48,6 +50,8 @@ export const fetchTiming: FetchTiming = {
 
 /** One bundle, or some files, on their way here. */
 interface Fetch {
+  /** What people call it. */
+  readonly name: string;
   /** On monotonicMs(). */
   readonly deadline: number;
   /** Members that are not asked before then. */
@@ -56,6 +60,24 @@ interface Fetch {
   cameAt: number;
   /** Of those that failed, the last one's words. */
   why: string;
+  /** Those that said that they do not have it, or not all of it. */
+  readonly without: Set<NodeId>;
+  /** When something came last, or a member said that it will: undefined while none is asked. */
+  quietSince: number | undefined;
+  /** When the log is told that nothing comes. */
+  tellAt: number;
+  /** It was told that nobody has it. */
+  isToldNowhere: boolean;
+  /** All files of the bundle, and those of them that are not here, by SHA-256. */
+  files: readonly BundleFile[];
+  lacking: ReadonlyMap<string, Blob>;
+}
+
+/** A bundle that comes, and who may have it by the state. */
+interface Coming {
+  readonly fetch: Fetch;
+  readonly others: () => readonly NodeId[];
+  readonly done: Promise<Outcome<Manifest>>;
 }
 
 /**
@@ -65,7 +87,7 @@ interface Fetch {
 export class BundleFetcher {
   readonly #ports: BundleFetchPorts;
   readonly #timing: FetchTiming;
-  readonly #busy = new Map<string, Promise<Outcome<Manifest>>>();
+  readonly #busy = new Map<string, Coming>();
   /** Of these every file was here. */
   readonly #whole = new Map<string, Manifest>();
   #isClosed = false;
@@ -91,35 +113,68 @@ export class BundleFetcher {
   async ensure(digest: string, from?: NodeId): Promise<Outcome<Manifest>> {
     const whole = this.#whole.get(digest);
     if (whole !== undefined) return accept(whole);
-    const before = this.#busy.get(digest);
-    if (before !== undefined) return await before;
-    const mine = this.#ensure(digest, from);
-    this.#busy.set(digest, mine);
-    try {
-      return await mine;
-    } finally {
-      this.#busy.delete(digest);
+    return await this.#come(digest, `sha256:${digest}`, from).done;
+  }
+
+  /**
+   * The same for a task, which waits no longer than `ms` while nothing comes, and no less than for one answer of each member: refused as "unavailable" with what is lacking. Others
+   * may wait on.
+   */
+  async ensureFor(
+    { name, digest }: { readonly name: string; readonly digest: string },
+    ms: number,
+  ): Promise<Outcome<Manifest>> {
+    const whole = this.#whole.get(digest);
+    if (whole !== undefined) return accept(whole);
+    const { fetch, others, done } = this.#come(digest, name);
+    const patience = Math.max(ms, this.#timing.failedMs);
+    const late = (): Outcome<never> =>
+      refuse("unavailable", `waits for bundle ${name}: ${this.#whyNot(fetch, others())}`);
+    for (;;) {
+      const quietMs = fetch.quietSince === undefined ? 0 : monotonicMs() - fetch.quietSince;
+      if (quietMs >= patience) return late();
+      const pause = Promise.withResolvers<undefined>();
+      const timer = setTimeout(() => pause.resolve(undefined), Math.min(patience - quietMs, waitLookMs));
+      const came = await Promise.race([done, pause.promise]);
+      clearTimeout(timer);
+      if (came !== undefined) return !came.ok && monotonicMs() >= fetch.deadline ? late() : came;
     }
   }
 
-  async #ensure(digest: string, from: NodeId | undefined): Promise<Outcome<Manifest>> {
-    const { store, onHeld } = this.#ports;
+  /** It is on its way from now on, if it is not already. */
+  #come(digest: string, name: string, from?: NodeId): Coming {
+    const before = this.#busy.get(digest);
+    if (before !== undefined) return before;
+    const others = (): NodeId[] => [
+      ...(from === undefined ? [] : [from]),
+      ...this.#ports.view((tx) => bundleHolders(tx, digest)),
+    ];
+    const fetch = this.#begin(name);
+    const done = this.#ensure(digest, fetch, others).finally(() => this.#busy.delete(digest));
+    const coming = { fetch, others, done };
+    this.#busy.set(digest, coming);
+    return coming;
+  }
+
+  async #ensure(digest: string, fetch: Fetch, others: () => readonly NodeId[]): Promise<Outcome<Manifest>> {
+    const { store, onHeld, onLost, ask, pins } = this.#ports;
     try {
-      const here = await store.manifest(digest);
-      let manifest = here;
-      const fetch = this.#begin();
-      const others = (): NodeId[] => [
-        ...(from === undefined ? [] : [from]),
-        ...this.#ports.view((tx) => bundleHolders(tx, digest)),
-      ];
+      let manifest = await store.manifest(digest);
+      let isHeld = manifest !== undefined;
       manifest ??= await this.#fromAny(fetch, others, async (source) =>
-        parseManifest(manifestText(await this.#ports.ask(source, "bundle.manifest", digest)) ?? "", digest),
+        parseManifest(manifestText(await ask(source, "bundle.manifest", digest)) ?? "", digest),
       );
-      if (manifest === undefined) return this.#nobodyHas(digest, fetch);
-      this.#ports.pins.pin(manifest);
-      if (!(await this.#fetchFiles(filesOf(manifest), fetch, others))) return this.#nobodyHas(digest, fetch);
+      if (manifest === undefined) return this.#nobodyHas(fetch, others());
+      pins.pin(manifest);
+      fetch.files = filesOf(manifest);
+      const isWhole = await this.#fetchFiles(fetch.files, fetch, others, async (sha256) => {
+        // Who counts on this copy is told: another one is made, and none is taken for it.
+        if (isHeld) await onLost(sha256);
+        isHeld = false;
+      });
+      if (!isWhole) return this.#nobodyHas(fetch, others());
       await store.settle();
-      if (here === undefined) await store.hold(manifest);
+      if (!isHeld) await store.hold(manifest);
       this.#remember(manifest);
       onHeld(digest);
       return accept(manifest);
@@ -138,25 +193,50 @@ export class BundleFetcher {
 
   /** Brings the files here that these members have, if they give them soon; gives those that did not come. */
   async fetchFrom(files: readonly Blob[], sources: readonly NodeId[]): Promise<Blob[]> {
-    const fetch = { ...this.#begin(), deadline: monotonicMs() + limits.bundleSoonMs };
+    const fetch = {
+      ...this.#begin(""),
+      deadline: monotonicMs() + limits.bundleSoonMs,
+      tellAt: Infinity,
+      isToldNowhere: true,
+    };
     await this.#fetchFiles(files, fetch, () => sources);
     return await this.#ports.store.lacking(files);
   }
 
-  #begin(): Fetch {
+  #begin(name: string): Fetch {
     const now = monotonicMs();
-    return { deadline: now + this.#timing.waitMs, notBefore: new Map(), cameAt: now, why: "" };
+    return {
+      name,
+      deadline: now + this.#timing.waitMs,
+      notBefore: new Map(),
+      cameAt: now,
+      why: "",
+      without: new Set(),
+      quietSince: undefined,
+      tellAt: now,
+      isToldNowhere: false,
+      files: [],
+      lacking: new Map(),
+    };
   }
 
   /** False: there was not enough time to get all of them. */
-  async #fetchFiles(files: readonly Blob[], fetch: Fetch, others: () => readonly NodeId[]): Promise<boolean> {
+  async #fetchFiles(
+    files: readonly Blob[],
+    fetch: Fetch,
+    others: () => readonly NodeId[],
+    onLacking: (sha256: string) => Promise<void> = () => Promise.resolve(),
+  ): Promise<boolean> {
     const { store } = this.#ports;
     // What is here is looked up once, and again when all should be: whoever waits for a free place asks often, and of ten thousand files.
     let lacking = blobsBySha256(await store.lacking(files));
-    if (lacking.size === 0) return true;
+    const [first] = lacking.keys();
+    if (first === undefined) return true;
+    fetch.lacking = lacking;
+    await onLacking(first);
     const done = await this.#fromAny(fetch, others, async (source) => {
       const isAll = await this.#fromOne(source, lacking, fetch);
-      if (lacking.size === 0) lacking = blobsBySha256(await store.lacking(files));
+      if (lacking.size === 0) fetch.lacking = lacking = blobsBySha256(await store.lacking(files));
       if (lacking.size === 0) return true;
       if (isAll) return undefined;
       throw new Fault("data", `node ${source} does not have all of it`, "safe");
@@ -170,7 +250,9 @@ export class BundleFetcher {
     others: () => readonly NodeId[],
     get: (source: NodeId) => Promise<Value | undefined>,
   ): Promise<Value | undefined> {
+    fetch.quietSince = monotonicMs();
     while (!this.#isClosed && monotonicMs() < fetch.deadline) {
+      this.#tell(fetch, others);
       const source = this.#choose(fetch, others());
       if (source === undefined) {
         await new Promise((resolve) => setTimeout(resolve, this.#timing.busyMs * (0.5 + this.#ports.random() / 2)));
@@ -178,7 +260,11 @@ export class BundleFetcher {
       }
       try {
         const value = await get(source);
-        if (value !== undefined) return value;
+        if (value !== undefined) {
+          fetch.quietSince = undefined;
+          return value;
+        }
+        fetch.without.add(source);
         fetch.notBefore.set(source, monotonicMs() + this.#timing.failedMs);
         fetch.why = `node ${source} does not have it`;
       } catch (error) {
@@ -186,16 +272,29 @@ export class BundleFetcher {
         const isBusy = error.message.includes(noPlaceFree);
         fetch.notBefore.set(source, monotonicMs() + (isBusy ? this.#timing.busyMs : this.#timing.failedMs));
         fetch.why = `node ${source}: ${error.message}`;
+        if (error.code === "data") fetch.without.add(source);
+        else if (isBusy && !fetch.without.has(source)) fetch.quietSince = monotonicMs();
       }
     }
     return undefined;
   }
 
+  /** Nothing has come for a while, of a bundle that tasks may wait for: the log says so now and then, not while members only have no place free. */
+  #tell(fetch: Fetch, others: () => readonly NodeId[]): void {
+    const now = monotonicMs();
+    if (now < (fetch.quietSince ?? now) + this.#timing.failedMs) return;
+    const isNowhere = this.#isNowhere(fetch, others());
+    // That nobody has it is known only when the last one has answered, and is told then.
+    if (now < fetch.tellAt && (fetch.isToldNowhere || !isNowhere)) return;
+    fetch.tellAt = now + limits.bundleTellMs;
+    fetch.isToldNowhere = isNowhere;
+    this.#ports.log("warn", `what needs it here waits for bundle ${fetch.name}: ${this.#whyNot(fetch, others())}`);
+  }
+
   /** One that has it and may be asked now: by chance, so that all who want it do not ask the same one, and the leader only when the others have given nothing for a while. */
   #choose(fetch: Fetch, holders: readonly NodeId[]): NodeId | undefined {
-    const { self, view, leader, random } = this.#ports;
-    const there = new Set(view(listNodes).flatMap((node) => (canHold(node) ? [node.id] : [])));
-    const others = [...new Set(holders)].filter((node) => node !== self && there.has(node));
+    const { leader, random } = this.#ports;
+    const others = this.#thoseThere(holders);
     const now = monotonicMs();
     const isFree = (node: NodeId): boolean => (fetch.notBefore.get(node) ?? -Infinity) <= now;
     const leading = leader() === nobody ? undefined : leader();
@@ -204,6 +303,12 @@ export class BundleFetcher {
     if (free.length > 0) return free[Math.min(free.length - 1, Math.floor(random() * free.length))];
     const isLeadersTurn = willing.length === 0 || now - fetch.cameAt >= this.#timing.leaderAfterMs;
     return leading !== undefined && isLeadersTurn && others.includes(leading) && isFree(leading) ? leading : undefined;
+  }
+
+  #thoseThere(holders: readonly NodeId[]): NodeId[] {
+    const { self, view } = this.#ports;
+    const there = new Set(view(listNodes).flatMap((node) => (canHold(node) ? [node.id] : [])));
+    return [...new Set(holders)].filter((node) => node !== self && there.has(node));
   }
 
   /** Takes from the files what comes and is right. True when everything that was asked for was. Throws Fault. */
@@ -231,7 +336,7 @@ export class BundleFetcher {
           part.map(({ sha256, size }) => [sha256, size]),
         ),
       );
-      fetch.cameAt = monotonicMs();
+      fetch.quietSince = fetch.cameAt = monotonicMs();
       await abreast(part.keys(), limits.blobsAbreast, async (at) => {
         const { sha256 } = part[at]!;
         const bytes = answers[at];
@@ -263,7 +368,7 @@ export class BundleFetcher {
       if (this.#isClosed) return false;
       const bytes = blobPiece(await ask(source, "bundle.piece", [sha256, at]));
       if (bytes === null || bytes.length === 0) return false;
-      fetch.cameAt = monotonicMs();
+      fetch.quietSince = fetch.cameAt = monotonicMs();
       this.received += bytes.length;
       try {
         at = await store.append(file, at, bytes);
@@ -276,14 +381,31 @@ export class BundleFetcher {
     return true;
   }
 
-  #nobodyHas(digest: string, { why }: Fetch): Outcome<never> {
-    const words = why === "" ? "no member that has it can be reached" : why;
-    return refuse("unavailable", `the bundle sha256:${digest} could not be had from any member: ${words}`, {
+  #nobodyHas(fetch: Fetch, holders: readonly NodeId[]): Outcome<never> {
+    return refuse("unavailable", `bundle ${fetch.name} could not be had: ${this.#whyNot(fetch, holders)}`, {
       retryAfterMs: 1000,
       retry: "safe",
     });
   }
+
+  #isNowhere({ without }: Fetch, holders: readonly NodeId[]): boolean {
+    return this.#thoseThere(holders).every((node) => without.has(node));
+  }
+
+  #whyNot(fetch: Fetch, holders: readonly NodeId[]): string {
+    const { why, files, lacking } = fetch;
+    const there = this.#thoseThere(holders);
+    const isAway = holders.some((node) => node !== this.#ports.self && !there.includes(node));
+    const nobody = isAway ? "no member that is up has it" : "no member has it";
+    const words = this.#isNowhere(fetch, holders) ? nobody : why === "" ? "no member has given it yet" : why;
+    const [first, ...more] = files.filter(({ sha256 }) => lacking.has(sha256));
+    if (first === undefined) return words;
+    return `${words} (file ${first.path}${more.length === 0 ? "" : ` and ${more.length} more`})`;
+  }
 }
+
+/** A task that waits looks so often whether it has waited for too long. */
+const waitLookMs = 250;
 
 /** As many as are used at once: of others the files are looked for again. */
 const manifestsKept = 16;

@@ -97,7 +97,12 @@ export class Bundles implements BundleApi {
       onDamaged: (sha256) => this.#onDamaged(sha256),
     });
     this.#fetcher = new BundleFetcher(
-      { ...common, random: () => ports.random(), onHeld: () => this.#keeper.kick() },
+      {
+        ...common,
+        random: () => ports.random(),
+        onHeld: () => this.#keeper.kick(),
+        onLost: (sha256) => this.#keeper.onDamaged(sha256),
+      },
       { ...fetchTiming, ...timing },
     );
     this.#keeper = new BundleKeeper(
@@ -169,14 +174,14 @@ export class Bundles implements BundleApi {
     return { held: true };
   }
 
-  /** The tree that an attempt is to run in. */
-  async tree(attempt: AttemptName, { bundle, user, driver }: Spec): Promise<Outcome<BundleTree>> {
+  /** The tree that an attempt is to run in. Where nothing comes for as long as the task may run it is refused. */
+  async tree(attempt: AttemptName, { bundle, user, driver, timeoutMs }: Spec): Promise<Outcome<BundleTree>> {
     if (bundle === undefined) return refuse("invalid", "the attempt has no bundle");
     const kind = driver === "ssh" ? "as-is" : bundle.readOnly === true ? "read-only" : "own";
     const wish = { attempt, kind, user } as const;
     try {
       for (let tried = 0; tried < treesTried; tried++) {
-        const manifest = await this.#fetcher.ensure(bundle.digest);
+        const manifest = await this.#fetcher.ensureFor(bundle, timeoutMs ?? Infinity);
         if (!manifest.ok) return manifest;
         const laid = await this.#trees.layOut(manifest.value, wish);
         if (laid.kind === "done") {

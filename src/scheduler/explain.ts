@@ -34,7 +34,7 @@ export function explainJob(
     const message = `${tasks} of its tasks are given to node ${names.get(node) ?? node}, which runs ${lanes} of them at once`;
     return { code: "given", message };
   });
-  const reasons = [...reasonsOfJob(facts, queued?.held ?? 0), ...given];
+  const reasons = [...bundleReasons(facts), ...reasonsOfJob(facts, queued?.held ?? 0), ...given];
   const about = { job: job.id, name: job.name, state: job.state };
   const counts = { queued: job.counts.queued, running: job.counts.running };
   if (open === undefined || open.stopped || job.counts.queued === 0)
@@ -122,6 +122,13 @@ export function reasonsOfNodes(
       : [{ code: "queue", message: `${ahead} job${ahead === 1 ? " comes" : "s come"} before it` }];
   const many = able.length === 1 ? "one node can run it" : `${able.length} nodes can run it`;
   return [{ code: "no-room", message: `${many}, ${words.join(" and ")}` }, ...queue];
+}
+
+/** What is assigned counts as running, and does not begin. */
+function bundleReasons({ lostBundle }: WaitingFacts): ReasonView[] {
+  if (lostBundle === undefined) return [];
+  const message = `no member has all of bundle ${lostBundle} any more: tasks that have not begun in it wait for it. The logs of their nodes name the files; push it again, or cancel the job`;
+  return [{ code: "bundle", message }];
 }
 
 function reasonsOfJob(facts: WaitingFacts, held: number): ReasonView[] {

@@ -379,6 +379,7 @@ export type ReasonCode =
   | "approval" // of the next batch
   | "batch" // those before it have not ended
   | "parallel"
+  | "bundle" // no member has all of it any more
   | "given" // a node has more of its tasks than it runs at once
   | "backoff"
   | "no-node" // no node there is can run it

@@ -2,11 +2,11 @@ import { jobId, type NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { isTerminal } from "../lib/states.ts";
 import { openJob, type OpenJob, type WaitingTask } from "./planning.ts";
-import { findJob, jobStates } from "./queries.ts";
+import { bundleHolders, findJob, jobStates } from "./queries.ts";
 import { readSpec } from "./spec.ts";
 import { holderOf } from "./tables/gate.ts";
 import { type ReadTx, sql } from "./tx.ts";
-import type { JobState, JobView } from "./types.ts";
+import type { JobState, JobView, Spec } from "./types.ts";
 
 /** What the leader reads of the state to say why a job waits (scheduler/explain.ts). */
 export interface WaitingFacts {
@@ -25,6 +25,8 @@ export interface WaitingFacts {
   readonly parents: readonly { readonly job: number; readonly state: JobState }[];
   /** Who has its key, where that is another one. */
   readonly holder: number | undefined;
+  /** Its bundle, where no member has that any more. */
+  readonly lostBundle: string | undefined;
 }
 
 interface Row {
@@ -68,12 +70,22 @@ export function waitingFacts(tx: ReadTx, id: number): WaitingFacts | undefined {
     waiting,
     parents: waits.after === undefined ? [] : unfinished(tx, afterOf(tx, id)),
     holder: waits.key === undefined ? undefined : holderOf(tx, waits.key),
+    lostBundle: isTerminal(job.state) ? undefined : lostBundle(tx, id),
   };
 }
 
-function afterOf(tx: ReadTx, id: number): number[] {
+function lostBundle(tx: ReadTx, id: number): string | undefined {
+  const bundle = specOf(tx, id)?.bundle;
+  return bundle === undefined || bundleHolders(tx, bundle.digest).length > 0 ? undefined : bundle.name;
+}
+
+function specOf(tx: ReadTx, id: number): Spec | undefined {
   const text = tx.get<{ spec: string }>(selectSpec, id)?.spec;
-  const after = text === undefined ? [] : (readSpec(text).after ?? []);
+  return text === undefined ? undefined : readSpec(text);
+}
+
+function afterOf(tx: ReadTx, id: number): number[] {
+  const after = specOf(tx, id)?.after ?? [];
   return after.flatMap(({ job }) => (typeof job === "number" ? [job] : []));
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { BlobStore } from "../../src/executor/blob-store.ts";
 import { type BundleEntry, type Manifest, manifestOf } from "../../src/lib/bundle-manifest.ts";
 import { uploadHead } from "../../src/lib/bundle-upload.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { decode, encode } from "../../src/lib/codec.ts";
 import { sha256Of } from "../../src/lib/digest.ts";
 import { Fault } from "../../src/lib/fault.ts";
@@ -16,6 +17,7 @@ import { noPlaceFree } from "../../src/node/bundle-serve.ts";
 import { Bundles } from "../../src/node/bundles.ts";
 import { parsePeerRequest } from "../../src/node/peer-requests.ts";
 import { resolveBundles } from "../../src/state/bundles.ts";
+import { waitingFacts } from "../../src/state/explaining.ts";
 import { bundleByDigest, bundleHolders, findNode, listNodes } from "../../src/state/queries.ts";
 import { admin, Cluster, system } from "../state/support.ts";
 
@@ -321,6 +323,58 @@ test("a node that ends while it fetches goes on where it was, in the middle of a
   rig.down.clear();
   expectLaidOut(await rig.layOut(3, tree), tree);
   expect(after.traffic.received).toBeLessThanOrEqual(tree.manifest.bytes - limits.blobPieceBytes);
+});
+
+/** What a task of that limit is told on that node. */
+async function refusalOf(rig: Rig, node: number, tree: Tree, timeoutMs: number): Promise<string> {
+  const bundle = { name: "site", digest: tree.manifest.digest };
+  const laid = await rig.nodes.get(node)!.tree({ job: jobId(1), task: node, attempt: 1 }, { bundle, timeoutMs });
+  return laid.ok ? "it has it" : laid.why.message;
+}
+
+test("a task whose bundle no member has whole fails when its limit is over, names the file, and the log and the leader know of it before", async () => {
+  const rig = new Rig(4);
+  const tree = treeOf({ a: "one", b: "two", c: "three" });
+  const { holders } = await rig.push(1, "site", tree, 3);
+  await rig.everyoneLooks();
+  const { jobs } = resolveBundles(rig.cluster.database, [{ run: "x", bundle: { name: "site", digest: "" } }]);
+  const job = rig.cluster.must("job.submit", { jobs: [...jobs] }, admin).first;
+  expect(waitingFacts(rig.cluster.database, job)?.lostBundle).toBeUndefined();
+  // Damaged in one copy, gone from the others.
+  const blobs = holders.map((node) => rig.blobOf(node, sha256Of("two")));
+  for (const blob of blobs.slice(1)) rmSync(blob);
+  writeFileSync(blobs[0]!, "owt");
+  const other = [1, 2, 3, 4].find((node) => !holders.includes(node))!;
+  const words = "waits for bundle site: no member has it (file b)";
+  // One that never had it, and one that is taken to have it.
+  expect(await Promise.all([other, holders[1]!].map((node) => refusalOf(rig, node, tree, 3_000)))).toEqual([
+    words,
+    words,
+  ]);
+  expect(rig.said).toContain(`what needs it here ${words}`);
+  while (rig.holders(tree).length > 0) await rig.everyoneLooks();
+  expect(waitingFacts(rig.cluster.database, job)?.lostBundle).toBe("site");
+  // Pushed again, while they wait.
+  const waiting = refusalOf(rig, other, tree, 60_000);
+  await rig.push(1, "site", tree, 1);
+  expect(await waiting).toBe("it has it");
+});
+
+test("a task whose bundle is held by a member that is away is told so, and one waits on while members have no place free", async () => {
+  const rig = new Rig(2);
+  const tree = treeOf({ a: "one" });
+  await rig.push(1, "site", tree, 1);
+  // For longer than the task has.
+  const until = monotonicMs() + 3_000;
+  rig.onAsk = ({ method }) => {
+    if (method !== "bundle.manifest" && monotonicMs() < until) throw new Fault("peer-refused", noPlaceFree, "safe");
+  };
+  expect(await refusalOf(rig, 2, tree, 1_500)).toBe("it has it");
+  const other = treeOf({ a: "two" });
+  await rig.push(1, "other", other, 1);
+  const { incarnation } = findNode(rig.cluster.database, 1)!;
+  rig.cluster.must("node.lost", { node: nodeId(1), incarnation });
+  expect(await refusalOf(rig, 2, other, 1)).toBe("waits for bundle site: no member that is up has it");
 });
 
 test("a bundle whose holder is lost comes to another member, and a node that is new to it tells that it has it", async () => {

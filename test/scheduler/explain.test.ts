@@ -8,7 +8,7 @@ import type { ExplainView, PlannedView } from "../../src/state/answers.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
 import { waitingFacts } from "../../src/state/explaining.ts";
 import { foreseenJobs, rehearseSubmit } from "../../src/state/rehearsal.ts";
-import { admin, Cluster } from "../state/support.ts";
+import { admin, Cluster, system } from "../state/support.ts";
 
 /** What a leader that has just begun says of a job. */
 function explain(cluster: Cluster, job: number, options: { readonly away?: Record<number, string> } = {}): ExplainView {
@@ -33,6 +33,23 @@ const codes = (view: ExplainView): string[] => [
 ];
 
 describe("why a job waits", () => {
+  test("no member has all of its bundle any more, though its tasks are given to nodes", () => {
+    const cluster = Cluster.ofNewest(1);
+    const digest = "d".repeat(64);
+    const bundle = { name: "site", digest, files: 1, bytes: 1, copies: 1, holders: [nodeId(1)], source: null };
+    cluster.must("bundle.set", bundle, admin);
+    cluster.must("job.submit", { jobs: [{ run: "x", bundle: { name: "site", digest } }] }, admin);
+    place(cluster);
+    expect(explain(cluster, 1).reasons).toEqual([]);
+    cluster.must("bundle.held", { node: nodeId(1), held: [], gone: [digest] }, system);
+    const { queued, reasons } = explain(cluster, 1);
+    expect([queued, reasons[0]?.code, reasons[0]?.message]).toEqual([
+      0,
+      "bundle",
+      expect.stringContaining("no member has all of bundle site any more"),
+    ]);
+  });
+
   test("no node has the labels: which term fails on which node", () => {
     const cluster = Cluster.of(2);
     cluster.submit({ on: "number=2,gpu,!number" });
