@@ -8,7 +8,7 @@ import { accept } from "../../src/lib/outcome.ts";
 import type { AnsibleSpec, Report, Spec } from "../../src/state/types.ts";
 import { isAlive, Rig, unitAssignmentOf, type UnitOfTargets, until } from "./rig.ts";
 import { noSudoUser, SudoUser } from "./sudo-user.ts";
-import { Sshd } from "../../scripts/sshd.ts";
+import { generateKey, Sshd } from "../../scripts/sshd.ts";
 
 const missing =
   whyMissing("ansible", ["ansible-core"], () => Bun.which("ansible-playbook") !== null) ??
@@ -91,6 +91,18 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     copyFileSync(sshd.key, `${odd}/the key`);
     const spec = of({ module: "raw", args: "true" }, { ssh: { port: sshd.port, key: `${odd}/the key` } });
     expect(await run(spec, ["127.0.1.1"])).toMatchObject([{ state: "succeeded", exitCode: 0 }]);
+  });
+
+  test("what is wrong with a key on the node is said of the node, and what the host does not take of the host", async () => {
+    const keys = { web1: rig.path("none"), web2: rig.path("locked"), web3: rig.path("stranger") };
+    generateKey(keys.web2, "secret words");
+    generateKey(keys.web3);
+    for (const [name, key] of Object.entries(keys))
+      rig.hostFacts.set(name, { groups: [], vars: { ansible_host: "127.0.1.7", ansible_private_key_file: key } });
+    const why = (await run(of({ module: "raw", args: "true" }), Object.keys(keys))).map(({ reason }) => reason);
+    expect(why[0]).toStartWith(`could not be begun on node 7: its key ${keys.web1} does not exist (`);
+    expect(why[1]).toStartWith(`could not be begun on node 7: its key ${keys.web2} is locked by a passphrase`);
+    expect(why[2]).toMatch(/^unreachable: \S+: Permission denied \(.*authorized_keys/);
   });
 
   test("a playbook finds the groups and variables that inventories say of its hosts, which are reached as those say", async () => {

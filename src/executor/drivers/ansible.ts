@@ -13,7 +13,7 @@ import { ansiblePlugin } from "./ansible-plugin.ts";
 import { approach } from "./become.ts";
 import { type HostReach, reachOf } from "./host-reach.ts";
 import { shellStart } from "./shell.ts";
-import { optionsOf, type SshPlace, withLineEnd } from "./ssh.ts";
+import { needsOf, optionsOf, type SshPlace, withLineEnd } from "./ssh.ts";
 import { killEarlierScript, killScript, quote } from "./ssh-script.ts";
 
 /**
@@ -43,7 +43,8 @@ export function ansibleStart(assignments: readonly Assignment[], place: SshPlace
       ...reach.args,
       ...optionsOf(reach.ssh, keyAt(key, own), place.knownHosts),
     ];
-    return { one, facts, reach, options: optionsWith(`${inDir}key`), optionsAside: optionsWith("key") };
+    const hereKey = own ?? (values["key"] === undefined ? ssh.key : undefined);
+    return { one, facts, reach, hereKey, options: optionsWith(`${inDir}key`), optionsAside: optionsWith("key") };
   });
   const options = optionsOf(ssh, keyAt(`${inDir}key`), place.knownHosts);
   const keyFile = values["key"] === undefined ? [] : [{ name: "key", text: withLineEnd(values["key"]) }];
@@ -184,6 +185,8 @@ interface Host {
   readonly one: Assignment;
   readonly facts: HostFacts | undefined;
   readonly reach: HostReach;
+  /** Its key, where that is a file of the node. */
+  readonly hereKey: string | undefined;
   readonly options: readonly string[];
   /** The same where no bundle's tree is around. */
   readonly optionsAside: readonly string[];
@@ -257,13 +260,25 @@ function pluginEnvironment(
 }
 
 /** How what an attempt has left on its host is ended. */
-function killing(host: Host, files: SshStart["files"], password: string | undefined, { cluster }: SshPlace): SshStart {
-  const { one, reach } = host;
+function killing(
+  host: Host,
+  keyFile: SshStart["files"],
+  password: string | undefined,
+  { cluster, node }: SshPlace,
+): SshStart {
+  const { one, reach, hereKey } = host;
   const word = newWord();
   const script = killScript(word, `${cluster}:${one.job}.${one.task}`, one.attempt);
   const { command, stdin } = approach(script, { become: reach.ssh.become, password, word, isLast: true });
   const argv = commandFor(command, host, host.optionsAside);
-  return { argv, files, word, connectMs: reach.ssh.connectMs ?? limits.sshConnectMs, kill: { argv, stdin } };
+  return {
+    argv,
+    files: reach.hasOwnKey ? [] : keyFile,
+    word,
+    connectMs: reach.ssh.connectMs ?? limits.sshConnectMs,
+    kill: { argv, stdin },
+    needs: needsOf(reach.ssh, hereKey, node),
+  };
 }
 
 /** Words that go before those of a later attempt: what earlier ones left on its host is ended first. Such an attempt is alone in its process. */

@@ -97,7 +97,8 @@ export function sshStart(assignment: Assignment, place: SshPlace, secrets: Secre
   };
 }
 
-function needsOf({ knownHosts, put, jump }: SshSpec, key: string | undefined, node: NodeId): SshNeeds {
+/** What of this node it relies on. `key`: a path. */
+export function needsOf({ knownHosts, put, jump }: SshSpec, key: string | undefined, node: NodeId): SshNeeds {
   return {
     node,
     // What ssh itself makes of a tilde is not for us to say.

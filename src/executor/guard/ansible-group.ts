@@ -2,6 +2,7 @@ import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { type Facts, factsOfAnsible } from "../../lib/facts.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
+import { isUnreachable } from "../../lib/unreachable.ts";
 import type { PlaybookRecap, Report } from "../../state/types.ts";
 import { nameOf } from "../names.ts";
 import type { LogStream } from "../pack-record.ts";
@@ -17,6 +18,7 @@ import type { Child } from "./spawn.ts";
 import { earlierWords } from "./ssh-attempt.ts";
 import { killThere } from "./ssh-kill.ts";
 import { RemoteMarks } from "./ssh-marks.ts";
+import { unreachedByAnsible } from "./ssh-words.ts";
 
 /** Why the guard ends the process, whatever is left to do: for the first reason that there is. */
 type GroupEnding = "cancelled" | "lost" | "dropped" | "overdue" | "silent";
@@ -181,9 +183,9 @@ export class AnsibleGroup {
     const isLast = this.#undecided === 0;
     const left = this.#isLeftOf(member) ? this.#killAt(member) : undefined;
     const finishedAt = wallMs();
-    void Promise.all([left, isLast ? this.over : undefined]).then(([killed]) =>
+    void Promise.all([explained(verdict, member.ssh), left, isLast ? this.over : undefined]).then(([why, killed]) =>
       member.finish(
-        verdict,
+        why,
         finishedAt,
         [earlierWords(this.#marks?.news.killed), killed, this.#isByLines && this.#isOpen ? byLinesWords : undefined],
         this.#ansible.isAdHoc ? undefined : member.book.numbers,
@@ -340,6 +342,13 @@ class Member implements RunningAttempt {
       ...(this.facts === undefined ? {} : { facts: this.facts }),
     });
   }
+}
+
+/** Of a host that was not reached: what ssh said, and whether it is this node's fault. */
+async function explained(verdict: Verdict, ssh: SshStart | undefined): Promise<Verdict> {
+  const { reason } = verdict;
+  if (ssh === undefined || reason === undefined || !isUnreachable(verdict)) return verdict;
+  return { ...verdict, reason: await unreachedByAnsible(reason, ssh) };
 }
 
 /** Said with every result: what a person would wonder about later. */

@@ -10,9 +10,8 @@ import type { SshNeeds, SshStart } from "./frames.ts";
 
 /** What is wrong here and can be seen before anybody is asked; undefined: nothing. It costs a look at the key, and one at each file that is put. */
 export function wrongHere({ node, key, put = [] }: SshNeeds): string | undefined {
-  const ofKey = key === undefined ? undefined : unreadable(key);
-  // An agent may have the key of which only the public half lies here.
-  if (ofKey !== undefined && unreadable(`${key}.pub`) !== undefined) return notBegun(node, `its key ${key} ${ofKey}`);
+  const ofKey = key === undefined ? undefined : missingKey(key);
+  if (ofKey !== undefined) return notBegun(node, `its key ${key} ${ofKey}`);
   for (const path of put) {
     const why = unreadable(path);
     if (why !== undefined) return notBegun(node, `${path}, which is to be put, ${why}`);
@@ -35,6 +34,16 @@ export async function unreached(
   const what = isOfSudo ? `could not become ${become}: ` : unreachableMark;
   return `${what}${hopOf(said, line, needs?.jump)}${line}${adviceOn(said, key !== undefined)}`;
 }
+
+/** The same of what ansible says of a host: it hands on what ssh said, as one line. Other words of it stay as they are. */
+export async function unreachedByAnsible(reason: string, ssh: SshStart): Promise<string> {
+  const said = ansibleSays.test(reason) ? reason.replace(ansibleSays, "").replaceAll("; ", "\n") : undefined;
+  return said !== undefined && cause.test(tellingLine(said)) ? await unreached(said, ssh) : reason;
+}
+
+const ansibleSays = new RegExp(
+  `^${unreachableMark}(?:Failed to connect to the host via ssh|Data could not be sent to remote host .* over ssh): `,
+);
 
 /** What of all that was said tells the most: the first line that is a cause. What follows it is mostly what came of it; of lines that are none it is the last. */
 export function tellingLine(said: string): string {
@@ -81,6 +90,12 @@ function unreadable(path: string): string | undefined {
   }
 }
 
+function missingKey(path: string): string | undefined {
+  const why = unreadable(path);
+  // An agent may have the key of which only the public half lies here.
+  return why === undefined || unreadable(`${path}.pub`) === undefined ? undefined : why;
+}
+
 /** The connection is there, and it is the file that is not taken. */
 function isOfCopying(line: string): boolean {
   return /^scp: (?!Connection|Received disconnect)/.test(line);
@@ -100,6 +115,8 @@ async function faultHere(
   }
   if (key === undefined || !line.includes("Permission denied (")) return undefined;
   const name = typeof key === "string" ? "the key of its secret" : `its key ${key.path}`;
+  const missing = typeof key === "string" ? undefined : missingKey(key.path);
+  if (missing !== undefined) return `${name} ${missing}`;
   const [, loading] = /^Load key .*: ([^\r\n]+)/m.exec(said) ?? [];
   if (loading !== undefined) return `${name} cannot be used: ${loading}`;
   const text = typeof key === "string" ? key : await readFile(key.path, "latin1").catch(() => "");
@@ -131,7 +148,7 @@ function hopOf(said: string, line: string, jump: string | undefined): string {
 }
 
 /** What to do about the commonest ones. `isKeyGiven`: one that was named, and can be read. */
-export function adviceOn(said: string, isKeyGiven: boolean): string {
+function adviceOn(said: string, isKeyGiven: boolean): string {
   if (said.includes(changed))
     return " (its key is another one than the one that was known: if that is right, take the old one out of known_hosts)";
   if (said.includes("Host key verification failed"))
