@@ -49,6 +49,19 @@ function directoryOf(files: Readonly<Record<string, string>>): string {
   return root;
 }
 
+/** Root may read everything. */
+async function asNobody<Value>(work: () => Promise<Value>): Promise<Value> {
+  const { getuid, seteuid } = process;
+  if (getuid?.() !== 0 || seteuid === undefined) return await work();
+  chmodSync(scratch, 0o755);
+  seteuid.call(process, 65_534);
+  try {
+    return await work();
+  } finally {
+    seteuid.call(process, 0);
+  }
+}
+
 const large = "0123456789abcdef".repeat(160 * 1024);
 
 describe("skein bundle push", () => {
@@ -110,8 +123,35 @@ describe("skein bundle push", () => {
       "out: is a link to ../.., which leads out of the bundle",
     ])
       expect(err).toContain(words);
-    expect((await run(["bundle", "push", join(scratch, "none")])).code).toBe(7);
+    expect(await run(["bundle", "push", join(scratch, "none")])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`${join(scratch, "none")} is not there`) as unknown,
+    });
+    expect(await run(["bundle", "push", join(root, "ok")])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("is no directory") as unknown,
+    });
     expect((await run(["bundle", "push", root, "--name", "no name", "--copies", "99"])).err).toContain("--copies");
+  });
+
+  test("says at once what of a tree cannot be read, and which names are not UTF-8", async () => {
+    const root = directoryOf({ "closed/f": "x", "etc/secret": "x", ok: "x", "ok-too": "x" });
+    symlinkSync("../..", join(root, "out"));
+    // "café" in Latin-1.
+    writeFileSync(Buffer.concat([Buffer.from(join(root, "etc/caf")), Buffer.from([0xe9])]), "");
+    chmodSync(join(root, "etc/secret"), 0);
+    chmodSync(join(root, "closed"), 0);
+    const { code, err } = await asNobody(() => run(["bundle", "push", root]));
+    chmodSync(join(root, "closed"), 0o755);
+    expect(code).toBe(2);
+    for (const words of [
+      "cannot be a bundle: of 4 things in it",
+      "closed: cannot be read: you have no permission for it",
+      "etc/secret: cannot be read: you have no permission for it",
+      "etc/caf\\xe9: has a name that is not text in UTF-8",
+      "out: is a link to ../..",
+    ])
+      expect(err).toContain(words);
   });
 
   test.each([[[]], [["-z"]]])("takes a tar %j on standard input", async (how) => {
