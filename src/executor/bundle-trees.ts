@@ -41,6 +41,9 @@ export type LaidOut =
   /** It can never be laid out like this. */
   | { readonly kind: "impossible"; readonly why: string };
 
+/** When so many shared trees of a bundle were changed each attempt gets a copy of its own. */
+const treesChanged = 3;
+
 /** A tree that tasks share, as it was when it was found to be right. */
 interface Shared {
   readonly path: string;
@@ -52,7 +55,7 @@ interface Shared {
  * Bundles as trees of files:
  *
  *   trees/own/JOB.TASK.ATTEMPT   one attempt's: it may do with it what it likes. The guard removes it after the attempt
- *   trees/shared/DIGEST.N        for all attempts that only read: without permission to write, and looked at every few seconds while it is used. One that somebody has changed (root can)
+ *   trees/shared/DIGEST.N        for all attempts that only read: without permission to write, and looked at before attempts begin in it: each time where the node is root, else every few seconds. One that somebody has changed (root can)
  *                                is left to those that run in it, and another one is made
  *
  * Files are copies of the store's, not links to them: what a task does to one is done to nothing else.
@@ -62,13 +65,15 @@ export class BundleTrees {
   readonly #dataDir: string;
   readonly #checkMs: number;
   readonly #shared = new Map<string, Shared>();
+  /** How many of a bundle's were found changed. */
+  readonly #changed = new Map<string, number>();
   /** One tree of a bundle is made or looked at at a time. */
   readonly #busy = new Map<string, Promise<LaidOut>>();
   /** The same of those that are an attempt's own, by their paths. */
   readonly #making = new Map<string, Promise<LaidOut>>();
 
-  /** `checkMs`: how often a shared tree is looked at. */
-  constructor(dataDir: string, store: BlobStore, checkMs: number = limits.treeCheckMs) {
+  /** `checkMs`: how often a shared tree is looked at. Permissions keep root's tasks from nothing: where the node is root it is before each attempt. */
+  constructor(dataDir: string, store: BlobStore, checkMs: number = process.getuid?.() === 0 ? 0 : limits.treeCheckMs) {
     this.#dataDir = dataDir;
     this.#checkMs = checkMs;
     this.#store = store;
@@ -91,6 +96,9 @@ export class BundleTrees {
       return await this.#own(manifest, this.#openParent(), attempt, kind === "read-only", found);
     if (kind === "own") return await this.#own(manifest, this.#ownParent, attempt, false);
     const name = `${manifest.digest}.${kind === "as-is" ? "as-is-" : ""}`;
+    // Tasks that always write, as python does beside what it runs, would leave a tree behind each.
+    if (kind === "read-only" && (this.#changed.get(name) ?? 0) >= treesChanged)
+      return await this.#own(manifest, this.#ownParent, attempt, true);
     const before = this.#busy.get(name);
     if (before !== undefined) return await before;
     const mine = this.#share(manifest, name, kind === "read-only");
@@ -163,6 +171,7 @@ export class BundleTrees {
         return done(known.path);
       }
       this.#shared.delete(name);
+      this.#changed.set(name, (this.#changed.get(name) ?? 0) + 1);
     }
     const number = 1 + Math.max(0, ...namesIn(this.#sharedParent).map((other) => numberOf(other, name)));
     const path = join(this.#sharedParent, `${name}${number}`);

@@ -119,6 +119,32 @@ test("attempts that only read share a tree that they may not write to; one that 
   expect([path, fresh]).not.toContain(pathOf(await new BundleTrees(dataDir, store).layOut(manifest, wish)));
 });
 
+test.if(process.getuid?.() === 0)(
+  "what root's task wrote into a shared tree the very next one does not see",
+  async () => {
+    const { trees, manifest } = await rig();
+    const lay = async (job: number): Promise<string> =>
+      pathOf(await trees.layOut(manifest, { attempt: attempt(job), kind: "read-only" }));
+    const path = await lay(1);
+    expect(await lay(2)).toBe(path);
+    writeFileSync(join(path, "bin/run"), "#!/bin/sh\necho evil\n");
+    const next = await lay(3);
+    expect(readFileSync(join(next, "bin/run"), "utf8")).toBe("#!/bin/sh\necho ran\n");
+    writeFileSync(join(next, "etc/added"), "");
+    const third = await lay(4);
+    expect(third).not.toBe(next);
+    // It always writes: from now on each has a copy that goes with it.
+    writeFileSync(join(third, "etc/added"), "");
+    await lay(5);
+    const laid = await trees.layOut(manifest, { attempt: attempt(6), kind: "read-only" });
+    expect(laid).toMatchObject({ kind: "done", tree: { isOwn: true } });
+    expect([existsSync(join(pathOf(laid), "etc/added")), modeOf(join(pathOf(laid), "etc/conf")) & 0o222]).toEqual([
+      false,
+      0,
+    ]);
+  },
+);
+
 test("a tree of which files were damaged is not laid out, and all of them are found at once", async () => {
   const { dataDir, store, trees, manifest } = await rig();
   const files = manifest.entries.filter((entry) => entry.kind === "file");
