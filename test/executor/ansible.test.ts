@@ -67,6 +67,14 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     rig.executor.assign([], [unitAssignmentOf(unit)]);
     return Promise.all(targets.map((_, at) => reportOf(unit, at)));
   };
+  /** An ansible before which the plugin is spoilt. */
+  const spoiling = (): Spec => {
+    mkdirSync(rig.path("bin"));
+    const real = Bun.which("ansible-playbook")!;
+    const words = `#!/bin/sh\necho 'import no_such_module' >>plugins/skein_events.py\nexec ${real} "$@"\n`;
+    writeFileSync(rig.path("bin/ansible-playbook"), words, { mode: 0o755 });
+    return { env: { PATH: `${rig.path("bin")}:${process.env["PATH"]}`, ANSIBLE_COLLECTIONS_PATH: collections } };
+  };
   const waitFor = (path: string): Promise<true> => until(path, () => existsSync(path), patienceMs);
 
   test("a module: each host has its own verdict and output, and those that are not there cost only themselves", async () => {
@@ -353,6 +361,54 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     expect(alone!.facts).toMatchObject({ kernel: expected["kernel"], hostname: expected["hostname"] });
   });
 
+  describe("a host that a play is for has succeeded where nothing was to do there, as ansible says", () => {
+    const played = async (
+      plays: readonly Record<string, unknown>[],
+      more: AnsibleSpec = {},
+      spec: Spec = {},
+    ): Promise<string[]> => {
+      const whole = plays.map((play) => ({ hosts: "all", gather_facts: false, ...play }));
+      const hosts = ["a", "b", "c", "d"];
+      const reports = await run(local({ playbook: `${JSON.stringify(whole)}\n`, ...more }, spec), hosts);
+      return reports.map(({ state, reason }) => `${state}: ${reason ?? ""}`);
+    };
+    const all = (words: string): string[] => Array.from({ length: 4 }, () => words);
+
+    test("the only task is run once; no task has the tag; a play has no task at all", async () => {
+      expect(await played([{ tasks: [{ command: "true", run_once: true }] }])).toEqual(all("succeeded: "));
+      expect(await played([{ tasks: [{ command: "true", tags: "a" }] }], { tags: ["b"] })).toEqual(all("succeeded: "));
+      expect(await played([{ serial: 2 }])).toEqual(all("succeeded: "));
+    });
+
+    test("but not where the task that is run once failed, nor where other plays are for others, whatever becomes of those", async () => {
+      const [once, ...others] = await played([{ tasks: [{ name: "fails", command: "false", run_once: true }] }]);
+      expect(once).toStartWith('failed: "fails" failed with code 1');
+      for (const other of others) expect(other).toStartWith("failed: not begun: the playbook was broken off");
+      const noPlay = (host: string): string =>
+        `failed: nothing was done on this host: no play is for ${host} (see hosts: in the playbook)`;
+      const some = await played([
+        { hosts: "a,b", tasks: [{ name: "fails", command: "false", when: "inventory_hostname == 'a'" }] },
+      ]);
+      expect(some).toEqual([
+        expect.stringContaining('"fails" failed with code 1'),
+        "succeeded: ",
+        noPlay("c"),
+        noPlay("d"),
+      ]);
+    });
+
+    test.skipIf(noLines !== undefined)(
+      "which is not known where ansible does not take our plugin, and is said",
+      async () => {
+        const tasks = [{ command: "true", run_once: true }];
+        const [once, ...others] = await played([{ tasks }], {}, spoiling());
+        expect(once).toStartWith("succeeded: told by ansible.posix.jsonl");
+        for (const other of others)
+          expect(other).toStartWith("failed: nothing was done on this host: either no play is for it");
+      },
+    );
+  });
+
   test("how many of its tasks went well ends the log of each host", async () => {
     const tasks = [
       { debug: { msg: "one" } },
@@ -376,14 +432,6 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
   });
 
   describe("where ansible does not take our plugin", () => {
-    /** An ansible before which the plugin is spoilt. */
-    const spoiling = (): Spec => {
-      mkdirSync(rig.path("bin"));
-      const real = Bun.which("ansible-playbook")!;
-      const words = `#!/bin/sh\necho 'import no_such_module' >>plugins/skein_events.py\nexec ${real} "$@"\n`;
-      writeFileSync(rig.path("bin/ansible-playbook"), words, { mode: 0o755 });
-      return { env: { PATH: `${rig.path("bin")}:${process.env["PATH"]}`, ANSIBLE_COLLECTIONS_PATH: collections } };
-    };
     const playbook = `${JSON.stringify([
       {
         hosts: "all",

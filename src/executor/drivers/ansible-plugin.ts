@@ -3,6 +3,7 @@
  * (guard/ansible-events.ts reads them), and prints nothing. For Python 3.6 and ansible-core 2.11 on.
  *
  * At the end it tells which hosts a play was broken off for: ansible marks them as failed for itself (in its .retry file) and says nothing of it in the recap.
+ * Of a host that a play was for it tells a recap in any case, of zeros where nothing was to do there: a host without one is a host of no play.
  *
  * Beside that it does two things that only a callback in ansible's own process can do. Of each host it counts the time that its own tasks have taken, and gives every
  * task what is left of the limit, so that a host that hangs ends by itself and its neighbours go on. And it puts a word into the environment of whatever runs on
@@ -59,6 +60,7 @@ class CallbackModule(CallbackBase):
         self._began = []
         self._batch = set()
         self._in_batches = set()
+        self._of_plays = set()
         self._cut_off = set()
         self._tell('hello')
         # Before this file is there nothing was run: skein may begin again without this plugin.
@@ -187,6 +189,7 @@ class CallbackModule(CallbackBase):
             self._in_batches = set()
         self._batch = self._hosts_of(play, False)
         self._in_batches |= self._batch
+        self._of_plays |= self._batch
         self._cut_off = set()
         self._tell('play', name=play.get_name().strip())
 
@@ -235,7 +238,9 @@ class CallbackModule(CallbackBase):
                    attempt=res.get('attempts', 0), retries=res.get('retries', 0))
 
     def v2_playbook_on_stats(self, stats):
-        hosts = dict((host, stats.summarize(host)) for host in stats.processed)
+        # A play may have nothing to do on a host that it is for (run_once, tags): ansible does not count that one, and nothing is wrong with it.
+        told = set(stats.processed) if self._is_alone else self._of_plays | set(stats.processed)
+        hosts = dict((host, stats.summarize(host)) for host in told)
         for play in self._plays:
             count = self._tasks_in(play)
             for host in self._hosts_of(play, True):

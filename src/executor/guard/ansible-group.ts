@@ -54,6 +54,8 @@ export class AnsibleGroup {
   #isOpen = false;
   /** Told by ansible.posix.jsonl, since our plugin could not be used. */
   #isByLines = false;
+  /** The playbook came to its recap. */
+  #isRecapped = false;
   #ending: GroupEnding | undefined;
   #undecided: number;
 
@@ -142,6 +144,7 @@ export class AnsibleGroup {
     else if (event.event === "begun") this.#onBegun(event.name);
     else if (event.event === "stats") {
       const unfinished = new Set(event.unfinished);
+      this.#isRecapped = true;
       for (const member of this.#members) {
         const { host, book, isDecided } = member;
         book.recap(event.hosts[host], unfinished.has(host));
@@ -254,8 +257,9 @@ export class AnsibleGroup {
     if (said.includes("found in a dead state"))
       return is("lost", `ansible lost one of its own processes, and with it the whole run${running}`);
     if (report.exitCode === null || report.exitCode === 127) return is("failed", report.reason);
-    if (this.#isOpen && report.exitCode === 0)
-      return is("failed", `nothing was done on this host: no play is for ${host} (see hosts: in the playbook)`);
+    // Other hosts' failures make the code another one than 0.
+    if (this.#isRecapped)
+      return is("failed", `nothing was done on this host: ${this.#isByLines ? unknownWords : noPlayFor(host)}`);
     if (this.#isByLines && !this.#isOpen && said.includes("ansible.posix.jsonl"))
       return is(
         "failed",
@@ -354,6 +358,12 @@ async function explained(verdict: Verdict, ssh: SshStart | undefined): Promise<V
 /** Said with every result: what a person would wonder about later. */
 const byLinesWords =
   "told by ansible.posix.jsonl, since ansible did not take the plugin of skein: the limit was each task's, and what was left on the host cannot be found";
+
+const noPlayFor = (host: string): string => `no play is for ${host} (see hosts: in the playbook)`;
+
+/** Its recap has no host on which no task ended, and its plays have no hosts: as succeeded nobody would look after a playbook that is for others. */
+const unknownWords =
+  "either no play is for it (see hosts: in the playbook) or none had anything to do there (run_once, tags), which is not known";
 
 /** What ansible says is wrong, without what it says before. */
 function lastError(said: string): string {
