@@ -245,9 +245,24 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
     };
 
     test("a playbook that is none, a module that is not there, a file that is not there", async () => {
-      expect(await both("- hosts: all\n  tasks: [\n")).toContain("ansible failed with code 4: ERROR! ");
+      const broken = await both("- hosts: all\n  tasks: [\n");
+      expect(broken).toContain("ansible failed with code 4: ERROR! ");
+      // By its name, not by the place where it lay for a moment.
+      expect(broken).toContain("in 'playbook.yml': line ");
       expect(await both("- hosts: all\n  tasks:\n    - no_such_module_here: {}\n")).toContain("no_such_module_here");
       expect(await both("/no/such/playbook.yml")).toContain("/no/such/playbook.yml");
+    });
+
+    test("a playbook that was sent alone, and wants a file beside it: a role, variables, tasks", async () => {
+      for (const [wants, file] of [
+        ["roles: [web]", "web"],
+        ["vars_files: [ours.yml]", "ours.yml"],
+        ["tasks: [{import_tasks: more.yml}]", "more.yml"],
+      ]) {
+        const reason = await both(`- hosts: all\n  gather_facts: false\n  ${wants}\n`);
+        expect(reason).toContain(file!);
+        expect(reason).toContain("only the playbook itself was sent: push its directory with `skein bundle push DIR`");
+      }
     });
 
     test("a vault without its password; with it, by a secret, the playbook runs and the output does not show the password", async () => {

@@ -2,6 +2,7 @@ import { percentOf } from "../../lib/percent.ts";
 import { unreachableMark } from "../../lib/unreachable.ts";
 import type { PlaybookRecap, Report } from "../../state/types.ts";
 import { eventsOfLine } from "./ansible-lines.ts";
+import { withoutBanners } from "./ssh-words.ts";
 
 /** What the callback plugin tells (drivers/ansible-plugin.ts), and what follows from it for each host. */
 
@@ -227,11 +228,8 @@ function cutOff(last: string | undefined): Verdict {
 }
 
 function unreachable(result: Result | undefined): Verdict {
-  return {
-    state: "failed",
-    exitCode: null,
-    reason: `${unreachableMark}${firstWords(result?.msg ?? "nothing was said")}`,
-  };
+  const said = withoutBanners(result?.msg ?? "nothing was said");
+  return { state: "failed", exitCode: null, reason: `${unreachableMark}${firstWords(said)}` };
 }
 
 function failed(result: Result | undefined, isOverdue: boolean, limit: string): Verdict {

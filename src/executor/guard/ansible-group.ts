@@ -1,10 +1,11 @@
+import { join } from "node:path";
 import { monotonicMs, wallMs } from "../../lib/clock.ts";
 import { type Facts, factsOfAnsible } from "../../lib/facts.ts";
 import { limits } from "../../lib/limits.ts";
 import { formatDuration } from "../../lib/units.ts";
 import { isUnreachable } from "../../lib/unreachable.ts";
 import type { PlaybookRecap, Report } from "../../state/types.ts";
-import { nameOf } from "../names.ts";
+import { attemptKey, nameOf } from "../names.ts";
 import type { LogStream } from "../pack-record.ts";
 import { redactText } from "../redact.ts";
 import type { LogSink } from "../stream.ts";
@@ -160,7 +161,7 @@ export class AnsibleGroup {
       if (member === undefined || member.isDecided) return; // a host that the playbook brought in
       if (this.#isByLines && event.event === "failed" && this.#isOfLimit(event.msg)) member.book.isOverdue = true;
       member.book.note(event, monotonicMs());
-      for (const { stream, text } of wordsOf(event, this.#ansible.isAdHoc)) member.write(stream, text);
+      for (const { stream, text } of wordsOf(event, this.#ansible.isAdHoc)) member.write(stream, this.#named(text));
       const verdict = this.#ansible.isAdHoc ? member.book.only(event, this.#limitWords) : undefined;
       if (verdict !== undefined) this.#decide(member, verdict);
     }
@@ -188,7 +189,7 @@ export class AnsibleGroup {
     const finishedAt = wallMs();
     void Promise.all([explained(verdict, member.ssh), left, isLast ? this.over : undefined]).then(([why, killed]) =>
       member.finish(
-        why,
+        this.#forPeople(why),
         finishedAt,
         [earlierWords(this.#marks?.news.killed), killed, this.#isByLines && this.#isOpen ? byLinesWords : undefined],
         this.#ansible.isAdHoc ? undefined : member.book.numbers,
@@ -214,13 +215,28 @@ export class AnsibleGroup {
     // The process is gone with all that it started: the end of its events is there, or on its way.
     await Promise.race([this.#eventsEnded, Bun.sleep(limits.pipeSilentMs)]);
     const open = this.#members.filter(({ isDecided }) => !isDecided);
-    const said = report === undefined ? "" : new TextDecoder().decode(report.tail);
+    const said = report === undefined ? "" : this.#named(new TextDecoder().decode(report.tail));
     for (const member of open) {
       const verdict = this.#endOf(member, report, said);
       if (verdict.state !== "succeeded" && !member.book.isSeen && said !== "") member.write("stderr", said);
       // Not before this has resolved: the last one waits for it.
       queueMicrotask(() => this.#decide(member, verdict));
     }
+  }
+
+  /** Files of the process by their names: it lies in a directory that nobody knows and that goes with it. */
+  #named(text: string): string {
+    const { dir } = this.#start;
+    return text.replaceAll(`${dir ?? join(this.#context.places.scratch, attemptKey(this.#start))}/`, "");
+  }
+
+  /** What a reason tells nobody who sent a playbook by itself. */
+  #forPeople(verdict: Verdict): Verdict {
+    const { reason } = verdict;
+    if (reason === undefined) return verdict;
+    const isAlone = !this.#ansible.isAdHoc && this.#ansible.files.some(({ name }) => name === alonePlaybook);
+    const advice = isAlone && verdict.state === "failed" && missesFile.test(reason) ? aloneWords : "";
+    return { ...verdict, reason: `${this.#named(reason)}${advice}` };
   }
 
   get #limitWords(): string {
@@ -354,6 +370,16 @@ async function explained(verdict: Verdict, ssh: SshStart | undefined): Promise<V
   if (ssh === undefined || reason === undefined || !isUnreachable(verdict)) return verdict;
   return { ...verdict, reason: await unreachedByAnsible(reason, ssh) };
 }
+
+/** As drivers/ansible.ts calls a playbook that was given as text, and lies in no tree. */
+const alonePlaybook = "playbook.yml";
+
+/** Ansible's words for roles, files of variables, tasks and playbooks, and sources of copies. */
+const missesFile =
+  /could not find or access|unable to retrieve file contents|role '[^']*' was not found|vars file .* was not found/i;
+
+const aloneWords =
+  " (only the playbook itself was sent: push its directory with `skein bundle push DIR`, and name it with --bundle)";
 
 /** Said with every result: what a person would wonder about later. */
 const byLinesWords =

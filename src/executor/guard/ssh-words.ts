@@ -164,3 +164,18 @@ function adviceOn(said: string, isKeyGiven: boolean): string {
     return " (sudo does not take ssh.become_password: it wants the password of the user who logs in)";
   return "";
 }
+
+/** What ssh said without its large warnings: the heading of one is kept, and which key in which file it means. They are longer than a reason, and what it comes to is at their end. */
+export function withoutBanners(said: string): string {
+  return said
+    .replaceAll(/@{9,}\r?\n?/g, "")
+    .replaceAll(/@\s+(WARNING: .*?)\s*@/g, "$1")
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !ofBanners.test(line))
+    .join("\n");
+}
+
+/** Sentences of the warning of a changed key that say nothing of this host. */
+const ofBanners =
+  /^(IT IS POSSIBLE THAT|Someone could be eavesdropping|It is also possible that a host key|The fingerprint for the|SHA256:|MD5:|Please contact your system|Add correct host key|remove with:|ssh-keygen -f)/;
