@@ -8,7 +8,7 @@ import type { ArrayPlan } from "./queues.ts";
  * though they had not begun (`on_lost: fail`). Of targets a node gets thirty together at most (limits.unitTargets) unless they are short: with a node that dies, and a
  * host that holds up the rest of its unit, few are concerned. Where a unit is one process on its node (driver ansible) all of it begins at once, in the room of one task. Each such process
  * takes a second or two of a core before its first host, so where hosts are many and rooms few a unit of a module has as many as make all rooms busy once. A playbook's has thirty all the same: its hosts are done
- * when the last of them is, and what a node takes with it when it dies is run again.
+ * when the last of them is, and what a node takes with it when it dies is run again. One that is about all of its hosts together has its unit from state/ansible-fleet.ts.
  */
 export interface UnitSize {
   readonly count: number;

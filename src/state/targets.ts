@@ -2,6 +2,7 @@ import { digestOfText } from "../lib/digest.ts";
 import { limits } from "../lib/limits.ts";
 import { expandNodeSet, inGroups, type NodeSetSources, shownMistake } from "../lib/node-set.ts";
 import type { Problem } from "../lib/outcome.ts";
+import { withWholeUnit } from "./ansible-fleet.ts";
 import { contentsOf, type Groups, listGroup } from "./groups.ts";
 import type { Spec, Targets } from "./types.ts";
 
@@ -86,8 +87,13 @@ export function* resolveTargets(
       yield;
     }
     const wrong = noHostFor(spec, found.names);
-    if (wrong !== undefined) problems.push({ path: `jobs[${at}].targets`, message: wrong });
-    else resolved.push({ ...spec, targets: found.targets });
+    if (wrong !== undefined) {
+      problems.push({ path: `jobs[${at}].targets`, message: wrong });
+      continue;
+    }
+    const whole = withWholeUnit({ ...spec, targets: found.targets }, found.names.length);
+    if ("spec" in whole) resolved.push(whole.spec);
+    else problems.push({ path: `jobs[${at}].ansible.playbook`, message: whole.problem });
   }
   return { jobs: resolved, lists: [...lists], problems };
 }
