@@ -5,6 +5,7 @@ import type { Problem } from "../lib/outcome.ts";
 import { parseRanges } from "../lib/ranges.ts";
 import { isLabel, parseSelector } from "../lib/selector.ts";
 import { parseDuration, parseSize } from "../lib/units.ts";
+import { yamlMistake } from "../lib/yaml-mistake.ts";
 import { CliError, exit } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 import { resourcesOf } from "./resources.ts";
@@ -223,7 +224,7 @@ export async function specOf(flags: SpecFlags, words: readonly string[], io: Cli
         ? undefined
         : ansibleOf(
             played ?? {},
-            flags.playbook === undefined ? undefined : await textOf(flags.playbook, io),
+            flags.playbook === undefined ? undefined : await playbookOf(flags.playbook, io),
             variables,
             words,
           ),
@@ -433,6 +434,15 @@ export async function targetsOf(
   if (listed.length > 0) return [...(target ?? []), ...listed];
   const name = targetsFrom === "-" ? "standard input" : targetsFrom;
   throw new CliError(exit.usage, `--targets-from: ${name} names nobody`);
+}
+
+/** A playbook that is no YAML is refused here, where its file has a name. */
+async function playbookOf(path: string, io: CliIo): Promise<string> {
+  const text = await textOf(path, io);
+  const mistake = text.length > limits.playbookBytes ? undefined : yamlMistake(text);
+  if (mistake === undefined) return text;
+  const { line, column, message } = mistake;
+  throw new CliError(exit.usage, `${path === "-" ? "stdin" : path}:${line}:${column}: ${message}`);
 }
 
 async function textOf(path: string, io: CliIo): Promise<string> {

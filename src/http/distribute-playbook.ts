@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { limits } from "../lib/limits.ts";
+import { yamlMistake } from "../lib/yaml-mistake.ts";
 import { listResults } from "../state/results.ts";
 import type { Principal } from "../state/types.ts";
 import {
@@ -73,6 +74,13 @@ async function post(parts: HttpParts, exchange: Exchange, by: Principal): Promis
   const missing = missingIn(body.value, ["ips", "task_id", "task_name", "playbook_content", "playbook_name", "type"]);
   if (missing !== undefined && !missing.ok) return refused(parts, missing.why);
   const { playbook_content: content } = body.value;
+  const mistake =
+    typeof content === "string" && content.length <= limits.playbookBytes ? yamlMistake(content) : undefined;
+  if (mistake !== undefined) {
+    const { line, column, message } = mistake;
+    const words = `is no YAML: line ${line}, column ${column}: ${message}`;
+    return refused(parts, invalid([{ path: "playbook_content", message: words }], "the request").why);
+  }
   const spec = {
     ...specOf(body.value, "playbook"),
     ansible: {

@@ -168,6 +168,25 @@ describe("run", () => {
     }
   });
 
+  test("a playbook that is no YAML is refused with its place; what ansible itself has in it is taken", async () => {
+    using served = new ServedMesh();
+    const run = (playbook: string): ReturnType<typeof cli> =>
+      cli(
+        ["run", "-d", "--driver", "ansible", "--target", "web1", "--playbook", "-"],
+        served.env,
+        new TestIo({ stdin: playbook }),
+      );
+    const { code, err } = await run("- hosts: all\n  tasks:\n    - debug: {msg: one\n");
+    expect(code).toBe(2);
+    expect(err).toContain("stdin:4:1: ");
+    for (const good of [
+      "- hosts: all\n  vars:\n    word: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      3631\n    word: !unsafe '{{ x }}'\n",
+      "$ANSIBLE_VAULT;1.1;AES256\n36313236\n38333336\n",
+      "---\n- hosts: all\n  tasks: [\n    {debug: {msg: '{{ x }}'}},\n  ]\n...\n",
+    ])
+      expect(await run(good)).toMatchObject({ code: 0, err: "" });
+  });
+
   test("with -o json stdout is one value and the output goes to stderr", async () => {
     using served = new ServedMesh();
     const { id, code, io, log } = await running(served, ["-o", "json", "--", "x"]);

@@ -113,6 +113,12 @@ describe("Distribute's API", () => {
     ["adhoc/", { ...adhoc, task_id: "x".repeat(129) }, 422, "task_id"],
     ["playbook/", { ...play, playbook_content: "" }, 422, "playbook_content: is required"],
     ["playbook/", { ...play, playbook_content: 7 }, 422, "playbook_content"],
+    [
+      "playbook/",
+      { ...play, playbook_content: "\n- hosts: [" },
+      422,
+      "playbook_content: is no YAML: line 2, column 11: ",
+    ],
     ["adhoc/", { ...adhoc, project_name: "nosuch" }, 422, "project_name: there is no bundle nosuch"],
     ["adhoc/", { ...adhoc, ips: "h[1-100001]" }, 422, "ips"],
     ["file/", { project_name: "x; rm -rf /" }, 422, "is no name of a project"],
