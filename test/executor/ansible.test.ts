@@ -393,6 +393,8 @@ describe.skipIf(missing !== undefined)("ansible, one process for the tasks of a 
       expect(await played([{ tasks: [{ command: "true", run_once: true }] }])).toEqual(all("succeeded: "));
       expect(await played([{ tasks: [{ command: "true", tags: "a" }] }], { tags: ["b"] })).toEqual(all("succeeded: "));
       expect(await played([{ serial: 2 }])).toEqual(all("succeeded: "));
+      // Of all batches: meta: end_batch is the other one.
+      expect(await played([{ serial: 2, tasks: [{ meta: "end_play" }] }])).toEqual(all("succeeded: "));
     });
 
     test("but not where the task that is run once failed, nor where other plays are for others, whatever becomes of those", async () => {

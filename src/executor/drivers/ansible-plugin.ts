@@ -189,7 +189,7 @@ class CallbackModule(CallbackBase):
             self._in_batches = set()
         self._batch = self._hosts_of(play, False)
         self._in_batches |= self._batch
-        self._of_plays |= self._batch
+        self._of_plays |= self._batch | self._hosts_of(play, True)
         self._cut_off = set()
         self._tell('play', name=play.get_name().strip())
 
