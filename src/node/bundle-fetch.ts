@@ -58,6 +58,8 @@ interface Fetch {
   readonly notBefore: Map<NodeId, number>;
   /** When something came last, or it began. */
   cameAt: number;
+  /** When a member that does not lead had no place free. */
+  busyAt: number;
   /** Of those that failed, the last one's words. */
   why: string;
   /** Those that said that they do not have it, or not all of it. */
@@ -210,6 +212,7 @@ export class BundleFetcher {
       deadline: now + this.#timing.waitMs,
       notBefore: new Map(),
       cameAt: now,
+      busyAt: now,
       why: "",
       without: new Set(),
       quietSince: undefined,
@@ -274,6 +277,8 @@ export class BundleFetcher {
         fetch.why = `node ${source}: ${error.message}`;
         if (error.code === "data") fetch.without.add(source);
         else if (isBusy && !fetch.without.has(source)) fetch.quietSince = monotonicMs();
+        // Whom it gives to will have it soon, and give it on: that is no reason to ask the leader.
+        if (isBusy && source !== this.#ports.leader()) fetch.busyAt = monotonicMs();
       }
     }
     return undefined;
@@ -291,7 +296,7 @@ export class BundleFetcher {
     this.#ports.log("warn", `what needs it here waits for bundle ${fetch.name}: ${this.#whyNot(fetch, others())}`);
   }
 
-  /** One that has it and may be asked now: by chance, so that all who want it do not ask the same one, and the leader only when the others have given nothing for a while. */
+  /** One that has it and may be asked now: by chance, so that all who want it do not ask the same one, and the leader only when the others have given nothing for a while, nor were busy giving it to somebody. */
   #choose(fetch: Fetch, holders: readonly NodeId[]): NodeId | undefined {
     const { leader, random } = this.#ports;
     const others = this.#thoseThere(holders);
@@ -301,7 +306,8 @@ export class BundleFetcher {
     const willing = others.filter((node) => node !== leading);
     const free = willing.filter(isFree);
     if (free.length > 0) return free[Math.min(free.length - 1, Math.floor(random() * free.length))];
-    const isLeadersTurn = willing.length === 0 || now - fetch.cameAt >= this.#timing.leaderAfterMs;
+    const isLeadersTurn =
+      willing.length === 0 || now - Math.max(fetch.cameAt, fetch.busyAt) >= this.#timing.leaderAfterMs;
     return leading !== undefined && isLeadersTurn && others.includes(leading) && isFree(leading) ? leading : undefined;
   }
 

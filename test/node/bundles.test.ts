@@ -47,6 +47,7 @@ class Rig {
   leader = 1;
   /** No node knows how new its state is. */
   isCutOff = false;
+  leaderAfterMs = 60_000;
   /** How long files of no bundle stay. */
   keptMs = 3_600_000;
   /** How much stays of what a node fetched. */
@@ -92,7 +93,7 @@ class Rig {
       {
         busyMs: 5,
         failedMs: 50,
-        leaderAfterMs: 60_000,
+        leaderAfterMs: this.leaderAfterMs,
         waitMs: 60_000,
         lookMs: 3_600_000,
         lostMs: 0,
@@ -235,6 +236,27 @@ test("a bundle that is pushed to the leader comes to ten nodes at once, and the 
   expect(all.reduce((sum, one) => sum + one.received, 0)).toBe(9 * bytes);
   await rig.everyoneLooks();
   expect(rig.holders(tree)).toHaveLength(10);
+});
+
+test("who finds no place free at the others waits for one, and does not turn to the leader for it", async () => {
+  const rig = new Rig(3);
+  const tree = someTree();
+  const { holders } = await rig.push(1, "site", tree);
+  const [second] = holders.filter((node) => node !== 1);
+  const third = second === 2 ? 3 : 2;
+  rig.leaderAfterMs = 20;
+  rig.restart(third);
+  let refused = 0;
+  rig.onAsk = ({ from, to, method }) => {
+    if (from !== third || to !== second || method === "bundle.manifest" || refused >= 50) return;
+    refused += 1;
+    throw new Fault("peer-refused", noPlaceFree, "safe");
+  };
+  expectLaidOut(await rig.layOut(third, tree), tree);
+  const ofLeader = rig.asked.filter(
+    ({ from, to, method }) => from === third && to === 1 && method !== "bundle.manifest",
+  );
+  expect([refused, ofLeader]).toEqual([50, []]);
 });
 
 test("a push is acknowledged only when enough members have it on their disks, and waits while they cannot", async () => {
