@@ -12,6 +12,7 @@ import {
   jobSpec,
   kindLabel,
   listed,
+  pagesLooked,
   missingIn,
   namesIn,
   refused,
@@ -152,8 +153,6 @@ async function newestOf(parts: HttpParts, exchange: Exchange, names: readonly st
     }
   }
 }
-
-const pagesLooked = 200;
 
 function rowsOf({ view, spec }: Found): object[] {
   const { labels, ansible } = spec;

@@ -221,74 +221,86 @@ export interface Found {
   readonly spec: Spec;
 }
 
+/** What an answer lists, and where it goes on. */
+interface Gathered {
+  readonly tasks: readonly Found[];
+  readonly next: string | undefined;
+  readonly index: number;
+}
+
+interface Page {
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
 /** The tasks of the job that a task_id stands for, as many as an answer holds. */
-export async function tasksOfTask(
+export function tasksOfTask(
   parts: HttpParts,
   exchange: Exchange,
   task: string,
   kind: Kind,
-  { limit, next: from }: { readonly limit?: number | undefined; readonly next?: string | undefined },
-): Promise<Outcome<{ readonly tasks: readonly Found[]; readonly next: string | undefined; readonly index: number }>> {
-  let next = from;
-  let bytes = 0;
-  const tasks: Found[] = [];
-  for (let isFirst = true; ; isFirst = false) {
-    const page = { limit: Math.min(limits.listMax, (limit ?? Infinity) - tasks.length), next };
-    const read = await readState(parts, exchange, isFirst ? "linearizable" : "stale", (tx) => {
-      const job = jobsUnderKey(tx, keyOwner, task)?.first;
-      const spec = job === undefined ? undefined : jobSpec(tx, job);
-      if (job === undefined || spec?.labels?.[kindLabel] !== kind) return undefined;
-      return { spec, page: listTasks(tx, job, page) };
-    });
-    if (!read.ok) return read;
-    const found = read.value.value;
-    if (found?.page === undefined)
+  page: Page,
+): Promise<Outcome<Gathered>> {
+  return gather(parts, exchange, page, (tx, { limit, next }) => {
+    const job = jobsUnderKey(tx, keyOwner, task)?.first;
+    const spec = job === undefined ? undefined : jobSpec(tx, job);
+    const isOne = job !== undefined && spec?.labels?.[kindLabel] === kind;
+    const listed = isOne ? listTasks(tx, job, { limit, next }) : undefined;
+    if (listed === undefined || spec === undefined)
       return refuse(
         "not-found",
         `there is no ${kind} task "${task}": it was never given, or its job is forgotten (ttl)`,
       );
-    for (const view of found.page.items) {
-      tasks.push({ view, spec: found.spec });
-      bytes += view.tail.length;
-    }
-    next = found.page.next;
-    if (next === undefined || tasks.length === limit || bytes > answerBytes)
-      return accept({ tasks, next, index: read.value.index });
-  }
+    return accept({ found: listed.items.map((view) => ({ view, spec })), next: listed.next });
+  });
 }
 
 /** What was run on these addresses by tasks of this API, newest first, as many as an answer holds: however much else was run there. */
-export async function resultsOf(
+export function resultsOf(
   parts: HttpParts,
   exchange: Exchange,
   targets: readonly string[],
   kind: Kind,
-  { limit = Infinity, next: from }: { readonly limit?: number | undefined; readonly next?: string | undefined },
-): Promise<Outcome<{ readonly tasks: readonly Found[]; readonly next: string | undefined; readonly index: number }>> {
+  page: Page,
+): Promise<Outcome<Gathered>> {
+  return gather(parts, exchange, page, (tx, { limit, next }) => {
+    const results = listResults(tx, { targets, label: [kindLabel, kind], limit, next });
+    const found = results.items.map((view) => ({ view, spec: jobSpec(tx, view.job) }));
+    return accept({ found, next: results.next });
+  });
+}
+
+/** Pages one after the other, since clients know none; of very much what is behind {@link pagesLooked} of them goes on at `next`. */
+async function gather(
+  parts: HttpParts,
+  exchange: Exchange,
+  { limit = Infinity, next: from }: Page,
+  read: (
+    tx: ReadTx,
+    page: { readonly limit: number; readonly next: string | undefined },
+  ) => Outcome<{ readonly found: readonly Found[]; readonly next: string | undefined }>,
+): Promise<Outcome<Gathered>> {
   let next = from;
   let bytes = 0;
   const tasks: Found[] = [];
-  for (let isFirst = true; ; isFirst = false) {
-    const filter = {
-      targets,
-      label: [kindLabel, kind] as const,
-      limit: Math.min(limits.listMax, limit - tasks.length),
-      next,
-    };
-    const read = await readState(parts, exchange, isFirst ? "linearizable" : "stale", (tx) => {
-      const results = listResults(tx, filter);
-      return { next: results.next, found: results.items.map((view) => ({ view, spec: jobSpec(tx, view.job) })) };
-    });
-    if (!read.ok) return read;
-    for (const one of read.value.value.found) {
+  for (let looked = 1; ; looked += 1) {
+    const page = { limit: Math.min(limits.listMax, limit - tasks.length), next };
+    const answer = await readState(parts, exchange, looked === 1 ? "linearizable" : "stale", (tx) => read(tx, page));
+    if (!answer.ok) return answer;
+    const { value: found, index } = answer.value;
+    if (!found.ok) return found;
+    for (const one of found.value.found) {
       tasks.push(one);
       bytes += one.view.tail.length;
     }
-    next = read.value.value.next;
-    if (next === undefined || tasks.length >= limit || bytes > answerBytes)
-      return accept({ tasks, next, index: read.value.index });
+    next = found.value.next;
+    if (next === undefined || tasks.length >= limit || bytes > answerBytes || looked === pagesLooked)
+      return accept({ tasks, next, index });
   }
 }
+
+/** Of one answer: what else was run on an address may be without end. */
+export const pagesLooked = 200;
 
 /** Answers hold all there is, since clients know no pages; what is larger than any of them would take goes on at `next`. */
 const answerBytes = 32 * 1024 * 1024;
