@@ -243,8 +243,11 @@ describe("a first contact", () => {
       expect(heard.length).toBe(2);
       // Over TLS it does not even get the request: its certificate is not of that authority.
       const [over, why, entered] = await refusedJoin(`https://127.0.0.1:${secure.port}`, token);
-      expect([over, entered]).toEqual([5, false]);
-      expect(why).toContain("no address to join at let this node in");
+      expect([over, why, entered]).toEqual([
+        5,
+        expect.stringContaining("no address to join at let this node in"),
+        false,
+      ]);
       expect(heard.length).toBe(3);
       expect(heard.join()).not.toContain(secret);
       expect(heard.join()).not.toContain(hashSecret(secret));
