@@ -562,8 +562,11 @@ class NodeExecutor implements Executor {
     const start = this.#startOf(assignment, secrets, held.unit, tree);
     // Driver ssh takes files out of the tree, and runs somewhere else.
     const isInTree = tree !== undefined && assignment.spec.driver !== "ssh";
-    this.#guard!.start(isInTree ? { ...start, dir: tree.path, ...(tree.isOwn ? { isDirOwn: true } : {}) } : start);
-    this.#guard!.extend(timeoutsOf([held]));
+    this.#guard!.start({
+      ...start,
+      ...(isInTree ? { dir: tree.path, ...(tree.isOwn ? { isDirOwn: true } : {}) } : {}),
+      ...longerStart(held),
+    });
   }
 
   #startOf(
@@ -859,6 +862,13 @@ function uncopied(report: Report, withinMs: number): Report {
   const words = `its output was not copied to a second node within ${formatDuration(withinMs)} (output.sync)`;
   const reason = report.reason === undefined ? words : `${report.reason}; ${words}`;
   return { ...report, state: report.state === "succeeded" ? "failed" : report.state, reason };
+}
+
+/** What a task was given more of before it begins it begins with: told after its start, a short timeout would be over before. A limit that a target keeps by itself stays. */
+function longerStart(held: Held): Pick<Start, "timeoutMs"> {
+  const driver = held.assignment?.spec.driver;
+  const [longer] = driver === "ssh" || driver === "ansible" ? [] : timeoutsOf([held]);
+  return longer === undefined ? {} : { timeoutMs: longer.timeoutMs };
 }
 
 /** Of those that have more time. The guard counts from their starts. */
