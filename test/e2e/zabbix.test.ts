@@ -81,6 +81,8 @@ class ZabbixProxy {
   values(): Record<string, string> {
     const database = new Database(path.join(this.directory, "proxy.db"), { readonly: true });
     try {
+      // The proxy writes at moments of its own, and locks its file for as long.
+      database.run("pragma busy_timeout = 10000");
       const rows = database
         .query<{ key: string; value: string }, []>(
           "select i.key_ as key, h.value as value from proxy_history h join items i on i.itemid = h.itemid order by h.id",
