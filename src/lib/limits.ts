@@ -298,6 +298,8 @@ export const limits = {
   packsBytes: 16 * 1024 * 1024 * 1024,
   /** How often packs are looked at for what was appended; a copy is behind by about as much. */
   packLookMs: 200,
+  /** While nothing is to be copied, who is gone is looked up so often. */
+  packMembersMs: 1_000,
   packCopyChunkBytes: 1024 * 1024,
   /** A member that did not take a copy is not asked again for so long. */
   packHolderFailedMs: 5_000,

@@ -76,6 +76,7 @@ export class PackCopies {
   #waiters: Waiter[] = [];
   #telling = false;
   #tidiedAt = -Infinity;
+  #sawMembersAt = -Infinity;
   /** Copies of which the log knew nothing the last time. */
   #strange = new Set<string>();
   #said: string | undefined;
@@ -175,9 +176,15 @@ export class PackCopies {
   async #round(): Promise<boolean> {
     const { self, shelf } = this.#ports;
     await shelf.look(self);
+    const copies = (this.#copies ??= this.#known());
+    const now = monotonicMs();
+    if (this.#isAllCopied(copies) && now - this.#sawMembersAt < limits.packMembersMs) {
+      await this.#tidy();
+      return false;
+    }
+    this.#sawMembersAt = now;
     const nodes = this.#ports.view(listNodes);
     this.#noteLost(nodes);
-    const copies = (this.#copies ??= this.#known());
     const needed = new Map<string, number>();
     for (const { need } of this.#waiters)
       for (const [name, end] of need) needed.set(name, Math.max(end, needed.get(name) ?? 0));
@@ -193,6 +200,16 @@ export class PackCopies {
     void this.#tellPlaced();
     await this.#tidy();
     return isMore;
+  }
+
+  /** Nobody waits, and every pack is where it is to be as far as is known: then the members are read now and then only, since each of many nodes would read many several times a second. */
+  #isAllCopied(copies: ReadonlyMap<string, Copy>): boolean {
+    if (this.#waiters.length > 0) return false;
+    return this.#ports.shelf.packs(this.#ports.self).every(({ name, whole, isOver }) => {
+      const copy = copies.get(name);
+      if (copy?.acked === undefined || copy.placed !== copy.holder) return false;
+      return copy.acked >= whole && (!isOver || copy.synced >= whole);
+    });
   }
 
   /** What the log says, at the start of this process. */
