@@ -149,7 +149,11 @@ test.skipIf(missing !== undefined)(
           patienceMs,
           () => third.log,
         );
-        expect((await viewOf(leader)).snapshot_trouble).toBeNull();
+        await until(
+          async () => (await viewOf(leader)).snapshot_trouble === null || undefined,
+          patienceMs,
+          () => `it still says that there is no room: ${leader.log}`,
+        );
         expect(await clusterOf(leader)).toMatchObject({ term, leader: leader.ready.node });
         const backup = await leader.skein(["backup", path.join(scratch.path, "backup"), "--token", first.token]);
         expect(backup.code).toBe(0);
