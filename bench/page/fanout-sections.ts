@@ -9,7 +9,7 @@ export const fanoutSections = {
   },
   everywhere: {
     title: "A command on every node",
-    text: "`skein run --each-node -b -- …` on 100 real nodes of this binary, all on this machine, as a person gives it: from the start of the program until it has shown all output, folded, and ended. The nodes wait for one another longer than by default (`cluster set heartbeat=200ms election-timeout=2s`), and are measured once they are at rest and each has run a task. Once all print the same, once each prints another line (100 groups).",
+    text: "`skein run --each-node -b -- …` on 100 real nodes of this binary, all on this machine, as a person gives it: from the start of the program until it has shown all output, folded, and ended. The nodes wait for one another longer than by default (`cluster set heartbeat=200ms election-timeout=2s`), the voters are scheduled before the others (nice -10), and they are measured once they are at rest and each has run a task. Once all print the same, once each prints another line (100 groups).",
   },
   ssh: {
     title: "A command on 300 hosts, by ssh",

@@ -148,8 +148,8 @@ test("joins, deaths, returns, demotions: always a forest, at most 8 each, nobody
         forest.feeder.delete(one);
       }
       forest.settle();
-      // What deaths and demotions hang below one another stays so until each tries its planned feeder (limits.relayImproveMs), which is not done here: 8 is the deepest of some 3,000 walks.
-      expect(forest.check(), `seed ${seed} round ${round} step ${step}`).toBeLessThanOrEqual(12);
+      // Eight to the third are more than there are here; holes cost two hops at most.
+      expect(forest.check(), `seed ${seed} round ${round} step ${step}`).toBeLessThanOrEqual(5);
     }
   }
 });
