@@ -13,8 +13,8 @@ export interface FollowerPorts {
   readonly chain: EntryChain;
   /** This node is a learner in a mesh that relays, or does not know yet what it is. */
   isRelayed(): boolean;
-  /** Whom to ask, best first. */
-  feeders(): readonly NodeId[];
+  /** Whom to ask, best first; the first one is the same for who insists. */
+  feeders(insists: boolean): readonly NodeId[];
   /** Throws Fault. */
   request(feeder: NodeId, body: unknown): Promise<unknown>;
   /** To consensus. */
@@ -112,7 +112,7 @@ export class RelayFollower {
 
   #next(): NodeId | undefined {
     const now = monotonicMs();
-    return this.#ports.feeders().find((node) => (this.#avoided.get(node) ?? 0) <= now);
+    return this.#ports.feeders(this.#insists).find((node) => (this.#avoided.get(node) ?? 0) <= now);
   }
 
   #avoid(feeder: NodeId, verdict: Exclude<Verdict, "ended">): void {
@@ -152,13 +152,13 @@ export class RelayFollower {
     // Not all at the same moment.
     this.#improveAt = now + this.#ports.improveMs * (1 + (this.#ports.self % 8) / 8);
     const ideal = this.#next();
-    return ideal === this.#ports.feeders()[0] && ideal !== feeder ? ideal : undefined;
+    return ideal === this.#ports.feeders(false)[0] && ideal !== feeder ? ideal : undefined;
   }
 
   async #ask(feeder: NodeId): Promise<Verdict | "taken"> {
     const { chain, self } = this.#ports;
     const after = chain.head;
-    const insists = this.#insists || feeder === this.#ports.feeders()[0];
+    const insists = this.#insists || feeder === this.#ports.feeders(false)[0];
     let answer: PullAnswer;
     try {
       const body = await this.#ports.request(feeder, encodePull({ after, chain: chain.value, insists }));

@@ -9,9 +9,11 @@ import type { Kept } from "../transport/types.ts";
  * All members stand in one order: the voters that do not lead, then the learners by id, and the k-th learner is fed by the member at place
  * k / 8 (rounded down). So each has at most 8, the depth is the logarithm, and one learner more or less at the end moves nobody. A feeder is a
  * voter or has the smaller id, whatever else happens: following feeders ends at a voter, so there are no loops. Who cannot be fed by the one
- * it should have asks others before it in the order, the nearest to the root first; who is full sends away the largest id for a smaller one,
- * if that one
- * insists (it belongs there by the order, or has found no room anywhere): a small id has the fewest to choose from. The leader feeds only when there is no other voter.
+ * it should have asks others before it in the order, the nearest to the root first, and down to one place row below the one it should have:
+ * room further down is room in a chain, each hop of which moves only a little nearer to the root. Who finds none there insists, with anybody
+ * before it: who is full sends away the largest id for a smaller one that insists (it belongs there by the order, or has found no room), and a
+ * small id has the fewest to choose from. The k learners before it cannot fill the k / 8 + 1 members that come first, so a place is found at
+ * most one level below the ideal one. The leader feeds only when there is no other voter.
  */
 export interface RelayLimits {
   readonly directLearners: number;
@@ -31,12 +33,13 @@ export function isRelaying(configuration: Configuration, { directLearners }: Rel
   return configuration.learners.length > directLearners;
 }
 
-/** What `self` may ask to feed it, best first. Without a known configuration: those that it was told of, as they were told. */
+/** What `self` may ask to feed it, best first; all may be asked only by who insists. Without a known configuration: those that it was told of, as they were told. */
 export function feedersOf(
   self: NodeId,
   configuration: Configuration,
   leader: NodeId,
   told: readonly NodeId[],
+  insists: boolean,
   { fanOut }: RelayLimits,
 ): NodeId[] {
   if (configuration.voters.length === 0) return told.filter((node) => node !== self);
@@ -45,8 +48,9 @@ export function feedersOf(
   const learners = configuration.learners.toSorted((a, b) => a - b);
   const place = learners.findIndex((node) => node >= self);
   const order = [...roots, ...(place < 0 ? learners : learners.slice(0, place))];
-  const ideal = order[Math.floor((place < 0 ? learners.length : place) / fanOut)]!;
-  return [...new Set([ideal, ...order, ...configuration.voters])].filter((node) => node !== self);
+  const ideal = Math.floor((place < 0 ? learners.length : place) / fanOut);
+  const asked = insists ? [...order, ...configuration.voters] : order.slice(0, ideal + fanOut);
+  return [...new Set([order[ideal]!, ...asked])].filter((node) => node !== self);
 }
 
 /** Whether that member may feed `child` at all. */

@@ -60,7 +60,8 @@ export class Relay {
       improveMs: ports.limits.improveMs,
       chain: this.#chain,
       isRelayed: () => this.#isRelayed,
-      feeders: () => feedersOf(self, raft.configuration, ports.leadership().leader, ports.told(), ports.limits),
+      feeders: (insists) =>
+        feedersOf(self, raft.configuration, ports.leadership().leader, ports.told(), insists, ports.limits),
       request: (feeder, body) => ports.request(feeder, "relay.pull", body, limits.relaySilenceMs),
       feed: (fed) => {
         const outcome = raft.feed(fed);

@@ -53,6 +53,20 @@ class Forest {
     }
   }
 
+  /** Everybody tries the feeder that it should have, once, as learners do every now and then; who is sent away for it looks for another. */
+  improve(): void {
+    for (const node of this.configuration.learners.filter((one) => this.alive.has(one))) {
+      const ideal = feedersOf(node, this.configuration, this.leader, [], false, relayLimits)[0]!;
+      if (this.feeder.get(node) === ideal || !this.alive.has(ideal)) continue;
+      if (!mayFeed(ideal, node, this.configuration)) continue;
+      const room = makeRoom(this.children(ideal), node, true, relayLimits);
+      if (!room.ok) continue;
+      if (room.away !== undefined) this.feeder.delete(room.away);
+      this.feeder.set(node, ideal);
+      this.settle();
+    }
+  }
+
   #isFed(node: NodeId): boolean {
     const feeder = this.feeder.get(node);
     return feeder !== undefined && this.alive.has(feeder) && mayFeed(feeder, node, this.configuration);
@@ -60,13 +74,11 @@ class Forest {
 
   #attach(node: NodeId): boolean {
     this.feeder.delete(node);
-    const feeders = feedersOf(node, this.configuration, this.leader, [], relayLimits).filter((one) =>
-      this.alive.has(one),
-    );
-    const ideal = feedersOf(node, this.configuration, this.leader, [], relayLimits)[0];
-    for (const pass of ["asks", "insists"]) {
+    for (const insisting of [false, true]) {
+      const feeders = feedersOf(node, this.configuration, this.leader, [], insisting, relayLimits);
       for (const feeder of feeders) {
-        const insists = pass === "insists" || feeder === ideal;
+        if (!this.alive.has(feeder)) continue;
+        const insists = insisting || feeder === feeders[0];
         if (!mayFeed(feeder, node, this.configuration) || (feeder === this.leader && !insists)) continue;
         const room = makeRoom(this.children(feeder), node, insists, relayLimits);
         if (!room.ok) continue;
@@ -82,7 +94,7 @@ class Forest {
     let hops = 0;
     for (let at = this.feeder.get(node); at !== undefined; at = this.feeder.get(at)) {
       hops++;
-      expect(hops, "following feeders ends").toBeLessThanOrEqual(this.alive.size);
+      if (hops > this.alive.size) throw new Error(`following the feeders of ${node} does not end`);
     }
     return hops;
   }
@@ -91,7 +103,9 @@ class Forest {
     let deepest = 0;
     for (const node of this.configuration.learners)
       if (this.alive.has(node)) deepest = Math.max(deepest, this.depth(node));
-    for (const node of this.alive) expect(this.children(node).length).toBeLessThanOrEqual(relayLimits.fanOut);
+    const children = new Map<NodeId, number>();
+    for (const feeder of this.feeder.values()) children.set(feeder, (children.get(feeder) ?? 0) + 1);
+    expect(Math.max(...children.values())).toBeLessThanOrEqual(relayLimits.fanOut);
     return deepest;
   }
 }
@@ -114,9 +128,16 @@ test("a thousand nodes stay within four hops, and one more moves nobody", () => 
   for (const [node, feeder] of before) expect(forest.feeder.get(node)).toBe(feeder);
 });
 
-test("joins, deaths, returns, demotions: always a forest, at most 8 each, nobody without a feeder", () => {
-  const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-  console.log(`seed ${seed}`);
+/** Those in which it got deeper before room far down was left to who insists. */
+const deepSeeds = [1, 193_330_268, 676_534_624];
+
+test("joins, deaths, returns, demotions: always a forest, at most 8 each, nobody without a feeder, and four hops once all have tried their best one", () => {
+  const newSeed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  console.log(`seed ${newSeed}`);
+  for (const seed of [newSeed, ...deepSeeds]) walk(seed);
+});
+
+function walk(seed: number): void {
   const random = seededRandom(seed);
   for (let round = 0; round < 20; round++) {
     const voters = randomInteger(random, 1, 7);
@@ -148,11 +169,13 @@ test("joins, deaths, returns, demotions: always a forest, at most 8 each, nobody
         forest.feeder.delete(one);
       }
       forest.settle();
-      // Eight to the third are more than there are here; holes cost two hops at most.
-      expect(forest.check(), `seed ${seed} round ${round} step ${step}`).toBeLessThanOrEqual(5);
+      forest.check();
+      forest.improve();
+      // Eight to the third are more than there are here; holes cost one hop.
+      expect(forest.check(), `seed ${seed} round ${round} step ${step}`).toBeLessThanOrEqual(4);
     }
   }
-});
+}
 
 test("a small mesh keeps all of its sockets; in a large one learners keep none to each other, and of voters raft's alone", () => {
   const small = configurationOf(3, range(4, 8));
