@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { PackShelf } from "../../src/executor/pack-shelf.ts";
 import { PackWriter } from "../../src/executor/pack-writer.ts";
 import { Fault } from "../../src/lib/fault.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { accept } from "../../src/lib/outcome.ts";
 import { type LogPorts, readCopy, readLog } from "../../src/node/logs.ts";
 import { PackCopies } from "../../src/node/pack-copies.ts";
@@ -33,6 +35,9 @@ class Rig {
   readonly down = new Set<number>();
   readonly said: string[] = [];
   entries = 0;
+  /** How often node 1 looked what was appended, and read who the members are. */
+  looks = 0;
+  memberReads = 0;
   copies: PackCopies;
   writer: PackWriter;
 
@@ -44,6 +49,12 @@ class Rig {
       this.shelves.set(node, shelf);
       this.holders.set(node, new PackHolder(shelf));
     }
+    const own = this.shelves.get(1)!;
+    const look = own.look.bind(own);
+    own.look = (source) => {
+      this.looks += 1;
+      return look(source);
+    };
     this.writer = this.newWriter();
     this.copies = this.newCopies();
     open.push(this);
@@ -58,7 +69,10 @@ class Rig {
       {
         self: nodeId(1),
         shelf: this.shelves.get(1)!,
-        view: (query) => query(this.cluster.database),
+        view: (query) => {
+          if ((query as unknown) === listNodes) this.memberReads += 1;
+          return query(this.cluster.database);
+        },
         append: async (holder, piece) => {
           await Promise.resolve();
           if (this.down.has(holder)) throw unreachable();
@@ -147,6 +161,22 @@ describe("the packs of a node", () => {
       .get(holder)!
       .read(1, { job: jobId(1), task: 250, attempt: 1, offset: 0, maxBytes: 100 });
     expect(page).toMatchObject({ chunks: [{ bytes: bytes("task 250\n") }], whole: 9 });
+  });
+
+  test("have the members read now and then only while every one is where it is to be, and again soon enough to see that its holder is gone", async () => {
+    const rig = new Rig(3);
+    rig.copies.start();
+    rig.print(0, "text\n");
+    const [holder] = await rig.copied();
+    // The round in which the copy became whole may still be under way.
+    const settled = rig.looks + 2;
+    await until("two looks more", () => rig.looks >= settled);
+    const [reads, looks, beganMs] = [rig.memberReads, rig.looks, monotonicMs()];
+    await until("forty looks more", () => rig.looks >= looks + 40);
+    const read = rig.memberReads - reads;
+    expect(read).toBeLessThanOrEqual(1 + (monotonicMs() - beganMs) / limits.packMembersMs);
+    rig.cluster.must("node.lost", { node: nodeId(holder!), incarnation: `i${holder}` });
+    await until("the pack at the other node", async () => (await rig.copied())[0] !== holder);
   });
 
   test("go to another node, from their beginning, when the partner is lost in the middle", async () => {
