@@ -188,6 +188,8 @@ export class RelayFollower {
 
   #heard(feeder: NodeId, answer: Exclude<PullAnswer, { kind: "refused" }>): void {
     const isNews = feeder !== this.#feeder || answer.path.length !== this.#path.length;
+    // Somebody above has another place, and so have all below: what was good may be deep now.
+    if (feeder === this.#feeder && answer.path.length > this.#path.length) this.#improveAt = 0;
     this.#insists = false;
     this.#feeder = feeder;
     this.#path = answer.path;

@@ -9,11 +9,11 @@ import type { Kept } from "../transport/types.ts";
  * All members stand in one order: the voters that do not lead, then the learners by id, and the k-th learner is fed by the member at place
  * k / 8 (rounded down). So each has at most 8, the depth is the logarithm, and one learner more or less at the end moves nobody. A feeder is a
  * voter or has the smaller id, whatever else happens: following feeders ends at a voter, so there are no loops. Who cannot be fed by the one
- * it should have asks others before it in the order, the nearest to the root first, and down to one place row below the one it should have:
- * room further down is room in a chain, each hop of which moves only a little nearer to the root. Who finds none there insists, with anybody
+ * it should have asks others before it in the order, the nearest to the root first, and none further down than 8 places behind the one it should have:
+ * room there is room in a chain, each hop of which comes only a little nearer to the root. Who finds none there insists, with anybody
  * before it: who is full sends away the largest id for a smaller one that insists (it belongs there by the order, or has found no room), and a
  * small id has the fewest to choose from. The k learners before it cannot fill the k / 8 + 1 members that come first, so a place is found at
- * most one level below the ideal one. The leader feeds only when there is no other voter.
+ * most one level below the ideal one. Whose path gets longer tries the one it should have at once, everybody every now and then. The leader feeds only when there is no other voter.
  */
 export interface RelayLimits {
   readonly directLearners: number;

@@ -33,6 +33,7 @@ test("the result tells exit code, both streams in the tail, size and hash of the
   expect(report).toMatchObject({ state: "failed", exitCode: 3, signal: null });
   // Two pipes: of what is in both at the same moment nobody knows which came first.
   expect(text(report).split("\n").toSorted()).toEqual(["", "err", "out"]);
+  expect(text(report)).toBe(await rig.logText(report));
   expect(report.log).toEqual({
     bytes: 8,
     sha256: new Bun.CryptoHasher("sha256").update(await rig.logText(report)).digest("hex"),
