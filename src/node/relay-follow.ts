@@ -145,14 +145,16 @@ export class RelayFollower {
     return "ended";
   }
 
-  /** The feeder by the plan, tried now and then. */
+  /** The feeder by the plan, tried now and then. One that is avoided just now is tried when that is over. */
   #better(feeder: NodeId): NodeId | undefined {
     const now = monotonicMs();
     if (this.#feeder === nobody || now < this.#improveAt) return undefined;
+    const [ideal = nobody] = this.#ports.feeders(false);
+    const avoidedUntil = this.#avoided.get(ideal) ?? 0;
     // Not all at the same moment.
-    this.#improveAt = now + this.#ports.improveMs * (1 + (this.#ports.self % 8) / 8);
-    const ideal = this.#next();
-    return ideal === this.#ports.feeders(false)[0] && ideal !== feeder ? ideal : undefined;
+    this.#improveAt =
+      avoidedUntil > now ? avoidedUntil : now + this.#ports.improveMs * (1 + (this.#ports.self % 8) / 8);
+    return avoidedUntil > now || ideal === nobody || ideal === feeder ? undefined : ideal;
   }
 
   async #ask(feeder: NodeId): Promise<Verdict | "taken"> {
