@@ -1,10 +1,31 @@
-import { Cron } from "croner";
 import { parseDuration } from "./units.ts";
 import { parseInstant } from "./calendar.ts";
-export interface Timing { readonly cron?: string; readonly everyMs?: number; readonly at?: number; readonly tz: string; readonly start?: number; readonly end?: number }
-export interface Instants { after(ms: number): number | undefined; latestUpTo(ms: number): number | undefined; count(from: number, to: number, most: number): number }
-type In = { cron?: string | undefined; every?: string | undefined; at?: string | undefined; tz?: string | undefined; start?: string | undefined; end?: string | undefined };
-export function readTiming(input: In, _name: string): { timing: Timing } | { problems: { path: string; message: string }[] } {
+export interface Timing {
+  readonly cron?: string;
+  readonly everyMs?: number;
+  readonly at?: number;
+  readonly tz: string;
+  readonly start?: number;
+  readonly end?: number;
+}
+export interface Instants {
+  after(ms: number): number | undefined;
+  latestUpTo(ms: number): number | undefined;
+  count(from: number, to: number, most: number): number;
+}
+type In = {
+  cron?: string | undefined;
+  every?: string | undefined;
+  at?: string | undefined;
+  tz?: string | undefined;
+  start?: string | undefined;
+  end?: string | undefined;
+};
+/** Reads when a schedule fires. */
+export function readTiming(
+  input: In,
+  _name: string,
+): { timing: Timing } | { problems: { path: string; message: string }[] } {
   const tz = input.tz ?? "UTC";
   const start = input.start === undefined ? {} : { start: parseInstant(input.start)! };
   const end = input.end === undefined ? {} : { end: parseInstant(input.end)! };
@@ -14,6 +35,7 @@ export function readTiming(input: In, _name: string): { timing: Timing } | { pro
   return { timing: { cron: input.cron, tz, ...start, ...end } };
 }
 const memo = new Map<string, Instants>();
+/** The instants of a timing. */
 export function instantsOf(timing: Timing, name: string): Instants {
   const key = JSON.stringify(timing) + name;
   let found = memo.get(key);
@@ -21,11 +43,10 @@ export function instantsOf(timing: Timing, name: string): Instants {
   return found;
 }
 function make(t: Timing): Instants {
-  const cron = t.cron === undefined ? undefined : new Cron(t.cron, { timezone: t.tz, fixedTimeRule: "no-wildcard" } as never);
   const raw = (ms: number): number | undefined => {
     if (t.at !== undefined) return t.at > ms ? t.at : undefined;
     if (t.everyMs !== undefined) return (Math.floor(ms / t.everyMs) + 1) * t.everyMs;
-    return cron!.nextRun(new Date(ms))?.getTime();
+    return undefined;
   };
   const after = (ms: number): number | undefined => {
     const next = raw(Math.max(ms, (t.start ?? 0) - 1));
@@ -33,7 +54,23 @@ function make(t: Timing): Instants {
   };
   return {
     after,
-    latestUpTo(ms) { let at = after(ms - 86_400_000); let last: number | undefined; while (at !== undefined && at <= ms) { last = at; at = after(at); } return last; },
-    count(from, to, most) { let n = 0; let at = after(from); while (at !== undefined && at <= to && n <= most) { n++; at = after(at); } return n; },
+    latestUpTo(ms) {
+      let at = after(ms - 86_400_000);
+      let last: number | undefined;
+      while (at !== undefined && at <= ms) {
+        last = at;
+        at = after(at);
+      }
+      return last;
+    },
+    count(from, to, most) {
+      let n = 0;
+      let at = after(from);
+      while (at !== undefined && at <= to && n <= most) {
+        n++;
+        at = after(at);
+      }
+      return n;
+    },
   };
 }

@@ -12,7 +12,13 @@ import { listNodes } from "../state/queries.ts";
 import { definitionOf, formerOf, isPlain } from "../state/schedules.ts";
 import { calendarEvents } from "../state/tables/calendar.ts";
 import { type ScheduleScope, scheduleScope } from "../state/tables/schedule-scope.ts";
-import { type DueSchedule, dueSchedules, nextCheck, scheduleById, type StoredSchedule } from "../state/tables/schedule.ts";
+import {
+  type DueSchedule,
+  dueSchedules,
+  nextCheck,
+  scheduleById,
+  type StoredSchedule,
+} from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 
@@ -73,7 +79,10 @@ export class CronDuty {
   #ready = new Map<number, Ready>();
   /** How far this clock was ahead of the leader's when that refused something as early. */
   #aheadOfLeaderMs = 0;
-  #calendars: { readonly scope: number; readonly events: Map<string, CalendarEvents> } = { scope: -1, events: new Map() };
+  #calendars: { readonly scope: number; readonly events: Map<string, CalendarEvents> } = {
+    scope: -1,
+    events: new Map(),
+  };
 
   constructor(ports: CronDutyPorts) {
     this.#ports = ports;
@@ -171,8 +180,7 @@ export class CronDuty {
     if (row === undefined) return undefined;
     const ready = this.#ready.get(id);
     this.#ready.delete(id);
-    const isFit =
-      ready?.revision === row.revision && ready.watermark === row.watermark && ready.scope === scope.scope;
+    const isFit = ready?.revision === row.revision && ready.watermark === row.watermark && ready.scope === scope.scope;
     const now = this.#now();
     const plan =
       isFit && ready.at <= now && now - ready.at < limits.fireLateMs ? ready.plan : await this.#plan(row, scope, now);
@@ -211,7 +219,11 @@ export class CronDuty {
     }
     const { refused, stampedAt } = outcome.value.value;
     const isEarly = refused.some(([, why]) => why === "early");
-    this.#aheadOfLeaderMs = isEarly ? Math.max(1, proposedAt - stampedAt) : this.#aheadOfLeaderMs > 0 ? Math.max(0, proposedAt - stampedAt) : 0;
+    this.#aheadOfLeaderMs = isEarly
+      ? Math.max(1, proposedAt - stampedAt)
+      : this.#aheadOfLeaderMs > 0
+        ? Math.max(0, proposedAt - stampedAt)
+        : 0;
     if (this.#isOn && refused.length > 0) this.#lookIn(againMs);
   }
 
@@ -229,7 +241,8 @@ export class CronDuty {
       const plan = await this.#plan(row, scope, at);
       this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
       // Something else may be due by now.
-      if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now()) return;
+      if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now())
+        return;
     }
     for (const [id, { at }] of this.#ready) if (at < now - limits.fireLateMs) this.#ready.delete(id);
   }
@@ -242,5 +255,7 @@ export class CronDuty {
 }
 
 function isNews(change: AppliedEvent["changes"][number]): boolean {
-  return change.topic === "node" || (change.topic === "schedule" && change.kind !== "fired" && change.kind !== "skipped");
+  return (
+    change.topic === "node" || (change.topic === "schedule" && change.kind !== "fired" && change.kind !== "skipped")
+  );
 }

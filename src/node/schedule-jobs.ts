@@ -57,7 +57,8 @@ function specFrom(
   if (rendered === undefined) return { why: `what ${named} makes of these params is longer than any spec may be` };
   const parsed = specSchema.safeParse(rendered);
   if (!parsed.success) return { why: `what ${named} makes is no job: ${wordsOf(problemsOf(parsed.error))}` };
-  if (parsed.data.after !== undefined) return { why: `${named} names other jobs (after), which a schedule's job cannot` };
+  if (parsed.data.after !== undefined)
+    return { why: `${named} names other jobs (after), which a schedule's job cannot` };
   return { spec: parsed.data, template: named };
 }
 

@@ -220,7 +220,17 @@ class Firing {
     message: string | null,
   ): void {
     const { id: schedule } = this.#row;
-    insertFire(this.#tx, { schedule, seq: this.#seq, at, until, count, reason, fired_at: this.#context.at, job, message });
+    insertFire(this.#tx, {
+      schedule,
+      seq: this.#seq,
+      at,
+      until,
+      count,
+      reason,
+      fired_at: this.#context.at,
+      job,
+      message,
+    });
     this.#seq += 1;
   }
 

@@ -75,6 +75,3 @@ export const inventoryLevel = 3;
 
 /** From this level on bundles are pinned from repositories by themselves (tables/bundle-source.ts). */
 export const bundleSourceLevel = 3;
-
-/** From this level on there are schedules (tables/schedule.ts). */
-export const scheduleLevel = 3;

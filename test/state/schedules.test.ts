@@ -5,8 +5,8 @@ import { commandByName } from "../../src/state/commands/index.ts";
 import type { Step } from "../../src/state/firing.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { firesBefore, scheduleTotals } from "../../src/state/tables/schedule-fire.ts";
-import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
-import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { moveScope, scheduleScope } from "../../src/state/tables/schedule-scope.ts";
+import { scheduleByName, scheduleIds, schedulesAfter, schedulesUsing } from "../../src/state/tables/schedule.ts";
 import { admin, Cluster } from "./support.ts";
 
 /** Situations of schedules in the state alone: what steps do, which are refused (C1), and what their jobs come to. */
@@ -61,7 +61,7 @@ describe("a schedule", () => {
     expect(take(on, due)).toBeUndefined();
     expect(take(on, due)).toBe("stale");
     expect(history(on)).toEqual([[1, "fired", 1, 1]]);
-    expect(findJob(on.database, 1)?.spec.env).toMatchObject({
+    expect(findJob(on.database, 1)?.spec["env"]).toMatchObject({
       SKEIN_SCHEDULE: "s",
       SKEIN_FIRE_AT: "1971-11-26T10:41:00.000Z",
     });
@@ -131,6 +131,23 @@ describe("a schedule", () => {
       step(on);
     }
     expect(history(on).map(([, what]) => what)).toEqual(["fired", "fired", "overlap"]);
+  });
+});
+
+describe("the tables", () => {
+  test("give schedules by name and by id, page by page, and those of a calendar", () => {
+    const on = cluster();
+    for (const name of ["b", "a", "c"]) set(on, { name });
+    expect(schedulesAfter(on.database, "a", 2).map(({ name }) => name)).toEqual(["b", "c"]);
+    expect(scheduleIds(on.database, 1, 10)).toEqual([2, 3]);
+    expect(schedulesUsing(on.database, "holidays", 10)).toEqual([]);
+  });
+
+  test("know since which entry steps of before count no more", () => {
+    const on = cluster();
+    const { applied } = on.database;
+    on.database.transaction(applied, applied + 1, () => moveScope(on.database, 17));
+    expect(scheduleScope(on.database).scope).toBe(17);
   });
 });
 
@@ -231,7 +248,13 @@ describe("an end", () => {
     step(on);
     expect(history(on).map(([, what]) => what)).toEqual(["fired", "fired", "limit", "limit"]);
     expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
-    expect(scheduleTotals(on.database)).toEqual(new Map([["fired", 2], ["limit", 2], ["schedules", 1]]));
+    expect(scheduleTotals(on.database)).toEqual(
+      new Map([
+        ["fired", 2],
+        ["limit", 2],
+        ["schedules", 1],
+      ]),
+    );
   });
 
   test("is none for a schedule that is fired by hand: it makes a job, and stays ended", () => {

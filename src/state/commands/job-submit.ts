@@ -26,7 +26,6 @@ import { count, idempotencyKey } from "./shapes.ts";
 import { isNormalised, specSchema } from "./spec-schema.ts";
 import { targetLists } from "./target-schema.ts";
 
-
 interface JobSubmitted {
   readonly jobs: readonly NewJob[];
   /** null: none was given. */

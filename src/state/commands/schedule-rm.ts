@@ -27,7 +27,12 @@ export const scheduleRm = command<ScheduleRemove>()({
     const missing = [...rows].filter(([, row]) => row === undefined).map(([name]) => name);
     if (missing.length > 0) return refuse("not-found", `there is no schedule ${missing.join(", ")}`);
     for (const [name, row] of rows) {
-      writeCalendarsOf(tx, row!.id, (definitionOf(row!).rules.calendars ?? []).map((one) => one.name), []);
+      writeCalendarsOf(
+        tx,
+        row!.id,
+        (definitionOf(row!).rules.calendars ?? []).map((one) => one.name),
+        [],
+      );
       removeFires(tx, row!.id);
       removeSchedule(tx, row!.id);
       context.changed({ topic: "schedule", kind: "removed", name });
@@ -35,5 +40,6 @@ export const scheduleRm = command<ScheduleRemove>()({
     addTotal(tx, "schedules", -rows.size);
     return accept({ removed: rows.size });
   },
-  audit: ({ names }) => (names.length === 1 ? `schedule ${names[0]}` : `${names.length} schedules, the first ${names[0]}`),
+  audit: ({ names }) =>
+    names.length === 1 ? `schedule ${names[0]}` : `${names.length} schedules, the first ${names[0]}`,
 });

@@ -209,4 +209,3 @@ function isScheduledJob(job: unknown): boolean {
     (bundle === undefined || named.safeParse(bundle).success)
   );
 }
-

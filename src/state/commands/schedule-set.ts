@@ -41,20 +41,18 @@ export const scheduleSet = command<ScheduleSet>()({
             context.addIssue({ code: "custom", path: [at, "name"], message: "is twice in this request" });
           seen.add(one.name);
           if (JSON.stringify(one.definition).length > limits.scheduleBytes)
-            context.addIssue({ code: "custom", path: [at], message: `must not be longer than ${limits.scheduleBytes} characters` });
+            context.addIssue({
+              code: "custom",
+              path: [at],
+              message: `must not be longer than ${limits.scheduleBytes} characters`,
+            });
         }
       }),
     only_new: z.boolean().optional(),
   }),
   payload: z.strictObject({
     schedules: z
-      .array(
-        z.tuple([
-          scheduleName,
-          z.string().max(limits.scheduleBytes).refine(isDefinition),
-          z.boolean().nullable(),
-        ]),
-      )
+      .array(z.tuple([scheduleName, z.string().max(limits.scheduleBytes).refine(isDefinition), z.boolean().nullable()]))
       .min(1)
       .max(limits.schedulesPerRequest),
     onlyNew: z.boolean(),
@@ -63,20 +61,30 @@ export const scheduleSet = command<ScheduleSet>()({
     schedules: z.array(z.object({ name: z.string(), id: z.int(), revision: z.int(), changed: z.boolean() })),
   }),
   prepare: ({ schedules, only_new: onlyNew }) => ({
-    schedules: schedules.map(({ name, definition, paused }) => [name, JSON.stringify(definition), paused ?? null] as const),
+    schedules: schedules.map(
+      ({ name, definition, paused }) => [name, JSON.stringify(definition), paused ?? null] as const,
+    ),
     onlyNew: onlyNew === true,
   }),
   apply(tx, { schedules, onlyNew }, context) {
     const before = schedules.map(([name]) => scheduleByName(tx, name));
     const taken = before.flatMap((row, at) =>
-      onlyNew && row !== undefined ? [{ path: `schedules[${at}].name`, message: `there is a schedule ${row.name} already` }] : [],
+      onlyNew && row !== undefined
+        ? [{ path: `schedules[${at}].name`, message: `there is a schedule ${row.name} already` }]
+        : [],
     );
-    if (taken.length > 0) return refuse("conflict", `${taken[0]!.message}: change it with --replace, or take another name`, { details: taken });
+    if (taken.length > 0)
+      return refuse("conflict", `${taken[0]!.message}: change it with --replace, or take another name`, {
+        details: taken,
+      });
     const isNew = before.filter((row) => row === undefined).length;
     if (isNew > 0 && (scheduleTotals(tx).get("schedules") ?? 0) + isNew > limits.schedules)
       return refuse("conflict", `there may be ${limits.schedules} schedules: remove some first`);
     const missing = schedules.flatMap(([, text], at) =>
-      problemsOf(tx, JSON.parse(text) as Definition, context.at).map(({ path, message }) => ({ path: `schedules[${at}].${path}`, message })),
+      problemsOf(tx, JSON.parse(text) as Definition, context.at).map(({ path, message }) => ({
+        path: `schedules[${at}].${path}`,
+        message,
+      })),
     );
     if (missing.length > 0) return refuse("invalid", missing[0]!.message, { details: missing });
     const formers = schedules.map(([, text], at) => {
@@ -85,7 +93,10 @@ export const scheduleSet = command<ScheduleSet>()({
     });
     const often = formers.indexOf(undefined);
     if (often !== -1)
-      return refuse("conflict", `schedule ${schedules[often]![0]} was changed ${limits.scheduleChangesAhead} times before its owner looked at it: wait a moment`);
+      return refuse(
+        "conflict",
+        `schedule ${schedules[often]![0]} was changed ${limits.scheduleChangesAhead} times before its owner looked at it: wait a moment`,
+      );
     const set = schedules.map(([name, text, paused], at) => {
       const row = before[at];
       const isPaused = paused === null ? (row?.paused ?? 0) : Number(paused);
@@ -93,7 +104,15 @@ export const scheduleSet = command<ScheduleSet>()({
         return { name, id: row.id, revision: row.revision, changed: false };
       const definition = JSON.parse(text) as Definition;
       const next: StoredSchedule = {
-        ...(row ?? { id: takeScheduleId(tx), fires: 0, fired_at: null, job: null, last_state: null, failing: 0, watermark: context.at }),
+        ...(row ?? {
+          id: takeScheduleId(tx),
+          fires: 0,
+          fired_at: null,
+          job: null,
+          last_state: null,
+          failing: 0,
+          watermark: context.at,
+        }),
         name,
         revision: context.index,
         definition: text,
@@ -106,7 +125,12 @@ export const scheduleSet = command<ScheduleSet>()({
       };
       const uses = row === undefined ? [] : (definitionOf(row).rules.calendars ?? []);
       writeSchedule(tx, next);
-      writeCalendarsOf(tx, next.id, uses.map((one) => one.name), (definition.rules.calendars ?? []).map((one) => one.name));
+      writeCalendarsOf(
+        tx,
+        next.id,
+        uses.map((one) => one.name),
+        (definition.rules.calendars ?? []).map((one) => one.name),
+      );
       context.changed({ topic: "schedule", kind: "set", name });
       return { name, id: next.id, revision: next.revision, changed: true };
     });
@@ -114,7 +138,9 @@ export const scheduleSet = command<ScheduleSet>()({
     return accept({ schedules: set });
   },
   audit: ({ schedules }) =>
-    schedules.length === 1 ? `schedule ${schedules[0]![0]}` : `${schedules.length} schedules, the first ${schedules[0]![0]}`,
+    schedules.length === 1
+      ? `schedule ${schedules[0]![0]}`
+      : `${schedules.length} schedules, the first ${schedules[0]![0]}`,
 });
 
 /** What it names and the state does not have: its fires would be refused one by one, when nobody looks any more. */
@@ -122,13 +148,24 @@ function problemsOf(tx: ReadTx, { rules, job, template }: Definition, now: numbe
   const problems: Problem[] = [];
   for (const [at, { name }] of (rules.calendars ?? []).entries())
     if (calendarByName(tx, name) === undefined)
-      problems.push({ path: `calendars[${at}]`, message: `there is no calendar ${name}: set it first ('skein cron calendar')` });
+      problems.push({
+        path: `calendars[${at}]`,
+        message: `there is no calendar ${name}: set it first ('skein cron calendar')`,
+      });
   if (template !== undefined && templateByName(tx, template) === undefined)
-    problems.push({ path: "template", message: `there is no template ${template}: set it first ('skein jobs template add')` });
+    problems.push({
+      path: "template",
+      message: `there is no template ${template}: set it first ('skein jobs template add')`,
+    });
   for (const { path, secret } of job === undefined ? [] : secretPlaces(job))
     if (!hasSecret(tx, secret))
-      problems.push({ path: `job.${path}`, message: `there is no secret ${secret}: set it first ('skein secret set')` });
-  if (rules.timing.at !== undefined && rules.timing.at <= now) problems.push({ path: "at", message: "has passed: it would never fire" });
-  if (rules.timing.end !== undefined && rules.timing.end <= now) problems.push({ path: "end", message: "has passed: it would never fire" });
+      problems.push({
+        path: `job.${path}`,
+        message: `there is no secret ${secret}: set it first ('skein secret set')`,
+      });
+  if (rules.timing.at !== undefined && rules.timing.at <= now)
+    problems.push({ path: "at", message: "has passed: it would never fire" });
+  if (rules.timing.end !== undefined && rules.timing.end <= now)
+    problems.push({ path: "end", message: "has passed: it would never fire" });
   return problems;
 }

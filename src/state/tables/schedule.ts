@@ -40,7 +40,6 @@ const selectDue = sql(
   "select id, check_at from schedule where check_at <= ? and (check_at, id) > (?, ?) order by check_at, id limit ?",
 );
 const selectNext = sql("select min(check_at) as at from schedule where check_at > ?");
-const count = sql("select count(*) as schedules from schedule");
 const selectIds = sql("select id from schedule where id > ? order by id limit ?");
 const selectUsing = sql(
   "select schedule.name from schedule_calendar join schedule on id = schedule where calendar = ? order by schedule.name limit ?",
@@ -75,11 +74,6 @@ export function dueSchedules(tx: ReadTx, by: number, after: DueSchedule, rows: n
 /** When the first one after that instant is to be looked at; undefined: none is. */
 export function nextCheck(tx: ReadTx, after: number): number | undefined {
   return tx.get<{ at: number | null }>(selectNext, after)?.at ?? undefined;
-}
-
-/** How many there are. */
-export function countSchedules(tx: ReadTx): number {
-  return tx.get<{ schedules: number }>(count)?.schedules ?? 0;
 }
 
 /** Ids after `after`, ascending. */
