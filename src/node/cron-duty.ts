@@ -1,4 +1,4 @@
-import { timerMsMax } from "../lib/clock.ts";
+import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { type CalendarEvents } from "../lib/calendar-events.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
@@ -28,6 +28,8 @@ export interface CronDutyPorts {
   /** Epoch ms: this host's clock, and while it leads that of the log. */
   now(): number;
   isLeading(): boolean;
+  /** Members that the leader does not hear; undefined: this node does not lead. */
+  silent(): readonly NodeId[] | undefined;
   /** It is a member, with a state that it may go by. */
   takesPart(): boolean;
   view<Value>(query: (tx: ReadTx) => Value): Value;
@@ -48,6 +50,8 @@ const aheadMs = 2_000;
 const rowsAtOnce = 1_000;
 /** A step that was not taken is worked out again after that. */
 const againMs = 100;
+/** Jobs of one step that the schedule alone does not say. */
+const madeAtOnce = 4;
 
 /** A step that was worked out before its time, from this very row. */
 interface Ready {
@@ -68,11 +72,17 @@ export class CronDuty {
   readonly #ports: CronDutyPorts;
   #isOn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When (monotonicMs) that fires. */
+  #wakesAt = Infinity;
+  /** Since when (monotonicMs) nothing else of this process had its turn. */
+  #turnBegan = 0;
   #isLooking = false;
   #looksAgain = false;
   #owners = new Owners([]);
   /** Of the present members' list, joined. */
   #members = "";
+  /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
+  #silent: readonly NodeId[] = [];
   readonly #underWay = new Set<number>();
   /** Not again before that (monotonic by `now`): what was refused as early, or not taken. */
   readonly #notBefore = new Map<number, number>();
@@ -105,6 +115,7 @@ export class CronDuty {
 
   #lookIn(ms: number): void {
     clearTimeout(this.#timer);
+    this.#wakesAt = monotonicMs() + ms;
     this.#timer = setTimeout(() => void this.#look(), Math.min(timerMsMax, Math.max(0, Math.ceil(ms))));
   }
 
@@ -115,12 +126,16 @@ export class CronDuty {
       return;
     }
     this.#isLooking = true;
+    this.#wakesAt = Infinity;
+    this.#turnBegan = monotonicMs();
     let nextMs = lookMs;
     try {
       if (this.#ports.takesPart()) nextMs = await this.#pass();
     } finally {
       this.#isLooking = false;
-      if (this.#isOn) this.#lookIn(this.#looksAgain ? 0 : nextMs);
+      // What was proposed in this look may have been taken meanwhile, and said when to look next.
+      const wakesInMs = this.#wakesAt - monotonicMs();
+      if (this.#isOn) this.#lookIn(this.#looksAgain ? 0 : Math.min(nextMs, wakesInMs));
       this.#looksAgain = false;
     }
   }
@@ -133,9 +148,11 @@ export class CronDuty {
   /** Proposes all that is due; gives when to look again. */
   async #pass(): Promise<number> {
     this.#readOwners();
+    this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
     for (const [id, until] of this.#notBefore) if (until <= this.#now()) this.#notBefore.delete(id);
     let steps: Step[] = [];
+    let bytes = 0;
     let after: DueSchedule = { id: 0, check_at: -1 };
     for (;;) {
       const due = this.#ports.view((tx) => dueSchedules(tx, this.#now(), after, rowsAtOnce));
@@ -143,12 +160,15 @@ export class CronDuty {
         if (!this.#isOn || this.#underWay.size >= limits.stepsInFlight) break;
         if (!this.#isMine(one)) continue;
         const step = await this.#stepOf(one.id, scope);
+        await this.#rest();
         if (step === undefined) continue;
         this.#underWay.add(one.id);
         steps.push(step);
-        if (steps.length >= limits.stepsPerCommand) {
+        bytes += bytesOf(step);
+        if (steps.length >= limits.stepsPerCommand || bytes >= limits.entryBatchBytes) {
           void this.#propose(scope, steps);
           steps = [];
+          bytes = 0;
         }
       }
       if (due.length < rowsAtOnce || this.#underWay.size >= limits.stepsInFlight) break;
@@ -170,8 +190,10 @@ export class CronDuty {
 
   #isMine({ id, check_at: checkAt }: DueSchedule): boolean {
     if (this.#underWay.has(id) || this.#notBefore.has(id)) return false;
-    if (this.#owners.of(id) === this.#ports.self) return true;
-    return this.#ports.isLeading() && this.#now() - checkAt >= limits.fireCoverMs;
+    const owner = this.#owners.of(id);
+    if (owner === this.#ports.self) return true;
+    if (!this.#ports.isLeading()) return false;
+    return this.#now() - checkAt >= limits.fireCoverMs || owner === undefined || this.#silent.includes(owner);
   }
 
   /** undefined: nothing is to be said of it after all. */
@@ -184,17 +206,37 @@ export class CronDuty {
     const now = this.#now();
     const plan =
       isFit && ready.at <= now && now - ready.at < limits.fireLateMs ? ready.plan : await this.#plan(row, scope, now);
-    const { to, check, fires, skips } = plan;
+    const { check, fires, skips } = plan;
     if (fires.length === 0 && skips.length === 0 && check === row.check_at) return undefined;
-    const step = [id, row.revision, row.watermark, to, check, fires, skips] as const;
-    if (fires.length === 0 || isPlain(definitionOf(row))) return step;
-    const made: MadeJob[] = [];
-    for (const at of fires) made.push(await this.#ports.makeJob(row, at));
-    return [...step, made];
+    if (fires.length === 0 || isPlain(definitionOf(row)))
+      return [id, row.revision, row.watermark, plan.to, check, fires, skips];
+    return this.#stepOfMade(row, plan, now);
   }
 
-  #plan(row: StoredSchedule, scope: ScheduleScope, now: number): Promise<FirePlan> {
-    return inTurns(planFires({ row, scope, calendars: this.#calendarsOf(row, scope) }, now));
+  /** A step whose jobs have to be made: they may be large, so a few of them at a time. */
+  async #stepOfMade(row: StoredSchedule, plan: FirePlan, now: number): Promise<Step> {
+    const fires = plan.fires.slice(0, madeAtOnce);
+    const isWhole = fires.length === plan.fires.length;
+    const to = isWhole ? plan.to : fires.at(-1)!;
+    const check = isWhole ? plan.check : Math.max(now, row.watermark + 1);
+    const skips = plan.skips.filter(([, , last]) => last <= to);
+    const made: MadeJob[] = [];
+    for (const at of fires) made.push(await this.#ports.makeJob(row, at));
+    return [row.id, row.revision, row.watermark, to, check, fires, skips, made];
+  }
+
+  async #plan(row: StoredSchedule, scope: ScheduleScope, now: number): Promise<FirePlan> {
+    const steps = planFires({ row, scope, calendars: this.#calendarsOf(row, scope) }, now);
+    // Nearly all are done with one or two instants.
+    const first = steps.next();
+    return first.done === true ? first.value : inTurns(steps);
+  }
+
+  /** Heartbeats above all are not to wait for a thousand schedules. */
+  async #rest(): Promise<void> {
+    if (monotonicMs() - this.#turnBegan < limits.turnMs) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#turnBegan = monotonicMs();
   }
 
   #calendarsOf(row: StoredSchedule, { scope }: ScheduleScope): ReadonlyMap<string, CalendarEvents> {
@@ -215,6 +257,7 @@ export class CronDuty {
     for (const [id] of steps) this.#underWay.delete(id);
     if (!outcome.ok) {
       for (const [id] of steps) this.#notBefore.set(id, this.#now() + againMs);
+      if (this.#isOn) this.#lookIn(againMs);
       return;
     }
     const { refused, stampedAt } = outcome.value.value;
@@ -224,7 +267,9 @@ export class CronDuty {
       : this.#aheadOfLeaderMs > 0
         ? Math.max(0, proposedAt - stampedAt)
         : 0;
-    if (this.#isOn && refused.length > 0) this.#lookIn(againMs);
+    if (!this.#isOn) return;
+    const waitMs = refused.length > 0 ? againMs : this.#nextLookMs();
+    if (monotonicMs() + waitMs < this.#wakesAt) this.#lookIn(waitMs);
   }
 
   /** Works out what will come soon, so that at its instant it only has to be said. */
@@ -239,6 +284,7 @@ export class CronDuty {
       const row = this.#ports.view((tx) => scheduleById(tx, id));
       if (row === undefined) continue;
       const plan = await this.#plan(row, scope, at);
+      await this.#rest();
       this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
       // Something else may be due by now.
       if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now())
@@ -252,6 +298,16 @@ export class CronDuty {
     const next = this.#ports.view((tx) => nextCheck(tx, now));
     return next === undefined ? lookMs : Math.min(lookMs, next - now);
   }
+}
+
+/** What weighs in a step: the jobs that came with it. */
+function bytesOf(step: Step): number {
+  let bytes = 100 + 30 * (step[5].length + step[6].length);
+  for (const made of step[7] ?? []) {
+    if ("why" in made) bytes += made.why.length;
+    else bytes += made.job[2].length + (made.lists ?? []).reduce((sum, [, names]) => sum + names.length, 0);
+  }
+  return bytes;
 }
 
 function isNews(change: AppliedEvent["changes"][number]): boolean {

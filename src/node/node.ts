@@ -287,6 +287,7 @@ export class Node implements NodeApi {
     this.#cron = new CronDuty({
       ...common,
       now: () => (this.isLeading ? this.#leading.logClock.now() : this.#wallClock()),
+      silent: () => this.#leading.silent(),
       takesPart: () => this.#takesPart && !this.#state.quarantine.isActive,
       propose: (name, input) => this.#propose(name, input),
       makeJob: (row, at) => makeScheduledJob(row, at, common.view),
