@@ -9,7 +9,6 @@ import {
   type ImportedSchedule,
   type ImportOptions,
   type ImportRead,
-  isScheduleName,
   type WrittenSchedule,
 } from "./cron-import-types.ts";
 
@@ -123,8 +122,6 @@ class Crontab {
         ...(on === undefined ? {} : { on }),
       },
     };
-    if (!isScheduleName(spec.name))
-      found.problem(where, `"${spec.name}" is no schedule's name: choose another --prefix`);
     return { spec, where };
   }
 

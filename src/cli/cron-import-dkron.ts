@@ -9,7 +9,6 @@ import {
   type ImportedSchedule,
   type ImportOptions,
   type ImportRead,
-  isScheduleName,
   type Overlap,
   type WrittenSchedule,
 } from "./cron-import-types.ts";
@@ -55,8 +54,6 @@ function readJob(part: Part, names: Set<string>, options: ImportOptions): Import
   const name = part.text("name");
   const spec: WrittenSchedule = { name: `${options.prefix ?? ""}${name ?? ""}` };
   if (name === undefined) part.problem("name", "is missing");
-  else if (!isScheduleName(spec.name))
-    part.problem("name", `"${spec.name}" is no schedule's name: letters, digits and _.- only`);
   else if (names.has(spec.name)) part.problem("name", `there are two jobs with the name "${name}"`);
   names.add(spec.name);
   const description = part.text("displayname");

@@ -6,9 +6,8 @@ export type Timing = { cron: string; tz?: string } | { every: string } | { at: s
 /** What an expression of another system comes to; `notes`: what is otherwise. */
 export type TimingRead = { readonly timing: Timing; readonly notes: readonly string[] } | { readonly problem: string };
 
-/** Lowest and highest value of each field: second, minute, hour, day, month, weekday. */
+/** Lowest and highest value of each field: minute, hour, day, month, weekday. */
 const bounds = [
-  [0, 59],
   [0, 59],
   [0, 23],
   [1, 31],
@@ -34,13 +33,17 @@ export function timingOfCrontab(text: string): TimingRead {
     return { problem: `${text} is not known: ${macros.join(", ")} are` };
   }
   const fields = text.split(" ");
-  const translated = fields.map((field, at) => randomPart(field, at + 1));
+  const translated = fields.map((field, at) => randomPart(field, at));
   const wrong = translated.findIndex((field) => field === undefined);
   if (wrong !== -1) return { problem: `"${fields[wrong]}": ${tooWide}` };
-  const cron = translated.map((field, at) => openStep(field!, at + 1)).join(" ");
-  return { timing: { cron }, notes: cron.includes("H") && text.includes("~") ? [randomNote] : [] };
+  const both = bothDays(fields);
+  const cron = (both === undefined ? (translated as string[]) : bothDays(translated as string[])!).join(" ");
+  const notes = [...(text.includes("~") ? [randomNote] : []), ...(both === undefined ? [] : [bothNote])];
+  return { timing: { cron }, notes };
 }
 
+const bothNote =
+  "day and weekday must both hold, as cron has it where one of them begins with *: that is what + before the weekday says";
 const randomNote =
   "~ becomes H: a value that follows from the schedule's name and stays the same, where cron draws one at each start";
 
@@ -87,7 +90,7 @@ function timingOfRobfig(text: string, count: 5 | 6): TimingRead {
   const cron = fields
     // Any value, for these two; for others the present one.
     .map((field) => field.replaceAll("?", "*"))
-    .map((field, at) => openStep(count === 6 ? hashed(field) : field, at + 6 - count))
+    .map((field) => (count === 6 ? hashed(field) : field))
     .join(" ");
   const notes = cron.includes("H") && rest!.includes("~") ? [hashNote] : [];
   return { timing: { cron, ...tz }, notes };
@@ -115,14 +118,14 @@ function randomPart(field: string, at: number): string | undefined {
   return parts.includes(undefined) ? undefined : parts.join(",");
 }
 
-/** `5/15` is from 5 on: `5-59/15`. */
-function openStep(field: string, at: number): string {
-  return field
-    .split(",")
-    .map((part) =>
-      part.replace(/^(\d+)\/(\d+)$/, (_, from: string, step: string) => `${from}-${bounds[at]![1]}/${step}`),
-    )
-    .join(",");
+/**
+ * In cron a day field that begins with * lets the other one decide: both must hold. So it is for us with a + before the weekday, where either would do
+ * without it.
+ */
+function bothDays(fields: readonly string[]): readonly string[] | undefined {
+  const [minute, hour, day, month, weekday] = fields;
+  const isBoth = day !== "*" && weekday !== "*" && (day!.startsWith("*") || weekday!.startsWith("*"));
+  return isBoth ? [minute!, hour!, day!, month!, `+${weekday}`] : undefined;
 }
 
 /** A duration as Go writes it ("1h30m", "1.5h", "90s") in ours; undefined: it is none that we could keep. */

@@ -8,7 +8,6 @@ import {
   type ImportedSchedule,
   type ImportOptions,
   type ImportRead,
-  isScheduleName,
   type Overlap,
   type WrittenSchedule,
 } from "./cron-import-types.ts";
@@ -76,7 +75,6 @@ function readCronJob(part: Part, names: Set<string>, options: ImportOptions): Im
   const spec: WrittenSchedule = { name: names.has(plain) && namespace !== undefined ? `${plain}.${namespace}` : plain };
   if (names.has(spec.name)) part.problem("metadata", `there are two CronJobs with the name "${name}"`);
   names.add(spec.name);
-  if (!isScheduleName(spec.name)) part.problem("metadata", `"${spec.name}" is no schedule's name`);
   const cron = part.part("spec");
   if (cron === undefined) part.problem("spec", "is missing");
   else readSpec(cron, spec, { ...options, namespace });

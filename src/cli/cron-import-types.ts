@@ -76,8 +76,3 @@ export class Gathering implements ImportRead {
     this.notes.push({ path, message });
   }
 }
-
-/** A schedule's name: what it is in the state, on the command line and in paths of the API. */
-export function isScheduleName(name: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name) && name.length <= 200;
-}

@@ -213,7 +213,9 @@ describe("times", () => {
     ["@weekly", "@weekly"],
     ["@Hourly", "@hourly"],
     ["@every_minute", "* * * * *"],
-    ["5/15 * * * *", "5-59/15 * * * *"],
+    ["0 0 */2 * 1", "0 0 */2 * +1"],
+    ["0 0 1 * */3", "0 0 1 * +*/3"],
+    ["0 0 1 * 1", "0 0 1 * 1"],
   ])("%s", (written, cron) => {
     expect(one(`${written} run\n`).cron).toBe(cron);
   });
