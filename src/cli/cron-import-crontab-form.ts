@@ -36,9 +36,19 @@ export function formOf(
 }
 
 /** Users that programs of a system have, and that are no commands. */
-const systemUsers = new Set(
-  ["root", "daemon", "nobody", "www-data", "apache", "nginx", "postgres", "zabbix", "nagios", "logcheck", "smmsp"],
-);
+const systemUsers = new Set([
+  "root",
+  "daemon",
+  "nobody",
+  "www-data",
+  "apache",
+  "nginx",
+  "postgres",
+  "zabbix",
+  "nagios",
+  "logcheck",
+  "smmsp",
+]);
 
 /** The sixth word is a user in every line, as far as one can see. */
 function looksLikeSystem(rests: readonly string[]): boolean {

@@ -70,6 +70,8 @@ async function importFile(session: Session, flags: ImportFlags, path: string): P
   if (problems.length === 0 && read.schedules.length === 0)
     problems.push({ path: file, message: `holds no schedule (read as ${format})` });
   if (problems.length > 0) refuseAll(problems, file, format);
+  if (flags.dryRun !== true)
+    throw new CliError(exit.usage, "nothing is set by this version yet: --dry-run prints the schedules as YAML");
   tell(session, read);
   return dryRun(session, read);
 }

@@ -137,7 +137,12 @@ PATH=/bin
 
   test("what is not carried over is said at its line, and nothing is given to the command", () => {
     const found = read("MAILTO=ops@example.com\nMAILFROM=x\nLOGNAME=y\nMLS_LEVEL=z\n0 1 * * * a\n");
-    for (const line of ["crontab:1: MAILTO=ops@example.com: nobody is mailed", "crontab:2: MAILFROM", "crontab:3: LOGNAME cannot be set", "crontab:4: MLS_LEVEL"])
+    for (const line of [
+      "crontab:1: MAILTO=ops@example.com: nobody is mailed",
+      "crontab:2: MAILFROM",
+      "crontab:3: LOGNAME cannot be set",
+      "crontab:4: MLS_LEVEL",
+    ])
       expect(said(found)).toContain(line);
     expect(found.schedules[0]!.spec.job).toEqual({ run: "a" });
     expect(said(read('MAILTO=""\n0 1 * * * a\n'))).not.toContain("MAILTO");
@@ -147,7 +152,11 @@ PATH=/bin
 describe("a command", () => {
   test.each([
     ["date +\\%F", "date +%F", undefined],
-    ['mail -s "It\'s 10pm" joe%Joe,%%Where are your kids?%', 'mail -s "It\'s 10pm" joe', "Joe,\n\nWhere are your kids?\n"],
+    [
+      'mail -s "It\'s 10pm" joe%Joe,%%Where are your kids?%',
+      'mail -s "It\'s 10pm" joe',
+      "Joe,\n\nWhere are your kids?\n",
+    ],
     ["cat%a\\%b\\\\c", "cat", "a%b\\\\c\n"],
     ["cat%", "cat", undefined],
     ["printf '\\\\%x'", "printf '\\\\", "x'\n"],
@@ -233,7 +242,10 @@ describe("times", () => {
   });
 
   test("overlap and missed are as cron has them, or as it is said", () => {
-    expect(one("@daily x\n", { overlap: "queue", missed: "latest" })).toMatchObject({ overlap: "queue", missed: "latest" });
+    expect(one("@daily x\n", { overlap: "queue", missed: "latest" })).toMatchObject({
+      overlap: "queue",
+      missed: "latest",
+    });
   });
 });
 
@@ -260,7 +272,7 @@ describe("what is wrong", () => {
       "3 @reboot runs when a host has start",
       "4 has 4 words: five fields (minute, ",
       '5 RANDOM_DELAY="soon" is not a numbe',
-      "6 NAME: the quote \" has no end",
+      '6 NAME: the quote " has no end',
       '7 "40~20": a random part of it (~) h',
       "8 @fortnightly is not known: @yearly",
       "9 the command is empty: what stands ",

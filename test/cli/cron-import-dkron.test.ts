@@ -128,7 +128,12 @@ describe("a job", () => {
     [{ starts_at: "0001-01-01T00:00:00Z" }, {}],
   ])("with %j", (more, made) => {
     const { job: _job, ...spec } = one(more);
-    const usual = { name: "one", overlap: "allow", missed: "skip", ...("every" in made || "at" in made ? {} : { cron: "0 0 3 * * *" }) };
+    const usual = {
+      name: "one",
+      overlap: "allow",
+      missed: "skip",
+      ...("every" in made || "at" in made ? {} : { cron: "0 0 3 * * *" }),
+    };
     expect(spec as unknown).toEqual({ ...usual, ...made });
   });
 
@@ -181,8 +186,16 @@ describe("a job", () => {
       on: "site=a",
     });
     expect(said(found)).toContain("executor_config.expectBody: is not looked for");
-    const usual = one({ executor: "http", executor_config: { method: "GET", url: "http://example.com", headers: "[]", body: "" } });
-    expect(usual.job).toEqual({ driver: "http", http: { method: "GET", url: "http://example.com" }, timeout: "30s", on: "site=a" });
+    const usual = one({
+      executor: "http",
+      executor_config: { method: "GET", url: "http://example.com", headers: "[]", body: "" },
+    });
+    expect(usual.job).toEqual({
+      driver: "http",
+      http: { method: "GET", url: "http://example.com" },
+      timeout: "30s",
+      on: "site=a",
+    });
   });
 });
 
@@ -194,9 +207,18 @@ describe("what is wrong", () => {
       { ...plain, name: "c", parent_job: "a", schedule: "" },
       { ...plain, name: "d", executor: "kafka", executor_config: { topic: "x" } },
       { ...plain, name: "d", concurrency: "never", retries: -1 },
-      { ...plain, name: "e", executor_config: { command: "echo 'x", env: "A", cwd: "rel", timeout: "soon", mem_limit: "much", payload: "%" } },
+      {
+        ...plain,
+        name: "e",
+        executor_config: { command: "echo 'x", env: "A", cwd: "rel", timeout: "soon", mem_limit: "much", payload: "%" },
+      },
       { ...plain, name: "f", tags: { role: "web:all", "a b": "x" } },
-      { ...plain, name: "g", executor: "http", executor_config: { headers: "{}", expectCode: "ok", tlsNoVerifyPeer: "true", tlsRootCAsFile: "/x" } },
+      {
+        ...plain,
+        name: "g",
+        executor: "http",
+        executor_config: { headers: "{}", expectCode: "ok", tlsNoVerifyPeer: "true", tlsRootCAsFile: "/x" },
+      },
       { ...plain, name: undefined, schedule: undefined, executor: undefined },
       { ...plain, name: "h", schedule: "@at tomorrow", expires_at: "never" },
       "job",
@@ -240,7 +262,11 @@ describe("what is wrong", () => {
 });
 
 test("5 MB of jobs are read in a few seconds", () => {
-  const jobs = Array.from({ length: 25_000 }, (_, at) => ({ ...plain, name: `job-${at}`, metadata: { note: "x".repeat(60) } }));
+  const jobs = Array.from({ length: 25_000 }, (_, at) => ({
+    ...plain,
+    name: `job-${at}`,
+    metadata: { note: "x".repeat(60) },
+  }));
   expect(JSON.stringify(jobs).length).toBeGreaterThan(5_000_000);
   expect(readDkron(JSON.stringify(jobs), { file: "jobs.json" }).schedules).toHaveLength(25_000);
 }, 20_000);

@@ -21,7 +21,13 @@ function wrong(text: string): string[] {
 
 /** A CronJob with more, or other, keys of its spec, job, pod and container. */
 function cronJob(
-  more: { readonly spec?: object; readonly job?: object; readonly pod?: object; readonly container?: object; readonly metadata?: object } = {},
+  more: {
+    readonly spec?: object;
+    readonly job?: object;
+    readonly pod?: object;
+    readonly container?: object;
+    readonly metadata?: object;
+  } = {},
 ): string {
   return JSON.stringify({
     apiVersion: "batch/v1",
@@ -174,16 +180,22 @@ describe("a CronJob", () => {
     [{ spec: { schedule: "@every 1h30m" } }, { every: "1h30m" }],
     [{ spec: { timeZone: "Asia/Tokyo" } }, { tz: "Asia/Tokyo" }],
   ])("%j", (more, made) => {
-    expect(read(cronJob(more)).schedules[0]!.spec).toMatchObject(made as object);
+    expect(read(cronJob(more)).schedules[0]!.spec).toMatchObject(made);
   });
 
   test.each([
     [{}, {}],
     [{ backoffLimit: null }, { retries: { max: 6, backoff: "10s", cap: "6m" } }],
-    [{ completions: 5, parallelism: 2 }, { count: 5, parallel: 2 }],
+    [
+      { completions: 5, parallelism: 2 },
+      { count: 5, parallel: 2 },
+    ],
     [{ completions: 5 }, { count: 5, parallel: 1 }],
     [{ parallelism: 3 }, { count: 3 }],
-    [{ completions: 4, completionMode: "Indexed", backoffLimitPerIndex: 2, maxFailedIndexes: 1 }, { count: 4, parallel: 1, retries: { max: 2, backoff: "10s", cap: "6m" }, max_failures: 1 }],
+    [
+      { completions: 4, completionMode: "Indexed", backoffLimitPerIndex: 2, maxFailedIndexes: 1 },
+      { count: 4, parallel: 1, retries: { max: 2, backoff: "10s", cap: "6m" }, max_failures: 1 },
+    ],
     [{ ttlSecondsAfterFinished: 0 }, { ttl: "0s" }],
   ])("a job with %j", (job, made) => {
     expect(read(cronJob({ job })).schedules[0]!.spec.job).toEqual({ run: ["true"], ...made });
@@ -228,7 +240,17 @@ describe("a file", () => {
       metadata: { resourceVersion: "" },
       items: [
         {
-          ...(JSON.parse(cronJob({ pod: { dnsPolicy: "ClusterFirst", schedulerName: "default-scheduler", securityContext: {}, terminationGracePeriodSeconds: 30 }, metadata: { uid: "x", resourceVersion: "1", generation: 2, creationTimestamp: "2026-01-01T00:00:00Z" } })) as object),
+          ...(JSON.parse(
+            cronJob({
+              pod: {
+                dnsPolicy: "ClusterFirst",
+                schedulerName: "default-scheduler",
+                securityContext: {},
+                terminationGracePeriodSeconds: 30,
+              },
+              metadata: { uid: "x", resourceVersion: "1", generation: 2, creationTimestamp: "2026-01-01T00:00:00Z" },
+            }),
+          ) as object),
           status: { lastScheduleTime: "2026-01-01T00:00:00Z" },
         },
       ],
@@ -241,7 +263,9 @@ describe("a file", () => {
   test("names that two namespaces have are told apart by them", () => {
     const text = `${named("a", "one")}\n---\n${named("a", "two")}`;
     expect(read(text, { prefix: "k-" }).schedules.map(({ spec }) => spec.name)).toEqual(["k-a", "k-a.two"]);
-    expect(wrong(`${named("a")}\n---\n${named("a")}`)).toEqual(['jobs.yaml:3: metadata: there are two CronJobs with the name "a"']);
+    expect(wrong(`${named("a")}\n---\n${named("a")}`)).toEqual([
+      'jobs.yaml:3: metadata: there are two CronJobs with the name "a"',
+    ]);
   });
 });
 
@@ -293,18 +317,27 @@ spec:
 
   test("a secret within the words of a command", () => {
     const env = [{ name: "KEY", valueFrom: { secretKeyRef: { name: "s", key: "k" } } }];
-    expect(wrong(cronJob({ container: { command: ["curl", "-H", "X: $(KEY)"], env } }))[0]).toContain("$(KEY) stands for a secret");
+    expect(wrong(cronJob({ container: { command: ["curl", "-H", "X: $(KEY)"], env } }))[0]).toContain(
+      "$(KEY) stands for a secret",
+    );
     expect(wrong(cronJob({ container: { command: ["curl", "-H", "X: $$(KEY)"], env } }))).toEqual([]);
   });
 
   test("what is no YAML, or has not been filled in, or holds nothing", () => {
     expect(wrong("kind: CronJob\nspec: {a: [1,\n")[0]).toStartWith("jobs.yaml:");
-    const template = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {{ .Release.Name }}-x\nspec:\n  {{- if .Values.on }}\n";
-    expect(wrong(template).at(-1)).toBe("jobs.yaml: looks like a template of Helm: give what `helm template` makes of it");
+    const template =
+      "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {{ .Release.Name }}-x\nspec:\n  {{- if .Values.on }}\n";
+    expect(wrong(template).at(-1)).toBe(
+      "jobs.yaml: looks like a template of Helm: give what `helm template` makes of it",
+    );
     expect(wrong("")).toEqual(["jobs.yaml: is empty"]);
     expect(wrong("a: b\n")).toEqual(["jobs.yaml: holds no CronJob"]);
     expect(wrong(cronJob().replace('"kind"', '"spec":{},"kind"'))[0]).toContain('the key "spec" is there twice');
-    expect(wrong("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c]\n")[0]).toContain("alias");
+    expect(
+      wrong(
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c]\n",
+      )[0],
+    ).toContain("alias");
     expect(wrong(cronJob({ spec: { jobTemplate: null } }))).toEqual(["jobs.yaml: spec.jobTemplate: is missing"]);
     expect(wrong(JSON.stringify({ apiVersion: "apps/v1", kind: "CronJob", metadata: {}, spec: null }))).toEqual([
       'jobs.yaml: apiVersion: "apps/v1" is no version of CronJob: batch/v1 is',
