@@ -1,9 +1,11 @@
 import type { Command } from "commander";
 import type { Cli } from "./cli.ts";
 import { addCronNext } from "./cron-next.ts";
+import { addCronOwners } from "./cron-owners.ts";
 
-/** `skein cron next` */
+/** `skein cron next|owners` */
 export function addCron(program: Command, cli: Cli): void {
   const cron = program.command("cron").description("schedules: jobs in time");
   addCronNext(cron, cli);
+  addCronOwners(cron, cli);
 }
