@@ -165,6 +165,8 @@ export const limits = {
   admittedUnseen: 10_000,
   jobTtlMs: 7 * 86_400_000,
   nameLength: 200,
+  /** Of an expression of cron. */
+  cronLength: 500,
   labelLength: 128,
   labelsPerThing: 64,
   environmentBytes: 128 * 1024,

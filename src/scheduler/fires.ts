@@ -1,6 +1,7 @@
 import { type CalendarEvents, isOpen } from "../lib/calendar-events.ts";
 import { limits } from "../lib/limits.ts";
-import { type Instants, instantsOf } from "../lib/schedule-timing.ts";
+import type { Instants } from "../lib/instants.ts";
+import { instantsOf } from "../lib/schedule-timing.ts";
 import type { Skip } from "../state/firing.ts";
 import { definitionOf, formerOf, jitterOf, scheduleDefaults, type ScheduleRules } from "../state/schedules.ts";
 import type { ScheduleScope } from "../state/tables/schedule-scope.ts";
