@@ -22,6 +22,7 @@ import {
 } from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
+import { OwnedSchedules } from "./owned-schedules.ts";
 
 /** What working out schedules needs of its node. */
 export interface CronDutyPorts {
@@ -73,6 +74,8 @@ interface Ready {
  */
 export class CronDuty {
   readonly #ports: CronDutyPorts;
+  /** How many of them are this node's, for people. */
+  readonly owned: OwnedSchedules;
   #isOn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When (monotonicMs) that fires. */
@@ -99,27 +102,37 @@ export class CronDuty {
 
   constructor(ports: CronDutyPorts) {
     this.#ports = ports;
+    this.owned = new OwnedSchedules(ports);
   }
 
   start(): void {
     this.#isOn = true;
+    this.owned.start();
     this.#lookIn(0);
   }
 
   stop(): void {
     this.#isOn = false;
     clearTimeout(this.#timer);
+    this.owned.stop();
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
     if (!this.#isOn) return;
     if (events.some(({ changes }) => changes.some(isNews))) this.#lookIn(0);
+    if (events.some(({ changes }) => changes.some(isOfList))) this.owned.onSchedules();
   }
 
   #lookIn(ms: number): void {
     clearTimeout(this.#timer);
     this.#wakesAt = monotonicMs() + ms;
     this.#timer = setTimeout(() => void this.#look(), Math.min(timerMsMax, Math.max(0, Math.ceil(ms))));
+  }
+
+  /** The state became another one at once. */
+  onJump(): void {
+    this.owned.onSchedules();
+    if (this.#isOn) this.#lookIn(0);
   }
 
   /** One look at a time; news meanwhile is another one. */
@@ -188,6 +201,7 @@ export class CronDuty {
     if (joined === this.#members) return;
     this.#members = joined;
     this.#owners = new Owners(members);
+    this.owned.onMembers(this.#owners);
     this.#ready.clear();
   }
 
@@ -334,4 +348,8 @@ function isNews(change: AppliedEvent["changes"][number]): boolean {
   return (
     change.topic === "node" || (change.topic === "schedule" && change.kind !== "fired" && change.kind !== "skipped")
   );
+}
+
+function isOfList(change: AppliedEvent["changes"][number]): boolean {
+  return change.topic === "schedule" && (change.kind === "set" || change.kind === "removed");
 }
