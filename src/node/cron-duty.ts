@@ -82,6 +82,7 @@ export class CronDuty {
   #isLooking = false;
   #looksAgain = false;
   #owners = new Owners([]);
+  #areMembersKnown = false;
   /** Of the present members' list, joined. */
   #members = "";
   /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
@@ -112,8 +113,17 @@ export class CronDuty {
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
-    if (!this.#isOn) return;
-    if (events.some(({ changes }) => changes.some(isNews))) this.#lookIn(0);
+    const changes = events.flatMap((event) => event.changes.filter(isNews));
+    if (changes.length === 0) return;
+    if (changes.some(({ topic }) => topic === "node")) this.#areMembersKnown = false;
+    if (this.#isOn) this.#lookIn(0);
+  }
+
+  /** Another state has taken the present one's place. */
+  onInstalled(): void {
+    this.#areMembersKnown = false;
+    this.#ready.clear();
+    if (this.#isOn) this.#lookIn(0);
   }
 
   #lookIn(ms: number): void {
@@ -150,6 +160,7 @@ export class CronDuty {
 
   /** Proposes all that is due; gives when to look again. */
   async #pass(): Promise<number> {
+    if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return lookMs; // there are none
     this.#readOwners();
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
@@ -183,6 +194,8 @@ export class CronDuty {
   }
 
   #readOwners(): void {
+    if (this.#areMembersKnown) return;
+    this.#areMembersKnown = true;
     const members = liveMembers(this.#ports.view(listNodes));
     const joined = members.join();
     if (joined === this.#members) return;

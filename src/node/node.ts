@@ -680,6 +680,7 @@ export class Node implements NodeApi {
     this.#access.certification.changed();
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
+    this.#cron.onInstalled();
     if (!this.#takesPart) return;
     if (!isReloaded) return this.#work.reconcile();
     this.#work.pause(); // what this older state does not know may have been begun here (J1)
