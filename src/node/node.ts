@@ -680,7 +680,7 @@ export class Node implements NodeApi {
     this.#access.certification.changed();
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
-    this.#cron.onInstalled();
+    this.#cron.onJump();
     if (!this.#takesPart) return;
     if (!isReloaded) return this.#work.reconcile();
     this.#work.pause(); // what this older state does not know may have been begun here (J1)
@@ -946,6 +946,7 @@ export class Node implements NodeApi {
       leading: this.#leading,
       work: this.#work,
       state: this.#state,
+      schedules: this.#cron.owned,
       view: (query) => this.#parts.view(query),
     });
   }
