@@ -7,6 +7,7 @@ import { inTurns } from "../lib/turns.ts";
 import { type FirePlan, planFires } from "../scheduler/fires.ts";
 import { liveMembers, Owners } from "../scheduler/owners.ts";
 import type { CommandInput, CommandValue } from "../state/commands/index.ts";
+import { isInOrder } from "../state/commands/schedule-step.ts";
 import type { MadeJob, Step } from "../state/firing.ts";
 import { listNodes } from "../state/queries.ts";
 import { definitionOf, formerOf, isPlain } from "../state/schedules.ts";
@@ -21,6 +22,7 @@ import {
 } from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
+import { OwnedSchedules } from "./owned-schedules.ts";
 
 /** What working out schedules needs of its node. */
 export interface CronDutyPorts {
@@ -50,6 +52,8 @@ const aheadMs = 2_000;
 const rowsAtOnce = 1_000;
 /** A step that was not taken is worked out again after that. */
 const againMs = 100;
+/** A schedule that cannot be worked out is tried again after that. */
+const wrongMs = 60_000;
 /** Jobs of one step that the schedule alone does not say. */
 const madeAtOnce = 4;
 
@@ -70,6 +74,8 @@ interface Ready {
  */
 export class CronDuty {
   readonly #ports: CronDutyPorts;
+  /** How many of them are this node's, for people. */
+  readonly owned: OwnedSchedules;
   #isOn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When (monotonicMs) that fires. */
@@ -79,6 +85,7 @@ export class CronDuty {
   #isLooking = false;
   #looksAgain = false;
   #owners = new Owners([]);
+  #areMembersKnown = false;
   /** Of the present members' list, joined. */
   #members = "";
   /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
@@ -96,27 +103,42 @@ export class CronDuty {
 
   constructor(ports: CronDutyPorts) {
     this.#ports = ports;
+    this.owned = new OwnedSchedules(ports);
   }
 
   start(): void {
     this.#isOn = true;
+    this.owned.start();
     this.#lookIn(0);
   }
 
   stop(): void {
     this.#isOn = false;
     clearTimeout(this.#timer);
+    this.owned.stop();
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
+    const changes = events.flatMap((event) => event.changes.filter(isNews));
+    if (changes.length === 0) return;
+    if (changes.some(({ topic }) => topic === "node")) this.#areMembersKnown = false;
     if (!this.#isOn) return;
-    if (events.some(({ changes }) => changes.some(isNews))) this.#lookIn(0);
+    this.#lookIn(0);
+    if (changes.some(isOfList)) this.owned.onSchedules();
   }
 
   #lookIn(ms: number): void {
     clearTimeout(this.#timer);
     this.#wakesAt = monotonicMs() + ms;
     this.#timer = setTimeout(() => void this.#look(), Math.min(timerMsMax, Math.max(0, Math.ceil(ms))));
+  }
+
+  /** The state became another one at once. */
+  onJump(): void {
+    this.#areMembersKnown = false;
+    this.#ready.clear();
+    this.owned.onSchedules();
+    if (this.#isOn) this.#lookIn(0);
   }
 
   /** One look at a time; news meanwhile is another one. */
@@ -147,6 +169,7 @@ export class CronDuty {
 
   /** Proposes all that is due; gives when to look again. */
   async #pass(): Promise<number> {
+    if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return lookMs; // there are none
     this.#readOwners();
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
@@ -159,7 +182,7 @@ export class CronDuty {
       for (const one of due) {
         if (!this.#isOn || this.#underWay.size >= limits.stepsInFlight) break;
         if (!this.#isMine(one)) continue;
-        const step = await this.#stepOf(one.id, scope);
+        const step = await this.#tryStep(one.id, scope);
         await this.#rest();
         if (step === undefined) continue;
         this.#underWay.add(one.id);
@@ -180,11 +203,14 @@ export class CronDuty {
   }
 
   #readOwners(): void {
+    if (this.#areMembersKnown) return;
+    this.#areMembersKnown = true;
     const members = liveMembers(this.#ports.view(listNodes));
     const joined = members.join();
     if (joined === this.#members) return;
     this.#members = joined;
     this.#owners = new Owners(members);
+    this.owned.onMembers(this.#owners);
     this.#ready.clear();
   }
 
@@ -194,6 +220,22 @@ export class CronDuty {
     if (owner === this.#ports.self) return true;
     if (!this.#ports.isLeading()) return false;
     return this.#now() - checkAt >= limits.fireCoverMs || owner === undefined || this.#silent.includes(owner);
+  }
+
+  /** The same; one that cannot be worked out holds up no other: broken data of a zone would, or a step that is refused with all others of its command. */
+  async #tryStep(id: number, scope: ScheduleScope): Promise<Step | undefined> {
+    let why: string;
+    try {
+      const step = await this.#stepOf(id, scope);
+      if (step === undefined || isInOrder(step)) return step;
+      why = `its instants are in no order: ${JSON.stringify(step)}`;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      why = error.message;
+    }
+    this.#ports.log("error", `schedule ${id} cannot be worked out, and is tried again in a minute: ${why}`);
+    this.#notBefore.set(id, this.#now() + wrongMs);
+    return undefined;
   }
 
   /** undefined: nothing is to be said of it after all. */
@@ -283,8 +325,9 @@ export class CronDuty {
       if (this.#now() >= at) continue; // its time has come meanwhile
       const row = this.#ports.view((tx) => scheduleById(tx, id));
       if (row === undefined) continue;
-      const plan = await this.#plan(row, scope, at);
+      const plan = await this.#plan(row, scope, at).catch(() => undefined); // told of at its time
       await this.#rest();
+      if (plan === undefined) continue;
       this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
       // Something else may be due by now.
       if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now())
@@ -314,4 +357,8 @@ function isNews(change: AppliedEvent["changes"][number]): boolean {
   return (
     change.topic === "node" || (change.topic === "schedule" && change.kind !== "fired" && change.kind !== "skipped")
   );
+}
+
+function isOfList(change: AppliedEvent["changes"][number]): boolean {
+  return change.topic === "schedule" && (change.kind === "set" || change.kind === "removed");
 }
