@@ -3,14 +3,19 @@ import { formatInstant } from "./calendar.ts";
 import { distance } from "./distance.ts";
 import { memoOfTexts } from "./memo.ts";
 
-/** A zone's name as the zone data spells it ("europe/berlin" -> "Europe/Berlin"), or undefined when there is no such zone. Offsets (+02:00) are no zones. */
-export function zoneNamed(name: string): string | undefined {
-  if (!/^[A-Za-z]/.test(name)) return undefined;
+// "" for what is none.
+const spelled = memoOfTexts((name) => {
+  if (!/^[A-Za-z]/.test(name)) return "";
   try {
     return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
   } catch {
-    return undefined;
+    return "";
   }
+});
+
+/** A zone's name as the zone data spells it ("europe/berlin" -> "Europe/Berlin"), or undefined when there is no such zone. Offsets (+02:00) are no zones. */
+export function zoneNamed(name: string): string | undefined {
+  return spelled(name) || undefined;
 }
 
 /** Zones that are written almost like this, the likeliest first. */

@@ -64,8 +64,8 @@ function scan({ isFixed, names }: Case, tz: string, from: number, to: number): n
     const local = at + offset;
     let due = isNamed(local) && (!isFixed || local > reached);
     // What was jumped over and is of fixed time is due at the end of the gap, when that is on the same day.
-    for (let missed = reached + minuteMs; isFixed && missed < local; missed += minuteMs)
-      due ||= isNamed(missed) && Math.floor(missed / dayMs) === Math.floor(local / dayMs);
+    for (let missed = reached + minuteMs; missed < local; missed += minuteMs)
+      due ||= isFixed && isNamed(missed) && Math.floor(missed / dayMs) === Math.floor(local / dayMs);
     if (due) found.push(at);
     reached = Math.max(reached, local);
   }
