@@ -85,6 +85,7 @@ export class CronDuty {
   #isLooking = false;
   #looksAgain = false;
   #owners = new Owners([]);
+  #areMembersKnown = false;
   /** Of the present members' list, joined. */
   #members = "";
   /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
@@ -118,9 +119,12 @@ export class CronDuty {
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
+    const changes = events.flatMap((event) => event.changes.filter(isNews));
+    if (changes.length === 0) return;
+    if (changes.some(({ topic }) => topic === "node")) this.#areMembersKnown = false;
     if (!this.#isOn) return;
-    if (events.some(({ changes }) => changes.some(isNews))) this.#lookIn(0);
-    if (events.some(({ changes }) => changes.some(isOfList))) this.owned.onSchedules();
+    this.#lookIn(0);
+    if (changes.some(isOfList)) this.owned.onSchedules();
   }
 
   #lookIn(ms: number): void {
@@ -131,6 +135,8 @@ export class CronDuty {
 
   /** The state became another one at once. */
   onJump(): void {
+    this.#areMembersKnown = false;
+    this.#ready.clear();
     this.owned.onSchedules();
     if (this.#isOn) this.#lookIn(0);
   }
@@ -163,6 +169,7 @@ export class CronDuty {
 
   /** Proposes all that is due; gives when to look again. */
   async #pass(): Promise<number> {
+    if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return lookMs; // there are none
     this.#readOwners();
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
@@ -196,6 +203,8 @@ export class CronDuty {
   }
 
   #readOwners(): void {
+    if (this.#areMembersKnown) return;
+    this.#areMembersKnown = true;
     const members = liveMembers(this.#ports.view(listNodes));
     const joined = members.join();
     if (joined === this.#members) return;

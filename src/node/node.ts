@@ -11,7 +11,7 @@ import type { Configuration, Leadership, RaftOptions, SnapshotMeta } from "../ra
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, type CommandName, commandByName } from "../state/commands/index.ts";
 import type { MadeJob } from "../state/firing.ts";
-import { resourceLevel } from "../state/levels.ts";
+import { resourceLevel, scheduleLevel } from "../state/levels.ts";
 import type { StoredSchedule } from "../state/tables/schedule.ts";
 import {
   appliedIndex,
@@ -514,6 +514,7 @@ export class Node implements NodeApi {
       labels: this.#parts.labels,
       ...this.#parts.capacity,
       ...(this.#settings.level >= resourceLevel ? { resources: this.#parts.resources } : {}),
+      ...(this.#settings.level >= scheduleLevel && this.#parts.zones !== undefined ? { zones: this.#parts.zones } : {}),
       level: this.#parts.level,
       version: this.version,
     };

@@ -252,7 +252,14 @@ export class FakeNode implements NodeApi {
   }
 
   /** Of a node that saw three fires, one of them very late. */
-  readonly fireLags = { buckets: [[0.1, 1], [1, 2]] as const, sum: 7201.2, count: 3 };
+  readonly fireLags = {
+    buckets: [
+      [0.1, 1],
+      [1, 2],
+    ] as const,
+    sum: 7201.2,
+    count: 3,
+  };
 
   scheduledJob(row: Pick<StoredSchedule, "name" | "definition">, at: number) {
     return makeScheduledJob(row, at, (query) => query(this.mesh.cluster.database));

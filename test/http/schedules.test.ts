@@ -84,7 +84,7 @@ describe("a schedule", () => {
 
   test("says everything that it was given, and takes that back", async () => {
     const { mesh, ask } = meshNow();
-    mesh.change((cluster) => cluster.must("template.set", { name: "t", spec: { run: "x" } } as never));
+    mesh.change((cluster) => cluster.must("template.set", { name: "t", spec: { run: "x" } }));
     const full = [
       {
         name: "full",
