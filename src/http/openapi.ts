@@ -91,6 +91,11 @@ function requestBody(route: Route, inPath: readonly string[]): Record<string, un
     return { requestBody: { required: true, content } };
   }
   if (route.body === undefined) return {};
+  if (route.method === "POST" && route.path === "/v1/schedules") {
+    const one = schemaOf(route.body);
+    const many = { type: "object", properties: { schedules: { type: "array", items: one } }, required: ["schedules"] };
+    return { requestBody: { required: true, content: { "application/json": { schema: { anyOf: [one, many] } } } } };
+  }
   const schema = schemaOf(route.body);
   const properties = Object.fromEntries(
     Object.entries((schema["properties"] ?? {}) as Record<string, unknown>).filter(([name]) => !inPath.includes(name)),
