@@ -77,7 +77,9 @@ function operation(route: Route): Record<string, unknown> {
 
 /** Unique and readable: "post_v1_jobs_id_cancel". */
 function operationId(route: Route): string {
-  return `${route.method.toLowerCase()}${route.path.replaceAll(/[^A-Za-z0-9]+/g, "_")}`.replace(/_$/, "");
+  // Or the pause of all of them would be called as the pause of some.
+  const path = route.path.replace("/v1/schedules-", "/v1/schedules/all/");
+  return `${route.method.toLowerCase()}${path.replaceAll(/[^A-Za-z0-9]+/g, "_")}`.replace(/_$/, "");
 }
 
 function requestBody(route: Route, inPath: readonly string[]): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { formatInstant } from "../../src/lib/calendar.ts";
-import type { FireView, ScheduleDetailView, ScheduleView } from "../../src/state/answers.ts";
+import type { FireView, ScheduleDetailView, ScheduleView, SetScheduleView } from "../../src/state/answers.ts";
 import type { Skip, Step } from "../../src/state/firing.ts";
 import { jitterOf } from "../../src/state/schedules.ts";
 import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
@@ -38,8 +38,11 @@ describe("a schedule", () => {
   test("is set, shown as it was written with every default said, and set again without a change", async () => {
     const { mesh, ask } = meshNow();
     const set = await ask("POST", "/v1/schedules", backup);
-    const made = await jsonIn<{ id: number; revision: number }>(set);
-    expect([set.status, made]).toEqual([201, { name: "backup", id: 1, revision: expect.any(Number), changed: true }]);
+    const made = await jsonIn<SetScheduleView>(set);
+    expect([set.status, made]).toEqual([
+      201,
+      { name: "backup", id: 1, revision: expect.any(Number) as number, changed: true },
+    ]);
 
     const view = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/backup"));
     expect(view).toEqual({
