@@ -67,7 +67,13 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   "state/commands": { ours: { lib: "any" }, packages: ["zod"] },
   "state/command.ts": { ours: { lib: "any" }, packages: ["type zod"] },
   scheduler: {
-    ours: { "state/queries.ts": "any", "state/planning.ts": "any", state: "types", lib: "any" },
+    ours: {
+      "state/queries.ts": "any",
+      "state/planning.ts": "any",
+      "state/schedules.ts": "any",
+      state: "types",
+      lib: "any",
+    },
     packages: [],
   },
   /** Trees from elsewhere: directories, and git. */

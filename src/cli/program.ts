@@ -7,6 +7,7 @@ import { addCancel } from "./cancel.ts";
 import { addGlobalFlags, Cli, type CliActions } from "./cli.ts";
 import { addCluster } from "./cluster.ts";
 import { addCompletion } from "./completion.ts";
+import { addCron } from "./cron.ts";
 import { addDead } from "./dead.ts";
 import type { Environment } from "./context.ts";
 import { endingOf, exit } from "./exit.ts";
@@ -41,6 +42,7 @@ const verbs: readonly ((program: Command, cli: Cli) => void)[] = [
   addWait,
   addJobs,
   addTemplate,
+  addCron,
   addDead,
   addResults,
   addInventory,

@@ -125,6 +125,33 @@ export const limits = {
   /** Schedules that are named where one keeps a calendar from going. */
   calendarSchedulesNamed: 10,
   templates: 1_000,
+  // Schedules
+  schedules: 5_000_000,
+  schedulesPerRequest: 1_000,
+  /** So that the key of its jobs ("cron:NAME") is one as well. */
+  scheduleNameLength: 128,
+  scheduleBytes: 256 * 1024,
+  scheduleTags: 32,
+  scheduleCalendars: 16,
+  /** Changes of one schedule before its owner has come to look at it. */
+  scheduleChangesAhead: 64,
+  /** Pauses of the whole mesh that are remembered: a schedule that was not looked at since an older one fires what fell into that. */
+  schedulePauses: 1_000,
+  firesKept: 1_000,
+  /** With `missed: all`. */
+  firesMadeUp: 1_000,
+  /** An instant that is looked at later than this is missed: what becomes of it is for the schedule to say. Before that it fires, late. */
+  fireLateMs: 10_000,
+  /** The leader looks after schedules that their owner has left alone for so long. */
+  fireCoverMs: 1_000,
+  stepsPerCommand: 256,
+  stepsInFlight: 2_048,
+  /** Of one step: past any of these the rest follows in another one. */
+  skipsPerStep: 200,
+  firesPerStep: 1_100,
+  instantsPerStep: 50_000,
+  /** Instants of a pause or of long ago are counted up to here. */
+  instantsCounted: 10_000,
   /** A template's parameters and spec, as JSON. */
   templateBytes: 256 * 1024,
   templateParameters: 64,
@@ -150,6 +177,8 @@ export const limits = {
   admittedUnseen: 10_000,
   jobTtlMs: 7 * 86_400_000,
   nameLength: 200,
+  /** Of an expression of cron. */
+  cronLength: 500,
   labelLength: 128,
   labelsPerThing: 64,
   environmentBytes: 128 * 1024,

@@ -46,6 +46,7 @@ import type { Backup } from "./backup.ts";
 import { Bundles } from "./bundles.ts";
 import { Commands, type Committed } from "./commands.ts";
 import { Compactor } from "./compactor.ts";
+import { CronDuty } from "./cron-duty.ts";
 import { type CrampedFile, DiskRoom, noRoom } from "./disk-room.ts";
 import { Driver } from "./drive.ts";
 import { Events } from "./events.ts";
@@ -65,6 +66,7 @@ import { Questions } from "./questions.ts";
 import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
 import { Settings } from "./settings.ts";
+import { makeScheduledJob } from "./schedule-jobs.ts";
 import { Silence } from "./silence.ts";
 import type { BatchOutcome } from "./state-writer.ts";
 import { statusOf, survivorOf } from "./status.ts";
@@ -135,6 +137,7 @@ export class Node implements NodeApi {
   readonly #service: PeerService;
   readonly #work: OwnWork;
   readonly bundles: Bundles;
+  readonly #cron: CronDuty;
 
   // Life.
   readonly #announcer: Announcer;
@@ -280,6 +283,14 @@ export class Node implements NodeApi {
       onDeclaredLost: () => this.#announcer.again(),
       secrets: (attempt) => this.#access.secrets.values(attempt),
       bundle: (attempt, spec) => this.bundles.tree(attempt, spec),
+    });
+    this.#cron = new CronDuty({
+      ...common,
+      now: () => (this.isLeading ? this.#leading.logClock.now() : this.#wallClock()),
+      silent: () => this.#leading.silent(),
+      takesPart: () => this.#takesPart && !this.#state.quarantine.isActive,
+      propose: (name, input) => this.#propose(name, input),
+      makeJob: (row, at) => makeScheduledJob(row, at, common.view),
     });
     this.#access = new Access({
       ...common,
@@ -486,6 +497,7 @@ export class Node implements NodeApi {
     this.#access.certification.changed();
     this.#work.reconcile();
     this.#work.lease.start();
+    this.#cron.start();
     if (this.#parts.copiesLogs) this.bundles.start();
   }
 
@@ -526,6 +538,7 @@ export class Node implements NodeApi {
     // Whoever would begin something first, then those who answer and send, and the edges at the end.
     this.#announcer.stop();
     this.#work.stop();
+    this.#cron.stop();
     this.bundles.stop();
     this.#leading.stop();
     this.#access.certification.stop();
@@ -609,6 +622,7 @@ export class Node implements NodeApi {
     this.#events.publish(events, Date.now());
     this.#work.onApplied(events);
     this.#leading.duties.onApplied(events);
+    this.#cron.onApplied(events);
   }
 
   /** One look over what has changed, however many entries it were. */

@@ -267,7 +267,7 @@ class Application {
     const facts: AuditFacts[] = [];
     for (const batch of entry.batches) {
       const seed = (): Random => seededRandom(seedOf(body.random, position));
-      this.#batch(batch, { index, at, level, changes, facts, seed, next: () => (position += 1) });
+      this.#batch(batch, { index, at, stampedAt: body.at, level, changes, facts, seed, next: () => (position += 1) });
     }
     if (facts.length > 0) {
       writeAudit(this.#database, { index, at }, facts);
@@ -330,6 +330,7 @@ class Application {
       command.apply(this.#database, payload as never, {
         index: entry.index,
         at: entry.at,
+        stampedAt: entry.stampedAt,
         level: entry.level,
         by: { token, name, role },
         origin,
@@ -432,6 +433,7 @@ function tell(changes: Change[], change: Change): void {
 interface EntryScope {
   readonly index: number;
   readonly at: number;
+  readonly stampedAt: number;
   readonly level: number;
   readonly facts: AuditFacts[];
   readonly changes: Change[];

@@ -63,6 +63,8 @@ export interface ApplyContext {
   readonly level: number;
   /** Leader's wall clock, epoch ms, made non-decreasing over the log. */
   readonly at: number;
+  /** The same clock as it stood, epoch ms: it may go back, and it is never ahead of real time because an earlier leader's was (C1). */
+  readonly stampedAt: number;
   readonly by: Principal;
   /** The node that proposed the batch. */
   readonly origin: NodeId;

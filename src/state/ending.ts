@@ -6,6 +6,7 @@ import { formatDuration } from "../lib/units.ts";
 import { isUnreachable } from "../lib/unreachable.ts";
 import { jobId } from "../lib/ids.ts";
 import type { ApplyContext } from "./command.ts";
+import { endFire } from "./fire-end.ts";
 import { Gates } from "./gates.ts";
 import { stopLevel } from "./levels.ts";
 import { pointsOf } from "./points.ts";
@@ -272,7 +273,9 @@ export class Work {
     if (row.spec.includes(secretsKey)) forgetUses(this.tx, job.id, job.spec);
     if (row.spec.includes(bundleKey) && job.spec.bundle !== undefined) releaseBundle(this.tx, job.spec.bundle.digest);
     this.#context.changed({ topic: "job", kind: "state", job: job.id, state, cancelling: false });
-    if (row.gate !== null || row.ties !== null) this.gates.onEnded(job, state);
+    const ties = row.ties ?? 0;
+    if ((ties & tied.schedule) !== 0) endFire(this.tx, row.id, state);
+    if (row.gate !== null || (ties & ~tied.schedule) !== 0) this.gates.onEnded(job, state);
     return true;
   }
 

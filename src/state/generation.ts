@@ -102,6 +102,7 @@ function contextOf(tx: Tx, facts: EpochFacts, origin: NodeId): ApplyContext {
   return {
     index: facts.index,
     at: advanceClock(tx, facts.at),
+    stampedAt: facts.at,
     level: tx.get<{ level: number }>(selectLevel)?.level ?? 0,
     by: { token: "", name: facts.by, role: "admin" },
     origin,

@@ -57,6 +57,7 @@ export function rehearseSubmit(
         index,
         level,
         at,
+        stampedAt: at,
         by,
         origin: self,
         random: () => 0,

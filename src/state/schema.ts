@@ -440,4 +440,48 @@ export const schema: readonly string[] = [
     failure text
   ) strict, without rowid`,
   "create index bundle_source_due on bundle_source (due_at) where due_at is not null",
+  // Schedules (tables/schedule.ts). Nobody holds them in memory: "check_at" says when one is looked at next.
+  `create table schedule (
+    id integer primary key,
+    name text not null,
+    revision integer not null,
+    definition text not null,
+    former text,
+    paused integer not null,
+    watermark integer not null,
+    check_at integer,
+    runs integer not null,
+    fires integer not null,
+    fired_at integer,
+    job integer,
+    last_state text,
+    failing integer not null,
+    set_at integer not null,
+    set_by text not null
+  ) strict`,
+  "create unique index schedule_name on schedule (name)",
+  "create index schedule_check on schedule (check_at) where check_at is not null",
+  // What their instants came to, newest last by "seq": "count" instants from "at" to "until" alike in one row (tables/schedule-fire.ts).
+  `create table schedule_fire (
+    schedule integer not null,
+    seq integer not null,
+    at integer not null,
+    until integer not null,
+    count integer not null,
+    reason text,
+    fired_at integer not null,
+    job integer,
+    state text,
+    message text,
+    primary key (schedule, seq)
+  ) strict, without rowid`,
+  // Unfinished jobs of fires.
+  `create table schedule_open (job integer primary key, schedule integer not null, seq integer not null) strict`,
+  "create index schedule_open_of on schedule_open (schedule)",
+  // Which schedules go by which calendars.
+  `create table schedule_calendar (calendar text not null, schedule integer not null, primary key (calendar, schedule)) strict, without rowid`,
+  // One row: what concerns all of them (tables/schedule-scope.ts).
+  `create table schedule_scope (id integer primary key check (id = 1), scope integer not null, next_schedule integer not null, paused_at integer, pauses text not null) strict`,
+  // How many instants came to what, by reason; "fired" among them.
+  `create table schedule_total (what text primary key, count integer not null) strict, without rowid`,
 ];

@@ -541,6 +541,28 @@ export type Change =
       readonly failures: number;
       readonly reason: string;
     }
+  /** A schedule is other than before, by somebody's wish. */
+  | { readonly topic: "schedule"; readonly kind: "set" | "paused" | "resumed" | "removed"; readonly name: string }
+  /** All schedules together. */
+  | { readonly topic: "schedule"; readonly kind: "all-paused" | "all-resumed" }
+  /** An instant of it made a job. */
+  | {
+      readonly topic: "schedule";
+      readonly kind: "fired";
+      readonly name: string;
+      readonly at: number;
+      readonly job: number;
+    }
+  /** Instants of it made none: `count` from `at` to `until`; negative: that many at least. */
+  | {
+      readonly topic: "schedule";
+      readonly kind: "skipped";
+      readonly name: string;
+      readonly at: number;
+      readonly until: number;
+      readonly count: number;
+      readonly reason: string;
+    }
   | ({ readonly topic: "audit"; readonly kind: "added" } & AuditFacts);
 
 /** Who asked for what, and what became of it; see tables/audit.ts. */

@@ -94,10 +94,10 @@ describe("what the contract has and this version has not", () => {
   });
 
   test("it is neither in the help nor in a completion", async () => {
-    expect((await cli(["--help"])).out).not.toMatch(/^ +(cron|alert|console)/m);
+    expect((await cli(["--help"])).out).not.toMatch(/^ +(alert|console)/m);
     const { out } = await cli(["completion", "bash"]);
     expect(out).toContain("jobs ls");
-    for (const verb of ["cron", "bench failover"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
+    for (const verb of ["alert", "bench failover"]) expect(out).not.toMatch(new RegExp(`\\b${verb}\\b`));
   });
 });
 

@@ -58,6 +58,12 @@ import { packGone } from "./pack-gone.ts";
 import { packPlaced } from "./pack-placed.ts";
 import { rangeAssign } from "./range-assign.ts";
 import { rangeFinish } from "./range-finish.ts";
+import { scheduleFire } from "./schedule-fire.ts";
+import { schedulePause } from "./schedule-pause.ts";
+import { schedulePauseAll } from "./schedule-pause-all.ts";
+import { scheduleRm } from "./schedule-rm.ts";
+import { scheduleSet } from "./schedule-set.ts";
+import { scheduleStep } from "./schedule-step.ts";
 import { secretRekey } from "./secret-rekey.ts";
 import { secretRm } from "./secret-rm.ts";
 import { secretSet } from "./secret-set.ts";
@@ -147,6 +153,12 @@ export const commands = [
   bundleSourceFetch,
   bundleSourceNote,
   bundleSourcePin,
+  scheduleSet,
+  scheduleRm,
+  schedulePause,
+  scheduleFire,
+  scheduleStep,
+  schedulePauseAll,
 ] as const;
 
 type Command = (typeof commands)[number];

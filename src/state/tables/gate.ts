@@ -2,7 +2,7 @@ import type { JobId } from "../../lib/ids.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 import type { JobState } from "../types.ts";
 import { leftStopped } from "./stopped.ts";
-import type { StoredJob } from "./job.ts";
+import { scheduleTie, type StoredJob } from "./job.ts";
 
 /**
  * What a job waits for, beside nodes with room. The job's row says in one column what is shut, so that a plain job costs nothing; the rest is a row
@@ -30,6 +30,8 @@ export const tied = {
   children: 2,
   /** It has several batches. */
   batches: 4,
+  /** A schedule made it: a row in schedule_open. */
+  schedule: scheduleTie,
 } as const;
 
 /** How far a job with a key is from having it. */

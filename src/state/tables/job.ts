@@ -56,12 +56,18 @@ export interface Origin {
   readonly template?: string;
   /** The inventory that it is to give anew (state/refreshing.ts). */
   readonly inventory?: string;
+  /** The schedule that made it, and the instant of which it is, epoch ms (firing.ts). */
+  readonly schedule?: string;
+  readonly at?: number;
 }
 
 /** Of a job's row. */
 export function originOf(job: StoredJob): Origin {
   return job.origin === null ? {} : (JSON.parse(job.origin) as Origin);
 }
+
+/** The bit of `ties` (gate.ts) that says that a schedule made the job. */
+export const scheduleTie = 8;
 
 /** `cancelling` of a job past its deadline: its attempts are stopped, and end as timeout. */
 export const overdue = 2;
@@ -103,9 +109,25 @@ const insertPinned = change(
   "insert into job (id, name, tasks, next_task, submitted_at, submitted_by, spec) values (?, ?, ?, ?, ?, ?, ?)",
 );
 
-/** A job of `tasks` tasks, none of which has a row. `spec` is the normalised spec as JSON. */
-export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: number, by: string, spec: string): void {
-  tx.run(insert, id, name, tasks, at, by, spec);
+const insertFired = change(
+  "job.add-fired",
+  `insert into job (id, name, tasks, submitted_at, submitted_by, spec, ties, origin) values (?, ?, ?, ?, ?, ?, ${scheduleTie}, ?)`,
+);
+
+/** A job of `tasks` tasks, none of which has a row. `spec` is the normalised spec as JSON; `fired`: a schedule made it, with that origin. */
+export function insertJob(
+  tx: Tx,
+  id: number,
+  name: string,
+  tasks: number,
+  at: number,
+  by: string,
+  spec: string,
+  fired?: Origin,
+): void {
+  const origin = fired === undefined ? null : JSON.stringify(fired);
+  if (origin === null) tx.run(insert, id, name, tasks, at, by, spec);
+  else tx.run(insertFired, id, name, tasks, at, by, spec, origin);
   holdJob(tx, {
     id,
     name,
@@ -135,8 +157,8 @@ export function insertJob(tx: Tx, id: number, name: string, tasks: number, at: n
     only_started_at: null,
     only_end: null,
     gate: null,
-    ties: null,
-    origin: null,
+    ties: origin === null ? null : scheduleTie,
+    origin,
     replayed: null,
   });
 }
@@ -154,11 +176,12 @@ export function insertPinnedJob(
   tx.run(insertPinned, id, name, tasks, tasks, at, by, spec);
 }
 
+const setFired = change("job.set-fired", `update job set ties = ${scheduleTie}, origin = ? where id = ?`);
 const setOrigin = change("job.set-origin", "update job set origin = ? where id = ?");
 
 /** Said of a job that was just added. */
 export function noteOrigin(tx: Tx, id: number, origin: Origin): void {
-  tx.run(setOrigin, JSON.stringify(origin), id);
+  tx.run(origin.schedule === undefined ? setOrigin : setFired, JSON.stringify(origin), id);
   takeHeldJob(tx, id); // read again when it is needed: few jobs have one
 }
 

@@ -1,0 +1,60 @@
+/** Rows of instants, asked in epoch milliseconds. */
+import type { CronCalendar } from "./calendar-cron.ts";
+
+/** The instants of a timing. Asking never throws, whatever the instant. */
+export interface Instants {
+  /** The first one after that; undefined: none ever. */
+  after(ms: number): number | undefined;
+  /** The newest one that is not after that; undefined: none yet. */
+  latestUpTo(ms: number): number | undefined;
+  /** How many there are after `from` up to `to`, `to` itself counted; more than `most` are `most + 1`. */
+  count(from: number, to: number, most: number): number;
+}
+
+/** One instant alone. */
+export function once(at: number): Instants {
+  return {
+    after: (ms) => (ms < at ? at : undefined),
+    latestUpTo: (ms) => (ms >= at ? at : undefined),
+    count: (from, to, most) => Math.min(from < at && at <= to ? 1 : 0, most + 1),
+  };
+}
+
+/** The whole multiples of a distance since the epoch. */
+export function each(everyMs: number): Instants {
+  return {
+    after: (ms) => (Math.floor(ms / everyMs) + 1) * everyMs,
+    latestUpTo: (ms) => Math.floor(ms / everyMs) * everyMs,
+    count: (from, to, most) => Math.min(most + 1, Math.max(0, Math.floor(to / everyMs) - Math.floor(from / everyMs))),
+  };
+}
+
+/** Those of a calendar. */
+export function recurring(calendar: CronCalendar): Instants {
+  const after = (ms: number): number | undefined => calendar.next(ms);
+  return {
+    after,
+    latestUpTo: (ms) => calendar.previous(ms + 1),
+    count: (from, to, most) => {
+      let found = 0;
+      for (let at = after(from); at !== undefined && at <= to && found <= most; at = after(at)) found++;
+      return found;
+    },
+  };
+}
+
+/** Only those from `start` to `end`, both counted. */
+export function bounded(all: Instants, start = -Infinity, end = Infinity): Instants {
+  if (start === -Infinity && end === Infinity) return all;
+  return {
+    after: (ms) => {
+      const found = all.after(Math.max(ms, start - 1));
+      return found === undefined || found > end ? undefined : found;
+    },
+    latestUpTo: (ms) => {
+      const found = all.latestUpTo(Math.min(ms, end));
+      return found === undefined || found < start ? undefined : found;
+    },
+    count: (from, to, most) => all.count(Math.max(from, start - 1), Math.min(to, end), most),
+  };
+}

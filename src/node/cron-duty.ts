@@ -1,0 +1,317 @@
+import { monotonicMs, timerMsMax } from "../lib/clock.ts";
+import { type CalendarEvents } from "../lib/calendar-events.ts";
+import type { NodeId } from "../lib/ids.ts";
+import { limits } from "../lib/limits.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import { inTurns } from "../lib/turns.ts";
+import { type FirePlan, planFires } from "../scheduler/fires.ts";
+import { liveMembers, Owners } from "../scheduler/owners.ts";
+import type { CommandInput, CommandValue } from "../state/commands/index.ts";
+import type { MadeJob, Step } from "../state/firing.ts";
+import { listNodes } from "../state/queries.ts";
+import { definitionOf, formerOf, isPlain } from "../state/schedules.ts";
+import { calendarEvents } from "../state/tables/calendar.ts";
+import { type ScheduleScope, scheduleScope } from "../state/tables/schedule-scope.ts";
+import {
+  type DueSchedule,
+  dueSchedules,
+  nextCheck,
+  scheduleById,
+  type StoredSchedule,
+} from "../state/tables/schedule.ts";
+import type { ReadTx } from "../state/tx.ts";
+import type { AppliedEvent } from "./api.ts";
+
+/** What working out schedules needs of its node. */
+export interface CronDutyPorts {
+  readonly self: NodeId;
+  /** Epoch ms: this host's clock, and while it leads that of the log. */
+  now(): number;
+  isLeading(): boolean;
+  /** Members that the leader does not hear; undefined: this node does not lead. */
+  silent(): readonly NodeId[] | undefined;
+  /** It is a member, with a state that it may go by. */
+  takesPart(): boolean;
+  view<Value>(query: (tx: ReadTx) => Value): Value;
+  propose(
+    name: "schedule.step",
+    input: CommandInput<"schedule.step">,
+  ): Promise<Outcome<{ readonly value: CommandValue<"schedule.step">; readonly index: number }>>;
+  /** The job of a fire that the schedule alone does not say. */
+  makeJob(row: StoredSchedule, at: number): Promise<MadeJob>;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Looked for at least so often, whatever was found: a clock may be set, an owner may die. */
+const lookMs = 1_000;
+/** Worked out so long before its time. */
+const aheadMs = 2_000;
+/** So many due ones are read at once. */
+const rowsAtOnce = 1_000;
+/** A step that was not taken is worked out again after that. */
+const againMs = 100;
+/** Jobs of one step that the schedule alone does not say. */
+const madeAtOnce = 4;
+
+/** A step that was worked out before its time, from this very row. */
+interface Ready {
+  readonly revision: number;
+  readonly watermark: number;
+  readonly scope: number;
+  readonly at: number;
+  readonly plan: FirePlan;
+}
+
+/**
+ * Every member works out the schedules that it owns (scheduler/owners.ts), ahead of time, and proposes what has come at its instant, in batches; the leader does so for what is left alone by
+ * its owner. What any of them believes of who owns what, or of the time, makes nothing twice and nothing lost: a step is taken from where the schedule stands alone (C1).
+ *
+ * It holds no schedules: the state says when each is to be looked at, so that a million that rest cost nothing but their rows.
+ */
+export class CronDuty {
+  readonly #ports: CronDutyPorts;
+  #isOn = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When (monotonicMs) that fires. */
+  #wakesAt = Infinity;
+  /** Since when (monotonicMs) nothing else of this process had its turn. */
+  #turnBegan = 0;
+  #isLooking = false;
+  #looksAgain = false;
+  #owners = new Owners([]);
+  /** Of the present members' list, joined. */
+  #members = "";
+  /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
+  #silent: readonly NodeId[] = [];
+  readonly #underWay = new Set<number>();
+  /** Not again before that (monotonic by `now`): what was refused as early, or not taken. */
+  readonly #notBefore = new Map<number, number>();
+  #ready = new Map<number, Ready>();
+  /** How far this clock was ahead of the leader's when that refused something as early. */
+  #aheadOfLeaderMs = 0;
+  #calendars: { readonly scope: number; readonly events: Map<string, CalendarEvents> } = {
+    scope: -1,
+    events: new Map(),
+  };
+
+  constructor(ports: CronDutyPorts) {
+    this.#ports = ports;
+  }
+
+  start(): void {
+    this.#isOn = true;
+    this.#lookIn(0);
+  }
+
+  stop(): void {
+    this.#isOn = false;
+    clearTimeout(this.#timer);
+  }
+
+  onApplied(events: readonly AppliedEvent[]): void {
+    if (!this.#isOn) return;
+    if (events.some(({ changes }) => changes.some(isNews))) this.#lookIn(0);
+  }
+
+  #lookIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#wakesAt = monotonicMs() + ms;
+    this.#timer = setTimeout(() => void this.#look(), Math.min(timerMsMax, Math.max(0, Math.ceil(ms))));
+  }
+
+  /** One look at a time; news meanwhile is another one. */
+  async #look(): Promise<void> {
+    if (this.#isLooking) {
+      this.#looksAgain = true;
+      return;
+    }
+    this.#isLooking = true;
+    this.#wakesAt = Infinity;
+    this.#turnBegan = monotonicMs();
+    let nextMs = lookMs;
+    try {
+      if (this.#ports.takesPart()) nextMs = await this.#pass();
+    } finally {
+      this.#isLooking = false;
+      // What was proposed in this look may have been taken meanwhile, and said when to look next.
+      const wakesInMs = this.#wakesAt - monotonicMs();
+      if (this.#isOn) this.#lookIn(this.#looksAgain ? 0 : Math.min(nextMs, wakesInMs));
+      this.#looksAgain = false;
+    }
+  }
+
+  /** This clock, put back by what the leader's was found to lack. */
+  #now(): number {
+    return this.#ports.now() - this.#aheadOfLeaderMs;
+  }
+
+  /** Proposes all that is due; gives when to look again. */
+  async #pass(): Promise<number> {
+    this.#readOwners();
+    this.#silent = this.#ports.silent() ?? [];
+    const scope = this.#ports.view(scheduleScope);
+    for (const [id, until] of this.#notBefore) if (until <= this.#now()) this.#notBefore.delete(id);
+    let steps: Step[] = [];
+    let bytes = 0;
+    let after: DueSchedule = { id: 0, check_at: -1 };
+    for (;;) {
+      const due = this.#ports.view((tx) => dueSchedules(tx, this.#now(), after, rowsAtOnce));
+      for (const one of due) {
+        if (!this.#isOn || this.#underWay.size >= limits.stepsInFlight) break;
+        if (!this.#isMine(one)) continue;
+        const step = await this.#stepOf(one.id, scope);
+        await this.#rest();
+        if (step === undefined) continue;
+        this.#underWay.add(one.id);
+        steps.push(step);
+        bytes += bytesOf(step);
+        if (steps.length >= limits.stepsPerCommand || bytes >= limits.entryBatchBytes) {
+          void this.#propose(scope, steps);
+          steps = [];
+          bytes = 0;
+        }
+      }
+      if (due.length < rowsAtOnce || this.#underWay.size >= limits.stepsInFlight) break;
+      after = due.at(-1)!;
+    }
+    if (steps.length > 0) void this.#propose(scope, steps);
+    await this.#prepare(scope);
+    return this.#nextLookMs();
+  }
+
+  #readOwners(): void {
+    const members = liveMembers(this.#ports.view(listNodes));
+    const joined = members.join();
+    if (joined === this.#members) return;
+    this.#members = joined;
+    this.#owners = new Owners(members);
+    this.#ready.clear();
+  }
+
+  #isMine({ id, check_at: checkAt }: DueSchedule): boolean {
+    if (this.#underWay.has(id) || this.#notBefore.has(id)) return false;
+    const owner = this.#owners.of(id);
+    if (owner === this.#ports.self) return true;
+    if (!this.#ports.isLeading()) return false;
+    return this.#now() - checkAt >= limits.fireCoverMs || owner === undefined || this.#silent.includes(owner);
+  }
+
+  /** undefined: nothing is to be said of it after all. */
+  async #stepOf(id: number, scope: ScheduleScope): Promise<Step | undefined> {
+    const row = this.#ports.view((tx) => scheduleById(tx, id));
+    if (row === undefined) return undefined;
+    const ready = this.#ready.get(id);
+    this.#ready.delete(id);
+    const isFit = ready?.revision === row.revision && ready.watermark === row.watermark && ready.scope === scope.scope;
+    const now = this.#now();
+    const plan =
+      isFit && ready.at <= now && now - ready.at < limits.fireLateMs ? ready.plan : await this.#plan(row, scope, now);
+    const { check, fires, skips } = plan;
+    if (fires.length === 0 && skips.length === 0 && check === row.check_at) return undefined;
+    if (fires.length === 0 || isPlain(definitionOf(row)))
+      return [id, row.revision, row.watermark, plan.to, check, fires, skips];
+    return this.#stepOfMade(row, plan, now);
+  }
+
+  /** A step whose jobs have to be made: they may be large, so a few of them at a time. */
+  async #stepOfMade(row: StoredSchedule, plan: FirePlan, now: number): Promise<Step> {
+    const fires = plan.fires.slice(0, madeAtOnce);
+    const isWhole = fires.length === plan.fires.length;
+    const to = isWhole ? plan.to : fires.at(-1)!;
+    const check = isWhole ? plan.check : Math.max(now, row.watermark + 1);
+    const skips = plan.skips.filter(([, , last]) => last <= to);
+    const made: MadeJob[] = [];
+    for (const at of fires) made.push(await this.#ports.makeJob(row, at));
+    return [row.id, row.revision, row.watermark, to, check, fires, skips, made];
+  }
+
+  async #plan(row: StoredSchedule, scope: ScheduleScope, now: number): Promise<FirePlan> {
+    const steps = planFires({ row, scope, calendars: this.#calendarsOf(row, scope) }, now);
+    // Nearly all are done with one or two instants.
+    const first = steps.next();
+    return first.done === true ? first.value : inTurns(steps);
+  }
+
+  /** Heartbeats above all are not to wait for a thousand schedules. */
+  async #rest(): Promise<void> {
+    if (monotonicMs() - this.#turnBegan < limits.turnMs) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#turnBegan = monotonicMs();
+  }
+
+  #calendarsOf(row: StoredSchedule, { scope }: ScheduleScope): ReadonlyMap<string, CalendarEvents> {
+    if (this.#calendars.scope !== scope) this.#calendars = { scope, events: new Map() };
+    const { events } = this.#calendars;
+    for (const { calendars = [] } of [definitionOf(row).rules, ...formerOf(row).flatMap(({ rules }) => rules ?? [])])
+      for (const { name } of calendars) {
+        if (events.has(name)) continue;
+        const found = this.#ports.view((tx) => calendarEvents(tx, name));
+        if (found !== undefined) events.set(name, found);
+      }
+    return events;
+  }
+
+  async #propose(scope: ScheduleScope, steps: readonly Step[]): Promise<void> {
+    const proposedAt = this.#ports.now();
+    const outcome = await this.#ports.propose("schedule.step", { scope: scope.scope, steps });
+    for (const [id] of steps) this.#underWay.delete(id);
+    if (!outcome.ok) {
+      for (const [id] of steps) this.#notBefore.set(id, this.#now() + againMs);
+      if (this.#isOn) this.#lookIn(againMs);
+      return;
+    }
+    const { refused, stampedAt } = outcome.value.value;
+    const isEarly = refused.some(([, why]) => why === "early");
+    this.#aheadOfLeaderMs = isEarly
+      ? Math.max(1, proposedAt - stampedAt)
+      : this.#aheadOfLeaderMs > 0
+        ? Math.max(0, proposedAt - stampedAt)
+        : 0;
+    if (!this.#isOn) return;
+    const waitMs = refused.length > 0 ? againMs : this.#nextLookMs();
+    if (monotonicMs() + waitMs < this.#wakesAt) this.#lookIn(waitMs);
+  }
+
+  /** Works out what will come soon, so that at its instant it only has to be said. */
+  async #prepare(scope: ScheduleScope): Promise<void> {
+    const now = this.#now();
+    const due = this.#ports.view((tx) =>
+      dueSchedules(tx, now + aheadMs, { id: Number.MAX_SAFE_INTEGER, check_at: now }, rowsAtOnce),
+    );
+    for (const { id, check_at: at } of due) {
+      if (!this.#isOn || this.#owners.of(id) !== this.#ports.self || this.#ready.has(id)) continue;
+      if (this.#now() >= at) continue; // its time has come meanwhile
+      const row = this.#ports.view((tx) => scheduleById(tx, id));
+      if (row === undefined) continue;
+      const plan = await this.#plan(row, scope, at);
+      await this.#rest();
+      this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
+      // Something else may be due by now.
+      if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now())
+        return;
+    }
+    for (const [id, { at }] of this.#ready) if (at < now - limits.fireLateMs) this.#ready.delete(id);
+  }
+
+  #nextLookMs(): number {
+    const now = this.#now();
+    const next = this.#ports.view((tx) => nextCheck(tx, now));
+    return next === undefined ? lookMs : Math.min(lookMs, next - now);
+  }
+}
+
+/** What weighs in a step: the jobs that came with it. */
+function bytesOf(step: Step): number {
+  let bytes = 100 + 30 * (step[5].length + step[6].length);
+  for (const made of step[7] ?? []) {
+    if ("why" in made) bytes += made.why.length;
+    else bytes += made.job[2].length + (made.lists ?? []).reduce((sum, [, names]) => sum + names.length, 0);
+  }
+  return bytes;
+}
+
+function isNews(change: AppliedEvent["changes"][number]): boolean {
+  return (
+    change.topic === "node" || (change.topic === "schedule" && change.kind !== "fired" && change.kind !== "skipped")
+  );
+}

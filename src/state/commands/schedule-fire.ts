@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { accept, refuse } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { fireNow, type MadeJob, type Totals, writeTotals } from "../firing.ts";
+import { definitionOf, isPlain, scheduleDefaults } from "../schedules.ts";
+import { openJobsOf } from "../tables/schedule-fire.ts";
+import { scheduleByName } from "../tables/schedule.ts";
+import { scheduleName } from "./schedule-schema.ts";
+import { madeJobShape } from "./schedule-step.ts";
+
+interface ScheduleFire {
+  readonly schedule: string;
+  /** Whatever `overlap` says. */
+  readonly force: boolean;
+  /** Its job, where the schedule alone does not say it. */
+  readonly made?: MadeJob;
+}
+
+export const scheduleFire = command<ScheduleFire>()({
+  name: "schedule.fire",
+  tag: 123,
+  since: 3,
+  right: "jobs:write",
+  doc: "Makes a job of a schedule now, whatever the time, also while it is paused or has ended.",
+  input: z.strictObject({
+    schedule: scheduleName,
+    force: z.boolean({ error: "must be true or false" }).optional(),
+    /** Nothing that a person sends: see node/schedule-jobs.ts. */
+    made: madeJobShape.optional(),
+  }),
+  payload: z.strictObject({ schedule: scheduleName, force: z.boolean(), made: madeJobShape.exactOptional() }),
+  answer: z.object({ name: z.string(), job: z.int() }),
+  prepare: ({ schedule, force, made }) => ({
+    schedule,
+    force: force === true,
+    ...(made === undefined ? {} : { made }),
+  }),
+  adds: () => 1,
+  apply(tx, { schedule: name, force, made }, context) {
+    const row = scheduleByName(tx, name);
+    if (row === undefined) return refuse("not-found", `there is no schedule ${name}`);
+    const definition = definitionOf(row);
+    if (made === undefined && !isPlain(definition))
+      return refuse("conflict", `schedule ${name} was changed meanwhile: fire it again`);
+    const { overlap = scheduleDefaults.overlap } = definition;
+    const [open] = overlap === "skip" && !force ? openJobsOf(tx, row.id, 1) : [];
+    if (open !== undefined)
+      return refuse("conflict", `job ${open} of it has not ended, and overlap is skip: wait for it, or use --force`);
+    const totals: Totals = new Map();
+    const fired = fireNow(tx, row, made, totals, context);
+    if (!fired.ok) return fired;
+    writeTotals(tx, totals);
+    return accept({ name, job: fired.value });
+  },
+  audit: ({ schedule }, outcome) => `schedule ${schedule}${outcome.ok ? `: job ${outcome.value.job}` : ""}`,
+});

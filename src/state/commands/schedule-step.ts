@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { limits } from "../../lib/limits.ts";
+import { accept } from "../../lib/outcome.ts";
+import { command } from "../command.ts";
+import { type MadeJob, type Skip, type Step, type StepRefusal, takeStep, type Totals, writeTotals } from "../firing.ts";
+import { scheduleScope } from "../tables/schedule-scope.ts";
+import { jobShape } from "./job-submit.ts";
+import { count } from "./shapes.ts";
+import { targetLists } from "./target-schema.ts";
+
+interface ScheduleStep {
+  /** What concerns all schedules, as the evaluator knew it. */
+  readonly scope: number;
+  readonly steps: readonly Step[];
+}
+
+/** The job of a fire, as it was made before the log; or why it could not be. */
+export const madeJobShape: z.ZodType<MadeJob, unknown> = z.union([
+  z.strictObject({
+    job: jobShape,
+    lists: targetLists.exactOptional(),
+    template: z.string().max(300).exactOptional(),
+  }),
+  z.strictObject({ why: z.string().max(4_000) }),
+]) as never;
+
+const skipShape: z.ZodType<Skip, unknown> = z
+  .tuple([z.enum(["missed", "paused", "window"]), count, count, z.int()])
+  .refine(([, first, last, instants]) => first <= last && instants !== 0) as never;
+
+const stepShape = z
+  .tuple([
+    count,
+    count,
+    count,
+    count,
+    count.nullable(),
+    z.array(count).max(limits.firesPerStep),
+    z.array(skipShape).max(limits.skipsPerStep),
+    z.array(madeJobShape).optional(),
+  ])
+  .refine(([, , from, to, check, fires, skips, made]) => {
+    // Each of its instants once, in order, behind where it starts and not behind where it ends (C1).
+    const spans = [...fires.map((at) => [at, at] as const), ...skips.map(([, first, last]) => [first, last] as const)];
+    spans.sort(([one], [other]) => one - other);
+    let last = from;
+    for (const [first, until] of spans) {
+      if (first <= last) return false;
+      last = until;
+    }
+    return last <= to && (check === null || check > from) && (made === undefined || made.length === fires.length);
+  });
+
+const shape = z.strictObject({ scope: count, steps: z.array(stepShape).min(1).max(limits.stepsPerCommand) });
+
+export const scheduleStep = command<ScheduleStep>()({
+  name: "schedule.step",
+  tag: 124,
+  since: 3,
+  right: "internal",
+  doc: "Moves schedules on (C1): the jobs of instants that have come, what is recorded of those without one, and the watermark. A step that was worked out from what is not so any more is refused, and the others go on.",
+  input: shape as z.ZodType<ScheduleStep, unknown>,
+  payload: shape as z.ZodType<ScheduleStep, unknown>,
+  prepare: (input) => input,
+  adds: ({ steps }) => steps.reduce((jobs, [, , , , , fires]) => jobs + fires.length, 0),
+  apply(tx, { scope, steps }, context) {
+    const isOfOtherScope = scheduleScope(tx).scope !== scope;
+    const totals: Totals = new Map();
+    const refused: [position: number, why: StepRefusal][] = [];
+    for (const [position, step] of steps.entries()) {
+      const why = isOfOtherScope ? "stale" : takeStep(tx, step, totals, context);
+      if (why !== undefined) refused.push([position, why]);
+    }
+    writeTotals(tx, totals);
+    return accept({ refused, stampedAt: context.stampedAt });
+  },
+});

@@ -1,0 +1,261 @@
+import { formatInstant } from "../lib/calendar.ts";
+import type { Outcome } from "../lib/outcome.ts";
+import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
+import type { ApplyContext } from "./command.ts";
+import { type Definition, definitionOf, formerOf, isPlain, jitterOf, scheduleDefaults } from "./schedules.ts";
+import { addTotal, insertFire, openFire, openJobsOf, type SkipReason, trimFires } from "./tables/schedule-fire.ts";
+import { scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
+import type { Tx } from "./tx.ts";
+import type { Spec } from "./types.ts";
+
+/** A run of instants that make no job: `count` of them from the first to the last; negative: that many at least. */
+export type Skip = readonly [
+  reason: Extract<SkipReason, "missed" | "paused" | "window">,
+  first: number,
+  last: number,
+  count: number,
+];
+
+/** The job of a fire that cannot be made of the schedule alone (template, targets, bundle), as its evaluator made it; or why it could not. */
+export type MadeJob =
+  | {
+      readonly job: NewJob;
+      readonly lists?: readonly (readonly [hash: string, names: string])[];
+      readonly template?: string;
+    }
+  | { readonly why: string };
+
+/**
+ * What an evaluator has worked out for one schedule: its instants in (from, to], and when it is to be looked at next (null: it has no more). Instants are epoch ms.
+ * `made` has a job for each fire, where the schedule alone does not say it.
+ */
+export type Step = readonly [
+  schedule: number,
+  revision: number,
+  from: number,
+  to: number,
+  check: number | null,
+  fires: readonly number[],
+  skips: readonly Skip[],
+  made?: readonly MadeJob[],
+];
+
+/** Why a step was refused: its schedule is gone; it was worked out from what is not so any more; its instants are still to come by the leader's clock. */
+export type StepRefusal = "gone" | "stale" | "early";
+
+/** How many instants came to what in one command: written once. */
+export type Totals = Map<string, number>;
+
+/**
+ * A schedule moves on (C1): its jobs, what its history says of the instants without one, and the watermark, together or not at all. Only from where it stands: a step names the
+ * watermark, the revision, and (its command) the scope that it was worked out from, so that of any number of evaluators one is right, and none jumps over what another one
+ * had to do. undefined: done.
+ */
+export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyContext): StepRefusal | undefined {
+  const [id, revision, from, to, check, fires] = step;
+  const row = scheduleById(tx, id);
+  if (row === undefined) return "gone";
+  if (row.revision !== revision || row.watermark !== from) return "stale";
+  const definition = definitionOf(row);
+  const former = formerOf(row);
+  // By the clock that the leader had, and not by the state's, which never goes back (J4): that one may be ahead of real time.
+  const now = context.stampedAt;
+  const jitter = jitterOf(row.name, definition.rules.jitterMs);
+  const changedAt = former.at(-1)?.until ?? -Infinity;
+  if (to > now || fires.some((at) => (at <= changedAt ? at : at + jitter) > now)) return "early";
+  const firing = new Firing(tx, row, definition, totals, context);
+  firing.run(step);
+  const left = former.filter(({ until }) => until > to);
+  writeStep(tx, id, {
+    former: left.length === 0 ? null : JSON.stringify(left),
+    watermark: to,
+    check_at: firing.hasReachedLimit ? null : check,
+    ...firing.progress,
+  });
+  return undefined;
+}
+
+/** A job that somebody wants now, whatever the time: its history says so, and the watermark stays. A refusal: it was not made. */
+export function fireNow(
+  tx: Tx,
+  row: StoredSchedule,
+  made: MadeJob | undefined,
+  totals: Totals,
+  context: ApplyContext,
+): Outcome<number> {
+  const firing = new Firing(tx, row, definitionOf(row), totals, context);
+  const outcome = firing.fire(context.at, made, `by ${context.by.name}`);
+  if (outcome.ok)
+    writeStep(tx, row.id, {
+      former: row.former,
+      watermark: row.watermark,
+      check_at: row.check_at,
+      ...firing.progress,
+      runs: row.runs,
+    });
+  return outcome;
+}
+
+/** So many more instants came to that; one write for each in {@link writeTotals}. */
+function tally(totals: Totals, what: string, instants: number): void {
+  totals.set(what, (totals.get(what) ?? 0) + instants);
+}
+
+/** At the end of the command. */
+export function writeTotals(tx: Tx, totals: Totals): void {
+  for (const [what, instants] of totals) addTotal(tx, what, instants);
+}
+
+/** One schedule's instants, in their order. */
+class Firing {
+  readonly #tx: Tx;
+  readonly #row: StoredSchedule;
+  readonly #definition: Definition;
+  readonly #totals: Totals;
+  readonly #context: ApplyContext;
+  #seq: number;
+  #runs: number;
+  #firedAt: number | null;
+  #job: number | null;
+
+  constructor(tx: Tx, row: StoredSchedule, definition: Definition, totals: Totals, context: ApplyContext) {
+    this.#tx = tx;
+    this.#row = row;
+    this.#definition = definition;
+    this.#totals = totals;
+    this.#context = context;
+    this.#seq = row.fires;
+    this.#runs = row.runs;
+    this.#firedAt = row.fired_at;
+    this.#job = row.job;
+  }
+
+  /** What of the row is other now. */
+  get progress(): Pick<StoredSchedule, "runs" | "fires" | "fired_at" | "job"> {
+    return { runs: this.#runs, fires: this.#seq, fired_at: this.#firedAt, job: this.#job };
+  }
+
+  get hasReachedLimit(): boolean {
+    return this.#runs >= (this.#definition.limit ?? Infinity);
+  }
+
+  /** Fires and skips as they follow each other. */
+  run([, , , , , fires, skips, made]: Step): void {
+    let next = 0;
+    for (const [position, at] of fires.entries()) {
+      while (next < skips.length && skips[next]![1] < at) this.#skip(skips[next++]!);
+      this.#due(at, made?.[position]);
+    }
+    for (const skip of skips.slice(next)) this.#skip(skip);
+    this.#trim();
+  }
+
+  /** An instant that is to make a job, unless the limit is reached or a former job of the schedule is in its way. */
+  #due(at: number, made: MadeJob | undefined): void {
+    if (this.hasReachedLimit) return this.#note(at, "limit");
+    const { overlap = scheduleDefaults.overlap } = this.#definition;
+    const most = overlap === "skip" ? 1 : overlap === "queue" ? 2 : 0;
+    if (most > 0 && openJobsOf(this.#tx, this.#row.id, most).length >= most) return this.#note(at, "overlap");
+    const outcome = this.fire(at, made, null);
+    if (!outcome.ok) this.#note(at, "refused", outcome.why.message.slice(0, messageLength));
+  }
+
+  /** Makes the job of an instant. */
+  fire(at: number, made: MadeJob | undefined, message: string | null): Outcome<number> {
+    const { name } = this.#row;
+    const addition = this.#addition(at, made);
+    if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };
+    const added = addJobs(
+      this.#tx,
+      { ...addition, gathers: false, by: this.#row.set_by, added: (job) => this.#opened(job, at, message) },
+      this.#context,
+    );
+    if (!added.ok) return added;
+    this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first });
+    tally(this.#totals, "fired", 1);
+    return { ok: true, value: added.value.first };
+  }
+
+  #opened(job: number, at: number, message: string | null): void {
+    this.#write(at, at, 1, null, job, message);
+    openFire(this.#tx, job, this.#row.id, this.#seq - 1);
+    this.#runs += 1;
+    this.#firedAt = at;
+    this.#job = job;
+  }
+
+  #addition(at: number, made: MadeJob | undefined): Pick<Addition, "jobs" | "names" | "origin"> | { why: string } {
+    const origin = { schedule: this.#row.name, at };
+    if (made === undefined) {
+      if (!isPlain(this.#definition)) return { why: "its job was not made" };
+      const spec = specOfFire(this.#row.name, this.#definition, this.#definition.job, at);
+      return { jobs: [newJob(spec, () => [])], names: new Map(), origin };
+    }
+    if ("why" in made) return made;
+    const { job, lists = [], template } = made;
+    return { jobs: [job], names: new Map(lists), origin: template === undefined ? origin : { ...origin, template } };
+  }
+
+  #skip([reason, first, last, count]: Skip): void {
+    this.#write(first, last, count, reason, null, null);
+    this.#told(first, last, count, reason);
+  }
+
+  #note(at: number, reason: SkipReason, message: string | null = null): void {
+    this.#write(at, at, 1, reason, null, message);
+    this.#told(at, at, 1, reason);
+  }
+
+  #told(at: number, until: number, count: number, reason: SkipReason): void {
+    this.#context.changed({ topic: "schedule", kind: "skipped", name: this.#row.name, at, until, count, reason });
+    tally(this.#totals, reason, Math.abs(count));
+  }
+
+  #write(
+    at: number,
+    until: number,
+    count: number,
+    reason: SkipReason | null,
+    job: number | null,
+    message: string | null,
+  ): void {
+    const { id: schedule } = this.#row;
+    insertFire(this.#tx, {
+      schedule,
+      seq: this.#seq,
+      at,
+      until,
+      count,
+      reason,
+      fired_at: this.#context.at,
+      job,
+      message,
+    });
+    this.#seq += 1;
+  }
+
+  /** Not with each line: those of a few more are kept meanwhile. */
+  #trim(): void {
+    const { history = scheduleDefaults.history } = this.#definition;
+    const before = this.#row.fires;
+    if (Math.floor(this.#seq / trimEvery) === Math.floor(before / trimEvery) || this.#seq <= history) return;
+    trimFires(this.#tx, this.#row.id, this.#seq - history);
+  }
+}
+
+const messageLength = 2_000;
+const trimEvery = 16;
+
+/** The spec of the job that an instant makes: it is told its schedule and its instant, and takes its turn behind others of the schedule as `overlap` says. */
+export function specOfFire(name: string, definition: Definition, job: Spec, at: number): Spec {
+  const { overlap } = definition;
+  const env = { ...job.env, SKEIN_SCHEDULE: name, SKEIN_FIRE_AT: formatInstant(at) };
+  const named = { ...job, name: job.name ?? name, env };
+  if (overlap === "queue" || overlap === "queue_all") return { ...named, key: overlapKey(name) };
+  return overlap === "replace" ? { ...named, key: overlapKey(name), onConflict: "replace" } : named;
+}
+
+/** The key that the jobs of a schedule have one after the other. */
+function overlapKey(name: string): string {
+  return `cron:${name}`;
+}

@@ -1,0 +1,19 @@
+import { limits } from "../lib/limits.ts";
+import { definitionOf, type FormerRules, formerOf, type ScheduleRules } from "./schedules.ts";
+import type { StoredSchedule } from "./tables/schedule.ts";
+
+/**
+ * What a schedule's former rules are once others hold from `at` on: its instants up to then that are not dealt with yet are still dealt with by what held when they came. undefined: it was
+ * changed too often for its owner to follow.
+ */
+export function formerAt(row: StoredSchedule, at: number, next: ScheduleRules | undefined): string | null | undefined {
+  const former = formerOf(row);
+  const last = former.at(-1)?.until ?? row.watermark;
+  // Nothing of it lies between: what held since then held for no instant.
+  if (at <= last) return row.former;
+  if (former.length >= limits.scheduleChangesAhead) return undefined;
+  const { rules } = definitionOf(row);
+  const isSame = next === undefined || JSON.stringify(next) === JSON.stringify(rules);
+  const held: FormerRules = { until: at, paused: row.paused === 1, ...(isSame ? {} : { rules }) };
+  return JSON.stringify([...former, held]);
+}

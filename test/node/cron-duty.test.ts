@@ -1,0 +1,195 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { accept, refuse } from "../../src/lib/outcome.ts";
+import { CronDuty, type CronDutyPorts } from "../../src/node/cron-duty.ts";
+import { makeScheduledJob } from "../../src/node/schedule-jobs.ts";
+import { liveMembers, Owners } from "../../src/scheduler/owners.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
+import type { Step } from "../../src/state/firing.ts";
+import { listNodes } from "../../src/state/queries.ts";
+import { firesBefore, type StoredFire } from "../../src/state/tables/schedule-fire.ts";
+import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { admin, Cluster } from "../state/support.ts";
+
+/** Members that work out schedules against one real state: the leader's clock is this host's, theirs may be others. */
+
+interface MemberOptions {
+  readonly aheadMs?: number;
+  readonly leads?: boolean;
+  readonly silent?: readonly number[];
+  /** Says no to what is proposed, so many times. */
+  readonly busy?: { left: number };
+}
+
+const started: CronDuty[] = [];
+afterEach(() => {
+  for (const duty of started.splice(0)) duty.stop();
+});
+
+function member(on: Cluster, id: number, { aheadMs = 0, leads = false, silent = [], busy }: MemberOptions = {}) {
+  const proposed: Step[][] = [];
+  const refused: string[] = [];
+  const ports: CronDutyPorts = {
+    self: nodeId(id),
+    now: () => Date.now() + aheadMs,
+    isLeading: () => leads,
+    silent: () => (leads ? silent.map((one) => nodeId(one)) : undefined),
+    takesPart: () => true,
+    view: (query) => query(on.database),
+    makeJob: (row, at) => makeScheduledJob(row, at, (query) => query(on.database)),
+    propose: async (name, input) => {
+      proposed.push([...input.steps]);
+      await Promise.resolve();
+      if (busy !== undefined && busy.left > 0) {
+        busy.left -= 1;
+        return refuse("busy", "there is no room");
+      }
+      on.now = Date.now();
+      const value = on.must(name, input);
+      refused.push(...value.refused.map(([, why]) => why));
+      return accept({ value, index: on.log.length });
+    },
+    log: () => {},
+  };
+  const duty = new CronDuty(ports);
+  started.push(duty);
+  duty.start();
+  return { duty, proposed, refused };
+}
+
+function cluster(nodes: number): Cluster {
+  const on = Cluster.ofNewest(nodes);
+  on.now = Date.now();
+  return on;
+}
+
+function set(on: Cluster, ...schedules: Record<string, unknown>[]): void {
+  const whole = schedules.map((one) => ({ every: "1s", overlap: "allow", job: { driver: "noop" }, ...one }));
+  on.now = Date.now();
+  on.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: whole }), admin);
+}
+
+function fires(on: Cluster, name = "s"): StoredFire[] {
+  const { id } = scheduleByName(on.database, name)!;
+  return firesBefore(on.database, id, Number.MAX_SAFE_INTEGER, 10_000).toReversed();
+}
+
+function ownerOf(on: Cluster, name: string): NodeId | undefined {
+  return new Owners(liveMembers(listNodes(on.database))).of(scheduleByName(on.database, name)!.id);
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** So many seconds in a row, from the first on, each once. */
+function expectEach(lines: readonly StoredFire[]): void {
+  expect(lines.map(({ reason }) => reason)).toEqual(lines.map(() => null));
+  expect(lines.map(({ at }) => at)).toEqual(lines.map((_, place) => lines[0]!.at + 1_000 * place));
+  for (const { at, fired_at: firedAt } of lines) expect(firedAt).toBeGreaterThanOrEqual(at);
+}
+
+describe("members", () => {
+  test("that all work fire each instant once, and never before it", async () => {
+    const on = cluster(3);
+    set(on, ...Array.from({ length: 12 }, (_, place) => ({ name: `s${place}` })));
+    const members = [1, 2, 3].map((id) => member(on, id, { leads: id === 1 }));
+    await until(() => Array.from({ length: 12 }, (_, place) => fires(on, `s${place}`)).every((all) => all.length >= 3));
+    for (let place = 0; place < 12; place++) expectEach(fires(on, `s${place}`));
+    for (const { proposed } of members) expect(proposed.length).toBeGreaterThan(0);
+  });
+
+  test("that are left alone by an owner have the leader fire for it, which waits for one that it hears", async () => {
+    const on = cluster(2);
+    set(on, ...Array.from({ length: 8 }, (_, place) => ({ name: `s${place}` })));
+    const others = Array.from({ length: 8 }, (_, place) => `s${place}`).filter(
+      (name) => ownerOf(on, name) === nodeId(2),
+    );
+    expect(others.length).toBeGreaterThan(0);
+    member(on, 1, { leads: true });
+    await until(() => others.every((name) => fires(on, name).length >= 2));
+    for (const name of others) {
+      expectEach(fires(on, name));
+      expect(fires(on, name)[0]!.fired_at - fires(on, name)[0]!.at).toBeGreaterThanOrEqual(limits.fireCoverMs);
+    }
+  });
+
+  test("that the leader does not hear are not waited for", async () => {
+    const on = cluster(2);
+    set(on, ...Array.from({ length: 8 }, (_, place) => ({ name: `s${place}` })));
+    const { proposed } = member(on, 1, { leads: true, silent: [2] });
+    await until(() => fires(on, "s0").length > 0);
+    const first = proposed.flat().filter(([, , , , , instants]) => instants.length > 0);
+    expect(new Set(first.map(([id]) => id)).size).toBe(8);
+  });
+
+  test("whose clock is ahead are told so, and fire at the leader's time", async () => {
+    const on = cluster(1);
+    set(on, { name: "s" });
+    const { refused } = member(on, 1, { aheadMs: 700 });
+    await until(() => fires(on).length >= 3);
+    expect(refused).toContain("early");
+    expectEach(fires(on));
+  });
+
+  test("whose proposals find no room propose again, and lose nothing", async () => {
+    const on = cluster(1);
+    set(on, { name: "s" });
+    const busy = { left: 0 };
+    member(on, 1, { busy });
+    await until(() => fires(on).length >= 1);
+    busy.left = 3;
+    await until(() => fires(on).length >= 3);
+    expect(busy.left).toBe(0);
+    expectEach(fires(on));
+  });
+});
+
+describe("a schedule", () => {
+  test("that is changed while a step of it is under way loses none of its instants", async () => {
+    const on = cluster(1);
+    set(on, { name: "s" });
+    const { duty } = member(on, 1);
+    for (let change = 1; change <= 3; change++) {
+      await until(() => fires(on).length >= change);
+      set(on, { name: "s", description: `for the ${change}. time` });
+      duty.onApplied(on.events.slice(-1));
+    }
+    expectEach(fires(on));
+  });
+
+  test("of which there are many at one instant go in batches", async () => {
+    const on = cluster(1);
+    const names = Array.from({ length: 600 }, (_, place) => `s${place}`);
+    set(on, ...names.map((name) => ({ name })));
+    const { proposed } = member(on, 1);
+    await until(() => fires(on, "s599").length >= 1 && fires(on, "s0").length >= 1);
+    for (const steps of proposed) expect(steps.length).toBeLessThanOrEqual(limits.stepsPerCommand);
+    for (const name of names) expect(fires(on, name)[0]?.reason).toBeNull();
+  });
+
+  test("whose template is gone says so for each instant, and the others go on", async () => {
+    const on = cluster(1);
+    on.must("template.set", { name: "t", spec: { driver: "noop" } }, admin);
+    set(on, { name: "of-template", job: undefined, template: "t" }, { name: "s" });
+    member(on, 1);
+    await until(() => fires(on, "of-template").length >= 1);
+    on.must("template.remove", { template: "t" }, admin);
+    await until(() => fires(on, "of-template").some(({ reason }) => reason !== null) && fires(on).length >= 2);
+    const [first] = fires(on, "of-template");
+    expect(first?.reason).toBeNull();
+    expect(on.job(first!.job!)).toMatchObject({ template: "t@1" });
+    const refusedOne = fires(on, "of-template").find(({ reason }) => reason !== null);
+    expect(refusedOne).toMatchObject({ reason: "refused", message: "there is no template t any more" });
+    expectEach(fires(on));
+  });
+
+  test("about targets has those that its expressions stand for at the instant", async () => {
+    const on = cluster(1);
+    set(on, { name: "s", job: { driver: "noop", targets: ["web[1-3]"] } });
+    member(on, 1);
+    await until(() => fires(on).length >= 1);
+    expect(on.job(fires(on)[0]!.job!).counts.queued).toBe(3);
+  });
+});

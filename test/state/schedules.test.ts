@@ -1,0 +1,271 @@
+import { describe, expect, test } from "bun:test";
+import { atOnce } from "../../src/lib/turns.ts";
+import { planFires } from "../../src/scheduler/fires.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
+import type { Step } from "../../src/state/firing.ts";
+import { findJob } from "../../src/state/queries.ts";
+import { firesBefore, scheduleTotals } from "../../src/state/tables/schedule-fire.ts";
+import { moveScope, scheduleScope } from "../../src/state/tables/schedule-scope.ts";
+import { scheduleByName, scheduleIds, schedulesAfter, schedulesUsing } from "../../src/state/tables/schedule.ts";
+import { admin, Cluster } from "./support.ts";
+
+/** Situations of schedules in the state alone: what steps do, which are refused (C1), and what their jobs come to. */
+
+const minute = 60_000;
+/** A whole minute, so that instants are easy to read. */
+const t0 = 1_000_000 * minute;
+
+function cluster(): Cluster {
+  const made = Cluster.ofNewest(1);
+  made.now = t0;
+  return made;
+}
+
+function set(on: Cluster, schedule: Record<string, unknown>): void {
+  const whole = { name: "s", every: "1m", job: { run: "true" }, ...schedule };
+  on.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: [whole] }), admin);
+}
+
+/** The step that an evaluator would propose now. */
+function plan(on: Cluster, name = "s"): Step {
+  const row = scheduleByName(on.database, name)!;
+  const scope = scheduleScope(on.database);
+  const { to, check, fires, skips } = atOnce(planFires({ row, scope, calendars: new Map() }, on.now));
+  return [row.id, row.revision, row.watermark, to, check, fires, skips];
+}
+
+function take(on: Cluster, step: Step, scope = scheduleScope(on.database).scope): string | undefined {
+  return on.must("schedule.step", { scope, steps: [step] }).refused[0]?.[1];
+}
+
+/** [minutes since t0, what, minutes of the end of the run, how many] of all lines, oldest first. */
+function history(on: Cluster, name = "s"): [number, string, number, number][] {
+  const { id } = scheduleByName(on.database, name)!;
+  return firesBefore(on.database, id, Number.MAX_SAFE_INTEGER, 10_000)
+    .toReversed()
+    .map(({ at, until, count, reason }) => [(at - t0) / minute, reason ?? "fired", (until - t0) / minute, count]);
+}
+
+function step(on: Cluster): void {
+  expect(take(on, plan(on))).toBeUndefined();
+}
+
+describe("a schedule", () => {
+  test("fires each instant once, whoever proposes it again, and is looked at again at the next one", () => {
+    const on = cluster();
+    set(on, { overlap: "allow" });
+    step(on);
+    expect(scheduleByName(on.database, "s")).toMatchObject({ watermark: t0, check_at: t0 + minute });
+    on.now = t0 + minute;
+    const due = plan(on);
+    expect(take(on, due)).toBeUndefined();
+    expect(take(on, due)).toBe("stale");
+    expect(history(on)).toEqual([[1, "fired", 1, 1]]);
+    expect(findJob(on.database, 1)?.spec["env"]).toMatchObject({
+      SKEIN_SCHEDULE: "s",
+      SKEIN_FIRE_AT: "1971-11-26T10:41:00.000Z",
+    });
+  });
+
+  test("refuses a step of another revision, another watermark, another scope, or of what is still to come", () => {
+    const on = cluster();
+    set(on, { overlap: "allow" });
+    step(on);
+    on.now = t0 + minute;
+    const [id, revision, from, to, check, fires, skips] = plan(on);
+    const scope = scheduleScope(on.database).scope;
+    expect(take(on, [id, revision + 1, from, to, check, fires, skips])).toBe("stale");
+    expect(take(on, [id, revision, from - 1, to, check, fires, skips])).toBe("stale");
+    expect(take(on, [id + 1, revision, from, to, check, fires, skips])).toBe("gone");
+    expect(take(on, [id, revision, from, to, check, fires, skips], scope + 1)).toBe("stale");
+    on.now = t0 + minute - 1;
+    // The state's clock has been further by now, and does not count.
+    expect(take(on, [id, revision, from, to, check, fires, skips])).toBe("early");
+    on.now = t0 + minute;
+    expect(take(on, [id, revision, from, to, check, fires, skips])).toBeUndefined();
+    expect(history(on)).toEqual([[1, "fired", 1, 1]]);
+  });
+
+  test("one wrong step of a batch holds up no other", () => {
+    const on = cluster();
+    set(on, { name: "a", overlap: "allow" });
+    set(on, { name: "b", overlap: "allow" });
+    for (const name of ["a", "b"]) expect(take(on, plan(on, name))).toBeUndefined();
+    on.now = t0 + minute;
+    const [id, ...rest] = plan(on, "a");
+    const { refused } = on.must("schedule.step", {
+      scope: 0,
+      steps: [[id + 100, ...rest] as Step, plan(on, "b"), [id, ...rest] as Step],
+    });
+    expect(refused).toEqual([[0, "gone"]]);
+    expect(history(on, "a")).toHaveLength(1);
+    expect(history(on, "b")).toHaveLength(1);
+  });
+
+  test("that may not overlap records the instant beside its running job, and goes on after it", () => {
+    const on = cluster();
+    set(on, {});
+    step(on);
+    for (const at of [1, 2]) {
+      on.now = t0 + at * minute;
+      step(on);
+    }
+    on.assign(1, 1, [0, 1]);
+    on.finish(1, 0, 1, 1, "failed");
+    expect(scheduleByName(on.database, "s")).toMatchObject({ failing: 1, last_state: "failed" });
+    on.now = t0 + 3 * minute;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "fired", 1, 1],
+      [2, "overlap", 2, 1],
+      [3, "fired", 3, 1],
+    ]);
+  });
+
+  test("with overlap queue has one job run and one wait, and in their order", () => {
+    const on = cluster();
+    set(on, { overlap: "queue" });
+    step(on);
+    for (const at of [1, 2, 3]) {
+      on.now = t0 + at * minute;
+      step(on);
+    }
+    expect(history(on).map(([, what]) => what)).toEqual(["fired", "fired", "overlap"]);
+  });
+});
+
+describe("the tables", () => {
+  test("give schedules by name and by id, page by page, and those of a calendar", () => {
+    const on = cluster();
+    for (const name of ["b", "a", "c"]) set(on, { name });
+    expect(schedulesAfter(on.database, "a", 2).map(({ name }) => name)).toEqual(["b", "c"]);
+    expect(scheduleIds(on.database, 1, 10)).toEqual([2, 3]);
+    expect(schedulesUsing(on.database, "holidays", 10)).toEqual([]);
+  });
+
+  test("know since which entry steps of before count no more", () => {
+    const on = cluster();
+    const { applied } = on.database;
+    on.database.transaction(applied, applied + 1, () => moveScope(on.database, 17));
+    expect(scheduleScope(on.database).scope).toBe(17);
+  });
+});
+
+describe("instants that nobody looked at", () => {
+  test("latest: the newest one is made up, the others are recorded, and what is older than catch_up too", () => {
+    const on = cluster();
+    set(on, { catch_up: "10m", overlap: "allow" });
+    step(on);
+    on.now = t0 + 30 * minute + 30_000;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "missed", 29, 29],
+      [30, "fired", 30, 1],
+    ]);
+  });
+
+  test("latest: one that is on time is the newest, and none is made up beside it", () => {
+    const on = cluster();
+    set(on, { overlap: "allow" });
+    step(on);
+    on.now = t0 + 5 * minute + 1;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "missed", 4, 4],
+      [5, "fired", 5, 1],
+    ]);
+  });
+
+  test("all: the newest missed_most within catch_up, the oldest of them first", () => {
+    const on = cluster();
+    set(on, { missed: "all", missed_most: 3, overlap: "allow" });
+    step(on);
+    on.now = t0 + 10 * minute + 30_000;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "missed", 7, 7],
+      [8, "fired", 8, 1],
+      [9, "fired", 9, 1],
+      [10, "fired", 10, 1],
+    ]);
+  });
+
+  test("skip: none is made up, and one that is a moment late fires", () => {
+    const on = cluster();
+    set(on, { missed: "skip", overlap: "allow" });
+    step(on);
+    on.now = t0 + 3 * minute + 5_000;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "missed", 2, 2],
+      [3, "fired", 3, 1],
+    ]);
+  });
+
+  test("of a pause are recorded, and not made up, whether the schedule or the whole mesh is paused", () => {
+    const on = cluster();
+    set(on, { missed: "all", overlap: "allow" });
+    step(on);
+    on.now = t0 + 1.5 * minute;
+    on.must("schedule.pause", { names: ["s"], paused: true }, admin);
+    on.now = t0 + 3.5 * minute;
+    on.must("schedule.pause", { names: ["s"], paused: false }, admin);
+    on.now = t0 + 5.5 * minute;
+    on.must("schedule.pause-all", { paused: true }, admin);
+    on.now = t0 + 7.5 * minute;
+    on.must("schedule.pause-all", { paused: false }, admin);
+    on.now = t0 + 8 * minute;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "fired", 1, 1],
+      [2, "paused", 3, 2],
+      [4, "fired", 4, 1],
+      [5, "fired", 5, 1],
+      [6, "paused", 7, 2],
+      [8, "fired", 8, 1],
+    ]);
+  });
+
+  test("before a change fire as what held then said, and those behind it as what holds now", () => {
+    const on = cluster();
+    set(on, { overlap: "allow" });
+    step(on);
+    on.now = t0 + minute + 500;
+    set(on, { every: "5m", overlap: "allow" });
+    on.now = t0 + minute + 1_000;
+    step(on);
+    expect(history(on)).toEqual([[1, "fired", 1, 1]]);
+    expect(scheduleByName(on.database, "s")).toMatchObject({ former: null, check_at: t0 + 5 * minute });
+  });
+});
+
+describe("an end", () => {
+  test("comes after limit jobs; the instants of the same step behind it are recorded", () => {
+    const on = cluster();
+    set(on, { limit: 2, missed: "all", overlap: "allow" });
+    step(on);
+    on.now = t0 + 4 * minute;
+    step(on);
+    expect(history(on).map(([, what]) => what)).toEqual(["fired", "fired", "limit", "limit"]);
+    expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
+    expect(scheduleTotals(on.database)).toEqual(
+      new Map([
+        ["fired", 2],
+        ["limit", 2],
+        ["schedules", 1],
+      ]),
+    );
+  });
+
+  test("is none for a schedule that is fired by hand: it makes a job, and stays ended", () => {
+    const on = cluster();
+    set(on, { every: undefined, at: "1971-11-26T10:41:00Z" });
+    step(on);
+    on.now = t0 + minute;
+    step(on);
+    expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
+    expect(on.refused("schedule.fire", { schedule: "s" }, admin)[0]).toBe("conflict");
+    expect(on.must("schedule.fire", { schedule: "s", force: true }, admin).job).toBe(2 as never);
+    expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
+  });
+});
