@@ -38,6 +38,11 @@ export function mergeSpans(spans: readonly Span[]): Span[] {
   return merged;
 }
 
+/** Whether spans are as {@link mergeSpans} leaves them. */
+export function isMerged(spans: readonly Span[]): boolean {
+  return spans.every(([from, to], at) => from < to && (at === 0 || spans[at - 1]![1] < from));
+}
+
 /** Whether it is on at that instant. */
 export function isOn(events: CalendarEvents, epochMs: number): boolean {
   return endOf(events, epochMs) !== undefined;

@@ -105,8 +105,10 @@ export class IcalEvent {
       seen.add(name);
     }
     const startLine = component.properties.find(({ name }) => name === "DTSTART");
-    if (startLine === undefined)
-      return this.#refuse(component.line, "the event says not when it begins: DTSTART is missing");
+    if (startLine === undefined) {
+      this.#refuse(component.line, "the event says not when it begins: DTSTART is missing");
+      return;
+    }
     this.#start = yield* this.#place(startLine, startLine.value);
     const end = component.properties.find(({ name }) => name === "DTEND");
     const duration = component.properties.find(({ name }) => name === "DURATION");
@@ -132,9 +134,14 @@ export class IcalEvent {
     const start = this.#start;
     if (end === undefined || start === undefined) return;
     const isDay = start.when.kind === "day";
-    if (isDay !== (end.when.kind === "day"))
-      return this.#refuse(line.line, "DTSTART and DTEND are to be both days, or both times");
-    if (end.epochMs < start.epochMs) return this.#refuse(line.line, "DTEND is before DTSTART");
+    if (isDay !== (end.when.kind === "day")) {
+      this.#refuse(line.line, "DTSTART and DTEND are to be both days, or both times");
+      return;
+    }
+    if (end.epochMs < start.epochMs) {
+      this.#refuse(line.line, "DTEND is before DTSTART");
+      return;
+    }
     // A day that ends on itself is what many write of one day.
     this.#length = isDay
       ? { days: Math.max(1, (end.wallMs - start.wallMs) / dayMs), ms: 0 }
@@ -186,8 +193,10 @@ export class IcalEvent {
     let until: Placed | undefined;
     if (rule.until !== undefined) {
       const when = readWhen(rule.until);
-      if (when === undefined)
-        return this.#refuse(property.line, `RRULE: UNTIL: "${shorten(rule.until)}" is no day or time`);
+      if (when === undefined) {
+        this.#refuse(property.line, `RRULE: UNTIL: "${shorten(rule.until)}" is no day or time`);
+        return;
+      }
       // A day that is named counts whole.
       const whole = when.kind === "day" && this.#start?.when.kind !== "day" ? dayMs - 1000 : 0;
       const last: When = when.kind === "day" ? { kind: "wall", wallMs: when.wallMs + whole } : when;
@@ -200,8 +209,9 @@ export class IcalEvent {
   *#place({ name, line, parameters }: ContentLine, value: string): Steps<Placed | undefined> {
     const when = readWhen(value);
     if (when === undefined) {
-      const message = `${name}: "${shorten(value)}" is no day or time: as 20261224, 20261224T180000 or 20261224T170000Z`;
-      return this.#refuse(line, message);
+      const forms = "20261224, 20261224T180000 or 20261224T170000Z";
+      this.#refuse(line, `${name}: "${shorten(value)}" is no day or time: as ${forms}`);
+      return undefined;
     }
     if (when.kind === "instant") return placed(when, utc);
     const id = parameters.get("TZID");
@@ -217,7 +227,7 @@ export class IcalEvent {
     return undefined;
   }
 
-  #refuse(line: number, message: string): undefined {
+  #refuse(line: number, message: string): void {
     this.isGood = false;
     this.#parts.tell(line, message);
   }

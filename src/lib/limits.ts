@@ -115,10 +115,11 @@ export const limits = {
   // Calendars (lib/calendar-events.ts)
   calendars: 1_000,
   calendarSpans: 10_000,
-  calendarWindows: 100,
+  calendarWindows: 32,
   calendarWindowMs: 366 * 86_400_000,
-  /** Of one, as JSON, and of all together. */
+  /** Of one, as JSON, of those that are read for one page of a list, and of all together. */
   calendarBytes: 1024 * 1024,
+  calendarPageBytes: 1024 * 1024,
   calendarsBytes: 64 * 1024 * 1024,
   /** Days and times that are looked at for all that repeats in a file (lib/ical-walk.ts). */
   calendarSteps: 2_000_000,

@@ -484,4 +484,17 @@ export const schema: readonly string[] = [
   `create table schedule_scope (id integer primary key check (id = 1), scope integer not null, next_schedule integer not null, paused_at integer, pauses text not null) strict`,
   // How many instants came to what, by reason; "fired" among them.
   `create table schedule_total (what text primary key, count integer not null) strict, without rowid`,
+  // When schedules do not fire, or only then (tables/calendar.ts).
+  `create table calendar (
+    name text primary key,
+    revision integer not null,
+    description text,
+    bytes integer not null,
+    spans integer not null,
+    windows integer not null,
+    until integer,
+    set_at integer not null,
+    set_by text not null,
+    events text not null
+  ) strict`,
 ];
