@@ -26,6 +26,7 @@ import type {
   NodeView,
   PlanView,
   ReplayView,
+  ScheduleOwnersView,
   SecretView,
   SetInventoryView,
   SubmitterView,
@@ -48,6 +49,7 @@ import {
   type ResultQuery,
   type RetryOptions,
   type RunOptions,
+  type ScheduleOwnersQuery,
   type TaskQuery,
   type TokenQuery,
 } from "./queries.ts";
@@ -56,6 +58,8 @@ import { submitMany, type SubmitManyOptions, type SubmittedBatch } from "./submi
 import { type AddressHealth, Transport, type TransportOptions } from "./transport.ts";
 import { waitForJobs, type WaitOptions, waitPatienceMs } from "./wait.ts";
 
+/** Millions of schedules are counted, in turns with whatever else the node does. */
+const ownersWaitMs = 60_000;
 const backupHeadMs = 30 * 60_000;
 /** Members bring a bundle to each other meanwhile. */
 const bundleWaitMs = 11 * 60_000;
@@ -450,6 +454,11 @@ export class SkeinClient {
   /** Who has a share of their own, by name. */
   async submitters(): Promise<readonly SubmitterView[]> {
     return (await this.#get<{ submitters: readonly SubmitterView[] }>("/v1/submitters")).submitters;
+  }
+
+  /** Who works out how many schedules, and what a change of the members would move. */
+  scheduleOwners(query: ScheduleOwnersQuery = {}): Promise<ScheduleOwnersView> {
+    return this.#get(`/v1/schedule-owners${queryText(query)}`, undefined, ownersWaitMs);
   }
 
   /** One page of tokens, by id, without their secrets. */

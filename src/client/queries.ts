@@ -1,4 +1,4 @@
-import type { EventTopic } from "../state/answers.ts";
+import type { EventTopic, ScheduleRing } from "../state/answers.ts";
 import type { AskedState, JobState, Role } from "../state/types.ts";
 
 /** What the client's methods take. */
@@ -80,6 +80,15 @@ export interface ResultQuery {
   readonly until?: string | undefined;
   readonly limit?: number | undefined;
   readonly next?: string | undefined;
+}
+
+/** A change of the members that schedules are worked out by, and the rule to ask about. */
+export interface ScheduleOwnersQuery {
+  readonly ring?: ScheduleRing | undefined;
+  /** Ids or names, separated by commas. */
+  readonly without?: string | undefined;
+  /** So many new ones. */
+  readonly with?: number | undefined;
 }
 
 export interface TokenQuery {

@@ -39,6 +39,7 @@ import {
   type Route,
 } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
+import { scheduleOwnerRoutes } from "./schedule-owners.ts";
 import { secretRoutes } from "./secrets.ts";
 import { submitterRoutes } from "./submitters.ts";
 import { templateRoutes } from "./templates.ts";
@@ -124,6 +125,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...clusterRoutes(parts),
     ...authorityRoutes(parts),
     ...submitterRoutes(parts),
+    ...scheduleOwnerRoutes(parts),
     ...tokenRoutes(parts),
     ...explainRoutes(parts),
     ...secretRoutes(parts),

@@ -7,6 +7,7 @@ import { inTurns } from "../lib/turns.ts";
 import { type FirePlan, planFires } from "../scheduler/fires.ts";
 import { liveMembers, Owners } from "../scheduler/owners.ts";
 import type { CommandInput, CommandValue } from "../state/commands/index.ts";
+import { isInOrder } from "../state/commands/schedule-step.ts";
 import type { MadeJob, Step } from "../state/firing.ts";
 import { listNodes } from "../state/queries.ts";
 import { definitionOf, formerOf, isPlain } from "../state/schedules.ts";
@@ -50,6 +51,8 @@ const aheadMs = 2_000;
 const rowsAtOnce = 1_000;
 /** A step that was not taken is worked out again after that. */
 const againMs = 100;
+/** A schedule that cannot be worked out is tried again after that. */
+const wrongMs = 60_000;
 /** Jobs of one step that the schedule alone does not say. */
 const madeAtOnce = 4;
 
@@ -159,7 +162,7 @@ export class CronDuty {
       for (const one of due) {
         if (!this.#isOn || this.#underWay.size >= limits.stepsInFlight) break;
         if (!this.#isMine(one)) continue;
-        const step = await this.#stepOf(one.id, scope);
+        const step = await this.#tryStep(one.id, scope);
         await this.#rest();
         if (step === undefined) continue;
         this.#underWay.add(one.id);
@@ -194,6 +197,22 @@ export class CronDuty {
     if (owner === this.#ports.self) return true;
     if (!this.#ports.isLeading()) return false;
     return this.#now() - checkAt >= limits.fireCoverMs || owner === undefined || this.#silent.includes(owner);
+  }
+
+  /** The same; one that cannot be worked out holds up no other: broken data of a zone would, or a step that is refused with all others of its command. */
+  async #tryStep(id: number, scope: ScheduleScope): Promise<Step | undefined> {
+    let why: string;
+    try {
+      const step = await this.#stepOf(id, scope);
+      if (step === undefined || isInOrder(step)) return step;
+      why = `its instants are in no order: ${JSON.stringify(step)}`;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      why = error.message;
+    }
+    this.#ports.log("error", `schedule ${id} cannot be worked out, and is tried again in a minute: ${why}`);
+    this.#notBefore.set(id, this.#now() + wrongMs);
+    return undefined;
   }
 
   /** undefined: nothing is to be said of it after all. */
@@ -283,8 +302,9 @@ export class CronDuty {
       if (this.#now() >= at) continue; // its time has come meanwhile
       const row = this.#ports.view((tx) => scheduleById(tx, id));
       if (row === undefined) continue;
-      const plan = await this.#plan(row, scope, at);
+      const plan = await this.#plan(row, scope, at).catch(() => undefined); // told of at its time
       await this.#rest();
+      if (plan === undefined) continue;
       this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
       // Something else may be due by now.
       if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now())

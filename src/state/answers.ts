@@ -491,6 +491,41 @@ export interface SubmitterView {
   readonly jobs: number | null;
 }
 
+/** Who works out how many schedules, and what a change of the members would move. */
+export interface ScheduleOwnersView {
+  readonly ring: ScheduleRing;
+  readonly schedules: number;
+  /** Of these: to be looked at within a minute. */
+  readonly due: number;
+  /** Of whoever has most, over everybody's share; null: there are none. */
+  readonly max_over_mean: number | null;
+  /** Those that work out schedules now, and those that would. */
+  readonly members: readonly ScheduleOwnerView[];
+  readonly change?: {
+    readonly moved: number;
+    /** Of all schedules, and what cannot be avoided by any rule that gives everybody as many. */
+    readonly moved_share: number;
+    readonly ideal_share: number;
+    /** Between two members that were there before and stay. */
+    readonly needless: number;
+    readonly max_over_mean: number | null;
+  };
+}
+
+/** rendezvous: what members go by; tooz: the ring of OpenStack's tooz, to compare with. */
+export type ScheduleRing = "rendezvous" | "tooz";
+
+export interface ScheduleOwnerView {
+  readonly node: number;
+  /** null: it is not there yet. */
+  readonly name: string | null;
+  readonly schedules: number;
+  readonly share: number;
+  readonly due: number;
+  /** After the change that was asked about; without a word of one it is not told. */
+  readonly after?: number;
+}
+
 /** An inventory: what is in force, and what sets it. */
 export interface InventoryView {
   readonly name: string;

@@ -45,6 +45,7 @@ const least: Readonly<Record<string, "nobody" | "viewer" | "operator" | "admin">
   "get /v1/jobs/{id}/explain": "viewer",
   "post /v1/plan": "operator",
   "get /v1/submitters": "viewer",
+  "get /v1/schedule-owners": "viewer",
   "get /v1/dead-letters": "viewer",
   "post /v1/dead-letters/replay": "operator",
   "post /v1/submitters": "admin",

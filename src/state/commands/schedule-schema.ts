@@ -72,7 +72,8 @@ export interface ReadSchedule {
 
 /** A schedule as people write it -> {@link ReadSchedule}. */
 export const scheduleInput: z.ZodType<ReadSchedule, unknown> = z.unknown().transform((raw, context) => {
-  const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
+  const refuse = (path: string, message: string): void =>
+    context.addIssue({ code: "custom", path: path === "" ? [] : [path], message });
   const parsed = scheduleFields.safeParse(raw);
   if (!parsed.success)
     for (const issue of parsed.error.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);

@@ -39,17 +39,20 @@ const stepShape = z
     z.array(skipShape).max(limits.skipsPerStep),
     z.array(madeJobShape).optional(),
   ])
-  .refine(([, , from, to, check, fires, skips, made]) => {
-    // Each of its instants once, in order, behind where it starts and not behind where it ends (C1).
-    const spans = [...fires.map((at) => [at, at] as const), ...skips.map(([, first, last]) => [first, last] as const)];
-    spans.sort(([one], [other]) => one - other);
-    let last = from;
-    for (const [first, until] of spans) {
-      if (first <= last) return false;
-      last = until;
-    }
-    return last <= to && (check === null || check > from) && (made === undefined || made.length === fires.length);
-  });
+  .refine((step) => isInOrder(step as unknown as Step));
+
+/** Each of its instants once, in order, behind where it starts and not behind where it ends (C1). */
+export function isInOrder([, , from, to, check, fires, skips, made]: Step): boolean {
+  const spans = [...fires.map((at) => [at, at] as const), ...skips.map(([, first, last]) => [first, last] as const)];
+  if (spans.length > 1) spans.sort(([one], [other]) => one - other);
+  let reached = from;
+  for (const [first, last] of spans) {
+    if (first <= reached || last < first) return false;
+    reached = last;
+  }
+  const isAhead = check === null || check > from;
+  return from <= to && reached <= to && isAhead && (made === undefined || made.length === fires.length);
+}
 
 const shape = z.strictObject({ scope: count, steps: z.array(stepShape).min(1).max(limits.stepsPerCommand) });
 

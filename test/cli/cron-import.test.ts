@@ -1,0 +1,120 @@
+import { describe, expect, test } from "bun:test";
+import { parse } from "yaml";
+import { guessImportFormat } from "../../src/cli/cron-import-format.ts";
+import { scheduleInput } from "../../src/state/commands/schedule-schema.ts";
+import { cli, ScratchDir, TestIo } from "./support.ts";
+
+const nowhere = { SKEIN_ADDR: "http://127.0.0.1:1" };
+
+test.each([
+  ["# comment\n*/5 * * * * x\n", "crontab", "crontab"],
+  ["MAILTO=root\n@daily x\n", "stdin", "crontab"],
+  ["apiVersion: batch/v1\nkind: CronJob\n", "stdin", "kubernetes"],
+  ["a: b\n", "jobs.yml", "kubernetes"],
+  ['{"kind": "List", "apiVersion": "v1"}', "stdin", "kubernetes"],
+  ['[{"name": "a", "schedule": "@daily"}]', "stdin", "dkron"],
+  ["nothing", "backup.json", "dkron"],
+  ["", "/etc/cron.d/x", "crontab"],
+] as const)("%j in %s is read as %s", (text, file, format) => {
+  expect(guessImportFormat(text, file)).toBe(format);
+});
+
+describe("a dry run", () => {
+  test("prints schedules that the API takes, and says what is otherwise on standard error", async () => {
+    using scratch = new ScratchDir();
+    const file = scratch.write(
+      "crontab",
+      "MAILTO=root\n# Every night\n0~59 3 * * * /usr/bin/backup --all%yes\n@reboot x\n",
+    );
+    const refused = await cli(["cron", "import", file, "--dry-run"], nowhere);
+    expect(refused).toMatchObject({ code: 2, out: "" });
+    expect(refused.err).toContain(`nothing was set: ${file} has a problem (read as crontab)\n  ${file}:4: @reboot`);
+    const io = new TestIo({ stdin: "MAILTO=root\n# Every night\n0~59 3 * * * /usr/bin/backup --all%yes\n" });
+    const { code, out, err } = await cli(
+      ["cron", "import", "-", "--dry-run", "--tz", "Asia/Tokyo", "--prefix", "web-"],
+      nowhere,
+      io,
+    );
+    expect(code).toBe(0);
+    expect(parse(out)).toEqual({
+      schedules: [
+        {
+          name: "web-backup",
+          description: "Every night",
+          cron: "H(0-59) 3 * * *",
+          tz: "Asia/Tokyo",
+          overlap: "allow",
+          missed: "skip",
+          job: { run: "/usr/bin/backup --all", stdin: "yes\n" },
+        },
+      ],
+    });
+    for (const schedule of (parse(out) as { schedules: unknown[] }).schedules)
+      expect(scheduleInput.safeParse(schedule).success).toBe(true);
+    expect(err).toMatch(
+      /^NAME +WHEN +ZONE +RUNS +FROM\nweb-backup +H\(0-59\) 3 \* \* \* +Asia\/Tokyo +\/usr\/bin\/backup --all +stdin:3\n/,
+    );
+    expect(err).toContain("what is otherwise than it was:\n");
+    expect(err).toContain("  stdin:1: MAILTO=root: nobody is mailed");
+  });
+
+  test("in JSON has the notes as well; quiet has the names alone", async () => {
+    const say = (...words: string[]) =>
+      cli(["cron", "import", "-", "--dry-run", ...words], nowhere, new TestIo({ stdin: "@daily a\n@daily a\n" }));
+    const json = JSON.parse((await say("-o", "json")).out) as { schedules: { name: string }[]; notes: unknown[] };
+    expect(json.schedules.map(({ name }) => name)).toEqual(["a", "a-2"]);
+    expect(json.notes.length).toBeGreaterThan(0);
+    expect(await say("-o", "quiet")).toEqual({ code: 0, out: "a\na-2\n", err: "" });
+  });
+
+  test("says the same of many lines once", async () => {
+    const io = new TestIo({ stdin: "~ * * * * a\n".repeat(7) });
+    const { err } = await cli(["cron", "import", "-", "--dry-run"], nowhere, io);
+    expect(err).toContain("  stdin:1, stdin:2, stdin:3 and 4 more: ~ becomes H");
+  });
+});
+
+describe("what cannot be imported", () => {
+  const refused = async (stdin: string | Uint8Array, ...words: string[]): Promise<string> => {
+    const ran = await cli(["cron", "import", "-", "--dry-run", ...words], nowhere, new TestIo({ stdin }));
+    expect({ code: ran.code, out: ran.out }).toEqual({ code: 2, out: "" });
+    return ran.err;
+  };
+
+  test("mistakes of the file and of what it would make are told together", async () => {
+    const told = await refused(
+      "61 * * * * a\n0 0 30 2 * b\nCRON_TZ=Mars/Olympus\n0 1 * * * c\nCRON_TZ=UTC\n0 1 * * d\n0 1 * * ? e\n2bad=x\n",
+    );
+    expect(told).toContain("nothing was set: stdin has 6 problems (read as crontab)");
+    for (const line of [
+      "stdin:1: cron: minute 61 is not from 0 to 59",
+      "stdin:2: cron: the 30th of February does not exist",
+      "stdin:4: tz: ",
+      "stdin:6: the command is missing",
+      "stdin:7: cron: weekday ",
+      'stdin:8: "2bad" is not a variable',
+    ])
+      expect(told).toContain(line);
+  });
+
+  test("empty and binary files, and too many mistakes to read", async () => {
+    expect(await refused("")).toContain("stdin: holds no schedule (read as crontab)");
+    expect(await refused("# only a comment\n")).toContain("holds no schedule");
+    expect(await refused("", "--format", "dkron")).toContain("stdin: is empty");
+    expect(await refused("0 1 * * * a\n\u0000\u0001\n")).toContain("stdin:2: holds a control character");
+    expect(await refused(Uint8Array.from([0x7f, 0x45, 0x4c, 0x46, 0xff, 0xfe]))).toContain("stdin is not UTF-8 text");
+    const many = await refused("x\n".repeat(500_000));
+    expect(many).toContain("and 499900 more");
+    expect(many.split("\n").length).toBeLessThan(110);
+  });
+
+  test("flags that do not go together, or are wrong", async () => {
+    expect(await refused('[{"name":"a"}]', "--system")).toContain("--system is of crontabs");
+    expect(await refused("@daily x\n", "--on", "a b")).toContain("--on: ");
+    expect(await refused("@daily x\n", "--overlap", "never")).toContain("--overlap");
+    expect(await refused("@daily x\n", "--missed", "never")).toContain("--missed");
+    expect(await refused("@daily x\n", "--format", "toml")).toContain("--format");
+    expect(await refused("@daily x\n", "--prefix", "-")).toContain("stdin:1: name: ");
+    expect(await refused("@daily x\n", "--tz", "Mars")).toContain("stdin:1: tz: ");
+  });
+});

@@ -1,0 +1,137 @@
+import { expect, test } from "bun:test";
+import { seededRandom } from "../../src/lib/prng.ts";
+import { limits } from "../../src/lib/limits.ts";
+import { atOnce } from "../../src/lib/turns.ts";
+import { type FirePlan, planFires } from "../../src/scheduler/fires.ts";
+import { type Definition, type FormerRules, jitterOf, scheduleDefaults } from "../../src/state/schedules.ts";
+import type { StoredSchedule } from "../../src/state/tables/schedule.ts";
+
+/** What becomes of instants, held against a plain look at each of them. */
+
+const everyMs = 10_000;
+const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000_000);
+
+interface Situation {
+  readonly row: StoredSchedule;
+  readonly definition: Definition;
+  readonly former: readonly FormerRules[];
+  readonly pauses: readonly (readonly [number, number])[];
+  readonly pausedAt: number | null;
+  readonly now: number;
+}
+
+function situation(random: () => number): Situation {
+  const below = (most: number): number => Math.floor(random() * most);
+  const watermark = 1_000_000_000 + below(60_000);
+  const rules = (): Definition["rules"] => ({
+    timing: { everyMs: everyMs * (1 + below(6)), tz: "UTC" },
+    ...(below(2) === 0 ? {} : { jitterMs: 1 + below(20_000) }),
+    ...(below(3) === 0 ? {} : { missed: (["latest", "all", "skip"] as const)[below(3)]! }),
+    ...(below(2) === 0 ? {} : { catchUpMs: below(600_000) }),
+  });
+  const own = rules();
+  const definition: Definition = {
+    rules: own.missed === "all" ? { ...own, missedMost: 1 + below(5) } : own,
+    job: { run: "x" },
+  };
+  const changes = Array.from({ length: below(4) }, () => watermark + below(400_000)).toSorted(
+    (one, other) => one - other,
+  );
+  const former = [...new Set(changes)].map((until) => ({
+    until,
+    paused: below(3) === 0,
+    ...(below(2) === 0 ? {} : { rules: rules() }),
+  }));
+  const bounds = Array.from({ length: 2 * below(3) }, () => watermark - 50_000 + below(400_000)).toSorted(
+    (one, other) => one - other,
+  );
+  const pauses = bounds.flatMap((from, at) => (at % 2 === 0 ? [[from, bounds[at + 1]!] as const] : []));
+  const last = Math.max(watermark, ...changes, ...bounds);
+  const pausedAt = below(6) === 0 ? last + below(50_000) : null;
+  const now = last + below(3) * 300_000 + below(100_000);
+  const row: StoredSchedule = {
+    id: 1,
+    name: `s${below(1_000)}`,
+    revision: 1,
+    definition: JSON.stringify(definition),
+    former: former.length === 0 ? null : JSON.stringify(former),
+    paused: Number(below(8) === 0),
+    watermark,
+    check_at: watermark,
+    runs: 0,
+    fires: 0,
+    fired_at: null,
+    job: null,
+    last_state: null,
+    failing: 0,
+    set_at: watermark,
+    set_by: "anna",
+  };
+  return { row, definition, former, pauses, pausedAt, now };
+}
+
+/** Instant by instant: what held then, whether it was paused, how late it is; then which late ones are made up. */
+function expected({ row, definition, former, pauses, pausedAt, now }: Situation): Map<number, string> {
+  const what = new Map<number, string>();
+  const { catchUpMs = scheduleDefaults.catchUpMs, missed = "latest", missedMost = 100 } = definition.rules;
+  for (let at = (Math.floor(row.watermark / everyMs) + 1) * everyMs; at <= now; at += everyMs) {
+    const place = former.findIndex(({ until }) => at <= until);
+    const held = place === -1 ? undefined : former[place];
+    const rules =
+      held === undefined
+        ? definition.rules
+        : (former.slice(place).find((one) => one.rules !== undefined)?.rules ?? definition.rules);
+    if (at % rules.timing.everyMs! !== 0) continue;
+    const due = Math.min(at + jitterOf(row.name, rules.jitterMs), held?.until ?? Infinity);
+    if (due > now) continue;
+    const isPaused =
+      (held?.paused ?? row.paused === 1) ||
+      pauses.some(([from, until]) => at > from && at <= until) ||
+      (pausedAt !== null && at > pausedAt);
+    const lateMs = now - due;
+    const isOld = at <= now - jitterOf(row.name, rules.jitterMs) - Math.max(catchUpMs, limits.fireLateMs);
+    what.set(
+      at,
+      isPaused
+        ? "paused"
+        : isOld
+          ? "missed"
+          : lateMs <= limits.fireLateMs
+            ? "fired"
+            : missed === "skip"
+              ? "missed"
+              : "late",
+    );
+  }
+  let room = missed === "all" ? missedMost : 1;
+  for (const [at, one] of [...what].toReversed()) {
+    if (one === "fired" && missed === "latest") room = 0;
+    if (one !== "late") continue;
+    what.set(at, room > 0 ? "fired" : "missed");
+    room -= 1;
+  }
+  return what;
+}
+
+function told({ row }: Situation, plan: FirePlan, every: ReadonlyMap<number, string>): Map<number, string> {
+  const what = new Map<number, string>(plan.fires.map((at) => [at, "fired"]));
+  for (const [reason, first, last, count] of plan.skips) {
+    const within = [...every.keys()].filter((at) => at >= first && at <= last);
+    expect(within.length, `${row.name}: a run of ${reason}`).toBe(count);
+    for (const at of within) what.set(at, reason);
+  }
+  return new Map([...what].toSorted(([one], [other]) => one - other));
+}
+
+test(`each instant is told of once, as what held then says (SEED=${seed})`, () => {
+  const random = seededRandom(seed);
+  for (let round = 0; round < 3_000; round++) {
+    const at = situation(random);
+    const { row, pauses, pausedAt, now } = at;
+    const plan = atOnce(planFires({ row, scope: { pauses, pausedAt }, calendars: new Map() }, now));
+    const every = expected(at);
+    expect(told(at, plan, every), `round ${round}: ${JSON.stringify(at)}`).toEqual(every);
+    expect(plan.to).toBeLessThanOrEqual(now);
+    expect(plan.check!).toBeGreaterThan(row.watermark);
+  }
+});
