@@ -78,7 +78,7 @@ export function nextChange(events: CalendarEvents, epochMs: number): NextChange 
 }
 
 /** Windows that follow each other without a break are gone through up to here. */
-const mostLooked = 1_000;
+const mostLooked = 100;
 
 /** Until when what is on at that instant is, leaving aside what begins meanwhile; undefined: nothing is on. */
 function endOf({ spans, windows }: CalendarEvents, epochMs: number): number | undefined {

@@ -71,9 +71,9 @@ function fieldsOf(
 }
 
 function instantIn(value: unknown, path: string, tell: Tell): number | undefined {
-  if (value === undefined) return void tell(path, "is required");
   const instant = typeof value === "string" ? parseInstant(value) : undefined;
-  if (instant === undefined) tell(path, "must be an instant: 2026-12-24T00:00:00Z, with its zone");
+  if (value === undefined) tell(path, "is required");
+  else if (instant === undefined) tell(path, "must be an instant: 2026-12-24T00:00:00Z, with its zone");
   return instant;
 }
 

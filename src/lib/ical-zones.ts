@@ -65,9 +65,14 @@ export class FileZones {
     const before = readOffset(valueOf(part, "TZOFFSETFROM") ?? "");
     const after = readOffset(valueOf(part, "TZOFFSETTO") ?? "");
     const start = readWhen(valueOf(part, "DTSTART") ?? "");
-    if (before === undefined || after === undefined)
-      return tell(part.line, `${part.kind} needs TZOFFSETFROM and TZOFFSETTO, as +0100`);
-    if (start?.kind !== "wall") return tell(part.line, `${part.kind} needs a DTSTART, as 19701025T030000`);
+    if (before === undefined || after === undefined) {
+      tell(part.line, `${part.kind} needs TZOFFSETFROM and TZOFFSETTO, as +0100`);
+      return;
+    }
+    if (start?.kind !== "wall") {
+      tell(part.line, `${part.kind} needs a DTSTART, as 19701025T030000`);
+      return;
+    }
     const add = (wallMs: number): void => void changes.push({ at: wallMs - before, before, after });
     add(start.wallMs);
     for (const { name, value, line } of part.properties) {

@@ -320,6 +320,27 @@ export interface TemplateView {
   readonly set_by: string;
 }
 
+/** What became of a calendar that was set. */
+export interface SetCalendarView {
+  readonly name: string;
+  readonly revision: number;
+  /** false: it was so before. */
+  readonly changed: boolean;
+  readonly spans: number;
+  readonly windows: number;
+  /** As {@link CalendarView.until}. */
+  readonly until: string | null;
+  /** Of an iCalendar file: the events that are taken, and what was left out. */
+  readonly file?: {
+    readonly events: number;
+    readonly transparent: number;
+    readonly cancelled: number;
+    readonly empty: number;
+    readonly outside: number;
+    readonly others: number;
+  };
+}
+
 /** When schedules do not fire, or only then. Lists leave out `span_list` and `schedules`. */
 export interface CalendarView {
   readonly name: string;
