@@ -11,6 +11,7 @@ import { printNodes } from "./nodes.ts";
 import type { Output } from "./output.ts";
 import { clusterTolerance } from "./tolerance.ts";
 import { durationFlag } from "./wait.ts";
+import { zonesText } from "./zones-note.ts";
 
 const tokenTtlMs = 24 * 3_600_000;
 
@@ -88,6 +89,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
     ["placement", view.placement],
+    ["zones' data", zonesText(view), "yellow"],
     ...view.authorities.map((one) => ["authority", authorityText(one)] as const),
   ]);
   if (view.undecided !== null) {

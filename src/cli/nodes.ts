@@ -163,6 +163,7 @@ function printNode(out: Output, node: NodeView): void {
     ["lag", node.lag === null ? undefined : `${node.lag} entries`],
     ["lease", node.lease_ms === null ? undefined : `${node.lease_ms} ms left`],
     ["clock", node.clock_ms === null ? undefined : `${clockText(node.clock_ms)} the median`],
+    ["zones' data", node.zones ?? undefined],
     ["labels", labelsText(node.labels) || undefined],
     ["version", `${node.version}, level ${node.level}`],
     ["certificate", certificateText(node)],

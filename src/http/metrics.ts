@@ -22,6 +22,13 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
         else if (status.quarantine === null) return reply.refusal(read.why);
         const index = read.ok ? read.value.index : undefined;
         page.gauge("skein_node_tasks_running", "Tasks running on this node.", status.tasksRunning);
+        if (status.schedulesOwned !== null)
+          page.gauge("skein_schedules_owned", "Schedules that this node works out.", status.schedulesOwned);
+        page.counter(
+          "skein_schedules_moved_total",
+          "Schedules of the cluster that went from one member to another, as this process has counted.",
+          status.schedulesMoved,
+        );
         page.gauge(
           "skein_state_quarantined",
           "1 while this node's state, which was found to differ, is being replaced.",

@@ -114,6 +114,7 @@ export function nodeViews(
       labels: row.labels,
       slots: row.slots,
       resources: row.resources ?? {},
+      zones: row.zones ?? null,
       running: running.get(row.id) ?? 0,
       lag: isSelf ? Math.max(0, status.commit - status.applied) : (peer?.lag ?? null),
       lease_ms: peer?.leaseMs ?? null,

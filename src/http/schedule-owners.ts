@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type NodeId, nodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
 import { accept, type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
-import { ToozRing } from "../lib/tooz-ring.ts";
+import { toozPoint, ToozRing } from "../lib/tooz-ring.ts";
 import { inTurns } from "../lib/turns.ts";
 import type { NodeApi } from "../node/api.ts";
 import { idealMoved, maxOverMean, OwnerMoves, type Ring } from "../scheduler/owner-moves.ts";
@@ -17,7 +17,7 @@ import { whileWatching } from "./wait.ts";
 import { stoppingToServe } from "./watchers.ts";
 
 /** Ids that are read at once. */
-const rowsAtOnce = 4_096;
+const rowsAtOnce = 1_024;
 /** Ids between two looks at the time. */
 const idsAtOnce = 64;
 const dueMs = 60_000;
@@ -119,8 +119,9 @@ async function count(
   ring: ScheduleRing,
   signal: AbortSignal,
 ): Promise<Outcome<Counted>> {
+  const pointOf = rememberingPoint();
   const ringOf = (members: readonly NodeId[]): Ring =>
-    ring === "tooz" ? toozRing(members, names) : new Owners(members);
+    ring === "tooz" ? toozRing(members, names, pointOf) : new Owners(members);
   const now = ringOf(before);
   const moves = new OwnerMoves(now, before.join() === after.join() ? now : ringOf(after));
   const due = new OwnerMoves(now, now);
@@ -167,11 +168,26 @@ function* adding(sum: OwnerMoves, ids: readonly number[]): Generator<undefined, 
 }
 
 /** Members by their names, as they are called there; schedules by their ids, whose names are not read for this. */
-function toozRing(members: readonly NodeId[], names: ReadonlyMap<NodeId, string>): Ring {
+function toozRing(
+  members: readonly NodeId[],
+  names: ReadonlyMap<NodeId, string>,
+  pointOf: (schedule: number) => string,
+): Ring {
   const nameOf = (id: NodeId): string => names.get(id) ?? `node${id}`;
   const byName = new Map(members.map((id) => [nameOf(id), id]));
   const ring = new ToozRing([...byName.keys()]);
-  return { members, of: (schedule) => byName.get(ring.of(String(schedule)) ?? "") };
+  return { members, of: (schedule) => byName.get(ring.behind(pointOf(schedule)) ?? "") };
+}
+
+/** Two rings are asked of each schedule, one after the other. */
+function rememberingPoint(): (schedule: number) => string {
+  let last: number | undefined;
+  let point = "";
+  return (schedule) => {
+    if (schedule !== last) point = toozPoint(String(schedule));
+    last = schedule;
+    return point;
+  };
 }
 
 function viewOf(

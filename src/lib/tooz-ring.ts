@@ -30,9 +30,13 @@ export class ToozRing {
     return this.#points.length;
   }
 
-  /** The member of the first point behind the key's; undefined: there are no members. */
+  /** undefined: there are no members. */
   of(key: string): string | undefined {
-    const at = createHash("md5").update(key).digest("hex");
+    return this.behind(toozPoint(key));
+  }
+
+  /** The member of the first point behind that one. */
+  behind(at: string): string | undefined {
     let low = 0;
     let high = this.#points.length;
     while (low < high) {
@@ -42,4 +46,9 @@ export class ToozRing {
     }
     return this.#members[low] ?? this.#members[0];
   }
+}
+
+/** Where a key is, on every ring. */
+export function toozPoint(key: string): string {
+  return createHash("md5").update(key).digest("hex");
 }

@@ -290,6 +290,10 @@ export interface NodeStatus {
   /** Wall clocks less the median of all (ms): the leader's of everybody, the others' own and those that are off (J4). */
   readonly clocks: ReadonlyMap<NodeId, number>;
   readonly tasksRunning: number;
+  /** Schedules that this node works out; null: they have not been counted yet. */
+  readonly schedulesOwned: number | null;
+  /** Schedules that went from one member to another, as this process has counted. */
+  readonly schedulesMoved: number;
   /** The entry at which this node's state was found to differ from a quorum's; null: it is not in quarantine (S1). */
   readonly quarantine: number | null;
   /** The newest entry after which this node, leading, found another one's state to be the same; 0: none. */

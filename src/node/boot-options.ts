@@ -20,6 +20,7 @@ export interface BootOptions {
   readonly ioTasks: number;
   /** What it has beside; default: nothing. */
   readonly resources?: Resources | undefined;
+  readonly zones?: string | undefined;
   /** API addresses to join at; empty: a new cluster, unless the data says otherwise. */
   readonly join: readonly string[];
   /** How long addresses that do not answer are tried; 0: each once. */

@@ -284,6 +284,7 @@ async function open(
     incarnation,
     capacity,
     resources: options.resources ?? {},
+    zones: options.zones,
     labels: options.labels,
     restored: beginning?.restored ?? found,
     applied,

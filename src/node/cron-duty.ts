@@ -22,6 +22,7 @@ import {
 } from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
+import { OwnedSchedules } from "./owned-schedules.ts";
 
 /** What working out schedules needs of its node. */
 export interface CronDutyPorts {
@@ -73,6 +74,8 @@ interface Ready {
  */
 export class CronDuty {
   readonly #ports: CronDutyPorts;
+  /** How many of them are this node's, for people. */
+  readonly owned: OwnedSchedules;
   #isOn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When (monotonicMs) that fires. */
@@ -82,6 +85,7 @@ export class CronDuty {
   #isLooking = false;
   #looksAgain = false;
   #owners = new Owners([]);
+  #areMembersKnown = false;
   /** Of the present members' list, joined. */
   #members = "";
   /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
@@ -99,27 +103,42 @@ export class CronDuty {
 
   constructor(ports: CronDutyPorts) {
     this.#ports = ports;
+    this.owned = new OwnedSchedules(ports);
   }
 
   start(): void {
     this.#isOn = true;
+    this.owned.start();
     this.#lookIn(0);
   }
 
   stop(): void {
     this.#isOn = false;
     clearTimeout(this.#timer);
+    this.owned.stop();
   }
 
   onApplied(events: readonly AppliedEvent[]): void {
+    const changes = events.flatMap((event) => event.changes.filter(isNews));
+    if (changes.length === 0) return;
+    if (changes.some(({ topic }) => topic === "node")) this.#areMembersKnown = false;
     if (!this.#isOn) return;
-    if (events.some(({ changes }) => changes.some(isNews))) this.#lookIn(0);
+    this.#lookIn(0);
+    if (changes.some(isOfList)) this.owned.onSchedules();
   }
 
   #lookIn(ms: number): void {
     clearTimeout(this.#timer);
     this.#wakesAt = monotonicMs() + ms;
     this.#timer = setTimeout(() => void this.#look(), Math.min(timerMsMax, Math.max(0, Math.ceil(ms))));
+  }
+
+  /** The state became another one at once. */
+  onJump(): void {
+    this.#areMembersKnown = false;
+    this.#ready.clear();
+    this.owned.onSchedules();
+    if (this.#isOn) this.#lookIn(0);
   }
 
   /** One look at a time; news meanwhile is another one. */
@@ -150,6 +169,7 @@ export class CronDuty {
 
   /** Proposes all that is due; gives when to look again. */
   async #pass(): Promise<number> {
+    if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return lookMs; // there are none
     this.#readOwners();
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
@@ -183,11 +203,14 @@ export class CronDuty {
   }
 
   #readOwners(): void {
+    if (this.#areMembersKnown) return;
+    this.#areMembersKnown = true;
     const members = liveMembers(this.#ports.view(listNodes));
     const joined = members.join();
     if (joined === this.#members) return;
     this.#members = joined;
     this.#owners = new Owners(members);
+    this.owned.onMembers(this.#owners);
     this.#ready.clear();
   }
 
@@ -334,4 +357,8 @@ function isNews(change: AppliedEvent["changes"][number]): boolean {
   return (
     change.topic === "node" || (change.topic === "schedule" && change.kind !== "fired" && change.kind !== "skipped")
   );
+}
+
+function isOfList(change: AppliedEvent["changes"][number]): boolean {
+  return change.topic === "schedule" && (change.kind === "set" || change.kind === "removed");
 }

@@ -10,7 +10,7 @@ import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, SnapshotMeta } from "../raft/types.ts";
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, type CommandName, commandByName } from "../state/commands/index.ts";
-import { resourceLevel } from "../state/levels.ts";
+import { resourceLevel, scheduleLevel } from "../state/levels.ts";
 import {
   appliedIndex,
   assignmentsOf,
@@ -509,6 +509,7 @@ export class Node implements NodeApi {
       labels: this.#parts.labels,
       ...this.#parts.capacity,
       ...(this.#settings.level >= resourceLevel ? { resources: this.#parts.resources } : {}),
+      ...(this.#settings.level >= scheduleLevel && this.#parts.zones !== undefined ? { zones: this.#parts.zones } : {}),
       level: this.#parts.level,
       version: this.version,
     };
@@ -679,6 +680,7 @@ export class Node implements NodeApi {
     this.#access.certification.changed();
     this.#reader.onApplied(place.applied);
     this.#proposer.onJumped();
+    this.#cron.onJump();
     if (!this.#takesPart) return;
     if (!isReloaded) return this.#work.reconcile();
     this.#work.pause(); // what this older state does not know may have been begun here (J1)
@@ -944,6 +946,7 @@ export class Node implements NodeApi {
       leading: this.#leading,
       work: this.#work,
       state: this.#state,
+      schedules: this.#cron.owned,
       view: (query) => this.#parts.view(query),
     });
   }

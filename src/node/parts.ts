@@ -34,6 +34,8 @@ export interface NodeParts {
   readonly wallClock?: (() => number) | undefined;
   readonly capacity: { readonly slots: number; readonly ioTasks: number };
   readonly resources: Resources;
+  /** The zones' data of this host's runtime (lib/zone-data.ts); undefined: it is not told of. */
+  readonly zones: string | undefined;
   readonly labels: Labels;
   readonly restored: Restored;
   /** What state.db had applied at start, and its rolling hash. */

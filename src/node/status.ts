@@ -11,6 +11,7 @@ import type { NodeStatus } from "./api.ts";
 import type { DiskRoom } from "./disk-room.ts";
 import type { KnownPeers } from "./known-peers.ts";
 import type { Leading } from "./leading.ts";
+import type { OwnedSchedules } from "./owned-schedules.ts";
 import type { OwnWork } from "./own-work.ts";
 import type { Relay } from "./relay.ts";
 import type { Settings } from "./settings.ts";
@@ -43,6 +44,7 @@ export interface StatusSources {
   readonly leading: Pick<Leading, "leases" | "clocks" | "lag">;
   readonly work: Pick<OwnWork, "executor">;
   readonly state: Pick<WholeState, "quarantine" | "divergence" | "copies">;
+  readonly schedules: Pick<OwnedSchedules, "owned" | "moved">;
   view<Value>(query: (tx: ReadTx) => Value): Value;
 }
 
@@ -84,6 +86,8 @@ export function statusOf(from: StatusSources): NodeStatus {
       })),
     clocks: leading.clocks.differences(),
     tasksRunning: from.work.executor.running(),
+    schedulesOwned: from.schedules.owned,
+    schedulesMoved: from.schedules.moved,
     quarantine: quarantine.finding?.index ?? null,
     compared: divergence.compared,
     quarantines: quarantine.times,

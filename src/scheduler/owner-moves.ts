@@ -25,7 +25,7 @@ export class OwnerMoves {
   add(schedules: Iterable<number>): this {
     for (const id of schedules) {
       const from = this.#before.of(id);
-      const to = this.#after.of(id);
+      const to = this.#after === this.#before ? from : this.#after.of(id);
       this.#schedules += 1;
       if (from !== undefined) countOne(this.owned, from);
       if (to !== undefined) countOne(this.willOwn, to);

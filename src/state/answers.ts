@@ -23,6 +23,8 @@ export interface NodeView {
   readonly slots: number;
   /** What it has beside, memory in bytes. */
   readonly resources: Resources;
+  /** The zones' data that it works schedules out by; null: it has not said. */
+  readonly zones: string | null;
   /** Attempts that the state gives to this node now. */
   readonly running: number;
   /** Entries behind the leader; null where it is not known (only the leader knows it of others). */

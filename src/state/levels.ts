@@ -75,3 +75,6 @@ export const inventoryLevel = 3;
 
 /** From this level on bundles are pinned from repositories by themselves (tables/bundle-source.ts). */
 export const bundleSourceLevel = 3;
+
+/** From this level on there are schedules (tables/schedule.ts), and nodes say which zones' data they have. */
+export const scheduleLevel = 3;

@@ -484,6 +484,8 @@ export const schema: readonly string[] = [
   `create table schedule_scope (id integer primary key check (id = 1), scope integer not null, next_schedule integer not null, paused_at integer, pauses text not null) strict`,
   // How many instants came to what, by reason; "fired" among them.
   `create table schedule_total (what text primary key, count integer not null) strict, without rowid`,
+  // Which zones' data it goes by (lib/zone-data.ts); null: it has not said.
+  "alter table node add column zones text",
   // When schedules do not fire, or only then (tables/calendar.ts).
   `create table calendar (
     name text primary key,

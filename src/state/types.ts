@@ -376,6 +376,8 @@ export interface NodeRow {
   readonly ioTasks: number;
   /** What it has beside; undefined: it has not said so. */
   readonly resources?: Resources | undefined;
+  /** The zones' data that it works schedules out by; undefined: it has not said so. */
+  readonly zones?: string | undefined;
   readonly level: number;
   readonly version: string;
   readonly state: NodeState;

@@ -346,6 +346,8 @@ export class FakeNode implements NodeApi {
       snapshotTrouble: null,
       diskFull: this.diskFull,
       tasksRunning: 0,
+      schedulesOwned: 4,
+      schedulesMoved: 2,
       transport: { sent: 1, received: 2, lost: 0 },
     };
   }

@@ -560,5 +560,7 @@ test("metrics have the names of the contract", async () => {
   expect(page).toContain("skein_raft_commit_index ");
   expect(page).toContain("skein_raft_applied_index ");
   expect(lines).toContain("skein_raft_first_index 1");
+  expect(lines).toContain("skein_schedules_owned 4");
+  expect(lines).toContain("skein_schedules_moved_total 2");
   for (const line of lines) expect(line).toMatch(/^(# (HELP|TYPE) .+|[a-z_]+(\{[^}]*\})? -?[0-9.]+|)$/);
 });

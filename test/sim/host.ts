@@ -276,6 +276,7 @@ export class Host {
       level: this.level,
       capacity,
       resources: { license: room.licenses },
+      zones: undefined,
       labels: cluster.plan.zones === 0 ? {} : { zone: `z${this.number % cluster.plan.zones}` },
       restored: beginning?.restored ?? found,
       applied,

@@ -1,13 +1,15 @@
 import { describe, expect, test } from "bun:test";
+import { nodeId } from "../../src/lib/ids.ts";
 import { atOnce } from "../../src/lib/turns.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
+import { ownLevel } from "../../src/state/levels.ts";
 import type { Step } from "../../src/state/firing.ts";
-import { findJob } from "../../src/state/queries.ts";
+import { findJob, findNode } from "../../src/state/queries.ts";
 import { firesBefore, scheduleTotals } from "../../src/state/tables/schedule-fire.ts";
 import { moveScope, scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName, scheduleIds, schedulesAfter, schedulesUsing } from "../../src/state/tables/schedule.ts";
-import { admin, Cluster } from "./support.ts";
+import { admin, announcement, Cluster } from "./support.ts";
 
 /** Situations of schedules in the state alone: what steps do, which are refused (C1), and what their jobs come to. */
 
@@ -141,6 +143,12 @@ describe("the tables", () => {
     expect(schedulesAfter(on.database, "a", 2).map(({ name }) => name)).toEqual(["b", "c"]);
     expect(scheduleIds(on.database, 1, 10)).toEqual([2, 3]);
     expect(schedulesUsing(on.database, "holidays", 10)).toEqual([]);
+  });
+
+  test("know which zones' data a node works schedules out by, from its start on", () => {
+    const on = cluster();
+    on.must("node.seen", { node: nodeId(1), ...announcement(1), level: ownLevel, zones: "2026b 1f" });
+    expect(findNode(on.database, nodeId(1))?.zones).toBe("2026b 1f");
   });
 
   test("know since which entry steps of before count no more", () => {

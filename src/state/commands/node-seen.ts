@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { NodeId } from "../../lib/ids.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { resourceLevel } from "../levels.ts";
+import { resourceLevel, scheduleLevel } from "../levels.ts";
 import { readCounter } from "../tables/counter.ts";
 import { givenLabels, giveLabels, nodeById, stateOnReturn, updateNode, type Announcement } from "../tables/node.ts";
 import { announcementFields, nodeIdShape } from "./shapes.ts";
@@ -22,7 +22,8 @@ export const nodeSeen = command<NodeSeen>()({
   input: shape,
   payload: shape,
   prepare: (input) => input,
-  needs: ({ resources }) => (resources === undefined ? 1 : resourceLevel),
+  needs: ({ resources, zones }) =>
+    Math.max(resources === undefined ? 1 : resourceLevel, zones === undefined ? 1 : scheduleLevel),
   audit: ({ node, api, version, level }) => `node ${node} started: ${api}, version ${version}, level ${level}`,
   apply(tx, payload, context) {
     const node = nodeById(tx, payload.node);

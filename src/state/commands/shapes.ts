@@ -117,6 +117,8 @@ export const announcementFields = {
   ioTasks: z.number().int().min(0).max(1_000_000),
   /** Left out below resourceLevel. */
   resources: resourcesShape(limits.resourcesPerNode).exactOptional(),
+  /** Left out below scheduleLevel. */
+  zones: z.string().max(100).exactOptional(),
   level: z.number().int().positive(),
   version: z.string().max(100),
 };

@@ -14,6 +14,7 @@ export interface Announcement {
   readonly slots: number;
   readonly ioTasks: number;
   readonly resources?: Resources | undefined;
+  readonly zones?: string | undefined;
   readonly level: number;
   readonly version: string;
 }
@@ -36,6 +37,7 @@ interface Stored {
   readonly wish: Wish | null;
   readonly quarantine: number | null;
   readonly resources: string | null;
+  readonly zones: string | null;
   readonly lost_at: number | null;
 }
 
@@ -51,12 +53,14 @@ function restore(row: Stored): NodeRow {
     wish,
     quarantine,
     resources,
+    zones,
     ...rest
   } = row;
   return {
     ...(wish === null ? {} : { wish }),
     ...(quarantine === null ? {} : { quarantine }),
     ...(resources === null ? {} : { resources: JSON.parse(resources) as Resources }),
+    ...(zones === null ? {} : { zones }),
     ...rest,
     id: nodeId(id),
     labels: JSON.parse(labels) as Labels,
@@ -127,8 +131,10 @@ export function updateNode(tx: Tx, id: NodeId, said: Announcement, state: NodeSt
   const { incarnation, api, peer, labels, slots, ioTasks, level, version } = said;
   tx.run(update, incarnation, api, peer, sortedJson(labels), slots, ioTasks, level, version, state, at, id);
   setResources(tx, id, said);
+  if (said.zones !== undefined) tx.run(writeZones, said.zones, id);
 }
 
+const writeZones = change("node.set-zones", "update node set zones = ? where id = ?");
 const writeResources = change("node.set-resources", "update node set resources = ? where id = ?");
 
 /** Below resourceLevel nodes say nothing of it, and nothing is written. */
