@@ -98,10 +98,10 @@ describe("calendars over HTTP", () => {
     );
     const file = ["BEGIN:VCALENDAR", ...many, "END:VCALENDAR", ""].join("\r\n");
     expect(file.length).toBeGreaterThan(9_000_000);
-    let isAnswered = false;
-    const large = ask("POST", "/v1/calendars", { name: "large", ics: file }).finally(() => (isAnswered = true));
+    const state = { isAnswered: false };
+    const large = ask("POST", "/v1/calendars", { name: "large", ics: file }).finally(() => (state.isAnswered = true));
     let meanwhile = 0;
-    while (!isAnswered) {
+    while (!state.isAnswered) {
       expect((await ask("GET", "/v1/calendars")).status).toBe(200);
       // Its own turn of the loop, as a request's is.
       await new Promise((resolve) => setImmediate(resolve));

@@ -99,8 +99,10 @@ describe("a rule", () => {
   test("looks at no more than it may, and rests while it does", () => {
     const budget = { left: 10_000 };
     let [rests, given] = [0, 0];
-    for (const at of walk(ruleOf("FREQ=SECONDLY"), 0, { from: 0, to: 1e12 }, budget))
-      at === undefined ? rests++ : given++;
+    for (const at of walk(ruleOf("FREQ=SECONDLY"), 0, { from: 0, to: 1e12 }, budget)) {
+      if (at === undefined) rests += 1;
+      else given += 1;
+    }
     expect(budget.left).toBeLessThan(0);
     expect(given).toBeLessThan(10_000);
     expect(rests).toBeGreaterThan(given / 1000);
