@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { readTiming, type Timing } from "../../lib/schedule-timing.ts";
-import type { CalendarUse, Definition, ScheduleRules } from "../schedules.ts";
+import { type CalendarUse, type Definition, scheduleDefaults, type ScheduleRules } from "../schedules.ts";
 import { duration } from "./duration-schema.ts";
 import { labelsShape } from "./shapes.ts";
 import { isNormalised, specSchema } from "./spec-schema.ts";
@@ -70,8 +70,30 @@ export interface ReadSchedule {
   readonly paused: boolean | undefined;
 }
 
+interface ReadAhead {
+  readonly schedule: ReadSchedule | undefined;
+  readonly issues: readonly z.core.$ZodIssue[];
+}
+
+/** What was read before the list that it stands in: by the value that was read, which nobody changes. */
+const readBefore = new WeakMap<object, ReadAhead>();
+
+/** Reads one schedule of a list, which is remembered for when the list is read: so whoever reads a long list can rest between two of them. Gives what is wrong with it. */
+export function readScheduleAhead(raw: unknown): readonly z.core.$ZodIssue[] {
+  if (typeof raw !== "object" || raw === null) return [];
+  const read = scheduleInput.safeParse(raw);
+  const issues = read.success ? [] : read.error.issues;
+  readBefore.set(raw, { schedule: read.data, issues });
+  return issues;
+}
+
 /** A schedule as people write it -> {@link ReadSchedule}. */
 export const scheduleInput: z.ZodType<ReadSchedule, unknown> = z.unknown().transform((raw, context) => {
+  const before = typeof raw === "object" && raw !== null ? readBefore.get(raw) : undefined;
+  if (before !== undefined) {
+    for (const issue of before.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
+    return before.schedule ?? z.NEVER;
+  }
   const refuse = (path: string, message: string): void =>
     context.addIssue({ code: "custom", path: path === "" ? [] : [path], message });
   const parsed = scheduleFields.safeParse(raw);
@@ -134,13 +156,28 @@ function readFrom(fields: z.output<typeof scheduleFields>, timing: Timing, job: 
   const rules: ScheduleRules = present({
     timing,
     jitterMs: jitter === 0 ? undefined : jitter,
-    missed,
-    catchUpMs: catchUp,
-    missedMost,
+    missed: unless(missed, scheduleDefaults.missed),
+    catchUpMs: unless(catchUp, scheduleDefaults.catchUpMs),
+    missedMost: unless(missedMost, scheduleDefaults.missedMost),
     calendars: calendars?.length === 0 ? undefined : calendars,
   });
-  const rest = { overlap, limit, labels, tags, owner, history, job, template, params };
+  const rest = {
+    overlap: unless(overlap, scheduleDefaults.overlap),
+    limit,
+    labels,
+    tags,
+    owner,
+    history: unless(history, scheduleDefaults.history),
+    job,
+    template,
+    params,
+  };
   return { name, paused, definition: present({ description, rules, ...rest }) };
+}
+
+/** A default that is said is as good as one that is not: who sets what was shown changes nothing. */
+function unless<Value>(value: Value | undefined, normal: Value): Value | undefined {
+  return value === normal ? undefined : value;
 }
 
 /** Without what is undefined: the log has no such values. */
