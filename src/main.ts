@@ -26,6 +26,7 @@ import { copiedWords } from "./node/copied.ts";
 import { StoppedNode } from "./node/recover.ts";
 import { askForToken as askForNewToken } from "./node/recover-token.ts";
 import { learnerLabel } from "./lib/selector.ts";
+import { zoneDataVersion } from "./lib/zone-data.ts";
 import { readCertificate } from "./storage/certificate-file.ts";
 import { readIdentity } from "./storage/identity.ts";
 
@@ -70,6 +71,7 @@ async function up(options: UpOptions, io: CliIo): Promise<number> {
     level: level.value,
     labels: { ...hostLabels(), ...options.labels, ...(options.learner ? { [learnerLabel]: "true" } : {}) },
     version,
+    zones: zoneDataVersion(),
     guardCommand: [...ownCommand(), "guard", "--data", options.dataDir],
     environment: process.env,
     ownCertificate: own,

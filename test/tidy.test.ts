@@ -91,6 +91,8 @@ const importTable: Readonly<Record<string, ImportRule>> = {
   lib: { ours: {}, packages: ["msgpackr", "croner"] },
   // Storage and executor share it; what runs in browsers does not import it.
   "lib/files.ts": { ours: { lib: "any" }, packages: ["node:"] },
+  // Expressions in words, for people alone: nothing that is pure imports it.
+  "lib/cron-words.ts": { ours: { lib: "any" }, packages: ["cronstrue"] },
   // The command line and the API of Distribute share it; nothing that is pure or runs in browsers imports it.
   "lib/yaml-mistake.ts": { ours: {}, packages: ["yaml"] },
   // A function of its argument alone, and ten times faster than one that is written here: it is pure all the same.

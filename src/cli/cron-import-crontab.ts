@@ -44,6 +44,8 @@ class Crontab {
   readonly #settings = new Settings(this.#found);
   readonly #form: CrontabForm;
   #comments: string[] = [];
+  /** The line before ended with a backslash. */
+  #isBroken = false;
 
   constructor(text: string, options: CrontabOptions) {
     const { file, system } = options;
@@ -82,6 +84,7 @@ class Crontab {
       else this.#settings.set(where, setting);
       this.#comments = [];
     }
+    this.#isBroken = text.endsWith("\\");
   }
 
   #comment(text: string): void {
@@ -94,7 +97,8 @@ class Crontab {
     const { prefix = "", overlap, missed, tz, on } = this.#options;
     const entry = readEntry(text);
     if (typeof entry === "string") {
-      found.problem(where, entry);
+      const why = this.#isBroken ? "; the line before ends with a backslash, behind which cron reads no line on" : "";
+      found.problem(where, `${entry}${why}`);
       return undefined;
     }
     const timing = timingOfCrontab(entry.time);

@@ -14,6 +14,7 @@ import type {
   EventView,
   ExplainView,
   FactsView,
+  FireView,
   GitBundleInput,
   GitBundleView,
   KeptBundleInput,
@@ -26,9 +27,12 @@ import type {
   NodeView,
   PlanView,
   ReplayView,
+  ScheduleDetailView,
   ScheduleOwnersView,
+  ScheduleView,
   SecretView,
   SetInventoryView,
+  SetScheduleView,
   SubmitterView,
   TemplateView,
   TokenView,
@@ -41,6 +45,7 @@ import {
   type AuditQuery,
   type DeadQuery,
   type EventQuery,
+  type FireQuery,
   type JobQuery,
   type LogQuery,
   type NewToken,
@@ -50,9 +55,12 @@ import {
   type RetryOptions,
   type RunOptions,
   type ScheduleOwnersQuery,
+  type ScheduleQuery,
   type TaskQuery,
   type TokenQuery,
 } from "./queries.ts";
+import type { ScheduleSpec } from "./schedule-spec.ts";
+import { changeSchedules, setSchedules } from "./schedules.ts";
 import { bodyOf, randomKey, submitSpecs, type SubmitOptions, type Submitted } from "./submit.ts";
 import { submitMany, type SubmitManyOptions, type SubmittedBatch } from "./submit-many.ts";
 import { type AddressHealth, Transport, type TransportOptions } from "./transport.ts";
@@ -456,6 +464,70 @@ export class SkeinClient {
     return (await this.#get<{ submitters: readonly SubmitterView[] }>("/v1/submitters")).submitters;
   }
 
+  /** One page of schedules, by name, without their jobs. It may be short of what was asked and still have a `next`. */
+  schedules(query: ScheduleQuery = {}): Promise<{
+    readonly schedules: readonly Omit<ScheduleView, "job">[];
+    readonly next?: string;
+  }> {
+    return this.#get(`/v1/schedules${queryText(query)}`);
+  }
+
+  /** A schedule, by its name or id, with the next instants that it fires at. */
+  schedule(name: string | number): Promise<ScheduleDetailView> {
+    return this.#get(schedulePath(name));
+  }
+
+  /** Sets a schedule: a new one, or what is other about it; the same again changes nothing. `onlyNew`: refused where it is there. */
+  async setSchedule(spec: ScheduleSpec, options: { readonly onlyNew?: boolean } = {}): Promise<SetScheduleView> {
+    const onlyNew = options.onlyNew === true;
+    const { value } = await this.transport.json<SetScheduleView>({
+      method: "POST",
+      path: `/v1/schedules${onlyNew ? "?only_new=true" : ""}`,
+      body: JSON.stringify(spec),
+      repeat: onlyNew ? "unless-sent" : "freely",
+    });
+    return value;
+  }
+
+  /** Sets schedules, each 1,000 of them all or none. `onlyNew`: refused where one is there. */
+  setSchedules(
+    specs: readonly ScheduleSpec[],
+    options: { readonly onlyNew?: boolean } = {},
+  ): Promise<readonly SetScheduleView[]> {
+    return setSchedules(this.transport, specs, options.onlyNew === true);
+  }
+
+  /** Forgets schedules and their history, each 1,000 of them all or none; jobs that they have made stay. */
+  removeSchedules(names: readonly string[]): Promise<number> {
+    return changeSchedules(this.transport, "remove", names);
+  }
+
+  /** Pauses schedules, or has them go on, each 1,000 of them all or none; gives how many were not so before. */
+  pauseSchedules(names: readonly string[], paused: boolean): Promise<number> {
+    return changeSchedules(this.transport, paused ? "pause" : "resume", names);
+  }
+
+  /** Pauses all schedules of the mesh together, or ends that; gives whether it was not so before. */
+  async pauseAllSchedules(paused: boolean): Promise<boolean> {
+    return (await this.#post<{ changed: boolean }>("/v1/schedules-pause", { paused }, "freely")).changed;
+  }
+
+  /** Makes a job of a schedule now. `force`: also while a job of it is unfinished and overlap is skip. */
+  fireSchedule(
+    name: string | number,
+    options: { readonly force?: boolean } = {},
+  ): Promise<{ readonly name: string; readonly job: number }> {
+    return this.#post(`${schedulePath(name)}/fire`, { force: options.force }, "unless-sent");
+  }
+
+  /** One page of a schedule's history, newest first: what its instants came to. */
+  scheduleFires(
+    name: string | number,
+    query: FireQuery = {},
+  ): Promise<{ readonly fires: readonly FireView[]; readonly next?: string }> {
+    return this.#get(`${schedulePath(name)}/fires${queryText(query)}`);
+  }
+
   /** Who works out how many schedules, and what a change of the members would move. */
   scheduleOwners(query: ScheduleOwnersQuery = {}): Promise<ScheduleOwnersView> {
     return this.#get(`/v1/schedule-owners${queryText(query)}`, undefined, ownersWaitMs);
@@ -652,6 +724,10 @@ export class SkeinClient {
     });
     return value;
   }
+}
+
+function schedulePath(name: string | number): string {
+  return `/v1/schedules/${encodeURIComponent(String(name))}`;
 }
 
 function inventoryPath(name: string): string {

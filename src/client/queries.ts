@@ -1,4 +1,4 @@
-import type { EventTopic, ScheduleRing } from "../state/answers.ts";
+import type { EventTopic, FireView, ScheduleRing, ScheduleState } from "../state/answers.ts";
 import type { AskedState, JobState, Role } from "../state/types.ts";
 
 /** What the client's methods take. */
@@ -8,6 +8,8 @@ export interface JobQuery {
   readonly name?: string | undefined;
   /** A label selector: "team=docs". */
   readonly label?: string | undefined;
+  /** The schedule that made them. */
+  readonly schedule?: string | undefined;
   /** RFC 3339, or a duration back from now: "2h". */
   readonly since?: string | undefined;
   readonly limit?: number | undefined;
@@ -78,6 +80,26 @@ export interface ResultQuery {
   /** RFC 3339, or a duration back from now: "2h". Of the time at which the job was submitted. */
   readonly since?: string | undefined;
   readonly until?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
+export interface ScheduleQuery {
+  /** What names begin with. */
+  readonly name?: string | undefined;
+  /** A label selector: "team=docs". */
+  readonly label?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly state?: ScheduleState | undefined;
+  /** Whose last job failed. */
+  readonly failing?: boolean | undefined;
+  readonly limit?: number | undefined;
+  readonly next?: string | undefined;
+}
+
+export interface FireQuery {
+  /** What the instants came to: a job, or why to none. */
+  readonly reason?: "fired" | FireView["reason"] | undefined;
   readonly limit?: number | undefined;
   readonly next?: string | undefined;
 }

@@ -23,6 +23,7 @@ export type {
   AuditQuery,
   DeadQuery,
   EventQuery,
+  FireQuery,
   JobQuery,
   LogQuery,
   NewToken,
@@ -30,9 +31,11 @@ export type {
   ResultQuery,
   RetryOptions,
   RunOptions,
+  ScheduleQuery,
   TaskQuery,
   TokenQuery,
 } from "./queries.ts";
+export type { ScheduleSpec } from "./schedule-spec.ts";
 export type { SubmitOptions, Submitted } from "./submit.ts";
 export type { SubmitManyOptions, SubmittedBatch } from "./submit-many.ts";
 export type { AddressHealth, Fetch, TransportOptions } from "./transport.ts";
@@ -43,9 +46,15 @@ export type {
   EventTopic,
   EventView,
   ExplainView,
+  FireView,
   NodeView,
   PlanView,
   ReplayView,
+  ScheduleDetailView,
+  ScheduleState,
+  ScheduleView,
+  SetScheduleView,
+  UpcomingView,
   WaitView,
 } from "../state/answers.ts";
 export type {

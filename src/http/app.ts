@@ -39,6 +39,7 @@ import {
 } from "./route.ts";
 import { commandRoutes, forbidden } from "./routes.ts";
 import { scheduleOwnerRoutes } from "./schedule-owners.ts";
+import { scheduleRoutes } from "./schedules.ts";
 import { secretRoutes } from "./secrets.ts";
 import { submitterRoutes } from "./submitters.ts";
 import { templateRoutes } from "./templates.ts";
@@ -123,6 +124,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...clusterRoutes(parts),
     ...authorityRoutes(parts),
     ...submitterRoutes(parts),
+    ...scheduleRoutes(parts),
     ...scheduleOwnerRoutes(parts),
     ...tokenRoutes(parts),
     ...explainRoutes(parts),

@@ -32,6 +32,7 @@ const jobsQuery = z.strictObject({
   state: jobStateShape.optional(),
   name: z.string().max(limits.nameLength).optional(),
   label: selector.optional(),
+  schedule: z.string().max(limits.scheduleNameLength).optional(),
   since: since.optional(),
   limit: pageLimit,
   next: place,

@@ -1,3 +1,4 @@
+import type { FireLagCounts } from "../node/api.ts";
 import { type Totals, totals } from "../state/queries.ts";
 import { type HttpParts, type Route, route } from "./route.ts";
 
@@ -28,6 +29,11 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
           "skein_schedules_moved_total",
           "Schedules of the cluster that went from one member to another, as this process has counted.",
           status.schedulesMoved,
+        );
+        page.histogram(
+          "skein_fire_lag_seconds",
+          "How late schedules of the cluster fired, jitter not counted, since this process began.",
+          node.fireLags,
         );
         page.gauge(
           "skein_state_quarantined",
@@ -127,6 +133,24 @@ function addSums(page: Page, sums: Totals): void {
     sums.tasksRunning,
   );
   page.gauge("skein_queue_depth", "Tasks of the cluster waiting to be started.", sums.tasksQueued);
+  addSchedules(page, sums);
+}
+
+/** Reasons that were never given are there as well: an alert is to see the first one as a rise. */
+const skipReasons = ["missed", "overlap", "paused", "window", "limit", "refused"];
+
+function addSchedules(page: Page, { schedules, schedulesPaused, instants }: Totals): void {
+  page.gauge("skein_schedules", "Schedules of the cluster.", schedules);
+  page.family("gauge", "skein_schedules_paused", "1 while all schedules of the cluster are paused together.", [
+    [{ all: "true" }, schedulesPaused ? 1 : 0],
+  ]);
+  page.counter("skein_fires_total", "Instants of schedules that made a job.", instants["fired"] ?? 0);
+  page.family(
+    "counter",
+    "skein_fires_skipped_total",
+    "Instants of schedules that made no job, by reason; of many missed ones those that were counted.",
+    skipReasons.map((reason): Sample => [{ reason }, instants[reason] ?? 0]),
+  );
 }
 
 class Page {
@@ -146,6 +170,12 @@ class Page {
       const pairs = Object.entries(labels).map(([key, text]) => `${key}=${JSON.stringify(text)}`);
       this.#lines.push(`${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}`);
     }
+  }
+
+  histogram(name: string, help: string, { buckets, sum, count }: FireLagCounts): void {
+    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} histogram`);
+    for (const [upTo, below] of buckets) this.#lines.push(`${name}_bucket{le="${upTo}"} ${below}`);
+    this.#lines.push(`${name}_bucket{le="+Inf"} ${count}`, `${name}_sum ${sum}`, `${name}_count ${count}`);
   }
 
   text(): string {

@@ -77,7 +77,9 @@ function operation(route: Route): Record<string, unknown> {
 
 /** Unique and readable: "post_v1_jobs_id_cancel". */
 function operationId(route: Route): string {
-  return `${route.method.toLowerCase()}${route.path.replaceAll(/[^A-Za-z0-9]+/g, "_")}`.replace(/_$/, "");
+  // Or the pause of all of them would be called as the pause of some.
+  const path = route.path.replace("/v1/schedules-", "/v1/schedules/all/");
+  return `${route.method.toLowerCase()}${path.replaceAll(/[^A-Za-z0-9]+/g, "_")}`.replace(/_$/, "");
 }
 
 function requestBody(route: Route, inPath: readonly string[]): Record<string, unknown> {
@@ -91,6 +93,11 @@ function requestBody(route: Route, inPath: readonly string[]): Record<string, un
     return { requestBody: { required: true, content } };
   }
   if (route.body === undefined) return {};
+  if (route.method === "POST" && route.path === "/v1/schedules") {
+    const one = schemaOf(route.body);
+    const many = { type: "object", properties: { schedules: { type: "array", items: one } }, required: ["schedules"] };
+    return { requestBody: { required: true, content: { "application/json": { schema: { anyOf: [one, many] } } } } };
+  }
   const schema = schemaOf(route.body);
   const properties = Object.fromEntries(
     Object.entries((schema["properties"] ?? {}) as Record<string, unknown>).filter(([name]) => !inPath.includes(name)),

@@ -1,16 +1,21 @@
-/** Time zones by Intl, in epoch milliseconds. */
+/** Time zones by Intl and Temporal, in epoch milliseconds. */
 import { formatInstant } from "./calendar.ts";
 import { distance } from "./distance.ts";
 import { memoOfTexts } from "./memo.ts";
 
-/** A zone's name as the zone data spells it ("europe/berlin" -> "Europe/Berlin"), or undefined when there is no such zone. Offsets (+02:00) are no zones. */
-export function zoneNamed(name: string): string | undefined {
-  if (!/^[A-Za-z]/.test(name)) return undefined;
+// "" for what is none.
+const spelled = memoOfTexts((name) => {
+  if (!/^[A-Za-z]/.test(name)) return "";
   try {
     return new Intl.DateTimeFormat("en-US", { timeZone: name }).resolvedOptions().timeZone;
   } catch {
-    return undefined;
+    return "";
   }
+});
+
+/** A zone's name as the zone data spells it ("europe/berlin" -> "Europe/Berlin"), or undefined when there is no such zone. Offsets (+02:00) are no zones. */
+export function zoneNamed(name: string): string | undefined {
+  return spelled(name) || undefined;
 }
 
 /** Zones that are written almost like this, the likeliest first. */
@@ -30,19 +35,37 @@ export function zonesLike(name: string, most = 3): string[] {
     .map(([, zone]) => zone);
 }
 
-const offsetForms = memoOfTexts((tz) => partsForm(tz, "en-US", "longOffset"), { entries: 64 });
-
 /** Local time ahead of UTC, in milliseconds. */
 export function offsetAt(epochMs: number, tz: string): number {
-  const text = zonePart(offsetForms(tz), epochMs);
-  const [, sign, hours, minutes, seconds] = /^GMT(?:([+-−])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(text) ?? [];
-  const offsetS = Number(hours ?? 0) * 3600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0);
-  return (sign === undefined || sign === "+" ? offsetS : -offsetS) * 1000;
+  return zoned(epochMs, tz).offsetNanoseconds / 1e6;
+}
+
+/** A moment at which clocks are set, with their offsets. */
+export interface OffsetChange {
+  readonly atMs: number;
+  readonly beforeMs: number;
+  readonly afterMs: number;
+}
+
+/** Those after `from` up to `to`, `to` itself counted. */
+export function offsetChanges(from: number, to: number, tz: string): OffsetChange[] {
+  const found: OffsetChange[] = [];
+  let next = zoned(Math.floor(from), tz).getTimeZoneTransition("next");
+  for (; next !== null && next.epochMilliseconds <= to; next = next.getTimeZoneTransition("next")) {
+    const atMs = next.epochMilliseconds;
+    const change = { atMs, beforeMs: offsetAt(atMs - 1, tz), afterMs: offsetAt(atMs, tz) };
+    if (change.beforeMs !== change.afterMs) found.push(change);
+  }
+  return found;
+}
+
+function zoned(epochMs: number, tz: string): Temporal.ZonedDateTime {
+  return Temporal.Instant.fromEpochMilliseconds(epochMs).toZonedDateTimeISO(tz);
 }
 
 // English has words for the zones of its own countries only, in the English of each.
 const nameForms = memoOfTexts(
-  (tz) => ["en-US", "en-GB", "en-AU", "en-ZA", "en-IN", "en-NZ"].map((english) => partsForm(tz, english, "short")),
+  (tz) => ["en-US", "en-GB", "en-AU", "en-ZA", "en-IN", "en-NZ"].map((english) => nameForm(tz, english)),
   { entries: 64 },
 );
 
@@ -63,8 +86,8 @@ function offsetText(offsetMs: number): string {
   return `UTC${offsetMs < 0 ? "-" : "+"}${size}`;
 }
 
-function partsForm(tz: string, english: string, timeZoneName: "short" | "longOffset"): Intl.DateTimeFormat {
-  return new Intl.DateTimeFormat(english, { timeZone: tz, timeZoneName });
+function nameForm(tz: string, english: string): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat(english, { timeZone: tz, timeZoneName: "short" });
 }
 
 function zonePart(form: Intl.DateTimeFormat, epochMs: number): string {

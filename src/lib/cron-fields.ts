@@ -139,16 +139,23 @@ function valueOf(text: string, { low, high, names }: FieldForm): number | string
   return value >= low && value <= high ? value : `${text} is not from ${low} to ${high}`;
 }
 
-function isStep(step: string, { low, high }: FieldForm): boolean {
-  return /^\d{1,4}$/.test(step) && Number(step) >= 1 && Number(step) <= high - low + 1;
+function isStep(step: string, form: FieldForm): boolean {
+  return /^\d{1,4}$/.test(step) && Number(step) >= 1 && Number(step) <= valuesOf(form);
 }
 
-function stepWords(step: string, { low, high }: FieldForm): string {
-  return `step "${step}" is not from 1 to ${high - low + 1}`;
+function stepWords(step: string, form: FieldForm): string {
+  return `step "${step}" is not from 1 to ${valuesOf(form)}`;
+}
+
+function valuesOf({ low, high, stepHigh = high }: FieldForm): number {
+  return stepHigh - low + 1;
 }
 
 const longest = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-const monthNames = "January February March April May June July August September October November December".split(" ");
+/** In full, January first. */
+export const monthNames = "January February March April May June July August September October November December".split(
+  " ",
+);
 
 /** Days that none of their months has, where nothing else can make a day. */
 function neverDays(day: string, month: string, weekday: string): string[] {
@@ -160,4 +167,28 @@ function neverDays(day: string, month: string, weekday: string): string[] {
   const which = days.map((one) => (one === 31 ? "31st" : `${one}th`)).join(" and the ");
   const of = named.map((one) => monthNames[one - 1]).join(" and ");
   return [`the ${which} of ${of} ${days.length === 1 ? "does" : "do"} not exist`];
+}
+
+/** A plain expression's fields; those that were left out as they count. */
+export interface PlainFields {
+  readonly second: string;
+  readonly minute: string;
+  readonly hour: string;
+  readonly day: string;
+  readonly month: string;
+  readonly weekday: string;
+  readonly year: string;
+}
+
+/** The fields of what plainCron gives. */
+export function plainFields(plain: string): PlainFields {
+  const words = plain.split(" ");
+  const [second, minute, hour, day, month, weekday, year = "*"] = words.length === 5 ? ["0", ...words] : words;
+  return { second: second!, minute: minute!, hour: hour!, day: day!, month: month!, weekday: weekday!, year };
+}
+
+/** Second, minute and hour are all named: such a one fires once on every day that it is for, whatever is done to the clocks. */
+export function isFixedTime(plain: string): boolean {
+  const { second, minute, hour } = plainFields(plain);
+  return !/[*/]/.test(`${second}${minute}${hour}`);
 }

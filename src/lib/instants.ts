@@ -31,7 +31,15 @@ export function each(everyMs: number): Instants {
 
 /** Those of a calendar. */
 export function recurring(calendar: CronCalendar): Instants {
-  const after = (ms: number): number | undefined => calendar.next(ms);
+  // Evaluators ask again and again for what follows one moment: nothing lies between these two.
+  let from = Infinity;
+  let next: number | undefined;
+  const after = (ms: number): number | undefined => {
+    if (ms >= from && (next === undefined || ms < next)) return next;
+    next = calendar.next(ms);
+    from = ms;
+    return next;
+  };
   return {
     after,
     latestUpTo: (ms) => calendar.previous(ms + 1),

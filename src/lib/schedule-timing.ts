@@ -23,7 +23,10 @@ export interface Timing {
 
 const remembered = new Recent<Instants>(256);
 
-/** Those of the schedule of that name, which `H` asks for. Throws when the expression is none: readTiming lets none of them through. */
+/**
+ * Those of the schedule of that name, which `H` asks for. Throws when the expression is none, which readTiming never lets through, and when this host's data
+ * lack the zone, which those of another host may have.
+ */
 export function instantsOf(timing: Timing, name: string): Instants {
   const { cron, everyMs, at, tz, start, end } = timing;
   if (at !== undefined) return bounded(once(at), start, end);

@@ -6,6 +6,8 @@ import type { Differences } from "../lib/inventory-pieces.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
+import type { MadeJob } from "../state/firing.ts";
+import type { StoredSchedule } from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Vouched } from "./pinned.ts";
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
@@ -26,6 +28,8 @@ export interface NodeApi {
   readonly version: string;
   /** The heartbeats that this process sends to Zabbix; undefined: none are wanted. */
   readonly heartbeat?: { readonly counts: HeartbeatCounts } | undefined;
+  /** How late schedules fire, since this process began. */
+  readonly fireLags: FireLagCounts;
   /** Index of the newest entry in the local state. Free to ask. */
   readonly applied: number;
 
@@ -48,6 +52,9 @@ export interface NodeApi {
     query: (tx: ReadTx) => Value,
     options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
   ): Promise<Outcome<{ readonly value: Value; readonly index: number }>>;
+
+  /** The job that a schedule makes now, where it alone does not say it: its template, targets and bundle as the local state has them. */
+  scheduledJob(row: Pick<StoredSchedule, "name" | "definition">, at: number): Promise<MadeJob>;
 
   /** Why a job waits, as the leader's planner knows it. */
   explain(job: number): Promise<Outcome<{ readonly value: ExplainView; readonly index: number }>>;
@@ -118,6 +125,13 @@ export interface NodeApi {
     options: { readonly ttlMs: number; readonly uses: number },
     by: Principal,
   ): Promise<Outcome<{ readonly token: string }>>;
+}
+
+/** Of a histogram, seconds: each bucket has those of the smaller ones as well. */
+export interface FireLagCounts {
+  readonly buckets: readonly (readonly [upTo: number, count: number])[];
+  readonly sum: number;
+  readonly count: number;
 }
 
 /** Bundles as the API sees them (node/bundles.ts). */

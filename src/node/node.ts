@@ -10,7 +10,9 @@ import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, SnapshotMeta } from "../raft/types.ts";
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, type CommandName, commandByName } from "../state/commands/index.ts";
+import type { MadeJob } from "../state/firing.ts";
 import { resourceLevel, scheduleLevel } from "../state/levels.ts";
+import type { StoredSchedule } from "../state/tables/schedule.ts";
 import {
   appliedIndex,
   assignmentsOf,
@@ -40,6 +42,7 @@ import type {
   PastEvents,
   SetInventory,
   SetSecret,
+  FireLagCounts,
 } from "./api.ts";
 import { setInventory } from "./inventories.ts";
 import type { Backup } from "./backup.ts";
@@ -65,6 +68,7 @@ import { Proposer } from "./propose.ts";
 import { Questions } from "./questions.ts";
 import { Reader } from "./read.ts";
 import { Relay } from "./relay.ts";
+import { FireLags } from "./fire-lags.ts";
 import { Settings } from "./settings.ts";
 import { makeScheduledJob } from "./schedule-jobs.ts";
 import { Silence } from "./silence.ts";
@@ -138,6 +142,7 @@ export class Node implements NodeApi {
   readonly #work: OwnWork;
   readonly bundles: Bundles;
   readonly #cron: CronDuty;
+  readonly #fireLags = new FireLags();
 
   // Life.
   readonly #announcer: Announcer;
@@ -624,6 +629,7 @@ export class Node implements NodeApi {
     this.#work.onApplied(events);
     this.#leading.duties.onApplied(events);
     this.#cron.onApplied(events);
+    this.#fireLags.onApplied(events);
   }
 
   /** One look over what has changed, however many entries it were. */
@@ -949,6 +955,14 @@ export class Node implements NodeApi {
       schedules: this.#cron.owned,
       view: (query) => this.#parts.view(query),
     });
+  }
+
+  get fireLags(): FireLagCounts {
+    return this.#fireLags.counts;
+  }
+
+  scheduledJob(row: Pick<StoredSchedule, "name" | "definition">, at: number): Promise<MadeJob> {
+    return makeScheduledJob(row, at, (query) => this.#parts.view(query));
   }
 
   silent(): Promise<readonly NodeId[] | undefined> {

@@ -472,6 +472,101 @@ export interface SubmitterView {
   readonly jobs: number | null;
 }
 
+export type ScheduleState = "active" | "paused" | "ended";
+
+/** A schedule: as it was written, with every default said, and how far it has come. */
+export interface ScheduleView {
+  readonly name: string;
+  readonly description?: string;
+  readonly cron?: string;
+  readonly every?: string;
+  readonly at?: string;
+  readonly tz: string;
+  readonly start?: string;
+  readonly end?: string;
+  readonly jitter?: string;
+  readonly missed?: "latest" | "all" | "skip";
+  readonly catch_up?: string;
+  readonly missed_most?: number;
+  readonly overlap?: "skip" | "queue" | "queue_all" | "replace" | "allow";
+  /** By itself. */
+  readonly paused: boolean;
+  readonly limit?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly tags?: readonly string[];
+  readonly owner?: string;
+  readonly history?: number;
+  readonly calendars?: readonly string[];
+  /** A job spec; not in lists. */
+  readonly job?: Readonly<Record<string, unknown>>;
+  readonly template?: string;
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly id: number;
+  /** The log's index of its last change. */
+  readonly revision: number;
+  readonly state: ScheduleState;
+  /** All schedules are paused together. */
+  readonly mesh_paused: boolean;
+  /** Jobs made since it was set, which `limit` counts. */
+  readonly runs: number;
+  /** When it fires next, its jitter added; null: it is paused or has ended, or its calendars keep it shut for long. */
+  readonly next: string | null;
+  /** Its newest job, the instant of that, and how it fares. */
+  readonly last: { readonly at: string; readonly job: number; readonly state: string | null } | null;
+  /** How many jobs in a row have failed. */
+  readonly failing: number;
+  readonly set_at: string;
+  readonly set_by: string;
+  /** The member that works it out; null: it has ended, or nobody can. */
+  readonly node: number | null;
+}
+
+/** An instant to come. */
+export interface UpcomingView {
+  readonly at: string;
+  /** With a jitter: when it fires. */
+  readonly due?: string;
+  /** In the schedule's zone. */
+  readonly local: string;
+  /** What daylight saving does to it. */
+  readonly note?: string;
+}
+
+/** GET /v1/schedules/:schedule */
+export interface ScheduleDetailView extends ScheduleView {
+  readonly upcoming: readonly UpcomingView[];
+}
+
+/** A line of a schedule's history: an instant that made a job, or a run of instants that made none for the same reason. */
+export interface FireView {
+  /** The instant, or the first one of the run. */
+  readonly at: string;
+  /** The last one of the run. */
+  readonly until?: string;
+  /** Of how many instants; absent: one. */
+  readonly count?: number;
+  /** There are more of them, which were not counted to the end. */
+  readonly at_least?: boolean;
+  readonly fired_at?: string;
+  /** How much later than its instant and its jitter. */
+  readonly lag_ms?: number;
+  readonly job?: number;
+  /** How its job ended, or what it does now; absent: it is forgotten. */
+  readonly state?: string;
+  readonly reason?: "missed" | "overlap" | "paused" | "window" | "limit" | "refused";
+  /** "by NAME" of one that somebody asked for; why a job could not be made. */
+  readonly message?: string;
+}
+
+/** What became of a schedule that was set. */
+export interface SetScheduleView {
+  readonly name: string;
+  readonly id: number;
+  readonly revision: number;
+  /** False: it was as it is. */
+  readonly changed: boolean;
+}
+
 /** Who works out how many schedules, and what a change of the members would move. */
 export interface ScheduleOwnersView {
   readonly ring: ScheduleRing;

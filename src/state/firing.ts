@@ -171,7 +171,8 @@ class Firing {
       this.#context,
     );
     if (!added.ok) return added;
-    this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first });
+    const lagMs = Math.max(0, this.#context.at - at - jitterOf(name, this.#definition.rules.jitterMs));
+    this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first, lagMs });
     tally(this.#totals, "fired", 1);
     return { ok: true, value: added.value.first };
   }

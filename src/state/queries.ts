@@ -29,6 +29,8 @@ import { singlesRunningOn, type StoredTask } from "./tables/task.ts";
 import { targetCount } from "./tables/target.ts";
 import { type OpenUnit, unitsOn, unitWith } from "./tables/unit.ts";
 import { auditBefore, type AuditRow } from "./tables/audit.ts";
+import { scheduleTotals } from "./tables/schedule-fire.ts";
+import { scheduleScope } from "./tables/schedule-scope.ts";
 import { type SecretFacts, secretsAfter } from "./tables/secret.ts";
 import { type StoredTemplate, templateByName, templatesAfter } from "./tables/template.ts";
 import { jobLimits, largestLoads, loadOf } from "./tables/load.ts";
@@ -82,6 +84,8 @@ export interface JobFilter {
   readonly name?: string | undefined;
   /** A label selector. */
   readonly label?: string | undefined;
+  /** The schedule that made them. */
+  readonly schedule?: string | undefined;
   /** Epoch ms: submitted at or after. */
   readonly since?: number | undefined;
   readonly limit: number;
@@ -113,6 +117,11 @@ export interface Totals {
   readonly bundleSourcesFailing: number;
   readonly tasksRunning: number;
   readonly tasksQueued: number;
+  readonly schedules: number;
+  /** All of them together. */
+  readonly schedulesPaused: boolean;
+  /** What instants came to, ever: "fired", or why they made no job. */
+  readonly instants: Readonly<Record<string, number>>;
 }
 
 const selectMeta = sql("select applied, hash from meta");
@@ -233,7 +242,8 @@ export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
   const limit = Math.min(filter.limit, limits.listMax);
   const items: JobView[] = [];
   let before = readCursor(filter.next) ?? Number.MAX_SAFE_INTEGER;
-  const plain = filter.state === undefined && filter.name === undefined && terms.length === 0;
+  const isAll = filter.state === undefined && filter.name === undefined && filter.schedule === undefined;
+  const plain = isAll && terms.length === 0;
   let shownBytes = 0;
   for (let scanned = 0, scannedBytes = 0; scanned < scanMax && scannedBytes < limits.scanBytes;) {
     const { rows, bytes, isLast } = scanJobs(tx, scan, [before], plain ? limit + 1 : scanRows);
@@ -247,6 +257,7 @@ export function listJobs(tx: ReadTx, filter: JobFilter): Page<JobView> {
       before = row.id;
       if (filter.state !== undefined && row.state !== filter.state) continue;
       if (filter.name !== undefined && row.name !== filter.name) continue;
+      if (filter.schedule !== undefined && originOf(row).schedule !== filter.schedule) continue;
       if (terms.length > 0 && !matchesSelector(terms, readSpec(row.spec).labels ?? {})) continue;
       items.push(shown(tx, row));
       shownBytes += row.spec.length;
@@ -604,6 +615,7 @@ function jobOf(tx: ReadTx, id: number): JobOfTasks {
 /** Counters over the whole life of the cluster and present gauges; one row, nothing is counted. */
 export function totals(tx: ReadTx): Totals {
   const counter = readCounter(tx);
+  const { schedules = 0, ...instants } = Object.fromEntries(scheduleTotals(tx));
   const { succeeded, failed, cancelled, skipped } = counter;
   return {
     submitted: counter.submitted,
@@ -615,6 +627,9 @@ export function totals(tx: ReadTx): Totals {
     bundleSourcesFailing: countFailingSources(tx),
     tasksRunning: counter.tasks_running,
     tasksQueued: counter.tasks_queued,
+    schedules,
+    schedulesPaused: scheduleScope(tx).pausedAt !== null,
+    instants,
   };
 }
 

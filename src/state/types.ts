@@ -290,6 +290,9 @@ export interface JobView {
   readonly retried_as?: number;
   /** The template that it was made of: NAME@REVISION. */
   readonly template?: string;
+  /** The schedule that made it, and the instant of that. */
+  readonly schedule?: string;
+  readonly fire_at?: string;
   readonly labels: Labels;
   readonly spec: Readonly<Record<string, unknown>>;
 }
@@ -554,6 +557,8 @@ export type Change =
       readonly name: string;
       readonly at: number;
       readonly job: number;
+      /** How much later than its instant and its jitter it was. */
+      readonly lagMs: number;
     }
   /** Instants of it made none: `count` from `at` to `until`; negative: that many at least. */
   | {

@@ -27,11 +27,16 @@ export function jobView(job: StoredJob, gate?: StoredGate, recap?: RecapView): J
     started_at: instant(job.started_at),
     finished_at: instant(job.finished_at),
     submitted_by: job.submitted_by,
-    ...originOf(job),
+    ...originView(job),
     ...(job.replayed === null ? {} : { retried_as: job.replayed }),
     labels: spec.labels ?? {},
     spec: renderSpec(spec),
   };
+}
+
+function originView(job: StoredJob): Pick<JobView, "retry_of" | "template" | "inventory" | "schedule" | "fire_at"> {
+  const { at, ...origin } = originOf(job);
+  return at === undefined ? origin : { ...origin, fire_at: formatInstant(at) };
 }
 
 /** What is shut of its gates; nothing for a job that waits for no more than a node. */

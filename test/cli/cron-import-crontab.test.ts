@@ -282,6 +282,14 @@ describe("what is wrong", () => {
     ]);
   });
 
+  test("a line that goes on in the next one, as cron reads none", () => {
+    const { problems } = readCrontab("0 1 * * * a \\\n  | grep b\n", { file: "crontab" });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]!.message).toEndWith(
+      "; the line before ends with a backslash, behind which cron reads no line on",
+    );
+  });
+
   test("a table of anacron is not read as one of cron", () => {
     const { problems } = readCrontab("1 5 cron.daily run-parts /etc/cron.daily\n", { file: "/etc/anacrontab" });
     expect(problems).toHaveLength(1);

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
 import { parse } from "yaml";
-import { guessImportFormat } from "../../src/cli/cron-import-format.ts";
+import { checkImport } from "../../src/cli/cron-import-check.ts";
+import { guessImportFormat, importFormats, readImport } from "../../src/cli/cron-import-format.ts";
 import { scheduleInput } from "../../src/state/commands/schedule-schema.ts";
 import { cli, ScratchDir, TestIo } from "./support.ts";
 
@@ -118,3 +120,46 @@ describe("what cannot be imported", () => {
     expect(await refused("@daily x\n", "--tz", "Mars")).toContain("stdin:1: tz: ");
   });
 });
+
+test("whatever a file holds, it is read or refused with places", () => {
+  const word = fc.constantFrom(
+    ..."* */5 0~9 ~ H 7 @daily @every 5m MON root % \\% \\ \" ' = A= CRON_TZ=Asia/Tokyo SHELL=/bin/bash HOME= RANDOM_DELAY=5 # | && cd sh -c x".split(
+      " ",
+    ),
+    "\n",
+    "\n",
+    "é",
+  );
+  const lines = fc.array(word, { maxLength: 60 }).map((words) => words.join(" ").replaceAll(" \n ", "\n"));
+  const keys =
+    "kind apiVersion metadata name namespace labels spec schedule timeZone jobTemplate template containers env value valueFrom secretKeyRef command args items executor executor_config tags shell headers url backoffLimit completions startingDeadlineSeconds".split(
+      " ",
+    );
+  const leaf = fc.oneof(
+    fc.constantFrom("CronJob", "batch/v1", "@daily", "0 0 * * *", "a:1", "shell", "http", "x"),
+    fc.integer(),
+    fc.constant(null),
+    fc.boolean(),
+  );
+  const { tree } = fc.letrec((tie) => ({
+    tree: fc.oneof(
+      { depthSize: "large" },
+      leaf,
+      fc.array(tie("tree"), { maxLength: 3 }),
+      fc.dictionary(fc.constantFrom(...keys), tie("tree"), { maxKeys: 8 }),
+    ),
+  }));
+  const text = fc.oneof(
+    lines,
+    fc.string({ unit: "binary" }),
+    tree.map((value) => JSON.stringify(value)),
+  );
+  fc.assert(
+    fc.property(text, fc.constantFrom(...importFormats), (given, format) => {
+      const { schedules, problems } = readImport(given, format, { file: "f" });
+      for (const { path } of [...problems, ...checkImport(schedules)]) expect(path).toStartWith("f");
+      expect(schedules.length + problems.length).toBeGreaterThanOrEqual(format === "crontab" ? 0 : 1);
+    }),
+    { numRuns: 2000 },
+  );
+}, 60_000);

@@ -6,7 +6,13 @@ import { encodeConfiguration } from "../../src/lib/configuration.ts";
 import { readInventory } from "../../src/lib/inventory-format.ts";
 import { packInventory } from "../../src/lib/inventory-pieces.ts";
 import { type JobId, jobId, type NodeId, nodeId } from "../../src/lib/ids.ts";
+import type { CalendarEvents } from "../../src/lib/calendar-events.ts";
 import { atOnce } from "../../src/lib/turns.ts";
+import { planFires } from "../../src/scheduler/fires.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
+import type { Step } from "../../src/state/firing.ts";
+import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
+import { scheduleByName } from "../../src/state/tables/schedule.ts";
 import { bundleSource } from "../../src/state/tables/bundle-source.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
@@ -168,7 +174,58 @@ function historyOfLevel3(): Cluster {
   facts(cluster);
   playbooks(cluster);
   bundleSources(cluster);
+  schedules(cluster);
   return cluster;
+}
+
+/** What evaluators propose is worked out here: the log holds what came of it. */
+function schedules(cluster: Cluster): void {
+  const minute = 60_000;
+  const set = (...given: Record<string, unknown>[]): void => {
+    const whole = given.map((one) => ({ every: "1m", job: { run: "true" }, ...one }));
+    cluster.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: whole }), admin);
+  };
+  const step = (...names: string[]): void => {
+    const scope = scheduleScope(cluster.database);
+    const steps = names.map((name): Step => {
+      const row = scheduleByName(cluster.database, name)!;
+      const planned = { row, scope, calendars: new Map<string, CalendarEvents>() };
+      const { to, check, fires, skips } = atOnce(planFires(planned, cluster.now));
+      return [row.id, row.revision, row.watermark, to, check, fires, skips];
+    });
+    cluster.must("schedule.step", { scope: scope.scope, steps });
+    cluster.must("schedule.step", { scope: scope.scope, steps });
+  };
+  cluster.now = Math.ceil(cluster.now / minute) * minute;
+  set(
+    { name: "skips" },
+    { name: "queues", overlap: "queue", jitter: "20s", labels: { team: "a" } },
+    { name: "replaces", overlap: "replace", history: 2 },
+    { name: "allows", overlap: "allow", limit: 3, missed: "all", tags: ["t"] },
+    { name: "once", every: undefined, at: formatInstant(cluster.now + minute) },
+  );
+  step("skips", "queues", "replaces", "allows", "once");
+  for (let round = 1; round <= 3; round++) {
+    cluster.now += minute;
+    step("skips", "queues", "replaces", "allows", "once");
+  }
+  const { job } = scheduleByName(cluster.database, "skips")!;
+  cluster.assign(job!, 1, [0, 1]);
+  cluster.finish(job!, 0, 1, 1, "failed");
+  cluster.must("schedule.pause", { names: ["skips", "queues"], paused: true }, admin);
+  cluster.now += 2 * minute;
+  cluster.must("schedule.pause-all", { paused: true }, admin);
+  step("skips", "queues", "replaces");
+  cluster.now += 2 * minute;
+  cluster.must("schedule.pause-all", { paused: false }, admin);
+  cluster.must("schedule.pause", { names: ["skips"], paused: false }, admin);
+  set({ name: "skips", every: "2m" });
+  cluster.now += 90 * minute;
+  step("skips", "queues", "replaces");
+  cluster.must("schedule.fire", { schedule: "replaces" }, admin);
+  cluster.refused("schedule.fire", { schedule: "skips" }, admin);
+  cluster.must("schedule.rm", { names: ["queues"] }, admin);
+  cluster.refused("schedule.rm", { names: ["queues"] }, admin);
 }
 
 /** Batches that begin at once, after a pause, and when they are approved; one of which nothing succeeded, and one that is cancelled while it waits. */

@@ -26,10 +26,12 @@ import type { TransferValue } from "../../src/node/transfer.ts";
 import { setInventory } from "../../src/node/inventories.ts";
 import { recoverToken } from "../../src/node/recover-token.ts";
 import { Events } from "../../src/node/events.ts";
+import { makeScheduledJob } from "../../src/node/schedule-jobs.ts";
 import { PlacementView } from "../../src/scheduler/view.ts";
 import type { CommandInput, CommandName, CommandValue } from "../../src/state/commands/index.ts";
 import type { AuthorityView } from "../../src/state/answers.ts";
 import { findTask } from "../../src/state/queries.ts";
+import type { StoredSchedule } from "../../src/state/tables/schedule.ts";
 import type { ReadTx } from "../../src/state/tx.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { fingerprintOf } from "../../src/transport/certificate.ts";
@@ -247,6 +249,20 @@ export class FakeNode implements NodeApi {
 
   plan(specs: Pick<CommandInput<"job.submit">, "jobs" | "lists">, by: Principal) {
     return this.#questions.plan(specs, by);
+  }
+
+  /** Of a node that saw three fires, one of them very late. */
+  readonly fireLags = {
+    buckets: [
+      [0.1, 1],
+      [1, 2],
+    ] as const,
+    sum: 7201.2,
+    count: 3,
+  };
+
+  scheduledJob(row: Pick<StoredSchedule, "name" | "definition">, at: number) {
+    return makeScheduledJob(row, at, (query) => query(this.mesh.cluster.database));
   }
 
   get applied(): number {

@@ -118,6 +118,12 @@ describe("instants", () => {
     expect(instants.latestUpTo(at("2025-12-31T00:00:00Z"))).toBeUndefined();
   });
 
+  test("a zone that this host does not know is told of at once, and not by what is asked later", () => {
+    expect(() => instantsOf({ cron: "0 0 * * *", tz: "Mars/Olympus" }, "nightly")).toThrow(
+      'no time zone "Mars/Olympus"',
+    );
+  });
+
   test("start and end count themselves", () => {
     const input = { cron: "0 0 * * *", start: "2026-01-02T00:00:00Z", end: "2026-01-04T00:00:00Z" };
     expect(walk(input, "2025-01-01T00:00:00Z", 9)).toEqual([

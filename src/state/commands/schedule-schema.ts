@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { readTiming, type Timing } from "../../lib/schedule-timing.ts";
-import type { CalendarUse, Definition, ScheduleRules } from "../schedules.ts";
+import { type CalendarUse, type Definition, scheduleDefaults, type ScheduleRules } from "../schedules.ts";
 import { duration } from "./duration-schema.ts";
 import { labelsShape } from "./shapes.ts";
 import { isNormalised, specSchema } from "./spec-schema.ts";
@@ -134,13 +134,28 @@ function readFrom(fields: z.output<typeof scheduleFields>, timing: Timing, job: 
   const rules: ScheduleRules = present({
     timing,
     jitterMs: jitter === 0 ? undefined : jitter,
-    missed,
-    catchUpMs: catchUp,
-    missedMost,
+    missed: unless(missed, scheduleDefaults.missed),
+    catchUpMs: unless(catchUp, scheduleDefaults.catchUpMs),
+    missedMost: unless(missedMost, scheduleDefaults.missedMost),
     calendars: calendars?.length === 0 ? undefined : calendars,
   });
-  const rest = { overlap, limit, labels, tags, owner, history, job, template, params };
+  const rest = {
+    overlap: unless(overlap, scheduleDefaults.overlap),
+    limit,
+    labels,
+    tags,
+    owner,
+    history: unless(history, scheduleDefaults.history),
+    job,
+    template,
+    params,
+  };
   return { name, paused, definition: present({ description, rules, ...rest }) };
+}
+
+/** A default that is said is as good as one that is not: who sets what was shown changes nothing. */
+function unless<Value>(value: Value | undefined, normal: Value): Value | undefined {
+  return value === normal ? undefined : value;
 }
 
 /** Without what is undefined: the log has no such values. */

@@ -1,0 +1,250 @@
+import { z } from "zod";
+import { limits } from "../lib/limits.ts";
+import { refuse } from "../lib/outcome.ts";
+import { inTurns } from "../lib/turns.ts";
+import { liveMembers, Owners } from "../scheduler/owners.ts";
+import type { ScheduleView } from "../state/answers.ts";
+import { scheduleFields, scheduleName } from "../state/commands/schedule-schema.ts";
+import { listNodes } from "../state/queries.ts";
+import { upcoming } from "../state/schedule-next.ts";
+import {
+  findSchedule,
+  type FoundSchedules,
+  listFires,
+  listSchedules,
+  scheduleReferred,
+  scheduleView,
+} from "../state/schedule-views.ts";
+import { definitionOf, isPlain } from "../state/schedules.ts";
+import type { Principal } from "../state/types.ts";
+import { selector } from "./jobs.ts";
+import { check } from "./problems.ts";
+import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
+import { firesAnswer, scheduleAnswer, schedulesAnswer, setAnswer } from "./schedule-answers.ts";
+import { serveScheduleSet } from "./schedule-set.ts";
+import { consistency, flag, next, pageLimit, whole } from "./shapes.ts";
+
+const tag = z.string().max(limits.labelLength);
+const prefix = z
+  .string()
+  .max(limits.scheduleNameLength)
+  .regex(/^[A-Za-z0-9_.-]*$/, "is what names begin with: letters, digits and -_.");
+const scheduleState = z.enum(["active", "paused", "ended"], { error: "must be active, paused or ended" });
+const reason = z.enum(["fired", "missed", "overlap", "paused", "window", "limit", "refused"], {
+  error: "must be fired, missed, overlap, paused, window, limit or refused",
+});
+const names = z.strictObject({
+  names: z
+    .array(scheduleName, { error: "must be a list of names" })
+    .min(1, "needs at least one name")
+    .max(limits.schedulesPerRequest, `at most ${limits.schedulesPerRequest} schedules a request`),
+});
+const setQuery = z.strictObject({ only_new: flag.optional() });
+const upcomingShown = 5;
+
+/** Schedules; the pause of all of them is a command (state/commands/schedule-pause-all.ts). */
+export function scheduleRoutes(parts: HttpParts): readonly Route[] {
+  const { reply } = parts;
+  return [
+    route(parts, {
+      method: "GET",
+      path: "/v1/schedules",
+      right: "read",
+      doc: "Schedules by name, without their jobs: those whose names begin so (name), with labels or a tag, in a state, failing=true. A page may be short of what was asked and still have a next.",
+      query: z.strictObject({
+        name: prefix.optional(),
+        label: selector.optional(),
+        tag: tag.optional(),
+        state: scheduleState.optional(),
+        failing: flag.optional(),
+        limit: pageLimit,
+        next,
+        consistency,
+      }),
+      answer: schedulesAnswer,
+      async handle({ exchange, query }) {
+        const { consistency, limit, ...filter } = query;
+        const read = await readState(parts, exchange, consistency, (tx) => ({
+          ...listSchedules(tx, { ...filter, limit: limit ?? limits.listDefault }),
+          nodes: listNodes(tx),
+        }));
+        if (!read.ok) return reply.refusal(read.why);
+        const { next, nodes, ...found } = read.value.value;
+        const views = await inTurns(viewsOf(found, new Owners(liveMembers(nodes))));
+        const schedules = views.map((view) => ({ ...view, job: undefined }));
+        return reply.json({ schedules, next }, read.value.index);
+      },
+    }),
+    {
+      method: "POST",
+      path: "/v1/schedules",
+      right: "jobs:write",
+      doc: "Sets a schedule, or several ({schedules: [...]}), all or none: new ones, or what is other about those that are there; only_new=true: none of them may be there yet.",
+      status: 201,
+      query: setQuery,
+      body: scheduleFields,
+      answer: z.union([setAnswer, z.object({ schedules: z.array(setAnswer) })]),
+      serve: (exchange, by) => serveSet(parts, exchange, by),
+    },
+    route(parts, {
+      method: "GET",
+      path: "/v1/schedules/:schedule",
+      right: "read",
+      doc: "One schedule, by its name or id, with its job and the next instants that it fires at.",
+      query: z.strictObject({ consistency }),
+      answer: scheduleAnswer,
+      async handle({ exchange, query }) {
+        const name = nameIn(exchange);
+        const read = await readState(parts, exchange, query.consistency, (tx) => ({
+          found: findSchedule(tx, name),
+          nodes: listNodes(tx),
+        }));
+        if (!read.ok) return reply.refusal(read.why);
+        const { found, nodes } = read.value.value;
+        if (found === undefined) return reply.refusal(noSchedule(name));
+        const [view] = await inTurns(viewsOf(found, new Owners(liveMembers(nodes))));
+        const next =
+          view!.state === "active" ? upcoming(found.rows[0]!, found.calendars, Date.now(), upcomingShown) : [];
+        return reply.json({ ...view, upcoming: next }, read.value.index);
+      },
+    }),
+    route(parts, {
+      method: "GET",
+      path: "/v1/schedules/:schedule/fires",
+      right: "read",
+      doc: "The history of a schedule, newest first: instants that made jobs (reason=fired), with their lag and what became of the jobs, and runs of instants that made none, with the reason.",
+      query: z.strictObject({
+        reason: reason.optional(),
+        limit: pageLimit,
+        next: whole(0, Number.MAX_SAFE_INTEGER).optional(),
+        consistency,
+      }),
+      answer: firesAnswer,
+      async handle({ exchange, query }) {
+        const name = nameIn(exchange);
+        const { consistency, limit, next: before, reason } = query;
+        const page = { reason, limit: limit ?? limits.listDefault, next: before?.toString() };
+        const read = await readState(parts, exchange, consistency, (tx) => {
+          const row = scheduleReferred(tx, name);
+          return row === undefined ? undefined : listFires(tx, row, page);
+        });
+        if (!read.ok) return reply.refusal(read.why);
+        const fires = read.value.value;
+        if (fires === undefined) return reply.refusal(noSchedule(name));
+        return reply.json({ fires: fires.items, next: fires.next }, read.value.index);
+      },
+    }),
+    ...pauseRoutes(parts),
+    route(parts, {
+      method: "POST",
+      path: "/v1/schedules/:schedule/fire",
+      right: "jobs:write",
+      doc: "Makes a job of a schedule now, whatever the time, also while it is paused or has ended. With overlap: skip not while a job of it is unfinished, unless force.",
+      status: 201,
+      body: z.strictObject({ force: z.boolean({ error: "must be true or false" }).optional() }),
+      answer: z.object({ name: z.string(), job: z.int() }),
+      handle: ({ exchange, body, by }) => serveFire(parts, exchange, body.force === true, by),
+    }),
+    route(parts, {
+      method: "DELETE",
+      path: "/v1/schedules/:schedule",
+      right: "jobs:write",
+      doc: "Forgets a schedule and its history; jobs that it has made stay.",
+      answer: z.object({ removed: z.int() }),
+      handle: ({ exchange, by }) => serveRemove(parts, [nameIn(exchange)], by),
+    }),
+    route(parts, {
+      method: "POST",
+      path: "/v1/schedules/remove",
+      right: "jobs:write",
+      doc: "Forgets schedules and their history, all or none; jobs that they have made stay.",
+      body: names,
+      answer: z.object({ removed: z.int() }),
+      handle: ({ body, by }) => serveRemove(parts, body.names, by),
+    }),
+  ];
+}
+
+function pauseRoutes(parts: HttpParts): Route[] {
+  const answer = z.object({ changed: z.int() });
+  const words = {
+    pause: "Their instants meanwhile are recorded as paused, and not made up.",
+    resume: "What was due meanwhile is not made up.",
+  };
+  return (["pause", "resume"] as const).flatMap((what) => [
+    route(parts, {
+      method: "POST",
+      path: `/v1/schedules/:schedule/${what}`,
+      right: "jobs:write",
+      doc: `${what === "pause" ? "Pauses" : "Resumes"} a schedule. ${words[what].replace("Their", "Its")}`,
+      body: z.strictObject({}),
+      answer,
+      handle: ({ exchange, by }) => servePause(parts, [nameIn(exchange)], what === "pause", by),
+    }),
+    route(parts, {
+      method: "POST",
+      path: `/v1/schedules/${what}`,
+      right: "jobs:write",
+      doc: `${what === "pause" ? "Pauses" : "Resumes"} schedules, all or none. ${words[what]}`,
+      body: names,
+      answer,
+      handle: ({ body, by }) => servePause(parts, body.names, what === "pause", by),
+    }),
+  ]);
+}
+
+/** A search for instants each, where the rows do not say it. */
+function* viewsOf(
+  { rows, ...shared }: FoundSchedules,
+  owners: Owners,
+): Generator<undefined, ScheduleView[], undefined> {
+  const now = Date.now();
+  const views: ScheduleView[] = [];
+  for (const row of rows) {
+    views.push(scheduleView(row, shared, now, owners.of(row.id) ?? null));
+    yield;
+  }
+  return views;
+}
+
+function serveSet(parts: HttpParts, exchange: Exchange, by: Principal): Response | Promise<Response> {
+  const query = check(setQuery, exchange.req.query(), "the query");
+  if (!query.ok) return parts.reply.refusal(query.why);
+  return serveScheduleSet(parts, exchange, query.value.only_new === true, by);
+}
+
+async function servePause(
+  { node, reply }: HttpParts,
+  schedules: readonly string[],
+  paused: boolean,
+  by: Principal,
+): Promise<Response> {
+  const outcome = await node.propose("schedule.pause", { names: [...schedules], paused }, by);
+  return outcome.ok ? reply.json(outcome.value.value, outcome.value.index) : reply.refusal(outcome.why);
+}
+
+async function serveRemove({ node, reply }: HttpParts, schedules: readonly string[], by: Principal): Promise<Response> {
+  const outcome = await node.propose("schedule.rm", { names: [...schedules] }, by);
+  return outcome.ok ? reply.json(outcome.value.value, outcome.value.index) : reply.refusal(outcome.why);
+}
+
+/** Where the schedule alone does not say what its job is, that is made here, of what the state has now. */
+async function serveFire(parts: HttpParts, exchange: Exchange, force: boolean, by: Principal): Promise<Response> {
+  const { node, reply } = parts;
+  const name = nameIn(exchange);
+  const read = await readState(parts, exchange, "linearizable", (tx) => scheduleReferred(tx, name));
+  if (!read.ok) return reply.refusal(read.why);
+  const row = read.value.value;
+  if (row === undefined) return reply.refusal(noSchedule(name));
+  const made = isPlain(definitionOf(row)) ? {} : { made: await node.scheduledJob(row, Date.now()) };
+  const outcome = await node.propose("schedule.fire", { schedule: row.name, force, ...made }, by);
+  return outcome.ok ? reply.json(outcome.value.value, outcome.value.index, 201) : reply.refusal(outcome.why);
+}
+
+function nameIn(exchange: Exchange): string {
+  return exchange.req.param("schedule") ?? "";
+}
+
+function noSchedule(name: string) {
+  return refuse("not-found", `there is no schedule ${name}: list schedules to see them`).why;
+}

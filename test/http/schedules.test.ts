@@ -1,0 +1,444 @@
+import { describe, expect, test } from "bun:test";
+import { formatInstant } from "../../src/lib/calendar.ts";
+import type { FireView, ScheduleDetailView, ScheduleView, SetScheduleView } from "../../src/state/answers.ts";
+import type { Skip, Step } from "../../src/state/firing.ts";
+import { jitterOf } from "../../src/state/schedules.ts";
+import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
+import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { asking, errorIn, jsonIn, Mesh, viewerToken } from "./fake-node.ts";
+
+const backup = { name: "backup", cron: "30 2 * * *", tz: "Europe/Berlin", job: { run: "backup" } };
+const minute = 60_000;
+
+function meshNow(): { mesh: Mesh; ask: ReturnType<typeof asking> } {
+  const mesh = new Mesh(3);
+  mesh.cluster.now = Date.now();
+  return { mesh, ask: asking(mesh.node()) };
+}
+
+/** Its owner has come so far: these instants fire, and these are skipped. */
+function step(
+  mesh: Mesh,
+  name: string,
+  fires: readonly number[],
+  skips: readonly Skip[],
+  to: number,
+  check: number | null,
+): void {
+  const { database } = mesh.cluster;
+  const { id, revision, watermark } = scheduleByName(database, name)!;
+  const one: Step = [id, revision, watermark, to, check, fires, skips];
+  const { refused } = mesh.change((cluster) =>
+    cluster.must("schedule.step", { scope: scheduleScope(database).scope, steps: [one] }),
+  );
+  expect(refused).toEqual([]);
+}
+
+describe("a schedule", () => {
+  test("is set, shown as it was written with every default said, and set again without a change", async () => {
+    const { mesh, ask } = meshNow();
+    const set = await ask("POST", "/v1/schedules", backup);
+    const made = await jsonIn<SetScheduleView>(set);
+    expect([set.status, made]).toEqual([
+      201,
+      { name: "backup", id: 1, revision: expect.any(Number) as number, changed: true },
+    ]);
+
+    const view = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/backup"));
+    expect(view).toEqual({
+      ...backup,
+      job: { run: "backup" },
+      missed: "latest",
+      catch_up: "1h",
+      overlap: "skip",
+      paused: false,
+      history: 1000,
+      id: 1,
+      revision: made.revision,
+      state: "active",
+      mesh_paused: false,
+      runs: 0,
+      next: view.upcoming[0]!.at,
+      last: null,
+      failing: 0,
+      set_at: formatInstant(mesh.cluster.now),
+      set_by: "anna",
+      node: expect.any(Number) as number,
+      upcoming: expect.any(Array) as ScheduleDetailView["upcoming"],
+    });
+    expect(view.upcoming).toHaveLength(5);
+    for (const { local } of view.upcoming) expect(local).toContain("02:30");
+    expect(await jsonIn(await ask("GET", "/v1/schedules/1"))).toMatchObject({ name: "backup" });
+
+    const { name, cron, tz, missed, catch_up, overlap, paused, history, job } = view;
+    const again = await ask("POST", "/v1/schedules", {
+      name,
+      cron,
+      tz,
+      missed,
+      catch_up,
+      overlap,
+      paused,
+      history,
+      job,
+    });
+    expect([again.status, await jsonIn(again)]).toMatchObject([200, { revision: made.revision, changed: false }]);
+  });
+
+  test("says everything that it was given, and takes that back", async () => {
+    const { mesh, ask } = meshNow();
+    mesh.change((cluster) => cluster.must("template.set", { name: "t", spec: { run: "x" } }));
+    const full = [
+      {
+        name: "full",
+        description: "all of it",
+        every: "1m30s",
+        tz: "UTC",
+        start: "2020-01-01T00:00:00.000Z",
+        end: "2099-01-01T00:00:00.000Z",
+        jitter: "10s",
+        missed: "all",
+        catch_up: "2h",
+        missed_most: 7,
+        overlap: "queue",
+        paused: true,
+        limit: 5,
+        labels: { team: "docs" },
+        tags: ["night", "db"],
+        owner: "anna",
+        history: 50,
+        job: { run: ["a", "b"], env: { A: "1" }, targets: ["web[1-3]"], timeout: "1m", labels: { x: "y" } },
+      },
+      { name: "once", at: "2098-01-01T00:00:00.000Z", template: "t", params: { a: 1 } },
+    ];
+    const set = await jsonIn<{ schedules: { changed: boolean }[] }>(
+      await ask("POST", "/v1/schedules", { schedules: full }),
+    );
+    expect(set.schedules.map(({ changed }) => changed)).toEqual([true, true]);
+    for (const one of full) {
+      const view = await jsonIn<Record<string, unknown>>(await ask("GET", `/v1/schedules/${one.name}`));
+      expect(view).toMatchObject(one);
+      const keys = new Set(["id", "revision", "state", "mesh_paused", "runs", "next", "last", "failing", "set_at"]);
+      const written = Object.entries(view).filter(
+        ([key]) => !keys.has(key) && !["set_by", "node", "upcoming"].includes(key),
+      );
+      const again = await ask("POST", "/v1/schedules", Object.fromEntries(written));
+      expect(await jsonIn(again)).toMatchObject({ changed: false });
+    }
+  });
+
+  test("that is paused has no next instant, and goes on when it is resumed; the whole mesh alike", async () => {
+    const { ask } = meshNow();
+    await ask("POST", "/v1/schedules", { schedules: [backup, { ...backup, name: "other" }] });
+    const view = async (): Promise<ScheduleDetailView> => jsonIn(await ask("GET", "/v1/schedules/backup"));
+    expect(await jsonIn(await ask("POST", "/v1/schedules/backup/pause", {}))).toEqual({ changed: 1 });
+    expect(await view()).toMatchObject({ state: "paused", paused: true, next: null, upcoming: [] });
+    const both = { names: ["backup", "other"] };
+    expect(await jsonIn(await ask("POST", "/v1/schedules/pause", both))).toEqual({ changed: 1 });
+    expect(await jsonIn(await ask("POST", "/v1/schedules/resume", both))).toEqual({ changed: 2 });
+    expect(await view()).toMatchObject({ state: "active", paused: false });
+
+    expect(await jsonIn(await ask("POST", "/v1/schedules-pause", { paused: true }))).toEqual({ changed: true });
+    expect(await view()).toMatchObject({ state: "paused", paused: false, mesh_paused: true, next: null });
+    await ask("POST", "/v1/schedules-pause", { paused: false });
+    expect(await jsonIn(await ask("POST", "/v1/schedules/backup/resume", {}))).toEqual({ changed: 0 });
+    expect((await view()).next).not.toBeNull();
+  });
+
+  test("is forgotten, alone or with others, all or none", async () => {
+    const { ask } = meshNow();
+    await ask("POST", "/v1/schedules", { schedules: ["a", "b", "c"].map((name) => ({ ...backup, name })) });
+    const refused = await errorIn(await ask("POST", "/v1/schedules/remove", { names: ["a", "nobody"] }));
+    expect([refused.status, refused.message]).toEqual([404, expect.stringContaining("nobody")]);
+    expect(await jsonIn(await ask("POST", "/v1/schedules/remove", { names: ["a", "b"] }))).toEqual({ removed: 2 });
+    expect(await jsonIn(await ask("DELETE", "/v1/schedules/c"))).toEqual({ removed: 1 });
+    expect(await jsonIn(await ask("GET", "/v1/schedules"))).toEqual({ schedules: [] });
+  });
+
+  test("with only_new is refused where it is there", async () => {
+    const { ask } = meshNow();
+    expect((await ask("POST", "/v1/schedules?only_new=true", backup)).status).toBe(201);
+    const error = await errorIn(await ask("POST", "/v1/schedules?only_new=true", { ...backup, cron: "@daily" }));
+    expect([error.status, error.details.map(({ path }) => path)]).toEqual([409, ["name"]]);
+    const query = await errorIn(await ask("POST", "/v1/schedules?only_new=perhaps", backup));
+    expect([query.status, query.details.map(({ path }) => path)]).toEqual([422, ["only_new"]]);
+  });
+
+  test("with six mistakes has each told with its path, alone and among others", async () => {
+    const { ask } = meshNow();
+    const wrong = {
+      name: "-x",
+      cron: "0 0 30 2 *",
+      tz: "Mars/Olympus",
+      jitter: "soon",
+      overlap: "maybe",
+      limit: 0,
+      job: { run: "x", tiemout: "1m", after: [1] },
+    };
+    const paths = ["name", "cron", "tz", "jitter", "overlap", "limit", "job.tiemout", "job.after"];
+    const one = await errorIn(await ask("POST", "/v1/schedules", wrong));
+    expect([one.status, one.details.map(({ path }) => path).toSorted()]).toEqual([422, paths.toSorted()]);
+    const many = await errorIn(await ask("POST", "/v1/schedules", { schedules: [backup, wrong] }));
+    expect(many.details.map(({ path }) => path).toSorted()).toEqual(
+      paths.map((path) => `schedules[1].${path}`).toSorted(),
+    );
+    // What only the state can tell.
+    const gone = await errorIn(await ask("POST", "/v1/schedules", { name: "t", every: "1m", template: "gone" }));
+    expect([gone.status, gone.details.map(({ path }) => path)]).toEqual([422, ["template"]]);
+    expect(await jsonIn(await ask("GET", "/v1/schedules"))).toEqual({ schedules: [] });
+  });
+
+  test("that is unknown is 404, however it is asked for", async () => {
+    const { ask } = meshNow();
+    for (const [method, path] of [
+      ["GET", ""],
+      ["GET", "/fires"],
+      ["DELETE", ""],
+      ["POST", "/pause"],
+      ["POST", "/resume"],
+      ["POST", "/fire"],
+    ] as const) {
+      const error = await errorIn(await ask(method, `/v1/schedules/nobody${path}`, method === "POST" ? {} : undefined));
+      expect([path, error.status, error.message]).toEqual([path, 404, expect.stringContaining("nobody")]);
+    }
+  });
+
+  test("is looked at by viewers, and changed by operators", async () => {
+    const { ask } = meshNow();
+    await ask("POST", "/v1/schedules", backup);
+    const asViewer = { authorization: `Bearer ${viewerToken}` };
+    const view = (method: string, path: string, body?: object) => ask(method, path, body, asViewer);
+    for (const path of ["", "/backup", "/backup/fires"])
+      expect((await view("GET", `/v1/schedules${path}`)).status).toBe(200);
+    expect((await view("POST", "/v1/schedules/backup/fire", {})).status).toBe(403);
+    expect((await view("POST", "/v1/schedules", backup)).status).toBe(403);
+  });
+});
+
+describe("a list of schedules", () => {
+  test("is by name, page by page, each once, and without jobs", async () => {
+    const { ask } = meshNow();
+    const names = Array.from({ length: 7 }, (_, at) => `s${at}`);
+    await ask("POST", "/v1/schedules", { schedules: names.toReversed().map((name) => ({ ...backup, name })) });
+    const seen: string[] = [];
+    let next: string | undefined;
+    do {
+      const page = await jsonIn<{ schedules: ScheduleView[]; next?: string }>(
+        await ask("GET", `/v1/schedules?limit=3${next === undefined ? "" : `&next=${next}`}`),
+      );
+      for (const schedule of page.schedules) {
+        expect(schedule.job).toBeUndefined();
+        seen.push(schedule.name);
+      }
+      next = page.next;
+    } while (next !== undefined);
+    expect(seen).toEqual(names);
+  });
+
+  test("is of those that fit", async () => {
+    const { mesh, ask } = meshNow();
+    await ask("POST", "/v1/schedules", {
+      schedules: [
+        { ...backup, name: "db-1", labels: { team: "db" }, tags: ["night"] },
+        { ...backup, name: "db-2", labels: { team: "db" }, paused: true },
+        { ...backup, name: "db", every: "1m", cron: undefined },
+        { ...backup, name: "dc" },
+      ],
+    });
+    const t = mesh.cluster.now;
+    mesh.cluster.now = t + minute;
+    const at = Math.floor(mesh.cluster.now / minute) * minute;
+    step(mesh, "db", [at], [], at, at + minute);
+    mesh.change((cluster) => cluster.assign(1, 1, [0, 1]));
+    mesh.change((cluster) => cluster.finish(1, 0, 1, 1, "failed"));
+    step(mesh, "dc", [], [], t + 1, null);
+    const found = async (query: string): Promise<string[]> =>
+      (await jsonIn<{ schedules: ScheduleView[] }>(await ask("GET", `/v1/schedules?${query}`))).schedules.map(
+        ({ name }) => name,
+      );
+    expect(await found("name=db")).toEqual(["db", "db-1", "db-2"]);
+    expect(await found("name=db-")).toEqual(["db-1", "db-2"]);
+    expect(await found("name=x")).toEqual([]);
+    expect(await found("label=team%3Ddb&state=active")).toEqual(["db-1"]);
+    expect(await found("tag=night")).toEqual(["db-1"]);
+    expect(await found("state=paused")).toEqual(["db-2"]);
+    expect(await found("state=ended")).toEqual(["dc"]);
+    expect(await found("failing=true")).toEqual(["db"]);
+    expect(await found("failing=false&name=db")).toEqual(["db-1", "db-2"]);
+    expect(await found("name=db&limit=1&state=paused")).toEqual(["db-2"]);
+  });
+
+  test.each([
+    [
+      "state=asleep&limit=0&label=%3D&failing=often&name=a%20b&consistency=maybe",
+      "state limit label failing name consistency",
+    ],
+    ["sate=active", "sate"],
+  ])("is refused with every mistake: %s", async (query, paths) => {
+    const error = await errorIn(await meshNow().ask("GET", `/v1/schedules?${query}`));
+    expect([error.status, error.details.map(({ path }) => path).toSorted()]).toEqual([
+      422,
+      paths.split(" ").toSorted(),
+    ]);
+  });
+});
+
+describe("the history of a schedule", () => {
+  test("tells what each instant came to, newest first, and the jobs tell where they are from", async () => {
+    const { mesh, ask } = meshNow();
+    const { cluster } = mesh;
+    await ask("POST", "/v1/schedules", {
+      name: "m",
+      every: "1m",
+      jitter: "10s",
+      overlap: "skip",
+      job: { run: "x" },
+    });
+    const first = Math.floor(cluster.now / minute) * minute + minute;
+    const jitter = jitterOf("m", 10_000);
+    cluster.now = first + 9 * minute + jitter + 1_500;
+    const skips: Skip[] = [
+      ["missed", first, first + 4 * minute, -5],
+      ["window", first + 5 * minute, first + 8 * minute, 4],
+    ];
+    step(mesh, "m", [first + 9 * minute], skips, first + 9 * minute, first + 10 * minute + jitter);
+    cluster.now = first + 10 * minute + jitter;
+    step(mesh, "m", [first + 10 * minute], [], first + 10 * minute, first + 11 * minute + jitter);
+
+    const fires = async (query = ""): Promise<{ fires: FireView[]; next?: string }> =>
+      jsonIn(await ask("GET", `/v1/schedules/m/fires${query}`));
+    const at = (minutes: number): string => formatInstant(first + minutes * minute);
+    expect(await fires()).toEqual({
+      fires: [
+        { at: at(10), reason: "overlap" },
+        {
+          at: at(9),
+          fired_at: formatInstant(first + 9 * minute + jitter + 1_500),
+          lag_ms: 1_500,
+          job: 1,
+          state: "queued",
+        },
+        { at: at(5), until: at(8), count: 4, reason: "window" },
+        { at: at(0), until: at(4), count: 5, at_least: true, reason: "missed" },
+      ],
+    });
+    expect((await fires("?reason=fired")).fires.map(({ job }) => job)).toEqual([1]);
+    const paged = await fires("?limit=3");
+    expect((await fires(`?limit=3&next=${paged.next}`)).fires).toMatchObject([{ reason: "missed" }]);
+
+    const job = await jsonIn<Record<string, unknown>>(await ask("GET", "/v1/jobs/1"));
+    expect(job).toMatchObject({ schedule: "m", fire_at: at(9), submitted_by: "anna" });
+    expect(job["at"]).toBeUndefined();
+    mesh.change(() => cluster.submit());
+    expect(await jsonIn(await ask("GET", "/v1/jobs?schedule=m"))).toMatchObject({ jobs: [{ id: 1 }] });
+    expect(await jsonIn(await ask("GET", "/v1/jobs?schedule=other"))).toEqual({ jobs: [] });
+
+    mesh.change(() => cluster.assign(1, 1, [0, 1]));
+    expect((await fires("?reason=fired")).fires).toMatchObject([{ state: "running" }]);
+    mesh.change(() => cluster.finish(1, 0, 1, 1, "failed"));
+    expect((await fires("?reason=fired")).fires).toMatchObject([{ state: "failed" }]);
+    expect(await jsonIn(await ask("GET", "/v1/schedules/m"))).toMatchObject({
+      failing: 1,
+      runs: 1,
+      last: { at: at(9), job: 1, state: "failed" },
+      next: formatInstant(first + 11 * minute + jitter),
+    });
+
+    const wrong = await errorIn(await ask("GET", "/v1/schedules/m/fires?reason=bored&limit=-1&next=x"));
+    expect([wrong.status, wrong.details.map(({ path }) => path)]).toEqual([422, ["reason", "limit", "next"]]);
+  });
+
+  test("and events and figures tell it too", async () => {
+    const { mesh, ask } = meshNow();
+    const { cluster } = mesh;
+    const from = mesh.node().applied;
+    await ask("POST", "/v1/schedules", { name: "m", every: "1m", job: { run: "x" } });
+    const first = Math.floor(cluster.now / minute) * minute + minute;
+    cluster.now = first + 2 * minute + 250;
+    step(
+      mesh,
+      "m",
+      [first + 2 * minute],
+      [["missed", first, first + minute, -2]],
+      first + 2 * minute,
+      first + 3 * minute,
+    );
+    await ask("POST", "/v1/schedules/m/pause", {});
+    await ask("POST", "/v1/schedules-pause", { paused: true });
+
+    const stream = await ask("GET", `/v1/events?topic=schedule&from=${from}`);
+    const reader = stream.body!.getReader();
+    let text = "";
+    while (!text.includes("all-paused")) text += new TextDecoder().decode((await reader.read()).value);
+    await reader.cancel();
+    const told = [...text.matchAll(/^data: (.*)$/gm)].map(([, line]) => JSON.parse(line!) as Record<string, unknown>);
+    expect(told).toMatchObject([
+      { kind: "set", name: "m" },
+      {
+        kind: "skipped",
+        name: "m",
+        at: formatInstant(first),
+        until: formatInstant(first + minute),
+        count: 2,
+        at_least: true,
+        reason: "missed",
+      },
+      { kind: "fired", name: "m", at: formatInstant(first + 2 * minute), job: 1, lag_ms: 250 },
+      { kind: "paused", name: "m" },
+      { kind: "all-paused" },
+    ]);
+
+    const lines = (await (await ask("GET", "/metrics")).text()).split("\n");
+    for (const line of [
+      "skein_schedules 1",
+      'skein_schedules_paused{all="true"} 1',
+      "skein_fires_total 1",
+      'skein_fires_skipped_total{reason="missed"} 2',
+      'skein_fires_skipped_total{reason="overlap"} 0',
+      "# TYPE skein_fire_lag_seconds histogram",
+      'skein_fire_lag_seconds_bucket{le="1"} 2',
+      'skein_fire_lag_seconds_bucket{le="+Inf"} 3',
+      "skein_fire_lag_seconds_count 3",
+    ])
+      expect(lines).toContain(line);
+  });
+});
+
+describe("a schedule that somebody fires", () => {
+  test("makes a job at once, but not beside another one unless it is forced", async () => {
+    const { ask } = meshNow();
+    await ask("POST", "/v1/schedules", { ...backup, paused: true });
+    const fired = await ask("POST", "/v1/schedules/backup/fire", {});
+    expect([fired.status, await jsonIn(fired)]).toEqual([201, { name: "backup", job: 1 }]);
+    const error = await errorIn(await ask("POST", "/v1/schedules/backup/fire", {}));
+    expect([error.status, error.message]).toEqual([409, expect.stringContaining("job 1")]);
+    expect(await jsonIn(await ask("POST", "/v1/schedules/1/fire", { force: true }))).toEqual({
+      name: "backup",
+      job: 2,
+    });
+    const { fires } = await jsonIn<{ fires: FireView[] }>(await ask("GET", "/v1/schedules/backup/fires"));
+    expect(fires.map(({ job, message, lag_ms: lag }) => [job, message, lag])).toEqual([
+      [2, "by anna", 0],
+      [1, "by anna", 0],
+    ]);
+    const wrong = await errorIn(await ask("POST", "/v1/schedules/backup/fire", { force: "yes", why: 1 }));
+    expect(wrong.details.map(({ path }) => path)).toEqual(["force", "why"]);
+  });
+
+  test("of a template takes it as it is now, and says so when it is gone", async () => {
+    const { mesh, ask } = meshNow();
+    const template = { name: "t", parameters: { x: {} }, spec: { name: "of {{x}}", run: ["echo", "{{x}}"] } };
+    await ask("POST", "/v1/templates", template);
+    await ask("POST", "/v1/schedules", { name: "s", every: "1h", template: "t", params: { x: "this" } });
+    expect(await jsonIn(await ask("POST", "/v1/schedules/s/fire", {}))).toEqual({ name: "s", job: 1 });
+    expect(mesh.cluster.job(1)).toMatchObject({
+      name: "of this",
+      schedule: "s",
+      template: "t@1",
+      spec: { env: { SKEIN_SCHEDULE: "s" } },
+    });
+    await ask("DELETE", "/v1/templates/t");
+    const error = await errorIn(await ask("POST", "/v1/schedules/s/fire", { force: true }));
+    expect([error.status, error.message]).toEqual([409, expect.stringContaining("there is no template t any more")]);
+  });
+});
