@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { parseInstant } from "../../src/lib/calendar.ts";
 import { instantsOf } from "../../src/lib/schedule-timing.ts";
+import { zoneDataVersion } from "../../src/lib/zone-data.ts";
 import type { WalkCase } from "./cron-walk.ts";
 
 const newYork = "America/New_York";
@@ -51,9 +52,16 @@ describe.each([newYork, "Europe/Berlin", "Pacific/Auckland"])("on a host in %s",
     encoding: "utf8",
     env: { ...process.env, TZ: zone },
   });
-  const told = JSON.parse(printed) as { readonly zone: string; readonly walks: readonly string[][] };
+  const told = JSON.parse(printed) as {
+    readonly zone: string;
+    readonly data: string;
+    readonly walks: readonly string[][];
+  };
 
-  test("the host's zone is that one", () => expect(told.zone).toBe(zone));
+  test("the host's zone is that one, and changes nothing of the zones' data", () => {
+    expect([told.zone, told.data]).toEqual([zone, zoneDataVersion()]);
+    expect(told.data).toMatch(/^\S+ [0-9a-f]{8}$/);
+  });
 
   test.each(vectors.map((vector, at) => [...vector, told.walks[at]!] as const))(
     "%s in %s after %s",

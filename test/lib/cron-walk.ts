@@ -1,6 +1,7 @@
 /** Run in a process of its own, because a process has one zone: `bun cron-walk.ts JSON` prints the first instants of each case of a list. */
 import { formatInstant, parseInstant } from "../../src/lib/calendar.ts";
 import { instantsOf } from "../../src/lib/schedule-timing.ts";
+import { zoneDataVersion } from "../../src/lib/zone-data.ts";
 
 export interface WalkCase {
   readonly cron: string;
@@ -21,6 +22,10 @@ export function walk({ cron, tz, from, count }: WalkCase): string[] {
 if (import.meta.main) {
   const cases = JSON.parse(process.argv[2]!) as readonly WalkCase[];
   console.log(
-    JSON.stringify({ zone: Intl.DateTimeFormat().resolvedOptions().timeZone, walks: cases.map((one) => walk(one)) }),
+    JSON.stringify({
+      zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+      data: zoneDataVersion(),
+      walks: cases.map((one) => walk(one)),
+    }),
   );
 }
