@@ -251,7 +251,8 @@ const trimEvery = 16;
 export function specOfFire(name: string, definition: Definition, job: Spec, at: number): Spec {
   const { overlap } = definition;
   const env = { ...job.env, SKEIN_SCHEDULE: name, SKEIN_FIRE_AT: formatInstant(at) };
-  const named = { ...job, name: job.name ?? name, env };
+  const labels = definition.labels === undefined ? {} : { labels: { ...definition.labels, ...job.labels } };
+  const named = { ...job, name: job.name ?? name, env, ...labels };
   if (overlap === "queue" || overlap === "queue_all") return { ...named, key: overlapKey(name) };
   return overlap === "replace" ? { ...named, key: overlapKey(name), onConflict: "replace" } : named;
 }

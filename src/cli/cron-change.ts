@@ -1,0 +1,118 @@
+import type { Command } from "commander";
+import { isTerminal } from "../lib/states.ts";
+import type { Cli, Session } from "./cli.ts";
+import { CliError, exit } from "./exit.ts";
+
+interface ChosenFlags {
+  readonly label?: string;
+  readonly all?: boolean;
+}
+
+/** `skein cron pause|resume|fire|rm` */
+export function addCronChange(parent: Command, cli: Cli): void {
+  addPause(parent, cli, true);
+  addPause(parent, cli, false);
+  addFire(parent, cli);
+  addRemove(parent, cli);
+}
+
+function addPause(parent: Command, cli: Cli, paused: boolean): void {
+  const command = parent
+    .command(paused ? "pause" : "resume")
+    .description(
+      paused
+        ? "pause schedules: their instants are recorded meanwhile, and not made up"
+        : "have paused schedules go on, from now",
+    )
+    .argument("[names...]")
+    .option("--label <selector>", "all with these labels: team=docs")
+    .option("--all", paused ? "the whole mesh, until `cron resume --all`" : "ends a pause of the whole mesh");
+  cli.verb<ChosenFlags, [string[]]>(command, async (session, flags, names) => {
+    if (flags.all === true) {
+      if (names.length > 0 || flags.label !== undefined)
+        throw new CliError(exit.usage, "--all is the whole mesh: it goes with neither names nor --label");
+      const changed = await session.client.pauseAllSchedules(paused);
+      session.output.result({
+        value: { paused, changed },
+        ids: [],
+        table: (out) =>
+          out.line(
+            changed
+              ? `all schedules ${paused ? "are paused" : "go on, but those that are paused by themselves"}`
+              : `they were ${paused ? "" : "not "}paused together before`,
+          ),
+      });
+      return exit.done;
+    }
+    const chosen = await chosenNames(session, flags, names);
+    const changed = chosen.length === 0 ? 0 : await session.client.pauseSchedules(chosen, paused);
+    session.output.result({
+      value: { names: chosen, changed },
+      ids: chosen,
+      table: (out) =>
+        out.line(
+          `${changed} of ${chosen.length} schedules ${paused ? "are paused now" : "go on"}${changed === chosen.length ? "" : ", the others were so before"}`,
+        ),
+    });
+    return exit.done;
+  });
+}
+
+/** Those that were named, or all that have the labels. */
+async function chosenNames(session: Session, { label }: ChosenFlags, names: readonly string[]): Promise<string[]> {
+  if (names.length > 0 && label !== undefined) throw new CliError(exit.usage, "say names or --label, not both");
+  if (label === undefined) {
+    if (names.length === 0) throw new CliError(exit.usage, "which schedules? Names, or --label");
+    return [...new Set(names)];
+  }
+  const chosen: string[] = [];
+  for (let next: string | undefined; ;) {
+    const page = await session.client.schedules({ label, limit: 1_000, next });
+    chosen.push(...page.schedules.map(({ name }) => name));
+    ({ next } = page);
+    if (next === undefined) return chosen;
+  }
+}
+
+function addFire(parent: Command, cli: Cli): void {
+  const command = parent
+    .command("fire")
+    .description("make a job of a schedule now, whatever the time")
+    .argument("<name>")
+    .option("--force", "also while a job of it is unfinished and overlap is skip")
+    .option("--wait", "until the job has ended; exits with 1 if that failed");
+  cli.verb<{ readonly force?: boolean; readonly wait?: boolean }, [string]>(command, async (session, flags, name) => {
+    const { job } = await session.client.fireSchedule(name, { force: flags.force === true });
+    if (flags.wait !== true) {
+      session.output.result({ value: { name, job }, ids: [job], table: (out) => out.line(String(job)) });
+      return exit.done;
+    }
+    session.output.note(`skein: job ${job} of schedule ${name}`);
+    const ended = await session.interruptible(async (signal) => {
+      for (;;) {
+        const now = await session.client.job(job, { waitMs: 30_000, signal });
+        if (isTerminal(now.state)) return now;
+      }
+    });
+    session.output.result({ value: ended, ids: [job], table: (out) => out.line(`job ${job} ${ended.state}`) });
+    return ended.state === "succeeded" ? exit.done : exit.jobFailed;
+  });
+}
+
+function addRemove(parent: Command, cli: Cli): void {
+  const command = parent
+    .command("rm")
+    .description("forget schedules and their history; jobs that they have made stay")
+    .argument("[names...]")
+    .option("--label <selector>", "all with these labels: team=docs");
+  cli.verb<ChosenFlags, [string[]]>(command, async (session, flags, names) => {
+    const chosen = await chosenNames(session, flags, names);
+    if (chosen.length > 0) await session.client.removeSchedules(chosen);
+    session.output.result({
+      value: { removed: chosen },
+      ids: chosen,
+      table: (out) => chosen.forEach((name) => out.line(`schedule ${name} is forgotten`)),
+    });
+    return exit.done;
+  });
+}

@@ -1,0 +1,112 @@
+import type { FireView, ScheduleDetailView, ScheduleView } from "../state/answers.ts";
+import { parseInstant } from "../lib/calendar.ts";
+import { timingWords } from "../lib/cron-words.ts";
+import { readTiming } from "../lib/schedule-timing.ts";
+import { formatDuration } from "../lib/units.ts";
+import type { Output } from "./output.ts";
+import { stateColour } from "./text.ts";
+import { instantText } from "./views.ts";
+
+/** When it fires, as it was written: "30 2 * * *", "every 5m", "once at …". */
+export function whenText({ cron, every, at }: Pick<ScheduleView, "cron" | "every" | "at">): string {
+  if (cron !== undefined) return cron;
+  return every === undefined ? `at ${instantText(at ?? "")}` : `every ${every}`;
+}
+
+/** The same in words. */
+export function timingText({ name, cron, every, at, tz, start, end }: ScheduleView): string {
+  const read = readTiming({ cron, every, at, tz, start, end }, name);
+  return "timing" in read ? timingWords(read.timing, name) : whenText(cron === undefined ? {} : { cron });
+}
+
+/** "in 5m" of what is to come, "3s ago" of what is past, to the second. */
+export function relativeText(instant: string, now: number): string {
+  const ms = (parseInstant(instant) ?? now) - now;
+  const whole = formatDuration(Math.round(Math.abs(ms) / 1_000) * 1_000);
+  return ms >= 0 ? `in ${whole}` : `${whole} ago`;
+}
+
+/** The next instants of a schedule, in its zone and in UTC. */
+export function printUpcoming(
+  out: Output,
+  { upcoming, tz, state, mesh_paused: isMeshPaused }: ScheduleDetailView,
+): void {
+  if (upcoming.length === 0) {
+    const why =
+      state === "active"
+        ? isMeshPaused
+          ? "all schedules are paused"
+          : "none comes up"
+        : `it ${state === "paused" ? "is paused" : "has ended"}`;
+    return out.line(`no next instants: ${why}`);
+  }
+  const isUtc = tz === "UTC";
+  const isLater = upcoming.some(({ due }) => due !== undefined);
+  out.rows(
+    [
+      { title: isUtc ? "NEXT" : `NEXT (${tz})` },
+      ...(isUtc ? [] : [{ title: "UTC" }]),
+      ...(isLater ? [{ title: "WITH JITTER" }] : []),
+      { title: "NOTE", shrinks: true },
+    ],
+    upcoming.map(({ at, local, due, note }) => [
+      isUtc ? instantText(at) : local,
+      ...(isUtc ? [] : [instantText(at)]),
+      ...(isLater ? [instantText(due ?? at)] : []),
+      note ?? "",
+    ]),
+  );
+}
+
+/** A table of schedules that fits. */
+export function printSchedules(out: Output, schedules: readonly Omit<ScheduleView, "job">[], now: number): void {
+  out.rows(
+    [
+      { title: "NAME", shrinks: true },
+      { title: "WHEN", shrinks: true },
+      { title: "ZONE" },
+      { title: "STATE", colour: stateColour },
+      { title: "NEXT" },
+      { title: "LAST" },
+      { title: "JOB", align: "right" },
+      { title: "RESULT", colour: stateColour },
+      { title: "FAILING", align: "right" },
+    ],
+    schedules.map((one) => [
+      one.name,
+      whenText(one),
+      one.tz,
+      one.mesh_paused && one.state === "active" ? "all paused" : one.state,
+      one.next === null ? "" : relativeText(one.next, now),
+      one.last === null ? "" : relativeText(one.last.at, now),
+      one.last === null ? "" : String(one.last.job),
+      one.last?.state ?? "",
+      one.failing === 0 ? "" : String(one.failing),
+    ]),
+  );
+}
+
+/** Lines of a history, as they came. */
+export function printFires(out: Output, fires: readonly FireView[]): void {
+  out.rows(
+    [
+      { title: "INSTANT" },
+      { title: "WHAT", colour: stateColour },
+      { title: "LAG", align: "right" },
+      { title: "JOB", align: "right" },
+      { title: "NOTE", shrinks: true },
+    ],
+    fires.map((one) => [
+      instantText(one.at),
+      one.reason ?? one.state ?? (one.job === undefined ? "" : "forgotten"),
+      one.lag_ms === undefined ? "" : `${one.lag_ms} ms`,
+      one.job === undefined ? "" : String(one.job),
+      [runText(one), one.message ?? ""].filter((text) => text !== "").join("; "),
+    ]),
+  );
+}
+
+function runText({ until, count, at_least: isMore }: FireView): string {
+  if (count === undefined || count === 1) return "";
+  return `${isMore === true ? "at least " : ""}${count} instants, until ${instantText(until ?? "")}`;
+}
