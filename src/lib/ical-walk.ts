@@ -4,6 +4,7 @@ import { civilDay, dayMs, dayNumber, daysOfMonth, weekday } from "./wall-time.ts
 /**
  * When an event that repeats takes place: RRULE of RFC 5545, in wall time. It goes through periods of the rule's frequency, and in each through the days and
  * times of day that its parts leave. Nothing here takes long without a rest: a rule may have no time at all ("the 30th of February"), or one each second.
+ * The libraries that there are (ical.js 2.2, rrule 2.8) look for such a one for ever or for seconds at once, and differ from the standard in what they give.
  */
 
 /** How much may still be looked at, for all rules of a file together; below 0: it was not enough, and what was given is not all. */

@@ -111,6 +111,16 @@ describe("calendars over HTTP", () => {
     expect(meanwhile).toBeGreaterThan(10);
   });
 
+  test("with a key twice are refused, however long they are", async () => {
+    const { ask } = asked();
+    for (const length of [10, 1_000_000]) {
+      const error = await errorIn(
+        await ask("POST", "/v1/calendars", `{"name": "a", "description": "${"x".repeat(length)}", "name": "b"}`),
+      );
+      expect([error.status, error.details[0]?.message]).toEqual([400, 'the key "name" is there twice']);
+    }
+  });
+
   test("are set by who may submit, and read by all", async () => {
     const { mesh } = asked();
     const ask = asking(mesh.node());
