@@ -147,32 +147,16 @@ async function specFrom(
   const job = isTemplate ? undefined : await jobOf(session, jobFlags, words, problems);
   if (problems.length > 0) throw wrong(problems);
   const { cron, every, at, tz, start, end, jitter, missed, catchUp, overlap, paused, tag, owner } = flags;
+  const timing = { cron, every, at, tz, start, end, jitter, missed, catch_up: catchUp, missed_most: missedMost };
+  const rest = { overlap, paused, limit, labels, tags: tag, owner, history, calendars: flags.calendar };
   return {
     name,
     description: flags.description,
-    cron,
-    every,
-    at,
-    tz,
-    start,
-    end,
-    jitter,
-    missed,
-    catch_up: catchUp,
-    missed_most: missedMost,
-    overlap,
-    paused,
-    limit,
-    labels,
-    tags: tag,
-    owner,
-    history,
-    calendars: flags.calendar,
-    ...{
-      job,
-      template: flags.template,
-      params,
-    },
+    ...timing,
+    ...rest,
+    job,
+    template: flags.template,
+    params,
   } as ScheduleSpec;
 }
 

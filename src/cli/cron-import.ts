@@ -1,11 +1,15 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
+import { ApiError } from "../client/errors.ts";
+import type { ScheduleSpec } from "../client/schedule-spec.ts";
+import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
 import type { Cli, Session } from "./cli.ts";
 import { checkImport } from "./cron-import-check.ts";
 import { guessImportFormat, type ImportFormat, importFormats, readImport } from "./cron-import-format.ts";
 import {
+  type ImportedSchedule,
   type ImportRead,
   type Missed,
   missedWays,
@@ -13,7 +17,7 @@ import {
   overlapWays,
   type WrittenSchedule,
 } from "./cron-import-types.ts";
-import { CliError, exit } from "./exit.ts";
+import { CliError, exit, exitOfRefusal } from "./exit.ts";
 import { oneOf } from "./jobs.ts";
 import { readFileText } from "./specs-file.ts";
 import { renderTable } from "./table.ts";
@@ -27,6 +31,7 @@ interface ImportFlags {
   readonly overlap?: string;
   readonly missed?: string;
   readonly on?: string;
+  readonly replace?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -44,6 +49,7 @@ export function addCronImport(parent: Command, cli: Cli): void {
     .option("--overlap <way>", `${overlapWays.join(", ")} (default: as it was)`)
     .option("--missed <way>", `${missedWays.join(", ")} (default: as it was)`)
     .option("--on <labels>", "which nodes may run the jobs")
+    .option("--replace", "change schedules of these names that are there already")
     .option("--dry-run", "print the schedules as YAML, and set nothing");
   cli.verb<ImportFlags, [string]>(command, importFile);
 }
@@ -70,10 +76,8 @@ async function importFile(session: Session, flags: ImportFlags, path: string): P
   if (problems.length === 0 && read.schedules.length === 0)
     problems.push({ path: file, message: `holds no schedule (read as ${format})` });
   if (problems.length > 0) refuseAll(problems, file, format);
-  if (flags.dryRun !== true)
-    throw new CliError(exit.usage, "nothing is set by this version yet: --dry-run prints the schedules as YAML");
   tell(session, read);
-  return dryRun(session, read);
+  return flags.dryRun === true ? dryRun(session, read) : set(session, read, flags.replace === true);
 }
 
 /** So many of a kind are shown. */
@@ -102,7 +106,9 @@ function tell({ output, io }: Session, { schedules, notes }: ImportRead): void {
   for (const line of renderTable(columns, rows, io.stderr.columns, output.errorColours)) output.note(line);
   if (schedules.length > shown) output.note(`and ${schedules.length - shown} more`);
   if (notes.length > 0) output.note("\nwhat is otherwise than it was:");
-  for (const [message, places] of grouped(notes)) output.note(`  ${places}: ${message}`);
+  const said = grouped(notes);
+  for (const [message, places] of said.slice(0, shown)) output.note(`  ${places}: ${message}`);
+  if (said.length > shown) output.note(`  and ${said.length - shown} more`);
   output.note("");
 }
 
@@ -133,4 +139,42 @@ function dryRun({ output }: Session, { schedules, notes }: ImportRead): number {
     table: (out) => out.text(stringify(value)),
   });
   return exit.done;
+}
+
+/** All or none, where one request holds them all; of more, those of the requests before one that is refused are set, which is said. */
+async function set({ client, output }: Session, { schedules, notes }: ImportRead, replace: boolean): Promise<number> {
+  const made: { readonly name: string; readonly changed: boolean }[] = [];
+  for (let at = 0; at < schedules.length; at += limits.schedulesPerRequest) {
+    const some = schedules.slice(at, at + limits.schedulesPerRequest);
+    const specs = some.map(({ spec }) => spec as ScheduleSpec);
+    try {
+      made.push(...(await client.setSchedules(specs, { onlyNew: !replace })));
+    } catch (error) {
+      throw error instanceof ApiError && Array.isArray(error.details) ? refused(error, some, made.length) : error;
+    }
+  }
+  const changed = made.filter((one) => one.changed).length;
+  output.result({
+    value: { schedules: made, notes },
+    ids: made.map(({ name }) => name),
+    table: (out) =>
+      out.line(`${counted(changed)} set${changed === made.length ? "" : `, ${made.length - changed} as before`}`),
+  });
+  return exit.done;
+}
+
+/** With the places of the file instead of those of the request. */
+function refused(error: ApiError, asked: readonly ImportedSchedule[], made: number): CliError {
+  // Of names that are taken as well, which are no mistakes of the input.
+  const problems = (error.details as readonly Problem[]).map(({ path, message }) => {
+    const [, at, rest] = /^schedules\[(\d+)\]\.?(.*)$/s.exec(path) ?? [];
+    const where = asked[Number(at)]?.where;
+    return { path: where === undefined ? path : rest === "" ? where : `${where}: ${rest}`, message };
+  });
+  const before = made === 0 ? "nothing was set" : `${counted(made)} set before this`;
+  return new CliError(exitOfRefusal(error.code), `${before}: ${error.message}`, problems);
+}
+
+function counted(count: number): string {
+  return count === 1 ? "1 schedule was" : `${count} schedules were`;
 }

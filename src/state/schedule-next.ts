@@ -1,6 +1,7 @@
 import { type CalendarEvents, isOpen } from "../lib/calendar-events.ts";
 import { formatInstant } from "../lib/calendar.ts";
 import { formatInZone } from "../lib/calendar-zones.ts";
+import { dstNote } from "../lib/cron-dst.ts";
 import { instantsOf } from "../lib/schedule-timing.ts";
 import type { UpcomingView } from "./answers.ts";
 import { definitionOf, jitterOf } from "./schedules.ts";
@@ -29,11 +30,15 @@ export function nextDue(row: StoredSchedule, calendars: CalendarsNamed, now: num
 export function upcoming(row: StoredSchedule, calendars: CalendarsNamed, now: number, most: number): UpcomingView[] {
   const { timing, jitterMs } = definitionOf(row).rules;
   const jitter = jitterOf(row.name, jitterMs);
-  return openInstants(row, calendars, now, most, looksOfOne).map((at) => ({
-    at: formatInstant(at),
-    ...(jitter === 0 ? {} : { due: formatInstant(at + jitter) }),
-    local: formatInZone(at, timing.tz),
-  }));
+  return openInstants(row, calendars, now, most, looksOfOne).map((at) => {
+    const note = dstNote(timing, row.name, at);
+    return {
+      at: formatInstant(at),
+      ...(jitter === 0 ? {} : { due: formatInstant(at + jitter) }),
+      local: formatInZone(at, timing.tz),
+      ...(note === undefined ? {} : { note }),
+    };
+  });
 }
 
 /** Those that are neither dealt with nor due by now, and that no calendar keeps shut. */

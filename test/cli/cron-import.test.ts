@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { checkImport } from "../../src/cli/cron-import-check.ts";
 import { guessImportFormat, importFormats, readImport } from "../../src/cli/cron-import-format.ts";
 import { scheduleInput } from "../../src/state/commands/schedule-schema.ts";
-import { cli, ScratchDir, TestIo } from "./support.ts";
+import { cli, ScratchDir, ServedMesh, TestIo } from "./support.ts";
 
 const nowhere = { SKEIN_ADDR: "http://127.0.0.1:1" };
 
@@ -73,6 +73,59 @@ describe("a dry run", () => {
     const io = new TestIo({ stdin: "~ * * * * a\n".repeat(7) });
     const { err } = await cli(["cron", "import", "-", "--dry-run"], nowhere, io);
     expect(err).toContain("  stdin:1, stdin:2, stdin:3 and 4 more: ~ becomes H");
+  });
+});
+
+describe("an import", () => {
+  const twice = "@daily backup\n@hourly backup\n";
+  const run = (served: ServedMesh, stdin: string, ...words: string[]) =>
+    cli(["cron", "import", "-", ...words], served.env, new TestIo({ stdin }));
+
+  test("sets all; what is there already is changed with --replace alone", async () => {
+    using served = new ServedMesh();
+    expect(await run(served, twice)).toMatchObject({ code: 0, out: "2 schedules were set\n" });
+    const again = await run(served, twice);
+    expect(again).toMatchObject({ code: 6, out: "" });
+    expect(again.err).toContain("nothing was set: ");
+    expect(again.err).toContain(
+      "  stdin:1: name: there is a schedule backup already\n  stdin:2: name: there is a schedule backup-2 already",
+    );
+    expect((await run(served, twice, "--replace")).out).toBe("0 schedules were set, 2 as before\n");
+    const changed = await run(served, "@daily backup\n@hourly backup --all\n", "--replace", "-o", "json");
+    expect((JSON.parse(changed.out) as { schedules: object[] }).schedules).toMatchObject([
+      { name: "backup", changed: false },
+      { name: "backup-2", changed: true },
+    ]);
+    expect((await run(served, "@daily other\n", "-o", "quiet")).out).toBe("other\n");
+  });
+
+  test("sets nothing where the mesh lacks what one of them needs, and says where that stands", async () => {
+    using served = new ServedMesh();
+    const env = [{ name: "KEY", valueFrom: { secretKeyRef: { name: "pg", key: "password" } } }];
+    const container = { name: "x", image: "x", command: ["x"], env };
+    const job = (name: string, more: object) => ({
+      apiVersion: "batch/v1",
+      kind: "CronJob",
+      metadata: { name },
+      spec: {
+        schedule: "@daily",
+        jobTemplate: { spec: { template: { spec: { containers: [{ ...container, ...more }] } } } },
+      },
+    });
+    const text = [job("a", { env: [] }), job("b", {})].map((one) => JSON.stringify(one)).join("\n---\n");
+    const told = await run(served, text);
+    expect(told).toMatchObject({ code: 2, out: "" });
+    expect(told.err).toContain("  stdin:3: job.env.KEY: there is no secret pg.password: set it first");
+    expect((await run(served, "@daily a\n")).code).toBe(0);
+  });
+
+  test("of more than go into one request is made in several", async () => {
+    using served = new ServedMesh();
+    expect((await run(served, "@daily x\n".repeat(1001))).out).toBe("1001 schedules were set\n");
+    const told = await run(served, `${Array.from({ length: 1000 }, (_, at) => `@daily y${at}\n`).join("")}@daily x\n`);
+    expect(told.code).toBe(6);
+    expect(told.err).toContain("1000 schedules were set before this: ");
+    expect(told.err).toContain("  stdin:1001: name: there is a schedule x already");
   });
 });
 

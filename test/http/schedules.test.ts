@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { formatInstant } from "../../src/lib/calendar.ts";
 import type { FireView, ScheduleDetailView, ScheduleView, SetScheduleView } from "../../src/state/answers.ts";
 import type { Skip, Step } from "../../src/state/firing.ts";
+import { limits } from "../../src/lib/limits.ts";
 import { jitterOf } from "../../src/state/schedules.ts";
 import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
@@ -186,6 +187,32 @@ describe("a schedule", () => {
     const gone = await errorIn(await ask("POST", "/v1/schedules", { name: "t", every: "1m", template: "gone" }));
     expect([gone.status, gone.details.map(({ path }) => path)]).toEqual([422, ["template"]]);
     expect(await jsonIn(await ask("GET", "/v1/schedules"))).toEqual({ schedules: [] });
+  });
+
+  test("among so many wrong ones that the rest is not worth a look says so", async () => {
+    const { ask } = meshNow();
+    const wrong = { cron: "x", tz: "x", job: { rnu: 1 } };
+    const error = await errorIn(
+      await ask("POST", "/v1/schedules", { schedules: Array.from({ length: 1_000 }, () => wrong) }),
+    );
+    expect(error.status).toBe(422);
+    expect(error.details.length).toBeLessThan(limits.problemsPerRequest + 10);
+    expect(error.details.at(-1)!.message).toContain("not looked at");
+  });
+
+  test("says what daylight saving does to the instants to come", async () => {
+    const { ask } = meshNow();
+    // The clocks of Berlin go forward on 28 March 2027, at 2:00.
+    await ask("POST", "/v1/schedules", { ...backup, start: "2027-03-27T00:00:00Z", jitter: "10m" });
+    const { upcoming } = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/backup"));
+    const jitter = jitterOf("backup", 10 * minute);
+    expect(upcoming.slice(0, 3)).toEqual([
+      { ...upcoming[0]!, at: "2027-03-27T01:30:00.000Z", local: expect.stringContaining("02:30") as string },
+      { ...upcoming[1]!, local: expect.stringContaining("03:") as string, note: expect.any(String) as string },
+      { ...upcoming[2]!, at: "2027-03-29T00:30:00.000Z", local: expect.stringContaining("02:30") as string },
+    ]);
+    expect(upcoming[0]!.note).toBeUndefined();
+    expect(upcoming[0]!.due).toBe(formatInstant(Date.UTC(2027, 2, 27, 1, 30) + jitter));
   });
 
   test("that is unknown is 404, however it is asked for", async () => {

@@ -70,8 +70,30 @@ export interface ReadSchedule {
   readonly paused: boolean | undefined;
 }
 
+interface ReadAhead {
+  readonly schedule: ReadSchedule | undefined;
+  readonly issues: readonly z.core.$ZodIssue[];
+}
+
+/** What was read before the list that it stands in: by the value that was read, which nobody changes. */
+const readBefore = new WeakMap<object, ReadAhead>();
+
+/** Reads one schedule of a list, which is remembered for when the list is read: so whoever reads a long list can rest between two of them. Gives what is wrong with it. */
+export function readScheduleAhead(raw: unknown): readonly z.core.$ZodIssue[] {
+  if (typeof raw !== "object" || raw === null) return [];
+  const read = scheduleInput.safeParse(raw);
+  const issues = read.success ? [] : read.error.issues;
+  readBefore.set(raw, { schedule: read.data, issues });
+  return issues;
+}
+
 /** A schedule as people write it -> {@link ReadSchedule}. */
 export const scheduleInput: z.ZodType<ReadSchedule, unknown> = z.unknown().transform((raw, context) => {
+  const before = typeof raw === "object" && raw !== null ? readBefore.get(raw) : undefined;
+  if (before !== undefined) {
+    for (const issue of before.issues) context.issues.push({ ...issue, input: raw } as z.core.$ZodRawIssue);
+    return before.schedule ?? z.NEVER;
+  }
   const refuse = (path: string, message: string): void =>
     context.addIssue({ code: "custom", path: path === "" ? [] : [path], message });
   const parsed = scheduleFields.safeParse(raw);
