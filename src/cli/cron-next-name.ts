@@ -5,7 +5,7 @@ import { formatDuration } from "../lib/units.ts";
 import type { ScheduleDetailView } from "../state/answers.ts";
 import type { Session } from "./cli.ts";
 import { type Answer, answer, countUsual, type NextFlags, print, readBounds, wrong } from "./cron-next-answer.ts";
-import { whenText } from "./cron-views.ts";
+import { upcomingOf, whenText } from "./cron-views.ts";
 import { exit } from "./exit.ts";
 
 /** Of a schedule that is there: by the mesh, which knows its calendars; what goes beyond that is worked out here. */
@@ -22,7 +22,7 @@ export async function nextOf({ client, output }: Session, flags: NextFlags, name
   const asked = { expression: whenText(schedule), timing: made.timing, name: schedule.name, from, count };
   const worked = answer(asked);
   const isByMesh = flags.from === undefined && count <= countUsual && schedule.state === "active";
-  const next = isByMesh ? byMesh(schedule, worked, count) : worked.next;
+  const next = isByMesh ? byMesh(schedule, count) : worked.next;
   const value = { name: schedule.name, ...worked, next };
   output.result({
     value,
@@ -35,13 +35,9 @@ export async function nextOf({ client, output }: Session, flags: NextFlags, name
   return exit.done;
 }
 
-function byMesh({ upcoming }: ScheduleDetailView, worked: Answer, count: number): Answer["next"] {
-  const notes = new Map(worked.next.map(({ at, note }) => [at, note]));
-  return upcoming.slice(0, count).map(({ at, local, note = notes.get(at) }) => ({
-    at,
-    local,
-    ...(note === undefined ? {} : { note }),
-  }));
+function byMesh(schedule: ScheduleDetailView, count: number): Answer["next"] {
+  const next = upcomingOf(schedule).slice(0, count);
+  return next.map(({ at, local, note }) => ({ at, local, ...(note === undefined ? {} : { note }) }));
 }
 
 /** What comes between an instant and its job. */
