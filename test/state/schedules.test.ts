@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import type { CalendarEvents } from "../../src/lib/calendar-events.ts";
 import { atOnce } from "../../src/lib/turns.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
@@ -7,6 +8,7 @@ import { ownLevel } from "../../src/state/levels.ts";
 import type { Step } from "../../src/state/firing.ts";
 import { findJob, findNode } from "../../src/state/queries.ts";
 import { firesBefore, scheduleTotals } from "../../src/state/tables/schedule-fire.ts";
+import { calendarEvents } from "../../src/state/tables/calendar.ts";
 import { moveScope, scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName, scheduleIds, schedulesAfter, schedulesUsing } from "../../src/state/tables/schedule.ts";
 import { admin, announcement, Cluster } from "./support.ts";
@@ -28,11 +30,26 @@ function set(on: Cluster, schedule: Record<string, unknown>): void {
   on.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: [whole] }), admin);
 }
 
+function calendarsOf(on: Cluster): ReadonlyMap<string, CalendarEvents> {
+  const names = ["holidays", "office"];
+  return new Map(
+    names.flatMap((name) => {
+      const events = calendarEvents(on.database, name);
+      return events === undefined ? [] : [[name, events] as const];
+    }),
+  );
+}
+
+function setCalendar(on: Cluster, name: string, from: number, to: number): void {
+  const events = JSON.stringify({ spans: [[t0 + from * minute, t0 + to * minute]], windows: [] });
+  on.must("calendar.set", { name, description: null, events, until: null }, admin);
+}
+
 /** The step that an evaluator would propose now. */
 function plan(on: Cluster, name = "s"): Step {
   const row = scheduleByName(on.database, name)!;
   const scope = scheduleScope(on.database);
-  const { to, check, fires, skips } = atOnce(planFires({ row, scope, calendars: new Map() }, on.now));
+  const { to, check, fires, skips } = atOnce(planFires({ row, scope, calendars: calendarsOf(on) }, on.now));
   return [row.id, row.revision, row.watermark, to, check, fires, skips];
 }
 
@@ -244,6 +261,42 @@ describe("instants that nobody looked at", () => {
     step(on);
     expect(history(on)).toEqual([[1, "fired", 1, 1]]);
     expect(scheduleByName(on.database, "s")).toMatchObject({ former: null, check_at: t0 + 5 * minute });
+  });
+});
+
+describe("calendars", () => {
+  test("close a schedule while they are on, or open it only then, and each instant says so", () => {
+    const on = cluster();
+    setCalendar(on, "holidays", 2, 4);
+    setCalendar(on, "office", 0, 6);
+    set(on, { overlap: "allow", missed: "all", calendars: ["holidays", "only:office"] });
+    step(on);
+    on.now = t0 + 8 * minute;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "fired", 1, 1],
+      [2, "window", 3, 2],
+      [4, "fired", 4, 1],
+      [5, "fired", 5, 1],
+      [6, "window", 8, 3],
+    ]);
+  });
+
+  test("that are set anew make steps of before stale, and are kept while a schedule goes by them", () => {
+    const on = cluster();
+    setCalendar(on, "holidays", 0, 10);
+    set(on, { overlap: "allow", calendars: ["holidays"] });
+    step(on);
+    on.now = t0 + minute;
+    const [closed, scope] = [plan(on), scheduleScope(on.database).scope];
+    setCalendar(on, "holidays", 5, 10);
+    expect(take(on, closed, scope)).toBe("stale");
+    step(on);
+    expect(history(on)).toEqual([[1, "fired", 1, 1]]);
+    expect(schedulesUsing(on.database, "holidays", 10)).toEqual(["s"]);
+    expect(on.refused("calendar.rm", { calendar: "holidays" }, admin)[0]).toBe("conflict");
+    on.must("schedule.rm", { names: ["s"] }, admin);
+    on.must("calendar.rm", { calendar: "holidays" }, admin);
   });
 });
 
