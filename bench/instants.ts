@@ -2,13 +2,12 @@
  * How many instants of a cron expression does one core compute in a second: the next after one, the newest up to one, and the first of an expression that was
  * not asked about before? By processor time, so that what runs beside it counts for little.
  *
- * `npm run bench -- instants`
+ * `npm run bench -- instants [--rounds=3] [--write]`
  */
-import { execFileSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { tool } from "../scripts/steps.ts";
-import { parseInstant } from "../src/lib/calendar.ts";
-import { instantsOf } from "../src/lib/schedule-timing.ts";
+import { measureInTurns, option, printMachine } from "./harness.ts";
+import { conclude } from "./page/conclude.ts";
+import { atLeast, shown } from "./page/rows.ts";
+import { cronerVersion, instantsPerSecond } from "./peers/croner.ts";
 
 const cases = [
   ["* * * * * *", "Europe/Berlin"],
@@ -20,37 +19,21 @@ const cases = [
   ["0 0 29 2 *", "Europe/Berlin"],
 ] as const;
 
-// Zones and their changes are the runtime's that the binary has within.
-if (process.versions.bun === undefined)
-  execFileSync(tool("bun"), [fileURLToPath(import.meta.url)], { stdio: "inherit" });
-else measure();
-
-function measure(): void {
-  const first = parseInstant("2026-01-01T00:00:00Z")!;
-  const last = parseInstant("2080-01-01T00:00:00Z")!;
-  for (const [cron, tz] of cases) {
-    const instants = instantsOf({ cron, tz }, "bench");
-    let at = first;
-    const next = perSecond(() => {
-      const found = instants.after(at) ?? last;
-      at = found < last ? found : first;
-    });
-    let asked = 0;
-    const newest = perSecond(() => instants.latestUpTo(first + asked++ * 7_777_777));
-    console.log(`${cron.padEnd(20)} ${tz.padEnd(18)} next ${next}/s, newest ${newest}/s`);
-  }
-  let fresh = 0;
-  const made = perSecond(() => {
-    const cron = `${fresh % 60} ${fresh % 24} ${1 + (fresh % 28)} ${1 + (fresh % 12)} *`;
-    instantsOf({ cron, tz: "Europe/Berlin", start: fresh++ }, "bench").after(first);
-  });
-  console.log(`of new expressions the first: ${made}/s`);
-}
-
-function perSecond(work: () => unknown): number {
-  const enoughUs = 500_000;
-  const began = process.cpuUsage().user;
-  let times = 0;
-  while (process.cpuUsage().user - began < enoughUs) for (let each = 0; each < 20; each++, times++) work();
-  return Math.round(times / ((process.cpuUsage().user - began) / 1e6));
-}
+const conditions = await printMachine();
+const { instants } = await measureInTurns(
+  [{ name: "instants", measure: () => instantsPerSecond(cases) }],
+  option("rounds", 3),
+  { warmUp: false },
+);
+conclude("instants", conditions, {
+  rows: [
+    ...cases.flatMap(([cron, tz]) => [
+      atLeast(`\`${cron}\`, ${tz}: the next`, 5_000, "/s", instants![`${cron} next`]!),
+      shown(`the newest up to a moment`, "/s", instants![`${cron} newest`]!),
+      shown("croner alone: the next", "/s", instants![`${cron} croner`]!),
+    ]),
+    shown("expressions that are new: the first of each", "/s", instants!["new"]!),
+  ],
+  figures: instants,
+  peers: cronerVersion(),
+});

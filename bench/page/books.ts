@@ -1,4 +1,5 @@
 /** The pages that benchmarks write, each with its figures beside it as JSON. */
+import { cronSections } from "./cron-sections.ts";
 import { fanoutSections } from "./fanout-sections.ts";
 import { jobsSections } from "./jobs-sections.ts";
 
@@ -19,6 +20,7 @@ export interface Book {
 export const books = {
   jobs: { title: "Benchmarks of the job engine", sections: jobsSections },
   fanout: { title: "Benchmarks of commands on many hosts", sections: fanoutSections },
+  cron: { title: "Benchmarks of schedules", sections: cronSections },
 } as const satisfies Readonly<Record<string, Book>>;
 
 export type BookName = keyof typeof books;

@@ -3,7 +3,7 @@ import { CliError, exit } from "./exit.ts";
 
 /** A verb of the contract that this version does not have. */
 interface LaterVerb {
-  /** "cron", or "jobs retry". */
+  /** "console", or "bench fanout". */
   readonly words: string;
   /** What serves meanwhile. */
   readonly meanwhile?: string;
@@ -16,7 +16,6 @@ export const laterVerbs: readonly LaterVerb[] = [
   { words: "console", meanwhile: "`skein cluster status` and `skein jobs ls` show the same" },
   { words: "bench failover" },
   { words: "bench fanout" },
-  { words: "bench cron" },
 ];
 
 /** Puts the verbs that come later where they will be: out of the help, the suggestions and the completion, but known. */

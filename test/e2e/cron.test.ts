@@ -136,3 +136,32 @@ describe("clustered cron", () => {
     expect(new Set(seconds.values())).toEqual(new Set(["fired", "paused"]));
   });
 });
+
+describe("skein bench cron", () => {
+  test("measures schedules on a mesh, looks each instant up, and leaves none of them behind", async () => {
+    await using mesh = await Mesh.start({ nodes: 1 });
+    const [node] = mesh.nodes;
+    await set(node!, { name: "mine", at: "2199-01-01T00:00:00Z", job: { driver: "noop" } });
+    const words = ["--schedules", "30", "--every", "1s", "--seconds", "2"];
+    for (const how of [[], ["--spread"]]) {
+      const said = await mesh.skein(["bench", "cron", ...words, ...how, "-o", "json"]);
+      expect(said.code, said.stderr).toBe(0);
+      expect(JSON.parse(said.stdout)).toMatchObject({
+        schedules: 30,
+        every: "1s",
+        spread: how.length === 1,
+        fires: 60,
+        doubled: 0,
+        missed: 0,
+        early: 0,
+      });
+    }
+    const { schedules } = (await node!.api("GET", "/v1/schedules")).body as { schedules: ScheduleView[] };
+    expect(schedules.map(({ name }) => name)).toEqual(["mine"]);
+    const wrong = await mesh.skein(["bench", "cron", "--every", "1s", "--seconds", "3600"]);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringContaining("3600 instants each are more than the 900"),
+    ]);
+  });
+});
