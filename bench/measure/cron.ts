@@ -14,7 +14,9 @@ export interface CronWork {
 export async function cronFigures(mesh: Mesh, work: CronWork): Promise<Record<string, number>> {
   const { schedules, everySeconds, seconds, spread } = work;
   const answer = (await benchAnswer(mesh, "cron", [
-    ...["--schedules", `${schedules}`, "--every", `${everySeconds}s`, "--seconds", `${seconds}`],
+    `--schedules=${schedules}`,
+    `--every=${everySeconds}s`,
+    `--seconds=${seconds}`,
     ...(spread === true ? ["--spread"] : []),
   ])) as unknown as Answer;
   return {
