@@ -264,6 +264,31 @@ describe("instants that nobody looked at", () => {
   });
 });
 
+test("a run that goes on over several looks is one line, and pushes nothing out of the history", () => {
+  const on = cluster();
+  set(on, { overlap: "allow", history: 16 });
+  step(on);
+  for (let at = 1; at <= 3; at++) {
+    on.now = t0 + at * minute;
+    step(on);
+  }
+  on.must("schedule.pause", { names: ["s"], paused: true }, admin);
+  for (let at = 4; at <= 40; at++) {
+    on.now = t0 + at * minute;
+    step(on);
+  }
+  on.must("schedule.pause", { names: ["s"], paused: false }, admin);
+  on.now = t0 + 41 * minute;
+  step(on);
+  expect(history(on)).toEqual([
+    [1, "fired", 1, 1],
+    [2, "fired", 2, 1],
+    [3, "fired", 3, 1],
+    [4, "paused", 40, 37],
+    [41, "fired", 41, 1],
+  ]);
+});
+
 describe("calendars", () => {
   test("close a schedule while they are on, or open it only then, and each instant says so", () => {
     const on = cluster();
@@ -307,7 +332,11 @@ describe("an end", () => {
     step(on);
     on.now = t0 + 4 * minute;
     step(on);
-    expect(history(on).map(([, what]) => what)).toEqual(["fired", "fired", "limit", "limit"]);
+    expect(history(on)).toEqual([
+      [1, "fired", 1, 1],
+      [2, "fired", 2, 1],
+      [3, "limit", 4, 2],
+    ]);
     expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
     expect(scheduleTotals(on.database)).toEqual(
       new Map([
