@@ -9,6 +9,7 @@ import type {
   BundleSourceView,
   BundleVersionsView,
   BundleView,
+  CalendarView,
   ClusterView,
   DeadLetterView,
   EventView,
@@ -31,6 +32,7 @@ import type {
   ScheduleOwnersView,
   ScheduleView,
   SecretView,
+  SetCalendarView,
   SetInventoryView,
   SetScheduleView,
   SubmitterView,
@@ -167,6 +169,35 @@ export class SkeinClient {
   /** Forgets a template. */
   async removeTemplate(name: string): Promise<void> {
     const path = `/v1/templates/${encodeURIComponent(name)}`;
+    await this.transport.json({ method: "DELETE", path, repeat: "unless-sent" });
+  }
+
+  /** One page of calendars, by name, without their spans. */
+  calendars(query: PageQuery = {}): Promise<{
+    readonly calendars: readonly Omit<CalendarView, "span_list" | "schedules">[];
+    readonly next?: string;
+  }> {
+    return this.#get(`/v1/calendars${queryText(query)}`);
+  }
+
+  calendar(name: string): Promise<CalendarView> {
+    return this.#get(`/v1/calendars/${encodeURIComponent(name)}`);
+  }
+
+  /** Sets a calendar ({name, description, spans, windows, ics, tz}); doing it twice is doing it once. */
+  async setCalendar(calendar: object): Promise<SetCalendarView> {
+    const { value } = await this.transport.json<SetCalendarView>({
+      method: "POST",
+      path: "/v1/calendars",
+      body: JSON.stringify(calendar),
+      repeat: "freely",
+    });
+    return value;
+  }
+
+  /** Forgets a calendar, unless a schedule goes by it. */
+  async removeCalendar(name: string): Promise<void> {
+    const path = `/v1/calendars/${encodeURIComponent(name)}`;
     await this.transport.json({ method: "DELETE", path, repeat: "unless-sent" });
   }
 

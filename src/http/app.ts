@@ -10,6 +10,7 @@ import { backupRoutes } from "./backup.ts";
 import { bundleSourceRoutes } from "./bundle-sources.ts";
 import { bundleWebhookRoutes } from "./bundle-webhook.ts";
 import { bundleRoutes } from "./bundles.ts";
+import { calendarRoutes } from "./calendars.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { base, notThere } from "./distribute.ts";
@@ -117,6 +118,7 @@ export function allRoutes(parts: HttpParts): readonly Route[] {
     ...resultRoutes(parts),
     ...deadLetterRoutes(parts),
     ...templateRoutes(parts),
+    ...calendarRoutes(parts),
     ...inventoryRoutes(parts),
     ...factsRoutes(parts),
     ...logRoutes(parts),

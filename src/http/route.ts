@@ -1,10 +1,13 @@
 import type { Context } from "hono";
 import type { z } from "zod";
+import { repeatedKey } from "../lib/json-keys.ts";
+import { limits } from "../lib/limits.ts";
 import type { Principal, Right } from "../state/types.ts";
 import { accept, type Outcome, type Refusal, refuse } from "../lib/outcome.ts";
+import { inTurns } from "../lib/turns.ts";
 import type { NodeApi } from "../node/api.ts";
 import type { ReadTx } from "../state/tx.ts";
-import { parseJson, readText, refuseRepeated } from "./body.ts";
+import { parseJson, readText, refuseRepeated, repeated } from "./body.ts";
 import { check } from "./problems.ts";
 import type { Reply } from "./reply.ts";
 import type { Watchers } from "./watchers.ts";
@@ -107,7 +110,10 @@ export async function readJson(request: Request, maxBytes?: number): Promise<Out
   if (!text.ok) return text;
   if (text.value === "") return accept({});
   const parsed = parseJson(text.value);
-  return parsed.ok ? (refuseRepeated(text.value, parsed.value) ?? parsed) : parsed;
+  if (!parsed.ok) return parsed;
+  if (text.value.length <= limits.atOnceBytes) return refuseRepeated(text.value, parsed.value) ?? parsed;
+  const twice = await inTurns(repeatedKey(text.value));
+  return twice === undefined ? parsed : repeated(twice);
 }
 
 /** Reads the state as the request wants it: ?consistency, and no older than Skein-Min-Index (R1). */

@@ -112,6 +112,19 @@ export const limits = {
   targetsPerSweptRow: 20,
   /** Targets of a job that a node is given together before it is known how long they take. */
   unitTargets: 30,
+  // Calendars (lib/calendar-events.ts)
+  calendars: 1_000,
+  calendarSpans: 10_000,
+  calendarWindows: 32,
+  calendarWindowMs: 366 * 86_400_000,
+  /** Of one, as JSON, of those that are read for one page of a list, and of all together. */
+  calendarBytes: 1024 * 1024,
+  calendarPageBytes: 1024 * 1024,
+  calendarsBytes: 64 * 1024 * 1024,
+  /** Days and times that are looked at for all that repeats in a file (lib/ical-walk.ts). */
+  calendarSteps: 2_000_000,
+  /** Schedules that are named where one keeps a calendar from going. */
+  calendarSchedulesNamed: 10,
   templates: 1_000,
   // Schedules
   schedules: 5_000_000,

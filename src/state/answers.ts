@@ -322,6 +322,48 @@ export interface TemplateView {
   readonly set_by: string;
 }
 
+/** What became of a calendar that was set. */
+export interface SetCalendarView {
+  readonly name: string;
+  readonly revision: number;
+  /** false: it was so before. */
+  readonly changed: boolean;
+  readonly spans: number;
+  readonly windows: number;
+  /** As {@link CalendarView.until}. */
+  readonly until: string | null;
+  /** Of an iCalendar file: the events that are taken, and what was left out. */
+  readonly file?: {
+    readonly events: number;
+    readonly transparent: number;
+    readonly cancelled: number;
+    readonly empty: number;
+    readonly outside: number;
+    readonly others: number;
+  };
+}
+
+/** When schedules do not fire, or only then. Lists leave out `span_list` and `schedules`. */
+export interface CalendarView {
+  readonly name: string;
+  readonly revision: number;
+  readonly description?: string;
+  /** How many there are. */
+  readonly spans: number;
+  readonly windows: readonly { readonly cron: string; readonly tz: string; readonly for: string }[];
+  /** What repeats in its file was followed up to here, and goes on; null: it holds all. */
+  readonly until: string | null;
+  readonly on: boolean;
+  /** When that is otherwise; null: as far as is known it stays so. */
+  readonly changes_at: string | null;
+  readonly set_at: string;
+  readonly set_by: string;
+  /** Those that are not over. */
+  readonly span_list: readonly { readonly from: string; readonly to: string }[];
+  /** Names of schedules that go by it. */
+  readonly schedules: readonly string[];
+}
+
 /** One change that somebody asked for. */
 export interface AuditView {
   readonly id: number;

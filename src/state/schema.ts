@@ -486,4 +486,17 @@ export const schema: readonly string[] = [
   `create table schedule_total (what text primary key, count integer not null) strict, without rowid`,
   // Which zones' data it goes by (lib/zone-data.ts); null: it has not said.
   "alter table node add column zones text",
+  // When schedules do not fire, or only then (tables/calendar.ts).
+  `create table calendar (
+    name text primary key,
+    revision integer not null,
+    description text,
+    bytes integer not null,
+    spans integer not null,
+    windows integer not null,
+    until integer,
+    set_at integer not null,
+    set_by text not null,
+    events text not null
+  ) strict`,
 ];

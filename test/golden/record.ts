@@ -13,6 +13,7 @@ import { commandByName } from "../../src/state/commands/index.ts";
 import type { Step } from "../../src/state/firing.ts";
 import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { calendarEvents } from "../../src/state/tables/calendar.ts";
 import { bundleSource } from "../../src/state/tables/bundle-source.ts";
 import { admin, announcement, Cluster, record, report } from "../state/support.ts";
 import { digestFile, levels, logFile, readLog, replay } from "./replay.ts";
@@ -175,6 +176,7 @@ function historyOfLevel3(): Cluster {
   playbooks(cluster);
   bundleSources(cluster);
   schedules(cluster);
+  calendars(cluster);
   return cluster;
 }
 
@@ -226,6 +228,40 @@ function schedules(cluster: Cluster): void {
   cluster.refused("schedule.fire", { schedule: "skips" }, admin);
   cluster.must("schedule.rm", { names: ["queues"] }, admin);
   cluster.refused("schedule.rm", { names: ["queues"] }, admin);
+}
+
+/** A calendar that is set, is the same, is another one, and cannot go while a schedule goes by it; what that does meanwhile. */
+function calendars(cluster: Cluster): void {
+  const minute = 60_000;
+  const set = (events: CalendarEvents, until: number | null = null): void => {
+    const input = { name: "freeze", description: "nobody deploys", events: JSON.stringify(events), until };
+    cluster.must("calendar.set", input, admin);
+  };
+  cluster.now = Math.ceil(cluster.now / minute) * minute;
+  const span = [cluster.now + minute, cluster.now + 2 * minute] as const;
+  for (let again = 0; again < 2; again++) set({ spans: [span], windows: [] }, cluster.now);
+  const schedule = { name: "closed", every: "1m", job: { run: "true" }, calendars: ["freeze"] };
+  const step = (): void => {
+    const row = scheduleByName(cluster.database, "closed")!;
+    const scope = scheduleScope(cluster.database);
+    const calendars = new Map([["freeze", calendarEvents(cluster.database, "freeze")!]]);
+    const { to, check, fires, skips } = atOnce(planFires({ row, scope, calendars }, cluster.now));
+    const steps: Step[] = [[row.id, row.revision, row.watermark, to, check, fires, skips]];
+    // What was worked out before another calendar is refused.
+    set({ spans: [span], windows: [{ cron: "0 22 * * *", tz: "Europe/Berlin", forMs: (cluster.now % 1e6) + 1000 }] });
+    cluster.must("schedule.step", { scope: scope.scope, steps });
+    cluster.must("schedule.step", { scope: scheduleScope(cluster.database).scope, steps });
+  };
+  cluster.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: [schedule] }), admin);
+  for (let round = 0; round < 3; round++) {
+    step();
+    cluster.now += minute;
+  }
+  cluster.refused("calendar.rm", { calendar: "freeze" }, admin);
+  cluster.must("schedule.rm", { names: ["closed"] }, admin);
+  cluster.must("calendar.rm", { calendar: "freeze" }, admin);
+  cluster.refused("calendar.rm", { calendar: "freeze" }, admin);
+  set({ spans: [], windows: [] });
 }
 
 /** Batches that begin at once, after a pause, and when they are approved; one of which nothing succeeded, and one that is cancelled while it waits. */

@@ -13,6 +13,8 @@ import { bundleSourcePin } from "./bundle-source-pin.ts";
 import { bundleSourceRm } from "./bundle-source-rm.ts";
 import { bundleSourceSet } from "./bundle-source-set.ts";
 import { bundleSweep } from "./bundle-sweep.ts";
+import { calendarRm } from "./calendar-rm.ts";
+import { calendarSet } from "./calendar-set.ts";
 import { certificateSeen } from "./certificate-seen.ts";
 import { clusterBounds } from "./cluster-bounds.ts";
 import { clusterHold } from "./cluster-hold.ts";
@@ -159,6 +161,8 @@ export const commands = [
   scheduleFire,
   scheduleStep,
   schedulePauseAll,
+  calendarSet,
+  calendarRm,
 ] as const;
 
 type Command = (typeof commands)[number];
