@@ -46,8 +46,13 @@ export class CronClients {
     if (draw < 0.3) return this.#set([this.#draw(name)]);
     // The same once more changes nothing.
     if (draw < 0.36) return this.#set([this.#written.get(name)!]);
-    if (draw < 0.5) return this.#pauseFor("schedule.pause", names.filter(() => this.#random() < 0.05), this.#minutes(1, 50));
-    if (draw < 0.58) return this.#pauseAll(this.#minutes(1, 40));
+    if (draw < 0.5)
+      return this.#pauseFor(
+        "schedule.pause",
+        names.filter(() => this.#random() < 0.03),
+        this.#minutes(1, 50),
+      );
+    if (draw < 0.53) return this.#pauseAll(this.#minutes(1, 30));
     if (draw < 0.62) return this.#pauseAll(this.#random() * 3_000_000);
     if (draw < 0.7) {
       this.#written.delete(name);
@@ -77,9 +82,8 @@ export class CronClients {
 
   #pauseFor(name: "schedule.pause", names: readonly string[], lasts: number): void {
     if (names.length === 0) return;
-    this.#ask(name, { names, paused: true });
-    const resume = (): void =>
-      this.#ask(name, { names: names.filter((one) => this.#written.has(one)), paused: false });
+    this.#ask(name, { names: [...names], paused: true });
+    const resume = (): void => this.#ask(name, { names: names.filter((one) => this.#written.has(one)), paused: false });
     for (const more of [0, 30_000_000]) this.#cluster.time.after(lasts + more, undefined, resume);
   }
 
@@ -108,16 +112,18 @@ export class CronClients {
   #set(written: readonly Written[]): void {
     for (const one of written) this.#written.set(one["name"] as string, one);
     const parsed = commandByName("schedule.set").input.parse({ schedules: written });
-    this.#ask("schedule.set", parsed as CommandInput<"schedule.set">);
+    this.#ask("schedule.set", parsed);
   }
 
   #ask<Name extends CommandName>(name: Name, input: CommandInput<Name>): void {
     const host = this.#cluster.anyUp("schedules");
     if (host === undefined) return;
     const { node } = host.process!;
-    this.#cluster.ask(host, callTimeout, () => node.propose(name, input, operator)).answered((outcome) => {
-      this.#cluster.count(`${name} ${outcome === undefined ? "unknown" : outcome.ok ? "done" : outcome.why.code}`);
-    });
+    this.#cluster
+      .ask(host, callTimeout, () => node.propose(name, input, operator))
+      .answered((outcome) => {
+        this.#cluster.count(`${name} ${outcome === undefined ? "unknown" : outcome.ok ? "done" : outcome.why.code}`);
+      });
   }
 
   #draw(name: string): Written {

@@ -226,7 +226,14 @@ export class CronJudge {
       this.#names.set(this.#nextId, name);
       this.#nextId += 1;
       const held = [{ from: this.#at, until: Infinity, rules: definition.rules, paused: paused === true }];
-      const empty = { runs: 0, hasEnded: false, reached: this.#at, setAt: this.#at, open: new Set<number>(), history: [] };
+      const empty = {
+        runs: 0,
+        hasEnded: false,
+        reached: this.#at,
+        setAt: this.#at,
+        open: new Set<number>(),
+        history: [],
+      };
       this.#lines.set(name, { name, held, definition, text, paused: paused === true, ...empty });
       return;
     }
@@ -321,7 +328,8 @@ export class CronJudge {
     const { overlap = "skip", limit = Infinity } = line.definition;
     line.history.push({ index: this.#now!.index, text: `${at} ${at} fired ${job}` });
     if (!isOfStep) {
-      if (at !== this.#at) this.#fail("early", `${line.name} is fired by hand at ${this.#at}, and has an instant ${at}`);
+      if (at !== this.#at)
+        this.#fail("early", `${line.name} is fired by hand at ${this.#at}, and has an instant ${at}`);
     } else {
       const held = this.#isNext(line, at);
       if (held === undefined) return;
@@ -355,16 +363,24 @@ export class CronJudge {
     const held = this.#isNext(line, at);
     if (held === undefined) return;
     if (instants.length !== count || reached !== until)
-      return this.#fail("lost", `${line.name} has ${instants.length} instants from ${at} to ${until}, and tells of ${count}`);
-    if (reason === "overlap" || reason === "limit" || reason === "refused") return this.#attempted(line, held, at, reason);
+      return this.#fail(
+        "lost",
+        `${line.name} has ${instants.length} instants from ${at} to ${until}, and tells of ${count}`,
+      );
+    if (reason === "overlap" || reason === "limit" || reason === "refused")
+      return this.#attempted(line, held, at, reason);
     for (const [one, its] of instants) {
       const isPaused = this.#isPaused(its, one);
       if (isPaused !== (reason === "paused"))
-        return this.#fail("reason", `${line.name} tells of ${one} that it is ${reason}, ${isPaused ? "" : "not "}of a pause`);
+        return this.#fail(
+          "reason",
+          `${line.name} tells of ${one} that it is ${reason}, ${isPaused ? "" : "not "}of a pause`,
+        );
       if (reason === "window" && this.#isOpen(its, one))
         return this.#fail("reason", `${line.name} tells of ${one} that its calendars close it`);
     }
-    if (until > this.#entry!.stampedAt) this.#fail("early", `${line.name} tells of ${until} at ${this.#entry!.stampedAt}`);
+    if (until > this.#entry!.stampedAt)
+      this.#fail("early", `${line.name} tells of ${until} at ${this.#entry!.stampedAt}`);
     if (reason === "missed") this.#missed.push([line, instants]);
     line.reached = until;
     return undefined;
@@ -432,7 +448,11 @@ export class CronJudge {
     this.onTime += 1;
     const lag = this.#entry!.stampedAt - due;
     this.worstMs = Math.max(this.worstMs, lag);
-    if (lag > lateMs) this.#fail("late", `${line.name} fires ${due} at ${this.#entry!.stampedAt}, ${lag} ms late, and nothing was wrong`);
+    if (lag > lateMs)
+      this.#fail(
+        "late",
+        `${line.name} fires ${due} at ${this.#entry!.stampedAt}, ${lag} ms late, and nothing was wrong`,
+      );
     const off = this.#cluster.hosts.reduce((most, { clockAheadMs }) => Math.max(most, Math.abs(clockAheadMs)), 0);
     if (trueMs - due > lateMs + off + limits.clockToleranceMs)
       this.#fail("late", `${line.name} fires ${due} at ${trueMs} by the true time, and nothing was wrong`);
@@ -460,9 +480,18 @@ export class CronJudge {
           ? []
           : firesBefore(tx, row.id, Number.MAX_SAFE_INTEGER, 1_000_000)
               .toReversed()
-              .map(({ at, until, reason, job, count }) => `${at} ${until} ${reason ?? "fired"} ${reason === null ? job : count}`);
-      if (rows.join() !== lines.slice(-Math.max(1, rows.length)).join() || (rows.length < lines.length && rows.length < 900))
-        this.#fail("history", `node ${node} tells otherwise of ${line.name}: ${rows.length} lines, and ${lines.length} were told`);
+              .map(
+                ({ at, until, reason, job, count }) =>
+                  `${at} ${until} ${reason ?? "fired"} ${reason === null ? job : count}`,
+              );
+      if (
+        rows.join() !== lines.slice(-Math.max(1, rows.length)).join() ||
+        (rows.length < lines.length && rows.length < 900)
+      )
+        this.#fail(
+          "history",
+          `node ${node} tells otherwise of ${line.name}: ${rows.length} lines, and ${lines.length} were told`,
+        );
     }
   }
 }

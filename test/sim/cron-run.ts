@@ -14,6 +14,8 @@ export interface CronHours {
   readonly seed: number;
   readonly hours: number;
   readonly schedules: number;
+  /** Nothing goes wrong, nobody changes anything, and members stay: for mutants, which work then. */
+  readonly isCalm?: boolean;
   /** Keeps the whole story. */
   readonly story?: boolean;
 }
@@ -37,6 +39,8 @@ export interface CronResult {
 
 const secondUs = 1_000_000;
 const minuteUs = 60 * secondUs;
+/** Nothing is wrong any more for so long. */
+const calmUs = 6 * minuteUs;
 
 /** What goes wrong; each for some seconds at most. */
 const kinds: readonly FaultKind[] = [
@@ -55,7 +59,7 @@ const kinds: readonly FaultKind[] = [
 
 /** Runs one seed from beginning to end. */
 export function runCronHours(options: CronHours): CronResult {
-  const plan = planFor(options.seed);
+  const plan = planFor(options);
   const cluster = new Cluster(plan, options.story === true);
   const judge = new CronJudge(cluster);
   const clients = new CronClients(cluster);
@@ -91,7 +95,7 @@ export function runCronHours(options: CronHours): CronResult {
   };
 }
 
-function planFor(seed: number): Plan {
+function planFor({ seed, isCalm = false }: CronHours): Plan {
   const drawn = planOf(seed, { hosts: 3 });
   const random = stream(seed, "cron hours");
   return {
@@ -99,11 +103,18 @@ function planFor(seed: number): Plan {
     votersWanted: 3,
     growsSlowly: false,
     timing: { heartbeatMs: 250, electionTimeoutMs: 2000 },
-    network: { delayMin: 200, delayMean: 1000, loss: random() < 0.5 ? 0 : 0.01, duplicate: 0.01, capacity: 2000, encodes: false },
+    network: {
+      delayMin: 200,
+      delayMean: 1000,
+      loss: random() < 0.5 || isCalm ? 0 : 0.01,
+      duplicate: 0.01,
+      capacity: 2000,
+      encodes: false,
+    },
     disks: drawn.disks.map(() => ({ syncMin: 100, syncMean: 1000 })),
     applyMean: 200,
     rates: drawn.rates.map(() => 1),
-    wallOffsets: drawn.wallOffsets.map(() => (random() - 0.5) * 10_000),
+    wallOffsets: drawn.wallOffsets.map(() => (isCalm ? 0 : (random() - 0.5) * 10_000)),
     slots: drawn.slots.map(() => 64),
     zones: 0,
     oldHosts: 0,
@@ -115,17 +126,36 @@ function planFor(seed: number): Plan {
   };
 }
 
-function run(cluster: Cluster, clients: CronClients, judge: CronJudge, { hours, schedules }: CronHours): void {
+function run(
+  cluster: Cluster,
+  clients: CronClients,
+  judge: CronJudge,
+  { hours, schedules, isCalm = false }: CronHours,
+): void {
   const { plan, time } = cluster;
-  const random = stream(plan.seed, "cron troubles");
   const end = hours * 60 * minuteUs;
-  const calmFrom = end - 6 * minuteUs;
+  const calmFrom = end - calmUs;
   const at = (when: number, what: () => void): void => void time.after(when - time.now, undefined, what);
   judge.trouble(minuteUs);
   cluster.found();
   if (plan.timing !== undefined) cluster.setTiming(plan.timing);
   for (const number of [1, 2]) at(number * 2 * secondUs, () => cluster.join());
   at(20 * secondUs, () => clients.begin(schedules));
+  if (!isCalm) disturbAll(cluster, clients, judge, end);
+  at(calmFrom, () => clients.end());
+  time.runUntil(end, () => cluster.isOver);
+  if (cluster.isOver) return;
+  judge.judge();
+  for (const host of cluster.nodesUp())
+    if (!cluster.isOver) host.state.view((tx) => judge.judgeState(host.id, host.process!.node.applied, tx));
+}
+
+/** Members that come and go, troubles, clocks that are set, and people who change things, until some minutes before the end. */
+function disturbAll(cluster: Cluster, clients: CronClients, judge: CronJudge, end: number): void {
+  const { plan, time } = cluster;
+  const random = stream(plan.seed, "cron troubles");
+  const calmFrom = end - calmUs;
+  const at = (when: number, what: () => void): void => void time.after(when - time.now, undefined, what);
   for (const more of [0, 1, 2])
     at(end * 0.3 + more * 10 * secondUs, () => {
       judge.trouble(10 * secondUs);
@@ -142,7 +172,12 @@ function run(cluster: Cluster, clients: CronClients, judge: CronJudge, { hours, 
     const lasts = Math.floor(random() * random() * (random() < 0.1 ? 1_800 : 40) * secondUs);
     // Somebody is down for 12 s at most, and comes back.
     judge.trouble(lasts + 15 * secondUs);
-    disturb(cluster, { at: time.now, kind, lasts: Math.min(lasts, 30 * minuteUs), draws: Array.from({ length: 6 }, () => random()) });
+    disturb(cluster, {
+      at: time.now,
+      kind,
+      lasts: Math.min(lasts, 30 * minuteUs),
+      draws: Array.from({ length: 6 }, () => random()),
+    });
     time.after(randomInteger(random, 180, 900) * secondUs, undefined, troubles);
   };
   at(5 * minuteUs, troubles);
@@ -155,15 +190,13 @@ function run(cluster: Cluster, clients: CronClients, judge: CronJudge, { hours, 
   const changes = (): void => {
     if (time.now > calmFrom) return;
     clients.change();
-    time.after(random() < 0.3 ? random() * 3 * secondUs : randomInteger(random, 20, 240) * secondUs, undefined, changes);
+    time.after(
+      random() < 0.3 ? random() * 3 * secondUs : randomInteger(random, 20, 240) * secondUs,
+      undefined,
+      changes,
+    );
   };
   at(2 * minuteUs, changes);
-  at(calmFrom, () => clients.end());
-  time.runUntil(end, () => cluster.isOver);
-  if (cluster.isOver) return;
-  judge.judge();
-  for (const host of cluster.nodesUp())
-    if (!cluster.isOver) host.state.view((tx) => judge.judgeState(host.id, host.process!.node.applied, tx));
 }
 
 /** One of the members goes for good, in good order but for its leaving. */

@@ -89,7 +89,9 @@ export const scheduleSet = command<ScheduleSet>()({
     if (missing.length > 0) return refuse("invalid", missing[0]!.message, { details: missing });
     const formers = schedules.map(([, text], at) => {
       const row = before[at];
-      return row === undefined || hasEnded(row) ? null : formerAt(row, context.at, (JSON.parse(text) as Definition).rules);
+      return row === undefined || hasEnded(row)
+        ? null
+        : formerAt(row, context.at, (JSON.parse(text) as Definition).rules);
     });
     const often = formers.indexOf(undefined);
     if (often !== -1)
