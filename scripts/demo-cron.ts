@@ -51,7 +51,7 @@ export async function demonstrate(
   await show.during(sixth, [() => show.killLeader()]);
   await show.during(sixth, [() => show.killOwner(), () => show.killLeader()]);
   await show.during(sixth, []);
-  await show.call("POST", "/v1/schedules-pause", { paused: true });
+  await show.pauseAll();
   return await show.verdict(names);
 }
 
@@ -104,10 +104,16 @@ class Show {
     this.say(`node ${node.ready.node} is back`);
   }
 
-  /** One leaves, one dies and is removed, and the leader is told to leave as well. */
+  /** Ends it: what each schedule has is told of up to here. */
+  async pauseAll(): Promise<void> {
+    const said = await this.#mesh.skein(["cron", "pause", "--all"]);
+    if (said.code !== 0) throw new Error(`schedules cannot be paused: ${said.stderr}`);
+  }
+
+  /** One leaves, one dies and is removed, and the leader is told to leave as well; not the first node, whose token is an admin's. */
   async shrink(): Promise<void> {
     await this.#mesh.leader({ voters: 5 });
-    const [, , , fourth, fifth] = this.#mesh.nodes;
+    const [first, , , fourth, fifth, sixth] = this.#mesh.nodes;
     await this.#leave(fourth!);
     this.#kills += 1;
     this.say(`SIGKILL of node ${fifth!.ready.node}, which is removed`);
@@ -117,7 +123,8 @@ class Show {
       settleMs,
       () => `node ${fifth!.ready.node} cannot be removed`,
     );
-    await this.#leave(await this.#mesh.leader());
+    const leader = await this.#mesh.leader();
+    await this.#leave(leader === first ? sixth! : leader);
     await this.#mesh.leader({ voters: 3 });
   }
 

@@ -98,9 +98,7 @@ async function add(
       for (const one of set) out.line(`schedule ${one.name} ${one.changed ? "is set" : "is as it was"}`);
       if (shown === undefined) return;
       const isUsualZone = shown.tz === "UTC" && flags.tz === undefined && flags.file === undefined;
-      out.line(
-        `${timingText(shown)}${isUsualZone && shown.cron !== undefined ? ", in UTC, since no --tz was given" : ""}`,
-      );
+      out.line(`${timingText(shown)}${isUsualZone && shown.cron !== undefined ? " (no --tz was given)" : ""}`);
       printUpcoming(out, shown);
     },
   });

@@ -3,13 +3,16 @@ import { repeatedKey } from "../lib/json-keys.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { atOnce } from "../lib/turns.ts";
 import { pathOf } from "../state/commands/problems.ts";
+import { keepWritten } from "./yaml-text.ts";
+
+const linedJsonMost = 1024 * 1024;
 
 export type PathInFile = readonly (string | number)[];
 
 /** One document of a file, and where its parts stand. */
 export interface FoundDocument {
   readonly value: unknown;
-  /** "FILE:LINE: the.path", as near as the text has it; for JSON the path alone. */
+  /** "FILE:LINE: the.path", as near as the text has it; for JSON of one line, and for much of it, without the line. */
   where(path: PathInFile): string;
 }
 
@@ -29,7 +32,7 @@ export function readDocuments(
           documents: [],
           problems: [{ path: `${file}:${twice.line}`, message: `the key ${JSON.stringify(twice.key)} is there twice` }],
         };
-      return { documents: [{ value, where: (path) => placed(file, path) }], problems: [] };
+      return { documents: [{ value, where: placesInJson(text, file) }], problems: [] };
     }
   }
   return readYaml(text, file);
@@ -42,6 +45,17 @@ function tryJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** JSON is YAML, whose reader knows lines, and is slow: it is asked when something is wrong. */
+function placesInJson(text: string, file: string): FoundDocument["where"] {
+  let read: FoundDocument | undefined;
+  const hasLines = text.length <= linedJsonMost && text.trim().includes("\n");
+  return (path) => {
+    if (!hasLines) return placed(file, path);
+    read ??= readYaml(text, file).documents[0];
+    return read === undefined ? placed(file, path) : read.where(path);
+  };
 }
 
 function placed(at: string, path: PathInFile): string {
@@ -60,6 +74,7 @@ function readYaml(text: string, file: string): ReturnType<typeof readDocuments> 
     try {
       // A few lines of anchors may stand for more than any machine holds.
       const value: unknown = document.toJS({ maxAliasCount: 100 });
+      keepWritten(document, value);
       if (value !== null && value !== undefined)
         documents.push({ value, where: (path) => placed(lineOf(offsetOf(document, path)), path) });
     } catch (error) {

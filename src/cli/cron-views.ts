@@ -1,5 +1,6 @@
-import type { FireView, ScheduleDetailView, ScheduleView } from "../state/answers.ts";
+import type { FireView, ScheduleDetailView, ScheduleView, UpcomingView } from "../state/answers.ts";
 import { parseInstant } from "../lib/calendar.ts";
+import { dstNote } from "../lib/cron-dst.ts";
 import { timingWords } from "../lib/cron-words.ts";
 import { readTiming } from "../lib/schedule-timing.ts";
 import { formatDuration } from "../lib/units.ts";
@@ -26,11 +27,20 @@ export function relativeText(instant: string, now: number): string {
   return ms >= 0 ? `in ${whole}` : `${whole} ago`;
 }
 
+/** The next instants that fire, with what changes of clocks do to them. */
+export function upcomingOf(schedule: ScheduleDetailView): readonly UpcomingView[] {
+  const read = readTiming(schedule, schedule.name);
+  if (!("timing" in read)) return schedule.upcoming;
+  return schedule.upcoming.map((one) => {
+    const note = one.note ?? dstNote(read.timing, schedule.name, parseInstant(one.at)!);
+    return note === undefined ? one : { ...one, note };
+  });
+}
+
 /** The next instants of a schedule, in its zone and in UTC. */
-export function printUpcoming(
-  out: Output,
-  { upcoming, tz, state, mesh_paused: isMeshPaused }: ScheduleDetailView,
-): void {
+export function printUpcoming(out: Output, schedule: ScheduleDetailView): void {
+  const { tz, state, mesh_paused: isMeshPaused } = schedule;
+  const upcoming = upcomingOf(schedule);
   if (upcoming.length === 0) {
     const why =
       state === "active"

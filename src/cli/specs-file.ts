@@ -200,7 +200,7 @@ function checked(specs: readonly unknown[], name: string): SpecsFile {
 }
 
 /** "jobs[2].retries.max" -> ["jobs", 2, "retries", "max"] */
-function keysOf(path: string): (string | number)[] {
+export function keysOf(path: string): (string | number)[] {
   return [...path.matchAll(/\[(\d+)\]|[^.[\]]+/g)].map((match) =>
     match[1] === undefined ? match[0] : Number(match[1]),
   );

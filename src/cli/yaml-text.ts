@@ -15,8 +15,13 @@ export function keepWritten(document: Document, plain: unknown): void {
     if (spec !== undefined) walk.spec(spec);
     const parameters = walk.under(root, "parameters");
     if (parameters !== undefined) walk.parameters(parameters);
+    walk.schedule(root);
+    walk.each(root, "schedules", (schedule) => walk.schedule(schedule));
   }
-  walk.items(document.contents, plain, (spec) => walk.spec(spec));
+  walk.items(document.contents, plain, (one) => {
+    walk.spec(one);
+    walk.schedule(one);
+  });
 }
 
 /** A map of the file, and what it was read as. */
@@ -36,6 +41,11 @@ class Walk {
     for (const key of ["env", "matrix", "exclude", "include"]) this.#texts(spec, key);
     const http = this.under(spec, "http");
     if (http !== undefined) this.#texts(http, "headers");
+  }
+
+  schedule(schedule: Pair): void {
+    const job = this.under(schedule, "job");
+    if (job !== undefined) this.spec(job);
   }
 
   parameters({ node, plain }: Pair): void {

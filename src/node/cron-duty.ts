@@ -48,6 +48,8 @@ export interface CronDutyPorts {
 const lookMs = 1_000;
 /** Worked out so long before its time. */
 const aheadMs = 2_000;
+/** So many at most, whose rows have not changed since. */
+const readyMost = 20_000;
 /** So many due ones are read at once. */
 const rowsAtOnce = 1_000;
 /** A step that was not taken is worked out again after that. */
@@ -317,23 +319,26 @@ export class CronDuty {
   /** Works out what will come soon, so that at its instant it only has to be said. */
   async #prepare(scope: ScheduleScope): Promise<void> {
     const now = this.#now();
-    const due = this.#ports.view((tx) =>
-      dueSchedules(tx, now + aheadMs, { id: Number.MAX_SAFE_INTEGER, check_at: now }, rowsAtOnce),
-    );
-    for (const { id, check_at: at } of due) {
-      if (!this.#isOn || this.#owners.of(id) !== this.#ports.self || this.#ready.has(id)) continue;
-      if (this.#now() >= at) continue; // its time has come meanwhile
-      const row = this.#ports.view((tx) => scheduleById(tx, id));
-      if (row === undefined) continue;
-      const plan = await this.#plan(row, scope, at).catch(() => undefined); // told of at its time
-      await this.#rest();
-      if (plan === undefined) continue;
-      this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
-      // Something else may be due by now.
-      if (this.#ready.size % 64 === 0 && (this.#ports.view((tx) => nextCheck(tx, now)) ?? Infinity) <= this.#now())
-        return;
-    }
     for (const [id, { at }] of this.#ready) if (at < now - limits.fireLateMs) this.#ready.delete(id);
+    let after: DueSchedule = { id: Number.MAX_SAFE_INTEGER, check_at: now };
+    for (;;) {
+      const from = after;
+      const due = this.#ports.view((tx) => dueSchedules(tx, now + aheadMs, from, rowsAtOnce));
+      for (const { id, check_at: at } of due) {
+        if (!this.#isOn || this.#ready.size >= readyMost) return;
+        if (this.#owners.of(id) !== this.#ports.self || this.#ready.has(id)) continue;
+        // Its time has come meanwhile, or that of another one: those go first.
+        if (this.#now() >= Math.min(at, due[0]!.check_at)) return;
+        const row = this.#ports.view((tx) => scheduleById(tx, id));
+        if (row === undefined) continue;
+        const plan = await this.#plan(row, scope, at).catch(() => undefined); // told of at its time
+        await this.#rest();
+        if (plan === undefined) continue;
+        this.#ready.set(id, { revision: row.revision, watermark: row.watermark, scope: scope.scope, at, plan });
+      }
+      if (due.length < rowsAtOnce) return;
+      after = due.at(-1)!;
+    }
   }
 
   #nextLookMs(): number {

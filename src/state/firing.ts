@@ -3,7 +3,16 @@ import type { Outcome } from "../lib/outcome.ts";
 import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
 import type { ApplyContext } from "./command.ts";
 import { type Definition, definitionOf, formerOf, isPlain, jitterOf, scheduleDefaults } from "./schedules.ts";
-import { addTotal, insertFire, openFire, openJobsOf, type SkipReason, trimFires } from "./tables/schedule-fire.ts";
+import {
+  addTotal,
+  extendFire,
+  firesBefore,
+  insertFire,
+  openFire,
+  openJobsOf,
+  type SkipReason,
+  trimFires,
+} from "./tables/schedule-fire.ts";
 import { scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
 import type { Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
@@ -114,6 +123,8 @@ class Firing {
   readonly #totals: Totals;
   readonly #context: ApplyContext;
   #seq: number;
+  /** Of the newest line: null where that made a job; undefined: it was not looked at. */
+  #lastReason: SkipReason | null | undefined;
   #runs: number;
   #firedAt: number | null;
   #job: number | null;
@@ -198,13 +209,23 @@ class Firing {
   }
 
   #skip([reason, first, last, count]: Skip): void {
-    this.#write(first, last, count, reason, null, null);
+    this.#writeRun(first, last, count, reason);
     this.#told(first, last, count, reason);
   }
 
   #note(at: number, reason: SkipReason, message: string | null = null): void {
-    this.#write(at, at, 1, reason, null, message);
+    if (message === null) this.#writeRun(at, at, 1, reason);
+    else this.#write(at, at, 1, reason, null, message);
     this.#told(at, at, 1, reason);
+  }
+
+  /** Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. */
+  #writeRun(at: number, until: number, count: number, reason: SkipReason): void {
+    const [last] = this.#lastReason === null ? [] : firesBefore(this.#tx, this.#row.id, this.#seq, 1);
+    if (last?.reason !== reason || last.message !== null) return this.#write(at, until, count, reason, null, null);
+    const isCounted = last.count > 0 && count > 0;
+    const all = Math.abs(last.count) + Math.abs(count);
+    extendFire(this.#tx, last, until, isCounted ? all : -all);
   }
 
   #told(at: number, until: number, count: number, reason: SkipReason): void {
@@ -233,6 +254,7 @@ class Firing {
       message,
     });
     this.#seq += 1;
+    this.#lastReason = reason;
   }
 
   /** Not with each line: those of a few more are kept meanwhile. */

@@ -32,6 +32,8 @@ describe("completion", () => {
     ];
     expect(await complete("skein jobs ")).toEqual(verbs);
     expect(await complete("skein -o json --addr http://a:1 nodes dr")).toEqual(["drain"]);
+    expect(await complete("skein cron ap")).toEqual(["apply"]);
+    expect(await complete("skein cron apply --pr")).toEqual(["--prune"]);
     expect(await complete("skein run --cou")).toEqual(["--count"]);
     expect(await complete("skein jobs ls --state failed --li")).toEqual(["--limit"]);
     expect(await complete("skein ps -o ")).toEqual(["table", "json", "yaml", "quiet"]);

@@ -85,7 +85,6 @@ describe("skein cron next", () => {
   });
 
   test.each([
-    [["nightly"], "name of a schedule"],
     [["0 0 30 2 *"], "the 30th of February does not exist"],
     [["* * * *"], "has 4 fields"],
     [["@every", "1ms"], '"1ms" is shorter than 1s'],

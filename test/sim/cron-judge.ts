@@ -42,6 +42,14 @@ interface Held {
   readonly paused: boolean;
 }
 
+/** A line of a history: `number` is its job, or how many instants it stands for. */
+interface Run {
+  readonly at: number;
+  readonly until: number;
+  readonly what: string;
+  readonly number: number;
+}
+
 interface Line {
   readonly name: string;
   readonly held: Held[];
@@ -55,7 +63,7 @@ interface Line {
   readonly setAt: number;
   readonly open: Set<number>;
   /** Lines of its history, with the entry that wrote each. */
-  readonly history: { readonly index: number; readonly text: string }[];
+  readonly history: (Run & { readonly index: number })[];
 }
 
 /** What an entry came to, as it was first seen. */
@@ -326,7 +334,7 @@ export class CronJudge {
   #fired(line: Line, told: Fired, isOfStep: boolean): void {
     const { at, job } = told;
     const { overlap = "skip", limit = Infinity } = line.definition;
-    line.history.push({ index: this.#now!.index, text: `${at} ${at} fired ${job}` });
+    line.history.push({ index: this.#now!.index, at, until: at, what: "fired", number: job });
     if (!isOfStep) {
       if (at !== this.#at)
         this.#fail("early", `${line.name} is fired by hand at ${this.#at}, and has an instant ${at}`);
@@ -351,7 +359,7 @@ export class CronJudge {
   }
 
   #skipped(line: Line, { at, until, count, reason }: Skipped): void {
-    line.history.push({ index: this.#now!.index, text: `${at} ${until} ${reason} ${count}` });
+    line.history.push({ index: this.#now!.index, at, until, what: reason, number: count });
     this.skips += count;
     this.reasons[reason] = (this.reasons[reason] ?? 0) + count;
     const instants: [number, Held][] = [];
@@ -474,23 +482,21 @@ export class CronJudge {
   judgeState(node: number, index: number, tx: ReadTx): void {
     for (const line of this.#lines.values()) {
       const row = scheduleByName(tx, line.name);
-      const lines = line.history.filter((one) => one.index <= index).map(({ text }) => text);
-      const rows =
-        row === undefined
-          ? []
-          : firesBefore(tx, row.id, Number.MAX_SAFE_INTEGER, 1_000_000)
-              .toReversed()
-              .map(
-                ({ at, until, reason, job, count }) =>
-                  `${at} ${until} ${reason ?? "fired"} ${reason === null ? job : count}`,
-              );
-      if (
-        rows.join() !== lines.slice(-Math.max(1, rows.length)).join() ||
-        (rows.length < lines.length && rows.length < 900)
-      )
+      const told = textOf(line.history.filter((one) => one.index <= index));
+      const rows = row === undefined ? [] : firesBefore(tx, row.id, Number.MAX_SAFE_INTEGER, 1_000_000).toReversed();
+      const kept = textOf(
+        rows.map(({ at, until, reason, job, count }) => ({
+          at,
+          until,
+          what: reason ?? "fired",
+          number: reason === null ? job! : count,
+        })),
+      );
+      const isTrimmed = rows.length >= 900;
+      if (kept.join() !== (isTrimmed ? told.slice(-kept.length) : told).join())
         this.#fail(
           "history",
-          `node ${node} tells otherwise of ${line.name}: ${rows.length} lines, and ${lines.length} were told`,
+          `node ${node} tells otherwise of ${line.name}: ${kept.length} lines, and ${told.length} were told`,
         );
     }
   }
@@ -498,4 +504,15 @@ export class CronJudge {
 
 function isTold(change: Change): change is Told {
   return change.topic === "schedule";
+}
+
+/** Those that say the same one after the other are one. */
+function textOf(runs: readonly Run[]): string[] {
+  const merged: Run[] = [];
+  for (const run of runs) {
+    const last = merged.at(-1);
+    if (last === undefined || last.what !== run.what || run.what === "fired") merged.push(run);
+    else merged[merged.length - 1] = { ...last, until: run.until, number: last.number + run.number };
+  }
+  return merged.map(({ at, until, what, number }) => `${at} ${until} ${what} ${number}`);
 }

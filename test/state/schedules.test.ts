@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import type { CalendarEvents } from "../../src/lib/calendar-events.ts";
 import { atOnce } from "../../src/lib/turns.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
@@ -7,6 +8,7 @@ import { ownLevel } from "../../src/state/levels.ts";
 import type { Step } from "../../src/state/firing.ts";
 import { findJob, findNode } from "../../src/state/queries.ts";
 import { firesBefore, scheduleTotals } from "../../src/state/tables/schedule-fire.ts";
+import { calendarEvents } from "../../src/state/tables/calendar.ts";
 import { moveScope, scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName, scheduleIds, schedulesAfter, schedulesUsing } from "../../src/state/tables/schedule.ts";
 import { admin, announcement, Cluster } from "./support.ts";
@@ -28,11 +30,26 @@ function set(on: Cluster, schedule: Record<string, unknown>): void {
   on.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: [whole] }), admin);
 }
 
+function calendarsOf(on: Cluster): ReadonlyMap<string, CalendarEvents> {
+  const names = ["holidays", "office"];
+  return new Map(
+    names.flatMap((name) => {
+      const events = calendarEvents(on.database, name);
+      return events === undefined ? [] : [[name, events] as const];
+    }),
+  );
+}
+
+function setCalendar(on: Cluster, name: string, from: number, to: number): void {
+  const events = JSON.stringify({ spans: [[t0 + from * minute, t0 + to * minute]], windows: [] });
+  on.must("calendar.set", { name, description: null, events, until: null }, admin);
+}
+
 /** The step that an evaluator would propose now. */
 function plan(on: Cluster, name = "s"): Step {
   const row = scheduleByName(on.database, name)!;
   const scope = scheduleScope(on.database);
-  const { to, check, fires, skips } = atOnce(planFires({ row, scope, calendars: new Map() }, on.now));
+  const { to, check, fires, skips } = atOnce(planFires({ row, scope, calendars: calendarsOf(on) }, on.now));
   return [row.id, row.revision, row.watermark, to, check, fires, skips];
 }
 
@@ -265,6 +282,67 @@ describe("instants that nobody looked at", () => {
   });
 });
 
+test("a run that goes on over several looks is one line, and pushes nothing out of the history", () => {
+  const on = cluster();
+  set(on, { overlap: "allow", history: 16 });
+  step(on);
+  for (let at = 1; at <= 3; at++) {
+    on.now = t0 + at * minute;
+    step(on);
+  }
+  on.must("schedule.pause", { names: ["s"], paused: true }, admin);
+  for (let at = 4; at <= 40; at++) {
+    on.now = t0 + at * minute;
+    step(on);
+  }
+  on.must("schedule.pause", { names: ["s"], paused: false }, admin);
+  on.now = t0 + 41 * minute;
+  step(on);
+  expect(history(on)).toEqual([
+    [1, "fired", 1, 1],
+    [2, "fired", 2, 1],
+    [3, "fired", 3, 1],
+    [4, "paused", 40, 37],
+    [41, "fired", 41, 1],
+  ]);
+});
+
+describe("calendars", () => {
+  test("close a schedule while they are on, or open it only then, and each instant says so", () => {
+    const on = cluster();
+    setCalendar(on, "holidays", 2, 4);
+    setCalendar(on, "office", 0, 6);
+    set(on, { overlap: "allow", missed: "all", calendars: ["holidays", "only:office"] });
+    step(on);
+    on.now = t0 + 8 * minute;
+    step(on);
+    expect(history(on)).toEqual([
+      [1, "fired", 1, 1],
+      [2, "window", 3, 2],
+      [4, "fired", 4, 1],
+      [5, "fired", 5, 1],
+      [6, "window", 8, 3],
+    ]);
+  });
+
+  test("that are set anew make steps of before stale, and are kept while a schedule goes by them", () => {
+    const on = cluster();
+    setCalendar(on, "holidays", 0, 10);
+    set(on, { overlap: "allow", calendars: ["holidays"] });
+    step(on);
+    on.now = t0 + minute;
+    const [closed, scope] = [plan(on), scheduleScope(on.database).scope];
+    setCalendar(on, "holidays", 5, 10);
+    expect(take(on, closed, scope)).toBe("stale");
+    step(on);
+    expect(history(on)).toEqual([[1, "fired", 1, 1]]);
+    expect(schedulesUsing(on.database, "holidays", 10)).toEqual(["s"]);
+    expect(on.refused("calendar.rm", { calendar: "holidays" }, admin)[0]).toBe("conflict");
+    on.must("schedule.rm", { names: ["s"] }, admin);
+    on.must("calendar.rm", { calendar: "holidays" }, admin);
+  });
+});
+
 describe("an end", () => {
   test("comes after limit jobs; the instants of the same step behind it are recorded", () => {
     const on = cluster();
@@ -272,7 +350,11 @@ describe("an end", () => {
     step(on);
     on.now = t0 + 4 * minute;
     step(on);
-    expect(history(on).map(([, what]) => what)).toEqual(["fired", "fired", "limit", "limit"]);
+    expect(history(on)).toEqual([
+      [1, "fired", 1, 1],
+      [2, "fired", 2, 1],
+      [3, "limit", 4, 2],
+    ]);
     expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
     expect(scheduleTotals(on.database)).toEqual(
       new Map([

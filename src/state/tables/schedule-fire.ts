@@ -52,6 +52,10 @@ const insert = change(
   "schedule_fire.add",
   `insert into schedule_fire (${columns}) values (?, ?, ?, ?, ?, ?, ?, ?, null, ?)`,
 );
+const extend = change(
+  "schedule_fire.extend",
+  "update schedule_fire set until = ?, count = ? where schedule = ? and seq = ?",
+);
 const trim = change("schedule_fire.trim", "delete from schedule_fire where schedule = ? and seq < ?");
 const setState = change("schedule_fire.ended", "update schedule_fire set state = ? where schedule = ? and seq = ?");
 const insertOpen = change("schedule_open.add", "insert into schedule_open (job, schedule, seq) values (?, ?, ?)");
@@ -67,6 +71,11 @@ export function insertFire(tx: Tx, fire: Omit<StoredFire, "state">): void {
   const { schedule, seq, at, until, count: instants, reason, fired_at: firedAt, job, message } = fire;
   const values = [schedule, seq, at, until, instants, reason, firedAt, job];
   tx.runAs(insert, values, [...values, message]);
+}
+
+/** The run of a line goes on to that instant, and has so many instants now. */
+export function extendFire(tx: Tx, { schedule, seq }: StoredFire, until: number, count: number): void {
+  tx.run(extend, until, count, schedule, seq);
 }
 
 /** Lines before that one are forgotten. */
