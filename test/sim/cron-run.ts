@@ -166,6 +166,10 @@ function disturbAll(cluster: Cluster, clients: CronClients, judge: CronJudge, en
       judge.trouble(30 * secondUs);
       shrink(cluster);
     });
+  for (const share of [0.2, 0.5, 0.8])
+    at(end * share + random() * 5 * minuteUs, () =>
+      darken(cluster, judge, 20 * secondUs + random() * random() * 25 * minuteUs),
+    );
   const troubles = (): void => {
     if (time.now > calmFrom) return;
     const kind = kinds[Math.floor(random() * kinds.length)]!;
@@ -197,6 +201,19 @@ function disturbAll(cluster: Cluster, clients: CronClients, judge: CronJudge, en
     );
   };
   at(2 * minuteUs, changes);
+}
+
+/** Nobody has power for so long (µs): what was due meanwhile is missed. */
+function darken(cluster: Cluster, judge: CronJudge, lasts: number): void {
+  judge.trouble(lasts + 15 * secondUs);
+  cluster.count("darkened");
+  cluster.note(`all are without power for ${Math.round(lasts / secondUs)} s`);
+  for (const host of cluster.nodesUp()) {
+    host.crash("power-loss");
+    cluster.time.after(lasts, undefined, () => {
+      if (!host.gone && !host.removed && !host.isUp) host.start();
+    });
+  }
 }
 
 /** One of the members goes for good, in good order but for its leaving. */
