@@ -52,12 +52,13 @@ export function printUpcoming(out: Output, schedule: ScheduleDetailView): void {
   }
   const isUtc = tz === "UTC";
   const isLater = upcoming.some(({ due }) => due !== undefined);
+  const isNoted = upcoming.some(({ note }) => note !== undefined);
   out.rows(
     [
       { title: isUtc ? "NEXT" : `NEXT (${tz})` },
       ...(isUtc ? [] : [{ title: "UTC" }]),
       ...(isLater ? [{ title: "WITH JITTER" }] : []),
-      { title: "NOTE", shrinks: true },
+      ...(isNoted ? [{ title: "NOTE", shrinks: true as const }] : []),
     ],
     upcoming.map(({ at, local, due, note }) => [
       isUtc ? instantText(at) : local,
@@ -87,13 +88,19 @@ export function printSchedules(out: Output, schedules: readonly Omit<ScheduleVie
       whenText(one),
       one.tz,
       one.mesh_paused && one.state === "active" ? "all paused" : one.state,
-      one.next === null ? "" : relativeText(one.next, now),
+      nextText(one.next, now),
       one.last === null ? "" : relativeText(one.last.at, now),
       one.last === null ? "" : String(one.last.job),
       one.last?.state ?? "",
       one.failing === 0 ? "" : String(one.failing),
     ]),
   );
+}
+
+/** What was to come when the mesh was asked may have come by now. */
+function nextText(next: string | null, now: number): string {
+  if (next === null) return "";
+  return parseInstant(next)! <= now ? "now" : relativeText(next, now);
 }
 
 /** Lines of a history, as they came. */

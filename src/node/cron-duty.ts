@@ -164,9 +164,9 @@ export class CronDuty {
     }
   }
 
-  /** This clock, put back by what the leader's was found to lack. */
+  /** This clock, put back by what the leader's was found to lack: who leads now goes by its own. */
   #now(): number {
-    return this.#ports.now() - this.#aheadOfLeaderMs;
+    return this.#ports.now() - (this.#ports.isLeading() ? 0 : this.#aheadOfLeaderMs);
   }
 
   /** Proposes all that is due; gives when to look again. */

@@ -27,6 +27,11 @@ export function worksCalmly(calm: Hunted): boolean {
 
 export const calmSeeds = 5;
 
+/** A whole cluster takes its time, and an hour of schedules more of it. */
+function calmOf({ simulation }: Mutant): number {
+  return simulation === "cron" ? 1 : simulation === "cluster" ? 2 : calmSeeds;
+}
+
 /** Nobody looked. */
 const unhunted: Hunted = { seed: undefined, by: "", message: "", others: {} };
 
@@ -41,9 +46,7 @@ export async function judge(mutant: Mutant, seeds: number): Promise<Judged> {
   using plantation = new Plantation(mutant);
   const hunt = async (weather: "calm" | "storm", to: number): Promise<Hunted> =>
     await run(plantation.path, [mutant.name, weather, `${to}`]);
-  // A whole cluster takes its time.
-  const calm =
-    mutant.needsNoFaults === true ? unhunted : await hunt("calm", mutant.simulation === "cluster" ? 2 : calmSeeds);
+  const calm = mutant.needsNoFaults === true ? unhunted : await hunt("calm", calmOf(mutant));
   const storm = await hunt("storm", seeds);
   return { mutant, calm, storm, ms: performance.now() - began };
 }

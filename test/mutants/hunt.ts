@@ -5,6 +5,7 @@
 import { Files } from "../raft/sqlite-files.ts";
 import { Simulation } from "../raft/simulation.ts";
 import { Violation } from "../raft/violation.ts";
+import { runCronHours } from "../sim/cron-run.ts";
 import { planOf } from "../sim/plan.ts";
 import { runSeed } from "../sim/run-seed.ts";
 import type { ClusterChecker, Mutant, SimulationName } from "./mutant.ts";
@@ -39,6 +40,10 @@ const simulations: Readonly<Record<Exclude<SimulationName, "test">, Run>> = {
     const [message] = (await runSeed(seed, options)).problems;
     if (message === undefined) return undefined;
     return { by: clusterCheckers.find((word) => message.startsWith(word)) ?? "", message };
+  },
+  cron: async (seed, isCalm) => {
+    const [message] = runCronHours({ seed, hours: 1, schedules: isCalm ? 50 : 200, isCalm }).problems;
+    return message === undefined ? undefined : { by: /^cron [a-z]+/.exec(message)?.[0] ?? "", message };
   },
 };
 

@@ -21,6 +21,19 @@ export type ClusterChecker =
   | "membership"
   | "states differ";
 
+/** Of hours of schedules (test/sim/cron-judge.ts). */
+export type CronChecker =
+  | "cron twice"
+  | "cron lost"
+  | "cron early"
+  | "cron reason"
+  | "cron overlap"
+  | "cron paused"
+  | "cron window"
+  | "cron limit"
+  | "cron late"
+  | "cron unasked";
+
 /** An exact text of one source file, which must be there once, and what stands there in the mutant. */
 export interface Patch {
   /** From the top of the repository. */
@@ -50,7 +63,7 @@ export interface Mutant extends Planted {
   /** Where it is looked for. */
   readonly simulation: SimulationName;
   /** Of whole clusters: what the problem begins with. */
-  readonly checkers: readonly (Checker | ClusterChecker | "test")[];
+  readonly checkers: readonly (Checker | ClusterChecker | CronChecker | "test")[];
   /** Of "test": the file, and the test of it that must fail while others of the file pass. */
   readonly test?: { readonly file: string; readonly name: string };
   /** What clients do brings it to light, with faults and without: it need not work while nothing goes wrong. */
@@ -61,6 +74,7 @@ export interface Mutant extends Planted {
 
 /**
  * "raft": consensus on a model of a disk. "disk": the same on real files, with the production log and state. "cluster": whole nodes, with state,
- * leases, jobs and clients. "test": no simulation, but one test that says step by step what happens when.
+ * leases, jobs and clients. "cron": hours of
+ * schedules on whole nodes. "test": no simulation, but one test that says step by step what happens when.
  */
-export type SimulationName = "raft" | "disk" | "cluster" | "test";
+export type SimulationName = "raft" | "disk" | "cluster" | "cron" | "test";

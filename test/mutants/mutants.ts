@@ -1,5 +1,6 @@
 import { clusterMutants } from "./cluster-mutants.ts";
 import { clockMutants, membershipMutants } from "./membership-mutants.ts";
+import { cronMutants } from "./cron-mutants.ts";
 import { gatedMutants } from "./gated-mutants.ts";
 import type { Mutant } from "./mutant.ts";
 import { oddMutants } from "./odd-mutants.ts";
@@ -17,4 +18,5 @@ export const mutants: readonly Mutant[] = [
   ...membershipMutants,
   ...clockMutants,
   ...roomMutants,
+  ...cronMutants,
 ].toSorted((a, b) => Number.parseInt(a.name, 10) - Number.parseInt(b.name, 10) || a.name.localeCompare(b.name));

@@ -25,6 +25,11 @@ export class ClockJudge {
     this.#cluster = cluster;
   }
 
+  /** ms ahead of the true time that a stamp may be, as of the last look. */
+  get allowedMs(): number {
+    return this.#allowed;
+  }
+
   /** Also before and after a clock is set: what the majority showed until then counts. */
   look(): void {
     const { time } = this.#cluster;

@@ -153,6 +153,24 @@ describe("a schedule", () => {
   });
 });
 
+test("one that had reached its limit and is set again makes up nothing of what came while it had ended", () => {
+  const on = cluster();
+  set(on, { overlap: "allow", limit: 1 });
+  step(on);
+  on.now = t0 + minute;
+  step(on);
+  expect(scheduleByName(on.database, "s")).toMatchObject({ check_at: null });
+  on.now = t0 + 10 * minute + 1;
+  set(on, { overlap: "allow", limit: 2 });
+  step(on);
+  on.now = t0 + 11 * minute;
+  step(on);
+  expect(history(on)).toEqual([
+    [1, "fired", 1, 1],
+    [11, "fired", 11, 1],
+  ]);
+});
+
 describe("the tables", () => {
   test("give schedules by name and by id, page by page, and those of a calendar", () => {
     const on = cluster();

@@ -89,7 +89,9 @@ export const scheduleSet = command<ScheduleSet>()({
     if (missing.length > 0) return refuse("invalid", missing[0]!.message, { details: missing });
     const formers = schedules.map(([, text], at) => {
       const row = before[at];
-      return row === undefined ? null : formerAt(row, context.at, (JSON.parse(text) as Definition).rules);
+      return row === undefined || hasEnded(row)
+        ? null
+        : formerAt(row, context.at, (JSON.parse(text) as Definition).rules);
     });
     const often = formers.indexOf(undefined);
     if (often !== -1)
@@ -111,8 +113,9 @@ export const scheduleSet = command<ScheduleSet>()({
           job: null,
           last_state: null,
           failing: 0,
-          watermark: context.at,
         }),
+        // What would have come while it had ended is not missed.
+        watermark: row === undefined || hasEnded(row) ? context.at : row.watermark,
         name,
         revision: context.index,
         definition: text,
@@ -142,6 +145,11 @@ export const scheduleSet = command<ScheduleSet>()({
       ? `schedule ${schedules[0]![0]}`
       : `${schedules.length} schedules, the first ${schedules[0]![0]}`,
 });
+
+/** It has no instants any more, or has reached its limit. */
+function hasEnded({ check_at: checkAt }: StoredSchedule): boolean {
+  return checkAt === null;
+}
 
 /** What it names and the state does not have: its fires would be refused one by one, when nobody looks any more. */
 function problemsOf(tx: ReadTx, { rules, job, template }: Definition, now: number): Problem[] {
