@@ -1,7 +1,7 @@
 /**
  * What do schedules cost that are not due, and how late are those that are? Three nodes on loopback, without schedules, and with more and more of them of which always as many are due each second.
  *
- * `npm run bench -- cron-idle [--sizes=100,100000,1000000] [--due=100] [--settle=30] [--seconds=30] [--write]`: due each second; seconds until it is
+ * `npm run bench -- cron-idle [--sizes=10000,100000,1000000] [--due=100] [--settle=30] [--seconds=30] [--write]`: due each second; seconds until it is
  * measured, and while it is. A size takes as long as it takes to set so many.
  */
 import { Mesh } from "../scripts/mesh.ts";
@@ -13,7 +13,7 @@ import { conclude } from "./page/conclude.ts";
 import { under } from "./page/rows.ts";
 import { usageOf } from "./processes.ts";
 
-const sizes = list("sizes", [100, 100_000, 1_000_000]);
+const sizes = list("sizes", [10_000, 100_000, 1_000_000]);
 const duePerSecond = option("due", 100);
 const settleSeconds = option("settle", 30);
 const seconds = option("seconds", 30);
@@ -82,7 +82,7 @@ async function withSchedules(schedules: number): Promise<Measured> {
   await using mesh = await Mesh.start({ nodes: 3 });
   await mesh.leader({ voters: 3 });
   const began = performance.now();
-  const turns = { schedules, everyMs: Math.max(1, Math.round(schedules / duePerSecond)) * 1_000 };
+  const turns = { schedules, perSecond: duePerSecond, begin: Math.ceil(Date.now() / 1_000) * 1_000 };
   const setPerSecond = await setTurns(mesh, turns);
   await inStep(mesh);
   console.log(`${schedules} schedules are set after ${formatMs(performance.now() - began)}`);
@@ -90,6 +90,10 @@ async function withSchedules(schedules: number): Promise<Measured> {
   const from = Date.now();
   const cost = await costOf(mesh);
   const to = Date.now();
+  if (to > turns.begin + (schedules / duePerSecond) * 1_000)
+    throw new Error(
+      `${schedules} schedules have all been due before the end: take more, or --settle and --seconds shorter`,
+    );
   await pause(readAfterMs);
   const { count: fires, p50: p50Ms, p99: p99Ms, max: maxMs } = await lagsOfTurns(mesh, turns, from, to);
   const found = { schedules, setPerSecond, ...cost, fires, p50Ms, p99Ms, maxMs };

@@ -1,42 +1,37 @@
-/** Very many schedules of which each second as many are due, by taking turns. */
+/** Very many schedules that take turns: each is due once a day, at a second of its own and few others. */
 import { distribution, type Distribution } from "../../scripts/figures.ts";
 import type { Mesh, MeshNode } from "../../scripts/mesh.ts";
 import { abreast } from "../../src/lib/abreast.ts";
 import type { FireView } from "../../src/state/answers.ts";
-import { jitterOf } from "../../src/state/schedules.ts";
 import { pause } from "./gauges.ts";
 
-/** Schedules of one interval, over which their jitter spreads them. */
+/** Daily schedules, of which so many are due each second from `begin` on (epoch ms, a whole second), until all have been. */
 export interface Turns {
   readonly schedules: number;
-  readonly everyMs: number;
-}
-
-/** An instant that must have been fired once: of which schedule, and when its jitter has passed. */
-interface Turn {
-  readonly name: string;
-  readonly at: number;
-  readonly dueAt: number;
+  readonly perSecond: number;
+  readonly begin: number;
 }
 
 const perRequest = 1_000;
 const requestsAtOnce = 4;
 const readsAtOnce = 8;
 const nameOf = (number: number): string => `turn-${number}`;
+const dueOf = (number: number, { begin, perSecond }: Turns): number => begin + Math.floor(number / perSecond) * 1_000;
 
-/** Sets them; gives how many a second. */
-export async function setTurns(mesh: Mesh, { schedules, everyMs }: Turns): Promise<number> {
+/** Sets them, the first ones first; gives how many a second. */
+export async function setTurns(mesh: Mesh, turns: Turns): Promise<number> {
+  const { schedules } = turns;
   const began = performance.now();
-  const every = `${everyMs}ms`;
   const firsts = Array.from({ length: Math.ceil(schedules / perRequest) }, (_, at) => at * perRequest);
   await abreast(firsts, requestsAtOnce, async (first) => {
-    const some = Array.from({ length: Math.min(perRequest, schedules - first) }, (_, at) => ({
-      name: nameOf(first + at),
-      every,
-      jitter: every,
-      overlap: "allow",
-      job: { driver: "noop", ttl: "10m" },
-    }));
+    const some = Array.from({ length: Math.min(perRequest, schedules - first) }, (_, at) => {
+      const due = new Date(dueOf(first + at, turns));
+      return {
+        name: nameOf(first + at),
+        cron: `${due.getUTCSeconds()} ${due.getUTCMinutes()} ${due.getUTCHours()} * * *`,
+        job: { driver: "noop", ttl: "10m" },
+      };
+    });
     await accepted(mesh.nodes[(first / perRequest) % mesh.nodes.length]!, some);
   });
   return schedules / ((performance.now() - began) / 1_000);
@@ -57,26 +52,22 @@ async function accepted(node: MeshNode, schedules: readonly object[]): Promise<v
 export async function lagsOfTurns(mesh: Mesh, turns: Turns, from: number, to: number): Promise<Distribution> {
   const lags: number[] = [];
   const wrong: string[] = [];
-  const due = dueBetween(turns, from, to);
-  await abreast(due.entries(), readsAtOnce, async ([place, { name, at, dueAt }]) => {
-    const { body } = await mesh.nodes[place % mesh.nodes.length]!.api("GET", `/v1/schedules/${name}/fires?limit=1000`);
-    const fires = (body as { fires: readonly FireView[] }).fires.filter(
-      (one) => Date.parse(one.at) === at && one.job !== undefined,
-    );
-    const firedAt = Date.parse(fires[0]?.fired_at ?? "");
-    if (fires.length !== 1 || firedAt < dueAt) wrong.push(`${name} at ${at}: ${JSON.stringify(fires)}`);
-    lags.push(firedAt - dueAt);
+  const numbers = Array.from({ length: turns.schedules }, (_, number) => number).filter(
+    (number) => dueOf(number, turns) >= from && dueOf(number, turns) <= to,
+  );
+  await abreast(numbers, readsAtOnce, async (number) => {
+    const due = dueOf(number, turns);
+    const node = mesh.nodes[number % mesh.nodes.length]!;
+    const { body } = await node.api("GET", `/v1/schedules/${nameOf(number)}/fires`);
+    const fires = (body as { fires: readonly FireView[] }).fires.filter(({ at }) => Date.parse(at) === due);
+    const lag = Date.parse(fires[0]?.fired_at ?? "") - due;
+    if (fires.length !== 1 || fires[0]!.job === undefined || lag < 0)
+      wrong.push(`${nameOf(number)} at ${new Date(due).toISOString()}: ${JSON.stringify(fires)}`);
+    lags.push(lag);
   });
-  if (wrong.length > 0) throw new Error(`${wrong.length} of ${due.length} did not fire once:\n${wrong.join("\n")}`);
+  if (wrong.length > 0) {
+    const some = wrong.slice(0, 10).join("\n");
+    throw new Error(`${wrong.length} of ${numbers.length} did not fire once:\n${some}`);
+  }
   return distribution(lags);
-}
-
-function dueBetween({ schedules, everyMs }: Turns, from: number, to: number): Turn[] {
-  return Array.from({ length: schedules }, (_, number) => nameOf(number)).flatMap((name) => {
-    const jitter = jitterOf(name, everyMs);
-    const found: Turn[] = [];
-    for (let at = Math.ceil((from - jitter) / everyMs) * everyMs; at + jitter <= to; at += everyMs)
-      found.push({ name, at, dueAt: at + jitter });
-    return found;
-  });
 }

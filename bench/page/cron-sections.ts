@@ -9,7 +9,7 @@ export const cronSections = {
   },
   "cron-idle": {
     title: "What schedules cost that are not due",
-    text: "Three nodes at rest without schedules; then 100 schedules each second, once of 100 schedules, once of 100,000 and once of 1,000,000, all of which take their turn (an interval of 1,000 s and 10,000 s, spread by jitter). Memory is that of a node's process, the one with the most; processor time that of all three, in parts of one core. Lateness is that of all that came due meanwhile, of each of which one fire must be in its history.",
+    text: "Three nodes at rest without schedules; then with 10,000, 100,000 and 1,000,000 daily ones, each at a second of its own and 99 others, so that 100 are due each second throughout. Memory is that of a node's process, the one with the most; processor time that of all three, in parts of one core. Lateness is that of all that came due meanwhile, each of which must have one fire in its history, and none before its time.",
   },
   "cron-failover": {
     title: "A leader killed in the middle",
