@@ -3,11 +3,13 @@ import { ApiError } from "../client/errors.ts";
 import type { ScheduleSpec } from "../client/skein-client.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { parseInstant } from "../lib/calendar.ts";
+import type { SetScheduleView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
+import { readDeclared } from "./cron-apply-files.ts";
+import { setInBatches } from "./cron-apply-set.ts";
 import { printUpcoming, timingText } from "./cron-views.ts";
 import { CliError, exit } from "./exit.ts";
 import { addSpecFlags, collect, type SpecFlags, specOf } from "./flags.ts";
-import { readSpecs } from "./specs-file.ts";
 
 interface AddFlags extends Omit<SpecFlags, "jitter" | "limit" | "label" | "name"> {
   readonly cron?: string;
@@ -84,13 +86,20 @@ async function add(
   name: string | undefined,
   words: readonly string[],
 ): Promise<number> {
-  const specs =
-    flags.file === undefined ? [await specFrom(session, flags, name, words)] : await specsOf(session, flags);
   const { client } = session;
-  const set = await client.setSchedules(specs, { onlyNew: flags.replace !== true }).catch((error: unknown) => {
-    throw flags.file === undefined ? asFlags(error) : error;
-  });
-  const shown = specs.length === 1 ? await client.schedule(set[0]!.name) : undefined;
+  const onlyNew = flags.replace !== true;
+  let set: readonly SetScheduleView[];
+  if (flags.file !== undefined) {
+    const { schedules, problems } = await readDeclared([flags.file], session.io);
+    if (problems.length > 0) throw wrong(problems);
+    set = await setInBatches(client, schedules, { onlyNew });
+  } else {
+    const spec = await specFrom(session, flags, name, words);
+    set = await client.setSchedules([spec], { onlyNew }).catch((error: unknown) => {
+      throw asFlags(error);
+    });
+  }
+  const shown = set.length === 1 ? await client.schedule(set[0]!.name) : undefined;
   session.output.result({
     value: shown ?? { schedules: set },
     ids: set.map((one) => one.name),
@@ -103,14 +112,6 @@ async function add(
     },
   });
   return exit.done;
-}
-
-async function specsOf(session: Session, flags: AddFlags): Promise<ScheduleSpec[]> {
-  const { specs } = await readSpecs(flags.file!, session.io);
-  return specs.flatMap((one) => {
-    const { schedules } = one as { readonly schedules?: unknown };
-    return (Array.isArray(schedules) ? schedules : [one]) as ScheduleSpec[];
-  });
 }
 
 async function specFrom(

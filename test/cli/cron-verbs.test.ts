@@ -93,6 +93,24 @@ describe("cron add", () => {
     expect((await cron(served, "add")).code).toBe(2);
     expect((await cron(served, "ls", "-o", "quiet")).out).toBe("");
   });
+
+  test("of a file, mistakes and names that are taken are told with their lines", async () => {
+    using served = servedNow();
+    const file = (stdin: string, ...words: string[]): Promise<Ran> =>
+      cli(["cron", "add", "-f", "-", ...words], served.env, new TestIo({ stdin }));
+    const bad = await file("- {name: a, every: 1ms, job: {run: x}}\n- {name: b, cron: 0 0 30 2 *, job: {run: x}}\n");
+    expect(bad.code).toBe(2);
+    for (const told of ["stdin:1: [0].every: ", "stdin:2: [1].cron: "]) expect(bad.err).toContain(`\n  ${told}`);
+    const two = "- {name: a, every: 1h, job: {run: x}}\n- {name: b, every: 1h, job: {run: x}}\n";
+    expect((await file("{name: b, every: 2h, job: {run: x}}")).code).toBe(0);
+    const taken = await file(two);
+    expect([taken.code, taken.err]).toEqual([
+      6,
+      expect.stringContaining("\n  stdin:2: [1].name: there is a schedule b"),
+    ]);
+    expect((await cron(served, "ls", "-o", "quiet")).out).toBe("b\n");
+    expect((await file(two, "--replace", "-o", "quiet")).out).toBe("a\nb\n");
+  });
 });
 
 test("a list shows when each fires next and how its last job fared; a schedule its history", async () => {
