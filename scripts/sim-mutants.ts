@@ -81,7 +81,7 @@ and ${tested.filter(isFound).length} of ${tested.length} others by a unit test t
 
 A mutant is a patch of named source files ([test/mutants](../test/mutants/mutant.ts)); the sources themselves have no switch. It must work without
 faults (but for those of gates and room, 50 and on, which clients run into by themselves), and be caught by the checkers it names, with them; anything else that it dies of does not count. Its texts must be in the sources exactly once,
-so that it is kept in step with them. \`npm test\` plants a sample; seeds are counted from 1. What is looked for by "test" is found by the test that the mutant names, which \`npm test\` runs with each of them.
+so that it is kept in step with them. \`npm test\` plants a sample; seeds are counted from 1; one of "cron" is an hour of schedules. What is looked for by "test" is found by the test that the mutant names, which \`npm test\` runs with each of them.
 
 | # | bug | what the mutant does | looked for by | seeds | caught by |
 |---|---|---|---|---|---|
