@@ -13,7 +13,7 @@ export const cronSections = {
   },
   "cron-failover": {
     title: "A leader killed in the middle",
-    text: "1,000 schedules every second on three nodes, all at one instant, by `skein bench cron`: once undisturbed, once while the leader is killed with SIGKILL in the middle, which is started again 5 s later. The latest fire of the one and of the other tell what a failover adds. Next to that the time from the kill until another node takes a write, as a client of the two others sees it.",
+    text: "1,000 schedules every second on three nodes, all at one instant, by `skein bench cron`: once undisturbed, once while the leader is killed with SIGKILL 20 ms before an instant in the middle, which is started again 5 s later. The latest fire of the one and of the other tell what a failover adds. Next to that the time from the kill until another node takes a write, as a client of the two others sees it.",
   },
   instants: {
     title: "When is it due next",

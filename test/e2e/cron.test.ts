@@ -1,44 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { demonstrate } from "../../scripts/demo-cron.ts";
-import { Mesh, type MeshNode, patienceMs, until } from "../../scripts/mesh.ts";
-import type { FireView, ScheduleView } from "../../src/state/answers.ts";
+import { Mesh } from "../../scripts/mesh.ts";
+import type { ScheduleView } from "../../src/state/answers.ts";
+import { becomes, history, secondsOf, set } from "./schedules.ts";
 
 /** Schedules on the real binary, whose processes are killed. */
-
-async function set(node: MeshNode, ...schedules: Record<string, unknown>[]): Promise<void> {
-  const answer = await node.api("POST", "/v1/schedules", { schedules });
-  expect(answer.status, JSON.stringify(answer.body)).toBe(201);
-}
-
-/** Oldest first. */
-async function history(node: MeshNode, name: string): Promise<FireView[]> {
-  const { body } = await node.api("GET", `/v1/schedules/${name}/fires?limit=1000`);
-  return (body as { fires: FireView[] }).fires.toReversed();
-}
-
-/** What becomes true sooner or later, asked again and again. */
-async function becomes(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  await until(
-    async () => ((await isSo()) ? true : undefined),
-    patienceMs,
-    () => `it never became true that ${what}`,
-  );
-}
-
-/** Every second between the first and the last line, each told of once. */
-function secondsOf(lines: readonly FireView[]): Map<number, string> {
-  const seconds = new Map<number, string>();
-  for (const { at, count = 1, reason, job } of lines) {
-    for (let place = 0; place < count; place++) {
-      const second = Date.parse(at) + place * 1_000;
-      expect(seconds.has(second), `${at} is told of twice`).toBe(false);
-      seconds.set(second, reason ?? (job === undefined ? "nothing" : "fired"));
-    }
-  }
-  const all = [...seconds.keys()];
-  for (let at = Math.min(...all); at <= Math.max(...all); at += 1_000) expect(seconds.has(at)).toBe(true);
-  return seconds;
-}
 
 describe("clustered cron", () => {
   test("three nodes become six and three again while leaders and owners are killed: nothing is doubled, missed or early", async () => {
