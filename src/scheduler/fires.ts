@@ -55,9 +55,11 @@ const pausedCheckMs = 60_000;
 /** Between two rests. */
 const instantsAtOnce = 64;
 
-/** Works out what has come by `now` (epoch ms), with rests in between: a schedule that nobody looked at for long may have had many instants. */
-export function* planFires(planned: Planned, now: number): Generator<undefined, FirePlan, undefined> {
+/** Works out what has come by `clock` (epoch ms), with rests in between: a schedule that nobody looked at for long may have had many instants. */
+export function* planFires(planned: Planned, clock: number): Generator<undefined, FirePlan, undefined> {
   const { row } = planned;
+  // A clock that is behind the entry of a change would pass over what came between the two: that much time has passed, whatever this clock says.
+  const now = Math.max(clock, formerOf(row).at(-1)?.until ?? 0);
   const collected = new Collected();
   const { rules } = definitionOf(row);
   const stretches = stretchesOf(planned);
