@@ -56,6 +56,9 @@ const rowsAtOnce = 1_000;
 const againMs = 100;
 /** A schedule that cannot be worked out is tried again after that. */
 const wrongMs = 60_000;
+/** What was found of this clock is looked at again after that, and at once where it was set by more than that. */
+const correctionHoldsMs = 10_000;
+const clockSetMs = 50;
 /** Jobs of one step that the schedule alone does not say. */
 const madeAtOnce = 4;
 
@@ -93,11 +96,14 @@ export class CronDuty {
   /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
   #silent: readonly NodeId[] = [];
   readonly #underWay = new Set<number>();
-  /** Not again before that (monotonic by `now`): what was refused as early, or not taken. */
+  /** Not again before that (monotonicMs): what was refused as early, or not taken. */
   readonly #notBefore = new Map<number, number>();
   #ready = new Map<number, Ready>();
   /** How far this clock was ahead of the leader's when that refused something as early. */
   #aheadOfLeaderMs = 0;
+  /** When (monotonicMs) that was found, and how far this clock was ahead of the monotonic one then. */
+  #correctedAt = 0;
+  #correctedBase = 0;
   #calendars: { readonly scope: number; readonly events: Map<string, CalendarEvents> } = {
     scope: -1,
     events: new Map(),
@@ -166,7 +172,16 @@ export class CronDuty {
 
   /** This clock, put back by what the leader's was found to lack: who leads now goes by its own. */
   #now(): number {
-    return this.#ports.now() - (this.#ports.isLeading() ? 0 : this.#aheadOfLeaderMs);
+    return this.#ports.now() - (this.#ports.isLeading() ? 0 : this.#correctionMs());
+  }
+
+  /** What was found holds for a while, and for as long as this clock is not set: it is found anew when it still is so. */
+  #correctionMs(): number {
+    if (this.#aheadOfLeaderMs === 0) return 0;
+    const now = monotonicMs();
+    const isSet = Math.abs(this.#ports.now() - now - this.#correctedBase) > clockSetMs;
+    if (isSet || now - this.#correctedAt > correctionHoldsMs) this.#aheadOfLeaderMs = 0;
+    return this.#aheadOfLeaderMs;
   }
 
   /** Proposes all that is due; gives when to look again. */
@@ -175,7 +190,7 @@ export class CronDuty {
     this.#readOwners();
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
-    for (const [id, until] of this.#notBefore) if (until <= this.#now()) this.#notBefore.delete(id);
+    for (const [id, until] of this.#notBefore) if (until <= monotonicMs()) this.#notBefore.delete(id);
     let steps: Step[] = [];
     let bytes = 0;
     let after: DueSchedule = { id: 0, check_at: -1 };
@@ -183,9 +198,9 @@ export class CronDuty {
       const due = this.#ports.view((tx) => dueSchedules(tx, this.#now(), after, rowsAtOnce));
       for (const one of due) {
         if (!this.#isOn || this.#underWay.size >= limits.stepsInFlight) break;
+        await this.#rest();
         if (!this.#isMine(one)) continue;
         const step = await this.#tryStep(one.id, scope);
-        await this.#rest();
         if (step === undefined) continue;
         this.#underWay.add(one.id);
         steps.push(step);
@@ -236,7 +251,7 @@ export class CronDuty {
       why = error.message;
     }
     this.#ports.log("error", `schedule ${id} cannot be worked out, and is tried again in a minute: ${why}`);
-    this.#notBefore.set(id, this.#now() + wrongMs);
+    this.#notBefore.set(id, monotonicMs() + wrongMs);
     return undefined;
   }
 
@@ -300,7 +315,7 @@ export class CronDuty {
     const outcome = await this.#ports.propose("schedule.step", { scope: scope.scope, steps });
     for (const [id] of steps) this.#underWay.delete(id);
     if (!outcome.ok) {
-      for (const [id] of steps) this.#notBefore.set(id, this.#now() + againMs);
+      for (const [id] of steps) this.#notBefore.set(id, monotonicMs() + againMs);
       if (this.#isOn) this.#lookIn(againMs);
       return;
     }
@@ -311,6 +326,8 @@ export class CronDuty {
       : this.#aheadOfLeaderMs > 0
         ? Math.max(0, proposedAt - stampedAt)
         : 0;
+    this.#correctedAt = monotonicMs();
+    this.#correctedBase = this.#ports.now() - this.#correctedAt;
     if (!this.#isOn) return;
     const waitMs = refused.length > 0 ? againMs : this.#nextLookMs();
     if (monotonicMs() + waitMs < this.#wakesAt) this.#lookIn(waitMs);

@@ -61,7 +61,7 @@ export type Totals = Map<string, number>;
  * had to do. undefined: done.
  */
 export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyContext): StepRefusal | undefined {
-  const [id, revision, from, to, check, fires] = step;
+  const [id, revision, from, to, check, fires, skips] = step;
   const row = scheduleById(tx, id);
   if (row === undefined) return "gone";
   if (row.revision !== revision || row.watermark !== from) return "stale";
@@ -71,7 +71,10 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   const now = context.stampedAt;
   const jitter = jitterOf(row.name, definition.rules.jitterMs);
   const changedAt = former.at(-1)?.until ?? -Infinity;
-  if (to > now || fires.some((at) => (at <= changedAt ? at : at + jitter) > now)) return "early";
+  const isAhead = (at: number): boolean => (at <= changedAt ? at : at + jitter) > now;
+  // Nothing is missed before its time either: whoever says so goes by a clock that is ahead.
+  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && isAhead(last));
+  if (to > now || fires.some(isAhead) || isMissedAhead) return "early";
   const firing = new Firing(tx, row, definition, totals, context);
   firing.run(step);
   const left = former.filter(({ until }) => until > to);
@@ -93,7 +96,7 @@ export function fireNow(
   context: ApplyContext,
 ): Outcome<number> {
   const firing = new Firing(tx, row, definitionOf(row), totals, context);
-  const outcome = firing.fire(context.at, made, `by ${context.by.name}`);
+  const outcome = firing.fireByHand(made);
   if (outcome.ok)
     writeStep(tx, row.id, {
       former: row.former,
@@ -167,12 +170,19 @@ class Firing {
     const { overlap = scheduleDefaults.overlap } = this.#definition;
     const most = overlap === "skip" ? 1 : overlap === "queue" ? 2 : 0;
     if (most > 0 && openJobsOf(this.#tx, this.#row.id, most).length >= most) return this.#note(at, "overlap");
-    const outcome = this.fire(at, made, null);
+    const outcome = this.#fire(at, made, null);
     if (!outcome.ok) this.#note(at, "refused", outcome.why.message.slice(0, messageLength));
   }
 
+  /** A job that somebody wants now. */
+  fireByHand(made: MadeJob | undefined): Outcome<number> {
+    const outcome = this.#fire(this.#context.at, made, `by ${this.#context.by.name}`);
+    if (outcome.ok) this.#trim();
+    return outcome;
+  }
+
   /** Makes the job of an instant. */
-  fire(at: number, made: MadeJob | undefined, message: string | null): Outcome<number> {
+  #fire(at: number, made: MadeJob | undefined, message: string | null): Outcome<number> {
     const { name } = this.#row;
     const addition = this.#addition(at, made);
     if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };

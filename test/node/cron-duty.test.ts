@@ -15,6 +15,8 @@ import { admin, Cluster } from "../state/support.ts";
 /** Members that work out schedules against one real state: the leader's clock is this host's, theirs may be others. */
 
 interface MemberOptions {
+  /** How far its clock is ahead: one that a test sets. */
+  readonly clock?: { aheadMs: number };
   readonly aheadMs?: number;
   readonly leads?: boolean;
   readonly silent?: readonly number[];
@@ -27,12 +29,16 @@ afterEach(() => {
   for (const duty of started.splice(0)) duty.stop();
 });
 
-function member(on: Cluster, id: number, { aheadMs = 0, leads = false, silent = [], busy }: MemberOptions = {}) {
+function member(
+  on: Cluster,
+  id: number,
+  { aheadMs = 0, clock = { aheadMs }, leads = false, silent = [], busy }: MemberOptions = {},
+) {
   const proposed: Step[][] = [];
   const refused: string[] = [];
   const ports: CronDutyPorts = {
     self: nodeId(id),
-    now: () => Date.now() + aheadMs,
+    now: () => Date.now() + clock.aheadMs,
     isLeading: () => leads,
     silent: () => (leads ? silent.map((one) => nodeId(one)) : undefined),
     takesPart: () => true,
@@ -131,6 +137,30 @@ describe("members", () => {
     await until(() => fires(on).length >= 3);
     expect(refused).toContain("early");
     expectEach(fires(on));
+  });
+
+  test("whose clock was far ahead and is set right fire on time again", async () => {
+    const on = cluster(1);
+    set(on, { name: "s" });
+    const clock = { aheadMs: 3_600_000 };
+    const { refused } = member(on, 1, { clock });
+    await until(() => refused.includes("early"));
+    clock.aheadMs = 0;
+    await until(() => fires(on).length >= 2);
+    expectEach(fires(on));
+  });
+
+  test("whose clock is set back after a proposal that found no room go on", async () => {
+    const on = cluster(1);
+    set(on, { name: "s" });
+    const [clock, busy] = [{ aheadMs: 0 }, { left: 0 }];
+    member(on, 1, { clock, busy, leads: true });
+    await until(() => fires(on).length >= 1);
+    [clock.aheadMs, busy.left] = [3_600_000, 1];
+    await until(() => busy.left === 0);
+    clock.aheadMs = 0;
+    const before = fires(on).length;
+    await until(() => fires(on).length > before + 1);
   });
 
   test("whose proposals find no room propose again, and lose nothing", async () => {

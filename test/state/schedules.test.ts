@@ -5,12 +5,19 @@ import { atOnce } from "../../src/lib/turns.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
 import { ownLevel } from "../../src/state/levels.ts";
+import { jitterOf } from "../../src/state/schedules.ts";
 import type { Step } from "../../src/state/firing.ts";
 import { findJob, findNode } from "../../src/state/queries.ts";
 import { firesBefore, scheduleTotals } from "../../src/state/tables/schedule-fire.ts";
 import { calendarEvents } from "../../src/state/tables/calendar.ts";
 import { moveScope, scheduleScope } from "../../src/state/tables/schedule-scope.ts";
-import { scheduleByName, scheduleIds, schedulesAfter, schedulesUsing } from "../../src/state/tables/schedule.ts";
+import {
+  dueSchedules,
+  scheduleByName,
+  scheduleIds,
+  schedulesAfter,
+  schedulesUsing,
+} from "../../src/state/tables/schedule.ts";
 import { admin, announcement, Cluster } from "./support.ts";
 
 /** Situations of schedules in the state alone: what steps do, which are refused (C1), and what their jobs come to. */
@@ -105,6 +112,45 @@ describe("a schedule", () => {
     expect(history(on)).toEqual([[1, "fired", 1, 1]]);
   });
 
+  test("refuses what would be missed only by a clock that is ahead", () => {
+    const on = cluster();
+    set(on, { every: "1h", jitter: "30m", missed: "skip" });
+    step(on);
+    const row = scheduleByName(on.database, "s")!;
+    const at = Math.ceil((t0 + 1) / 3_600_000) * 3_600_000;
+    on.now = at + jitterOf("s", 1_800_000) - 1_000;
+    const skip: Step = [row.id, row.revision, row.watermark, at, at + 3_600_000, [], [["missed", at, at, 1]]];
+    expect(take(on, skip)).toBe("early");
+    on.now += 20_000;
+    expect(take(on, skip)).toBeUndefined();
+  });
+
+  test("that is set as it is changes nothing, also when its instant has passed", () => {
+    const on = cluster();
+    const once = { every: undefined, at: "1971-11-26T10:41:00Z" };
+    set(on, once);
+    step(on);
+    on.now = t0 + minute;
+    step(on);
+    const before = scheduleByName(on.database, "s");
+    set(on, once);
+    expect(scheduleByName(on.database, "s")).toEqual(before);
+    expect(
+      on.refused(
+        "schedule.set",
+        commandByName("schedule.set").input.parse({ schedules: [{ ...once, name: "new", job: { run: "x" } }] }),
+        admin,
+      )[0],
+    ).toBe("invalid");
+  });
+
+  test("keeps its history short, also of jobs that were asked for by hand", () => {
+    const on = cluster();
+    set(on, { overlap: "allow", history: 20 });
+    for (let fire = 0; fire < 100; fire++) on.must("schedule.fire", { schedule: "s" }, admin);
+    expect(history(on).length).toBeLessThanOrEqual(36);
+  });
+
   test("one wrong step of a batch holds up no other", () => {
     const on = cluster();
     set(on, { name: "a", overlap: "allow" });
@@ -177,6 +223,13 @@ describe("the tables", () => {
     for (const name of ["b", "a", "c"]) set(on, { name });
     expect(schedulesAfter(on.database, "a", 2).map(({ name }) => name)).toEqual(["b", "c"]);
     expect(scheduleIds(on.database, 1, 10)).toEqual([2, 3]);
+    on.now += minute;
+    set(on, { name: "d" });
+    const ids = (...after: [number, number]): number[] =>
+      dueSchedules(on.database, on.now, { id: after[0], check_at: after[1] }, 2).map(({ id }) => id);
+    expect(ids(0, -1)).toEqual([1, 2]);
+    expect(ids(2, t0)).toEqual([3, 4]);
+    expect(ids(4, t0 + minute)).toEqual([]);
     expect(schedulesUsing(on.database, "holidays", 10)).toEqual([]);
   });
 

@@ -80,12 +80,12 @@ export const scheduleSet = command<ScheduleSet>()({
     const isNew = before.filter((row) => row === undefined).length;
     if (isNew > 0 && (scheduleTotals(tx).get("schedules") ?? 0) + isNew > limits.schedules)
       return refuse("conflict", `there may be ${limits.schedules} schedules: remove some first`);
-    const missing = schedules.flatMap(([, text], at) =>
-      problemsOf(tx, JSON.parse(text) as Definition, context.at).map(({ path, message }) => ({
-        path: `schedules[${at}].${path}`,
-        message,
-      })),
-    );
+    const missing = schedules.flatMap(([, text], at) => {
+      // The same again changes nothing, also where its time has passed or what it names is gone.
+      const problems =
+        before[at]?.definition === text ? [] : problemsOf(tx, JSON.parse(text) as Definition, context.at);
+      return problems.map(({ path, message }) => ({ path: `schedules[${at}].${path}`, message }));
+    });
     if (missing.length > 0) return refuse("invalid", missing[0]!.message, { details: missing });
     const formers = schedules.map(([, text], at) => {
       const row = before[at];

@@ -36,8 +36,10 @@ const columns =
 const select = sql(`select ${columns} from schedule where id = ?`);
 const selectNamed = sql(`select ${columns} from schedule where name = ?`);
 const selectAfter = sql(`select ${columns} from schedule where name > ? order by name limit ?`);
+// Two statements: one for both would go through all that are due at one instant from their beginning for each page.
+const selectTied = sql("select id, check_at from schedule where check_at = ? and id > ? order by id limit ?");
 const selectDue = sql(
-  "select id, check_at from schedule where check_at <= ? and (check_at, id) > (?, ?) order by check_at, id limit ?",
+  "select id, check_at from schedule where check_at > ? and check_at <= ? order by check_at, id limit ?",
 );
 const selectNext = sql("select min(check_at) as at from schedule where check_at > ?");
 const selectIds = sql("select id from schedule where id > ? order by id limit ?");
@@ -68,7 +70,9 @@ export interface DueSchedule {
 
 /** Those to be looked at by then, in that order, behind one that was given before. */
 export function dueSchedules(tx: ReadTx, by: number, after: DueSchedule, rows: number): DueSchedule[] {
-  return tx.all<DueSchedule>(selectDue, by, after.check_at, after.id, rows);
+  const tied = after.check_at > by ? [] : tx.all<DueSchedule>(selectTied, after.check_at, after.id, rows);
+  if (tied.length >= rows) return tied;
+  return [...tied, ...tx.all<DueSchedule>(selectDue, after.check_at, by, rows - tied.length)];
 }
 
 /** When the first one after that instant is to be looked at; undefined: none is. */
