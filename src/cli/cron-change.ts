@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { isTerminal } from "../lib/states.ts";
 import type { Cli, Session } from "./cli.ts";
 import { CliError, exit } from "./exit.ts";
+import { waitFor } from "./wait.ts";
 
 interface ChosenFlags {
   readonly label?: string;
@@ -88,14 +88,7 @@ function addFire(parent: Command, cli: Cli): void {
       return exit.done;
     }
     session.output.note(`skein: job ${job} of schedule ${name}`);
-    const ended = await session.interruptible(async (signal) => {
-      for (;;) {
-        const now = await session.client.job(job, { waitMs: 30_000, signal });
-        if (isTerminal(now.state)) return now;
-      }
-    });
-    session.output.result({ value: ended, ids: [job], table: (out) => out.line(`job ${job} ${ended.state}`) });
-    return ended.state === "succeeded" ? exit.done : exit.jobFailed;
+    return waitFor(session, [job], undefined);
   });
 }
 
