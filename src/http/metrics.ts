@@ -37,6 +37,13 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
           "Schedules of the cluster that went from one member to another, as this process has counted.",
           status.schedulesMoved,
         );
+        const clockMs = status.clocks.get(node.id);
+        if (clockMs !== undefined)
+          page.gauge(
+            "skein_clock_difference_seconds",
+            "This host's wall clock less the median of the members'.",
+            clockMs / 1_000,
+          );
         page.family(
           "counter",
           "skein_schedule_steps_refused_total",

@@ -359,7 +359,7 @@ export class FakeNode implements NodeApi {
       ready: this.ready,
       addresses: this.addresses,
       peers: this.peers,
-      clocks: new Map(),
+      clocks: new Map([[this.id, -120]]),
       quarantine: null,
       compared: 0,
       quarantines: 0,

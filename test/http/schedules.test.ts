@@ -462,6 +462,7 @@ describe("the history of a schedule", () => {
       'skein_fires_skipped_total{reason="missed"} 2',
       'skein_schedule_steps_refused_total{why="early"} 3',
       "skein_zone_data_versions 2",
+      "skein_clock_difference_seconds -0.12",
       'skein_fires_skipped_total{reason="overlap"} 0',
       "# TYPE skein_fire_lag_seconds histogram",
       'skein_fire_lag_seconds_bucket{le="1"} 2',

@@ -169,9 +169,7 @@ describe("members", () => {
     const { early } = duty.refusals.counts;
     expect(early).toBe(refused.filter((why) => why === "early").length);
     expect(logged).toHaveLength(1);
-    expect(logged[0]).toMatch(
-      /^warn: the clock of this host is (6\d\d|700)ms ahead of .*: steps refused as early: 1$/,
-    );
+    expect(logged[0]).toMatch(/^warn: the clock of this host is (6\d\d|700)ms ahead of .*: steps refused as early: 1$/);
   });
 
   test("whose clock was far ahead and is set right fire on time again", async () => {
