@@ -129,6 +129,8 @@ export const limits = {
   // Schedules
   schedules: 5_000_000,
   schedulesPerRequest: 1_000,
+  /** In the address of a request. */
+  schedulesNamed: 100,
   /** So that the key of its jobs ("cron:NAME") is one as well. */
   scheduleNameLength: 128,
   scheduleBytes: 256 * 1024,

@@ -262,6 +262,35 @@ describe("a list of schedules", () => {
     expect(seen).toEqual(names);
   });
 
+  test("has their jobs where these are asked for, on pages that weigh no more than others", async () => {
+    const { ask } = meshNow();
+    const large = { run: "x".repeat(Math.floor(limits.scheduleBytes * 0.9)) };
+    const names = Array.from({ length: 20 }, (_, at) => `s${String(at).padStart(2, "0")}`);
+    for (const name of names) await ask("POST", "/v1/schedules", { ...backup, name, job: large });
+    type Page = { schedules: ScheduleView[]; next?: string };
+    for (const query of ["jobs=true&limit=1000", `jobs=true&limit=1000&names=${names.toReversed().join()}`]) {
+      const seen: string[] = [];
+      for (let next = ""; ;) {
+        const answer = await ask("GET", `/v1/schedules?${query}${next}`);
+        expect((await answer.clone().arrayBuffer()).byteLength).toBeLessThan(1.1 * limits.pageBytes);
+        const page = await jsonIn<Page>(answer);
+        seen.push(...page.schedules.map(({ name }) => name));
+        expect(page.schedules[0]!.job).toEqual(large);
+        if (page.next === undefined) break;
+        next = `&next=${page.next}`;
+      }
+      expect(seen).toEqual(names);
+    }
+    const some = await jsonIn<Page>(await ask("GET", "/v1/schedules?names=s03,nobody,s01,s03"));
+    expect(some.schedules.map(({ name, job }) => [name, job])).toEqual([
+      ["s01", undefined],
+      ["s03", undefined],
+    ]);
+    const many = Array.from({ length: limits.schedulesNamed + 1 }, (_, at) => `a${at}`);
+    for (const wrong of [many.join(), "s01,a%20b"])
+      expect((await errorIn(await ask("GET", `/v1/schedules?names=${wrong}`))).details[0]!.path).toBe("names");
+  });
+
   test("is of those that fit", async () => {
     const { mesh, ask } = meshNow();
     await ask("POST", "/v1/schedules", {
