@@ -181,8 +181,10 @@ export class JobAdmission {
 
   /** Whose limits the state looks at itself: they are not judged here, but what they get so counts beside what they ask for. undefined: the sender's own. */
   #othersOf([tag, , , , payload]: CommandRecord): ReadonlyMap<string, number> | undefined {
-    const addsFor = this.#isLimited ? commandByTag(tag)?.addsFor : undefined;
-    return addsFor === undefined ? undefined : this.#ports.view((tx) => addsFor(payload as never, tx));
+    const command = this.#isLimited ? commandByTag(tag) : undefined;
+    return command?.addsFor === undefined
+      ? undefined
+      : this.#ports.view((tx) => command.addsFor?.(payload as never, tx));
   }
 
   /** It would not do, or is known to be too little, and the state is another one than it was read from. */
