@@ -1,6 +1,7 @@
 import { formatInstant } from "../lib/calendar.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
+import { limitReached } from "./admitting.ts";
 import type { ApplyContext } from "./command.ts";
 import { type Definition, definitionOf, formerOf, isPlain, jitterOf, scheduleDefaults } from "./schedules.ts";
 import {
@@ -186,6 +187,8 @@ class Firing {
     const { name } = this.#row;
     const addition = this.#addition(at, made);
     if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };
+    const full = limitReached(this.#tx, this.#row.set_by);
+    if (full !== undefined) return { ok: false, why: full };
     const added = addJobs(
       this.#tx,
       { ...addition, gathers: false, by: this.#row.set_by, added: (job) => this.#opened(job, at, message) },
