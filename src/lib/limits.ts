@@ -145,6 +145,9 @@ export const limits = {
   firesMadeUp: 1_000,
   /** An instant that is looked at later than this is missed: what becomes of it is for the schedule to say. Before that it fires, late. */
   fireLateMs: 10_000,
+  /** Unfinished jobs of before a schedule's `overlap` was changed, that the next one waits for; so many of all its unfinished ones are looked at for that. */
+  formerJobs: 100,
+  formerJobsLooked: 1_000,
   /** The leader looks after schedules that their owner has left alone for so long. */
   fireCoverMs: 1_000,
   stepsPerCommand: 256,
