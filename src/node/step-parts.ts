@@ -13,8 +13,7 @@ export class StepBatch {
   /** Gives what is to be proposed: those of before, where the step does not fit beside them, or all of them where they are enough; otherwise none. */
   add(step: Step): readonly Step[] {
     const [lines, bytes] = [linesOf(step), bytesOf(step)];
-    const isFull =
-      this.#lines + lines > limits.linesPerCommand || this.#bytes + bytes > limits.entryBatchBytes;
+    const isFull = this.#lines + lines > limits.linesPerCommand || this.#bytes + bytes > limits.entryBatchBytes;
     const before = isFull ? this.take() : [];
     this.#steps.push(step);
     this.#lines += lines;

@@ -76,7 +76,7 @@ export class StepProposer {
   }
 
   async #proposeSome(scope: number, steps: readonly Step[], refusal: NoRoom): Promise<void> {
-    const { now } = this.#ports;
+    const now = (): number => this.#ports.now();
     const all = steps.map((step) => (this.#isKeptBack(step) ? unmade(step, refusal.why.message) : step));
     this.propose(
       scope,

@@ -254,6 +254,8 @@ export class FakeNode implements NodeApi {
     return this.#questions.plan(specs, by);
   }
 
+  readonly stepsRefused = { early: 3, stale: 2, gone: 0 };
+
   /** Of a node that saw three fires, one of them very late. */
   readonly fireLags = {
     buckets: [
@@ -357,7 +359,7 @@ export class FakeNode implements NodeApi {
       ready: this.ready,
       addresses: this.addresses,
       peers: this.peers,
-      clocks: new Map(),
+      clocks: new Map([[this.id, -120]]),
       quarantine: null,
       compared: 0,
       quarantines: 0,

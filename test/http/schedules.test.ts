@@ -6,6 +6,9 @@ import { limits } from "../../src/lib/limits.ts";
 import { jitterOf } from "../../src/state/schedules.ts";
 import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import { ownLevel } from "../../src/state/levels.ts";
+import { announcement } from "../state/support.ts";
 import { asking, errorIn, jsonIn, Mesh, viewerToken } from "./fake-node.ts";
 
 const backup = { name: "backup", cron: "30 2 * * *", tz: "Europe/Berlin", job: { run: "backup" } };
@@ -444,12 +447,22 @@ describe("the history of a schedule", () => {
       { kind: "all-paused" },
     ]);
 
+    for (const [node, zones] of [
+      [1, "2026a 1f"],
+      [2, "2026b 2e"],
+    ] as const)
+      mesh.change(() =>
+        cluster.must("node.seen", { node: nodeId(node), ...announcement(node), level: ownLevel, zones }),
+      );
     const lines = (await (await ask("GET", "/metrics")).text()).split("\n");
     for (const line of [
       "skein_schedules 1",
       'skein_schedules_paused{all="true"} 1',
       "skein_fires_total 1",
       'skein_fires_skipped_total{reason="missed"} 2',
+      'skein_schedule_steps_refused_total{why="early"} 3',
+      "skein_zone_data_versions 2",
+      "skein_clock_difference_seconds -0.12",
       'skein_fires_skipped_total{reason="overlap"} 0',
       "# TYPE skein_fire_lag_seconds histogram",
       'skein_fire_lag_seconds_bucket{le="1"} 2',

@@ -43,7 +43,7 @@ class Mesh {
         },
         propose: async (name, input) => {
           this.proposals += 1;
-          const adds = commandByName(name).adds!(commandByName(name).payload.parse(input) as never);
+          const adds = commandByName(name).adds!(commandByName(name).payload.parse(input));
           await Promise.resolve();
           const room = this.bound - totals(this.on.database).jobsUnfinished;
           if (adds > Math.max(0, room)) return refuse("busy", `${this.bound} are all`, { limit: "jobs" });

@@ -72,8 +72,7 @@ const shape = z.strictObject({
     .min(1)
     .max(limits.stepsPerCommand)
     .refine(
-      (steps) =>
-        steps.reduce((lines, step) => lines + linesOf(step as unknown as Step), 0) <= limits.linesPerCommand,
+      (steps) => steps.reduce((lines, step) => lines + linesOf(step as unknown as Step), 0) <= limits.linesPerCommand,
     ),
 });
 
