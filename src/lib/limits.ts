@@ -147,6 +147,9 @@ export const limits = {
   fireLateMs: 10_000,
   /** An instant that finds no room among all unfinished jobs waits for it so long; then it is refused, and not missed. */
   fireRoomMs: 5_000,
+  /** Unfinished jobs of before a schedule's `overlap` was changed, that the next one waits for; so many of all its unfinished ones are looked at for that. */
+  formerJobs: 100,
+  formerJobsLooked: 1_000,
   /** The leader looks after schedules that their owner has left alone for so long. */
   fireCoverMs: 1_000,
   stepsPerCommand: 256,
