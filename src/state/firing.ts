@@ -15,7 +15,7 @@ import {
   type SkipReason,
   trimFires,
 } from "./tables/schedule-fire.ts";
-import { scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
+import { addFailing, scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
 import type { ReadTx, Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
@@ -79,6 +79,7 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   if (to > now || fires.some(isAhead) || isMissedAhead) return "early";
   const firing = new Firing(tx, row, definition, totals, context);
   firing.run(step);
+  if (firing.refused > 0) addFailing(tx, id, firing.refused);
   const left = former.filter(({ until }) => until > to);
   writeStep(tx, id, {
     former: left.length === 0 ? null : JSON.stringify(left),
@@ -133,6 +134,7 @@ class Firing {
   #runs: number;
   #firedAt: number | null;
   #job: number | null;
+  #refused = 0;
 
   constructor(tx: Tx, row: StoredSchedule, definition: Definition, totals: Totals, context: ApplyContext) {
     this.#tx = tx;
@@ -149,6 +151,11 @@ class Firing {
   /** What of the row is other now. */
   get progress(): Pick<StoredSchedule, "runs" | "fires" | "fired_at" | "job"> {
     return { runs: this.#runs, fires: this.#seq, fired_at: this.#firedAt, job: this.#job };
+  }
+
+  /** Instants whose job could not be made. */
+  get refused(): number {
+    return this.#refused;
   }
 
   get hasReachedLimit(): boolean {
@@ -171,7 +178,15 @@ class Firing {
     if (this.hasReachedLimit) return this.#note(at, "limit");
     if (isKeptBack(this.#tx, this.#row, this.#definition)) return this.#note(at, "overlap");
     const outcome = this.#fire(at, made, null);
-    if (!outcome.ok) this.#note(at, "refused", outcome.why.message.slice(0, messageLength));
+    if (!outcome.ok) this.#refuse(at, outcome.why.message.slice(0, messageLength));
+  }
+
+  /** What nobody sees in jobs is to be seen of the schedule: it is its last result, and counts as failed. */
+  #refuse(at: number, message: string): void {
+    this.#note(at, "refused", message);
+    this.#refused += 1;
+    this.#firedAt = at;
+    this.#job = null;
   }
 
   /** A job that somebody wants now. */
