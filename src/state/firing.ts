@@ -1,8 +1,17 @@
 import { formatInstant } from "../lib/calendar.ts";
+import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
 import type { ApplyContext } from "./command.ts";
-import { type Definition, definitionOf, formerOf, isPlain, jitterOf, scheduleDefaults } from "./schedules.ts";
+import {
+  type Definition,
+  definitionOf,
+  type FormerRules,
+  formerOf,
+  isPlain,
+  jitterOf,
+  scheduleDefaults,
+} from "./schedules.ts";
 import {
   addTotal,
   extendFire,
@@ -69,11 +78,11 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   const former = formerOf(row);
   // By the clock that the leader had, and not by the state's, which never goes back (J4): that one may be ahead of real time.
   const now = context.stampedAt;
-  const jitter = jitterOf(row.name, definition.rules.jitterMs);
-  const changedAt = former.at(-1)?.until ?? -Infinity;
-  const isAhead = (at: number): boolean => (at <= changedAt ? at : at + jitter) > now;
-  // Nothing is missed before its time either: whoever says so goes by a clock that is ahead.
-  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && isAhead(last));
+  const newest = Math.max(fires.at(-1) ?? 0, skips.at(-1)?.[1] ?? 0);
+  const dueAt = (at: number): number => at + waitOf(row, former, at, newest);
+  const isAhead = (at: number): boolean => dueAt(at) > now;
+  // Nothing is missed before it is late either: whoever says so goes by a clock that is ahead.
+  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && dueAt(last) + limits.fireLateMs > now);
   if (to > now || fires.some(isAhead) || isMissedAhead) return "early";
   const firing = new Firing(tx, row, definition, totals, context);
   firing.run(step);
@@ -116,6 +125,18 @@ function tally(totals: Totals, what: string, instants: number): void {
 /** At the end of the command. */
 export function writeTotals(tx: Tx, totals: Totals): void {
   for (const [what, instants] of totals) addTotal(tx, what, instants);
+}
+
+/**
+ * How long (ms) an instant of a schedule waits at least before it makes its job. What held when it came says so; but where the same step comes to an instant behind a change, what is before the
+ * change waits no longer, since instants are dealt with in their order (scheduler/fires.ts).
+ */
+function waitOf(row: StoredSchedule, former: readonly FormerRules[], at: number, newest: number): number {
+  const place = former.findIndex(({ until }) => at <= until);
+  if (place === -1) return jitterOf(row.name, definitionOf(row).rules.jitterMs);
+  if (newest > former[place]!.until) return 0;
+  const { rules } = former.slice(place).find((one) => one.rules !== undefined) ?? definitionOf(row);
+  return jitterOf(row.name, rules?.jitterMs);
 }
 
 /** One schedule's instants, in their order. */
@@ -176,7 +197,7 @@ class Firing {
 
   /** A job that somebody wants now. */
   fireByHand(made: MadeJob | undefined): Outcome<number> {
-    const outcome = this.#fire(this.#context.at, made, `by ${this.#context.by.name}`);
+    const outcome = this.#fire(this.#context.stampedAt, made, `by ${this.#context.by.name}`);
     if (outcome.ok) this.#trim();
     return outcome;
   }
@@ -184,6 +205,7 @@ class Firing {
   /** Makes the job of an instant. */
   #fire(at: number, made: MadeJob | undefined, message: string | null): Outcome<number> {
     const { name } = this.#row;
+    const { stampedAt } = this.#context;
     const addition = this.#addition(at, made);
     if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };
     const added = addJobs(
@@ -192,7 +214,7 @@ class Firing {
       this.#context,
     );
     if (!added.ok) return added;
-    const lagMs = Math.max(0, this.#context.at - at - jitterOf(name, this.#definition.rules.jitterMs));
+    const lagMs = Math.max(0, stampedAt - at - (message === null ? waitOf(this.#row, formerOf(this.#row), at, at) : 0));
     this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first, lagMs });
     tally(this.#totals, "fired", 1);
     return { ok: true, value: added.value.first };
@@ -259,7 +281,7 @@ class Firing {
       until,
       count,
       reason,
-      fired_at: this.#context.at,
+      fired_at: this.#context.stampedAt,
       job,
       message,
     });

@@ -71,39 +71,48 @@ function situation(random: () => number): Situation {
   return { row, definition, former, pauses, pausedAt, now };
 }
 
-/** Instant by instant: what held then, whether it was paused, how late it is; then which late ones are made up. */
+/** Instant by instant: what held then, whether it was paused then or when it was due, how late it is; then which late ones are made up. */
 function expected({ row, definition, former, pauses, pausedAt, now: clock }: Situation): Map<number, string> {
   const what = new Map<number, string>();
   const now = Math.max(clock, former.at(-1)?.until ?? 0);
   const { catchUpMs = scheduleDefaults.catchUpMs, missed = "latest", missedMost = 100 } = definition.rules;
-  for (let at = (Math.floor(row.watermark / everyMs) + 1) * everyMs; at <= now; at += everyMs) {
+  const heldAt = (at: number) => {
     const place = former.findIndex(({ until }) => at <= until);
-    const held = place === -1 ? undefined : former[place];
+    const held = place === -1 ? { paused: row.paused === 1, until: Infinity } : former[place]!;
     const rules =
-      held === undefined
+      place === -1
         ? definition.rules
         : (former.slice(place).find((one) => one.rules !== undefined)?.rules ?? definition.rules);
-    if (at % rules.timing.everyMs! !== 0) continue;
-    const due = Math.min(at + jitterOf(row.name, rules.jitterMs), held?.until ?? Infinity);
-    if (due > now) continue;
-    const isPaused =
-      (held?.paused ?? row.paused === 1) ||
-      pauses.some(([from, until]) => at > from && at <= until) ||
-      (pausedAt !== null && at > pausedAt);
-    const lateMs = now - due;
+    return {
+      rules,
+      paused: held.paused,
+      until: held.until,
+      jitter: held.paused ? 0 : jitterOf(row.name, rules.jitterMs),
+    };
+  };
+  const isPaused = (at: number): boolean =>
+    heldAt(at).paused ||
+    pauses.some(([from, until]) => at > from && at <= until) ||
+    (pausedAt !== null && at > pausedAt);
+  const first = (Math.floor(row.watermark / everyMs) + 1) * everyMs;
+  const ends = now + 400_000;
+  const isInstant = (at: number): boolean => at % heldAt(at).rules.timing.everyMs! === 0;
+  /** When an instant of what held until then is due at the latest: before the first of any that held later. */
+  const releasedAt = (until: number): number => {
+    let released = Infinity;
+    for (let at = first; at <= ends; at += everyMs)
+      if (at > until && isInstant(at) && !heldAt(at).paused) released = Math.min(released, at + heldAt(at).jitter);
+    return released;
+  };
+  for (let at = first; at <= now; at += everyMs) {
+    if (!isInstant(at)) continue;
+    const { rules, paused, until, jitter } = heldAt(at);
+    const due = until === Infinity ? at + jitter : Math.min(at + jitter, releasedAt(until));
+    if (due > now) break;
+    const isKept = paused || isPaused(at) || isPaused(at + jitter);
     const isOld = at <= now - jitterOf(row.name, rules.jitterMs) - Math.max(catchUpMs, limits.fireLateMs);
-    what.set(
-      at,
-      isPaused
-        ? "paused"
-        : isOld
-          ? "missed"
-          : lateMs <= limits.fireLateMs
-            ? "fired"
-            : missed === "skip"
-              ? "missed"
-              : "late",
-    );
+    const isLate = now - due > limits.fireLateMs;
+    what.set(at, isKept ? "paused" : isOld || (isLate && missed === "skip") ? "missed" : isLate ? "late" : "fired");
   }
   let room = missed === "all" ? missedMost : 1;
   for (const [at, one] of [...what].toReversed()) {
