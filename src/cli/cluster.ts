@@ -89,7 +89,7 @@ function printCluster(out: Output, view: ClusterView): void {
     ],
     ["timing", `heartbeat ${view.heartbeat_ms}ms, election timeout ${view.election_timeout_ms}ms`],
     ["placement", view.placement],
-    ["zones' data", zonesText(view), "yellow"],
+    ["zones' data", zonesText(view.nodes), "yellow"],
     ...view.authorities.map((one) => ["authority", authorityText(one)] as const),
   ]);
   if (view.undecided !== null) {

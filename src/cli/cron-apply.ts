@@ -1,6 +1,4 @@
 import type { Command } from "commander";
-import { ApiError } from "../client/errors.ts";
-import { abreast } from "../lib/abreast.ts";
 import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
@@ -76,24 +74,13 @@ function wrong(problems: readonly Problem[]): CliError {
   return new CliError(exit.usage, `nothing was set: ${what} wrong`, list);
 }
 
-const asksAtOnce = 16;
-
 /** What the mesh has by the names that are declared. */
 async function presentOf(
   { client }: Session,
   declared: readonly DeclaredSchedule[],
 ): Promise<ReadonlyMap<string, ScheduleView>> {
-  const views = new Map<string, ScheduleView>();
-  await abreast(declared, asksAtOnce, async ({ read: { name } }) => {
-    try {
-      const view = await client.schedule(name);
-      // A name of digits alone may be the id of another one.
-      if (view.name === name) views.set(name, view);
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.code !== "not-found") throw error;
-    }
-  });
-  return views;
+  const views = await client.schedulesNamed(declared.map(({ read }) => read.name));
+  return new Map(views.map((view) => [view.name, view]));
 }
 
 /** What has the labels, and is not declared. */

@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { ApiError } from "../client/errors.ts";
+import { parseInstant } from "../lib/calendar.ts";
+import { wallMs } from "../lib/clock.ts";
 import { limits } from "../lib/limits.ts";
 import type { CalendarView, SetCalendarView } from "../state/answers.ts";
 import type { Cli } from "./cli.ts";
@@ -177,7 +179,7 @@ function printCalendars(out: Output, calendars: readonly Omit<CalendarView, "spa
       { title: "UNTIL" },
       { title: "SPANS", align: "right" },
       { title: "WINDOWS", align: "right" },
-      { title: "KNOWN UNTIL" },
+      { title: "KNOWN UNTIL", colour: (cell) => (cell.includes("(") ? "yellow" : undefined) },
       { title: "DESCRIPTION", shrinks: true },
     ],
     calendars.map((one) => [
@@ -186,10 +188,23 @@ function printCalendars(out: Output, calendars: readonly Omit<CalendarView, "spa
       one.changes_at === null ? "" : instantText(one.changes_at),
       String(one.spans),
       String(one.windows.length),
-      one.until === null ? "" : instantText(one.until),
+      one.until === null ? "" : knownText(one.until),
       one.description ?? "",
     ]),
   );
+}
+
+const dayMs = 86_400_000;
+/** So long before the end of what is known of a calendar it is time to import it again. */
+const soonMs = 60 * dayMs;
+
+/** Until when it is known; in brackets what is to be done about that, if it is time. */
+function knownText(until: string): string {
+  const leftMs = (parseInstant(until) ?? Infinity) - wallMs();
+  const text = instantText(until);
+  if (leftMs >= soonMs) return text;
+  const left = leftMs <= 0 ? "past" : `${Math.max(1, Math.floor(leftMs / dayMs))}d left`;
+  return `${text} (${left}: import it again)`;
 }
 
 function addShow(parent: Command, cli: Cli): void {
@@ -210,7 +225,7 @@ function print(out: Output, calendar: CalendarView): void {
     ["calendar", calendar.name, "bold"],
     ["description", calendar.description],
     ["now", `${on ? "on" : "off"}${until}`],
-    ["known until", calendar.until === null ? undefined : instantText(calendar.until)],
+    ["known until", calendar.until === null ? undefined : knownText(calendar.until)],
     ["schedules", calendar.schedules.length === 0 ? "none goes by it" : calendar.schedules.join(", ")],
     ["set", `${instantText(calendar.set_at)} by ${calendar.set_by}`],
   ]);

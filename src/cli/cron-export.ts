@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { stringify } from "yaml";
 import { limits } from "../lib/limits.ts";
 import type { ScheduleView } from "../state/answers.ts";
-import { scheduleFields } from "../state/commands/schedule-schema.ts";
+import { scheduleFields, scheduleName } from "../state/commands/schedule-schema.ts";
 import type { Cli, Session } from "./cli.ts";
 import { toCrontab, type Written } from "./cron-export-crontab.ts";
 import { CliError, exit } from "./exit.ts";
@@ -33,7 +33,7 @@ async function exportSchedules(session: Session, flags: ExportFlags, names: read
   const format = oneOf<ExportFormat>("--format", flags.format, exportFormats) ?? form;
   if (flags.system === true && format !== "crontab")
     throw new CliError(exit.usage, "--system is of a crontab: --format crontab");
-  const schedules = await read(session, names.length > 0 ? names : await allNames(session));
+  const schedules = (names.length > 0 ? await named(session, names) : await all(session)).map(written);
   if (output.format === "quiet") for (const { name } of schedules) output.line(name as string);
   else if (format === "crontab") printCrontab(session, schedules, flags.system === true);
   else if (format === "json") output.line(JSON.stringify({ schedules }, undefined, 2));
@@ -48,27 +48,16 @@ function printCrontab({ output }: Session, schedules: readonly Written[], system
   output.text(text);
 }
 
-async function allNames({ client }: Session): Promise<readonly string[]> {
-  const names: string[] = [];
-  let next: string | undefined;
-  do {
-    const page = await client.schedules({ limit: limits.listMax, next });
-    names.push(...page.schedules.map(({ name }) => name));
-    next = page.next;
-  } while (next !== undefined);
-  return names;
+function all({ client }: Session): Promise<readonly ScheduleView[]> {
+  return Array.fromAsync(client.everySchedule());
 }
 
-/** So many are asked for at once. */
-const atOnce = 8;
-
-async function read({ client }: Session, names: readonly string[]): Promise<readonly Written[]> {
-  const schedules: Written[] = [];
-  for (let at = 0; at < names.length; at += atOnce)
-    schedules.push(
-      ...(await Promise.all(names.slice(at, at + atOnce).map(async (name) => written(await client.schedule(name))))),
-    );
-  return schedules;
+/** In the order in which they were asked for; what is no schedule's name may be an id. */
+async function named({ client }: Session, names: readonly string[]): Promise<readonly ScheduleView[]> {
+  const found = await client.schedulesNamed(names.filter((name) => scheduleName.safeParse(name).success));
+  const views = new Map<string, ScheduleView>(found.map((view) => [view.name, view]));
+  for (const name of names) if (!views.has(name)) views.set(name, await client.schedule(name));
+  return [...new Set(names)].map((name) => views.get(name)!);
 }
 
 /** What is so where nothing is said; the zone is always said. */

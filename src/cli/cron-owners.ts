@@ -5,6 +5,8 @@ import { CliError, exit } from "./exit.ts";
 import { collect } from "./flags.ts";
 import type { Output } from "./output.ts";
 import type { Column } from "./table.ts";
+import { paint } from "./text.ts";
+import { zonesText } from "./zones-note.ts";
 
 interface OwnersFlags {
   readonly ring?: string;
@@ -65,6 +67,8 @@ function printOwners(out: Output, view: ScheduleOwnersView): void {
   if (change !== undefined) columns.push({ title: "AFTER", align: "right" }, { title: "CHANGE", align: "right" });
   out.rows(columns, members.map(rowOf));
   out.line(`${schedules} schedules, ${due} of them due within a minute; ${mostText(view.max_over_mean)}`);
+  const zones = zonesText(members);
+  if (zones !== undefined) out.line(paint(`zones' data ${zones}`, "yellow", out.colours));
   if (change === undefined) return;
   const { moved, moved_share: share, ideal_share: ideal, needless } = change;
   out.line(

@@ -62,7 +62,7 @@ import {
   type TokenQuery,
 } from "./queries.ts";
 import type { ScheduleSpec } from "./schedule-spec.ts";
-import { changeSchedules, setSchedules } from "./schedules.ts";
+import { changeSchedules, everySchedule, schedulesNamed, setSchedules } from "./schedules.ts";
 import { bodyOf, randomKey, submitSpecs, type SubmitOptions, type Submitted } from "./submit.ts";
 import { submitMany, type SubmitManyOptions, type SubmittedBatch } from "./submit-many.ts";
 import { type AddressHealth, Transport, type TransportOptions } from "./transport.ts";
@@ -501,6 +501,16 @@ export class SkeinClient {
     readonly next?: string;
   }> {
     return this.#get(`/v1/schedules${queryText(query)}`);
+  }
+
+  /** All schedules that fit, by name, with their jobs, page by page. */
+  everySchedule(query: Omit<ScheduleQuery, "next"> = {}): AsyncGenerator<ScheduleView, void, undefined> {
+    return everySchedule(this.transport, query);
+  }
+
+  /** Of schedules by their names those that are there, with their jobs. */
+  schedulesNamed(names: readonly string[]): Promise<readonly ScheduleView[]> {
+    return schedulesNamed(this.transport, names);
   }
 
   /** A schedule, by its name or id, with the next instants that it fires at. */

@@ -93,6 +93,8 @@ export interface ScheduleQuery {
   readonly state?: ScheduleState | undefined;
   /** Whose last job failed. */
   readonly failing?: boolean | undefined;
+  /** Names, separated by commas, 100 at most: of these alone those that are there. */
+  readonly names?: string | undefined;
   readonly limit?: number | undefined;
   readonly next?: string | undefined;
 }

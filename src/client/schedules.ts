@@ -1,5 +1,6 @@
-import type { SetScheduleView } from "../state/answers.ts";
-import { queryText } from "./queries.ts";
+import { abreast } from "../lib/abreast.ts";
+import type { ScheduleView, SetScheduleView } from "../state/answers.ts";
+import { queryText, type ScheduleQuery } from "./queries.ts";
 import type { ScheduleSpec } from "./schedule-spec.ts";
 import type { Transport } from "./transport.ts";
 
@@ -46,8 +47,37 @@ export async function changeSchedules(
   return count;
 }
 
-function chunksOf<Item>(items: readonly Item[]): Item[][] {
-  return Array.from({ length: Math.ceil(items.length / perRequest) }, (_, at) =>
-    items.slice(at * perRequest, (at + 1) * perRequest),
-  );
+/** With their jobs, page by page. */
+export async function* everySchedule(
+  transport: Transport,
+  query: Omit<ScheduleQuery, "next">,
+): AsyncGenerator<ScheduleView, void, undefined> {
+  let next: string | undefined;
+  do {
+    const { value } = await transport.json<{ schedules: readonly ScheduleView[]; next?: string }>({
+      method: "GET",
+      path: `/v1/schedules${queryText({ limit: perRequest, ...query, jobs: true, next })}`,
+      repeat: "freely",
+      timeoutMs: 60_000,
+    });
+    yield* value.schedules;
+    ({ next } = value);
+  } while (next !== undefined);
+}
+
+/** What the address of a request may hold. */
+const namesPerRequest = 100;
+const namesAtOnce = 4;
+
+/** With their jobs; some requests at a time. */
+export async function schedulesNamed(transport: Transport, names: readonly string[]): Promise<ScheduleView[]> {
+  const found: ScheduleView[] = [];
+  await abreast(chunksOf(names, namesPerRequest), namesAtOnce, async (some) => {
+    for await (const view of everySchedule(transport, { names: some.join() })) found.push(view);
+  });
+  return found;
+}
+
+function chunksOf<Item>(items: readonly Item[], most = perRequest): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / most) }, (_, at) => items.slice(at * most, (at + 1) * most));
 }

@@ -1,5 +1,10 @@
 import type { FireLagCounts } from "../node/api.ts";
-import { type Totals, totals } from "../state/queries.ts";
+import { zoneGroups } from "../lib/zone-groups.ts";
+import { liveMembers } from "../scheduler/owners.ts";
+import { limits } from "../lib/limits.ts";
+import { listNodes, type Totals, totals } from "../state/queries.ts";
+import { calendarsKnownUntil } from "../state/tables/calendar.ts";
+import type { ReadTx } from "../state/tx.ts";
 import { type HttpParts, type Route, route } from "./route.ts";
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
@@ -15,12 +20,14 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
       doc: "Figures of this node and of the cluster as this node knows it, for Prometheus.",
       answers: "text/plain",
       async handle() {
-        const read = await node.read(totals, { consistency: "stale" });
+        const read = await node.read((tx) => ({ sums: totals(tx), reported: reported(tx) }), { consistency: "stale" });
         const status = node.status();
         const page = new Page();
         // A node in quarantine knows nothing of the cluster that is right, and is the one to look at.
-        if (read.ok) addSums(page, read.value.value);
-        else if (status.quarantine === null) return reply.refusal(read.why);
+        if (read.ok) {
+          addSums(page, read.value.value.sums);
+          addReported(page, read.value.value.reported);
+        } else if (status.quarantine === null) return reply.refusal(read.why);
         const index = read.ok ? read.value.index : undefined;
         page.gauge("skein_node_tasks_running", "Tasks running on this node.", status.tasksRunning);
         if (status.schedulesOwned !== null)
@@ -29,6 +36,19 @@ export function metricsRoutes(parts: HttpParts): readonly Route[] {
           "skein_schedules_moved_total",
           "Schedules of the cluster that went from one member to another, as this process has counted.",
           status.schedulesMoved,
+        );
+        const clockMs = status.clocks.get(node.id);
+        if (clockMs !== undefined)
+          page.gauge(
+            "skein_clock_difference_seconds",
+            "This host's wall clock less the median of the members'.",
+            clockMs / 1_000,
+          );
+        page.family(
+          "counter",
+          "skein_schedule_steps_refused_total",
+          "Steps of schedules that this process proposed and the log refused: early (its clock is ahead), stale (another one was taken first), gone.",
+          Object.entries(node.stepsRefused).map(([why, count]): Sample => [{ why }, count]),
         );
         page.histogram(
           "skein_fire_lag_seconds",
@@ -150,6 +170,30 @@ function addSchedules(page: Page, { schedules, schedulesPaused, instants }: Tota
     "skein_fires_skipped_total",
     "Instants of schedules that made no job, by reason; of many missed ones those that were counted.",
     skipReasons.map((reason): Sample => [{ reason }, instants[reason] ?? 0]),
+  );
+}
+
+/** What people are to be warned of before schedules go wrong. */
+function reported(tx: ReadTx) {
+  const nodes = listNodes(tx);
+  const members = liveMembers(nodes);
+  return {
+    zoneData: zoneGroups(nodes.filter(({ id }) => members.includes(id))).length,
+    calendars: calendarsKnownUntil(tx, limits.calendars),
+  };
+}
+
+function addReported(page: Page, { zoneData, calendars }: ReturnType<typeof reported>): void {
+  page.gauge(
+    "skein_zone_data_versions",
+    "Different data of time zones among the members that work out schedules: with more than 1 these may fire at other times with each.",
+    zoneData,
+  );
+  page.family(
+    "gauge",
+    "skein_calendar_until_timestamp_seconds",
+    "Up to when what repeats in an imported calendar is known; it is to be imported again before.",
+    calendars.map(({ name, until }): Sample => [{ calendar: name }, until / 1_000]),
   );
 }
 

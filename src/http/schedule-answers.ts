@@ -46,13 +46,18 @@ const schedule = {
   node: z.int().nullable().describe("The member that works it out."),
 };
 
+const job = z.record(z.string(), z.unknown()).optional();
+
 /** GET /v1/schedules */
-export const schedulesAnswer = z.object({ schedules: z.array(z.object(schedule)), next: z.string().optional() });
+export const schedulesAnswer = z.object({
+  schedules: z.array(z.object({ ...schedule, job: job.describe("A job spec; with jobs=true.") })),
+  next: z.string().optional(),
+});
 
 /** GET /v1/schedules/:schedule */
 export const scheduleAnswer = z.object({
   ...schedule,
-  job: z.record(z.string(), z.unknown()).optional().describe("A job spec."),
+  job: job.describe("A job spec."),
   upcoming: z.array(
     z.object({
       at: instant,

@@ -25,6 +25,7 @@ const dueMs = 60_000;
 const owner = z.object({
   node: z.int(),
   name: z.string().nullable(),
+  zones: z.string().nullable().describe("The data of time zones that it goes by."),
   schedules: z.int(),
   share: z.number(),
   due: z.int(),
@@ -86,6 +87,7 @@ interface Membership {
   readonly before: readonly NodeId[];
   readonly after: readonly NodeId[];
   readonly names: ReadonlyMap<NodeId, string>;
+  readonly zones: ReadonlyMap<NodeId, string | undefined>;
 }
 
 /** Who works out schedules, and who would. */
@@ -104,7 +106,8 @@ function membership(tx: ReadTx, leaving: readonly string[], joining: number): Ou
   const joiners = Array.from({ length: joining }, (_, at) => nodeId(next + at));
   const after = [...before.filter((id) => !gone.has(id)), ...joiners];
   if (after.length === 0) return refuse("invalid", "nobody would be left to work out schedules");
-  return accept({ before, after, names: new Map(nodes.map(({ id, name }) => [id, name])) });
+  const names = new Map(nodes.map(({ id, name }) => [id, name]));
+  return accept({ before, after, names, zones: new Map(nodes.map(({ id, zones }) => [id, zones])) });
 }
 
 interface Counted {
@@ -191,7 +194,7 @@ function rememberingPoint(): (schedule: number) => string {
 }
 
 function viewOf(
-  { before, after, names }: Membership,
+  { before, after, names, zones }: Membership,
   { moves, due }: Counted,
   ring: ScheduleRing,
   asksOfChange: boolean,
@@ -203,6 +206,7 @@ function viewOf(
   const members = all.map((id) => ({
     node: id,
     name: names.get(id) ?? null,
+    zones: zones.get(id) ?? null,
     schedules: owned.get(id) ?? 0,
     share: rounded((owned.get(id) ?? 0) / Math.max(1, schedules)),
     due: due.owned.get(id) ?? 0,

@@ -6,12 +6,12 @@ import { liveMembers, Owners } from "../scheduler/owners.ts";
 import type { ScheduleView } from "../state/answers.ts";
 import { scheduleFields, scheduleName } from "../state/commands/schedule-schema.ts";
 import { listNodes } from "../state/queries.ts";
+import { listSchedules } from "../state/schedule-lists.ts";
 import { upcoming } from "../state/schedule-next.ts";
 import {
   findSchedule,
   type FoundSchedules,
   listFires,
-  listSchedules,
   scheduleReferred,
   scheduleView,
 } from "../state/schedule-views.ts";
@@ -33,6 +33,17 @@ const scheduleState = z.enum(["active", "paused", "ended"], { error: "must be ac
 const reason = z.enum(["fired", "missed", "overlap", "paused", "window", "limit", "refused"], {
   error: "must be fired, missed, overlap, paused, window, limit or refused",
 });
+/** Separated by commas; as many as the address of a request may have. */
+const listedNames = z.string().transform((text, context) => {
+  const listed = text.split(",").filter((name) => name !== "");
+  const wrong = listed.find((name) => !scheduleName.safeParse(name).success);
+  if (listed.length > limits.schedulesNamed)
+    context.addIssue({ code: "custom", message: `at most ${limits.schedulesNamed} names a request` });
+  else if (wrong !== undefined)
+    context.addIssue({ code: "custom", message: `"${wrong}" is no name: letters, digits and -_.` });
+  else return listed;
+  return z.NEVER;
+});
 const names = z.strictObject({
   names: z
     .array(scheduleName, { error: "must be a list of names" })
@@ -50,20 +61,22 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
       method: "GET",
       path: "/v1/schedules",
       right: "read",
-      doc: "Schedules by name, without their jobs: those whose names begin so (name), with labels or a tag, in a state, failing=true. A page may be short of what was asked and still have a next.",
+      doc: "Schedules by name, without their jobs unless jobs=true: those whose names begin so (name), or that are listed (names, separated by commas), with labels or a tag, in a state, failing=true. A page may be short of what was asked and still have a next.",
       query: z.strictObject({
         name: prefix.optional(),
+        names: listedNames.optional(),
         label: selector.optional(),
         tag: tag.optional(),
         state: scheduleState.optional(),
         failing: flag.optional(),
+        jobs: flag.optional(),
         limit: pageLimit,
         next,
         consistency,
       }),
       answer: schedulesAnswer,
       async handle({ exchange, query }) {
-        const { consistency, limit, ...filter } = query;
+        const { consistency, limit, jobs, ...filter } = query;
         const read = await readState(parts, exchange, consistency, (tx) => ({
           ...listSchedules(tx, { ...filter, limit: limit ?? limits.listDefault }),
           nodes: listNodes(tx),
@@ -71,7 +84,7 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
         if (!read.ok) return reply.refusal(read.why);
         const { next, nodes, ...found } = read.value.value;
         const views = await inTurns(viewsOf(found, new Owners(liveMembers(nodes))));
-        const schedules = views.map((view) => ({ ...view, job: undefined }));
+        const schedules = jobs === true ? views : views.map((view) => ({ ...view, job: undefined }));
         return reply.json({ schedules, next }, read.value.index);
       },
     }),

@@ -129,6 +129,8 @@ export const limits = {
   // Schedules
   schedules: 5_000_000,
   schedulesPerRequest: 1_000,
+  /** In the address of a request. */
+  schedulesNamed: 100,
   /** So that the key of its jobs ("cron:NAME") is one as well. */
   scheduleNameLength: 128,
   scheduleBytes: 256 * 1024,
@@ -143,6 +145,9 @@ export const limits = {
   firesMadeUp: 1_000,
   /** An instant that is looked at later than this is missed: what becomes of it is for the schedule to say. Before that it fires, late. */
   fireLateMs: 10_000,
+  /** Unfinished jobs of before a schedule's `overlap` was changed, that the next one waits for; so many of all its unfinished ones are looked at for that. */
+  formerJobs: 100,
+  formerJobsLooked: 1_000,
   /** The leader looks after schedules that their owner has left alone for so long. */
   fireCoverMs: 1_000,
   stepsPerCommand: 256,

@@ -6,7 +6,7 @@ import type { Differences } from "../lib/inventory-pieces.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import type { Survivor } from "../lib/survivors.ts";
 import type { CommandName, CommandInput, CommandValue } from "../state/commands/index.ts";
-import type { MadeJob } from "../state/firing.ts";
+import type { MadeJob, StepRefusal } from "../state/firing.ts";
 import type { StoredSchedule } from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Vouched } from "./pinned.ts";
@@ -30,6 +30,8 @@ export interface NodeApi {
   readonly heartbeat?: { readonly counts: HeartbeatCounts } | undefined;
   /** How late schedules fire, since this process began. */
   readonly fireLags: FireLagCounts;
+  /** Steps of schedules that this process proposed and the log refused. */
+  readonly stepsRefused: Readonly<Record<StepRefusal, number>>;
   /** Index of the newest entry in the local state. Free to ask. */
   readonly applied: number;
 

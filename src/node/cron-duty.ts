@@ -23,6 +23,8 @@ import {
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 import { OwnedSchedules } from "./owned-schedules.ts";
+import { StepRefusals } from "./step-refusals.ts";
+import { ZoneWatch } from "./zone-watch.ts";
 
 /** What working out schedules needs of its node. */
 export interface CronDutyPorts {
@@ -81,6 +83,9 @@ export class CronDuty {
   readonly #ports: CronDutyPorts;
   /** How many of them are this node's, for people. */
   readonly owned: OwnedSchedules;
+  /** What the log refused of what it proposed. */
+  readonly refusals: StepRefusals;
+  readonly #zones: ZoneWatch;
   #isOn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When (monotonicMs) that fires. */
@@ -112,6 +117,8 @@ export class CronDuty {
   constructor(ports: CronDutyPorts) {
     this.#ports = ports;
     this.owned = new OwnedSchedules(ports);
+    this.refusals = new StepRefusals(ports.log);
+    this.#zones = new ZoneWatch(ports);
   }
 
   start(): void {
@@ -188,6 +195,7 @@ export class CronDuty {
   async #pass(): Promise<number> {
     if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return lookMs; // there are none
     this.#readOwners();
+    this.#zones.tell();
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
     for (const [id, until] of this.#notBefore) if (until <= monotonicMs()) this.#notBefore.delete(id);
@@ -222,7 +230,9 @@ export class CronDuty {
   #readOwners(): void {
     if (this.#areMembersKnown) return;
     this.#areMembersKnown = true;
-    const members = liveMembers(this.#ports.view(listNodes));
+    const nodes = this.#ports.view(listNodes);
+    const members = liveMembers(nodes);
+    this.#zones.onMembers(nodes.filter(({ id }) => members.includes(id)));
     const joined = members.join();
     if (joined === this.#members) return;
     this.#members = joined;
@@ -320,6 +330,7 @@ export class CronDuty {
       return;
     }
     const { refused, stampedAt } = outcome.value.value;
+    this.refusals.add(refused, proposedAt - stampedAt);
     const isEarly = refused.some(([, why]) => why === "early");
     this.#aheadOfLeaderMs = isEarly
       ? Math.max(1, proposedAt - stampedAt)

@@ -1,6 +1,11 @@
 import { limits } from "../lib/limits.ts";
 import { type Refusal, refuse } from "../lib/outcome.ts";
-import { admissionFacts, type SubmitterFacts, submitterFacts } from "../state/admitting.ts";
+import {
+  admissionFacts,
+  fullRetryMs as retryAfterMs,
+  type SubmitterFacts,
+  submitterFacts,
+} from "../state/admitting.ts";
 import { commandByTag } from "../state/commands/index.ts";
 import type { CommandRecord } from "../state/entry.ts";
 import { idempotencyOf } from "../state/tables/idempotency.ts";
@@ -113,10 +118,13 @@ export class JobAdmission {
       if (adds === 0) continue;
       const name = record[2];
       const own = adds + ((by ??= new Map()).get(name) ?? 0);
-      const why = this.#problem(jobs + adds) ?? this.#problemOf(name, own);
+      const full = this.#problem(jobs + adds);
+      const others = full === undefined ? this.#othersOf(record) : undefined;
+      const why = full ?? (others === undefined ? this.#problemOf(name, own) : undefined);
       if (why === undefined) {
         jobs += adds;
-        by.set(name, own);
+        if (others === undefined) by.set(name, own);
+        else for (const [other, theirs] of others) by.set(other, theirs + (by.get(other) ?? 0));
       } else if (!this.#isRepeated(record)) (away ??= []).push({ at, why });
     }
     if (away !== undefined) return { kind: "turned-away", away };
@@ -171,6 +179,14 @@ export class JobAdmission {
     return count.jobs + jobs > count.bound ? tooManyOf(name, count.bound) : undefined;
   }
 
+  /** Whose limits the state looks at itself: they are not judged here, but what they get so counts beside what they ask for. undefined: the sender's own. */
+  #othersOf([tag, , , , payload]: CommandRecord): ReadonlyMap<string, number> | undefined {
+    const command = this.#isLimited ? commandByTag(tag) : undefined;
+    return command?.addsFor === undefined
+      ? undefined
+      : this.#ports.view((tx) => command.addsFor?.(payload as never, tx));
+  }
+
   /** It would not do, or is known to be too little, and the state is another one than it was read from. */
   #isToBeRead(count: Count | undefined, jobs: number): boolean {
     if (count === undefined) return true;
@@ -205,5 +221,3 @@ function tooManyOf(name: string, bound: number): Refusal {
   const message = `${name} may have ${bound} unfinished jobs, and there is no room for these among them: wait for some to finish, or ask an admin for more ('skein submitters')`;
   return refuse("busy", message, { retryAfterMs, limit: "submitter" }).why;
 }
-
-const retryAfterMs = 1000;

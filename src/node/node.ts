@@ -10,7 +10,7 @@ import { TracedRaft } from "../raft/trace.ts";
 import type { Configuration, Leadership, RaftOptions, SnapshotMeta } from "../raft/types.ts";
 import type { AuthorityView, ExplainView, PlanView } from "../state/answers.ts";
 import { type CommandInput, type CommandName, commandByName } from "../state/commands/index.ts";
-import type { MadeJob } from "../state/firing.ts";
+import type { MadeJob, StepRefusal } from "../state/firing.ts";
 import { resourceLevel, scheduleLevel } from "../state/levels.ts";
 import type { StoredSchedule } from "../state/tables/schedule.ts";
 import {
@@ -959,6 +959,10 @@ export class Node implements NodeApi {
 
   get fireLags(): FireLagCounts {
     return this.#fireLags.counts;
+  }
+
+  get stepsRefused(): Readonly<Record<StepRefusal, number>> {
+    return this.#cron.refusals.counts;
   }
 
   scheduledJob(row: Pick<StoredSchedule, "name" | "definition">, at: number): Promise<MadeJob> {

@@ -271,7 +271,7 @@ class Collected {
 function cut(collected: Collected, row: StoredSchedule, now: number): FirePlan {
   const { missed = scheduleDefaults.missed, missedMost = scheduleDefaults.missedMost } = definitionOf(row).rules;
   const most = missed === "all" ? missedMost : 1;
-  const { runs, reached, newest } = collected.isCut ? withoutNewest(collected, most) : { ...collected, newest: most };
+  const { runs, reached, newest } = collected.isCut ? withoutNewest(collected, most) : allOf(collected, most);
   let room = newest;
   const decided: Run[] = [];
   for (const run of runs.toReversed()) {
@@ -302,17 +302,26 @@ function cut(collected: Collected, row: StoredSchedule, now: number): FirePlan {
   return { to: reached, check, fires, skips };
 }
 
+/** What a step is made of: of its late ones the `newest` are made up. */
+interface Decidable {
+  readonly runs: readonly Run[];
+  readonly reached: number;
+  readonly newest: number;
+}
+
+function allOf({ runs, reached }: Collected, newest: number): Decidable {
+  return { runs, reached, newest };
+}
+
 /**
  * Of instants behind which there are more: the newest late ones are left for the step that knows whether others are newer still, and of those before them `newest` are the newest. A step has to
  * come further, so where it begins with one of them it decides them all: `latest` makes up more than one then, where 50,000 instants that a calendar closes lie between them.
  */
-function withoutNewest(
-  { runs, reached }: Collected,
-  most: number,
-): { readonly runs: readonly Run[]; readonly reached: number; readonly newest: number } {
+function withoutNewest(collected: Collected, most: number): Decidable {
+  const { runs } = collected;
   const late = runs.flatMap(({ verdict }, place) => (verdict === "late" ? [place] : []));
   const place = late.at(-most) ?? late[0];
-  if (place === undefined || place === 0) return { runs, reached, newest: most };
+  if (place === undefined || place === 0) return allOf(collected, most);
   return { runs: runs.slice(0, place), reached: runs[place]!.first - 1, newest: 0 };
 }
 

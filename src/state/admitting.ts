@@ -1,3 +1,4 @@
+import { type Refusal, refuse } from "../lib/outcome.ts";
 import { appliedIndex } from "./queries.ts";
 import { boundsOf } from "./tables/bounds.ts";
 import { readCounter } from "./tables/counter.ts";
@@ -44,3 +45,20 @@ export function submitterFacts(tx: ReadTx, name: string): SubmitterFacts {
     isCountingUp: isCountingUp(tx),
   };
 }
+
+/**
+ * Why one job more is too many for whoever set a schedule; undefined: it is not. Jobs of schedules are asked for by nodes, so the state looks at the limit itself, where it has
+ * the jobs of the entry so far as well. Where nobody's jobs are limited nothing is read.
+ */
+export function limitReached(tx: ReadTx, name: string): Refusal | undefined {
+  if (readCounter(tx).counting === null) return undefined;
+  const bound = jobLimitOf(tx, name);
+  if (bound === undefined) return undefined;
+  const unfinished = loadOf(tx, name);
+  if (unfinished < bound) return undefined;
+  const message = `${name}, who set the schedule, has ${unfinished} unfinished jobs and may have ${bound}: wait for some to finish, or ask an admin for more ('skein submitters')`;
+  return refuse("busy", message, { retryAfterMs: fullRetryMs, limit: "submitter" }).why;
+}
+
+/** When whoever was refused because of a bound is to ask again. */
+export const fullRetryMs = 1000;

@@ -637,6 +637,8 @@ export interface ScheduleOwnerView {
   readonly node: number;
   /** null: it is not there yet. */
   readonly name: string | null;
+  /** The zones' data that it goes by; null: it has not said, or is not there yet. */
+  readonly zones: string | null;
   readonly schedules: number;
   readonly share: number;
   readonly due: number;

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { NodeId } from "../lib/ids.ts";
 import type { Outcome } from "../lib/outcome.ts";
-import type { Tx } from "./tx.ts";
+import type { ReadTx, Tx } from "./tx.ts";
 import type { Change, Principal, Right } from "./types.ts";
 
 /**
@@ -41,6 +41,8 @@ export interface CommandDefinition<
   needs?(payload: Payload): number;
   /** How many jobs it adds, if the state takes it: what the leader holds against the bounds, before the log (node/job-admission.ts). Absent: none. */
   adds?(payload: Payload): number;
+  /** In whose names, where that is not the sender's: apply looks at their limits then, and the leader only counts the jobs. */
+  addsFor?(payload: Payload, tx: ReadTx): ReadonlyMap<string, number>;
   apply(tx: Tx, payload: Payload, context: ApplyContext): Outcome<Value>;
   /** What it is about, for the audit, secrets left out (K1); absent: not a change that anybody asked for. */
   audit?(payload: Payload, outcome: Outcome<NoInfer<Value>>): string;

@@ -2,7 +2,9 @@ import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
+import { limitReached } from "./admitting.ts";
 import type { ApplyContext } from "./command.ts";
+import { afterAll, formerJobs, replaceFormer } from "./former-jobs.ts";
 import {
   type Definition,
   definitionOf,
@@ -208,12 +210,22 @@ class Firing {
     const { stampedAt } = this.#context;
     const addition = this.#addition(at, made);
     if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };
+    const full = limitReached(this.#tx, this.#row.set_by);
+    if (full !== undefined) return { ok: false, why: full };
+    const { overlap } = this.#definition;
+    const key = hasKey(overlap) ? overlapKey(name) : undefined;
+    const former = key === undefined ? undefined : formerJobs(this.#tx, this.#row, key);
+    if (former?.ok === false) return former;
+    const awaited = former?.value ?? [];
+    const jobs = awaited.length === 0 ? addition.jobs : addition.jobs.map((job) => afterAll(job, awaited));
     const added = addJobs(
       this.#tx,
-      { ...addition, gathers: false, by: this.#row.set_by, added: (job) => this.#opened(job, at, message) },
+      { ...addition, jobs, gathers: false, by: this.#row.set_by, added: (job) => this.#opened(job, at, message) },
       this.#context,
     );
     if (!added.ok) return added;
+    if (key !== undefined && overlap === "replace" && awaited.length > 0)
+      replaceFormer(this.#tx, awaited, key, this.#context);
     const lagMs = Math.max(0, stampedAt - at - (message === null ? waitOf(this.#row, formerOf(this.#row), at, at) : 0));
     this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first, lagMs });
     tally(this.#totals, "fired", 1);
@@ -246,15 +258,15 @@ class Firing {
   }
 
   #note(at: number, reason: SkipReason, message: string | null = null): void {
-    if (message === null) this.#writeRun(at, at, 1, reason);
-    else this.#write(at, at, 1, reason, null, message);
+    this.#writeRun(at, at, 1, reason, message);
     this.#told(at, at, 1, reason);
   }
 
   /** Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. */
-  #writeRun(at: number, until: number, count: number, reason: SkipReason): void {
+  #writeRun(at: number, until: number, count: number, reason: SkipReason, message: string | null = null): void {
     const [last] = this.#lastReason === null ? [] : firesBefore(this.#tx, this.#row.id, this.#seq, 1);
-    if (last?.reason !== reason || last.message !== null) return this.#write(at, until, count, reason, null, null);
+    if (last?.reason !== reason || last.message !== message)
+      return this.#write(at, until, count, reason, null, message);
     const isCounted = last.count > 0 && count > 0;
     const all = Math.abs(last.count) + Math.abs(count);
     extendFire(this.#tx, last, until, isCounted ? all : -all);
@@ -307,8 +319,13 @@ export function specOfFire(name: string, definition: Definition, job: Spec, at: 
   const env = { ...job.env, SKEIN_SCHEDULE: name, SKEIN_FIRE_AT: formatInstant(at) };
   const labels = definition.labels === undefined ? {} : { labels: { ...definition.labels, ...job.labels } };
   const named = { ...job, name: job.name ?? name, env, ...labels };
-  if (overlap === "queue" || overlap === "queue_all") return { ...named, key: overlapKey(name) };
-  return overlap === "replace" ? { ...named, key: overlapKey(name), onConflict: "replace" } : named;
+  if (!hasKey(overlap)) return named;
+  return { ...named, key: overlapKey(name), ...(overlap === "replace" ? { onConflict: "replace" as const } : {}) };
+}
+
+/** Its jobs come one after the other. */
+function hasKey(overlap: Definition["overlap"]): boolean {
+  return overlap === "queue" || overlap === "queue_all" || overlap === "replace";
 }
 
 /** The key that the jobs of a schedule have one after the other. */

@@ -1,6 +1,5 @@
 import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
-import { matchesSelector, parseSelector } from "../lib/selector.ts";
 import type { FireView, ScheduleState, ScheduleView } from "./answers.ts";
 import { jobStates, type Page } from "./queries.ts";
 import { type CalendarsNamed, nextDue } from "./schedule-next.ts";
@@ -8,7 +7,6 @@ import { renderSchedule } from "./schedule-rendering.ts";
 import { definitionOf, jitterOf } from "./schedules.ts";
 import { calendarEvents } from "./tables/calendar.ts";
 import { firesBefore, type SkipReason, type StoredFire } from "./tables/schedule-fire.ts";
-import { scanSchedules } from "./tables/schedule-scan.ts";
 import { scheduleScope } from "./tables/schedule-scope.ts";
 import { scheduleById, scheduleByName, type StoredSchedule } from "./tables/schedule.ts";
 import type { ReadTx } from "./tx.ts";
@@ -26,21 +24,7 @@ export interface FoundSchedules {
   readonly states: ReadonlyMap<number, JobState>;
 }
 
-export interface ScheduleFilter {
-  /** What names begin with. */
-  readonly name?: string | undefined;
-  /** A label selector. */
-  readonly label?: string | undefined;
-  readonly tag?: string | undefined;
-  readonly state?: ScheduleState | undefined;
-  /** Whose last job failed. */
-  readonly failing?: boolean | undefined;
-  readonly limit: number;
-  readonly next?: string | undefined;
-}
-
 const scanRows = 1_000;
-const scanMax = 50_000;
 
 /** undefined: there is none of that name, nor of that id. */
 export function findSchedule(tx: ReadTx, reference: string): FoundSchedules | undefined {
@@ -54,50 +38,8 @@ export function scheduleReferred(tx: ReadTx, reference: string): StoredSchedule 
   return named ?? (/^\d{1,15}$/.test(reference) ? scheduleById(tx, Number(reference)) : undefined);
 }
 
-/** By name. A page may hold fewer than `limit` of them and still have a `next`: the look at those that do not fit is bounded. */
-export function listSchedules(tx: ReadTx, filter: ScheduleFilter): FoundSchedules & { readonly next?: string } {
-  const { name: prefix = "", label, tag, state, failing } = filter;
-  const terms = label === undefined ? [] : parseSelector(label);
-  if (typeof terms === "string") return found(tx, []);
-  const limit = Math.min(filter.limit, limits.listMax);
-  const meshPaused = scheduleScope(tx).pausedAt !== null;
-  const isAsked = (row: StoredSchedule): boolean =>
-    (state === undefined || stateOf(row, meshPaused) === state) &&
-    (failing === undefined || row.failing > 0 === failing) &&
-    (tag === undefined || (definitionOf(row).tags ?? []).includes(tag)) &&
-    (terms.length === 0 || matchesSelector(terms, definitionOf(row).labels ?? {}));
-  const rows: StoredSchedule[] = [];
-  let after = filter.next ?? beforeAll(prefix);
-  let bytesShown = 0;
-  for (let scanned = 0, scannedBytes = 0; scanned < scanMax && scannedBytes < limits.scanBytes;) {
-    const piece = scanSchedules(tx, after, Math.min(scanRows, Math.max(limit + 1, 100)), limits.pageBytes);
-    scanned += piece.rows.length;
-    scannedBytes += piece.bytes;
-    for (const row of piece.rows) {
-      if (!row.name.startsWith(prefix)) return found(tx, rows);
-      if (!isAsked(row)) {
-        after = row.name;
-        continue;
-      }
-      const isFull =
-        rows.length === limit || (rows.length > 0 && bytesShown + row.definition.length > limits.pageBytes);
-      if (isFull) return { ...found(tx, rows), next: after };
-      after = row.name;
-      rows.push(row);
-      bytesShown += row.definition.length;
-    }
-    if (piece.isLast) return found(tx, rows);
-  }
-  return { ...found(tx, rows), next: after };
-}
-
-/** What is before all names that begin so, and behind those that are before them: names have no such character. */
-function beforeAll(prefix: string): string {
-  if (prefix === "") return "";
-  return `${prefix.slice(0, -1)}${String.fromCharCode(prefix.charCodeAt(prefix.length - 1) - 1)}\u007F`;
-}
-
-function found(tx: ReadTx, rows: readonly StoredSchedule[]): FoundSchedules {
+/** What else their views show. */
+export function found(tx: ReadTx, rows: readonly StoredSchedule[]): FoundSchedules {
   const calendars = new Map<string, NonNullable<ReturnType<typeof calendarEvents>>>();
   for (const row of rows)
     for (const { name } of definitionOf(row).rules.calendars ?? []) {
@@ -111,7 +53,8 @@ function found(tx: ReadTx, rows: readonly StoredSchedule[]): FoundSchedules {
   return { rows, meshPaused: scheduleScope(tx).pausedAt !== null, calendars, states };
 }
 
-function stateOf(row: StoredSchedule, meshPaused: boolean): ScheduleState {
+/** Paused by itself or with all others, or without anything to come. */
+export function stateOf(row: StoredSchedule, meshPaused: boolean): ScheduleState {
   if (row.check_at === null) return "ended";
   return row.paused === 1 || meshPaused ? "paused" : "active";
 }

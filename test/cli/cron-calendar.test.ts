@@ -52,6 +52,50 @@ test("one of a file says what was taken of it, and what is wrong with a file is 
   expect(bad.err).toContain('  stdin:5: "nonsense" is no line of an iCalendar file');
 });
 
+test("one whose repetitions were followed to an end that is near, or past, is marked", async () => {
+  using served = new ServedMesh();
+  const say = said(served);
+  const day = 86_400_000;
+  for (const [name, days] of [
+    ["far", 61],
+    ["near", 59.5],
+    ["past", -1],
+  ] as const)
+    served.mesh.change((cluster) =>
+      cluster.must("calendar.set", {
+        name,
+        description: null,
+        events: JSON.stringify({ spans: [], windows: [] }),
+        until: Math.floor(Date.now() + days * day),
+      }),
+    );
+  const known = (await say("ls")).out
+    .split("\n")
+    .slice(1, -1)
+    .map((line) =>
+      line
+        .replace(/ [0-9-]{10} [0-9:]+Z/, "")
+        .replace(/\s+/g, " ")
+        .trim(),
+    );
+  expect(known).toEqual([
+    "far off 0 0",
+    "near off 0 0 (59d left: import it again)",
+    "past off 0 0 (past: import it again)",
+  ]);
+  expect((await say("show", "past")).out).toMatch(/\nknown until +[0-9-]+ [0-9:]+Z \(past: import it again\)\n/);
+  const figures = await (await fetch(`${served.url}/metrics`)).text();
+  expect(
+    [...figures.matchAll(/^skein_calendar_until_timestamp_seconds\{calendar="(\w+)"\} ([\d.]+)$/gm)].map(
+      ([, name, at]) => [name, Math.round((Number(at) * 1_000 - Date.now()) / day)],
+    ),
+  ).toEqual([
+    ["far", 61],
+    ["near", expect.any(Number) as number],
+    ["past", -1],
+  ] as never);
+});
+
 test("flags that do not go together are refused", async () => {
   using served = new ServedMesh();
   const say = said(served);

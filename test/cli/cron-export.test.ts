@@ -47,6 +47,29 @@ test("what was imported is exported in the form in which it is set, and setting 
   expect((await cli(["cron", "export", "-o", "quiet"], served.env)).out).toBe("backup\ncat\n");
 });
 
+test("many are read by the page, and declared ones by the hundred", async () => {
+  using served = new ServedMesh();
+  const names = Array.from({ length: 1_234 }, (_, at) => `s${at}`);
+  const schedules = names.map((name) => ({ name, every: "1h", labels: { team: "a" }, job: { run: "x" } }));
+  const reads = () => served.node.reads;
+  const declared = JSON.stringify(schedules);
+  const first = await cli(["cron", "apply", "-", "--yes"], served.env, new TestIo({ stdin: declared }));
+  expect(first.out).toEndWith("done: 1234 new\n");
+  const before = reads();
+  const all = await cli(["cron", "export", "-o", "json"], served.env);
+  expect((JSON.parse(all.out) as { schedules: unknown[] }).schedules).toHaveLength(names.length);
+  expect(reads() - before).toBe(2);
+  const again = await cli(["cron", "apply", "-"], served.env, new TestIo({ stdin: declared }));
+  expect(again.out).toBe("= 1234 are as declared\nnothing is to be changed\n");
+  expect(reads() - before).toBe(2 + 13);
+});
+
+test("what is asked for comes in that order, once, by its name or its id", async () => {
+  using served = await filled();
+  const { out } = await cli(["cron", "export", "cat", "1", "cat", "-o", "quiet"], served.env);
+  expect(out).toBe("cat\nbackup\n");
+});
+
 test("as a crontab it is read again as it was", async () => {
   using served = await filled();
   const { out, err } = await cli(["cron", "export", "--format", "crontab"], served.env);

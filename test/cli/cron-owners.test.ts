@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { commandByName } from "../../src/state/commands/index.ts";
-import { admin } from "../state/support.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import { ownLevel } from "../../src/state/levels.ts";
+import { admin, announcement } from "../state/support.ts";
 import { cli, ServedMesh } from "./support.ts";
 
 /** A node with as many schedules, which it has not looked at yet: all of them are due. */
@@ -32,8 +34,20 @@ test("who works out how many schedules, in every form", async () => {
     schedules: 400,
     due: 400,
     max_over_mean: 1,
-    members: [{ node: 1, name: "n1", schedules: 400, share: 1, due: 400 }],
+    members: [{ node: 1, name: "n1", zones: null, schedules: 400, share: 1, due: 400 }],
   });
+});
+
+test("whose data of zones differ, where they do", async () => {
+  using mesh = served(4);
+  mesh.mesh.change((cluster) => {
+    const two = cluster.join(2);
+    cluster.must("node.seen", { node: nodeId(1), ...announcement(1), level: ownLevel, zones: "2026a 1f" });
+    cluster.must("node.seen", { node: two, ...announcement(2), level: ownLevel, zones: "2026b 2e" });
+  });
+  expect((await cli(["cron", "owners"], mesh.env)).out).toContain(
+    "\nzones' data differs, and with it when schedules of some zones fire: 2026a 1f (n1) | 2026b 2e (n2)\n",
+  );
 });
 
 test("what would move, beside what must", async () => {

@@ -7,7 +7,7 @@ test("nodes whose zones' data are alike need no word, and who has not said anyth
     { name: "b", zones: "2026a 1" },
     { name: "old", zones: null },
   ];
-  expect(zonesText({ nodes })).toBeUndefined();
+  expect(zonesText(nodes)).toBeUndefined();
 });
 
 test("nodes whose zones' data differ are named, by what they have", () => {
@@ -16,5 +16,5 @@ test("nodes whose zones' data differ are named, by what they have", () => {
     { name: "b", zones: "2026b 2" },
     { name: "c", zones: "2026a 1" },
   ];
-  expect(zonesText({ nodes })).toContain("2026a 1 (a, c) | 2026b 2 (b)");
+  expect(zonesText(nodes)).toContain("2026a 1 (a, c) | 2026b 2 (b)");
 });

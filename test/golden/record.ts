@@ -198,6 +198,9 @@ function schedules(cluster: Cluster): void {
     cluster.must("schedule.step", { scope: scope.scope, steps });
     cluster.must("schedule.step", { scope: scope.scope, steps });
   };
+  const limit = (jobs_max: number | null): void =>
+    void cluster.must("submitter.set", { name: admin.name, jobs_max }, admin);
+  limit(1_000);
   cluster.now = Math.ceil(cluster.now / minute) * minute;
   set(
     { name: "skips" },
@@ -226,6 +229,11 @@ function schedules(cluster: Cluster): void {
   step("skips", "queues", "replaces");
   cluster.must("schedule.fire", { schedule: "replaces" }, admin);
   cluster.refused("schedule.fire", { schedule: "skips" }, admin);
+  limit(1);
+  cluster.now += minute;
+  step("queues", "replaces");
+  cluster.refused("schedule.fire", { schedule: "replaces" }, admin);
+  limit(null);
   cluster.must("schedule.rm", { names: ["queues"] }, admin);
   cluster.refused("schedule.rm", { names: ["queues"] }, admin);
 }

@@ -148,6 +148,8 @@ export class FakeNode implements NodeApi {
   onStatus: (() => void) | undefined;
   /** How often status() was asked for: it reads the state. */
   statusAsked = 0;
+  /** Looks at the state. */
+  reads = 0;
   #waited = Promise.withResolvers<void>();
 
   constructor(mesh: Mesh, id: NodeId) {
@@ -176,6 +178,7 @@ export class FakeNode implements NodeApi {
     query: (tx: ReadTx) => Value,
     options: { readonly consistency: "linearizable" | "stale"; readonly minIndex?: number | undefined },
   ): Promise<Outcome<{ readonly value: Value; readonly index: number }>> {
+    this.reads += 1;
     await Promise.resolve();
     if (this.refusing !== undefined && options.consistency === "linearizable") return { ok: false, why: this.refusing };
     const index = this.mesh.cluster.database.applied;
@@ -250,6 +253,8 @@ export class FakeNode implements NodeApi {
   plan(specs: Pick<CommandInput<"job.submit">, "jobs" | "lists">, by: Principal) {
     return this.#questions.plan(specs, by);
   }
+
+  readonly stepsRefused = { early: 3, stale: 2, gone: 0 };
 
   /** Of a node that saw three fires, one of them very late. */
   readonly fireLags = {
@@ -354,7 +359,7 @@ export class FakeNode implements NodeApi {
       ready: this.ready,
       addresses: this.addresses,
       peers: this.peers,
-      clocks: new Map(),
+      clocks: new Map([[this.id, -120]]),
       quarantine: null,
       compared: 0,
       quarantines: 0,

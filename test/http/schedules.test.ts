@@ -6,6 +6,9 @@ import { limits } from "../../src/lib/limits.ts";
 import { jitterOf } from "../../src/state/schedules.ts";
 import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { nodeId } from "../../src/lib/ids.ts";
+import { ownLevel } from "../../src/state/levels.ts";
+import { announcement } from "../state/support.ts";
 import { asking, errorIn, jsonIn, Mesh, viewerToken } from "./fake-node.ts";
 
 const backup = { name: "backup", cron: "30 2 * * *", tz: "Europe/Berlin", job: { run: "backup" } };
@@ -262,6 +265,35 @@ describe("a list of schedules", () => {
     expect(seen).toEqual(names);
   });
 
+  test("has their jobs where these are asked for, on pages that weigh no more than others", async () => {
+    const { ask } = meshNow();
+    const large = { run: "x".repeat(Math.floor(limits.scheduleBytes * 0.9)) };
+    const names = Array.from({ length: 20 }, (_, at) => `s${String(at).padStart(2, "0")}`);
+    for (const name of names) await ask("POST", "/v1/schedules", { ...backup, name, job: large });
+    type Page = { schedules: ScheduleView[]; next?: string };
+    for (const query of ["jobs=true&limit=1000", `jobs=true&limit=1000&names=${names.toReversed().join()}`]) {
+      const seen: string[] = [];
+      for (let next = ""; ;) {
+        const answer = await ask("GET", `/v1/schedules?${query}${next}`);
+        expect((await answer.clone().arrayBuffer()).byteLength).toBeLessThan(1.1 * limits.pageBytes);
+        const page = await jsonIn<Page>(answer);
+        seen.push(...page.schedules.map(({ name }) => name));
+        expect(page.schedules[0]!.job).toEqual(large);
+        if (page.next === undefined) break;
+        next = `&next=${page.next}`;
+      }
+      expect(seen).toEqual(names);
+    }
+    const some = await jsonIn<Page>(await ask("GET", "/v1/schedules?names=s03,nobody,s01,s03"));
+    expect(some.schedules.map(({ name, job }) => [name, job])).toEqual([
+      ["s01", undefined],
+      ["s03", undefined],
+    ]);
+    const many = Array.from({ length: limits.schedulesNamed + 1 }, (_, at) => `a${at}`);
+    for (const wrong of [many.join(), "s01,a%20b"])
+      expect((await errorIn(await ask("GET", `/v1/schedules?names=${wrong}`))).details[0]!.path).toBe("names");
+  });
+
   test("is of those that fit", async () => {
     const { mesh, ask } = meshNow();
     await ask("POST", "/v1/schedules", {
@@ -415,12 +447,22 @@ describe("the history of a schedule", () => {
       { kind: "all-paused" },
     ]);
 
+    for (const [node, zones] of [
+      [1, "2026a 1f"],
+      [2, "2026b 2e"],
+    ] as const)
+      mesh.change(() =>
+        cluster.must("node.seen", { node: nodeId(node), ...announcement(node), level: ownLevel, zones }),
+      );
     const lines = (await (await ask("GET", "/metrics")).text()).split("\n");
     for (const line of [
       "skein_schedules 1",
       'skein_schedules_paused{all="true"} 1',
       "skein_fires_total 1",
       'skein_fires_skipped_total{reason="missed"} 2',
+      'skein_schedule_steps_refused_total{why="early"} 3',
+      "skein_zone_data_versions 2",
+      "skein_clock_difference_seconds -0.12",
       'skein_fires_skipped_total{reason="overlap"} 0',
       "# TYPE skein_fire_lag_seconds histogram",
       'skein_fire_lag_seconds_bucket{le="1"} 2',

@@ -10,7 +10,9 @@ import type { Step } from "../../src/state/firing.ts";
 import { listNodes } from "../../src/state/queries.ts";
 import { firesBefore, type StoredFire } from "../../src/state/tables/schedule-fire.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
-import { admin, Cluster } from "../state/support.ts";
+import { ownLevel } from "../../src/state/levels.ts";
+import type { AppliedEvent } from "../../src/node/api.ts";
+import { admin, announcement, Cluster } from "../state/support.ts";
 
 /** Members that work out schedules against one real state: the leader's clock is this host's, theirs may be others. */
 
@@ -36,6 +38,7 @@ function member(
 ) {
   const proposed: Step[][] = [];
   const refused: string[] = [];
+  const logged: string[] = [];
   const ports: CronDutyPorts = {
     self: nodeId(id),
     now: () => Date.now() + clock.aheadMs,
@@ -56,12 +59,12 @@ function member(
       refused.push(...value.refused.map(([, why]) => why));
       return accept({ value, index: on.log.length });
     },
-    log: () => {},
+    log: (level, message) => logged.push(`${level}: ${message}`),
   };
   const duty = new CronDuty(ports);
   started.push(duty);
   duty.start();
-  return { duty, proposed, refused };
+  return { duty, proposed, refused, logged };
 }
 
 function cluster(nodes: number): Cluster {
@@ -130,13 +133,43 @@ describe("members", () => {
     expect(new Set(first.map(([id]) => id)).size).toBe(8);
   });
 
+  test("whose data of zones differ are told of by the leader, once for each change", async () => {
+    const on = cluster(2);
+    set(on, { name: "s", every: "1h" });
+    const leader = member(on, 1, { leads: true });
+    const other = member(on, 2);
+    const seen = (node: number, zones: string): void => {
+      on.must("node.seen", { node: nodeId(node), ...announcement(node), level: ownLevel, zones });
+      for (const { duty } of [leader, other])
+        duty.onApplied([
+          { changes: [{ topic: "node", kind: "changed", node: nodeId(node), announced: true }] },
+        ] as unknown as readonly AppliedEvent[]);
+    };
+    seen(1, "2026a 1f");
+    seen(2, "2026a 1f");
+    seen(2, "2026b 2e");
+    await until(() => leader.logged.length > 0);
+    seen(2, "2026b 2e");
+    seen(1, "2026b 2e");
+    await until(() => leader.logged.length > 1);
+    expect(leader.logged).toEqual([
+      expect.stringMatching(/^warn: members have different .*: 2026a 1f \(n1\) \| 2026b 2e \(n2\)$/) as string,
+      "info: all members have the same data of time zones again",
+    ]);
+    expect(other.logged).toEqual([]);
+  });
+
   test("whose clock is ahead are told so, and fire at the leader's time", async () => {
     const on = cluster(1);
     set(on, { name: "s" });
-    const { refused } = member(on, 1, { aheadMs: 700 });
+    const { duty, refused, logged } = member(on, 1, { aheadMs: 700 });
     await until(() => fires(on).length >= 3);
     expect(refused).toContain("early");
     expectEach(fires(on));
+    const { early } = duty.refusals.counts;
+    expect(early).toBe(refused.filter((why) => why === "early").length);
+    expect(logged).toHaveLength(1);
+    expect(logged[0]).toMatch(/^warn: the clock of this host is (6\d\d|700)ms ahead of .*: steps refused as early: 1$/);
   });
 
   test("whose clock was far ahead and is set right fire on time again", async () => {

@@ -7,7 +7,8 @@ import { JobAdmission } from "../../src/node/job-admission.ts";
 import { forwardReply } from "../../src/node/peer-answers.ts";
 import { Proposer } from "../../src/node/propose.ts";
 import { applyEntries, type CommittedEntry } from "../../src/state/apply.ts";
-import type { CommandInput, CommandName } from "../../src/state/commands/index.ts";
+import { type CommandInput, type CommandName, commandByName } from "../../src/state/commands/index.ts";
+import type { Step } from "../../src/state/firing.ts";
 import { totals } from "../../src/state/queries.ts";
 import { loadOf } from "../../src/state/tables/load.ts";
 import type { Principal } from "../../src/state/types.ts";
@@ -429,6 +430,34 @@ describe("limits of submitters", () => {
     await m.settle();
     expect([first.answer?.ok, second.answer?.ok]).toEqual([true, false]);
     expect(second.answer).toMatchObject(refused);
+  });
+
+  test("jobs of schedules count for whoever set them, and never for the node that proposes them", async () => {
+    let step: readonly [number, number, number] = [0, 0, 0];
+    const m = mesh((cluster) => {
+      for (const [name, jobs_max] of [["*", 1] as const, ["anna", 4] as const])
+        cluster.must("submitter.set", { name, jobs_max }, admin);
+      cluster.must("submitter.count", { jobs: 1 });
+      const schedules = [{ name: "s", every: "1s", overlap: "allow", job: { run: "x" } }];
+      const input = commandByName("schedule.set").input.parse({ schedules });
+      const [set] = cluster.must("schedule.set", input, person("anna")).schedules;
+      step = [set!.id, set!.revision, cluster.now];
+    });
+    m.leads(1);
+    m.submit(1, 1, person("anna")); // what she has is known from here on
+    await m.settle();
+    const [id, revision, from] = step;
+    const fires = [1_001_000, 1_002_000, 1_003_000];
+    const node: Principal = { token: "", name: "n2", role: "node" };
+    const steps: [Step] = [[id, revision, from, 1_003_000, 1_004_000, fires, []]];
+    const fired = m.ask(2, "schedule.step", { scope: 0, steps }, node);
+    await m.turn(); // logged, and applied nowhere
+    const more = m.submit(1, 1, person("anna"));
+    await m.turn();
+    expect(more.answer).toMatchObject(refused);
+    await m.settle();
+    expect(fired.answer).toMatchObject({ ok: true, value: { value: { refused: [] } } });
+    expect(m.members.map(({ database }) => loadOf(database, "anna"))).toEqual([4, 4, 4]);
   });
 
   test("whatever is asked of whom under one leader, nobody has more than they may", async () => {

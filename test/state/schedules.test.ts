@@ -550,3 +550,19 @@ test("that an instant was missed is taken only once it is late", () => {
   on.now = at + 10_000;
   expect(take(on, skip)).toBeUndefined();
 });
+
+test("a job that cannot be made again and again for one reason is one line", () => {
+  const on = cluster();
+  set(on, { overlap: "allow" });
+  step(on);
+  for (let at = 1; at <= 3; at++) {
+    on.now = t0 + at * minute;
+    const [id, revision, from, to, check, fires, skips] = plan(on);
+    const why = at < 3 ? "there is no template t" : "there is no inventory i";
+    expect(take(on, [id, revision, from, to, check, fires, skips, [{ why }]])).toBeUndefined();
+  }
+  expect(history(on)).toEqual([
+    [1, "refused", 2, 2],
+    [3, "refused", 3, 1],
+  ]);
+});

@@ -36,6 +36,10 @@ export const scheduleFire = command<ScheduleFire>()({
     ...(made === undefined ? {} : { made }),
   }),
   adds: () => 1,
+  addsFor: ({ schedule }, tx) => {
+    const row = scheduleByName(tx, schedule);
+    return row === undefined ? new Map() : new Map([[row.set_by, 1]]);
+  },
   apply(tx, { schedule: name, force, made }, context) {
     const row = scheduleByName(tx, name);
     if (row === undefined) return refuse("not-found", `there is no schedule ${name}`);

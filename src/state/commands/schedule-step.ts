@@ -4,6 +4,7 @@ import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { type MadeJob, type Skip, type Step, type StepRefusal, takeStep, type Totals, writeTotals } from "../firing.ts";
 import { scheduleScope } from "../tables/schedule-scope.ts";
+import { scheduleById } from "../tables/schedule.ts";
 import { jobShape } from "./job-submit.ts";
 import { count } from "./shapes.ts";
 import { targetLists } from "./target-schema.ts";
@@ -54,6 +55,11 @@ export function isInOrder([, , from, to, check, fires, skips, made]: Step): bool
   return from <= to && reached <= to && isAhead && (made === undefined || made.length === fires.length);
 }
 
+/** So many jobs it makes at most: what is said not to become one needs no room. */
+function jobsOf([, , , , , fires, , made = []]: Step): number {
+  return fires.length - made.filter((one) => "why" in one).length;
+}
+
 const shape = z.strictObject({ scope: count, steps: z.array(stepShape).min(1).max(limits.stepsPerCommand) });
 
 export const scheduleStep = command<ScheduleStep>()({
@@ -65,7 +71,15 @@ export const scheduleStep = command<ScheduleStep>()({
   input: shape as z.ZodType<ScheduleStep, unknown>,
   payload: shape as z.ZodType<ScheduleStep, unknown>,
   prepare: (input) => input,
-  adds: ({ steps }) => steps.reduce((jobs, [, , , , , fires]) => jobs + fires.length, 0),
+  adds: ({ steps }) => steps.reduce((jobs, step) => jobs + jobsOf(step), 0),
+  addsFor: ({ steps }, tx) => {
+    const jobs = new Map<string, number>();
+    for (const step of steps) {
+      const row = scheduleById(tx, step[0]);
+      if (row !== undefined) jobs.set(row.set_by, jobsOf(step) + (jobs.get(row.set_by) ?? 0));
+    }
+    return jobs;
+  },
   apply(tx, { scope, steps }, context) {
     const isOfOtherScope = scheduleScope(tx).scope !== scope;
     const totals: Totals = new Map();

@@ -25,6 +25,7 @@ export interface StoredCalendar extends CalendarFacts {
 const facts = "name, revision, description, bytes, spans, windows, until, set_at, set_by";
 const select = sql(`select ${facts}, events from calendar where name = ?`);
 const selectAfter = sql(`select ${facts} from calendar where name > ? order by name limit ?`);
+const selectUntil = sql("select name, until from calendar where until is not null order by name limit ?");
 const selectTotal = sql("select count(*) as calendars, coalesce(sum(bytes), 0) as bytes from calendar");
 
 /** undefined: there is none of that name. */
@@ -41,6 +42,11 @@ export function calendarEvents(tx: ReadTx, name: string): CalendarEvents | undef
 /** By name, those after `after`. */
 export function calendarsAfter(tx: ReadTx, after: string, rows: number): CalendarFacts[] {
   return tx.all<CalendarFacts>(selectAfter, after, rows);
+}
+
+/** Those whose events were followed up to an instant (epoch ms) and go on then, so many at most. */
+export function calendarsKnownUntil(tx: ReadTx, most: number): { readonly name: string; readonly until: number }[] {
+  return tx.all(selectUntil, most);
 }
 
 /** How many there are, and what their events weigh. */

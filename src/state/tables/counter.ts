@@ -182,6 +182,11 @@ export function changeLoad(tx: Tx, name: string, jobs: number): void {
   inMemory.loads.set(name, (inMemory.loads.get(name) ?? 0) + jobs);
 }
 
+/** By how much that submitter has more unfinished jobs than its row says: what this entry has changed so far. */
+export function heldLoad(tx: ReadTx, name: string): number {
+  return held.get(tx)?.loads.get(name) ?? 0;
+}
+
 /** An unfinished job of that submitter has ended. */
 export function countEnded(tx: Tx, job: number, name: string): void {
   const { counting } = readCounter(tx);

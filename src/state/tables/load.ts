@@ -1,5 +1,5 @@
 import { limits } from "../../lib/limits.ts";
-import { changeLoad, readCounter, setCounting } from "./counter.ts";
+import { changeLoad, heldLoad, readCounter, setCounting } from "./counter.ts";
 import { change, sql, type ReadTx, type Tx } from "../tx.ts";
 
 /**
@@ -58,9 +58,9 @@ export function setJobLimit(tx: Tx, name: string, jobs: number | undefined): voi
   }
 }
 
-/** Unfinished jobs of that submitter, as far as they are counted. */
+/** Unfinished jobs of that submitter, as far as they are counted; in an entry those that it has made so far among them. */
 export function loadOf(tx: ReadTx, name: string): number {
-  return tx.get<{ jobs: number }>(selectLoad, name)?.jobs ?? 0;
+  return (tx.get<{ jobs: number }>(selectLoad, name)?.jobs ?? 0) + heldLoad(tx, name);
 }
 
 /** Who has most unfinished jobs. */

@@ -31,6 +31,10 @@ const selectBefore = sql(
 );
 const selectOpen = sql("select job, schedule, seq from schedule_open where job = ?");
 const selectOpenOf = sql("select job from schedule_open where schedule = ? order by job limit ?");
+const selectWithout = sql(
+  `select o.job from (select job from schedule_open where schedule = ? order by job limit ?) o
+   left join job_gate g on g.job = o.job where g.key is not ? order by o.job limit ?`,
+);
 const selectTotals = sql("select what, count from schedule_total order by what");
 
 /** Newest first, those before line `before`. */
@@ -41,6 +45,16 @@ export function firesBefore(tx: ReadTx, schedule: number, before: number, rows: 
 /** Jobs of its fires that have not ended, oldest first, so many at most. */
 export function openJobsOf(tx: ReadTx, schedule: number, most: number): number[] {
   return tx.all<{ job: number }>(selectOpenOf, schedule, most).map(({ job }) => job);
+}
+
+/** Of the oldest of these jobs, as many as are looked at, those that do not have that key; so many at most. */
+export function openJobsWithout(
+  tx: ReadTx,
+  schedule: number,
+  key: string,
+  { looked, most }: { readonly looked: number; readonly most: number },
+): number[] {
+  return tx.all<{ job: number }>(selectWithout, schedule, looked, key, most).map(({ job }) => job);
 }
 
 /** How many instants came to what, ever: "fired", and each reason that was given. */
