@@ -25,7 +25,7 @@ import {
   trimFires,
 } from "./tables/schedule-fire.ts";
 import { scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
-import type { Tx } from "./tx.ts";
+import type { ReadTx, Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
 /** A run of instants that make no job: `count` of them from the first to the last; negative: that many at least. */
@@ -190,9 +190,7 @@ class Firing {
   /** An instant that is to make a job, unless the limit is reached or a former job of the schedule is in its way. */
   #due(at: number, made: MadeJob | undefined): void {
     if (this.hasReachedLimit) return this.#note(at, "limit");
-    const { overlap = scheduleDefaults.overlap } = this.#definition;
-    const most = overlap === "skip" ? 1 : overlap === "queue" ? 2 : 0;
-    if (most > 0 && openJobsOf(this.#tx, this.#row.id, most).length >= most) return this.#note(at, "overlap");
+    if (isKeptBack(this.#tx, this.#row, this.#definition)) return this.#note(at, "overlap");
     const outcome = this.#fire(at, made, null);
     if (!outcome.ok) this.#note(at, "refused", outcome.why.message.slice(0, messageLength));
   }
@@ -306,12 +304,25 @@ class Firing {
     const { history = scheduleDefaults.history } = this.#definition;
     const before = this.#row.fires;
     if (Math.floor(this.#seq / trimEvery) === Math.floor(before / trimEvery) || this.#seq <= history) return;
-    trimFires(this.#tx, this.#row.id, this.#seq - history);
+    // Of one that is to be much shorter than it was, some each time: a command moves many schedules on.
+    const most = trimMost + 2 * (this.#seq - before);
+    trimFires(this.#tx, this.#row.id, this.#seq - history, most);
   }
 }
 
 const messageLength = 2_000;
 const trimEvery = 16;
+const trimMost = 64;
+
+/** Former jobs of the schedule keep it from making one more, as `overlap` says. */
+export function isKeptBack(
+  tx: ReadTx,
+  row: Pick<StoredSchedule, "id" | "last_state">,
+  { overlap = scheduleDefaults.overlap }: Definition,
+): boolean {
+  const most = overlap === "skip" ? 1 : overlap === "queue" ? 2 : 0;
+  return most > 0 && openJobsOf(tx, row.id, most).length >= most;
+}
 
 /** The spec of the job that an instant makes: it is told its schedule and its instant, and takes its turn behind others of the schedule as `overlap` says. */
 export function specOfFire(name: string, definition: Definition, job: Spec, at: number): Spec {

@@ -140,8 +140,8 @@ export const cronMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/state/firing.ts",
-        old: "if (most > 0 && openJobsOf(this.#tx, this.#row.id, most).length >= most)",
-        new: 'if (most > 0 && this.#row.last_state === "running" && openJobsOf(this.#tx, 0, most).length >= most)',
+        old: "return most > 0 && openJobsOf(tx, row.id, most).length >= most;",
+        new: 'return most > 0 && row.last_state === "running" && openJobsOf(tx, 0, most).length >= most;',
       },
     ],
     checkers: ["cron overlap"],

@@ -137,7 +137,7 @@ export function writeCalendarsOf(tx: Tx, id: number, before: readonly string[], 
   for (const calendar of now) if (!before.includes(calendar)) tx.run(addCalendar, calendar, id);
 }
 
-/** The row alone; its history goes by {@link removeFires} of schedule-fire.ts. */
+/** The row alone; its history goes by {@link leaveFires} of schedule-fire.ts. */
 export function removeSchedule(tx: Tx, id: number): void {
   tx.run(remove, id);
 }
