@@ -1,10 +1,19 @@
 import { formatInstant } from "../lib/calendar.ts";
+import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
 import { limitReached } from "./admitting.ts";
 import type { ApplyContext } from "./command.ts";
 import { afterAll, formerJobs, replaceFormer } from "./former-jobs.ts";
-import { type Definition, definitionOf, formerOf, isPlain, jitterOf, scheduleDefaults } from "./schedules.ts";
+import {
+  type Definition,
+  definitionOf,
+  type FormerRules,
+  formerOf,
+  isPlain,
+  jitterOf,
+  scheduleDefaults,
+} from "./schedules.ts";
 import {
   addTotal,
   extendFire,
@@ -71,11 +80,11 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   const former = formerOf(row);
   // By the clock that the leader had, and not by the state's, which never goes back (J4): that one may be ahead of real time.
   const now = context.stampedAt;
-  const jitter = jitterOf(row.name, definition.rules.jitterMs);
-  const changedAt = former.at(-1)?.until ?? -Infinity;
-  const isAhead = (at: number): boolean => (at <= changedAt ? at : at + jitter) > now;
-  // Nothing is missed before its time either: whoever says so goes by a clock that is ahead.
-  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && isAhead(last));
+  const newest = Math.max(fires.at(-1) ?? 0, skips.at(-1)?.[1] ?? 0);
+  const dueAt = (at: number): number => at + waitOf(row, former, at, newest);
+  const isAhead = (at: number): boolean => dueAt(at) > now;
+  // Nothing is missed before it is late either: whoever says so goes by a clock that is ahead.
+  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && dueAt(last) + limits.fireLateMs > now);
   if (to > now || fires.some(isAhead) || isMissedAhead) return "early";
   const firing = new Firing(tx, row, definition, totals, context);
   firing.run(step);
@@ -119,6 +128,18 @@ function tally(totals: Totals, what: string, instants: number): void {
 /** At the end of the command. */
 export function writeTotals(tx: Tx, totals: Totals): void {
   for (const [what, instants] of totals) addTotal(tx, what, instants);
+}
+
+/**
+ * How long (ms) an instant of a schedule waits at least before it makes its job. What held when it came says so; but where the same step comes to an instant behind a change, what is before the
+ * change waits no longer, since instants are dealt with in their order (scheduler/fires.ts).
+ */
+function waitOf(row: StoredSchedule, former: readonly FormerRules[], at: number, newest: number): number {
+  const place = former.findIndex(({ until }) => at <= until);
+  if (place === -1) return jitterOf(row.name, definitionOf(row).rules.jitterMs);
+  if (newest > former[place]!.until) return 0;
+  const { rules } = former.slice(place).find((one) => one.rules !== undefined) ?? definitionOf(row);
+  return jitterOf(row.name, rules?.jitterMs);
 }
 
 /** One schedule's instants, in their order. */
@@ -191,7 +212,7 @@ class Firing {
 
   /** A job that somebody wants now. */
   fireByHand(made: MadeJob | undefined): Outcome<number> {
-    const outcome = this.#fire(this.#context.at, made, `by ${this.#context.by.name}`);
+    const outcome = this.#fire(this.#context.stampedAt, made, `by ${this.#context.by.name}`);
     if (outcome.ok) this.#trim();
     return outcome;
   }
@@ -199,6 +220,7 @@ class Firing {
   /** Makes the job of an instant. */
   #fire(at: number, made: MadeJob | undefined, message: string | null): Outcome<number> {
     const { name } = this.#row;
+    const { stampedAt } = this.#context;
     const addition = this.#addition(at, made);
     if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };
     const full = limitReached(this.#tx, this.#row.set_by);
@@ -217,7 +239,7 @@ class Firing {
     if (!added.ok) return added;
     if (key !== undefined && overlap === "replace" && awaited.length > 0)
       replaceFormer(this.#tx, awaited, key, this.#context);
-    const lagMs = Math.max(0, this.#context.at - at - jitterOf(name, this.#definition.rules.jitterMs));
+    const lagMs = Math.max(0, stampedAt - at - (message === null ? waitOf(this.#row, formerOf(this.#row), at, at) : 0));
     this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first, lagMs });
     tally(this.#totals, "fired", 1);
     return { ok: true, value: added.value.first };
@@ -249,15 +271,15 @@ class Firing {
   }
 
   #note(at: number, reason: SkipReason, message: string | null = null): void {
-    if (message === null) this.#writeRun(at, at, 1, reason);
-    else this.#write(at, at, 1, reason, null, message);
+    this.#writeRun(at, at, 1, reason, message);
     this.#told(at, at, 1, reason);
   }
 
   /** Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. */
-  #writeRun(at: number, until: number, count: number, reason: SkipReason): void {
+  #writeRun(at: number, until: number, count: number, reason: SkipReason, message: string | null = null): void {
     const [last] = this.#lastReason === null ? [] : firesBefore(this.#tx, this.#row.id, this.#seq, 1);
-    if (last?.reason !== reason || last.message !== null) return this.#write(at, until, count, reason, null, null);
+    if (last?.reason !== reason || last.message !== message)
+      return this.#write(at, until, count, reason, null, message);
     const isCounted = last.count > 0 && count > 0;
     const all = Math.abs(last.count) + Math.abs(count);
     extendFire(this.#tx, last, until, isCounted ? all : -all);
@@ -284,7 +306,7 @@ class Firing {
       until,
       count,
       reason,
-      fired_at: this.#context.at,
+      fired_at: this.#context.stampedAt,
       job,
       message,
     });

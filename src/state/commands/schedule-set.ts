@@ -2,7 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { accept, type Problem, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { formerAt } from "../rescheduling.ts";
+import { changesAt, formerAt } from "../rescheduling.ts";
 import { passedOf, missingNeeds } from "../schedule-needs.ts";
 import { type Definition, definitionOf } from "../schedules.ts";
 import { addTotal, scheduleTotals } from "../tables/schedule-fire.ts";
@@ -64,6 +64,7 @@ export const scheduleSet = command<ScheduleSet>()({
     onlyNew: onlyNew === true,
   }),
   apply(tx, { schedules, onlyNew }, context) {
+    const now = changesAt(tx, context);
     const before = schedules.map(([name]) => scheduleByName(tx, name));
     const taken = before.flatMap((row, at) =>
       onlyNew && row !== undefined
@@ -79,16 +80,13 @@ export const scheduleSet = command<ScheduleSet>()({
       return refuse("conflict", `there may be ${limits.schedules} schedules: remove some first`);
     const missing = schedules.flatMap(([, text], at) => {
       // The same again changes nothing, also where its time has passed or what it names is gone.
-      const problems =
-        before[at]?.definition === text ? [] : problemsOf(tx, JSON.parse(text) as Definition, context.at);
+      const problems = before[at]?.definition === text ? [] : problemsOf(tx, JSON.parse(text) as Definition, now);
       return problems.map(({ path, message }) => ({ path: `schedules[${at}].${path}`, message }));
     });
     if (missing.length > 0) return refuse("invalid", missing[0]!.message, { details: missing });
     const formers = schedules.map(([, text], at) => {
       const row = before[at];
-      return row === undefined || hasEnded(row)
-        ? null
-        : formerAt(row, context.at, (JSON.parse(text) as Definition).rules);
+      return row === undefined || hasEnded(row) ? null : formerAt(row, now, (JSON.parse(text) as Definition).rules);
     });
     const often = formers.indexOf(undefined);
     if (often !== -1)
@@ -112,15 +110,15 @@ export const scheduleSet = command<ScheduleSet>()({
           failing: 0,
         }),
         // What would have come while it had ended is not missed.
-        watermark: row === undefined || hasEnded(row) ? context.at : row.watermark,
+        watermark: row === undefined ? now : hasEnded(row) ? Math.max(row.watermark, now) : row.watermark,
         name,
         revision: context.index,
         definition: text,
         former: formers[at] ?? null,
         paused: isPaused,
-        check_at: context.at,
+        check_at: now,
         runs: 0,
-        set_at: context.at,
+        set_at: now,
         set_by: context.by.name,
       };
       const uses = row === undefined ? [] : (definitionOf(row).rules.calendars ?? []);
