@@ -21,9 +21,11 @@ export async function serveScheduleSet(
   const body = await readJson(exchange.req.raw);
   if (!body.ok) return reply.refusal(body.why);
   const isMany = typeof body.value === "object" && body.value !== null && "schedules" in body.value;
-  const read = await inTurns(readAhead(isMany ? (body.value as { readonly schedules: unknown }).schedules : [body.value]));
+  const read = await inTurns(
+    readAhead(isMany ? (body.value as { readonly schedules: unknown }).schedules : [body.value]),
+  );
   if (!read.ok) return reply.refusal(read.why);
-  const asked = isMany ? readMany(body.value as object, onlyNew) : readOne(body.value, onlyNew);
+  const asked = isMany ? readMany(body.value, onlyNew) : readOne(body.value, onlyNew);
   const inState = await problemsInState(parts, exchange, read.value, onlyNew);
   if (!inState.ok) return reply.refusal(inState.why);
   const problems = [

@@ -91,7 +91,9 @@ describe("a schedule", () => {
 
   test("says everything that it was given, and takes that back", async () => {
     const { mesh, ask } = meshNow();
-    mesh.change((cluster) => cluster.must("template.set", { name: "t", parameters: { a: { type: "number" } }, spec: { run: "x" } }));
+    mesh.change((cluster) =>
+      cluster.must("template.set", { name: "t", parameters: { a: { type: "number" } }, spec: { run: "x" } }),
+    );
     const full = [
       {
         name: "full",
