@@ -68,7 +68,9 @@ function readJob(part: Part, names: Set<string>, options: ImportOptions): Import
   } else readTiming(part, spec, options);
   spec.overlap = options.overlap ?? overlapOf(part);
   spec.missed = options.missed ?? "skip";
-  if (part.flag("disabled") === true) spec.paused = true;
+  // What is said counts, so that one that was switched on again goes on with the next import.
+  const disabled = part.flag("disabled");
+  if (disabled !== undefined) spec.paused = disabled;
   const [owner, mail] = [part.text("owner") ?? "", part.text("owner_email") ?? ""];
   if (owner !== "" || mail !== "") spec.owner = owner === "" ? mail : mail === "" ? owner : `${owner} <${mail}>`;
   const labels = labelsOf(part, "metadata");

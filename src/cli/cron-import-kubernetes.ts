@@ -118,7 +118,9 @@ function readSpec(
     cron.problem("concurrencyPolicy", `"${policy}" is none of ${Object.keys(overlapOf).join(", ")}`);
   spec.overlap = options.overlap ?? overlapOf[policy] ?? "allow";
   readMissed(cron, spec, options);
-  if (cron.flag("suspend") === true) spec.paused = true;
+  // What is said counts, so that one that was switched on again goes on with the next import.
+  const suspend = cron.flag("suspend");
+  if (suspend !== undefined) spec.paused = suspend;
   const [good, bad] = [cron.whole("successfulJobsHistoryLimit"), cron.whole("failedJobsHistoryLimit")];
   if (good !== undefined || bad !== undefined) spec.history = Math.min(1000, Math.max(1, (good ?? 3) + (bad ?? 1)));
   const template = cron.part("jobTemplate");

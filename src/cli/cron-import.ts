@@ -1,15 +1,12 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
-import { ApiError } from "../client/errors.ts";
-import type { ScheduleSpec } from "../client/schedule-spec.ts";
-import { limits } from "../lib/limits.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { parseSelector } from "../lib/selector.ts";
 import type { Cli, Session } from "./cli.ts";
 import { checkImport } from "./cron-import-check.ts";
 import { guessImportFormat, type ImportFormat, importFormats, readImport } from "./cron-import-format.ts";
+import { setImported } from "./cron-import-set.ts";
 import {
-  type ImportedSchedule,
   type ImportRead,
   type Missed,
   missedWays,
@@ -17,7 +14,7 @@ import {
   overlapWays,
   type WrittenSchedule,
 } from "./cron-import-types.ts";
-import { CliError, exit, exitOfRefusal } from "./exit.ts";
+import { CliError, exit } from "./exit.ts";
 import { oneOf } from "./jobs.ts";
 import { readFileText } from "./specs-file.ts";
 import { renderTable } from "./table.ts";
@@ -77,7 +74,7 @@ async function importFile(session: Session, flags: ImportFlags, path: string): P
     problems.push({ path: file, message: `holds no schedule (read as ${format})` });
   if (problems.length > 0) refuseAll(problems, file, format);
   tell(session, read);
-  return flags.dryRun === true ? dryRun(session, read) : set(session, read, flags.replace === true);
+  return flags.dryRun === true ? dryRun(session, read) : setImported(session, read, flags.replace === true);
 }
 
 /** So many of a kind are shown. */
@@ -139,42 +136,4 @@ function dryRun({ output }: Session, { schedules, notes }: ImportRead): number {
     table: (out) => out.text(stringify(value)),
   });
   return exit.done;
-}
-
-/** All or none, where one request holds them all; of more, those of the requests before one that is refused are set, which is said. */
-async function set({ client, output }: Session, { schedules, notes }: ImportRead, replace: boolean): Promise<number> {
-  const made: { readonly name: string; readonly changed: boolean }[] = [];
-  for (let at = 0; at < schedules.length; at += limits.schedulesPerRequest) {
-    const some = schedules.slice(at, at + limits.schedulesPerRequest);
-    const specs = some.map(({ spec }) => spec as ScheduleSpec);
-    try {
-      made.push(...(await client.setSchedules(specs, { onlyNew: !replace })));
-    } catch (error) {
-      throw error instanceof ApiError && Array.isArray(error.details) ? refused(error, some, made.length) : error;
-    }
-  }
-  const changed = made.filter((one) => one.changed).length;
-  output.result({
-    value: { schedules: made, notes },
-    ids: made.map(({ name }) => name),
-    table: (out) =>
-      out.line(`${counted(changed)} set${changed === made.length ? "" : `, ${made.length - changed} as before`}`),
-  });
-  return exit.done;
-}
-
-/** With the places of the file instead of those of the request. */
-function refused(error: ApiError, asked: readonly ImportedSchedule[], made: number): CliError {
-  // Of names that are taken as well, which are no mistakes of the input.
-  const problems = (error.details as readonly Problem[]).map(({ path, message }) => {
-    const [, at, rest] = /^schedules\[(\d+)\]\.?(.*)$/s.exec(path) ?? [];
-    const where = asked[Number(at)]?.where;
-    return { path: where === undefined ? path : rest === "" ? where : `${where}: ${rest}`, message };
-  });
-  const before = made === 0 ? "nothing was set" : `${counted(made)} set before this`;
-  return new CliError(exitOfRefusal(error.code), `${before}: ${error.message}`, problems);
-}
-
-function counted(count: number): string {
-  return count === 1 ? "1 schedule was" : `${count} schedules were`;
 }

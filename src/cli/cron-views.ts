@@ -94,7 +94,7 @@ export function printSchedules(out: Output, schedules: readonly Omit<ScheduleVie
       one.mesh_paused && one.state === "active" ? "all paused" : one.state,
       nextText(one, now),
       one.last === null ? "" : relativeText(one.last.at, now),
-      one.last === null ? "" : String(one.last.job),
+      String(one.last?.job ?? ""),
       one.last?.state ?? "",
       one.failing === 0 ? "" : String(one.failing),
     ]),

@@ -48,10 +48,14 @@ const schedule = {
   next: instant.nullable().describe("When it fires next, jitter and calendars counted; null: no_next says why."),
   no_next: noNext,
   last: z
-    .object({ at: instant, job: z.int(), state: z.string().nullable() })
+    .object({ at: instant, job: z.int().nullable(), state: z.string().nullable() })
     .nullable()
-    .describe("Its newest job, and how that fares."),
-  failing: z.int().describe("How many jobs in a row have failed."),
+    .describe(
+      "Its newest instant that was to make a job: which one, and how that fares; job null, state refused: it could not be made.",
+    ),
+  failing: z
+    .int()
+    .describe("How many instants in a row came to a job that failed, or to none that could be made (refused)."),
   set_at: instant,
   set_by: z.string(),
   node: z.int().nullable().describe("The member that works it out."),

@@ -93,7 +93,7 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
       method: "POST",
       path: "/v1/schedules",
       right: "jobs:write",
-      doc: "Sets a schedule, or several ({schedules: [...]}), all or none: new ones, or what is other about those that are there; only_new=true: none of them may be there yet.",
+      doc: "Sets a schedule, or several ({schedules: [...]}), all or none: new ones, or what is other about those that are there; only_new=true: none of them may be there yet. All that is wrong is told at once, what only the state can tell as well.",
       status: 201,
       query: setQuery,
       body: scheduleFields,

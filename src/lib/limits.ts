@@ -145,6 +145,8 @@ export const limits = {
   firesMadeUp: 1_000,
   /** An instant that is looked at later than this is missed: what becomes of it is for the schedule to say. Before that it fires, late. */
   fireLateMs: 10_000,
+  /** An instant that finds no room among all unfinished jobs waits for it so long; then it is refused, and not missed. */
+  fireRoomMs: 5_000,
   /** Unfinished jobs of before a schedule's `overlap` was changed, that the next one waits for; so many of all its unfinished ones are looked at for that. */
   formerJobs: 100,
   formerJobsLooked: 1_000,
@@ -152,6 +154,9 @@ export const limits = {
   fireCoverMs: 1_000,
   stepsPerCommand: 256,
   stepsInFlight: 2_048,
+  /** Lines of history that the steps of one command write at most, a job with each that fires; and those that one member has under way. */
+  linesPerCommand: 2_000,
+  linesInFlight: 8_000,
   /** Of one step: past any of these the rest follows in another one. */
   skipsPerStep: 200,
   firesPerStep: 1_100,
@@ -597,6 +602,10 @@ export const limits = {
 } as const;
 
 assert(limits.admittedUnseen >= limits.specsPerRequest, "the largest request can be let in by a new leader");
+assert(limits.fireRoomMs * 2 <= limits.fireLateMs, "what found no room is refused before it is missed");
+assert(limits.firesPerStep + limits.skipsPerStep <= limits.linesPerCommand, "any step fits a command");
+assert(limits.linesPerCommand <= limits.admittedUnseen, "a command of steps can be let in by a new leader");
+assert(limits.linesInFlight <= limits.specsPerRequest, "a member asks for no more jobs at once than a request does");
 assert(limits.entryBytes >= limits.bodyBytes, "an accepted body must fit an entry");
 assert(limits.frameBytes > limits.entryBytes, "an entry must fit a frame");
 assert(limits.sendBufferBytes > limits.frameBytes, "a frame must fit the send buffer");

@@ -2,11 +2,10 @@ import { monotonicMs, timerMsMax } from "../lib/clock.ts";
 import { type CalendarEvents } from "../lib/calendar-events.ts";
 import type { NodeId } from "../lib/ids.ts";
 import { limits } from "../lib/limits.ts";
-import type { Outcome } from "../lib/outcome.ts";
 import { inTurns } from "../lib/turns.ts";
 import { type FirePlan, planFires } from "../scheduler/fires.ts";
 import { liveMembers, Owners } from "../scheduler/owners.ts";
-import type { CommandInput, CommandValue } from "../state/commands/index.ts";
+import type { CommandInput } from "../state/commands/index.ts";
 import { isInOrder } from "../state/commands/schedule-step.ts";
 import type { MadeJob, Step } from "../state/firing.ts";
 import { listNodes } from "../state/queries.ts";
@@ -23,6 +22,8 @@ import {
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 import { OwnedSchedules } from "./owned-schedules.ts";
+import { firstFires, StepBatch } from "./step-parts.ts";
+import { StepProposer, type StepsOutcome } from "./step-proposer.ts";
 import { StepRefusals } from "./step-refusals.ts";
 import { ZoneWatch } from "./zone-watch.ts";
 
@@ -37,10 +38,7 @@ export interface CronDutyPorts {
   /** It is a member, with a state that it may go by. */
   takesPart(): boolean;
   view<Value>(query: (tx: ReadTx) => Value): Value;
-  propose(
-    name: "schedule.step",
-    input: CommandInput<"schedule.step">,
-  ): Promise<Outcome<{ readonly value: CommandValue<"schedule.step">; readonly index: number }>>;
+  propose(name: "schedule.step", input: CommandInput<"schedule.step">): Promise<StepsOutcome>;
   /** The job of a fire that the schedule alone does not say. */
   makeJob(row: StoredSchedule, at: number): Promise<MadeJob>;
   readonly log: (level: "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -54,8 +52,9 @@ const aheadMs = 2_000;
 const readyMost = 20_000;
 /** So many due ones are read at once. */
 const rowsAtOnce = 1_000;
-/** A step that was not taken is worked out again after that. */
+/** A step that was not taken is worked out again after that; one for whose job there was no room, after that. */
 const againMs = 100;
+const roomAgainMs = 1_000;
 /** A schedule that cannot be worked out is tried again after that. */
 const wrongMs = 60_000;
 /** What was found of this clock is looked at again after that, and at once where it was set by more than that. */
@@ -100,7 +99,9 @@ export class CronDuty {
   #members = "";
   /** Of whom this node, as the leader, hears nothing: their schedules do not wait. */
   #silent: readonly NodeId[] = [];
-  readonly #underWay = new Set<number>();
+  readonly #proposer: StepProposer;
+  /** More is due than may be under way: it goes on with the next of these that is done. */
+  #isCutShort = false;
   /** Not again before that (monotonicMs): what was refused as early, or not taken. */
   readonly #notBefore = new Map<number, number>();
   #ready = new Map<number, Ready>();
@@ -116,6 +117,11 @@ export class CronDuty {
 
   constructor(ports: CronDutyPorts) {
     this.#ports = ports;
+    this.#proposer = new StepProposer({
+      ...ports,
+      isOn: () => this.#isOn,
+      settled: (steps, outcome, proposedAt) => this.#onSettled(steps, outcome, proposedAt),
+    });
     this.owned = new OwnedSchedules(ports);
     this.refusals = new StepRefusals(ports.log);
     this.#zones = new ZoneWatch(ports);
@@ -199,30 +205,25 @@ export class CronDuty {
     this.#silent = this.#ports.silent() ?? [];
     const scope = this.#ports.view(scheduleScope);
     for (const [id, until] of this.#notBefore) if (until <= monotonicMs()) this.#notBefore.delete(id);
-    let steps: Step[] = [];
-    let bytes = 0;
+    this.#isCutShort = false;
+    const batch = new StepBatch();
     let after: DueSchedule = { id: 0, check_at: -1 };
     for (;;) {
       const due = this.#ports.view((tx) => dueSchedules(tx, this.#now(), after, rowsAtOnce));
       for (const one of due) {
-        if (!this.#isOn || this.#underWay.size >= limits.stepsInFlight) break;
+        if (!this.#isOn || this.#proposer.isFull) break;
         await this.#rest();
         if (!this.#isMine(one)) continue;
         const step = await this.#tryStep(one.id, scope);
         if (step === undefined) continue;
-        this.#underWay.add(one.id);
-        steps.push(step);
-        bytes += bytesOf(step);
-        if (steps.length >= limits.stepsPerCommand || bytes >= limits.entryBatchBytes) {
-          void this.#propose(scope, steps);
-          steps = [];
-          bytes = 0;
-        }
+        this.#proposer.begin(step);
+        this.#proposer.propose(scope.scope, batch.add(step));
       }
-      if (due.length < rowsAtOnce || this.#underWay.size >= limits.stepsInFlight) break;
+      this.#isCutShort = this.#proposer.isFull;
+      if (due.length < rowsAtOnce || this.#isCutShort) break;
       after = due.at(-1)!;
     }
-    if (steps.length > 0) void this.#propose(scope, steps);
+    this.#proposer.propose(scope.scope, batch.take());
     await this.#prepare(scope);
     return this.#nextLookMs();
   }
@@ -242,7 +243,7 @@ export class CronDuty {
   }
 
   #isMine({ id, check_at: checkAt }: DueSchedule): boolean {
-    if (this.#underWay.has(id) || this.#notBefore.has(id)) return false;
+    if (this.#proposer.has(id) || this.#notBefore.has(id)) return false;
     const owner = this.#owners.of(id);
     if (owner === this.#ports.self) return true;
     if (!this.#ports.isLeading()) return false;
@@ -284,14 +285,11 @@ export class CronDuty {
 
   /** A step whose jobs have to be made: they may be large, so a few of them at a time. */
   async #stepOfMade(row: StoredSchedule, plan: FirePlan, now: number): Promise<Step> {
-    const fires = plan.fires.slice(0, madeAtOnce);
-    const isWhole = fires.length === plan.fires.length;
-    const to = isWhole ? plan.to : fires.at(-1)!;
-    const check = isWhole ? plan.check : Math.max(now, row.watermark + 1);
-    const skips = plan.skips.filter(([, , last]) => last <= to);
+    const whole: Step = [row.id, row.revision, row.watermark, plan.to, plan.check, plan.fires, plan.skips];
+    const [id, revision, from, to, check, fires, skips] = firstFires(whole, madeAtOnce, now);
     const made: MadeJob[] = [];
     for (const at of fires) made.push(await this.#ports.makeJob(row, at));
-    return [row.id, row.revision, row.watermark, to, check, fires, skips, made];
+    return [id, revision, from, to, check, fires, skips, made];
   }
 
   async #plan(row: StoredSchedule, scope: ScheduleScope, now: number): Promise<FirePlan> {
@@ -320,13 +318,11 @@ export class CronDuty {
     return events;
   }
 
-  async #propose(scope: ScheduleScope, steps: readonly Step[]): Promise<void> {
-    const proposedAt = this.#ports.now();
-    const outcome = await this.#ports.propose("schedule.step", { scope: scope.scope, steps });
-    for (const [id] of steps) this.#underWay.delete(id);
+  #onSettled(steps: readonly Step[], outcome: StepsOutcome, proposedAt: number): void {
     if (!outcome.ok) {
-      for (const [id] of steps) this.#notBefore.set(id, monotonicMs() + againMs);
-      if (this.#isOn) this.#lookIn(againMs);
+      const waitMs = outcome.why.limit === "jobs" ? roomAgainMs : againMs;
+      for (const [id] of steps) this.#notBefore.set(id, monotonicMs() + waitMs);
+      this.#lookBy(this.#isCutShort ? againMs : waitMs);
       return;
     }
     const { refused, stampedAt } = outcome.value.value;
@@ -339,9 +335,12 @@ export class CronDuty {
         : 0;
     this.#correctedAt = monotonicMs();
     this.#correctedBase = this.#ports.now() - this.#correctedAt;
-    if (!this.#isOn) return;
-    const waitMs = refused.length > 0 ? againMs : this.#nextLookMs();
-    if (monotonicMs() + waitMs < this.#wakesAt) this.#lookIn(waitMs);
+    if (this.#isOn) this.#lookBy(this.#isCutShort ? 0 : refused.length > 0 ? againMs : this.#nextLookMs());
+  }
+
+  /** In so many ms, if not before. */
+  #lookBy(ms: number): void {
+    if (this.#isOn && monotonicMs() + ms < this.#wakesAt) this.#lookIn(ms);
   }
 
   /** Works out what will come soon, so that at its instant it only has to be said. */
@@ -374,16 +373,6 @@ export class CronDuty {
     const next = this.#ports.view((tx) => nextCheck(tx, now));
     return next === undefined ? lookMs : Math.min(lookMs, next - now);
   }
-}
-
-/** What weighs in a step: the jobs that came with it. */
-function bytesOf(step: Step): number {
-  let bytes = 100 + 30 * (step[5].length + step[6].length);
-  for (const made of step[7] ?? []) {
-    if ("why" in made) bytes += made.why.length;
-    else bytes += made.job[2].length + (made.lists ?? []).reduce((sum, [, names]) => sum + names.length, 0);
-  }
-  return bytes;
 }
 
 function isNews(change: AppliedEvent["changes"][number]): boolean {

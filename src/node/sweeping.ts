@@ -4,7 +4,7 @@ import { hasRemains } from "../state/forgetting.ts";
 import { unusedBundles } from "../state/queries.ts";
 import type { DutyPorts } from "./duties.ts";
 
-/** A duty of the leader: rows of tasks whose large jobs were forgotten, and lists of targets of no job, go in steps, one entry after the other (state/forgetting.ts); then trees of bundles that nobody has. */
+/** A duty of the leader: rows of tasks whose large jobs were forgotten, lists of targets of no job, and the history of schedules that are gone, go in steps, one entry after the other (state/forgetting.ts); then trees of bundles that nobody has. */
 export class Sweeping {
   readonly #ports: Pick<DutyPorts, "view" | "propose">;
   #isUnderWay = false;

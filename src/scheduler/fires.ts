@@ -46,8 +46,10 @@ interface Stretch {
   readonly until: number;
   readonly rules: ScheduleRules;
   readonly paused: boolean;
-  /** Others hold from then on; of the present ones Infinity. */
-  readonly changedAt: number;
+  /** How much later than its instants they are due. */
+  readonly jitterMs: number;
+  /** From then on what still waits for its jitter does so no longer: an instant of a later stretch is due, and nothing is dealt with out of its order. */
+  readonly releasedAt: number;
 }
 
 /** A paused schedule is looked at as rarely as that: nothing of it is late. */
@@ -57,76 +59,121 @@ const instantsAtOnce = 64;
 
 /** Works out what has come by `clock` (epoch ms), with rests in between: a schedule that nobody looked at for long may have had many instants. */
 export function* planFires(planned: Planned, clock: number): Generator<undefined, FirePlan, undefined> {
-  const { row } = planned;
   // A clock that is behind the entry of a change would pass over what came between the two: that much time has passed, whatever this clock says.
-  const now = Math.max(clock, formerOf(row).at(-1)?.until ?? 0);
-  const collected = new Collected();
-  const { rules } = definitionOf(row);
-  const stretches = stretchesOf(planned);
-  let to = row.watermark;
-  for (const stretch of stretches) {
-    const jitter = stretch.changedAt <= now ? 0 : jitterOf(row.name, stretch.rules.jitterMs);
-    const upTo = Math.max(stretch.from, Math.min(stretch.until, now - jitter));
-    const reached = yield* collectStretch(planned, { ...stretch, until: upTo }, now, collected);
-    to = Math.max(to, reached);
-    if (reached < upTo) return cut(collected, rules, to, row, now, true);
-  }
-  return cut(collected, rules, to, row, now, false);
+  const now = Math.max(clock, formerOf(planned.row).at(-1)?.until ?? 0);
+  const stretches = stretchesOf(planned.row);
+  const collected = yield* collect(planned, stretches, now);
+  // What releases them is not in the same step: the log would take them for early.
+  const isHalf = collected.isCut && collected.hasReleased;
+  return isHalf
+    ? cut(yield* collect(planned, stretches.map(unreleased), now), planned.row, now)
+    : cut(collected, planned.row, now);
 }
 
 /** What held one after the other since the watermark; the last one goes on. */
-function stretchesOf({ row }: Planned): Stretch[] {
+function stretchesOf(row: StoredSchedule): Stretch[] {
   const former = formerOf(row);
-  const present = definitionOf(row).rules;
+  const { rules: present } = definitionOf(row);
+  const held = [...former, { until: Infinity, paused: row.paused === 1, rules: present }];
   const stretches: Stretch[] = [];
-  let next = present;
-  for (const { until, paused, rules } of former.toReversed()) {
-    next = rules ?? next;
-    stretches.unshift({ from: 0, until, rules: next, paused, changedAt: until });
+  let rules = present;
+  let releasedAt = Infinity;
+  for (const [place, { until, paused, rules: own }] of [...held.entries()].toReversed()) {
+    const from = Math.max(row.watermark, held[place - 1]?.until ?? 0);
+    rules = own ?? rules;
+    if (until <= from) continue;
+    // Of a pause nothing waits.
+    const jitterMs = paused ? 0 : jitterOf(row.name, rules.jitterMs);
+    stretches.unshift({ from, until, rules, paused, jitterMs, releasedAt });
+    if (place === 0 || paused) continue;
+    const first = instantsOf(rules.timing, row.name).after(from);
+    if (first !== undefined && first <= until) releasedAt = Math.min(releasedAt, first + jitterMs);
   }
-  stretches.push({ from: 0, until: Infinity, rules: present, paused: row.paused === 1, changedAt: Infinity });
-  let from = row.watermark;
-  const dated = stretches.map((one) => {
-    const begins = from;
-    from = Math.max(from, one.until);
-    return { ...one, from: begins };
-  });
-  return dated.filter((one) => one.until > one.from);
+  return stretches;
+}
+
+function unreleased(stretch: Stretch): Stretch {
+  return { ...stretch, releasedAt: Infinity };
+}
+
+function* collect(
+  planned: Planned,
+  stretches: readonly Stretch[],
+  now: number,
+): Generator<undefined, Collected, undefined> {
+  const { row } = planned;
+  const collected = new Collected(row.watermark);
+  const pauses = pausesOf(planned, stretches);
+  for (const stretch of stretches) {
+    const { from, until, jitterMs, releasedAt } = stretch;
+    const ripe = now >= releasedAt ? until : Math.min(until, now - jitterMs);
+    const waiting = ripe < until ? instantsOf(stretch.rules.timing, row.name).after(Math.max(from, ripe)) : undefined;
+    const isWaiting = waiting !== undefined && waiting <= until;
+    // A former stretch of which nothing waits is over.
+    const upTo = isWaiting || until === Infinity ? Math.max(from, ripe) : until;
+    const reached = yield* collectStretch(planned, { ...stretch, until: upTo }, pauses, now, collected);
+    collected.reached = reached;
+    if (reached < upTo) {
+      collected.isCut = true;
+      return collected;
+    }
+    if (isWaiting) {
+      collected.waitsUntil = Math.min(waiting + jitterMs, releasedAt);
+      return collected;
+    }
+    if (until === Infinity) return collected;
+  }
+  return collected;
+}
+
+/** When nothing is done, (from, until], of the schedule itself and of the whole mesh. */
+function pausesOf(
+  { scope }: Planned,
+  stretches: readonly Stretch[],
+): readonly (readonly [from: number, until: number])[] {
+  const own = stretches.filter(({ paused }) => paused).map(({ from, until }) => [from, until] as const);
+  const ofAll = scope.pausedAt === null ? scope.pauses : [...scope.pauses, [scope.pausedAt, Infinity] as const];
+  return [...own, ...ofAll];
 }
 
 /** Gives how far it came: all of it, unless it was too much at once. */
 function* collectStretch(
   planned: Planned,
   stretch: Stretch,
+  pauses: readonly (readonly [number, number])[],
   now: number,
   collected: Collected,
 ): Generator<undefined, number, undefined> {
-  const { name } = planned.row;
-  const instants = instantsOf(stretch.rules.timing, name);
+  const { from, until, jitterMs } = stretch;
+  const instants = instantsOf(stretch.rules.timing, planned.row.name);
   if (stretch.paused) {
-    collected.addAll("paused", instants, stretch.from, stretch.until);
-    return stretch.until;
+    collected.addAll("paused", instants, from, until);
+    return until;
   }
-  for (const part of partsOf(planned.scope, stretch.from, stretch.until)) {
+  // Nothing is done in a pause: neither what comes in it nor what is due in it.
+  const kept =
+    jitterMs === 0
+      ? pauses
+      : pauses.flatMap(([begin, end]) => [[begin - jitterMs, end - jitterMs] as const, [begin, end] as const]);
+  for (const part of partsOf(kept, from, until)) {
     if (part.paused) collected.addAll("paused", instants, part.from, part.until);
     else {
       const reached = yield* collectPart(planned, { ...stretch, ...part }, instants, now, collected);
       if (reached < part.until) return reached;
     }
   }
-  return stretch.until;
+  return until;
 }
 
-/** (from, until] as the pauses of the whole mesh cut it. */
+/** (from, until] as pauses cut it. */
 function partsOf(
-  { pauses, pausedAt }: Planned["scope"],
+  pauses: readonly (readonly [from: number, until: number])[],
   from: number,
   until: number,
 ): { from: number; until: number; paused: boolean }[] {
   const parts: { from: number; until: number; paused: boolean }[] = [];
   let at = from;
-  const all = pausedAt === null ? pauses : [...pauses, [pausedAt, Infinity] as const];
-  for (const [begin, end] of all) {
+  for (const [begin, end] of pauses.toSorted(([one], [other]) => one - other)) {
     if (end <= at) continue;
     if (begin >= until) break;
     if (begin > at) parts.push({ from: at, until: begin, paused: false });
@@ -145,8 +192,8 @@ function* collectPart(
   now: number,
   collected: Collected,
 ): Generator<undefined, number, undefined> {
-  const { rules, changedAt } = stretch;
-  const jitter = jitterOf(planned.row.name, rules.jitterMs);
+  const { rules, jitterMs: jitter, releasedAt } = stretch;
+  // How it is made up for is said by who looks: what the schedule says now.
   const { catchUpMs = scheduleDefaults.catchUpMs, missed = scheduleDefaults.missed } = definitionOf(planned.row).rules;
   const calendars = (rules.calendars ?? []).map(({ name, only }) => ({
     events: planned.calendars.get(name) ?? noEvents,
@@ -165,8 +212,8 @@ function* collectPart(
     if (next === undefined || next > stretch.until) return stretch.until;
     if (collected.isFull) return at;
     at = next;
-    // What waits for its jitter when the schedule is changed does so no longer: it would keep back what comes after the change.
-    const due = Math.min(at + jitter, changedAt);
+    const due = Math.min(at + jitter, releasedAt);
+    if (due < at + jitter) collected.hasReleased = true;
     const isLate = now - due > limits.fireLateMs;
     const mayBeMadeUp = missed !== "skip" && at > horizon;
     collected.add(
@@ -182,7 +229,19 @@ const noEvents: CalendarEvents = { spans: [], windows: [] };
 /** What was found, as runs. */
 class Collected {
   readonly runs: Run[] = [];
+  /** All up to here is in them. */
+  reached: number;
+  /** It was too much at once: behind `reached` there is more to be dealt with now. */
+  isCut = false;
+  /** The next one is there, and waits so long for its jitter; what follows a change waits with it. */
+  waitsUntil: number | undefined;
+  /** Some are dealt with before their jitter is over. */
+  hasReleased = false;
   #instants = 0;
+
+  constructor(reached: number) {
+    this.reached = reached;
+  }
 
   /** No more at once. */
   get isFull(): boolean {
@@ -209,28 +268,24 @@ class Collected {
 }
 
 /** Decides which late ones are made up, and leaves what is too much for one step to the next. */
-function cut(
-  { runs }: Collected,
-  { missed = scheduleDefaults.missed, missedMost = scheduleDefaults.missedMost }: ScheduleRules,
-  reached: number,
-  row: StoredSchedule,
-  now: number,
-  isCut: boolean,
-): FirePlan {
-  let room = missed === "all" ? missedMost : 1;
+function cut(collected: Collected, row: StoredSchedule, now: number): FirePlan {
+  const { missed = scheduleDefaults.missed, missedMost = scheduleDefaults.missedMost } = definitionOf(row).rules;
+  const most = missed === "all" ? missedMost : 1;
+  const { runs, reached, newest } = collected.isCut ? withoutNewest(collected, most) : allOf(collected, most);
+  let room = newest;
   const decided: Run[] = [];
   for (const run of runs.toReversed()) {
     let { verdict } = run;
     if (verdict === "late") {
-      // Behind it something fires anyway, or there is more to come: it is not the latest.
-      const isMadeUp = room > 0 && !(missed === "latest" && isCut);
-      verdict = isMadeUp ? "fire" : "missed";
+      verdict = room > 0 ? "fire" : "missed";
       room -= 1;
+      // Behind it something fires anyway: it is not the latest.
     } else if (verdict === "fire" && missed === "latest") room = 0;
     decided.push({ ...run, verdict });
   }
   const fires: number[] = [];
   const skips: Skip[] = [];
+  const again = Math.max(now, row.watermark + 1);
   for (const run of decided.toReversed()) {
     const last = skips.at(-1);
     const isBehind = last !== undefined && last[0] === run.verdict && (fires.at(-1) ?? -1) < last[1];
@@ -239,18 +294,40 @@ function cut(
       skips[skips.length - 1] = [last[0], last[1], run.last, last[3] + run.count];
     else if (isFull) {
       const to = Math.max(fires.at(-1) ?? 0, skips.at(-1)?.[2] ?? 0);
-      return { to, check: Math.max(now, row.watermark + 1), fires, skips };
+      return { to, check: again, fires, skips };
     } else if (run.verdict === "fire") fires.push(run.first);
     else if (run.verdict !== "late") skips.push([run.verdict, run.first, run.last, run.count]);
   }
-  if (isCut) return { to: reached, check: Math.max(now, row.watermark + 1), fires, skips };
-  return { to: reached, check: nextCheckOf(row, reached, now), fires, skips };
+  const check = collected.isCut ? again : (collected.waitsUntil ?? nextCheckOf(row, reached, now));
+  return { to: reached, check, fires, skips };
+}
+
+/** What a step is made of: of its late ones the `newest` are made up. */
+interface Decidable {
+  readonly runs: readonly Run[];
+  readonly reached: number;
+  readonly newest: number;
+}
+
+function allOf({ runs, reached }: Collected, newest: number): Decidable {
+  return { runs, reached, newest };
+}
+
+/**
+ * Of instants behind which there are more: the newest late ones are left for the step that knows whether others are newer still, and of those before them `newest` are the newest. A step has to
+ * come further, so where it begins with one of them it decides them all: `latest` makes up more than one then, where 50,000 instants that a calendar closes lie between them.
+ */
+function withoutNewest(collected: Collected, most: number): Decidable {
+  const { runs } = collected;
+  const late = runs.flatMap(({ verdict }, place) => (verdict === "late" ? [place] : []));
+  const place = late.at(-most) ?? late[0];
+  if (place === undefined || place === 0) return allOf(collected, most);
+  return { runs: runs.slice(0, place), reached: runs[place]!.first - 1, newest: 0 };
 }
 
 function nextCheckOf(row: StoredSchedule, reached: number, now: number): number | null {
   const { rules } = definitionOf(row);
   const next = instantsOf(rules.timing, row.name).after(reached);
   if (next === undefined) return null;
-  const due = next + jitterOf(row.name, rules.jitterMs);
-  return row.paused === 1 ? Math.max(due, now + pausedCheckMs) : due;
+  return row.paused === 1 ? Math.max(next, now + pausedCheckMs) : next + jitterOf(row.name, rules.jitterMs);
 }

@@ -554,9 +554,9 @@ export interface ScheduleView {
   /** When it fires next, its jitter added; null: `no_next` says why. */
   readonly next: string | null;
   readonly no_next?: NoNextView;
-  /** Its newest job, the instant of that, and how it fares. */
-  readonly last: { readonly at: string; readonly job: number; readonly state: string | null } | null;
-  /** How many jobs in a row have failed. */
+  /** Its newest instant that was to make a job: which job, and how that fares; null and "refused": it could not be made. */
+  readonly last: { readonly at: string; readonly job: number | null; readonly state: string | null } | null;
+  /** How many instants in a row came to a job that failed, or to none that could be made. */
   readonly failing: number;
   readonly set_at: string;
   readonly set_by: string;

@@ -1,10 +1,19 @@
 import { formatInstant } from "../lib/calendar.ts";
+import { limits } from "../lib/limits.ts";
 import type { Outcome } from "../lib/outcome.ts";
 import { addJobs, type Addition, type NewJob, newJob } from "./adding.ts";
 import { limitReached } from "./admitting.ts";
 import type { ApplyContext } from "./command.ts";
 import { afterAll, formerJobs, replaceFormer } from "./former-jobs.ts";
-import { type Definition, definitionOf, formerOf, isPlain, jitterOf, scheduleDefaults } from "./schedules.ts";
+import {
+  type Definition,
+  definitionOf,
+  type FormerRules,
+  formerOf,
+  isPlain,
+  jitterOf,
+  scheduleDefaults,
+} from "./schedules.ts";
 import {
   addTotal,
   extendFire,
@@ -15,8 +24,8 @@ import {
   type SkipReason,
   trimFires,
 } from "./tables/schedule-fire.ts";
-import { scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
-import type { Tx } from "./tx.ts";
+import { addFailing, scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
+import type { ReadTx, Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
 /** A run of instants that make no job: `count` of them from the first to the last; negative: that many at least. */
@@ -71,14 +80,15 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   const former = formerOf(row);
   // By the clock that the leader had, and not by the state's, which never goes back (J4): that one may be ahead of real time.
   const now = context.stampedAt;
-  const jitter = jitterOf(row.name, definition.rules.jitterMs);
-  const changedAt = former.at(-1)?.until ?? -Infinity;
-  const isAhead = (at: number): boolean => (at <= changedAt ? at : at + jitter) > now;
-  // Nothing is missed before its time either: whoever says so goes by a clock that is ahead.
-  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && isAhead(last));
+  const newest = Math.max(fires.at(-1) ?? 0, skips.at(-1)?.[1] ?? 0);
+  const dueAt = (at: number): number => at + waitOf(row, former, at, newest);
+  const isAhead = (at: number): boolean => dueAt(at) > now;
+  // Nothing is missed before it is late either: whoever says so goes by a clock that is ahead.
+  const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && dueAt(last) + limits.fireLateMs > now);
   if (to > now || fires.some(isAhead) || isMissedAhead) return "early";
   const firing = new Firing(tx, row, definition, totals, context);
   firing.run(step);
+  if (firing.refused > 0) addFailing(tx, id, firing.refused);
   const left = former.filter(({ until }) => until > to);
   writeStep(tx, id, {
     former: left.length === 0 ? null : JSON.stringify(left),
@@ -120,6 +130,18 @@ export function writeTotals(tx: Tx, totals: Totals): void {
   for (const [what, instants] of totals) addTotal(tx, what, instants);
 }
 
+/**
+ * How long (ms) an instant of a schedule waits at least before it makes its job. What held when it came says so; but where the same step comes to an instant behind a change, what is before the
+ * change waits no longer, since instants are dealt with in their order (scheduler/fires.ts).
+ */
+function waitOf(row: StoredSchedule, former: readonly FormerRules[], at: number, newest: number): number {
+  const place = former.findIndex(({ until }) => at <= until);
+  if (place === -1) return jitterOf(row.name, definitionOf(row).rules.jitterMs);
+  if (newest > former[place]!.until) return 0;
+  const { rules } = former.slice(place).find((one) => one.rules !== undefined) ?? definitionOf(row);
+  return jitterOf(row.name, rules?.jitterMs);
+}
+
 /** One schedule's instants, in their order. */
 class Firing {
   readonly #tx: Tx;
@@ -133,6 +155,7 @@ class Firing {
   #runs: number;
   #firedAt: number | null;
   #job: number | null;
+  #refused = 0;
 
   constructor(tx: Tx, row: StoredSchedule, definition: Definition, totals: Totals, context: ApplyContext) {
     this.#tx = tx;
@@ -149,6 +172,11 @@ class Firing {
   /** What of the row is other now. */
   get progress(): Pick<StoredSchedule, "runs" | "fires" | "fired_at" | "job"> {
     return { runs: this.#runs, fires: this.#seq, fired_at: this.#firedAt, job: this.#job };
+  }
+
+  /** Instants whose job could not be made. */
+  get refused(): number {
+    return this.#refused;
   }
 
   get hasReachedLimit(): boolean {
@@ -169,16 +197,22 @@ class Firing {
   /** An instant that is to make a job, unless the limit is reached or a former job of the schedule is in its way. */
   #due(at: number, made: MadeJob | undefined): void {
     if (this.hasReachedLimit) return this.#note(at, "limit");
-    const { overlap = scheduleDefaults.overlap } = this.#definition;
-    const most = overlap === "skip" ? 1 : overlap === "queue" ? 2 : 0;
-    if (most > 0 && openJobsOf(this.#tx, this.#row.id, most).length >= most) return this.#note(at, "overlap");
+    if (isKeptBack(this.#tx, this.#row, this.#definition)) return this.#note(at, "overlap");
     const outcome = this.#fire(at, made, null);
-    if (!outcome.ok) this.#note(at, "refused", outcome.why.message.slice(0, messageLength));
+    if (!outcome.ok) this.#refuse(at, outcome.why.message.slice(0, messageLength));
+  }
+
+  /** What nobody sees in jobs is to be seen of the schedule: it is its last result, and counts as failed. */
+  #refuse(at: number, message: string): void {
+    this.#note(at, "refused", message);
+    this.#refused += 1;
+    this.#firedAt = at;
+    this.#job = null;
   }
 
   /** A job that somebody wants now. */
   fireByHand(made: MadeJob | undefined): Outcome<number> {
-    const outcome = this.#fire(this.#context.at, made, `by ${this.#context.by.name}`);
+    const outcome = this.#fire(this.#context.stampedAt, made, `by ${this.#context.by.name}`);
     if (outcome.ok) this.#trim();
     return outcome;
   }
@@ -186,6 +220,7 @@ class Firing {
   /** Makes the job of an instant. */
   #fire(at: number, made: MadeJob | undefined, message: string | null): Outcome<number> {
     const { name } = this.#row;
+    const { stampedAt } = this.#context;
     const addition = this.#addition(at, made);
     if ("why" in addition) return { ok: false, why: { code: "conflict", message: addition.why } };
     const full = limitReached(this.#tx, this.#row.set_by);
@@ -204,7 +239,7 @@ class Firing {
     if (!added.ok) return added;
     if (key !== undefined && overlap === "replace" && awaited.length > 0)
       replaceFormer(this.#tx, awaited, key, this.#context);
-    const lagMs = Math.max(0, this.#context.at - at - jitterOf(name, this.#definition.rules.jitterMs));
+    const lagMs = Math.max(0, stampedAt - at - (message === null ? waitOf(this.#row, formerOf(this.#row), at, at) : 0));
     this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first, lagMs });
     tally(this.#totals, "fired", 1);
     return { ok: true, value: added.value.first };
@@ -236,15 +271,15 @@ class Firing {
   }
 
   #note(at: number, reason: SkipReason, message: string | null = null): void {
-    if (message === null) this.#writeRun(at, at, 1, reason);
-    else this.#write(at, at, 1, reason, null, message);
+    this.#writeRun(at, at, 1, reason, message);
     this.#told(at, at, 1, reason);
   }
 
   /** Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. */
-  #writeRun(at: number, until: number, count: number, reason: SkipReason): void {
+  #writeRun(at: number, until: number, count: number, reason: SkipReason, message: string | null = null): void {
     const [last] = this.#lastReason === null ? [] : firesBefore(this.#tx, this.#row.id, this.#seq, 1);
-    if (last?.reason !== reason || last.message !== null) return this.#write(at, until, count, reason, null, null);
+    if (last?.reason !== reason || last.message !== message)
+      return this.#write(at, until, count, reason, null, message);
     const isCounted = last.count > 0 && count > 0;
     const all = Math.abs(last.count) + Math.abs(count);
     extendFire(this.#tx, last, until, isCounted ? all : -all);
@@ -271,7 +306,7 @@ class Firing {
       until,
       count,
       reason,
-      fired_at: this.#context.at,
+      fired_at: this.#context.stampedAt,
       job,
       message,
     });
@@ -284,12 +319,25 @@ class Firing {
     const { history = scheduleDefaults.history } = this.#definition;
     const before = this.#row.fires;
     if (Math.floor(this.#seq / trimEvery) === Math.floor(before / trimEvery) || this.#seq <= history) return;
-    trimFires(this.#tx, this.#row.id, this.#seq - history);
+    // Of one that is to be much shorter than it was, some each time: a command moves many schedules on.
+    const most = trimMost + 2 * (this.#seq - before);
+    trimFires(this.#tx, this.#row.id, this.#seq - history, most);
   }
 }
 
 const messageLength = 2_000;
 const trimEvery = 16;
+const trimMost = 64;
+
+/** Former jobs of the schedule keep it from making one more, as `overlap` says. */
+export function isKeptBack(
+  tx: ReadTx,
+  row: Pick<StoredSchedule, "id" | "last_state">,
+  { overlap = scheduleDefaults.overlap }: Definition,
+): boolean {
+  const most = overlap === "skip" ? 1 : overlap === "queue" ? 2 : 0;
+  return most > 0 && openJobsOf(tx, row.id, most).length >= most;
+}
 
 /** The spec of the job that an instant makes: it is told its schedule and its instant, and takes its turn behind others of the schedule as `overlap` says. */
 export function specOfFire(name: string, definition: Definition, job: Spec, at: number): Spec {

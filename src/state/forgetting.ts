@@ -10,6 +10,7 @@ import { hasUnusedInventory, removeContentOf, sweepInventories } from "./tables/
 import { hasOnlyTask } from "./tables/only-task.ts";
 import { removePick } from "./tables/pick.ts";
 import { playbookKey, removeRecap } from "./tables/recap.ts";
+import { leftFires, sweepFires } from "./tables/schedule-fire.ts";
 import { removeJobOf, removeTargets, unusedTargets } from "./tables/target.ts";
 import { removeUnits, sweepUnits } from "./tables/unit.ts";
 import { readSpec } from "./spec.ts";
@@ -89,9 +90,14 @@ const sweepTasks = change(
 );
 const deleteRemains = change("remains.remove", "delete from remains where job = ?");
 
-/** Something is left of what is gone: rows of tasks, lists of targets that no other job has, pieces of inventories that nothing names. */
+/** Something is left of what is gone: rows of tasks, lists of targets that no other job has, pieces of inventories that nothing names, the history of schedules. */
 export function hasRemains(tx: ReadTx): boolean {
-  return nextRemains(tx) !== undefined || unusedTargets(tx) !== undefined || hasUnusedInventory(tx, keptUntil(tx));
+  return (
+    nextRemains(tx) !== undefined ||
+    unusedTargets(tx) !== undefined ||
+    hasUnusedInventory(tx, keptUntil(tx)) ||
+    leftFires(tx) !== undefined
+  );
 }
 
 /** What of inventories was touched later is for somebody who has just sent it, or looked it up. */
@@ -99,7 +105,7 @@ function keptUntil(tx: ReadTx): number {
   return readCounter(tx).at - limits.inventoryPieceKeepMs;
 }
 
-/** Removes the next rows of what is left of jobs that are gone, at most so many, but a list of targets always whole; gives how many they were. */
+/** Removes the next rows of what is left of jobs and schedules that are gone, at most so many, but a list of targets always whole; gives how many they were. */
 export function sweepRemains(tx: Tx, rows: number): number {
   let left = rows;
   for (let job = nextRemains(tx); job !== undefined && left > 0; job = nextRemains(tx)) {
@@ -120,5 +126,6 @@ export function sweepRemains(tx: Tx, rows: number): number {
       readCounter(tx).at - limits.inventoryPieceKeepMs - 1,
       limits.inventoryPiecesSwept,
     );
+  if (left > 0) left -= sweepFires(tx, left);
   return rows - left;
 }

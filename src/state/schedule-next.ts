@@ -22,7 +22,7 @@ export interface NextDue {
 }
 
 /** What a search may cost before it is given up: instants of the schedule and of windows of its calendars, about. */
-const looksInList = 300;
+const looksInList = 100;
 const looksOfOne = 5_000;
 
 /** Of a schedule of a list. Rests in between. */

@@ -67,7 +67,7 @@ export function scheduleView(
   owner: number | null,
 ): ScheduleView {
   const state = stateOf(row, meshPaused);
-  const { fired_at: firedAt, job } = row;
+  const { fired_at: firedAt } = row;
   return {
     ...(renderSchedule(row.name, definitionOf(row), row.paused === 1) as Pick<ScheduleView, "name" | "tz">),
     id: row.id,
@@ -78,15 +78,20 @@ export function scheduleView(
     runs: row.runs,
     next: due === undefined ? null : formatInstant(due),
     ...(none === undefined ? {} : { no_next: none }),
-    last:
-      firedAt === null || job === null
-        ? null
-        : { at: formatInstant(firedAt), job, state: states.get(job) ?? row.last_state },
+    last: firedAt === null ? null : { at: formatInstant(firedAt), ...lastOf(row, states) },
     failing: row.failing,
     set_at: formatInstant(row.set_at),
     set_by: row.set_by,
     node: state === "ended" ? null : owner,
   };
+}
+
+/** Its newest instant that was to make a job. */
+function lastOf(
+  { job, last_state: lastState }: StoredSchedule,
+  states: ReadonlyMap<number, JobState>,
+): { readonly job: number | null; readonly state: string | null } {
+  return job === null ? { job, state: "refused" } : { job, state: states.get(job) ?? lastState };
 }
 
 /** Newest first. The whole history of one schedule is no more than limits.firesKept lines. */

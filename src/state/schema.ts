@@ -478,6 +478,8 @@ export const schema: readonly string[] = [
   // Unfinished jobs of fires.
   `create table schedule_open (job integer primary key, schedule integer not null, seq integer not null) strict`,
   "create index schedule_open_of on schedule_open (schedule)",
+  // Schedules that are gone, and whose lines of history are going (forgetting.ts).
+  `create table schedule_remains (schedule integer primary key) strict`,
   // Which schedules go by which calendars.
   `create table schedule_calendar (calendar text not null, schedule integer not null, primary key (calendar, schedule)) strict, without rowid`,
   // One row: what concerns all of them (tables/schedule-scope.ts).

@@ -99,6 +99,50 @@ describe("an import", () => {
     expect((await run(served, "@daily other\n", "-o", "quiet")).out).toBe("other\n");
   });
 
+  test("goes by what the source says of a pause, and tells what stays paused", async () => {
+    using served = new ServedMesh();
+    const paused = async (name: string): Promise<unknown> =>
+      (JSON.parse((await cli(["cron", "show", name, "-o", "json"], served.env)).out) as { paused: boolean }).paused;
+    const job = { containers: [{ name: "x", image: "x", command: ["x"] }] };
+    const spec = { schedule: "@daily", jobTemplate: { spec: { template: { spec: job } } } };
+    const cronJob = (suspend: object): string =>
+      JSON.stringify({
+        apiVersion: "batch/v1",
+        kind: "CronJob",
+        metadata: { name: "k" },
+        spec: { ...spec, ...suspend },
+      });
+    const dkron = (disabled: object): string =>
+      JSON.stringify({
+        name: "d",
+        schedule: "@daily",
+        executor: "shell",
+        executor_config: { command: "x" },
+        ...disabled,
+      });
+    for (const [name, text, key] of [
+      ["k", cronJob, "suspend"],
+      ["d", dkron, "disabled"],
+    ] as const) {
+      expect((await run(served, text({ [key]: true }))).code).toBe(0);
+      expect(await paused(name)).toBe(true);
+      const silent = await run(served, text({}), "--replace");
+      expect(silent.out).toBe("0 schedules were set, 1 as before\n");
+      expect(silent.err).toContain(`${name} is paused here, and stays so, since the file says nothing of it`);
+      expect(await paused(name)).toBe(true);
+      const on = await run(served, text({ [key]: false }), "--replace");
+      expect(on.out).toBe("1 schedule was set\n");
+      expect(on.err).toContain(`${name} was paused here, and goes on: the file says so`);
+      expect(await paused(name)).toBe(false);
+      const again = await run(served, text({ [key]: false }), "--replace", "-o", "json");
+      expect(again.err).not.toContain("paused");
+    }
+    await run(served, "@daily c\n");
+    await cli(["cron", "pause", "c"], served.env);
+    const told = JSON.parse((await run(served, "@daily c\n", "--replace", "-o", "json")).out) as { notes: object[] };
+    expect(told.notes).toContainEqual({ path: "stdin:1", message: expect.stringContaining("cron resume c") });
+  });
+
   test("sets nothing where the mesh lacks what one of them needs, and says where that stands", async () => {
     using served = new ServedMesh();
     const env = [{ name: "KEY", valueFrom: { secretKeyRef: { name: "pg", key: "password" } } }];

@@ -125,7 +125,7 @@ export const cronMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/scheduler/fires.ts",
-        old: '    collected.addAll("paused", instants, stretch.from, stretch.until);\n    return',
+        old: '    collected.addAll("paused", instants, from, until);\n    return',
         new: "    return",
       },
     ],
@@ -140,10 +140,57 @@ export const cronMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/state/firing.ts",
-        old: "if (most > 0 && openJobsOf(this.#tx, this.#row.id, most).length >= most)",
-        new: 'if (most > 0 && this.#row.last_state === "running" && openJobsOf(this.#tx, 0, most).length >= most)',
+        old: "return most > 0 && openJobsOf(tx, row.id, most).length >= most;",
+        new: 'return most > 0 && row.last_state === "running" && openJobsOf(tx, 0, most).length >= most;',
       },
     ],
     checkers: ["cron overlap"],
+  },
+  {
+    ...ours,
+    name: "85",
+    title: "a pause is of what comes in it alone",
+    source: "a former try of ours",
+    bug: "What waits for its jitter when a pause begins makes its job in the middle of it.",
+    patches: [
+      {
+        file: "src/scheduler/fires.ts",
+        old: "    jitterMs === 0\n      ? pauses",
+        new: "    jitterMs >= 0\n      ? pauses",
+      },
+    ],
+    checkers: ["cron paused"],
+  },
+  {
+    ...ours,
+    name: "86",
+    title: "a change lets go of what waits for its jitter",
+    source: "a former try of ours",
+    bug: "Whoever sets another command for a schedule has what waits for its jitter fire at once.",
+    patches: [
+      {
+        file: "src/scheduler/fires.ts",
+        old: "const ripe = now >= releasedAt ? until : Math.min(until, now - jitterMs);",
+        new: "const ripe = until < Infinity ? until : now - jitterMs;",
+      },
+      {
+        file: "src/state/firing.ts",
+        old: "if (newest > former[place]!.until) return 0;",
+        new: "if (place >= 0) return 0;",
+      },
+    ],
+    checkers: ["cron early"],
+  },
+  {
+    ...byState,
+    name: "87",
+    title: "an instant is missed when who looks says so",
+    source: "a former try of ours",
+    bug: "A member whose clock is ahead records instants as missed that have only just come, and they make no job.",
+    test: {
+      file: "test/state/schedules.test.ts",
+      name: "that an instant was missed is taken only once it is late",
+    },
+    patches: [{ file: "src/state/firing.ts", old: " || isMissedAhead) return", new: ") return" }],
   },
 ];

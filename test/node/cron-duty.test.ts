@@ -6,9 +6,10 @@ import { CronDuty, type CronDutyPorts } from "../../src/node/cron-duty.ts";
 import { makeScheduledJob } from "../../src/node/schedule-jobs.ts";
 import { liveMembers, Owners } from "../../src/scheduler/owners.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
+import { linesOf } from "../../src/state/commands/schedule-step.ts";
 import type { Step } from "../../src/state/firing.ts";
-import { listNodes } from "../../src/state/queries.ts";
-import { firesBefore, type StoredFire } from "../../src/state/tables/schedule-fire.ts";
+import { listNodes, totals } from "../../src/state/queries.ts";
+import { firesBefore, scheduleTotals, type StoredFire } from "../../src/state/tables/schedule-fire.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
 import { ownLevel } from "../../src/state/levels.ts";
 import type { AppliedEvent } from "../../src/node/api.ts";
@@ -24,6 +25,10 @@ interface MemberOptions {
   readonly silent?: readonly number[];
   /** Says no to what is proposed, so many times. */
   readonly busy?: { left: number };
+  /** So many unfinished jobs there may be. */
+  readonly bound?: { jobs: number };
+  /** Nothing that is proposed is answered before. */
+  readonly answers?: Promise<void>;
 }
 
 const started: CronDuty[] = [];
@@ -34,10 +39,11 @@ afterEach(() => {
 function member(
   on: Cluster,
   id: number,
-  { aheadMs = 0, clock = { aheadMs }, leads = false, silent = [], busy }: MemberOptions = {},
+  { aheadMs = 0, clock = { aheadMs }, leads = false, silent = [], busy, bound, answers }: MemberOptions = {},
 ) {
   const proposed: Step[][] = [];
   const refused: string[] = [];
+  const underWay = { lines: 0, most: 0, looks: 0 };
   const logged: string[] = [];
   const ports: CronDutyPorts = {
     self: nodeId(id),
@@ -45,11 +51,21 @@ function member(
     isLeading: () => leads,
     silent: () => (leads ? silent.map((one) => nodeId(one)) : undefined),
     takesPart: () => true,
-    view: (query) => query(on.database),
+    view: (query) => {
+      underWay.looks += 1;
+      return query(on.database);
+    },
     makeJob: (row, at) => makeScheduledJob(row, at, (query) => query(on.database)),
     propose: async (name, input) => {
       proposed.push([...input.steps]);
-      await Promise.resolve();
+      const lines = input.steps.reduce((sum, step) => sum + linesOf(step), 0);
+      underWay.lines += lines;
+      underWay.most = Math.max(underWay.most, underWay.lines);
+      await (answers ?? Promise.resolve());
+      underWay.lines -= lines;
+      const room = (bound?.jobs ?? Infinity) - totals(on.database).jobsUnfinished;
+      if (commandByName(name).adds!(input) > Math.max(0, room))
+        return refuse("busy", "there is no room", { limit: "jobs" });
       if (busy !== undefined && busy.left > 0) {
         busy.left -= 1;
         return refuse("busy", "there is no room");
@@ -64,7 +80,7 @@ function member(
   const duty = new CronDuty(ports);
   started.push(duty);
   duty.start();
-  return { duty, proposed, refused, logged };
+  return { duty, proposed, refused, logged, underWay };
 }
 
 function cluster(nodes: number): Cluster {
@@ -209,6 +225,52 @@ describe("members", () => {
   });
 });
 
+describe("much at once", () => {
+  test("goes in commands of so many jobs, of which few are under way, and goes on when these are done", async () => {
+    const on = cluster(1);
+    on.now = Date.now() - 1_500_000;
+    const all = Array.from({ length: 14 }, (_, place) => ({
+      name: `s${place}`,
+      every: "1s",
+      overlap: "allow",
+      missed: "all",
+      missed_most: 1000,
+      job: { driver: "noop" },
+    }));
+    on.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: all }), admin);
+    const { promise: answers, resolve } = Promise.withResolvers<void>();
+    const { proposed, underWay } = member(on, 1, { answers });
+    let [looks, quiet] = [0, 0];
+    await until(() => {
+      quiet = looks === underWay.looks ? quiet + 1 : 0;
+      looks = underWay.looks;
+      return quiet > 20 && proposed.length > 1;
+    });
+    resolve();
+    await until(() => (scheduleTotals(on.database).get("fired") ?? 0) >= 1_000 * all.length);
+    for (const steps of proposed)
+      expect(commandByName("schedule.step").payload.safeParse({ scope: 0, steps }).success).toBe(true);
+    expect(underWay.most).toBeGreaterThan(limits.linesInFlight - limits.linesPerCommand);
+    expect(underWay.most).toBeLessThanOrEqual(limits.linesInFlight + limits.firesPerStep + limits.skipsPerStep);
+  });
+
+  test("beside what there is no room for goes on, and that fires when there is room again", async () => {
+    const on = cluster(1);
+    set(on, { name: "skips", overlap: "skip" });
+    const bound = { jobs: 1 };
+    member(on, 1, { bound });
+    await until(() => fires(on, "skips").length === 1);
+    set(on, { name: "s" });
+    const { id } = scheduleByName(on.database, "s")!;
+    await until(() => fires(on, "skips").length >= 2 && fires(on, "skips")[1]!.count >= 2);
+    expect(fires(on, "skips")[1]?.reason).toBe("overlap");
+    expect(firesBefore(on.database, id, 100, 100)).toEqual([]);
+    bound.jobs = 100;
+    await until(() => fires(on).length >= 3);
+    expectEach(fires(on));
+  });
+});
+
 describe("a schedule", () => {
   test("that is changed while a step of it is under way loses none of its instants", async () => {
     const on = cluster(1);
@@ -227,7 +289,7 @@ describe("a schedule", () => {
     const names = Array.from({ length: 600 }, (_, place) => `s${place}`);
     set(on, ...names.map((name) => ({ name })));
     const { proposed } = member(on, 1);
-    await until(() => fires(on, "s599").length >= 1 && fires(on, "s0").length >= 1);
+    await until(() => names.every((name) => fires(on, name).length >= 1));
     for (const steps of proposed) expect(steps.length).toBeLessThanOrEqual(limits.stepsPerCommand);
     for (const name of names) expect(fires(on, name)[0]?.reason).toBeNull();
   });

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import type { CalendarEvents } from "../../src/lib/calendar-events.ts";
 import { seededRandom } from "../../src/lib/prng.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { atOnce } from "../../src/lib/turns.ts";
@@ -71,39 +72,48 @@ function situation(random: () => number): Situation {
   return { row, definition, former, pauses, pausedAt, now };
 }
 
-/** Instant by instant: what held then, whether it was paused, how late it is; then which late ones are made up. */
+/** Instant by instant: what held then, whether it was paused then or when it was due, how late it is; then which late ones are made up. */
 function expected({ row, definition, former, pauses, pausedAt, now: clock }: Situation): Map<number, string> {
   const what = new Map<number, string>();
   const now = Math.max(clock, former.at(-1)?.until ?? 0);
   const { catchUpMs = scheduleDefaults.catchUpMs, missed = "latest", missedMost = 100 } = definition.rules;
-  for (let at = (Math.floor(row.watermark / everyMs) + 1) * everyMs; at <= now; at += everyMs) {
+  const heldAt = (at: number) => {
     const place = former.findIndex(({ until }) => at <= until);
-    const held = place === -1 ? undefined : former[place];
+    const held = place === -1 ? { paused: row.paused === 1, until: Infinity } : former[place]!;
     const rules =
-      held === undefined
+      place === -1
         ? definition.rules
         : (former.slice(place).find((one) => one.rules !== undefined)?.rules ?? definition.rules);
-    if (at % rules.timing.everyMs! !== 0) continue;
-    const due = Math.min(at + jitterOf(row.name, rules.jitterMs), held?.until ?? Infinity);
-    if (due > now) continue;
-    const isPaused =
-      (held?.paused ?? row.paused === 1) ||
-      pauses.some(([from, until]) => at > from && at <= until) ||
-      (pausedAt !== null && at > pausedAt);
-    const lateMs = now - due;
+    return {
+      rules,
+      paused: held.paused,
+      until: held.until,
+      jitter: held.paused ? 0 : jitterOf(row.name, rules.jitterMs),
+    };
+  };
+  const isPaused = (at: number): boolean =>
+    heldAt(at).paused ||
+    pauses.some(([from, until]) => at > from && at <= until) ||
+    (pausedAt !== null && at > pausedAt);
+  const first = (Math.floor(row.watermark / everyMs) + 1) * everyMs;
+  const ends = now + 400_000;
+  const isInstant = (at: number): boolean => at % (heldAt(at).rules.timing.everyMs ?? NaN) === 0;
+  /** When an instant of what held until then is due at the latest: before the first of any that held later. */
+  const releasedAt = (until: number): number => {
+    let released = Infinity;
+    for (let at = first; at <= ends; at += everyMs)
+      if (at > until && isInstant(at) && !heldAt(at).paused) released = Math.min(released, at + heldAt(at).jitter);
+    return released;
+  };
+  for (let at = first; at <= now; at += everyMs) {
+    if (!isInstant(at)) continue;
+    const { rules, paused, until, jitter } = heldAt(at);
+    const due = until === Infinity ? at + jitter : Math.min(at + jitter, releasedAt(until));
+    if (due > now) break;
+    const isKept = paused || isPaused(at) || isPaused(at + jitter);
     const isOld = at <= now - jitterOf(row.name, rules.jitterMs) - Math.max(catchUpMs, limits.fireLateMs);
-    what.set(
-      at,
-      isPaused
-        ? "paused"
-        : isOld
-          ? "missed"
-          : lateMs <= limits.fireLateMs
-            ? "fired"
-            : missed === "skip"
-              ? "missed"
-              : "late",
-    );
+    const isLate = now - due > limits.fireLateMs;
+    what.set(at, isKept ? "paused" : isOld || (isLate && missed === "skip") ? "missed" : isLate ? "late" : "fired");
   }
   let room = missed === "all" ? missedMost : 1;
   for (const [at, one] of [...what].toReversed()) {
@@ -137,4 +147,54 @@ test(`each instant is told of once, as what held then says (SEED=${seed})`, () =
     expect(plan.to).toBeLessThanOrEqual(Math.max(now, row.watermark, at.former.at(-1)?.until ?? 0));
     expect(plan.check!).toBeGreaterThan(row.watermark);
   }
+});
+
+/** Proposes one after the other until there is nothing more to be said of what has come by then. */
+function allSteps(
+  definition: Definition,
+  since: number,
+  now: number,
+  calendars: Map<string, CalendarEvents>,
+): FirePlan[] {
+  const plans: FirePlan[] = [];
+  let watermark = since;
+  for (;;) {
+    const row = {
+      name: "s",
+      definition: JSON.stringify(definition),
+      former: null,
+      paused: 0,
+      watermark,
+    } as StoredSchedule;
+    const plan = atOnce(planFires({ row, scope: { pauses: [], pausedAt: null }, calendars }, now));
+    plans.push(plan);
+    expect(plan.to).toBeGreaterThan(watermark);
+    watermark = plan.to;
+    if (plan.check! > now) return plans;
+  }
+}
+
+test("of more instants than are gone through at once the newest are made up all the same, as many as were said", () => {
+  const since = 1_000_000_000;
+  const now = since + 130_000_500;
+  const rules = { timing: { everyMs: 1_000, tz: "UTC" }, catchUpMs: 200_000_000 };
+  // It is never on, but one by one its instants are looked at.
+  const calendars = new Map([["holidays", { spans: [], windows: [] }]]);
+  const all = allSteps(
+    { rules: { ...rules, missed: "all", missedMost: 20, calendars: [{ name: "holidays" }] }, job: { run: "x" } },
+    since,
+    now,
+    calendars,
+  );
+  expect(all.length).toBeGreaterThan(1);
+  const madeUp = all.flatMap(({ fires }) => fires);
+  // Those of the last ten seconds are not late.
+  expect(madeUp).toEqual(Array.from({ length: 30 }, (_, at) => since + 130_000_000 - (29 - at) * 1_000));
+  const latest = allSteps(
+    { rules: { ...rules, missed: "latest", calendars: [{ name: "holidays" }] }, job: { run: "x" } },
+    since,
+    now,
+    calendars,
+  );
+  expect(latest.flatMap(({ fires }) => fires)).toEqual(madeUp.slice(-10));
 });

@@ -43,7 +43,8 @@ export class CronClients {
     const name = names[Math.floor(this.#random() * names.length)];
     this.changes += 1;
     if (name === undefined || draw < 0.1) return this.#set([this.#draw(this.#newName())]);
-    if (draw < 0.3) return this.#set([this.#draw(name)]);
+    if (draw < 0.22) return this.#set([this.#draw(name)]);
+    if (draw < 0.3) return this.#describe();
     // The same once more changes nothing.
     if (draw < 0.36) return this.#set([this.#written.get(name)!]);
     if (draw < 0.5)
@@ -63,6 +64,13 @@ export class CronClients {
     // Where something may be due at this very moment.
     this.#pauseFor("schedule.pause", [name], this.#random() * 5_000_000);
     return undefined;
+  }
+
+  /** Other words, and the same instants: some of them wait for their jitter now, and go on doing so. */
+  #describe(): void {
+    const waiting = [...this.#written.values()].filter((one) => one["jitter"] !== undefined && one["at"] === undefined);
+    const chosen = waiting.filter(() => this.#random() < 0.2);
+    if (chosen.length > 0) this.#set(chosen.map((one) => ({ ...one, description: `changed ${this.changes} times` })));
   }
 
   /** No pause is left. */

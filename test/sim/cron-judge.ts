@@ -20,7 +20,7 @@ import { type LoggedEntry, readCommands } from "./cron-log.ts";
  *   cron early     no job before its instant: by the stamp of its entry, and by the true time within what a majority's clocks allow (J4)
  *   cron reason    an instant without a job has a reason that is true; what is within `missed` and `catch_up` is made up, and nothing else is
  *   cron overlap   `skip`: no job beside an unfinished one of the schedule; `queue`: not beside two
- *   cron paused    nothing of a pause makes a job, whenever it is looked at
+ *   cron paused    nothing of a pause makes a job, whenever it is looked at: neither what comes in it, nor what is due in it because of its jitter
  *   cron window    nothing makes a job that a calendar closes, as it was when the job was made
  *   cron limit     no job beyond `limit`
  *   cron late      while nothing has been wrong for long enough, jobs are made within about two seconds of their time
@@ -29,7 +29,8 @@ import { type LoggedEntry, readCommands } from "./cron-log.ts";
  * What it lets pass, and why:
  *   - how late an evaluator believed an instant to be is not in the log: its clock may be `slackMs` off, and its step may have been as long under way. So what is later than `fireLateMs`
  *     by less than that may be fired as if on time, or made up;
- *   - what waits for its jitter when a pause begins is of before the pause, and makes its job; what waits when its schedule is changed need not wait any longer;
+ *   - what waits for its jitter when its schedule is changed waits until an instant of the new rules is due at the most, and when that is is not worked out here;
+ *   - the same clock decides what is older than `catch_up`: it is let be off by the tolerance of clocks (J4);
  *   - an own pause is recorded once a minute, so that at the end its last instants may be open;
  *   - a mesh that has just had trouble (troubles, elections, a change of members) may be late: `quietMs` of it.
  */
@@ -299,8 +300,33 @@ export class CronJudge {
     return undefined;
   }
 
+  /** It comes in a pause. */
   #isPaused(held: Held, at: number): boolean {
     return held.paused || this.#pauses.some(([from, until]) => at > from && at <= until);
+  }
+
+  /** There is a pause between when it comes and when it is due. */
+  #mayBePaused(line: Line, held: Held, at: number): boolean {
+    const due = at + jitterOf(line.name, held.rules.jitterMs);
+    const isWithin = (from: number, until: number): boolean => from < due && until >= at;
+    return (
+      this.#isPaused(held, at) ||
+      this.#pauses.some(([from, until]) => isWithin(from, until)) ||
+      line.held.some(({ from, until, paused }) => paused && isWithin(from, until))
+    );
+  }
+
+  /** Its jitter is over in a pause. */
+  #isDueInPause(line: Line, held: Held, at: number): boolean {
+    const due = at + jitterOf(line.name, held.rules.jitterMs);
+    const then = line.held.find(({ from, until }) => due > from && due <= until);
+    return then !== undefined && this.#isPaused(then, due);
+  }
+
+  /** How long it waits is known: what held when it came still does, or nothing of when it is due was changed. */
+  #waitsForJitter(line: Line, held: Held): boolean {
+    const when = ({ rules }: Held): string => JSON.stringify([rules.timing, rules.jitterMs]);
+    return line.held.slice(line.held.indexOf(held) + 1).every((one) => when(one) === when(held));
   }
 
   #isOpen({ rules }: Held, at: number): boolean {
@@ -310,9 +336,9 @@ export class CronJudge {
     });
   }
 
-  /** When it was to fire at the earliest: what waits for its jitter does so until it is changed. */
+  /** When it was to fire at the earliest. */
   #dueAt(line: Line, held: Held, at: number): number {
-    return held.until === Infinity ? at + jitterOf(line.name, held.rules.jitterMs) : at;
+    return this.#waitsForJitter(line, held) ? at + jitterOf(line.name, held.rules.jitterMs) : at;
   }
 
   /** It was to make a job: as much holds as if it had made one. */
@@ -324,6 +350,8 @@ export class CronJudge {
     if (due > trueMs + Math.max(0, allowedMs))
       this.#fail("early", `${line.name} fires ${due} at ${trueMs}, and clocks are ${Math.round(allowedMs)} ms ahead`);
     if (this.#isPaused(held, at)) this.#fail("paused", `${line.name} fires ${at} of a pause`);
+    if (this.#waitsForJitter(line, held) && this.#isDueInPause(line, held, at))
+      this.#fail("paused", `${line.name} fires ${at}, which was due in a pause`);
     if (!this.#isOpen(held, at)) this.#fail("window", `${line.name} fires ${at}, which its calendars close`);
     const attempts = this.#attemptsOfEntry.get(line) ?? [];
     attempts.push(at);
@@ -378,7 +406,7 @@ export class CronJudge {
     if (reason === "overlap" || reason === "limit" || reason === "refused")
       return this.#attempted(line, held, at, reason);
     for (const [one, its] of instants) {
-      const isPaused = this.#isPaused(its, one);
+      const isPaused = reason === "paused" ? this.#mayBePaused(line, its, one) : this.#isPaused(its, one);
       if (isPaused !== (reason === "paused"))
         return this.#fail(
           "reason",
@@ -414,14 +442,14 @@ export class CronJudge {
     const { stampedAt } = this.#entry!;
     for (const [line, instants] of this.#missed.splice(0)) {
       const { missed = "latest", catchUpMs = 3_600_000, missedMost = 100 } = line.definition.rules;
-      const jitter = jitterOf(line.name, line.definition.rules.jitterMs);
       const attempts = this.#attemptsOfEntry.get(line) ?? [];
-      for (const [at] of instants) {
-        const most = stampedAt + jitter - at;
-        if (most <= limits.fireLateMs)
+      for (const [at, held] of instants) {
+        const most = stampedAt - this.#dueAt(line, held, at);
+        if (most < limits.fireLateMs)
           this.#fail("reason", `${line.name} tells of ${at} at ${stampedAt} that it was missed, and it is not late`);
         const behind = attempts.filter((one) => one > at).length;
-        const isTooOld = most >= Math.max(catchUpMs, limits.fireLateMs);
+        const lateMs = stampedAt - at - jitterOf(line.name, held.rules.jitterMs);
+        const isTooOld = lateMs + limits.clockToleranceMs >= Math.max(catchUpMs, limits.fireLateMs);
         const isOutdone = missed === "latest" ? behind > 0 : behind >= missedMost;
         if (missed !== "skip" && !isTooOld && !isOutdone)
           this.#fail("lost", `${line.name} (missed: ${missed}) does not make up ${at} at ${stampedAt}`);
@@ -473,7 +501,7 @@ export class CronJudge {
     if (line.hasEnded) return;
     const next = this.#next(line);
     if (next === undefined) return;
-    const due = next.at + jitterOf(line.name, line.definition.rules.jitterMs);
+    const due = next.at + jitterOf(line.name, next.held.rules.jitterMs);
     if (due < this.#at - (next.held.paused || line.paused ? pausedEndMs : endMs))
       this.#fail("lost", `${line.name} has nothing to tell of ${next.at} at ${this.#at}`);
   }

@@ -3,11 +3,13 @@ import { atOnce } from "../../src/lib/turns.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
 import type { Step } from "../../src/state/firing.ts";
+import { hasRemains } from "../../src/state/forgetting.ts";
 import { totals } from "../../src/state/queries.ts";
 import { firesBefore } from "../../src/state/tables/schedule-fire.ts";
 import { loadOf } from "../../src/state/tables/load.ts";
 import { scheduleScope } from "../../src/state/tables/schedule-scope.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
+import { sql } from "../../src/state/tx.ts";
 import type { Principal } from "../../src/state/types.ts";
 import { admin, Cluster, record } from "./support.ts";
 
@@ -59,6 +61,49 @@ function limit(on: Cluster, name: string, jobs: number | null): void {
 const reached = (name: string, jobs: number): string =>
   `${name}, who set the schedule, has ${jobs} unfinished jobs and may have ${jobs}: wait for some to finish, or ask an admin for more ('skein submitters')`;
 
+const lineRows = sql("select count(*) as rows from schedule_fire");
+const openRows = sql("select count(*) as rows from schedule_open");
+const lines = (on: Cluster): number => on.database.get<{ rows: number }>(lineRows)!.rows;
+
+describe("rows of one entry", () => {
+  test("are few where schedules with long histories go: nobody sees these any more, and they are swept in steps", () => {
+    const on = cluster();
+    const names = ["a", "b", "c"];
+    set(on, names, admin, { missed: "all", missed_most: 500, catch_up: "24h" });
+    take(on, plan(on, 0, ...names));
+    take(on, plan(on, 500, ...names));
+    expect(lines(on)).toBe(1_500);
+    on.must("schedule.rm", { names }, admin);
+    expect(lines(on)).toBe(1_500);
+    set(on, ["a"]);
+    expect(history(on, "a")).toEqual([]);
+    expect(hasRemains(on.database)).toBe(true);
+    const swept = [];
+    while (hasRemains(on.database)) swept.push(on.must("job.sweep", { rows: 600 }).removed);
+    expect([swept, lines(on)]).toEqual([[600, 600, 300], 0]);
+    expect(on.database.get(openRows)).toEqual({ rows: 1_500 });
+    for (const job of [1, 2, 3]) {
+      on.assign(job, 1, [0, 1]);
+      on.finish(job, 0, 1, 1);
+    }
+    expect(on.database.get(openRows)).toEqual({ rows: 1_497 });
+  });
+
+  test("are few where a history is to be much shorter, and it gets there", () => {
+    const on = cluster();
+    set(on, ["a"], admin, { missed: "all", missed_most: 1_000, catch_up: "24h" });
+    take(on, plan(on, 0, "a"));
+    take(on, plan(on, 1_000, "a"));
+    set(on, ["a"], admin, { history: 16, missed: "all" });
+    for (let at = 1_016; at <= 1_400; at += 16) {
+      const before = lines(on);
+      take(on, plan(on, at, "a"));
+      expect(before - lines(on)).toBeLessThan(120);
+    }
+    expect(lines(on)).toBeLessThanOrEqual(32);
+  });
+});
+
 describe("the limit of whoever set a schedule", () => {
   test("holds for the jobs of all their schedules together, those of the same entry too, and for nobody else's", () => {
     const on = cluster();
@@ -80,10 +125,10 @@ describe("the limit of whoever set a schedule", () => {
     on.assign(1, 1, [0, 1]);
     on.finish(1, 0, 1, 1);
     take(on, plan(on, 2, "a", "b"));
-    expect([history(on, "a")[1]?.[1], history(on, "b")[1]?.[1]]).toEqual(["fired", "refused"]);
+    expect([history(on, "a")[1]?.[1], history(on, "b").at(-1)?.[1]]).toEqual(["fired", "refused"]);
     limit(on, admin.name, null);
     take(on, plan(on, 3, "a", "b"));
-    expect([history(on, "a")[2]?.[1], history(on, "b")[2]?.[1]]).toEqual(["fired", "fired"]);
+    expect([history(on, "a")[2]?.[1], history(on, "b").at(-1)?.[1]]).toEqual(["fired", "fired"]);
   });
 
   test("is theirs also where somebody else asks for a job by hand, who is told so", () => {

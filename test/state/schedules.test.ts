@@ -430,3 +430,139 @@ describe("an end", () => {
     expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
   });
 });
+
+describe("what waits for its jitter", () => {
+  const hour = 60 * minute;
+  const first = Math.ceil((t0 + 1) / hour) * hour;
+
+  /** An hour has come, and is not due yet. */
+  function waiting(): { on: Cluster; due: number } {
+    const on = cluster();
+    set(on, hourly);
+    step(on);
+    on.now = first + 1;
+    return { on, due: first + jitterOf("s", 30 * minute) };
+  }
+
+  const hourly = { every: "1h", jitter: "30m", overlap: "allow" };
+
+  function kinds(on: Cluster): [number, string][] {
+    return history(on).map(([at, what]) => [at * minute + t0, what]);
+  }
+
+  test("goes on waiting when its schedule is changed, and does then what it says by then", () => {
+    const { on, due } = waiting();
+    set(on, { ...hourly, job: { run: "other" } });
+    step(on);
+    expect(history(on)).toEqual([]);
+    expect(scheduleByName(on.database, "s")).toMatchObject({ check_at: due });
+    const [id, revision, from] = plan(on);
+    expect(take(on, [id, revision, from, first, due, [first], []])).toBe("early");
+    on.now = due;
+    step(on);
+    expect(kinds(on)).toEqual([[first, "fired"]]);
+    expect(findJob(on.database, 1)!.spec["run"]).toBe("other");
+  });
+
+  test("waits no longer once another instant is due, by what holds now", () => {
+    const { on, due } = waiting();
+    set(on, { every: "1m", overlap: "allow" });
+    step(on);
+    expect(history(on)).toEqual([]);
+    expect(first + minute).toBeLessThan(due);
+    on.now = first + minute - 1;
+    step(on);
+    expect(history(on)).toEqual([]);
+    on.now = first + minute;
+    step(on);
+    expect(kinds(on)).toEqual([
+      [first, "fired"],
+      [first + minute, "fired"],
+    ]);
+  });
+
+  for (const [who, pause] of [
+    ["itself", (on: Cluster, paused: boolean) => on.must("schedule.pause", { names: ["s"], paused }, admin)],
+    ["the mesh", (on: Cluster, paused: boolean) => on.must("schedule.pause-all", { paused }, admin)],
+  ] as const) {
+    test(`does nothing in a pause of ${who} that is there when it is due`, () => {
+      const { on, due } = waiting();
+      pause(on, true);
+      step(on);
+      on.now = due;
+      step(on);
+      on.now = due + 1;
+      pause(on, false);
+      on.now = first + hour;
+      step(on);
+      expect(kinds(on)).toEqual([[first, "paused"]]);
+    });
+
+    test(`fires when a pause of ${who} is over before it is due`, () => {
+      const { on, due } = waiting();
+      pause(on, true);
+      step(on);
+      on.now += 1_000;
+      pause(on, false);
+      step(on);
+      expect(history(on)).toEqual([]);
+      on.now = due;
+      step(on);
+      expect(kinds(on)).toEqual([[first, "fired"]]);
+    });
+  }
+});
+
+test("a schedule that is set while the state's clock is ahead of its only node's goes by that node's", () => {
+  const on = cluster();
+  on.now = t0 + 60 * minute;
+  set(on, { name: "other" });
+  on.now = t0 + 1;
+  set(on, { overlap: "allow" });
+  step(on);
+  on.now = t0 + minute;
+  step(on);
+  expect(history(on)).toEqual([[1, "fired", 1, 1]]);
+  on.must("schedule.pause-all", { paused: true }, admin);
+  on.must("schedule.pause-all", { paused: false }, admin);
+  on.must("schedule.pause", { names: ["s"], paused: true }, admin);
+  on.now = t0 + 2 * minute;
+  step(on);
+  on.must("schedule.pause", { names: ["s"], paused: false }, admin);
+  on.now = t0 + 3 * minute;
+  step(on);
+  expect(history(on)).toEqual([
+    [1, "fired", 1, 1],
+    [2, "paused", 2, 1],
+    [3, "fired", 3, 1],
+  ]);
+});
+
+test("that an instant was missed is taken only once it is late", () => {
+  const on = cluster();
+  set(on, { missed: "skip" });
+  step(on);
+  const row = scheduleByName(on.database, "s")!;
+  const at = t0 + minute;
+  const skip: Step = [row.id, row.revision, row.watermark, at, at + minute, [], [["missed", at, at, 1]]];
+  on.now = at + 9_999;
+  expect(take(on, skip)).toBe("early");
+  on.now = at + 10_000;
+  expect(take(on, skip)).toBeUndefined();
+});
+
+test("a job that cannot be made again and again for one reason is one line", () => {
+  const on = cluster();
+  set(on, { overlap: "allow" });
+  step(on);
+  for (let at = 1; at <= 3; at++) {
+    on.now = t0 + at * minute;
+    const [id, revision, from, to, check, fires, skips] = plan(on);
+    const why = at < 3 ? "there is no template t" : "there is no inventory i";
+    expect(take(on, [id, revision, from, to, check, fires, skips, [{ why }]])).toBeUndefined();
+  }
+  expect(history(on)).toEqual([
+    [1, "refused", 2, 2],
+    [3, "refused", 3, 1],
+  ]);
+});

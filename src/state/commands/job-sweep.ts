@@ -16,7 +16,7 @@ export const jobSweep = command<JobsSwept>()({
   tag: 52,
   since: 3,
   right: "internal",
-  doc: "Removes the next rows of tasks and lists of targets whose jobs are forgotten.",
+  doc: "Removes the next rows of tasks and lists of targets whose jobs are forgotten, and of the history of schedules that are.",
   input: shape,
   payload: shape,
   prepare: (input) => input,

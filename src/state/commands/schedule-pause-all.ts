@@ -2,6 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { accept } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
+import { changesAt } from "../rescheduling.ts";
 import { scheduleScope, writeScope } from "../tables/schedule-scope.ts";
 
 interface PauseAll {
@@ -24,12 +25,12 @@ export const schedulePauseAll = command<PauseAll>()({
   apply(tx, { paused }, context) {
     const scope = scheduleScope(tx);
     if (paused === (scope.pausedAt !== null)) return accept({ changed: false });
-    const { at, index } = context;
+    const { pausedAt } = scope;
+    // One after the other, also where the clock was set meanwhile.
+    const at = Math.max(changesAt(tx, context), pausedAt ?? scope.pauses.at(-1)?.[1] ?? 0);
     const pauses =
-      scope.pausedAt === null
-        ? scope.pauses
-        : [...scope.pauses, [scope.pausedAt, at] as const].slice(-limits.schedulePauses);
-    writeScope(tx, { ...scope, scope: index, pausedAt: paused ? at : null, pauses });
+      pausedAt === null ? scope.pauses : [...scope.pauses, [pausedAt, at] as const].slice(-limits.schedulePauses);
+    writeScope(tx, { ...scope, scope: context.index, pausedAt: paused ? at : null, pauses });
     context.changed({ topic: "schedule", kind: paused ? "all-paused" : "all-resumed" });
     return accept({ changed: true });
   },

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { formerAt } from "../rescheduling.ts";
+import { changesAt, formerAt } from "../rescheduling.ts";
 import { scheduleByName, writeSchedule } from "../tables/schedule.ts";
 import { scheduleName } from "./schedule-schema.ts";
 
@@ -26,11 +26,12 @@ export const schedulePause = command<SchedulePause>()({
   payload: shape,
   prepare: (input) => input,
   apply(tx, { names, paused }, context) {
+    const now = changesAt(tx, context);
     const rows = names.map((name) => scheduleByName(tx, name));
     const missing = names.filter((_, at) => rows[at] === undefined);
     if (missing.length > 0) return refuse("not-found", `there is no schedule ${missing.join(", ")}`);
     const changed = rows.flatMap((row) => (row === undefined || row.paused === Number(paused) ? [] : [row]));
-    const formers = changed.map((row) => formerAt(row, context.at, undefined));
+    const formers = changed.map((row) => formerAt(row, now, undefined));
     const often = formers.indexOf(undefined);
     if (often !== -1)
       return refuse(
@@ -39,7 +40,7 @@ export const schedulePause = command<SchedulePause>()({
       );
     for (const [at, row] of changed.entries()) {
       const hasEnded = row.check_at === null;
-      const checkAt = hasEnded ? null : context.at;
+      const checkAt = hasEnded ? null : now;
       const former = formers[at] ?? null;
       writeSchedule(tx, { ...row, revision: context.index, paused: Number(paused), former, check_at: checkAt });
       context.changed({ topic: "schedule", kind: paused ? "paused" : "resumed", name: row.name });

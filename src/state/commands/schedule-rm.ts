@@ -3,7 +3,7 @@ import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { definitionOf } from "../schedules.ts";
-import { addTotal, removeFires } from "../tables/schedule-fire.ts";
+import { addTotal, leaveFires } from "../tables/schedule-fire.ts";
 import { removeSchedule, scheduleByName, writeCalendarsOf } from "../tables/schedule.ts";
 import { scheduleName } from "./schedule-schema.ts";
 
@@ -33,7 +33,7 @@ export const scheduleRm = command<ScheduleRemove>()({
         (definitionOf(row!).rules.calendars ?? []).map((one) => one.name),
         [],
       );
-      removeFires(tx, row!.id);
+      leaveFires(tx, row!.id);
       removeSchedule(tx, row!.id);
       context.changed({ topic: "schedule", kind: "removed", name });
     }

@@ -2,15 +2,12 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { accept, type Problem, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { formerAt } from "../rescheduling.ts";
+import { changesAt, formerAt } from "../rescheduling.ts";
+import { passedOf, missingNeeds } from "../schedule-needs.ts";
 import { type Definition, definitionOf } from "../schedules.ts";
-import { secretPlaces } from "../secrets.ts";
-import { calendarByName } from "../tables/calendar.ts";
 import { addTotal, scheduleTotals } from "../tables/schedule-fire.ts";
 import { takeScheduleId } from "../tables/schedule-scope.ts";
 import { scheduleByName, type StoredSchedule, writeCalendarsOf, writeSchedule } from "../tables/schedule.ts";
-import { hasSecret } from "../tables/secret.ts";
-import { templateByName } from "../tables/template.ts";
 import type { ReadTx } from "../tx.ts";
 import { isDefinition, scheduleInput, scheduleName } from "./schedule-schema.ts";
 
@@ -67,6 +64,7 @@ export const scheduleSet = command<ScheduleSet>()({
     onlyNew: onlyNew === true,
   }),
   apply(tx, { schedules, onlyNew }, context) {
+    const now = changesAt(tx, context);
     const before = schedules.map(([name]) => scheduleByName(tx, name));
     const taken = before.flatMap((row, at) =>
       onlyNew && row !== undefined
@@ -82,16 +80,13 @@ export const scheduleSet = command<ScheduleSet>()({
       return refuse("conflict", `there may be ${limits.schedules} schedules: remove some first`);
     const missing = schedules.flatMap(([, text], at) => {
       // The same again changes nothing, also where its time has passed or what it names is gone.
-      const problems =
-        before[at]?.definition === text ? [] : problemsOf(tx, JSON.parse(text) as Definition, context.at);
+      const problems = before[at]?.definition === text ? [] : problemsOf(tx, JSON.parse(text) as Definition, now);
       return problems.map(({ path, message }) => ({ path: `schedules[${at}].${path}`, message }));
     });
     if (missing.length > 0) return refuse("invalid", missing[0]!.message, { details: missing });
     const formers = schedules.map(([, text], at) => {
       const row = before[at];
-      return row === undefined || hasEnded(row)
-        ? null
-        : formerAt(row, context.at, (JSON.parse(text) as Definition).rules);
+      return row === undefined || hasEnded(row) ? null : formerAt(row, now, (JSON.parse(text) as Definition).rules);
     });
     const often = formers.indexOf(undefined);
     if (often !== -1)
@@ -115,15 +110,15 @@ export const scheduleSet = command<ScheduleSet>()({
           failing: 0,
         }),
         // What would have come while it had ended is not missed.
-        watermark: row === undefined || hasEnded(row) ? context.at : row.watermark,
+        watermark: row === undefined ? now : hasEnded(row) ? Math.max(row.watermark, now) : row.watermark,
         name,
         revision: context.index,
         definition: text,
         former: formers[at] ?? null,
         paused: isPaused,
-        check_at: context.at,
+        check_at: now,
         runs: 0,
-        set_at: context.at,
+        set_at: now,
         set_by: context.by.name,
       };
       const uses = row === undefined ? [] : (definitionOf(row).rules.calendars ?? []);
@@ -151,29 +146,8 @@ function hasEnded({ check_at: checkAt }: StoredSchedule): boolean {
   return checkAt === null;
 }
 
-/** What it names and the state does not have: its fires would be refused one by one, when nobody looks any more. */
+/** What it names and the state does not have, and what has passed. What depends on more than names (http/schedule-check.ts) is looked at before the log alone (S3). */
 function problemsOf(tx: ReadTx, { rules, job, template }: Definition, now: number): Problem[] {
-  const problems: Problem[] = [];
-  for (const [at, { name }] of (rules.calendars ?? []).entries())
-    if (calendarByName(tx, name) === undefined)
-      problems.push({
-        path: `calendars[${at}]`,
-        message: `there is no calendar ${name}: set it first ('skein cron calendar')`,
-      });
-  if (template !== undefined && templateByName(tx, template) === undefined)
-    problems.push({
-      path: "template",
-      message: `there is no template ${template}: set it first ('skein jobs template add')`,
-    });
-  for (const { path, secret } of job === undefined ? [] : secretPlaces(job))
-    if (!hasSecret(tx, secret))
-      problems.push({
-        path: `job.${path}`,
-        message: `there is no secret ${secret}: set it first ('skein secret set')`,
-      });
-  if (rules.timing.at !== undefined && rules.timing.at <= now)
-    problems.push({ path: "at", message: "has passed: it would never fire" });
-  if (rules.timing.end !== undefined && rules.timing.end <= now)
-    problems.push({ path: "end", message: "has passed: it would never fire" });
-  return problems;
+  const calendars = (rules.calendars ?? []).map(({ name }) => name);
+  return [...missingNeeds(tx, { calendars, template, job }), ...passedOf(rules.timing, now)];
 }

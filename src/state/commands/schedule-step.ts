@@ -56,11 +56,25 @@ export function isInOrder([, , from, to, check, fires, skips, made]: Step): bool
 }
 
 /** So many jobs it makes at most: what is said not to become one needs no room. */
-function jobsOf([, , , , , fires, , made = []]: Step): number {
+export function jobsOf([, , , , , fires, , made = []]: Step): number {
   return fires.length - made.filter((one) => "why" in one).length;
 }
 
-const shape = z.strictObject({ scope: count, steps: z.array(stepShape).min(1).max(limits.stepsPerCommand) });
+/** So many lines of history it writes at most. */
+export function linesOf([, , , , , fires, skips]: Step): number {
+  return fires.length + skips.length;
+}
+
+const shape = z.strictObject({
+  scope: count,
+  steps: z
+    .array(stepShape)
+    .min(1)
+    .max(limits.stepsPerCommand)
+    .refine(
+      (steps) => steps.reduce((lines, step) => lines + linesOf(step as unknown as Step), 0) <= limits.linesPerCommand,
+    ),
+});
 
 export const scheduleStep = command<ScheduleStep>()({
   name: "schedule.step",

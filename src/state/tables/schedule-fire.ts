@@ -70,11 +70,16 @@ const extend = change(
   "schedule_fire.extend",
   "update schedule_fire set until = ?, count = ? where schedule = ? and seq = ?",
 );
-const trim = change("schedule_fire.trim", "delete from schedule_fire where schedule = ? and seq < ?");
+const trim = change(
+  "schedule_fire.trim",
+  "delete from schedule_fire where schedule = ? and seq in (select seq from schedule_fire where schedule = ? and seq < ? order by seq limit ?)",
+);
 const setState = change("schedule_fire.ended", "update schedule_fire set state = ? where schedule = ? and seq = ?");
 const insertOpen = change("schedule_open.add", "insert into schedule_open (job, schedule, seq) values (?, ?, ?)");
 const removeOpen = change("schedule_open.remove", "delete from schedule_open where job = ?");
-const removeOpenOf = change("schedule_open.forget", "delete from schedule_open where schedule = ?");
+const insertRemains = change("schedule_remains.add", "insert into schedule_remains (schedule) values (?)");
+const removeRemains = change("schedule_remains.remove", "delete from schedule_remains where schedule = ?");
+const selectRemains = sql("select schedule from schedule_remains order by schedule limit 1");
 const count = change(
   "schedule_total.add",
   "insert into schedule_total (what, count) values (?, ?) on conflict (what) do update set count = count + excluded.count",
@@ -92,9 +97,9 @@ export function extendFire(tx: Tx, { schedule, seq }: StoredFire, until: number,
   tx.run(extend, until, count, schedule, seq);
 }
 
-/** Lines before that one are forgotten. */
-export function trimFires(tx: Tx, schedule: number, before: number): void {
-  tx.run(trim, schedule, before);
+/** Lines before that one are forgotten, the oldest first and so many at most; gives how many they were. */
+export function trimFires(tx: Tx, schedule: number, before: number, rows: number): number {
+  return tx.run(trim, schedule, schedule, before, rows);
 }
 
 /** Its job has been made, and is unfinished. */
@@ -111,10 +116,24 @@ export function closeFire(tx: Tx, job: number, state: string): number | undefine
   return open.schedule;
 }
 
-/** All that is known of the fires of a schedule goes; their jobs stay. */
-export function removeFires(tx: Tx, schedule: number): void {
-  tx.run(trim, schedule, Number.MAX_SAFE_INTEGER);
-  tx.run(removeOpenOf, schedule);
+/** The schedule is gone, and with it its history for whoever asks; the lines go in steps ({@link sweepFires}), and what is known of its unfinished jobs with these. */
+export function leaveFires(tx: Tx, schedule: number): void {
+  tx.run(insertRemains, schedule);
+}
+
+/** A schedule that is gone and whose lines are not; undefined: there is none. */
+export function leftFires(tx: ReadTx): number | undefined {
+  return tx.get<{ schedule: number }>(selectRemains)?.schedule;
+}
+
+/** Removes the next lines of schedules that are gone, at most so many; gives how many they were. */
+export function sweepFires(tx: Tx, rows: number): number {
+  let left = rows;
+  for (let schedule = leftFires(tx); schedule !== undefined && left > 0; schedule = leftFires(tx)) {
+    left -= trimFires(tx, schedule, Number.MAX_SAFE_INTEGER, left);
+    if (left > 0) tx.run(removeRemains, schedule);
+  }
+  return rows - left;
 }
 
 /** So many more instants came to that. */
