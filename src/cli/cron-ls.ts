@@ -25,7 +25,7 @@ export function addCronList(parent: Command, cli: Cli): void {
     .option("--label <selector>", "with these labels: team=docs")
     .option("--tag <word>", "with this tag")
     .option("--state <state>", "active, paused or ended")
-    .option("--failing", "whose last job failed")
+    .option("--failing", "whose last job failed, or could not be made")
     .option("--limit <n>", `at most so many (1..${limits.listMax}, default ${limits.listDefault})`)
     .option("--next <mark>", "go on after an earlier list");
   cli.verb<ListFlags>(command, async (session, { name, label, tag, state, failing, limit, next }) => {

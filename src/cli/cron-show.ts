@@ -68,6 +68,11 @@ function addFires(parent: Command, cli: Cli): void {
   );
 }
 
+function lastText({ at, job, state }: NonNullable<ScheduleDetailView["last"]>): string {
+  const what = job === null ? "no job" : `job ${job}`;
+  return `${what} of ${instantText(at)}: ${state ?? "unfinished"}`;
+}
+
 function printSchedule(out: Output, one: ScheduleDetailView): void {
   const { last, labels = {}, tags = [], calendars = [] } = one;
   out.fields([
@@ -87,8 +92,8 @@ function printSchedule(out: Output, one: ScheduleDetailView): void {
     ],
     ["overlap", one.overlap],
     ["runs", one.limit === undefined ? String(one.runs) : `${one.runs} of ${one.limit}`],
-    ["last", last === null ? undefined : `job ${last.job} of ${instantText(last.at)}: ${last.state ?? "unfinished"}`],
-    ["failing", one.failing === 0 ? undefined : `${one.failing} jobs in a row`, "red"],
+    ["last", last === null ? undefined : lastText(last)],
+    ["failing", one.failing === 0 ? undefined : `${one.failing} in a row`, "red"],
     ["worked out by", one.node === null ? undefined : `node ${one.node}`],
     ["labels", labelsText(labels) || undefined],
     ["tags", tags.join(", ") || undefined],

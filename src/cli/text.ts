@@ -43,6 +43,7 @@ const stateColours: Readonly<Record<string, Colour>> = {
   failed: "red",
   timeout: "red",
   lost: "red",
+  refused: "red",
   silent: "red",
   quarantined: "red",
   cancelled: "yellow",

@@ -4,6 +4,18 @@ import { z } from "zod";
 
 const instant = z.string().describe("RFC 3339, UTC");
 
+const noNext = z
+  .object({
+    reason: z
+      .enum(["paused", "ended", "shut", "far"])
+      .describe(
+        "shut: its calendars let none of those fire that it has left; far: nor those before looked_until, and further ones were not looked at.",
+      ),
+    message: z.string(),
+    looked_until: instant.optional(),
+  })
+  .optional();
+
 /** As lists have it. */
 const schedule = {
   name: z.string(),
@@ -33,14 +45,17 @@ const schedule = {
   state: z.enum(["active", "paused", "ended"]),
   mesh_paused: z.boolean().describe("All schedules are paused together."),
   runs: z.int().describe("Jobs made since it was set."),
-  next: instant
-    .nullable()
-    .describe("When it fires next; null: it is paused or has ended, or its calendars keep it shut for long."),
+  next: instant.nullable().describe("When it fires next, jitter and calendars counted; null: no_next says why."),
+  no_next: noNext,
   last: z
-    .object({ at: instant, job: z.int(), state: z.string().nullable() })
+    .object({ at: instant, job: z.int().nullable(), state: z.string().nullable() })
     .nullable()
-    .describe("Its newest job, and how that fares."),
-  failing: z.int().describe("How many jobs in a row have failed."),
+    .describe(
+      "Its newest instant that was to make a job: which one, and how that fares; job null, state refused: it could not be made.",
+    ),
+  failing: z
+    .int()
+    .describe("How many instants in a row came to a job that failed, or to none that could be made (refused)."),
   set_at: instant,
   set_by: z.string(),
   node: z.int().nullable().describe("The member that works it out."),
@@ -66,6 +81,7 @@ export const scheduleAnswer = z.object({
       note: z.string().optional(),
     }),
   ),
+  upcoming_end: noNext.describe("Why there are fewer than five."),
 });
 
 /** GET /v1/schedules/:schedule/fires */

@@ -49,6 +49,20 @@ export function expandNodeSet(text: string, sources: NodeSetSources): NodeSet {
   return { ok: true, names: [...names] };
 }
 
+/** What is wrong with the text whatever groups and labels will ever stand for; undefined: nothing. It is looked at long before it is expanded. */
+export function lastingMistake(text: string, most: number): Mistake | undefined {
+  const terms = split(text);
+  if ("message" in terms) return terms;
+  const named = terms.filter((term) => !isLookedUp(term.text));
+  for (const term of named) {
+    const found = namesOf(term, { most });
+    if ("message" in found) return found;
+  }
+  if (named.length < terms.length) return undefined;
+  const whole = expandNodeSet(text, { most });
+  return whole.ok ? undefined : whole.mistake;
+}
+
 /** Files list a hundred thousand of them, one a line. */
 const plainName = /^(?:[A-Za-z_][A-Za-z0-9._:-]*|(?:1?\d?\d|2[0-4]\d|25[0-5])(?:\.(?:1?\d?\d|2[0-4]\d|25[0-5])){3})$/;
 
@@ -138,9 +152,15 @@ function endOfTerm(text: string, from: number): number | Mistake {
   return at;
 }
 
+/** `key=value` or `key!=value`. */
+const labelTerm = /^[^[\]=!]+!?=/;
+
+function isLookedUp(text: string): boolean {
+  return text === "*" || text.startsWith("@") || labelTerm.test(text);
+}
+
 function namesOf({ text, at }: Term, sources: NodeSetSources): readonly string[] | Mistake {
   const { most } = sources;
-  const label = /^[^[\]=!]+!?=/.exec(text);
   let names: readonly string[] | undefined;
   if (text === "*" || text.startsWith("@")) {
     const name = text === "*" ? "*" : text.slice(1);
@@ -149,7 +169,7 @@ function namesOf({ text, at }: Term, sources: NodeSetSources): readonly string[]
       const what = text === "*" ? "there is nobody that * could stand for" : `there is no group or inventory "${name}"`;
       return mistake(what + hintOf(text, sources), at, text.length);
     }
-  } else if (label !== null) names = sources.matching?.(text) ?? [];
+  } else if (labelTerm.test(text)) names = sources.matching?.(text) ?? [];
   if (names === undefined) {
     const pattern = readPattern(text, at);
     if ("message" in pattern) return pattern;

@@ -352,6 +352,7 @@ export class Duties {
       this.recalls.look(view, this.#eligible(view), now);
       this.#relief.look(view, this.#eligible(view), now);
     }
+    this.#ports.leases.meet(nodes.map(({ id }) => id));
     for (const lost of lostNodes({
       nodes,
       quietSince: this.#ports.leases.quietSince,

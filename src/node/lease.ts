@@ -148,6 +148,8 @@ export class LeaseTable {
   readonly #grantedAt = new Map<NodeId, number>();
   /** From when on a node's silence counts: its last grant, or when it announced itself (it could not ask before). */
   readonly #quietSince = new Map<NodeId, number>();
+  /** Nodes that were there at the last look; undefined: there was none since the election. */
+  #met: ReadonlySet<NodeId> | undefined;
   #electedAt = 0;
   /** The largest index that a lease of the node names. */
   readonly #coveredTo = new Map<NodeId, number>();
@@ -157,6 +159,7 @@ export class LeaseTable {
   elected(lastIndex: number): void {
     this.#grantedAt.clear();
     this.#quietSince.clear();
+    this.#met = undefined;
     this.#coveredTo.clear();
     this.#electedAt = monotonicMs();
     this.#electedIndex = lastIndex;
@@ -187,6 +190,14 @@ export class LeaseTable {
   /** The node has announced itself through the log: it has the whole time again to ask for a lease. */
   announced(node: NodeId): void {
     this.#quietSince.set(node, monotonicMs());
+  }
+
+  /** These are there by the state, which may know of a node before this table is told that it was let in: its silence counts from now on, and not from the election. */
+  meet(nodes: readonly NodeId[]): void {
+    const before = this.#met;
+    this.#met = new Set(nodes);
+    if (before === undefined) return;
+    for (const node of nodes) if (!before.has(node) && !this.#quietSince.has(node)) this.announced(node);
   }
 
   forget(node: NodeId): void {

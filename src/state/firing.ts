@@ -24,7 +24,7 @@ import {
   type SkipReason,
   trimFires,
 } from "./tables/schedule-fire.ts";
-import { scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
+import { addFailing, scheduleById, type StoredSchedule, writeStep } from "./tables/schedule.ts";
 import type { ReadTx, Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
@@ -88,6 +88,7 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   if (to > now || fires.some(isAhead) || isMissedAhead) return "early";
   const firing = new Firing(tx, row, definition, totals, context);
   firing.run(step);
+  if (firing.refused > 0) addFailing(tx, id, firing.refused);
   const left = former.filter(({ until }) => until > to);
   writeStep(tx, id, {
     former: left.length === 0 ? null : JSON.stringify(left),
@@ -154,6 +155,7 @@ class Firing {
   #runs: number;
   #firedAt: number | null;
   #job: number | null;
+  #refused = 0;
 
   constructor(tx: Tx, row: StoredSchedule, definition: Definition, totals: Totals, context: ApplyContext) {
     this.#tx = tx;
@@ -170,6 +172,11 @@ class Firing {
   /** What of the row is other now. */
   get progress(): Pick<StoredSchedule, "runs" | "fires" | "fired_at" | "job"> {
     return { runs: this.#runs, fires: this.#seq, fired_at: this.#firedAt, job: this.#job };
+  }
+
+  /** Instants whose job could not be made. */
+  get refused(): number {
+    return this.#refused;
   }
 
   get hasReachedLimit(): boolean {
@@ -192,7 +199,15 @@ class Firing {
     if (this.hasReachedLimit) return this.#note(at, "limit");
     if (isKeptBack(this.#tx, this.#row, this.#definition)) return this.#note(at, "overlap");
     const outcome = this.#fire(at, made, null);
-    if (!outcome.ok) this.#note(at, "refused", outcome.why.message.slice(0, messageLength));
+    if (!outcome.ok) this.#refuse(at, outcome.why.message.slice(0, messageLength), made !== undefined && "why" in made);
+  }
+
+  /** What nobody sees in jobs is to be seen of the schedule: it is its last result, and counts as failed. */
+  #refuse(at: number, message: string, isGiven: boolean): void {
+    this.#note(at, "refused", message, isGiven);
+    this.#refused += 1;
+    this.#firedAt = at;
+    this.#job = null;
   }
 
   /** A job that somebody wants now. */
@@ -255,12 +270,16 @@ class Firing {
     this.#told(first, last, count, reason);
   }
 
-  #note(at: number, reason: SkipReason, message: string | null = null): void {
-    this.#writeRun(at, at, 1, reason, message);
+  #note(at: number, reason: SkipReason, message: string | null = null, isGiven = false): void {
+    if (message === null || isGiven) this.#writeRun(at, at, 1, reason, message);
+    else this.#write(at, at, 1, reason, null, message);
     this.#told(at, at, 1, reason);
   }
 
-  /** Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. */
+  /**
+   * Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. What is said in words counts where the log gave them:
+   * those of this state are another release's words elsewhere, and lines have to be the same (S1).
+   */
   #writeRun(at: number, until: number, count: number, reason: SkipReason, message: string | null = null): void {
     const [last] = this.#lastReason === null ? [] : firesBefore(this.#tx, this.#row.id, this.#seq, 1);
     if (last?.reason !== reason || last.message !== message)

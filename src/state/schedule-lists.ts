@@ -17,7 +17,7 @@ export interface ScheduleFilter {
   readonly label?: string | undefined;
   readonly tag?: string | undefined;
   readonly state?: ScheduleState | undefined;
-  /** Whose last job failed. */
+  /** Whose last job failed, or could not be made. */
   readonly failing?: boolean | undefined;
   /** Of these alone those that are there. */
   readonly names?: readonly string[] | undefined;

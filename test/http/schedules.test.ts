@@ -91,7 +91,9 @@ describe("a schedule", () => {
 
   test("says everything that it was given, and takes that back", async () => {
     const { mesh, ask } = meshNow();
-    mesh.change((cluster) => cluster.must("template.set", { name: "t", spec: { run: "x" } }));
+    mesh.change((cluster) =>
+      cluster.must("template.set", { name: "t", parameters: { a: { type: "number" } }, spec: { run: "x" } }),
+    );
     const full = [
       {
         name: "full",
@@ -124,7 +126,7 @@ describe("a schedule", () => {
       expect(view).toMatchObject(one);
       const keys = new Set(["id", "revision", "state", "mesh_paused", "runs", "next", "last", "failing", "set_at"]);
       const written = Object.entries(view).filter(
-        ([key]) => !keys.has(key) && !["set_by", "node", "upcoming"].includes(key),
+        ([key]) => !keys.has(key) && !["no_next", "set_by", "node", "upcoming", "upcoming_end"].includes(key),
       );
       const again = await ask("POST", "/v1/schedules", Object.fromEntries(written));
       expect(await jsonIn(again)).toMatchObject({ changed: false });
@@ -136,7 +138,8 @@ describe("a schedule", () => {
     await ask("POST", "/v1/schedules", { schedules: [backup, { ...backup, name: "other" }] });
     const view = async (): Promise<ScheduleDetailView> => jsonIn(await ask("GET", "/v1/schedules/backup"));
     expect(await jsonIn(await ask("POST", "/v1/schedules/backup/pause", {}))).toEqual({ changed: 1 });
-    expect(await view()).toMatchObject({ state: "paused", paused: true, next: null, upcoming: [] });
+    const byItself = { reason: "paused", message: "it is paused" };
+    expect(await view()).toMatchObject({ state: "paused", paused: true, next: null, no_next: byItself, upcoming: [] });
     const both = { names: ["backup", "other"] };
     expect(await jsonIn(await ask("POST", "/v1/schedules/pause", both))).toEqual({ changed: 1 });
     expect(await jsonIn(await ask("POST", "/v1/schedules/resume", both))).toEqual({ changed: 2 });
@@ -144,9 +147,35 @@ describe("a schedule", () => {
 
     expect(await jsonIn(await ask("POST", "/v1/schedules-pause", { paused: true }))).toEqual({ changed: true });
     expect(await view()).toMatchObject({ state: "paused", paused: false, mesh_paused: true, next: null });
+    expect((await view()).no_next!.message).toBe("all schedules are paused");
     await ask("POST", "/v1/schedules-pause", { paused: false });
     expect(await jsonIn(await ask("POST", "/v1/schedules/backup/resume", {}))).toEqual({ changed: 0 });
     expect((await view()).next).not.toBeNull();
+    expect((await view()).no_next).toBeUndefined();
+  });
+
+  test("that its calendars keep shut for long fires next where they let it, and says how far was looked where nothing was found", async () => {
+    const { ask } = meshNow();
+    const year = new Date().getUTCFullYear() + 3;
+    const span = { from: `${year}-01-01T00:00:00Z`, to: `${year}-01-01T00:00:30Z` };
+    await ask("POST", "/v1/calendars", { name: "far", spans: [span] });
+    await ask("POST", "/v1/calendars", { name: "hours", windows: [{ cron: "0 9 * * *", for: "8h" }] });
+    const job = { run: "x" };
+    await ask("POST", "/v1/schedules", {
+      schedules: [
+        { name: "far", every: "10s", calendars: ["only:far"], job },
+        { name: "night", cron: "0 3 * * *", calendars: ["only:hours"], job },
+      ],
+    });
+    const { schedules } = await jsonIn<{ schedules: ScheduleView[] }>(await ask("GET", "/v1/schedules"));
+    const [far, night] = schedules;
+    expect([far!.next, far!.no_next]).toEqual([`${year}-01-01T00:00:00.000Z`, undefined]);
+    expect([night!.next, night!.no_next!.reason]).toEqual([null, "far"]);
+    const alone = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/far"));
+    expect([alone.upcoming.length, alone.upcoming_end!.reason]).toEqual([3, "shut"]);
+    const looked = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/night"));
+    expect([looked.next, looked.upcoming, looked.upcoming_end]).toEqual([null, [], undefined]);
+    expect(Date.parse(looked.no_next!.looked_until!)).toBeGreaterThan(Date.parse(night!.no_next!.looked_until!));
   });
 
   test("is forgotten, alone or with others, all or none", async () => {
@@ -190,6 +219,84 @@ describe("a schedule", () => {
     const gone = await errorIn(await ask("POST", "/v1/schedules", { name: "t", every: "1m", template: "gone" }));
     expect([gone.status, gone.details.map(({ path }) => path)]).toEqual([422, ["template"]]);
     expect(await jsonIn(await ask("GET", "/v1/schedules"))).toEqual({ schedules: [] });
+  });
+
+  test("has what only the state can tell told together with the rest, of one that cannot be read too", async () => {
+    const { ask } = meshNow();
+    const wrong = { name: "a", cron: "0 0 30 2 *", template: "gone", calendars: ["holidays", "only:hours", "no name"] };
+    const one = await errorIn(await ask("POST", "/v1/schedules", wrong));
+    expect([one.status, one.details.map(({ path }) => path).toSorted()]).toEqual([
+      422,
+      ["calendars[0]", "calendars[1]", "calendars[2]", "cron", "template"],
+    ]);
+    const job = { run: "x", env: { A: { secret: "none" } }, timeout: "1m" };
+    const schedules = [
+      { name: "b", every: "1m", template: "gone" },
+      { name: "c", every: "1ms", job },
+      { name: "d", every: "1m", job: { run: "x", bundle: "nosuch", targets: ["web1", "web[01-"] } },
+      { name: "e", every: "1m", at: "2020-01-01T00:00:00Z", job: { rnu: "x" } },
+    ];
+    const many = await errorIn(await ask("POST", "/v1/schedules", { schedules }));
+    expect(many.details.map(({ path }) => path)).toEqual([
+      "schedules[0].template",
+      "schedules[1].every",
+      "schedules[1].job.env.A",
+      "schedules[2].job.bundle",
+      "schedules[2].job.targets[1]",
+      "schedules[3].at",
+      "schedules[3].job.rnu",
+      "schedules[3].job.run",
+    ]);
+    expect(await jsonIn(await ask("GET", "/v1/schedules"))).toEqual({ schedules: [] });
+    // What may come later is no mistake.
+    const later = { name: "l", every: "1m", job: { run: "x", targets: ["@noinv,web[1-3]!os=debian"] } };
+    expect((await ask("POST", "/v1/schedules", later)).status).toBe(201);
+  });
+
+  test("of a template has its params, and what that makes of them, looked at when it is set", async () => {
+    const { ask } = meshNow();
+    const parameters = { n: { type: "number" }, on: { default: "web1" }, b: { default: "" } };
+    const spec = { run: "echo {{n}}", targets: "{{on}}", env: { A: { secret: "none" } } };
+    await ask("POST", "/v1/templates", { name: "t", parameters, spec });
+    const plain = { ...spec, env: {} };
+    await ask("POST", "/v1/templates", { name: "p", parameters, spec: plain });
+    const said = async (template: string, params?: object): Promise<(readonly [string, string])[]> => {
+      const asked = await ask("POST", "/v1/schedules", { name: "s", every: "1m", template, params });
+      if (asked.status === 201) return [];
+      return (await errorIn(asked)).details.map(({ path, message }) => [path, message] as const);
+    };
+    expect(await said("p")).toEqual([["params.n", "is required"]]);
+    expect(await said("p", { n: "abc", zzz: 1 })).toEqual([
+      ["params.zzz", "the template has no such parameter"],
+      ["params.n", "must be a number"],
+    ]);
+    expect(await said("p", { n: 1, on: "web[01-" })).toEqual([
+      ["template", expect.stringMatching(/^what p@1 makes of these params: targets\[0\]: missing bracket/) as string],
+    ]);
+    expect(await said("t", { n: 1 })).toEqual([
+      ["template", expect.stringContaining("env.A: there is no secret none") as string],
+    ]);
+    expect(await jsonIn(await ask("GET", "/v1/schedules"))).toEqual({ schedules: [] });
+    expect(await said("p", { n: "3", on: "@noinv" })).toEqual([]);
+    // It is as it was, whatever became of its template.
+    await ask("DELETE", "/v1/templates/p");
+    const again = { name: "s", every: "1m", template: "p", params: { n: "3", on: "@noinv" } };
+    expect((await ask("POST", "/v1/schedules", again)).status).toBe(200);
+  });
+
+  test("whose expression has no run any more is refused", async () => {
+    const { ask } = meshNow();
+    const years = { name: "z", cron: "0 0 0 1 1 * 2020", job: { run: "x" } };
+    const past = await errorIn(await ask("POST", "/v1/schedules", years));
+    expect([past.status, past.details]).toEqual([
+      422,
+      [{ path: "cron", message: "has no run any more: it would never fire" }],
+    ]);
+    expect((await ask("POST", "/v1/schedules", { ...years, cron: "0 0 0 1 1 * 2020,2098" })).status).toBe(201);
+    const short = { ...years, cron: "0 0 0 1 1 * 2020,2098", end: "2097-01-01T00:00:00Z" };
+    expect((await errorIn(await ask("POST", "/v1/schedules", short))).details).toEqual([
+      { path: "cron", message: "has no run any more before end: it would never fire" },
+    ]);
   });
 
   test("among so many wrong ones that the rest is not worth a look says so", async () => {
@@ -470,6 +577,33 @@ describe("the history of a schedule", () => {
       "skein_fire_lag_seconds_count 3",
     ])
       expect(lines).toContain(line);
+  });
+});
+
+describe("a schedule whose job cannot be made", () => {
+  test("is failing, and says so as its last result, until a job of it succeeds", async () => {
+    const { mesh, ask } = meshNow();
+    const { cluster } = mesh;
+    await ask("POST", "/v1/templates", { name: "t", spec: { run: "x" } });
+    await ask("POST", "/v1/schedules", { name: "s", every: "1m", template: "t" });
+    const first = Math.floor(cluster.now / minute) * minute + minute;
+    cluster.now = first + 2 * minute;
+    const why = { why: "there is no template t any more" };
+    const { id, revision, watermark } = scheduleByName(cluster.database, "s")!;
+    const to = first + minute;
+    const steps: Step[] = [[id, revision, watermark, to, to + minute, [first, to], [], [why, why]]];
+    mesh.change((on) => on.must("schedule.step", { scope: scheduleScope(on.database).scope, steps }));
+    const failing = async (): Promise<[number, ScheduleView["last"]][]> => {
+      const { schedules } = await jsonIn<{ schedules: ScheduleView[] }>(await ask("GET", "/v1/schedules?failing=true"));
+      return schedules.map((one) => [one.failing, one.last]);
+    };
+    const refused = { at: formatInstant(to), job: null, state: "refused" };
+    expect(await failing()).toEqual([[2, refused]]);
+    await ask("POST", "/v1/schedules/s/fire", {});
+    expect(await failing()).toMatchObject([[2, { job: 1, state: "queued" }]]);
+    mesh.change((on) => on.assign(1, 1, [0, 1]));
+    mesh.change((on) => on.finish(1, 0, 1, 1, "succeeded"));
+    expect(await failing()).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { assert as hold, property, stringMatching, uniqueArray } from "fast-check";
 import { foldNames } from "../../src/lib/node-set-fold.ts";
-import { expandNodeSet, type NodeSetSources, underline } from "../../src/lib/node-set.ts";
+import { expandNodeSet, lastingMistake, type NodeSetSources, underline } from "../../src/lib/node-set.ts";
 
 const groups: Readonly<Record<string, readonly string[]>> = {
   db: ["db1", "db2"],
@@ -162,4 +162,15 @@ describe("names folded", () => {
   test("one hundred thousand names of two numbers are one block", () => {
     expect(foldNames(read("r[1-1000]n[1-100]"))).toBe("r[1-1000]n[1-100]");
   });
+});
+
+describe("what nothing that groups and labels stand for would mend", () => {
+  test.each(["web[01-", "@later,web[3-1]", "@later!", "os=debian,web[1-1000000]", "10.0.0.256,@later", "a!a"])(
+    "%s is told of",
+    (text) => expect(lastingMistake(text, 100_000)).toBeDefined(),
+  );
+  test.each(["web1", "@later", "@later&@other", "*!os=debian", "web[1-3]!@later", "a!os!=debian"])(
+    "%s may stand for somebody",
+    (text) => expect(lastingMistake(text, 100_000)).toBeUndefined(),
+  );
 });

@@ -94,6 +94,19 @@ describe("a node.lost on its way (J3)", () => {
 });
 
 describe("what counts as a sign of life (J3)", () => {
+  test("a node whose entry is applied and not reported yet is not lost: it was not there to be silent", async () => {
+    const cluster = Cluster.of(2);
+    const { duties, proposed, leases, until } = rig(cluster);
+    duties.start();
+    await until(2);
+    const third = cluster.join(3);
+    duties.onApplied([{ index: 1, at: 0, changes: [{ topic: "node", kind: "changed", node: nodeId(1) }] }]);
+    while (!leases.quietSince.has(third)) await new Promise((resolve) => setTimeout(resolve, 5));
+    // The look that met it is over: it would have said so.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(proposed.map(({ input }) => (input as { node: number }).node)).toEqual([1, 2]);
+  });
+
   test("a node that announces itself has the whole time again; what others say of it gives it none", () => {
     const { duties, leases } = rig();
     duties.start();

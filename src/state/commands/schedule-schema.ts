@@ -70,7 +70,9 @@ export interface ReadSchedule {
   readonly paused: boolean | undefined;
 }
 
-interface ReadAhead {
+/** A schedule of a list, and what is wrong with it. */
+export interface ReadAhead {
+  /** undefined: something is wrong with it. */
   readonly schedule: ReadSchedule | undefined;
   readonly issues: readonly z.core.$ZodIssue[];
 }
@@ -78,13 +80,13 @@ interface ReadAhead {
 /** What was read before the list that it stands in: by the value that was read, which nobody changes. */
 const readBefore = new WeakMap<object, ReadAhead>();
 
-/** Reads one schedule of a list, which is remembered for when the list is read: so whoever reads a long list can rest between two of them. Gives what is wrong with it. */
-export function readScheduleAhead(raw: unknown): readonly z.core.$ZodIssue[] {
-  if (typeof raw !== "object" || raw === null) return [];
+/** Reads one schedule of a list, which is remembered for when the list is read: so whoever reads a long list can rest between two of them. */
+export function readScheduleAhead(raw: unknown): ReadAhead {
+  if (typeof raw !== "object" || raw === null) return { schedule: undefined, issues: [] };
   const read = scheduleInput.safeParse(raw);
-  const issues = read.success ? [] : read.error.issues;
-  readBefore.set(raw, { schedule: read.data, issues });
-  return issues;
+  const ahead = { schedule: read.data, issues: read.success ? [] : read.error.issues };
+  readBefore.set(raw, ahead);
+  return ahead;
 }
 
 /** A schedule as people write it -> {@link ReadSchedule}. */

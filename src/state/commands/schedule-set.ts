@@ -3,14 +3,11 @@ import { limits } from "../../lib/limits.ts";
 import { accept, type Problem, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { changesAt, formerAt } from "../rescheduling.ts";
+import { passedOf, missingNeeds } from "../schedule-needs.ts";
 import { type Definition, definitionOf } from "../schedules.ts";
-import { secretPlaces } from "../secrets.ts";
-import { calendarByName } from "../tables/calendar.ts";
 import { addTotal, scheduleTotals } from "../tables/schedule-fire.ts";
 import { takeScheduleId } from "../tables/schedule-scope.ts";
 import { scheduleByName, type StoredSchedule, writeCalendarsOf, writeSchedule } from "../tables/schedule.ts";
-import { hasSecret } from "../tables/secret.ts";
-import { templateByName } from "../tables/template.ts";
 import type { ReadTx } from "../tx.ts";
 import { isDefinition, scheduleInput, scheduleName } from "./schedule-schema.ts";
 
@@ -149,29 +146,8 @@ function hasEnded({ check_at: checkAt }: StoredSchedule): boolean {
   return checkAt === null;
 }
 
-/** What it names and the state does not have: its fires would be refused one by one, when nobody looks any more. */
+/** What it names and the state does not have, and what has passed. What depends on more than names (http/schedule-check.ts) is looked at before the log alone (S3). */
 function problemsOf(tx: ReadTx, { rules, job, template }: Definition, now: number): Problem[] {
-  const problems: Problem[] = [];
-  for (const [at, { name }] of (rules.calendars ?? []).entries())
-    if (calendarByName(tx, name) === undefined)
-      problems.push({
-        path: `calendars[${at}]`,
-        message: `there is no calendar ${name}: set it first ('skein cron calendar')`,
-      });
-  if (template !== undefined && templateByName(tx, template) === undefined)
-    problems.push({
-      path: "template",
-      message: `there is no template ${template}: set it first ('skein jobs template add')`,
-    });
-  for (const { path, secret } of job === undefined ? [] : secretPlaces(job))
-    if (!hasSecret(tx, secret))
-      problems.push({
-        path: `job.${path}`,
-        message: `there is no secret ${secret}: set it first ('skein secret set')`,
-      });
-  if (rules.timing.at !== undefined && rules.timing.at <= now)
-    problems.push({ path: "at", message: "has passed: it would never fire" });
-  if (rules.timing.end !== undefined && rules.timing.end <= now)
-    problems.push({ path: "end", message: "has passed: it would never fire" });
-  return problems;
+  const calendars = (rules.calendars ?? []).map(({ name }) => name);
+  return [...missingNeeds(tx, { calendars, template, job }), ...passedOf(rules.timing, now)];
 }

@@ -20,10 +20,10 @@ export interface StoredSchedule {
   readonly runs: number;
   /** Rows of its history that were ever written: the number of the next one. */
   readonly fires: number;
-  /** Of the newest job: its instant, and which it is; null: none yet. */
+  /** Of the newest instant that made a job, or was refused one: the instant, null: none yet; and the job, null: it was refused. */
   readonly fired_at: number | null;
   readonly job: number | null;
-  /** How the job that ended last ended, and how many in a row ended badly. */
+  /** How the job that ended last ended, and how many in a row ended badly or were refused. */
   readonly last_state: string | null;
   readonly failing: number;
   /** Epoch ms. */
@@ -99,6 +99,7 @@ const step = change(
   "update schedule set former = ?, watermark = ?, check_at = ?, runs = ?, fires = ?, fired_at = ?, job = ? where id = ?",
 );
 const ended = change("schedule.ended", "update schedule set last_state = ?, failing = ? where id = ?");
+const refused = change("schedule.refused", "update schedule set failing = failing + ? where id = ?");
 const remove = change("schedule.remove", "delete from schedule where id = ?");
 const addCalendar = change(
   "schedule_calendar.add",
@@ -129,6 +130,11 @@ export function writeStep(
 /** A job of it ended. */
 export function writeLastState(tx: Tx, id: number, state: string, failing: number): void {
   tx.run(ended, state, failing, id);
+}
+
+/** So many instants more were to make jobs, which could not be made. */
+export function addFailing(tx: Tx, id: number, instants: number): void {
+  tx.run(refused, instants, id);
 }
 
 /** It goes by these calendars now, and went by those before. */
