@@ -28,6 +28,7 @@ export interface ReadFlags {
   readonly problems: readonly Problem[];
 }
 
+/** `text` and `file`: what is to be read, and its name, from which its format follows. */
 export function readImportFlags(flags: ImportFlags, text: string, file: string): ReadFlags {
   const problems: Problem[] = [];
   const tell = (path: string, message: string): undefined => void problems.push({ path, message });
