@@ -32,7 +32,9 @@ const schedule = {
   revision: z.int().describe("The log's index of its last change."),
   state: z.enum(["active", "paused", "ended"]),
   mesh_paused: z.boolean().describe("All schedules are paused together."),
-  runs: z.int().describe("Jobs made since it was set."),
+  runs: z
+    .int()
+    .describe("Jobs of its instants since it was set, which limit counts; not those that were fired by hand."),
   next: instant
     .nullable()
     .describe("When it fires next; null: it is paused or has ended, or its calendars keep it shut for long."),
