@@ -68,12 +68,14 @@ const meshKeys: ReadonlySet<string> = new Set<keyof ScheduleDetailView>([
   "mesh_paused",
   "runs",
   "next",
+  "no_next",
   "last",
   "failing",
   "set_at",
   "set_by",
   "node",
   "upcoming",
+  "upcoming_end",
 ]);
 
 function writtenPart(view: ScheduleView): object {

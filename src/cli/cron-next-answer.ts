@@ -72,8 +72,8 @@ export function answer({ expression, timing, name, from, count }: Asked): Answer
   return { expression, words: timingWords(timing, name), tz: timing.tz, zone_data: zoneDataVersion(), next };
 }
 
-/** For people. */
-export function print(out: Output, value: Answer, { from }: Asked, isUsualZone: boolean): void {
+/** For people. `none`: why the mesh knows of none. */
+export function print(out: Output, value: Answer, { from }: Asked, isUsualZone: boolean, none?: string): void {
   out.fields([
     ["expression", value.expression, "bold"],
     ["means", value.words],
@@ -81,7 +81,7 @@ export function print(out: Output, value: Answer, { from }: Asked, isUsualZone: 
     ["zone data", value.zone_data],
   ]);
   out.line("");
-  if (value.next.length === 0) return out.line(`never after ${formatInstant(from)}`);
+  if (value.next.length === 0) return out.line(none ?? `never after ${formatInstant(from)}`);
   out.rows(
     [{ title: "IN THE ZONE" }, { title: "UTC" }, { title: "NOTE", shrinks: true }],
     value.next.map(({ at, local, note }) => [local, at.replace(".000Z", "Z"), note ?? ""]),

@@ -37,19 +37,21 @@ export function upcomingOf(schedule: ScheduleDetailView): readonly UpcomingView[
   });
 }
 
+/** Why it has no next instant, as the mesh says. Members of before did not say it. */
+export function noNextText({ no_next: none }: Pick<ScheduleView, "no_next">): string {
+  return none?.message ?? "the mesh knows of none";
+}
+
+/** Why there are no more behind those that are shown; undefined: nothing is odd about that. */
+export function upcomingEndText({ upcoming_end: end }: ScheduleDetailView): string | undefined {
+  return end === undefined || end.reason === "ended" ? undefined : `behind these: ${end.message}`;
+}
+
 /** The next instants of a schedule, in its zone and in UTC. */
 export function printUpcoming(out: Output, schedule: ScheduleDetailView): void {
-  const { tz, state, mesh_paused: isMeshPaused } = schedule;
+  const { tz } = schedule;
   const upcoming = upcomingOf(schedule);
-  if (upcoming.length === 0) {
-    const why =
-      state === "active"
-        ? isMeshPaused
-          ? "all schedules are paused"
-          : "none comes up"
-        : `it ${state === "paused" ? "is paused" : "has ended"}`;
-    return out.line(`no next instants: ${why}`);
-  }
+  if (upcoming.length === 0) return out.line(`no next instants: ${noNextText(schedule)}`);
   const isUtc = tz === "UTC";
   const isLater = upcoming.some(({ due }) => due !== undefined);
   const isNoted = upcoming.some(({ note }) => note !== undefined);
@@ -67,6 +69,8 @@ export function printUpcoming(out: Output, schedule: ScheduleDetailView): void {
       note ?? "",
     ]),
   );
+  const end = upcomingEndText(schedule);
+  if (end !== undefined) out.line(end);
 }
 
 /** A table of schedules that fits. */
@@ -88,7 +92,7 @@ export function printSchedules(out: Output, schedules: readonly Omit<ScheduleVie
       whenText(one),
       one.tz,
       one.mesh_paused && one.state === "active" ? "all paused" : one.state,
-      nextText(one.next, now),
+      nextText(one, now),
       one.last === null ? "" : relativeText(one.last.at, now),
       String(one.last?.job ?? ""),
       one.last?.state ?? "",
@@ -97,10 +101,13 @@ export function printSchedules(out: Output, schedules: readonly Omit<ScheduleVie
   );
 }
 
-/** What was to come when the mesh was asked may have come by now. */
-function nextText(next: string | null, now: number): string {
-  if (next === null) return "";
-  return parseInstant(next)! <= now ? "now" : relativeText(next, now);
+/** What was to come when the mesh was asked may have come by now. That one is paused or has ended its state says. */
+function nextText({ next, no_next: none }: Pick<ScheduleView, "next" | "no_next">, now: number): string {
+  if (next !== null) return parseInstant(next)! <= now ? "now" : relativeText(next, now);
+  if (none?.reason === "shut") return "none left";
+  if (none?.looked_until === undefined) return "";
+  const whole = (ms: number): number => Math.floor((parseInstant(none.looked_until!)! - now) / ms) * ms;
+  return `not within ${formatDuration(Math.max(0, whole(86_400_000) || whole(1_000)))}`;
 }
 
 /** Lines of a history, as they came. */

@@ -4,6 +4,18 @@ import { z } from "zod";
 
 const instant = z.string().describe("RFC 3339, UTC");
 
+const noNext = z
+  .object({
+    reason: z
+      .enum(["paused", "ended", "shut", "far"])
+      .describe(
+        "shut: its calendars let none of those fire that it has left; far: nor those before looked_until, and further ones were not looked at.",
+      ),
+    message: z.string(),
+    looked_until: instant.optional(),
+  })
+  .optional();
+
 /** As lists have it. */
 const schedule = {
   name: z.string(),
@@ -35,9 +47,8 @@ const schedule = {
   runs: z
     .int()
     .describe("Jobs of its instants since it was set, which limit counts; not those that were fired by hand."),
-  next: instant
-    .nullable()
-    .describe("When it fires next; null: it is paused or has ended, or its calendars keep it shut for long."),
+  next: instant.nullable().describe("When it fires next, jitter and calendars counted; null: no_next says why."),
+  no_next: noNext,
   last: z
     .object({ at: instant, job: z.int().nullable(), state: z.string().nullable() })
     .nullable()
@@ -72,6 +83,7 @@ export const scheduleAnswer = z.object({
       note: z.string().optional(),
     }),
   ),
+  upcoming_end: noNext.describe("Why there are fewer than five."),
 });
 
 /** GET /v1/schedules/:schedule/fires */

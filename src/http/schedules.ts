@@ -2,17 +2,18 @@ import { z } from "zod";
 import { limits } from "../lib/limits.ts";
 import { inTurns } from "../lib/turns.ts";
 import { liveMembers, Owners } from "../scheduler/owners.ts";
-import type { ScheduleView } from "../state/answers.ts";
+import type { ScheduleDetailView, ScheduleView } from "../state/answers.ts";
 import { scheduleFields, scheduleName } from "../state/commands/schedule-schema.ts";
 import { listNodes } from "../state/queries.ts";
 import { listSchedules } from "../state/schedule-lists.ts";
-import { upcoming } from "../state/schedule-next.ts";
+import { nextDue, noNext, upcoming } from "../state/schedule-next.ts";
 import {
   findSchedule,
   type FoundSchedules,
   listFires,
   scheduleReferred,
   scheduleView,
+  stateOf,
 } from "../state/schedule-views.ts";
 import type { Principal } from "../state/types.ts";
 import { selector } from "./jobs.ts";
@@ -114,10 +115,8 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
         if (!read.ok) return reply.refusal(read.why);
         const { found, nodes } = read.value.value;
         if (found === undefined) return reply.refusal(noSchedule(name));
-        const [view] = await inTurns(viewsOf(found, new Owners(liveMembers(nodes))));
-        const next =
-          view!.state === "active" ? upcoming(found.rows[0]!, found.calendars, Date.now(), upcomingShown) : [];
-        return reply.json({ ...view, upcoming: next }, read.value.index);
+        const view = await inTurns(detailOf(found, new Owners(liveMembers(nodes))));
+        return reply.json(view, read.value.index);
       },
     }),
     route(parts, {
@@ -197,17 +196,32 @@ function pauseRoutes(parts: HttpParts): Route[] {
 }
 
 /** A search for instants each, where the rows do not say it. */
-function* viewsOf(
-  { rows, ...shared }: FoundSchedules,
-  owners: Owners,
-): Generator<undefined, ScheduleView[], undefined> {
+function* viewsOf(found: FoundSchedules, owners: Owners): Generator<undefined, ScheduleView[], undefined> {
   const now = Date.now();
   const views: ScheduleView[] = [];
-  for (const row of rows) {
-    views.push(scheduleView(row, shared, now, owners.of(row.id) ?? null));
+  for (const row of found.rows) {
+    const state = stateOf(row, found.meshPaused);
+    const next = state === "active" ? yield* nextDue(row, found.calendars, now) : noNext(state, found.meshPaused);
+    views.push(scheduleView(row, found, next, owners.of(row.id) ?? null));
     yield;
   }
   return views;
+}
+
+/** One alone is searched for longer than those of a list. */
+function* detailOf(found: FoundSchedules, owners: Owners): Generator<undefined, ScheduleDetailView, undefined> {
+  const row = found.rows[0]!;
+  const state = stateOf(row, found.meshPaused);
+  const { instants, ...next } =
+    state === "active"
+      ? yield* upcoming(row, found.calendars, Date.now(), upcomingShown)
+      : { instants: [], ...noNext(state, found.meshPaused) };
+  const isShort = instants.length > 0 && next.none !== undefined;
+  return {
+    ...scheduleView(row, found, next.due === undefined ? next : { due: next.due }, owners.of(row.id) ?? null),
+    upcoming: instants,
+    ...(isShort ? { upcoming_end: next.none } : {}),
+  };
 }
 
 function serveSet(parts: HttpParts, exchange: Exchange, by: Principal): Response | Promise<Response> {

@@ -56,12 +56,17 @@ export function isOpen(calendars: readonly CalendarUse[], epochMs: number): bool
 /** When it is on or off next. */
 export interface NextChange {
   readonly isOn: boolean;
-  /** Epoch ms; undefined: as far as is known it stays as it is. */
+  /** Epoch ms; undefined: it stays as it is, as far as was looked. */
   readonly at: number | undefined;
+  /** It was not looked further than this, up to where it stays as it is. */
+  readonly atLeast?: number;
 }
 
+/** Windows that follow each other without a break are gone through up to here. */
+const mostLooked = 100;
+
 /** Whether it is on at that instant, and until when that is so. */
-export function nextChange(events: CalendarEvents, epochMs: number): NextChange {
+export function nextChange(events: CalendarEvents, epochMs: number, most = mostLooked): NextChange {
   let end = endOf(events, epochMs);
   if (end === undefined) {
     const span = events.spans[firstAfter(events.spans, epochMs)];
@@ -69,16 +74,13 @@ export function nextChange(events: CalendarEvents, epochMs: number): NextChange 
     const next = [span?.[0], ...begins].filter((at) => at !== undefined);
     return { isOn: false, at: next.length === 0 ? undefined : Math.min(...next) };
   }
-  for (let looked = 0; looked < mostLooked; looked++) {
+  for (let looked = 0; looked < most; looked++) {
     const further = endOf(events, end);
     if (further === undefined) return { isOn: true, at: end };
     end = further;
   }
-  return { isOn: true, at: undefined };
+  return { isOn: true, at: undefined, atLeast: end };
 }
-
-/** Windows that follow each other without a break are gone through up to here. */
-const mostLooked = 100;
 
 /** Until when what is on at that instant is, leaving aside what begins meanwhile; undefined: nothing is on. */
 function endOf({ spans, windows }: CalendarEvents, epochMs: number): number | undefined {

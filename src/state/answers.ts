@@ -551,8 +551,9 @@ export interface ScheduleView {
   readonly mesh_paused: boolean;
   /** Jobs of its instants since it was set, which `limit` counts; not those that were fired by hand. */
   readonly runs: number;
-  /** When it fires next, its jitter added; null: it is paused or has ended, or its calendars keep it shut for long. */
+  /** When it fires next, its jitter added; null: `no_next` says why. */
   readonly next: string | null;
+  readonly no_next?: NoNextView;
   /** Its newest instant that was to make a job: which job, and how that fares; null and "refused": it could not be made. */
   readonly last: { readonly at: string; readonly job: number | null; readonly state: string | null } | null;
   /** How many instants in a row came to a job that failed, or to none that could be made. */
@@ -561,6 +562,15 @@ export interface ScheduleView {
   readonly set_by: string;
   /** The member that works it out; null: it has ended, or nobody can. */
   readonly node: number | null;
+}
+
+/** Why there is no next instant, or none behind some. */
+export interface NoNextView {
+  /** `shut`: its calendars let none of those that it has left fire; `far`: nor those before `looked_until`, and further ones were not looked at. */
+  readonly reason: "paused" | "ended" | "shut" | "far";
+  /** For people. */
+  readonly message: string;
+  readonly looked_until?: string;
 }
 
 /** An instant to come. */
@@ -577,6 +587,8 @@ export interface UpcomingView {
 /** GET /v1/schedules/:schedule */
 export interface ScheduleDetailView extends ScheduleView {
   readonly upcoming: readonly UpcomingView[];
+  /** Why there are fewer of them than it shows. */
+  readonly upcoming_end?: NoNextView;
 }
 
 /** A line of a schedule's history: an instant that made a job, or a run of instants that made none for the same reason. */

@@ -2,7 +2,7 @@ import { formatInstant } from "../lib/calendar.ts";
 import { limits } from "../lib/limits.ts";
 import type { FireView, ScheduleState, ScheduleView } from "./answers.ts";
 import { jobStates, type Page } from "./queries.ts";
-import { type CalendarsNamed, nextDue } from "./schedule-next.ts";
+import type { CalendarsNamed, NextDue } from "./schedule-next.ts";
 import { renderSchedule } from "./schedule-rendering.ts";
 import { definitionOf, jitterOf } from "./schedules.ts";
 import { calendarEvents } from "./tables/calendar.ts";
@@ -59,15 +59,14 @@ export function stateOf(row: StoredSchedule, meshPaused: boolean): ScheduleState
   return row.paused === 1 || meshPaused ? "paused" : "active";
 }
 
-/** As it was written, and how far it has come. `now`: epoch ms; `owner`: the member that works it out. */
+/** As it was written, how far it has come and what comes next. `owner`: the member that works it out. */
 export function scheduleView(
   row: StoredSchedule,
-  { meshPaused, calendars, states }: Omit<FoundSchedules, "rows">,
-  now: number,
+  { meshPaused, states }: Pick<FoundSchedules, "meshPaused" | "states">,
+  { due, none }: NextDue,
   owner: number | null,
 ): ScheduleView {
   const state = stateOf(row, meshPaused);
-  const due = state === "active" ? nextDue(row, calendars, now) : null;
   const { fired_at: firedAt } = row;
   return {
     ...(renderSchedule(row.name, definitionOf(row), row.paused === 1) as Pick<ScheduleView, "name" | "tz">),
@@ -77,7 +76,8 @@ export function scheduleView(
     paused: row.paused === 1,
     mesh_paused: meshPaused,
     runs: row.runs,
-    next: due === null ? null : formatInstant(due),
+    next: due === undefined ? null : formatInstant(due),
+    ...(none === undefined ? {} : { no_next: none }),
     last: firedAt === null ? null : { at: formatInstant(firedAt), ...lastOf(row, states) },
     failing: row.failing,
     set_at: formatInstant(row.set_at),

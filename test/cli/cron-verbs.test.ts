@@ -224,6 +224,35 @@ test("a list shows when each fires next and how its last job fared; a schedule i
   expect((await cron(served, "show", "none")).code).toBe(3);
 });
 
+test("one that its calendars keep shut is never called so where the search was given up", async () => {
+  using served = servedNow();
+  const year = new Date().getUTCFullYear() + 3;
+  await cron(served, "calendar", "set", "far", "--span", `${year}-01-01T00:00:00Z/${year}-01-01T00:00:30Z`);
+  await cron(served, "calendar", "set", "past", "--span", "2020-01-01T00:00:00Z/2021-01-01T00:00:00Z");
+  await cron(served, "calendar", "set", "hours", "--window", "0 9 * * *", "--for", "8h");
+  const add = async (name: string, when: string, calendar: string): Promise<string> =>
+    (await cron(served, "add", name, "--cron", when, "--calendar", `only:${calendar}`, "--", "x")).out;
+  const gaveUp = /none before \d{4}-\d\d-\d\dT09:00:00.000Z: its calendars \(only:hours\) keep it shut until then/;
+  const shut = "its calendars (only:past) keep it shut at every instant that it has left";
+  expect(await add("far", "*/10 * * * * *", "far")).toMatch(
+    new RegExp(`\n${year}-01-01 00:00:20Z\nbehind these: its calendars \\(only:far\\) keep it shut`),
+  );
+  expect(await add("night", "0 3 * * *", "hours")).toMatch(gaveUp);
+  expect(await add("over", "* * * * *", "past")).toContain(`\nno next instants: ${shut}\n`);
+  const list = (await cron(served, "ls")).out;
+  for (const shown of [/\nfar .* in \d+d/, /\nnight .* not within \d+d\n/, /\nover .* none left\n/])
+    expect(list).toMatch(shown);
+  expect((await cron(served, "show", "night")).out).toMatch(gaveUp);
+  const next = async (name: string): Promise<string> => (await cron(served, "next", name)).out;
+  expect(await next("far")).toContain("\nbehind these: ");
+  expect(await next("over")).toContain(`\n${shut}\n`);
+  const night = await next("night");
+  expect(night).toMatch(gaveUp);
+  expect(night).not.toContain("never");
+  const json = JSON.parse((await cron(served, "next", "night", "-o", "json")).out) as object;
+  expect(json).toMatchObject({ next: [], end: { reason: "far" } });
+});
+
 test("schedules are paused, resumed and forgotten by name, by label and all together", async () => {
   using served = servedNow();
   for (const name of ["a", "b", "c"])

@@ -126,7 +126,7 @@ describe("a schedule", () => {
       expect(view).toMatchObject(one);
       const keys = new Set(["id", "revision", "state", "mesh_paused", "runs", "next", "last", "failing", "set_at"]);
       const written = Object.entries(view).filter(
-        ([key]) => !keys.has(key) && !["set_by", "node", "upcoming"].includes(key),
+        ([key]) => !keys.has(key) && !["no_next", "set_by", "node", "upcoming", "upcoming_end"].includes(key),
       );
       const again = await ask("POST", "/v1/schedules", Object.fromEntries(written));
       expect(await jsonIn(again)).toMatchObject({ changed: false });
@@ -138,7 +138,8 @@ describe("a schedule", () => {
     await ask("POST", "/v1/schedules", { schedules: [backup, { ...backup, name: "other" }] });
     const view = async (): Promise<ScheduleDetailView> => jsonIn(await ask("GET", "/v1/schedules/backup"));
     expect(await jsonIn(await ask("POST", "/v1/schedules/backup/pause", {}))).toEqual({ changed: 1 });
-    expect(await view()).toMatchObject({ state: "paused", paused: true, next: null, upcoming: [] });
+    const byItself = { reason: "paused", message: "it is paused" };
+    expect(await view()).toMatchObject({ state: "paused", paused: true, next: null, no_next: byItself, upcoming: [] });
     const both = { names: ["backup", "other"] };
     expect(await jsonIn(await ask("POST", "/v1/schedules/pause", both))).toEqual({ changed: 1 });
     expect(await jsonIn(await ask("POST", "/v1/schedules/resume", both))).toEqual({ changed: 2 });
@@ -146,9 +147,35 @@ describe("a schedule", () => {
 
     expect(await jsonIn(await ask("POST", "/v1/schedules-pause", { paused: true }))).toEqual({ changed: true });
     expect(await view()).toMatchObject({ state: "paused", paused: false, mesh_paused: true, next: null });
+    expect((await view()).no_next!.message).toBe("all schedules are paused");
     await ask("POST", "/v1/schedules-pause", { paused: false });
     expect(await jsonIn(await ask("POST", "/v1/schedules/backup/resume", {}))).toEqual({ changed: 0 });
     expect((await view()).next).not.toBeNull();
+    expect((await view()).no_next).toBeUndefined();
+  });
+
+  test("that its calendars keep shut for long fires next where they let it, and says how far was looked where nothing was found", async () => {
+    const { ask } = meshNow();
+    const year = new Date().getUTCFullYear() + 3;
+    const span = { from: `${year}-01-01T00:00:00Z`, to: `${year}-01-01T00:00:30Z` };
+    await ask("POST", "/v1/calendars", { name: "far", spans: [span] });
+    await ask("POST", "/v1/calendars", { name: "hours", windows: [{ cron: "0 9 * * *", for: "8h" }] });
+    const job = { run: "x" };
+    await ask("POST", "/v1/schedules", {
+      schedules: [
+        { name: "far", every: "10s", calendars: ["only:far"], job },
+        { name: "night", cron: "0 3 * * *", calendars: ["only:hours"], job },
+      ],
+    });
+    const { schedules } = await jsonIn<{ schedules: ScheduleView[] }>(await ask("GET", "/v1/schedules"));
+    const [far, night] = schedules;
+    expect([far!.next, far!.no_next]).toEqual([`${year}-01-01T00:00:00.000Z`, undefined]);
+    expect([night!.next, night!.no_next!.reason]).toEqual([null, "far"]);
+    const alone = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/far"));
+    expect([alone.upcoming.length, alone.upcoming_end!.reason]).toEqual([3, "shut"]);
+    const looked = await jsonIn<ScheduleDetailView>(await ask("GET", "/v1/schedules/night"));
+    expect([looked.next, looked.upcoming, looked.upcoming_end]).toEqual([null, [], undefined]);
+    expect(Date.parse(looked.no_next!.looked_until!)).toBeGreaterThan(Date.parse(night!.no_next!.looked_until!));
   });
 
   test("is forgotten, alone or with others, all or none", async () => {
