@@ -1,10 +1,10 @@
 import { Command } from "commander";
-import { ApiError } from "../client/errors.ts";
 import type { ScheduleSpec } from "../client/skein-client.ts";
 import type { Problem } from "../lib/outcome.ts";
 import { parseInstant } from "../lib/calendar.ts";
 import type { SetScheduleView } from "../state/answers.ts";
 import type { Cli, Session } from "./cli.ts";
+import { asFlags, givenOf, idleBesideFile, idleBesideTemplate, wrong } from "./cron-add-problems.ts";
 import { readDeclared } from "./cron-apply-files.ts";
 import { setInBatches } from "./cron-apply-set.ts";
 import { printUpcoming, timingText } from "./cron-views.ts";
@@ -63,7 +63,7 @@ export function addCronAdd(parent: Command, cli: Cli): void {
     .option("--catch-up <duration>", "nothing older is made up (default 1h)")
     .option("--missed-most <n>", "with --missed all: so many at once (default 100)")
     .option("--overlap <what>", "beside a job of its own: skip (default), queue, queue_all, replace or allow")
-    .option("--limit <n>", "it ends after so many jobs")
+    .option("--limit <n>", "it ends after so many jobs, without those that were fired by hand")
     .option("--paused", "it begins paused")
     .optionsGroup("About it:")
     .option("--description <text>", "for people")
@@ -75,9 +75,14 @@ export function addCronAdd(parent: Command, cli: Cli): void {
     .option("--param <k=v>", "value of a parameter of the template (repeatable)", collect);
   const jobFlags = new Command();
   addSpecFlags(jobFlags);
-  for (const option of jobFlags.options)
-    if (!notOfJobs.has(option.long ?? "")) command.addOption(option.helpGroup("Job:"));
-  cli.verb<AddFlags, [string | undefined, string[]]>(command, add);
+  const ofJobs = jobFlags.options.filter((option) => !notOfJobs.has(option.long ?? ""));
+  for (const option of ofJobs) command.addOption(option.helpGroup("Job:"));
+  const notBesideFile = command.options.filter(({ long }) => long !== "--file" && long !== "--replace");
+  cli.verb<AddFlags, [string | undefined, string[]]>(command, (session, flags, name, words) => {
+    const idle = flags.file === undefined ? [] : idleBesideFile(givenOf(notBesideFile, flags), name, words);
+    const idleOfJobs = flags.template === undefined ? [] : idleBesideTemplate(givenOf(ofJobs, flags));
+    return add(session, flags, name, words, flags.file === undefined ? idleOfJobs : idle);
+  });
 }
 
 async function add(
@@ -85,16 +90,18 @@ async function add(
   flags: AddFlags,
   name: string | undefined,
   words: readonly string[],
+  idle: readonly Problem[],
 ): Promise<number> {
   const { client } = session;
   const onlyNew = flags.replace !== true;
   let set: readonly SetScheduleView[];
   if (flags.file !== undefined) {
+    if (idle.length > 0) throw wrong(idle);
     const { schedules, problems } = await readDeclared([flags.file], session.io);
     if (problems.length > 0) throw wrong(problems);
     set = await setInBatches(client, schedules, { onlyNew });
   } else {
-    const spec = await specFrom(session, flags, name, words);
+    const spec = await specFrom(session, flags, name, words, idle);
     set = await client.setSchedules([spec], { onlyNew }).catch((error: unknown) => {
       throw asFlags(error);
     });
@@ -119,9 +126,10 @@ async function specFrom(
   flags: AddFlags,
   name: string | undefined,
   words: readonly string[],
+  idle: readonly Problem[],
 ): Promise<ScheduleSpec> {
   if (name === undefined) throw new CliError(exit.usage, "missing required argument 'name' (or -f FILE)");
-  const problems: Problem[] = [];
+  const problems: Problem[] = [...idle];
   const number = (flag: string, text: string | undefined): number | undefined => {
     if (text === undefined || /^\d{1,10}$/.test(text)) return text === undefined ? undefined : Number(text);
     problems.push({ path: flag, message: `"${text}" is not a whole number` });
@@ -193,25 +201,4 @@ function pairsOf(
     else pairs[text.slice(0, at)] = text.slice(at + 1);
   }
   return pairs;
-}
-
-function wrong(problems: readonly Problem[]): CliError {
-  const message = problems.length === 1 ? "one thing is wrong" : `${problems.length} things are wrong`;
-  return new CliError(exit.usage, message, problems);
-}
-
-/** Paths of the request are flags to whoever typed some. */
-function asFlags(error: unknown): unknown {
-  if (!(error instanceof ApiError) || error.problems.length === 0) return error;
-  const problems = error.problems.map(({ path, message }) => {
-    const key = path.replace(/^schedules\[0\]\.?/, "");
-    const isFlag = /^[a-z_]+$/.test(key) && key !== "name" && key !== "job" && key !== "params";
-    return { path: isFlag ? `--${key.replace("calendars", "calendar").replace("_", "-")}` : key, message };
-  });
-  if (error.status === 409) return new CliError(exit.refused, error.message, problems);
-  return new CliError(
-    exit.usage,
-    problems.length === 1 ? "one thing is wrong" : `${problems.length} things are wrong`,
-    problems,
-  );
 }

@@ -13,11 +13,17 @@ export function commandLine(job: Readonly<Record<string, unknown>>): {
   return {
     shell: isShell ? run[0]! : "/bin/sh",
     write: (env) => {
+      // Where HOME is set for all lines cron begins in it.
+      const isThere = dir === undefined || (!("HOME" in env) && homeOf(job) === dir);
       const names = Object.entries(env).map(([name, value]) => `${name}=${quoted(value)}`);
-      const begin = `${names.length > 0 ? `export ${names.join(" ")}; ` : ""}${dir === undefined ? "" : `cd ${quoted(dir)} || exit; `}`;
+      const begin = `${names.length > 0 ? `export ${names.join(" ")}; ` : ""}${isThere ? "" : `cd ${quoted(dir)} || exit; `}`;
       return asLine(`${begin}${command}`);
     },
   };
+}
+
+function homeOf({ env }: Readonly<Record<string, unknown>>): unknown {
+  return (env as Readonly<Record<string, unknown>> | undefined)?.["HOME"];
 }
 
 /** A % is the end of a command for cron, unless it has a backslash. */

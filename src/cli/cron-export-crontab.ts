@@ -1,4 +1,5 @@
 import type { Problem } from "../lib/outcome.ts";
+import { commentOfName } from "./cron-crontab-comment.ts";
 import { commandLine, inputLine } from "./cron-export-command.ts";
 import { timesOf } from "./cron-export-times.ts";
 
@@ -25,7 +26,8 @@ interface Line {
   readonly shell: string;
   readonly env: Readonly<Record<string, string>>;
   readonly text: (env: Readonly<Record<string, string>>) => string;
-  readonly comment: string;
+  /** Stand right above it. */
+  readonly comments: readonly string[];
 }
 
 /** `system`: with a field for the user, as in /etc/crontab. */
@@ -113,7 +115,7 @@ function lineOf(schedule: Written, name: string, system: boolean, { problem, not
     zone: times.zone,
     shell,
     env,
-    comment: description === undefined ? name : `${name}: ${description.replaceAll(/\s+/g, " ")}`,
+    comments: [commentOfName(name), ...(description === undefined ? [] : [`# ${description.replaceAll(/\s+/g, " ")}`])],
     text: (rest) => {
       const part = write(rest);
       const command = "problem" in part ? whole.text : part.text;
@@ -135,9 +137,10 @@ function textOf(lines: readonly Line[]): string {
   const text = common.map(([key, value]) => `${key}="${value}"\n`);
   let [zone, shell] = ["", "/bin/sh"];
   for (const line of lines) {
-    text.push(`\n# ${line.comment}\n`);
+    text.push("\n");
     if (line.zone !== zone) text.push(`CRON_TZ=${(zone = line.zone)}\n`);
     if (line.shell !== shell) text.push(`SHELL=${(shell = line.shell)}\n`);
+    text.push(...line.comments.map((comment) => `${comment}\n`));
     const rest = Object.entries(line.env).filter(([key]) => !common.some(([one]) => one === key));
     text.push(`${line.text(Object.fromEntries(rest))}\n`);
   }

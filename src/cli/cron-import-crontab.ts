@@ -1,9 +1,11 @@
 import { basename } from "node:path";
+import { nameInComment } from "./cron-crontab-comment.ts";
 import { type CrontabForm, formOf } from "./cron-import-crontab-form.ts";
 import { readEntry, readSetting, splitInput, splitOptions, splitUser } from "./cron-import-crontab-lines.ts";
 import { Settings } from "./cron-import-crontab-settings.ts";
 import { timingOfCrontab } from "./cron-import-expression.ts";
-import { nameOfCommand, Names } from "./cron-import-names.ts";
+import { nameOfCommand } from "./cron-import-names.ts";
+import { nameLines, type UnnamedLine } from "./cron-import-naming.ts";
 import {
   Gathering,
   type ImportedSchedule,
@@ -40,10 +42,12 @@ class Crontab {
   readonly #options: CrontabOptions;
   readonly #lines: readonly Line[];
   readonly #found = new Gathering();
-  readonly #names = new Names();
+  readonly #unnamed = new Map<ImportedSchedule, UnnamedLine>();
   readonly #settings = new Settings(this.#found);
   readonly #form: CrontabForm;
   #comments: string[] = [];
+  /** Of a comment as an export writes it. */
+  #said: string | undefined;
   /** The line before ended with a backslash. */
   #isBroken = false;
 
@@ -70,25 +74,34 @@ class Crontab {
       return this.#found;
     }
     for (const line of this.#lines) this.#line(line);
+    const { schedules } = this.#found;
+    for (const [at, one] of nameLines(schedules.map((one) => this.#unnamed.get(one)!)).entries()) schedules[at] = one;
     if (this.#found.schedules.length > 0) this.#remarks();
     return this.#found;
   }
 
   #line({ where, text }: Line): void {
-    if (text === "") this.#comments = [];
+    if (text === "") this.#forgetComments();
     else if (text.startsWith("#")) this.#comment(text.replace(/^#+\s*/, ""));
     else {
       const setting = readSetting(text);
       if (setting === undefined) this.#found.one(() => this.#entry(where, text));
       else if (typeof setting === "string") this.#found.problem(where, setting);
       else this.#settings.set(where, setting);
-      this.#comments = [];
+      this.#forgetComments();
     }
     this.#isBroken = text.endsWith("\\");
   }
 
+  #forgetComments(): void {
+    this.#comments = [];
+    this.#said = undefined;
+  }
+
   #comment(text: string): void {
-    if (legend.test(text) || entryLike.test(text)) this.#comments = [];
+    const said = nameInComment(text);
+    if (said !== undefined) this.#said = said;
+    else if (legend.test(text) || entryLike.test(text)) this.#comments = [];
     else if (!ruler.test(text)) this.#comments.push(text.trim());
   }
 
@@ -112,7 +125,7 @@ class Crontab {
     const zone = this.#settings.zone() ?? tz;
     const jitter = this.#settings.jitter();
     const spec: WrittenSchedule = {
-      name: this.#names.take(`${prefix}${nameOfCommand(command)}`),
+      name: `${prefix}${this.#said ?? nameOfCommand(command)}`,
       ...(this.#comments.length > 0 ? { description: shortened(this.#comments.join(" ")) } : {}),
       ...timing.timing,
       ...(zone === undefined ? {} : { tz: zone }),
@@ -126,7 +139,9 @@ class Crontab {
         ...(on === undefined ? {} : { on }),
       },
     };
-    return { spec, where };
+    const imported = { spec, where };
+    this.#unnamed.set(imported, { imported, name: spec.name, isSaid: this.#said !== undefined });
+    return imported;
   }
 
   /** Who runs what. */

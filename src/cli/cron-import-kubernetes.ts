@@ -1,6 +1,7 @@
 import { asFields, type Fields, type PathInFile, readDocuments } from "./cron-import-documents.ts";
 import { timingOfKubernetes } from "./cron-import-expression.ts";
 import { labelsOf, noteAnnotations } from "./cron-import-labels.ts";
+import { KubernetesNames } from "./cron-import-namespaces.ts";
 import { Part } from "./cron-import-part.ts";
 import { jobOfPod } from "./cron-import-pod.ts";
 import {
@@ -18,7 +19,7 @@ export function readKubernetes(text: string, options: ImportOptions): ImportRead
   const found = new Gathering();
   const { documents, problems } = readDocuments(text, file);
   found.problems.push(...problems);
-  const names = new Set<string>();
+  const names = new KubernetesNames();
   for (const document of documents) {
     for (const { fields, path } of objectsIn(document.value, [])) {
       const part = new Part(fields, document, path, found);
@@ -27,6 +28,7 @@ export function readKubernetes(text: string, options: ImportOptions): ImportRead
       else part.note("", `${describe(fields)} is no CronJob: left out`);
     }
   }
+  names.give(found.schedules);
   if (found.schedules.length === 0 && found.problems.length === 0) found.problem(file, "holds no CronJob");
   if (found.problems.length > 0 && /\{\{-?\s*(?:[.$]|(?:include|if|range|with|toYaml|end)\b)/.test(text))
     found.problem(file, "looks like a template of Helm: give what `helm template` makes of it");
@@ -65,16 +67,13 @@ function describe({ kind, metadata }: Fields): string {
 
 const overlapOf: Readonly<Record<string, Overlap>> = { Allow: "allow", Forbid: "skip", Replace: "replace" };
 
-/** `names`: those that were read. */
-function readCronJob(part: Part, names: Set<string>, options: ImportOptions): ImportedSchedule {
+function readCronJob(part: Part, names: KubernetesNames, options: ImportOptions): ImportedSchedule {
   const version = part.text("apiVersion") ?? "";
   if (!version.startsWith("batch/")) part.problem("apiVersion", `"${version}" is no version of CronJob: batch/v1 is`);
   part.skip("status");
   const { name, namespace, labels } = readMetadata(part);
-  const plain = `${options.prefix ?? ""}${name}`;
-  const spec: WrittenSchedule = { name: names.has(plain) && namespace !== undefined ? `${plain}.${namespace}` : plain };
-  if (names.has(spec.name)) part.problem("metadata", `there are two CronJobs with the name "${name}"`);
-  names.add(spec.name);
+  const spec: WrittenSchedule = { name: `${options.prefix ?? ""}${name}` };
+  if (!names.add(spec, namespace)) part.problem("metadata", `there are two CronJobs with the name "${name}"`);
   const cron = part.part("spec");
   if (cron === undefined) part.problem("spec", "is missing");
   else readSpec(cron, spec, { ...options, namespace });

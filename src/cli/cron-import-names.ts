@@ -22,6 +22,7 @@ const wrappers: Readonly<Record<string, { readonly options?: string; readonly wo
 /** Commands that only decide whether, or where, the next one runs. */
 const preliminary = new Set([
   "cd",
+  "exit",
   "test",
   "[",
   "[[",
@@ -106,20 +107,4 @@ function clean(text: string): string | undefined {
     .replace(/-+$/, "")
     .slice(0, 60);
   return name === "" ? undefined : name;
-}
-
-/** Gives names that are there once: the second backup is backup-2. So a file gives the same names each time that it is read. */
-export class Names {
-  readonly #taken = new Set<string>();
-  /** The number that comes next for a name. */
-  readonly #next = new Map<string, number>();
-
-  take(wanted: string): string {
-    let name = wanted;
-    let count = this.#next.get(wanted) ?? 2;
-    while (this.#taken.has(name)) name = `${wanted}-${count++}`;
-    this.#next.set(wanted, count);
-    this.#taken.add(name);
-    return name;
-  }
 }

@@ -46,6 +46,14 @@ export interface ImportedSchedule {
   readonly spec: WrittenSchedule;
   /** "FILE:LINE", or the file and a path in it. */
   readonly where: string;
+  readonly former?: FormerNames;
+}
+
+/** Of what has its name by what else its file holds: how it may be called in the mesh from a time when that was other things. */
+export interface FormerNames {
+  readonly names: readonly string[];
+  /** "job.run": a schedule of such a name is this one if these are equal. */
+  readonly keys: readonly string[];
 }
 
 /** What a file comes to: schedules without a problem, and all problems, with which nothing is to be set of it. Notes say what is otherwise than it was. */

@@ -1,36 +1,17 @@
 import type { Command } from "commander";
 import { stringify } from "yaml";
 import type { Problem } from "../lib/outcome.ts";
-import { parseSelector } from "../lib/selector.ts";
 import type { Cli, Session } from "./cli.ts";
 import { checkImport } from "./cron-import-check.ts";
-import { guessImportFormat, type ImportFormat, importFormats, readImport } from "./cron-import-format.ts";
+import { readImportFlags, type ImportFlags } from "./cron-import-flags.ts";
+import { importFormats, readImport } from "./cron-import-format.ts";
+import { keepNames, namesToLookFor } from "./cron-import-kept.ts";
 import { setImported } from "./cron-import-set.ts";
-import {
-  type ImportRead,
-  type Missed,
-  missedWays,
-  type Overlap,
-  overlapWays,
-  type WrittenSchedule,
-} from "./cron-import-types.ts";
+import { sourceOf, withSource } from "./cron-import-source.ts";
+import { type ImportRead, missedWays, overlapWays, type WrittenSchedule } from "./cron-import-types.ts";
 import { CliError, exit } from "./exit.ts";
-import { oneOf } from "./jobs.ts";
 import { readFileText } from "./specs-file.ts";
 import { renderTable } from "./table.ts";
-
-interface ImportFlags {
-  readonly format?: string;
-  /** undefined: as it looks. */
-  readonly system?: boolean;
-  readonly prefix?: string;
-  readonly tz?: string;
-  readonly overlap?: string;
-  readonly missed?: string;
-  readonly on?: string;
-  readonly replace?: boolean;
-  readonly dryRun?: boolean;
-}
 
 /** `skein cron import` */
 export function addCronImport(parent: Command, cli: Cli): void {
@@ -42,6 +23,7 @@ export function addCronImport(parent: Command, cli: Cli): void {
     .option("--system", "of a crontab: the sixth field is the user, as in /etc/crontab (default: as it looks)")
     .option("--no-system", "of a crontab: there is no field of a user")
     .option("--prefix <text>", "put before every name")
+    .option("--source <name>", "value of the label imported-from (default: the file's name; none of standard input)")
     .option("--tz <zone>", "the zone of schedules that name none (default UTC)")
     .option("--overlap <way>", `${overlapWays.join(", ")} (default: as it was)`)
     .option("--missed <way>", `${missedWays.join(", ")} (default: as it was)`)
@@ -54,37 +36,54 @@ export function addCronImport(parent: Command, cli: Cli): void {
 async function importFile(session: Session, flags: ImportFlags, path: string): Promise<number> {
   const file = path === "-" ? "stdin" : path;
   const text = await readFileText(path, session.io);
-  const asked = oneOf<ImportFormat>("--format", flags.format, importFormats);
-  const format = asked ?? guessImportFormat(text, file);
-  if (flags.system !== undefined && format !== "crontab")
-    throw new CliError(exit.usage, `--system is of crontabs, and ${file} is read as ${format}`);
-  const terms = parseSelector(flags.on ?? "");
-  if (typeof terms === "string") throw new CliError(exit.usage, `--on: ${terms}`);
-  const read = readImport(text, format, {
-    file,
-    system: flags.system,
-    prefix: flags.prefix,
-    tz: flags.tz,
-    overlap: oneOf<Overlap>("--overlap", flags.overlap, overlapWays),
-    missed: oneOf<Missed>("--missed", flags.missed, missedWays),
-    on: flags.on,
+  const { format, options, problems: ofFlags } = readImportFlags(flags, text, file);
+  if (format === undefined) refuseFlags(ofFlags, []);
+  const read = readImport(text, format, options);
+  const ofFile = inOrder([...read.problems, ...checkImport(read.schedules)], file);
+  if (ofFile.length === 0 && read.schedules.length === 0)
+    ofFile.push({ path: file, message: `holds no schedule (read as ${format})` });
+  if (ofFlags.length > 0) refuseFlags(ofFlags, ofFile);
+  if (ofFile.length > 0)
+    refuseAll(
+      ofFile,
+      `${file} has ${ofFile.length === 1 ? "a problem" : `${ofFile.length} problems`} (read as ${format})`,
+    );
+  const source = flags.source ?? sourceOf(path, flags.prefix);
+  const found = withSource(read, source, file);
+  if (flags.dryRun === true) {
+    tell(session, found);
+    return dryRun(session, found);
+  }
+  const views = await session.client.schedulesNamed(namesToLookFor(found.schedules));
+  const present = new Map(views.map((view) => [view.name, view]));
+  const named = { ...found, schedules: keepNames(found.schedules, present) };
+  tell(session, named);
+  return setImported(session, named, { replace: flags.replace === true, present, source });
+}
+
+/** By their lines; what has none comes last. */
+function inOrder(problems: readonly Problem[], file: string): Problem[] {
+  const lineOf = ({ path }: Problem): number =>
+    path.startsWith(`${file}:`) ? Number(/^\d+/.exec(path.slice(file.length + 1))?.[0] ?? Infinity) : Infinity;
+  const lines = new Map(problems.map((problem) => [problem, lineOf(problem)]));
+  return problems.toSorted((a, b) => {
+    const [first, second] = [lines.get(a)!, lines.get(b)!];
+    return first === second ? 0 : first - second;
   });
-  const problems = [...read.problems, ...checkImport(read.schedules)];
-  if (problems.length === 0 && read.schedules.length === 0)
-    problems.push({ path: file, message: `holds no schedule (read as ${format})` });
-  if (problems.length > 0) refuseAll(problems, file, format);
-  tell(session, read);
-  return flags.dryRun === true ? dryRun(session, read) : setImported(session, read, flags.replace === true);
 }
 
 /** So many of a kind are shown. */
 const shown = 100;
 
-function refuseAll(problems: readonly Problem[], file: string, format: ImportFormat): never {
+function refuseFlags(ofFlags: readonly Problem[], ofFile: readonly Problem[]): never {
+  const flags = ofFlags.length === 1 ? "a flag is" : `${ofFlags.length} flags are`;
+  refuseAll([...ofFlags, ...ofFile], `${flags} wrong${ofFile.length > 0 ? ", and the file as well" : ""}`);
+}
+
+function refuseAll(problems: readonly Problem[], what: string): never {
   const more = problems.length - shown;
   const list = more <= 0 ? problems : [...problems.slice(0, shown), { path: "", message: `and ${more} more` }];
-  const what = problems.length === 1 ? "a problem" : `${problems.length} problems`;
-  throw new CliError(exit.usage, `nothing was set: ${file} has ${what} (read as ${format})`, list);
+  throw new CliError(exit.usage, `nothing was set: ${what}`, list);
 }
 
 /** What is made, and what of it is otherwise than it was, for people. */

@@ -553,12 +553,20 @@ export class SkeinClient {
     return (await this.#post<{ changed: boolean }>("/v1/schedules-pause", { paused }, "freely")).changed;
   }
 
-  /** Makes a job of a schedule now. `force`: also while a job of it is unfinished and overlap is skip. */
-  fireSchedule(
+  /** Makes a job of a schedule now. `force`: also while a job of it is unfinished and overlap is skip. Always under a key, as {@link submit}. */
+  async fireSchedule(
     name: string | number,
-    options: { readonly force?: boolean } = {},
+    options: { readonly force?: boolean; readonly key?: string } = {},
   ): Promise<{ readonly name: string; readonly job: number }> {
-    return this.#post(`${schedulePath(name)}/fire`, { force: options.force }, "unless-sent");
+    const { value } = await this.transport.json<{ name: string; job: number }>({
+      method: "POST",
+      path: `${schedulePath(name)}/fire`,
+      body: JSON.stringify({ force: options.force }),
+      headers: { "idempotency-key": options.key ?? randomKey() },
+      repeat: "freely",
+      timeoutMs: 60_000,
+    });
+    return value;
   }
 
   /** One page of a schedule's history, newest first: what its instants came to. */

@@ -44,7 +44,9 @@ const schedule = {
   revision: z.int().describe("The log's index of its last change."),
   state: z.enum(["active", "paused", "ended"]),
   mesh_paused: z.boolean().describe("All schedules are paused together."),
-  runs: z.int().describe("Jobs made since it was set."),
+  runs: z
+    .int()
+    .describe("Jobs of its instants since it was set, which limit counts; not those that were fired by hand."),
   next: instant.nullable().describe("When it fires next, jitter and calendars counted; null: no_next says why."),
   no_next: noNext,
   last: z

@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { limits } from "../lib/limits.ts";
-import { refuse } from "../lib/outcome.ts";
 import { inTurns } from "../lib/turns.ts";
 import { liveMembers, Owners } from "../scheduler/owners.ts";
 import type { ScheduleDetailView, ScheduleView } from "../state/answers.ts";
@@ -16,12 +15,12 @@ import {
   scheduleView,
   stateOf,
 } from "../state/schedule-views.ts";
-import { definitionOf, isPlain } from "../state/schedules.ts";
 import type { Principal } from "../state/types.ts";
 import { selector } from "./jobs.ts";
 import { check } from "./problems.ts";
 import { type Exchange, type HttpParts, readState, type Route, route } from "./route.ts";
 import { firesAnswer, scheduleAnswer, schedulesAnswer, setAnswer } from "./schedule-answers.ts";
+import { fireRoute, noSchedule, scheduleIn } from "./schedule-fire.ts";
 import { serveScheduleSet } from "./schedule-set.ts";
 import { consistency, flag, next, pageLimit, whole } from "./shapes.ts";
 
@@ -108,7 +107,7 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
       query: z.strictObject({ consistency }),
       answer: scheduleAnswer,
       async handle({ exchange, query }) {
-        const name = nameIn(exchange);
+        const name = scheduleIn(exchange);
         const read = await readState(parts, exchange, query.consistency, (tx) => ({
           found: findSchedule(tx, name),
           nodes: listNodes(tx),
@@ -133,7 +132,7 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
       }),
       answer: firesAnswer,
       async handle({ exchange, query }) {
-        const name = nameIn(exchange);
+        const name = scheduleIn(exchange);
         const { consistency, limit, next: before, reason } = query;
         const page = { reason, limit: limit ?? limits.listDefault, next: before?.toString() };
         const read = await readState(parts, exchange, consistency, (tx) => {
@@ -147,23 +146,14 @@ export function scheduleRoutes(parts: HttpParts): readonly Route[] {
       },
     }),
     ...pauseRoutes(parts),
-    route(parts, {
-      method: "POST",
-      path: "/v1/schedules/:schedule/fire",
-      right: "jobs:write",
-      doc: "Makes a job of a schedule now, whatever the time, also while it is paused or has ended. With overlap: skip not while a job of it is unfinished, unless force.",
-      status: 201,
-      body: z.strictObject({ force: z.boolean({ error: "must be true or false" }).optional() }),
-      answer: z.object({ name: z.string(), job: z.int() }),
-      handle: ({ exchange, body, by }) => serveFire(parts, exchange, body.force === true, by),
-    }),
+    fireRoute(parts),
     route(parts, {
       method: "DELETE",
       path: "/v1/schedules/:schedule",
       right: "jobs:write",
       doc: "Forgets a schedule and its history; jobs that it has made stay.",
       answer: z.object({ removed: z.int() }),
-      handle: ({ exchange, by }) => serveRemove(parts, [nameIn(exchange)], by),
+      handle: ({ exchange, by }) => serveRemove(parts, [scheduleIn(exchange)], by),
     }),
     route(parts, {
       method: "POST",
@@ -191,7 +181,7 @@ function pauseRoutes(parts: HttpParts): Route[] {
       doc: `${what === "pause" ? "Pauses" : "Resumes"} a schedule. ${words[what].replace("Their", "Its")}`,
       body: z.strictObject({}),
       answer,
-      handle: ({ exchange, by }) => servePause(parts, [nameIn(exchange)], what === "pause", by),
+      handle: ({ exchange, by }) => servePause(parts, [scheduleIn(exchange)], what === "pause", by),
     }),
     route(parts, {
       method: "POST",
@@ -253,25 +243,4 @@ async function servePause(
 async function serveRemove({ node, reply }: HttpParts, schedules: readonly string[], by: Principal): Promise<Response> {
   const outcome = await node.propose("schedule.rm", { names: [...schedules] }, by);
   return outcome.ok ? reply.json(outcome.value.value, outcome.value.index) : reply.refusal(outcome.why);
-}
-
-/** Where the schedule alone does not say what its job is, that is made here, of what the state has now. */
-async function serveFire(parts: HttpParts, exchange: Exchange, force: boolean, by: Principal): Promise<Response> {
-  const { node, reply } = parts;
-  const name = nameIn(exchange);
-  const read = await readState(parts, exchange, "linearizable", (tx) => scheduleReferred(tx, name));
-  if (!read.ok) return reply.refusal(read.why);
-  const row = read.value.value;
-  if (row === undefined) return reply.refusal(noSchedule(name));
-  const made = isPlain(definitionOf(row)) ? {} : { made: await node.scheduledJob(row, Date.now()) };
-  const outcome = await node.propose("schedule.fire", { schedule: row.name, force, ...made }, by);
-  return outcome.ok ? reply.json(outcome.value.value, outcome.value.index, 201) : reply.refusal(outcome.why);
-}
-
-function nameIn(exchange: Exchange): string {
-  return exchange.req.param("schedule") ?? "";
-}
-
-function noSchedule(name: string) {
-  return refuse("not-found", `there is no schedule ${name}: list schedules to see them`).why;
 }

@@ -549,7 +549,7 @@ export interface ScheduleView {
   readonly state: ScheduleState;
   /** All schedules are paused together. */
   readonly mesh_paused: boolean;
-  /** Jobs made since it was set, which `limit` counts. */
+  /** Jobs of its instants since it was set, which `limit` counts; not those that were fired by hand. */
   readonly runs: number;
   /** When it fires next, its jitter added; null: `no_next` says why. */
   readonly next: string | null;

@@ -199,12 +199,12 @@ class Firing {
     if (this.hasReachedLimit) return this.#note(at, "limit");
     if (isKeptBack(this.#tx, this.#row, this.#definition)) return this.#note(at, "overlap");
     const outcome = this.#fire(at, made, null);
-    if (!outcome.ok) this.#refuse(at, outcome.why.message.slice(0, messageLength));
+    if (!outcome.ok) this.#refuse(at, outcome.why.message.slice(0, messageLength), made !== undefined && "why" in made);
   }
 
   /** What nobody sees in jobs is to be seen of the schedule: it is its last result, and counts as failed. */
-  #refuse(at: number, message: string): void {
-    this.#note(at, "refused", message);
+  #refuse(at: number, message: string, isGiven: boolean): void {
+    this.#note(at, "refused", message, isGiven);
     this.#refused += 1;
     this.#firedAt = at;
     this.#job = null;
@@ -270,12 +270,16 @@ class Firing {
     this.#told(first, last, count, reason);
   }
 
-  #note(at: number, reason: SkipReason, message: string | null = null): void {
-    this.#writeRun(at, at, 1, reason, message);
+  #note(at: number, reason: SkipReason, message: string | null = null, isGiven = false): void {
+    if (message === null || isGiven) this.#writeRun(at, at, 1, reason, message);
+    else this.#write(at, at, 1, reason, null, message);
     this.#told(at, at, 1, reason);
   }
 
-  /** Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. */
+  /**
+   * Goes on with the newest line where that says the same: a pause of a year is a line, and pushes nothing else out of the history. What is said in words counts where the log gave them:
+   * those of this state are another release's words elsewhere, and lines have to be the same (S1).
+   */
   #writeRun(at: number, until: number, count: number, reason: SkipReason, message: string | null = null): void {
     const [last] = this.#lastReason === null ? [] : firesBefore(this.#tx, this.#row.id, this.#seq, 1);
     if (last?.reason !== reason || last.message !== message)

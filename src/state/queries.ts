@@ -348,11 +348,12 @@ export function jobsUnderKey(
   tx: ReadTx,
   token: string,
   key: string,
-): (IdempotencyRow & { readonly template: string | undefined }) | undefined {
+): (IdempotencyRow & { readonly template: string | undefined; readonly schedule: string | undefined }) | undefined {
   const row = idempotencyOf(tx, token, key);
   if (row === undefined) return undefined;
   const job = jobById(tx, row.first);
-  return { ...row, template: job === undefined ? undefined : originOf(job).template };
+  const { template, schedule } = job === undefined ? {} : originOf(job);
+  return { ...row, template, schedule };
 }
 
 export interface AuditFilter {

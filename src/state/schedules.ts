@@ -9,7 +9,7 @@ export interface Definition {
   readonly description?: string;
   readonly rules: ScheduleRules;
   readonly overlap?: Overlap;
-  /** It ends after so many jobs. */
+  /** It ends after so many jobs of its instants. */
   readonly limit?: number;
   readonly labels?: Readonly<Record<string, string>>;
   readonly tags?: readonly string[];

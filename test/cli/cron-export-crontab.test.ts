@@ -44,7 +44,7 @@ test.each([
   const { text } = toCrontab([{ ...cron, cron: undefined, every, tz: "Asia/Tokyo", job: { run: "x" } }], {
     system: false,
   });
-  expect(text).toBe(`# one\nCRON_TZ=UTC\n${time} x\n`);
+  expect(text).toBe(`CRON_TZ=UTC\n# skein schedule one\n${time} x\n`);
 });
 
 describe("a command", () => {
@@ -93,17 +93,18 @@ describe("a command", () => {
     ).toBe(
       `PATH="/bin"
 
-# a: first of all
 CRON_TZ=Asia/Tokyo
+# skein schedule a
+# first of all
 0 3 * * * export A='1 2'; a
 
-# b
 SHELL=/bin/bash
+# skein schedule b
 0 3 * * * b
 
-# c
 CRON_TZ=UTC
 SHELL=/bin/sh
+# skein schedule c
 # paused: 0 3 * * * export QUOTED='"'; c
 `,
     );

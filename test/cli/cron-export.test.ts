@@ -73,11 +73,12 @@ test("what is asked for comes in that order, once, by its name or its id", async
 test("as a crontab it is read again as it was", async () => {
   using served = await filled();
   const { out, err } = await cli(["cron", "export", "--format", "crontab"], served.env);
-  expect(out).toBe(`# backup: Every night
-CRON_TZ=Europe/Berlin
+  expect(out).toBe(`CRON_TZ=Europe/Berlin
+# skein schedule backup
+# Every night
 0 3 * * * /usr/bin/backup --all > "/var/log/$(date +\\%F)"
 
-# cat
+# skein schedule cat
 */10 * * * * cat%1%2
 `);
   expect(err).toContain("CRON_TZ names the zone for cronie");

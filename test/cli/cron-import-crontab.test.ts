@@ -54,7 +54,7 @@ describe("the form of a crontab", () => {
       "cron.weekly",
       "cron.monthly",
     ]);
-    expect(found.schedules[0]).toEqual({
+    expect(found.schedules[0]).toMatchObject({
       spec: {
         name: "cron.hourly",
         cron: "17 * * * *",
@@ -185,8 +185,8 @@ describe("a command", () => {
     ];
     const made = names(commands);
     expect(made).toEqual([
-      "backup",
-      "backup-2",
+      expect.stringMatching(/^backup-[0-9a-f]{8}$/),
+      expect.stringMatching(/^backup-[0-9a-f]{8}$/),
       "rotate.sh",
       "sync",
       "cron.php",
@@ -195,8 +195,8 @@ describe("a command", () => {
       "my-tool",
       "debian-sa1",
       "y.sh",
-      "job",
-      "job-2",
+      expect.stringMatching(/^job-[0-9a-f]{8}$/),
+      expect.stringMatching(/^job-[0-9a-f]{8}$/),
     ]);
     expect(names(commands)).toEqual(made);
     expect(one("0 1 * * * x\n", { prefix: "web1-" }).name).toBe("web1-x");

@@ -118,10 +118,10 @@ spec:
 describe("a CronJob", () => {
   test("becomes a schedule with all that can be carried over", () => {
     const { schedules } = read(dump);
-    expect(schedules).toEqual([
-      {
-        where: "jobs.yaml:2",
-        spec: {
+    expect(schedules.map(({ where, spec }) => [where, spec])).toEqual([
+      [
+        "jobs.yaml:2",
+        {
           name: "postgres-dump",
           labels: { "app.kubernetes.io/name": "postgres", "app.kubernetes.io/managed-by": "Helm", namespace: "shop" },
           cron: "*/30 2-5 * * SUN",
@@ -147,7 +147,7 @@ describe("a CronJob", () => {
             labels: { app: "dump", tier: "backup" },
           },
         },
-      },
+      ],
     ]);
   });
 
@@ -262,7 +262,7 @@ describe("a file", () => {
 
   test("names that two namespaces have are told apart by them", () => {
     const text = `${named("a", "one")}\n---\n${named("a", "two")}`;
-    expect(read(text, { prefix: "k-" }).schedules.map(({ spec }) => spec.name)).toEqual(["k-a", "k-a.two"]);
+    expect(read(text, { prefix: "k-" }).schedules.map(({ spec }) => spec.name)).toEqual(["k-a.one", "k-a.two"]);
     expect(wrong(`${named("a")}\n---\n${named("a")}`)).toEqual([
       'jobs.yaml:3: metadata: there are two CronJobs with the name "a"',
     ]);

@@ -94,6 +94,68 @@ describe("cron add", () => {
     expect((await cron(served, "ls", "-o", "quiet")).out).toBe("");
   });
 
+  test("refuses what says nothing beside a template, or beside a file, by its flag", async () => {
+    using served = servedNow();
+    const template = new TestIo({ stdin: "name: t\nparameters: {n: {type: number}}\nspec: {run: 'echo {{n}}'}" });
+    await cli(["jobs", "template", "add", "-"], served.env, template);
+    const of = ["add", "x", "--every", "1h", "--template", "t"];
+    const jobFlags = [
+      "--timeout",
+      "5s",
+      "--count",
+      "9",
+      "--on",
+      "zone=eu",
+      "--env",
+      "A=b",
+      "--stdin",
+      "/none",
+      "--sync",
+    ];
+    const beside = await cron(served, ...of, "--param", "n=3", ...jobFlags);
+    expect(beside.code).toBe(2);
+    expect(beside.err).toContain("6 things are wrong");
+    for (const flag of ["--timeout", "--count", "--on", "--env", "--stdin", "--sync"])
+      expect(beside.err).toContain(`\n  ${flag}: goes not with --template`);
+    const file = "{name: q, every: 1h, job: {run: x}}";
+    const words = ["add", "foo", "--every", "5m", "-f", "-", "--overlap", "allow", "--paused", "--", "echo", "other"];
+    const both = await cli(["cron", ...words], served.env, new TestIo({ stdin: file }));
+    expect(both.code).toBe(2);
+    for (const path of ["name", "--every", "--overlap", "--paused", "words"])
+      expect(both.err).toContain(`\n  ${path}: goes not with -f`);
+    expect((await cron(served, "ls", "-o", "quiet")).out).toBe("");
+    const alone = await cli(["cron", "add", "-f", "-", "--replace"], served.env, new TestIo({ stdin: file }));
+    expect(alone).toMatchObject({ code: 0, out: expect.stringContaining("schedule q is set") as string });
+  });
+
+  test("tells what the mesh has not by the flag that names it", async () => {
+    using served = servedNow();
+    const template = new TestIo({ stdin: "name: t\nparameters: {n: {type: number}}\nspec: {run: 'echo {{n}}'}" });
+    await cli(["jobs", "template", "add", "-"], served.env, template);
+    const gone = ["--calendar", "holidays", "--calendar", "only:hours", "--tz", "Mars"];
+    const { code, err } = await cron(
+      served,
+      "add",
+      "x",
+      "--every",
+      "1h",
+      ...gone,
+      "--template",
+      "t",
+      "--param",
+      "n=abc",
+    );
+    expect(code).toBe(2);
+    for (const told of [
+      "--calendar: there is no calendar holidays",
+      "--calendar: there is no calendar hours",
+      "--tz: ",
+      "--param n: must be a number",
+    ])
+      expect(err).toContain(`\n  ${told}`);
+    expect(err).not.toContain("[0]");
+  });
+
   test("of a file, mistakes and names that are taken are told with their lines", async () => {
     using served = servedNow();
     const file = (stdin: string, ...words: string[]): Promise<Ran> =>

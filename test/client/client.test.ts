@@ -261,6 +261,18 @@ describe("a write", () => {
     expect((await client.jobs()).jobs.length).toBe(1);
   });
 
+  test("whose answer was lost, of a schedule that is fired by hand, is repeated under its key and done once", async () => {
+    const mesh = new Mesh();
+    mesh.cluster.now = Date.now();
+    const server = serve(mesh.node());
+    const schedule = { name: "a", every: "1h", overlap: "allow", job: { run: "true" } } as const;
+    await new CommandClient({ addrs: [server.url], token: adminToken }).setSchedule(schedule);
+    const { client, answers } = losing(mesh);
+    expect(await client.fireSchedule("a")).toEqual({ name: "a", job: 1 });
+    expect(answers).toEqual([201, 200]);
+    expect((await client.jobs()).jobs.length).toBe(1);
+  });
+
   test.each([
     ["a command", (client: CommandClient) => client.call("node.drain", { node: "n2" })],
     ["a join token", (client: CommandClient) => client.joinToken()],

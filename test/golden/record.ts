@@ -228,6 +228,9 @@ function schedules(cluster: Cluster): void {
   cluster.now += 90 * minute;
   step("skips", "queues", "replaces");
   cluster.must("schedule.fire", { schedule: "replaces" }, admin);
+  for (let time = 1; time <= 2; time++)
+    cluster.must("schedule.fire", { schedule: "replaces", key: "fire", digest: "a" }, admin);
+  cluster.refused("schedule.fire", { schedule: "replaces", key: "fire", digest: "b" }, admin);
   cluster.refused("schedule.fire", { schedule: "skips" }, admin);
   limit(1);
   cluster.now += minute;

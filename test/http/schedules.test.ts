@@ -628,6 +628,38 @@ describe("a schedule that somebody fires", () => {
     expect(wrong.details.map(({ path }) => path)).toEqual(["force", "why"]);
   });
 
+  test("under a key is fired once, whatever becomes of it meanwhile, and another request is refused", async () => {
+    const { ask } = meshNow();
+    await ask("POST", "/v1/templates", { name: "t", spec: { run: "x" } });
+    for (const one of [{ job: { run: "x" } }, { template: "t" }]) {
+      const name = "job" in one ? "plain" : "made";
+      await ask("POST", "/v1/schedules", { name, every: "1h", limit: 1, ...one });
+      const fire = (key: string, body: object = {}) =>
+        ask("POST", `/v1/schedules/${name}/fire`, body, { "idempotency-key": key });
+      const first = await fire(`${name}-a`);
+      const made = await jsonIn<{ name: string; job: number }>(first);
+      expect([first.status, made.name]).toEqual([201, name]);
+      const again = await fire(`${name}-a`);
+      expect([again.status, await jsonIn(again)]).toEqual([200, made]);
+      expect((await errorIn(await fire(`${name}-a`, { force: true }))).status).toBe(409);
+      expect(await jsonIn(await fire(`${name}-b`, { force: true }))).toEqual({ name, job: made.job + 1 });
+      // What somebody asks for is no run of the schedule.
+      expect(await jsonIn(await ask("GET", `/v1/schedules/${name}`))).toMatchObject({ runs: 0, state: "active" });
+      await ask("DELETE", `/v1/schedules/${name}`);
+      const gone = await fire(`${name}-a`);
+      expect([gone.status, await jsonIn(gone)]).toEqual([200, made]);
+    }
+    const long = await errorIn(
+      await ask(
+        "POST",
+        "/v1/schedules/plain/fire",
+        {},
+        { "idempotency-key": "k".repeat(limits.idempotencyKeyLength + 1) },
+      ),
+    );
+    expect([long.status, long.details.map(({ path }) => path)]).toEqual([422, ["Idempotency-Key"]]);
+  });
+
   test("of a template takes it as it is now, and says so when it is gone", async () => {
     const { mesh, ask } = meshNow();
     const template = { name: "t", parameters: { x: {} }, spec: { name: "of {{x}}", run: ["echo", "{{x}}"] } };

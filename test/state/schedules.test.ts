@@ -427,6 +427,14 @@ describe("an end", () => {
     expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
     expect(on.refused("schedule.fire", { schedule: "s" }, admin)[0]).toBe("conflict");
     expect(on.must("schedule.fire", { schedule: "s", force: true }, admin).job).toBe(2 as never);
+    // The second one was on its way when the first was applied.
+    const keyed = { schedule: "s", force: true, key: "k", digest: "d" };
+    const jobs = [1, 2].map(() => on.must("schedule.fire", keyed, admin));
+    expect(jobs).toMatchObject([
+      { job: 3, repeated: false },
+      { job: 3, repeated: true },
+    ]);
+    expect(on.refused("schedule.fire", { ...keyed, digest: "e" }, admin)[0]).toBe("conflict");
     expect(scheduleByName(on.database, "s")?.check_at).toBeNull();
   });
 });

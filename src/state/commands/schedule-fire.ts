@@ -1,12 +1,23 @@
 import { z } from "zod";
-import { accept, refuse } from "../../lib/outcome.ts";
+import { limits } from "../../lib/limits.ts";
+import { accept, type Outcome, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
 import { fireNow, type MadeJob, type Totals, writeTotals } from "../firing.ts";
 import { definitionOf, isPlain, scheduleDefaults } from "../schedules.ts";
+import { insertIdempotency } from "../tables/idempotency.ts";
 import { openJobsOf } from "../tables/schedule-fire.ts";
 import { scheduleByName } from "../tables/schedule.ts";
+import { earlierUnder } from "../under-key.ts";
 import { scheduleName } from "./schedule-schema.ts";
 import { madeJobShape } from "./schedule-step.ts";
+
+/** The job that it was to make. */
+interface FiredSchedule {
+  readonly name: string;
+  readonly job: number;
+  /** The key was known: it is the first request's. */
+  readonly repeated: boolean;
+}
 
 interface ScheduleFire {
   readonly schedule: string;
@@ -14,7 +25,13 @@ interface ScheduleFire {
   readonly force: boolean;
   /** Its job, where the schedule alone does not say it. */
   readonly made?: MadeJob;
+  /** Under which a repetition gives the first job again, and what tells it from another request. */
+  readonly key: string | null;
+  readonly digest: string;
 }
+
+const key = z.string().min(1).max(limits.idempotencyKeyLength);
+const digest = z.string().max(128);
 
 export const scheduleFire = command<ScheduleFire>()({
   name: "schedule.fire",
@@ -27,20 +44,36 @@ export const scheduleFire = command<ScheduleFire>()({
     force: z.boolean({ error: "must be true or false" }).optional(),
     /** Nothing that a person sends: see node/schedule-jobs.ts. */
     made: madeJobShape.optional(),
+    key: key.optional(),
+    digest: digest.optional(),
   }),
-  payload: z.strictObject({ schedule: scheduleName, force: z.boolean(), made: madeJobShape.exactOptional() }),
+  payload: z.strictObject({
+    schedule: scheduleName,
+    force: z.boolean(),
+    made: madeJobShape.exactOptional(),
+    key: key.nullable(),
+    digest,
+  }),
   answer: z.object({ name: z.string(), job: z.int() }),
-  prepare: ({ schedule, force, made }) => ({
+  prepare: ({ schedule, force, made, key, digest }) => ({
     schedule,
     force: force === true,
     ...(made === undefined ? {} : { made }),
+    key: key ?? null,
+    digest: digest ?? "",
   }),
   adds: () => 1,
   addsFor: ({ schedule }, tx) => {
     const row = scheduleByName(tx, schedule);
     return row === undefined ? new Map() : new Map([[row.set_by, 1]]);
   },
-  apply(tx, { schedule: name, force, made }, context) {
+  apply(tx, { schedule: name, force, made, key, digest }, context): Outcome<FiredSchedule> {
+    if (key !== null) {
+      const earlier = earlierUnder(tx, context.by.token, key, digest);
+      if (earlier?.ok === false) return earlier;
+      // Whatever became of the schedule meanwhile.
+      if (earlier !== undefined) return accept({ name, job: earlier.value.first, repeated: true });
+    }
     const row = scheduleByName(tx, name);
     if (row === undefined) return refuse("not-found", `there is no schedule ${name}`);
     const definition = definitionOf(row);
@@ -54,7 +87,8 @@ export const scheduleFire = command<ScheduleFire>()({
     const fired = fireNow(tx, row, made, totals, context);
     if (!fired.ok) return fired;
     writeTotals(tx, totals);
-    return accept({ name, job: fired.value });
+    if (key !== null) insertIdempotency(tx, context.by.token, key, digest, fired.value, 1, context.at);
+    return accept({ name, job: fired.value, repeated: false });
   },
   audit: ({ schedule }, outcome) => `schedule ${schedule}${outcome.ok ? `: job ${outcome.value.job}` : ""}`,
 });

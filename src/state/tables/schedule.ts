@@ -16,7 +16,7 @@ export interface StoredSchedule {
   readonly watermark: number;
   /** Epoch ms: when it is looked at next; null: it has ended. */
   readonly check_at: number | null;
-  /** Jobs made since it was set, which `limit` counts. */
+  /** Jobs of its instants since it was set, which `limit` counts; not those that were fired by hand. */
   readonly runs: number;
   /** Rows of its history that were ever written: the number of the next one. */
   readonly fires: number;
