@@ -1,12 +1,15 @@
 import { renderSchedule } from "../state/schedule-rendering.ts";
 import type { ScheduleDetailView, ScheduleView } from "../state/answers.ts";
 import type { DeclaredSchedule } from "./cron-apply-files.ts";
+import { isOver } from "./cron-over.ts";
 
 /** What is to be done so that the mesh has what files declare. */
 export interface ApplyPlan {
   readonly added: readonly DeclaredSchedule[];
   readonly changed: readonly PlannedChange[];
   readonly removed: readonly string[];
+  /** New, or changed in what is not its time, and without an instant to come: the mesh would refuse it, and all others with it. */
+  readonly over: readonly DeclaredSchedule[];
   /** So many are as they are declared. */
   readonly same: number;
 }
@@ -25,25 +28,35 @@ export interface FieldChange {
   readonly after: unknown;
 }
 
-/** `views`: those of the declared ones that are there, with their jobs. */
+/** `views`: those of the declared ones that are there, with their jobs. `now`: epoch ms. */
 export function planOf(
   declared: readonly DeclaredSchedule[],
   views: ReadonlyMap<string, ScheduleView>,
   removed: readonly string[],
+  now: number,
 ): ApplyPlan {
   const added: DeclaredSchedule[] = [];
   const changed: PlannedChange[] = [];
+  const over: DeclaredSchedule[] = [];
+  const isNoMore = ({ read }: DeclaredSchedule): boolean => isOver(read.definition.rules.timing, read.name, now);
   for (const one of declared) {
     const view = views.get(one.read.name);
     if (view === undefined) {
-      added.push(one);
+      (isNoMore(one) ? over : added).push(one);
       continue;
     }
     const fields = changesOf(view, one);
-    if (fields.length > 0) changed.push({ declared: one, fields });
+    if (fields.length === 0) continue;
+    // Whoever moves it into the past has made a mistake, which the mesh tells.
+    const isMoved = fields.some(({ path }) => timingKeys.has(path));
+    if (!isMoved && isNoMore(one)) over.push(one);
+    else changed.push({ declared: one, fields });
   }
-  return { added, changed, removed, same: declared.length - added.length - changed.length };
+  return { added, changed, removed, over, same: declared.length - added.length - changed.length - over.length };
 }
+
+/** What says when it is due. */
+const timingKeys: ReadonlySet<string> = new Set(["cron", "every", "at", "tz", "start", "end"]);
 
 /** Both are told as the mesh would show them, so that defaults and other ways to write the same make no difference. */
 function changesOf(view: ScheduleView, { read }: DeclaredSchedule): FieldChange[] {

@@ -9,7 +9,7 @@ const valueWidth = 60;
 const lead = 20;
 
 /** The plan for people: + new, ~ other than it is, - removed. */
-export function planLines({ added, changed, removed, same }: ApplyPlan): readonly PlanLine[] {
+export function planLines({ added, changed, removed, over, same }: ApplyPlan): readonly PlanLine[] {
   return [
     ...some(added, (one) => {
       const { cron, every, at, tz } = shownAs(one.read) as Readonly<Record<string, string>>;
@@ -21,6 +21,7 @@ export function planLines({ added, changed, removed, same }: ApplyPlan): readonl
       ...fields.map((field) => ({ text: `    ${fieldText(field)}` })),
     ]),
     ...some(removed, (name) => [{ text: `- ${name}`, colour: "red" }]),
+    ...some(over, ({ read }) => [{ text: `  ${read.name}  is due no more: left out`, colour: "yellow" }]),
     ...(same === 0 ? [] : [{ text: `= ${same} ${same === 1 ? "is" : "are"} as declared`, colour: "dim" as const }]),
   ];
 }

@@ -42,7 +42,7 @@ async function apply(session: Session, flags: ApplyFlags, more: readonly string[
   if (problems.length > 0) throw wrong(problems);
   const views = await presentOf(session, schedules);
   const removed = flags.prune === true ? await undeclared(session, flags.label!, schedules) : [];
-  const plan = planOf(schedules, views, removed);
+  const plan = planOf(schedules, views, removed, Date.now());
   showPlan(session, plan, flags);
   const isNothing = plan.added.length + plan.changed.length + removed.length === 0;
   if (isNothing) return tell(session, plan, "nothing is to be changed", flags);
@@ -125,11 +125,12 @@ async function confirm({ io }: Session, plan: ApplyPlan, { yes }: ApplyFlags): P
 }
 
 function tell({ output }: Session, plan: ApplyPlan, words: string, { dryRun }: ApplyFlags): number {
-  const { added, changed, removed, same } = plan;
+  const { added, changed, removed, over, same } = plan;
   const names = { new: added.map(({ read }) => read.name), removed };
+  const leftOut = over.map(({ read }) => read.name);
   const changes = changed.map(({ declared, fields }) => ({ name: declared.read.name, fields }));
   output.result({
-    value: { dry_run: dryRun === true, ...names, changed: changes, same },
+    value: { dry_run: dryRun === true, ...names, changed: changes, left_out: leftOut, same },
     ids: [...names.new, ...changes.map(({ name }) => name), ...removed],
     table: (out) => out.line(words),
   });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Cli, Session } from "./cli.ts";
+import { isOverThere } from "./cron-over.ts";
 import { CliError, exit } from "./exit.ts";
 import { waitFor } from "./wait.ts";
 
@@ -45,17 +46,28 @@ function addPause(parent: Command, cli: Cli, paused: boolean): void {
       return exit.done;
     }
     const chosen = await chosenNames(session, flags, names);
-    const changed = chosen.length === 0 ? 0 : await session.client.pauseSchedules(chosen, paused);
+    const changed = await session.client.pauseSchedules(chosen, paused);
+    const ended = paused ? [] : await withNothingToCome(session, chosen);
     session.output.result({
-      value: { names: chosen, changed },
+      value: { names: chosen, changed, ...(paused ? {} : { ended }) },
       ids: chosen,
-      table: (out) =>
-        out.line(
-          `${changed} of ${chosen.length} schedules ${paused ? "are paused now" : "go on"}${changed === chosen.length ? "" : ", the others were so before"}`,
-        ),
+      table: (out) => {
+        const does = paused ? "are paused now" : ended.length === 0 ? "go on" : "are paused no more";
+        const others = changed === chosen.length ? "" : ", the others were so before";
+        out.line(`${changed} of ${chosen.length} schedules ${does}${others}`);
+        for (const name of ended) out.line(`schedule ${name} has ended: it has no instant to come`);
+      },
     });
     return exit.done;
   });
+}
+
+/** Of what goes on, those whose last instant fell into the pause: nobody is to believe that they run again. */
+async function withNothingToCome({ client }: Session, names: readonly string[]): Promise<readonly string[]> {
+  const views = await client.schedulesNamed(names);
+  // Their owner may not have come to them yet, so that the mesh still says that they are active.
+  const now = Date.now();
+  return views.filter((view) => isOverThere(view, now)).map(({ name }) => name);
 }
 
 /** Those that were named, or all that have the labels. */
@@ -70,8 +82,11 @@ async function chosenNames(session: Session, { label }: ChosenFlags, names: read
     const page = await session.client.schedules({ label, limit: 1_000, next });
     chosen.push(...page.schedules.map(({ name }) => name));
     ({ next } = page);
-    if (next === undefined) return chosen;
+    if (next === undefined) break;
   }
+  // As for a name that there is not: a label that is misspelt has done nothing.
+  if (chosen.length === 0) throw new CliError(exit.notFound, `no schedule has the labels ${label}`);
+  return chosen;
 }
 
 function addFire(parent: Command, cli: Cli): void {
@@ -100,7 +115,7 @@ function addRemove(parent: Command, cli: Cli): void {
     .option("--label <selector>", "all with these labels: team=docs");
   cli.verb<ChosenFlags, [string[]]>(command, async (session, flags, names) => {
     const chosen = await chosenNames(session, flags, names);
-    if (chosen.length > 0) await session.client.removeSchedules(chosen);
+    await session.client.removeSchedules(chosen);
     session.output.result({
       value: { removed: chosen },
       ids: chosen,

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import type { Environment } from "../../src/cli/context.ts";
+import { formatInstant } from "../../src/lib/calendar.ts";
 import { scheduleInput } from "../../src/state/commands/schedule-schema.ts";
 import { renderSchedule } from "../../src/state/schedule-rendering.ts";
 import { planOf } from "../../src/cli/cron-apply-plan.ts";
@@ -61,24 +62,45 @@ describe("apply", () => {
 
   test("leaves alone what is paused, and what has ended", async () => {
     using served = new ServedMesh();
-    const once = "{name: once, at: 2026-12-01T02:00:00Z, job: {run: x}}";
-    served.mesh.cluster.now = Date.parse("2026-11-01T00:00:00Z");
-    expect((await applied(served, `[${once}, {name: often, every: 5s, job: {run: x}}]`)).code).toBe(0);
-    served.mesh.cluster.now = Date.parse("2027-01-01T00:00:00Z");
+    const now = Date.now();
+    const [past, earlier] = [now - 3_600_000, now - 7_200_000].map((at) => formatInstant(at));
+    const once = `{name: once, at: "${past}", job: {run: x}}`;
+    served.mesh.cluster.now = now;
+    const often = { name: "often", every: "5s", job: { run: "x" } };
+    served.setSchedules(now - 86_400_000, { name: "once", at: past, job: { run: "x" } }, often);
     await cli(["cron", "pause", "often"], served.env);
     const again = await applied(served, `[${once}, {name: often, every: 5s, job: {run: x}}]`);
     expect(again).toMatchObject({ code: 0, out: "= 2 are as declared\nnothing is to be changed\n" });
     const resumed = await applied(served, "{name: often, every: 5s, paused: false, job: {run: x}}");
     expect(resumed.out).toStartWith("~ often\n    paused: true -> false\n");
-    // One that is changed is set, and what is set must have something to come.
-    const late = await applied(
-      served,
-      `${once.replace("run: x", "run: y")}\n---\n{name: new, every: 1s, job: {run: x}}`,
-    );
+    const changed = await applied(served, once.replace("run: x", "run: y"));
+    expect(changed.out).toBe("  once  is due no more: left out\nnothing is to be changed\n");
+    // One whose time is moved is set, and what is set must have something to come.
+    const late = await applied(served, `${once.replace(past!, earlier!)}\n---\n{name: new, every: 1s, job: {run: x}}`);
     expect(late.code).toBe(2);
     expect(late.err).toContain("nothing was set: ");
     expect(late.err).toContain("\n  stdin:1: at: has passed");
     expect(await names(served.env)).toEqual(["often", "once"]);
+  });
+
+  test("leaves out what is due no more, says so, and sets the others", async () => {
+    using served = new ServedMesh();
+    const now = Date.now();
+    served.mesh.cluster.now = now;
+    const past = formatInstant(now - 60_000);
+    const text = [
+      `{name: old, at: "${past}", job: {run: x}}`,
+      `{name: over, every: 1h, end: "${past}", job: {run: x}}`,
+      "{name: new, every: 1h, job: {run: x}}",
+    ].join("\n---\n");
+    const words = ["  old  is due no more: left out", "  over  is due no more: left out"];
+    const dry = await applied(served, text, ["--dry-run", "-o", "json"]);
+    expect(JSON.parse(dry.out)).toMatchObject({ new: ["new"], left_out: ["old", "over"] });
+    const done = await applied(served, text);
+    expect([done.code, done.out.split("\n")]).toEqual([0, ["+ new  every 1h, UTC", ...words, "done: 1 new", ""]]);
+    expect(await names(served.env)).toEqual(["new"]);
+    const again = await applied(served, text, ["--prune", "--label", "team=docs"]);
+    expect(again.out.split("\n")).toEqual([...words, "= 1 is as declared", "nothing is to be changed", ""]);
   });
 
   test("says each difference of long values where they part", async () => {
@@ -205,6 +227,7 @@ describe("--prune", () => {
       new: ["backup", "report"],
       changed: [],
       removed: ["ours"],
+      left_out: [],
       same: 0,
     });
     expect(dry.err).toBe("");
@@ -274,7 +297,7 @@ test("whatever a schedule says, what the mesh shows of it is no change", () => {
       const read = scheduleInput.parse({ name: "a", ...fields });
       const view = { ...renderSchedule("a", read.definition, read.paused ?? false), id: 7, next: null } as never;
       const declared = { written: fields, read, where: () => "" };
-      expect(planOf([declared], new Map([["a", view as ScheduleView]]), [])).toMatchObject({ same: 1 });
+      expect(planOf([declared], new Map([["a", view as ScheduleView]]), [], 0)).toMatchObject({ same: 1 });
     }),
   );
 });

@@ -285,6 +285,31 @@ test("on 80 columns a list tells schedules and their times apart, and no note or
   expect(await narrow(["fires", "often"], 60)).toContain(`  20 instants, until ${end.replace(".000Z", "Z")}`);
 });
 
+test("a resume names what has ended meanwhile, and a label that nothing has is not found", async () => {
+  using served = servedNow();
+  const { now } = served.mesh.cluster;
+  const paused = { paused: true, job: { run: "x" } };
+  const once = { name: "once", at: formatInstant(now - hour), ...paused };
+  served.setSchedules(now - 3 * hour, once, { name: "often", every: "1h", ...paused });
+  const resumed = await cron(served, "resume", "once", "often");
+  expect(resumed).toMatchObject({
+    code: 0,
+    out: "2 of 2 schedules are paused no more\nschedule once has ended: it has no instant to come\n",
+  });
+  expect(JSON.parse((await cron(served, "resume", "once", "often", "-o", "json")).out)).toEqual({
+    names: ["once", "often"],
+    changed: 0,
+    ended: ["once"],
+  });
+  expect((await cron(served, "resume", "often")).out).toBe("0 of 1 schedules go on, the others were so before\n");
+  for (const verb of ["pause", "resume", "rm"])
+    expect(await cron(served, verb, "--label", "team=typo")).toMatchObject({
+      code: 3,
+      out: "",
+      err: expect.stringContaining("no schedule has the labels team=typo"),
+    });
+});
+
 test("schedules are paused, resumed and forgotten by name, by label and all together", async () => {
   using served = servedNow();
   for (const name of ["a", "b", "c"])

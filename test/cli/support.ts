@@ -8,8 +8,10 @@ import { runCli } from "../../src/cli/program.ts";
 import type { UpOptions } from "../../src/cli/up-options.ts";
 import { until } from "../../scripts/mesh.ts";
 import { serveHttp } from "../../src/http/serve.ts";
+import { commandByName } from "../../src/state/commands/index.ts";
 import { findJob } from "../../src/state/queries.ts";
 import { adminToken, type FakeNode, Mesh } from "../http/fake-node.ts";
+import { admin } from "../state/support.ts";
 
 /** A command line under test: what it wrote, a terminal or a pipe, and a hand that presses Ctrl-C. */
 export class TestIo implements CliIo {
@@ -140,6 +142,16 @@ export class ServedMesh implements Disposable {
   /** Submits a job past HTTP. */
   submit(spec: Record<string, unknown> = {}): number {
     return this.mesh.change((cluster) => cluster.submit(spec));
+  }
+
+  /** Sets schedules past HTTP, which looks at the real time: so that instants of them can have passed since. */
+  setSchedules(at: number, ...schedules: readonly object[]): void {
+    const { cluster } = this.mesh;
+    const { now } = cluster;
+    cluster.now = at;
+    const input = commandByName("schedule.set").input.parse({ schedules });
+    this.mesh.change((cluster) => cluster.must("schedule.set", input, admin));
+    cluster.now = now;
   }
 
   /** A node took the task and begins. */
