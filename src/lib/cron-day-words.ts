@@ -7,16 +7,23 @@ const weekdayNames = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday S
 export function dayWords(day: string, month: string, weekday: string, year: string): string {
   const isBoth = weekday.startsWith("+");
   const named = weekday.replace("+", "");
-  const days = day === "*" ? "" : `on ${list(day, dayTerm)}`;
-  const weekdays = named === "*" ? "" : list(named, weekdayTerm);
+  // A star in a list is all of it; where either is enough, that is every day.
+  const isEvery = !isBoth && [day, named].some((field) => field !== "*" && isAll(field));
+  const days = isEvery || isAll(day) ? "" : `on ${list(day, dayTerm)}`;
+  const weekdays = isEvery || isAll(named) ? "" : list(named, weekdayTerm);
   const either = isBoth ? `${days} if that is ${weekdays}` : `${days} or on ${weekdays}`;
   return [
     days !== "" && weekdays !== "" ? either : days !== "" ? days : weekdays === "" ? "" : `on ${weekdays}`,
-    month === "*" ? "" : `in ${list(month, (term) => spanTerm(term, "month", "January", (at) => monthNames[at - 1]!))}`,
-    year === "*" ? "" : `in ${list(year, (term) => spanTerm(term, "year", "1970", String))}`,
+    isAll(month) ? "" : `in ${list(month, (term) => spanTerm(term, "month", "January", (at) => monthNames[at - 1]!))}`,
+    isAll(year) ? "" : `in ${list(year, (term) => spanTerm(term, "year", "1970", String))}`,
   ]
     .filter((part) => part !== "")
     .join(", ");
+}
+
+/** Whether a field lets through whatever there is. */
+export function isAll(field: string): boolean {
+  return field.split(",").some((term) => term === "*" || term === "*/1");
 }
 
 function dayTerm(term: string): string {
@@ -39,7 +46,7 @@ function spanTerm(term: string, unit: string, lowest: string, nameOf: (value: nu
   const [span, step] = term.split("/");
   const [from, to] = span!.split("-");
   const each = step === undefined || step === "1" ? undefined : `every ${ordinal(Number(step))} ${unit} from`;
-  if (from === "*") return `${each ?? `every ${unit} from`} ${lowest}`;
+  if (from === "*") return `${each} ${lowest}`;
   const names = to === undefined ? nameOf(Number(from)) : `${nameOf(Number(from))} to ${nameOf(Number(to))}`;
   return each === undefined ? names : `${each} ${names}`;
 }

@@ -27,6 +27,23 @@ test.each([
   ["0 0 */2 * *", "at 00:00, on every 2nd day from the 1st, in UTC"],
   ["0 0 0 1 1 * 2030-2032", "at 00:00, on the 1st, in January, in 2030 to 2032, in UTC"],
   ["@weekly", "at 00:00, on Sunday, in UTC"],
+  // What does not divide its field begins anew at another distance.
+  ["*/7 * * * *", "at 0, 7, 14, 21, 28, 35, 42, 49, and 56 minutes past the hour, in UTC"],
+  ["*/45 * * * *", "at 0 and 45 minutes past the hour, in UTC"],
+  ["*/45 3 * * *", "at 03:00 and 03:45, every day, in UTC"],
+  ["3-59/25,50 * * * *", "at 3, 28, 50, and 53 minutes past the hour, in UTC"],
+  ["0 */13 * * *", "at 00:00 and 13:00, every day, in UTC"],
+  ["*/40 * * * * *", "at 0 and 40 seconds past the minute, in UTC"],
+  ["5/15 * * * *", "every 15 minutes, minutes 5 to 59 past the hour, in UTC"],
+  ["10-30/7 * * * *", "every 7 minutes, minutes 10 to 30 past the hour, in UTC"],
+  ["0 */6 * * *", "on the hour, every 6 hours, in UTC"],
+  // A star among others is all.
+  ["*,5 * * * *", "every minute, in UTC"],
+  ["0 0 13 * *,FRI", "at 00:00, every day, in UTC"],
+  ["0 0 *,13 * FRI", "at 00:00, every day, in UTC"],
+  ["0 0 13 * +*,FRI", "at 00:00, on the 13th, in UTC"],
+  ["0 0 *,13 * +FRI", "at 00:00, on Friday, in UTC"],
+  ["0 0 13 *,3 *", "at 00:00, on the 13th, in UTC"],
 ])("%s is %s", (cron, words) => {
   expect(timingWords({ cron, tz: "UTC" }, "nightly")).toBe(words);
 });
