@@ -83,7 +83,7 @@ export function print(out: Output, value: Answer, { from }: Asked, isUsualZone: 
   out.line("");
   if (value.next.length === 0) return out.line(none ?? `never after ${formatInstant(from)}`);
   out.rows(
-    [{ title: "IN THE ZONE" }, { title: "UTC" }, { title: "NOTE", shrinks: true }],
+    [{ title: "IN THE ZONE" }, { title: "UTC" }, { title: "NOTE", below: true }],
     value.next.map(({ at, local, note }) => [local, at.replace(".000Z", "Z"), note ?? ""]),
   );
 }

@@ -20,10 +20,12 @@ export function timingText({ name, cron, every, at, tz, start, end }: ScheduleVi
   return "timing" in read ? timingWords(read.timing, name) : whenText(cron === undefined ? {} : { cron });
 }
 
-/** "in 5m" of what is to come, "3s ago" of what is past, to the second. */
-export function relativeText(instant: string, now: number): string {
+/** "in 5m" of what is to come, "3s ago" of what is past, in the two largest units: "in 2d8h". */
+function relativeText(instant: string, now: number): string {
   const ms = (parseInstant(instant) ?? now) - now;
-  const whole = formatDuration(Math.round(Math.abs(ms) / 1_000) * 1_000);
+  const far = Math.abs(ms);
+  const unit = far < 3_600_000 ? 1_000 : far < 86_400_000 ? 60_000 : 3_600_000;
+  const whole = formatDuration(Math.round(far / unit) * unit);
   return ms >= 0 ? `in ${whole}` : `${whole} ago`;
 }
 
@@ -60,7 +62,7 @@ export function printUpcoming(out: Output, schedule: ScheduleDetailView): void {
       { title: isUtc ? "NEXT" : `NEXT (${tz})` },
       ...(isUtc ? [] : [{ title: "UTC" }]),
       ...(isLater ? [{ title: "WITH JITTER" }] : []),
-      ...(isNoted ? [{ title: "NOTE", shrinks: true as const }] : []),
+      ...(isNoted ? [{ title: "NOTE", below: true as const }] : []),
     ],
     upcoming.map(({ at, local, due, note }) => [
       isUtc ? instantText(at) : local,
@@ -73,19 +75,19 @@ export function printUpcoming(out: Output, schedule: ScheduleDetailView): void {
   if (end !== undefined) out.line(end);
 }
 
-/** A table of schedules that fits. */
+/** A table of schedules. Which they are and when they fire is what it is looked at for: all else gives way to that on a narrow terminal. */
 export function printSchedules(out: Output, schedules: readonly Omit<ScheduleView, "job">[], now: number): void {
   out.rows(
     [
-      { title: "NAME", shrinks: true },
+      { title: "NAME", shrinks: "last" },
       { title: "WHEN", shrinks: true },
-      { title: "ZONE" },
+      { title: "ZONE", shrinks: "first" },
       { title: "STATE", colour: stateColour },
-      { title: "NEXT" },
-      { title: "LAST" },
-      { title: "JOB", align: "right" },
-      { title: "RESULT", colour: stateColour },
-      { title: "FAILING", align: "right" },
+      { title: "NEXT", mayBeEmpty: true },
+      { title: "LAST", mayBeEmpty: true, leaves: 2 },
+      { title: "JOB", align: "right", mayBeEmpty: true, leaves: 1 },
+      { title: "RESULT", colour: stateColour, mayBeEmpty: true },
+      { title: "FAILING", align: "right", mayBeEmpty: true },
     ],
     schedules.map((one) => [
       one.name,
@@ -118,7 +120,7 @@ export function printFires(out: Output, fires: readonly FireView[]): void {
       { title: "WHAT", colour: stateColour },
       { title: "LAG", align: "right" },
       { title: "JOB", align: "right" },
-      { title: "NOTE", shrinks: true },
+      { title: "NOTE", below: true },
     ],
     fires.map((one) => [
       instantText(one.at),

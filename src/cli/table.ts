@@ -1,37 +1,42 @@
+import { fitColumns, gap, totalOf } from "./table-fit.ts";
 import { type Colour, cut, paint, printable, widthOf } from "./text.ts";
 
 export interface Column {
   readonly title: string;
   readonly align?: "right";
-  /** May be cut when the terminal is narrow. */
-  readonly shrinks?: true;
+  /** May be cut when the terminal is narrow; `first`: before all others, `last`: after them. */
+  readonly shrinks?: true | "first" | "last";
+  /** Left out on a terminal where no row has anything in it. */
+  readonly mayBeEmpty?: true;
+  /** Left out where the terminal is so narrow that more than those that shrink `first` would have to be cut; the lowest number at first. */
+  readonly leaves?: number;
+  /** Of the last column: where it does not fit, what is in it stands whole below its row. */
+  readonly below?: true;
   readonly colour?: (cell: string) => Colour | undefined;
 }
 
-const gap = "  ";
-/** No column is cut below this. */
-const columnMin = 6;
+type Rows = readonly (readonly string[])[];
 
 /**
- * Lines of a table, header first. `width` 0: no terminal, nothing is cut. Cells are made printable.
+ * Lines of a table, header first. `width` 0: no terminal, nothing is cut or left out. Cells are made printable.
  */
-export function renderTable(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
-  width: number,
-  colours: boolean,
-): string[] {
+export function renderTable(columns: readonly Column[], rows: Rows, width: number, colours: boolean): string[] {
   const cells = rows.map((row) => columns.map((_, at) => printable(row[at] ?? "")));
   const widths = columns.map((column, at) => Math.max(widthOf(column.title), ...cells.map((row) => widthOf(row[at]!))));
-  if (width > 0) shrink(columns, widths, width);
+  const last = columns.length - 1;
+  const isBelow = width > 0 && columns[last]?.below === true && totalOf(widths) > width;
+  const beside = isBelow ? columns.slice(0, last) : columns;
+  const isEmpty = (at: number): boolean => cells.length > 0 && cells.every((row) => row[at] === "");
+  const shown =
+    width === 0 ? widths.map((one, at) => ({ at, width: one })) : fitColumns(beside, widths, isEmpty, width);
   const line = (row: readonly string[], style: (at: number, text: string) => Colour | undefined): string =>
-    columns
-      .map((column, at) => {
-        const text = cut(row[at]!, widths[at]!);
-        const pad = " ".repeat(widths[at]! - widthOf(text));
-        const shown = paint(text, style(at, row[at]!), colours);
-        if (column.align === "right") return pad + shown;
-        return at === columns.length - 1 ? shown : shown + pad;
+    shown
+      .map(({ at, width: most }, place) => {
+        const text = cut(row[at]!, most);
+        const pad = " ".repeat(most - widthOf(text));
+        const painted = paint(text, style(at, row[at]!), colours);
+        if (columns[at]!.align === "right") return pad + painted;
+        return place === shown.length - 1 ? painted : painted + pad;
       })
       .join(gap)
       .trimEnd();
@@ -39,20 +44,9 @@ export function renderTable(
     columns.map((column) => column.title),
     () => "dim",
   );
-  return [header, ...cells.map((row) => line(row, (at, text) => columns[at]!.colour?.(text)))];
-}
-
-/** Takes what is too much from the widest of the columns that may shrink, again and again. */
-function shrink(columns: readonly Column[], widths: number[], width: number): void {
-  let over = widths.reduce((sum, one) => sum + one, gap.length * (columns.length - 1)) - width;
-  while (over > 0) {
-    let widest = -1;
-    for (const [at, column] of columns.entries()) {
-      if (column.shrinks !== true || widths[at]! <= columnMin) continue;
-      if (widest === -1 || widths[at]! > widths[widest]!) widest = at;
-    }
-    if (widest === -1) return;
-    widths[widest]! -= 1;
-    over -= 1;
-  }
+  const body = cells.flatMap((row) => [
+    line(row, (at, text) => columns[at]!.colour?.(text)),
+    ...(isBelow && row[last] !== "" ? [`${gap}${row[last]!}`] : []),
+  ]);
+  return [header, ...body];
 }

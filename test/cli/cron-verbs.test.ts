@@ -258,6 +258,38 @@ test("one that its calendars keep shut is never called so where the search was g
   expect(json).toMatchObject({ next: [], end: { reason: "far" } });
 });
 
+test("on 80 columns a list tells schedules and their times apart, and no note or reason is cut", async () => {
+  using served = servedNow();
+  const narrow = async (words: readonly string[], columns = 80): Promise<string[]> => {
+    const io = new TestIo({ tty: true, columns });
+    await cli(["cron", ...words], { ...served.env, NO_COLOR: "1" }, io);
+    return io.stdout.text.trimEnd().split("\n");
+  };
+  const names = ["nightly-database-backup", "reindex-search-cluster", "rotate-access-logs"];
+  const when = "30 2 * * MON-FRI";
+  for (const name of names)
+    await cron(served, "add", name, "--cron", when, "--tz", "America/Argentina/ComodRivadavia", "--", "x");
+  const [header, ...rows] = await narrow(["ls"]);
+  expect(header).toMatch(/^NAME +WHEN +ZONE +STATE +NEXT$/);
+  expect(rows.map((row) => row.slice(0, row.indexOf(when)).trim())).toEqual(names);
+  expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(80);
+
+  const next = ["next", "30 2 * * *", "--tz", "America/New_York", "--from", "2026-03-07T12:00:00Z", "--count", "2"];
+  expect((await narrow(next)).slice(-4)).toEqual([
+    "IN THE ZONE                       UTC",
+    "2026-03-08 03:00 EDT (UTC-04:00)  2026-03-08T07:00:00Z",
+    "  clocks go forward 02:00 -> 03:00: 02:30 does not exist and fires at 03:00",
+    "2026-03-09 02:30 EDT (UTC-04:00)  2026-03-09T06:30:00Z",
+  ]);
+
+  await cron(served, "add", "often", "--every", "1m", "--overlap", "allow", "--", "x");
+  const from = Math.floor(served.mesh.cluster.now / minute) * minute + minute;
+  served.mesh.cluster.now = from + 20 * minute;
+  step(served, "often", [from + 20 * minute], [["missed", from, from + 19 * minute, 20]]);
+  const end = formatInstant(from + 19 * minute).replace("T", " ");
+  expect(await narrow(["fires", "often"], 60)).toContain(`  20 instants, until ${end.replace(".000Z", "Z")}`);
+});
+
 test("a resume names what has ended meanwhile, and a label that nothing has is not found", async () => {
   using served = servedNow();
   const { now } = served.mesh.cluster;

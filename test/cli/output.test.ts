@@ -31,6 +31,49 @@ describe("tables", () => {
     expect(lines[1]).toContain("succeeded");
   });
 
+  test("give way in the order that their columns say, and leave out what is empty or what would cost the rest", () => {
+    const ordered = [
+      { title: "NAME", shrinks: "last" },
+      { title: "WHEN", shrinks: true },
+      { title: "ZONE", shrinks: "first" },
+      { title: "LAST", leaves: 2 },
+      { title: "JOB", leaves: 1 },
+      { title: "FAILING", mayBeEmpty: true },
+    ] as const;
+    const rows = [
+      ["nightly-backup", "30 2 * * MON-FRI", "Europe/Berlin", "3h ago", "12", ""],
+      ["nightly-report", "every 2s", "UTC", "1s ago", "13", ""],
+    ];
+    const first = (width: number): string[] => renderTable(ordered, rows, width, false)[1]!.split(/ {2,}/);
+    const header = (width: number): string => renderTable(ordered, rows, width, false)[0]!.replaceAll(/ +/g, " ");
+    expect(header(0)).toBe("NAME WHEN ZONE LAST JOB FAILING");
+    expect([header(80), first(80)]).toEqual(["NAME WHEN ZONE LAST JOB", rows[0]!.slice(0, 5)]);
+    expect(first(55)).toEqual(["nightly-backup", "30 2 * * MON-FRI", "Europe/…", "3h ago", "12"]);
+    expect([header(52), first(52)[2]]).toEqual(["NAME WHEN ZONE LAST", "Europe/Be…"]);
+    expect([header(47), first(47)]).toEqual([
+      "NAME WHEN ZONE",
+      ["nightly-backup", "30 2 * * MON-FRI", "Europe/Berlin"],
+    ]);
+    expect(first(36)).toEqual(["nightly-backup", "30 2 * * MO…", "Europ…"]);
+    expect(first(28)).toEqual(["nightly-bac…", "30 2 …", "Europ…"]);
+    for (const [width, lines] of [28, 36, 47, 52, 55].map(
+      (one) => [one, renderTable(ordered, rows, one, false)] as const,
+    ))
+      expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(width);
+    expect(renderTable(ordered, [], 80, false)).toEqual(["NAME  WHEN  ZONE  LAST  JOB  FAILING"]);
+  });
+
+  test("have what does not fit beside its row below it, whole", () => {
+    const noted = [{ title: "AT" }, { title: "NOTE", below: true }] as const;
+    const rows = [
+      ["10:00", "a long note"],
+      ["11:00", ""],
+    ];
+    expect(renderTable(noted, rows, 18, false)).toEqual(["AT     NOTE", "10:00  a long note", "11:00"]);
+    expect(renderTable(noted, rows, 17, false)).toEqual(["AT", "10:00", "  a long note", "11:00"]);
+    expect(renderTable(noted, rows, 0, false)[1]).toBe("10:00  a long note");
+  });
+
   test("count the cells of wide characters", () => {
     const lines = renderTable(
       columns,
