@@ -198,6 +198,8 @@ function pairsOf(
   for (const text of texts) {
     const at = text.indexOf("=");
     if (at <= 0) problems.push({ path: flag, message: `"${text}" is not k=v` });
+    else if (Object.hasOwn(pairs, text.slice(0, at)))
+      problems.push({ path: flag, message: `${text.slice(0, at)} is there twice: one value would be lost` });
     else pairs[text.slice(0, at)] = text.slice(at + 1);
   }
   return pairs;

@@ -90,6 +90,11 @@ describe("cron add", () => {
     const early = await cron(served, "add", "x", "--at", "noon", "--limit", "many", "--label", "k");
     expect(early.code).toBe(2);
     for (const told of ["--at: ", "--limit: ", "--label: ", "words: "]) expect(early.err).toContain(`\n  ${told}`);
+    const twice = ["--label", "a=1", "--label", "a=2", "--template", "t", "--param", "n=1", "--param", "n=1"];
+    const lost = await cron(served, "add", "x", "--every", "1h", ...twice);
+    expect(lost.code).toBe(2);
+    for (const told of ["--label: a is there twice", "--param: n is there twice"])
+      expect(lost.err).toContain(`\n  ${told}`);
     expect((await cron(served, "add")).code).toBe(2);
     expect((await cron(served, "ls", "-o", "quiet")).out).toBe("");
   });
