@@ -47,6 +47,7 @@ export function printJob(out: Output, job: JobView): void {
     ["tasks", counts.map(([state, count]) => `${count} ${state}`).join(", ")],
     ["playbook", recapText(job)],
     ["submitted", `${instantText(job.submitted_at)} by ${job.submitted_by}`],
+    ["schedule", scheduleText(job)],
     ["template", job.template],
     ["retried as", job.retried_as === undefined ? undefined : `job ${job.retried_as}`],
     ["retry of", job.retry_of === undefined ? undefined : `job ${job.retry_of}`],
@@ -56,6 +57,12 @@ export function printJob(out: Output, job: JobView): void {
     ["labels", labelsText(job.labels) || undefined],
     ["spec", JSON.stringify(job.spec)],
   ]);
+}
+
+/** Which schedule made it, of which instant; one that somebody asked for is of the instant when they did. */
+function scheduleText({ schedule, fire_at: fireAt }: JobView): string | undefined {
+  if (schedule === undefined) return undefined;
+  return fireAt === undefined ? schedule : `${schedule}, of ${instantText(fireAt)}`;
 }
 
 /** Tasks as a table, one a line. */

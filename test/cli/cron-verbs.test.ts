@@ -226,6 +226,8 @@ test("a list shows when each fires next and how its last job fared; a schedule i
     `${formatInstant(from + minute)}\n`,
   );
   expect((await cron(served, "fires", "often", "--reason", "bad luck")).code).toBe(2);
+  const job = await cli(["jobs", "show", "1"], served.env);
+  expect(job.out).toContain(`\nschedule   often, of ${text(from)}\n`);
   expect((await cron(served, "show", "none")).code).toBe(3);
 });
 

@@ -206,9 +206,19 @@ describe("a schedule", () => {
       jitter: "soon",
       overlap: "maybe",
       limit: 0,
-      job: { run: "x", tiemout: "1m", after: [1] },
+      job: { run: "x", tiemout: "1m", after: [1], env: { SKEIN_FIRE_AT: "now", SKEIN_OTHER: "x" } },
     };
-    const paths = ["name", "cron", "tz", "jitter", "overlap", "limit", "job.tiemout", "job.after"];
+    const paths = [
+      "name",
+      "cron",
+      "tz",
+      "jitter",
+      "overlap",
+      "limit",
+      "job.tiemout",
+      "job.after",
+      "job.env.SKEIN_FIRE_AT",
+    ];
     const one = await errorIn(await ask("POST", "/v1/schedules", wrong));
     expect([one.status, one.details.map(({ path }) => path).toSorted()]).toEqual([422, paths.toSorted()]);
     const many = await errorIn(await ask("POST", "/v1/schedules", { schedules: [backup, wrong] }));

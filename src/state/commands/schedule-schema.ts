@@ -137,16 +137,23 @@ const notInSchedules = {
   idempotency_key: "is of a request: a fire makes one job whatever happens",
 } as const;
 
+/** What each job of a schedule has in its environment (firing.ts), whatever its spec says. */
+const ownEnvironment = ["SKEIN_SCHEDULE", "SKEIN_FIRE_AT"] as const;
+
 function readJob(written: Readonly<Record<string, unknown>>, context: z.RefinementCtx): Definition["job"] {
   const { job, overlap = "skip" } = written;
   const parsed = specSchema.safeParse(job);
-  const refuse = (path: string, message: string): void =>
-    context.addIssue({ code: "custom", path: ["job", path], message });
+  const refuse = (path: string | readonly string[], message: string): void =>
+    context.addIssue({ code: "custom", path: ["job", ...[path].flat()], message });
   if (!parsed.success)
     for (const issue of parsed.error.issues)
       context.issues.push({ ...issue, path: ["job", ...(issue.path ?? [])], input: job } as z.core.$ZodRawIssue);
   if (typeof job !== "object" || job === null) return undefined;
   for (const [key, why] of Object.entries(notInSchedules)) if (key in job) refuse(key, why);
+  const { env } = job as { readonly env?: unknown };
+  if (typeof env === "object" && env !== null)
+    for (const name of ownEnvironment)
+      if (name in env) refuse(["env", name], "is given by the schedule: each job has its own");
   if ("key" in job && overlap !== "skip" && overlap !== "allow")
     refuse("key", `goes not with overlap: ${String(overlap)}, which gives the schedule's jobs a key of their own`);
   return parsed.success ? parsed.data : undefined;
