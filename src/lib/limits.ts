@@ -136,8 +136,9 @@ export const limits = {
   scheduleBytes: 256 * 1024,
   scheduleTags: 32,
   scheduleCalendars: 16,
-  /** Changes of one schedule before its owner has come to look at it. */
+  /** Changes of when a schedule fires, and of these and its pauses together, of which instants are not dealt with yet. */
   scheduleChangesAhead: 64,
+  schedulePausesAhead: 1_000,
   /** Pauses of the whole mesh that are remembered: a schedule that was not looked at since an older one fires what fell into that. */
   schedulePauses: 1_000,
   firesKept: 1_000,

@@ -62,12 +62,7 @@ export function* planFires(planned: Planned, clock: number): Generator<undefined
   // A clock that is behind the entry of a change would pass over what came between the two: that much time has passed, whatever this clock says.
   const now = Math.max(clock, formerOf(planned.row).at(-1)?.until ?? 0);
   const stretches = stretchesOf(planned.row);
-  const collected = yield* collect(planned, stretches, now);
-  // What releases them is not in the same step: the log would take them for early.
-  const isHalf = collected.isCut && collected.hasReleased;
-  return isHalf
-    ? cut(yield* collect(planned, stretches.map(unreleased), now), planned.row, now)
-    : cut(collected, planned.row, now);
+  return cut(yield* collect(planned, stretches, now), planned.row, now);
 }
 
 /** What held one after the other since the watermark; the last one goes on. */
@@ -92,10 +87,6 @@ function stretchesOf(row: StoredSchedule): Stretch[] {
   return stretches;
 }
 
-function unreleased(stretch: Stretch): Stretch {
-  return { ...stretch, releasedAt: Infinity };
-}
-
 function* collect(
   planned: Planned,
   stretches: readonly Stretch[],
@@ -105,9 +96,10 @@ function* collect(
   const collected = new Collected(row.watermark);
   const pauses = pausesOf(planned, stretches);
   for (const stretch of stretches) {
-    const { from, until, jitterMs, releasedAt } = stretch;
+    const { from, until, paused, jitterMs, releasedAt } = stretch;
     const ripe = now >= releasedAt ? until : Math.min(until, now - jitterMs);
-    const waiting = ripe < until ? instantsOf(stretch.rules.timing, row.name).after(Math.max(from, ripe)) : undefined;
+    const waiting =
+      ripe < until && !paused ? instantsOf(stretch.rules.timing, row.name).after(Math.max(from, ripe)) : undefined;
     const isWaiting = waiting !== undefined && waiting <= until;
     // A former stretch of which nothing waits is over.
     const upTo = isWaiting || until === Infinity ? Math.max(from, ripe) : until;
@@ -151,10 +143,11 @@ function* collectStretch(
     return until;
   }
   // Nothing is done in a pause: neither what comes in it nor what is due in it.
+  const near = pauses.filter(([, end]) => end > from);
   const kept =
     jitterMs === 0
-      ? pauses
-      : pauses.flatMap(([begin, end]) => [[begin - jitterMs, end - jitterMs] as const, [begin, end] as const]);
+      ? near
+      : near.flatMap(([begin, end]) => [[begin - jitterMs, end - jitterMs] as const, [begin, end] as const]);
   for (const part of partsOf(kept, from, until)) {
     if (part.paused) collected.addAll("paused", instants, part.from, part.until);
     else {
@@ -213,7 +206,6 @@ function* collectPart(
     if (collected.isFull) return at;
     at = next;
     const due = Math.min(at + jitter, releasedAt);
-    if (due < at + jitter) collected.hasReleased = true;
     const isLate = now - due > limits.fireLateMs;
     const mayBeMadeUp = missed !== "skip" && at > horizon;
     collected.add(
@@ -235,8 +227,6 @@ class Collected {
   isCut = false;
   /** The next one is there, and waits so long for its jitter; what follows a change waits with it. */
   waitsUntil: number | undefined;
-  /** Some are dealt with before their jitter is over. */
-  hasReleased = false;
   #instants = 0;
 
   constructor(reached: number) {

@@ -13,6 +13,7 @@ import {
   isPlain,
   jitterOf,
   scheduleDefaults,
+  type ScheduleRules,
 } from "./schedules.ts";
 import {
   addTotal,
@@ -80,8 +81,7 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   const former = formerOf(row);
   // By the clock that the leader had, and not by the state's, which never goes back (J4): that one may be ahead of real time.
   const now = context.stampedAt;
-  const newest = Math.max(fires.at(-1) ?? 0, skips.at(-1)?.[1] ?? 0);
-  const dueAt = (at: number): number => at + waitOf(row, former, at, newest);
+  const dueAt = (at: number): number => at + leastWaitOf(row, former, at);
   const isAhead = (at: number): boolean => dueAt(at) > now;
   // Nothing is missed before it is late either: whoever says so goes by a clock that is ahead.
   const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && dueAt(last) + limits.fireLateMs > now);
@@ -131,15 +131,26 @@ export function writeTotals(tx: Tx, totals: Totals): void {
 }
 
 /**
- * How long (ms) an instant of a schedule waits at least before it makes its job. What held when it came says so; but where the same step comes to an instant behind a change, what is before the
- * change waits no longer, since instants are dealt with in their order (scheduler/fires.ts).
+ * How long (ms) an instant of a schedule waits at least before it makes its job. What held when it came says so; but where others came to hold for when it fires, it may wait no longer than
+ * until the first of those is due, which only whoever works out instants knows (scheduler/fires.ts).
  */
-function waitOf(row: StoredSchedule, former: readonly FormerRules[], at: number, newest: number): number {
-  const place = former.findIndex(({ until }) => at <= until);
-  if (place === -1) return jitterOf(row.name, definitionOf(row).rules.jitterMs);
-  if (newest > former[place]!.until) return 0;
-  const { rules } = former.slice(place).find((one) => one.rules !== undefined) ?? definitionOf(row);
-  return jitterOf(row.name, rules?.jitterMs);
+function leastWaitOf(row: StoredSchedule, former: readonly FormerRules[], at: number): number {
+  const held = rulesAt(row, former, at);
+  const later = former.flatMap(({ until, rules }) => (at <= until && rules !== undefined ? [rules] : []));
+  const isChanged = [...later, definitionOf(row).rules].some(
+    (rules) => rules !== held && whenOf(rules) !== whenOf(held),
+  );
+  return isChanged ? 0 : jitterOf(row.name, held.jitterMs);
+}
+
+/** What held when the instant came. */
+function rulesAt(row: StoredSchedule, former: readonly FormerRules[], at: number): ScheduleRules {
+  const own = former.find(({ until, rules }) => at <= until && rules !== undefined);
+  return own?.rules ?? definitionOf(row).rules;
+}
+
+function whenOf({ timing, jitterMs }: ScheduleRules): string {
+  return JSON.stringify([timing, jitterMs]);
 }
 
 /** One schedule's instants, in their order. */
@@ -239,10 +250,14 @@ class Firing {
     if (!added.ok) return added;
     if (key !== undefined && overlap === "replace" && awaited.length > 0)
       replaceFormer(this.#tx, awaited, key, this.#context);
-    const lagMs = Math.max(0, stampedAt - at - (message === null ? waitOf(this.#row, formerOf(this.#row), at, at) : 0));
+    const lagMs = Math.max(0, stampedAt - at - (message === null ? this.#jitterAt(at) : 0));
     this.#context.changed({ topic: "schedule", kind: "fired", name, at, job: added.value.first, lagMs });
     tally(this.#totals, "fired", 1);
     return { ok: true, value: added.value.first };
+  }
+
+  #jitterAt(at: number): number {
+    return jitterOf(this.#row.name, rulesAt(this.#row, formerOf(this.#row), at).jitterMs);
   }
 
   #opened(job: number, at: number, message: string | null): void {

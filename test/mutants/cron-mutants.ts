@@ -155,8 +155,8 @@ export const cronMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/scheduler/fires.ts",
-        old: "    jitterMs === 0\n      ? pauses",
-        new: "    jitterMs >= 0\n      ? pauses",
+        old: "    jitterMs === 0\n      ? near",
+        new: "    jitterMs >= 0\n      ? near",
       },
     ],
     checkers: ["cron paused"],
@@ -175,8 +175,8 @@ export const cronMutants: readonly Mutant[] = [
       },
       {
         file: "src/state/firing.ts",
-        old: "if (newest > former[place]!.until) return 0;",
-        new: "if (place >= 0) return 0;",
+        old: "return isChanged ? 0 :",
+        new: "return former.length > 0 ? 0 :",
       },
     ],
     checkers: ["cron early"],

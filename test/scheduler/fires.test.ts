@@ -198,3 +198,11 @@ test("of more instants than are gone through at once the newest are made up all 
   );
   expect(latest.flatMap(({ fires }) => fires)).toEqual(madeUp.slice(-10));
 });
+
+test("a paused schedule is looked at once a minute, however often it would fire", () => {
+  const definition = JSON.stringify({ rules: { timing: { everyMs: 1_000, tz: "UTC" }, jitterMs: 30_000 } });
+  const row = { name: "s", definition, former: null, paused: 1, watermark: 1_000_000_000 } as StoredSchedule;
+  const now = row.watermark + 5_000;
+  const plan = atOnce(planFires({ row, scope: { pauses: [], pausedAt: null }, calendars: new Map() }, now));
+  expect(plan).toEqual({ to: now, check: now + 60_000, fires: [], skips: [["paused", 1_000_001_000, now, 5]] });
+});

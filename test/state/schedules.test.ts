@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { nodeId } from "../../src/lib/ids.ts";
+import { limits } from "../../src/lib/limits.ts";
 import type { CalendarEvents } from "../../src/lib/calendar-events.ts";
 import { atOnce } from "../../src/lib/turns.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
@@ -487,6 +488,42 @@ describe("what waits for its jitter", () => {
       [first, "fired"],
       [first + minute, "fired"],
     ]);
+  });
+
+  test("is let go of in as many steps as it takes, none of which is refused as early", () => {
+    const on = cluster();
+    set(on, { every: "1s", jitter: "10h", overlap: "allow" });
+    step(on);
+    const jitter = jitterOf("s", 10 * hour);
+    on.now = t0 + Math.min(jitter, 25 * minute);
+    set(on, { every: "1s", overlap: "allow" });
+    on.now += 1_500;
+    const waited = Math.floor((on.now - t0) / 1_000);
+    // The first fires of a step alone, as where there is room for a few jobs.
+    const [id, revision, from, , , fires] = plan(on);
+    const few = fires.slice(0, 4);
+    expect(take(on, [id, revision, from, few.at(-1)!, on.now, few, []])).toBeUndefined();
+    for (let steps = 0; scheduleByName(on.database, "s")!.check_at! <= on.now; steps++) {
+      expect(steps).toBeLessThan(10);
+      step(on);
+    }
+    expect(waited).toBeGreaterThan(limits.firesPerStep);
+    expect(history(on).every(([, what]) => what === "fired")).toBe(true);
+    expect(scheduleByName(on.database, "s")).toMatchObject({ runs: waited });
+  });
+
+  test("keeps nobody from changing the schedule, nor from pausing it", () => {
+    const { on, due } = waiting();
+    for (let more = 0; more < 200; more++) {
+      on.now += 1_000;
+      set(on, { ...hourly, description: `changed ${more} times` });
+      on.must("schedule.pause", { names: ["s"], paused: more % 2 === 0 }, admin);
+      step(on);
+    }
+    expect(on.now).toBeLessThan(due);
+    on.now = due;
+    step(on);
+    expect(kinds(on)).toEqual([[first, "fired"]]);
   });
 
   for (const [who, pause] of [

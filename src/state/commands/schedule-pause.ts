@@ -2,7 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { accept, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { changesAt, formerAt } from "../rescheduling.ts";
+import { changedTooOften, changesAt, formerAt } from "../rescheduling.ts";
 import { scheduleByName, writeSchedule } from "../tables/schedule.ts";
 import { scheduleName } from "./schedule-schema.ts";
 
@@ -33,11 +33,7 @@ export const schedulePause = command<SchedulePause>()({
     const changed = rows.flatMap((row) => (row === undefined || row.paused === Number(paused) ? [] : [row]));
     const formers = changed.map((row) => formerAt(row, now, undefined));
     const often = formers.indexOf(undefined);
-    if (often !== -1)
-      return refuse(
-        "conflict",
-        `schedule ${changed[often]!.name} was changed ${limits.scheduleChangesAhead} times before its owner looked at it: wait a moment`,
-      );
+    if (often !== -1) return { ok: false, why: changedTooOften(changed[often]!) };
     for (const [at, row] of changed.entries()) {
       const hasEnded = row.check_at === null;
       const checkAt = hasEnded ? null : now;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { limits } from "../../lib/limits.ts";
 import { accept, type Problem, refuse } from "../../lib/outcome.ts";
 import { command } from "../command.ts";
-import { changesAt, formerAt } from "../rescheduling.ts";
+import { changedTooOften, changesAt, formerAt } from "../rescheduling.ts";
 import { passedOf, missingNeeds } from "../schedule-needs.ts";
 import { type Definition, definitionOf } from "../schedules.ts";
 import { addTotal, scheduleTotals } from "../tables/schedule-fire.ts";
@@ -89,11 +89,7 @@ export const scheduleSet = command<ScheduleSet>()({
       return row === undefined || hasEnded(row) ? null : formerAt(row, now, (JSON.parse(text) as Definition).rules);
     });
     const often = formers.indexOf(undefined);
-    if (often !== -1)
-      return refuse(
-        "conflict",
-        `schedule ${schedules[often]![0]} was changed ${limits.scheduleChangesAhead} times before its owner looked at it: wait a moment`,
-      );
+    if (often !== -1) return { ok: false, why: changedTooOften(before[often]!) };
     const set = schedules.map(([name, text, paused], at) => {
       const row = before[at];
       const isPaused = paused === null ? (row?.paused ?? 0) : Number(paused);
