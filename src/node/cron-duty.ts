@@ -45,7 +45,7 @@ export interface CronDutyPorts {
 }
 
 /** Looked for at least so often, whatever was found: a clock may be set, an owner may die. */
-const lookMs = 1_000;
+const lookEveryMs = 1_000;
 /** Worked out so long before its time. */
 const aheadMs = 2_000;
 /** So many at most, whose rows have not changed since. */
@@ -80,6 +80,7 @@ interface Ready {
  */
 export class CronDuty {
   readonly #ports: CronDutyPorts;
+  readonly #lookMs: number;
   /** How many of them are this node's, for people. */
   readonly owned: OwnedSchedules;
   /** What the log refused of what it proposed. */
@@ -115,8 +116,10 @@ export class CronDuty {
     events: new Map(),
   };
 
-  constructor(ports: CronDutyPorts) {
+  /** `lookMs`: it looks as often at least. */
+  constructor(ports: CronDutyPorts, lookMs: number = lookEveryMs) {
     this.#ports = ports;
+    this.#lookMs = lookMs;
     this.#proposer = new StepProposer({
       ...ports,
       isOn: () => this.#isOn,
@@ -154,6 +157,11 @@ export class CronDuty {
     this.#timer = setTimeout(() => void this.#look(), Math.min(timerMsMax, Math.max(0, Math.ceil(ms))));
   }
 
+  /** This node leads from now on: what was due while nobody did, of members that it does not hear, waits for nothing more. */
+  onLead(): void {
+    if (this.#isOn) this.#lookIn(0);
+  }
+
   /** The state became another one at once. */
   onJump(): void {
     this.#areMembersKnown = false;
@@ -171,7 +179,7 @@ export class CronDuty {
     this.#isLooking = true;
     this.#wakesAt = Infinity;
     this.#turnBegan = monotonicMs();
-    let nextMs = lookMs;
+    let nextMs = this.#lookMs;
     try {
       if (this.#ports.takesPart()) nextMs = await this.#pass();
     } finally {
@@ -199,7 +207,7 @@ export class CronDuty {
 
   /** Proposes all that is due; gives when to look again. */
   async #pass(): Promise<number> {
-    if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return lookMs; // there are none
+    if (this.#ports.view((tx) => nextCheck(tx, -1)) === undefined) return this.#lookMs; // there are none
     this.#readOwners();
     this.#zones.tell();
     this.#silent = this.#ports.silent() ?? [];
@@ -371,7 +379,7 @@ export class CronDuty {
   #nextLookMs(): number {
     const now = this.#now();
     const next = this.#ports.view((tx) => nextCheck(tx, now));
-    return next === undefined ? lookMs : Math.min(lookMs, next - now);
+    return next === undefined ? this.#lookMs : Math.min(this.#lookMs, next - now);
   }
 }
 

@@ -731,7 +731,10 @@ export class Node implements NodeApi {
     this.#leadership = leadership;
     this.#announcer.onLeadership();
     if (leadership.role === "leader") {
-      if (before.role !== "leader" || before.term !== leadership.term) this.#leading.begin(leadership);
+      if (before.role !== "leader" || before.term !== leadership.term) {
+        this.#leading.begin(leadership);
+        this.#cron.onLead();
+      }
     } else if (before.role === "leader") this.#leading.end(leadership);
     this.#relay.onLeadership();
     this.#proposer.onLeadership(leadership.term);

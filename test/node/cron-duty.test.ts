@@ -22,6 +22,10 @@ interface MemberOptions {
   readonly clock?: { aheadMs: number };
   readonly aheadMs?: number;
   readonly leads?: boolean;
+  /** The same, where it changes. */
+  readonly role?: { leads: boolean };
+  /** It looks by itself so often. */
+  readonly lookMs?: number;
   readonly silent?: readonly number[];
   /** Says no to what is proposed, so many times. */
   readonly busy?: { left: number };
@@ -39,7 +43,17 @@ afterEach(() => {
 function member(
   on: Cluster,
   id: number,
-  { aheadMs = 0, clock = { aheadMs }, leads = false, silent = [], busy, bound, answers }: MemberOptions = {},
+  {
+    aheadMs = 0,
+    clock = { aheadMs },
+    leads = false,
+    role = { leads },
+    silent = [],
+    busy,
+    bound,
+    answers,
+    lookMs,
+  }: MemberOptions = {},
 ) {
   const proposed: Step[][] = [];
   const refused: string[] = [];
@@ -48,8 +62,8 @@ function member(
   const ports: CronDutyPorts = {
     self: nodeId(id),
     now: () => Date.now() + clock.aheadMs,
-    isLeading: () => leads,
-    silent: () => (leads ? silent.map((one) => nodeId(one)) : undefined),
+    isLeading: () => role.leads,
+    silent: () => (role.leads ? silent.map((one) => nodeId(one)) : undefined),
     takesPart: () => true,
     view: (query) => {
       underWay.looks += 1;
@@ -77,7 +91,7 @@ function member(
     },
     log: (level, message) => logged.push(`${level}: ${message}`),
   };
-  const duty = new CronDuty(ports);
+  const duty = new CronDuty(ports, lookMs);
   started.push(duty);
   duty.start();
   return { duty, proposed, refused, logged, underWay };
@@ -138,6 +152,30 @@ describe("members", () => {
       expectEach(fires(on, name));
       expect(fires(on, name)[0]!.fired_at - fires(on, name)[0]!.at).toBeGreaterThanOrEqual(limits.fireCoverMs);
     }
+  });
+
+  test("that are not heard by who leads from now on are not waited for, though nothing else is due", async () => {
+    const on = cluster(2);
+    const at = Date.now() + 60;
+    set(
+      on,
+      ...Array.from({ length: 8 }, (_, place) => ({
+        name: `s${place}`,
+        every: undefined,
+        at: new Date(at).toISOString(),
+      })),
+    );
+    const others = Array.from({ length: 8 }, (_, place) => `s${place}`).filter(
+      (name) => ownerOf(on, name) === nodeId(2),
+    );
+    expect(others.length).toBeGreaterThan(0);
+    const role = { leads: false };
+    const { duty } = member(on, 1, { role, silent: [2], lookMs: 3_600_000 });
+    await until(() => Date.now() > at + 20);
+    expect(others.flatMap((name) => fires(on, name))).toEqual([]);
+    role.leads = true;
+    duty.onLead();
+    await until(() => others.every((name) => fires(on, name).length === 1));
   });
 
   test("that the leader does not hear are not waited for", async () => {
