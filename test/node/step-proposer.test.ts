@@ -154,13 +154,13 @@ describe("where there is no room for all", () => {
   });
 
   test("and jobs end more slowly than they come, instants are refused and none is missed", async () => {
-    const mesh = new Mesh(50);
+    const mesh = new Mesh(500);
     mesh.set("s", { every: "1s", missed: "skip" });
-    for (let look = 0; look < 18; look++) {
+    for (let look = 0; look < 30; look++) {
       mesh.bound += look % 2; // a job for each second instant
       await mesh.propose(look / 60, "s");
       await mesh.propose(look / 60, "s"); // what was left of it is due at once
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await new Promise((resolve) => setTimeout(resolve, 40));
     }
     const found = new Set(mesh.history("s").map(([, what]) => what));
     expect([...found].toSorted()).toEqual(["fired", "refused"]);
