@@ -7,8 +7,6 @@ export interface Instants {
   after(ms: number): number | undefined;
   /** The newest one that is not after that; undefined: none yet. */
   latestUpTo(ms: number): number | undefined;
-  /** How many there are after `from` up to `to`, `to` itself counted; more than `most` are `most + 1`. */
-  count(from: number, to: number, most: number): number;
 }
 
 /** One instant alone. */
@@ -16,7 +14,6 @@ export function once(at: number): Instants {
   return {
     after: (ms) => (ms < at ? at : undefined),
     latestUpTo: (ms) => (ms >= at ? at : undefined),
-    count: (from, to, most) => Math.min(from < at && at <= to ? 1 : 0, most + 1),
   };
 }
 
@@ -25,7 +22,6 @@ export function each(everyMs: number): Instants {
   return {
     after: (ms) => (Math.floor(ms / everyMs) + 1) * everyMs,
     latestUpTo: (ms) => Math.floor(ms / everyMs) * everyMs,
-    count: (from, to, most) => Math.min(most + 1, Math.max(0, Math.floor(to / everyMs) - Math.floor(from / everyMs))),
   };
 }
 
@@ -43,11 +39,6 @@ export function recurring(calendar: CronCalendar): Instants {
   return {
     after,
     latestUpTo: (ms) => calendar.previous(ms + 1),
-    count: (from, to, most) => {
-      let found = 0;
-      for (let at = after(from); at !== undefined && at <= to && found <= most; at = after(at)) found++;
-      return found;
-    },
   };
 }
 
@@ -63,6 +54,5 @@ export function bounded(all: Instants, start = -Infinity, end = Infinity): Insta
       const found = all.latestUpTo(Math.min(ms, end));
       return found === undefined || found < start ? undefined : found;
     },
-    count: (from, to, most) => all.count(Math.max(from, start - 1), Math.min(to, end), most),
   };
 }

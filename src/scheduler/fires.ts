@@ -139,7 +139,7 @@ function* collectStretch(
   const { from, until, jitterMs } = stretch;
   const instants = instantsOf(stretch.rules.timing, planned.row.name);
   if (stretch.paused) {
-    collected.addAll("paused", instants, from, until);
+    yield* collected.addAll("paused", instants, from, until);
     return until;
   }
   // Nothing is done in a pause: neither what comes in it nor what is due in it.
@@ -149,7 +149,7 @@ function* collectStretch(
       ? near
       : near.flatMap(([begin, end]) => [[begin - jitterMs, end - jitterMs] as const, [begin, end] as const]);
   for (const part of partsOf(kept, from, until)) {
-    if (part.paused) collected.addAll("paused", instants, part.from, part.until);
+    if (part.paused) yield* collected.addAll("paused", instants, part.from, part.until);
     else {
       const reached = yield* collectPart(planned, { ...stretch, ...part }, instants, now, collected);
       if (reached < part.until) return reached;
@@ -197,7 +197,7 @@ function* collectPart(
   let at = stretch.from;
   if (calendars.length === 0 && horizon > at) {
     const until = Math.min(horizon, stretch.until);
-    collected.addAll("missed", instants, at, until);
+    yield* collected.addAll("missed", instants, at, until);
     at = until;
   }
   for (let steps = 1; ; steps++) {
@@ -247,12 +247,19 @@ class Collected {
     } else this.runs.push({ verdict, first: at, last: at, count: 1 });
   }
 
-  /** All instants of (from, until], which are alike. */
-  addAll(verdict: Skip[0], instants: Instants, from: number, until: number): void {
+  /** All instants of (from, until], which are alike; with rests: to count those of a cron expression takes long. */
+  *addAll(verdict: Skip[0], instants: Instants, from: number, until: number): Generator<undefined, void, undefined> {
     const first = instants.after(from);
     if (first === undefined || first > until) return;
-    const counted = instants.count(from, until, limits.instantsCounted);
-    const count = counted > limits.instantsCounted ? -limits.instantsCounted : counted;
+    let count = 0;
+    for (let at: number | undefined = first; at !== undefined && at <= until; at = instants.after(at)) {
+      if (count === limits.instantsCounted) {
+        count = -count;
+        break;
+      }
+      count += 1;
+      if (count % instantsAtOnce === 0) yield;
+    }
     this.runs.push({ verdict, first, last: instants.latestUpTo(until) ?? first, count });
   }
 }

@@ -238,7 +238,7 @@ class Firing {
     if (full !== undefined) return { ok: false, why: full };
     const { overlap } = this.#definition;
     const key = hasKey(overlap) ? overlapKey(name) : undefined;
-    const former = key === undefined ? undefined : formerJobs(this.#tx, this.#row, key);
+    const former = key === undefined ? undefined : formerJobs(this.#tx, this.#row.id, key);
     if (former?.ok === false) return former;
     const awaited = former?.value ?? [];
     const jobs = awaited.length === 0 ? addition.jobs : addition.jobs.map((job) => afterAll(job, awaited));

@@ -5,9 +5,7 @@ import type { ApplyContext } from "./command.ts";
 import { Work } from "./ending.ts";
 import { replacedBy } from "./gates.ts";
 import { readSpec } from "./spec.ts";
-import { jobById } from "./tables/job.ts";
-import { openJobsOf, openJobsWithout } from "./tables/schedule-fire.ts";
-import type { StoredSchedule } from "./tables/schedule.ts";
+import { openJobsWithout } from "./tables/schedule-fire.ts";
 import type { ReadTx, Tx } from "./tx.ts";
 import type { Spec } from "./types.ts";
 
@@ -16,12 +14,12 @@ import type { Spec } from "./types.ts";
  * for each of them by `after` (done) instead; with `replace` they are cancelled as well.
  */
 
-/** Those that have not ended, oldest first; a refusal where they are too many to be waited for. Once none of before the last change is left, that costs one look at the oldest job. */
-export function formerJobs(tx: ReadTx, { id, set_at: setAt }: StoredSchedule, key: string): Outcome<number[]> {
-  const none: Outcome<number[]> = { ok: true, value: [] };
-  const [oldest] = openJobsOf(tx, id, 1);
-  if (oldest === undefined || (jobById(tx, oldest)?.submitted_at ?? Infinity) > setAt) return none;
-  const jobs = openJobsWithout(tx, id, key, { looked: limits.formerJobsLooked, most: limits.formerJobs + 1 });
+/**
+ * Those that have not ended, oldest first; a refusal where they are too many to be waited for. What they are is known by their having no key alone: when the schedule was set and when a job
+ * was made may be by different clocks (changesAt of rescheduling.ts).
+ */
+export function formerJobs(tx: ReadTx, schedule: number, key: string): Outcome<number[]> {
+  const jobs = openJobsWithout(tx, schedule, key, { looked: limits.formerJobsLooked, most: limits.formerJobs + 1 });
   if (jobs.length <= limits.formerJobs) return { ok: true, value: jobs };
   return refuse(
     "conflict",

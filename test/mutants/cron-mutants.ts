@@ -125,7 +125,7 @@ export const cronMutants: readonly Mutant[] = [
     patches: [
       {
         file: "src/scheduler/fires.ts",
-        old: '    collected.addAll("paused", instants, from, until);\n    return',
+        old: '    yield* collected.addAll("paused", instants, from, until);\n    return',
         new: "    return",
       },
     ],

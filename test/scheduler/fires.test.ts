@@ -206,3 +206,23 @@ test("a paused schedule is looked at once a minute, however often it would fire"
   const plan = atOnce(planFires({ row, scope: { pauses: [], pausedAt: null }, calendars: new Map() }, now));
   expect(plan).toEqual({ to: now, check: now + 60_000, fires: [], skips: [["paused", 1_000_001_000, now, 5]] });
 });
+
+test("instants are counted with rests in between", () => {
+  const now = Date.parse("2026-06-01T12:00:00Z");
+  const counted = (paused: number, watermark: number) => {
+    const definition = JSON.stringify({ rules: { timing: { cron: "* * * * * *", tz: "Europe/Berlin" } } });
+    const row = { name: "s", definition, former: null, paused, watermark } as StoredSchedule;
+    const steps = planFires({ row, scope: { pauses: [], pausedAt: null }, calendars: new Map() }, now);
+    let rests = 0;
+    for (let step = steps.next(); ; step = steps.next()) {
+      if (step.done === true) return { rests, skip: step.value.skips[0] };
+      rests += 1;
+    }
+  };
+  const first = now - 5_000_000 + 1_000;
+  expect(counted(1, now - 5_000_000)).toEqual({ rests: 78, skip: ["paused", first, now, 5_000] });
+  // Of those of long ago as many as are counted at all, and whatever follows.
+  const { rests, skip } = counted(0, now - 300 * 86_400_000);
+  expect(rests).toBeGreaterThanOrEqual(Math.floor(limits.instantsCounted / 64));
+  expect(skip).toMatchObject(["missed", now - 300 * 86_400_000 + 1_000, expect.any(Number), -limits.instantsCounted]);
+});

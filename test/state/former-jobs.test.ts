@@ -148,6 +148,19 @@ describe("jobs of before overlap was changed", () => {
     expect(waits(on, 4)).toMatchObject({ after: 1, key: "cron:s" });
   });
 
+  test("are waited for also where the state's clock was ahead when they were made, and is not believed any more", () => {
+    const on = Cluster.ofNewest(1);
+    on.now = t0 + 60 * minute;
+    on.submit({ run: "x" });
+    on.now = t0;
+    set(on, "allow");
+    fire(on);
+    on.now += 1_000;
+    set(on, "queue");
+    fire(on);
+    expect(findJob(on.database, 3)?.spec["after"]).toEqual([{ job: 2, when: "done" }]);
+  });
+
   test("and are too many to be waited for are told of, and nothing comes beside them", () => {
     const on = Cluster.ofNewest(1);
     on.now = t0;
