@@ -22,8 +22,8 @@ import {
 import type { ReadTx } from "../state/tx.ts";
 import type { AppliedEvent } from "./api.ts";
 import { OwnedSchedules } from "./owned-schedules.ts";
-import { firstFires, StepBatch } from "./step-parts.ts";
-import { StepProposer, type StepsOutcome } from "./step-proposer.ts";
+import { bytesOfMade, firstFires, StepBatch } from "./step-parts.ts";
+import { isWrong, StepProposer, type StepsOutcome } from "./step-proposer.ts";
 import { StepRefusals } from "./step-refusals.ts";
 import { ZoneWatch } from "./zone-watch.ts";
 
@@ -52,9 +52,9 @@ const aheadMs = 2_000;
 const readyMost = 20_000;
 /** So many due ones are read at once. */
 const rowsAtOnce = 1_000;
-/** A step that was not taken is worked out again after that; one for whose job there was no room, after that. */
+/** A step that was not taken is worked out again after that; one for whose job there was no room, or that no log takes, after that. */
 const againMs = 100;
-const roomAgainMs = 1_000;
+const longAgainMs = 1_000;
 /** A schedule that cannot be worked out is tried again after that. */
 const wrongMs = 60_000;
 /** What was found of this clock is looked at again after that, and at once where it was set by more than that. */
@@ -294,9 +294,15 @@ export class CronDuty {
   /** A step whose jobs have to be made: they may be large, so a few of them at a time. */
   async #stepOfMade(row: StoredSchedule, plan: FirePlan, now: number): Promise<Step> {
     const whole: Step = [row.id, row.revision, row.watermark, plan.to, plan.check, plan.fires, plan.skips];
-    const [id, revision, from, to, check, fires, skips] = firstFires(whole, madeAtOnce, now);
     const made: MadeJob[] = [];
-    for (const at of fires) made.push(await this.#ports.makeJob(row, at));
+    let bytes = 0;
+    for (const at of plan.fires.slice(0, madeAtOnce)) {
+      const one = await this.#ports.makeJob(row, at);
+      made.push(one);
+      bytes += bytesOfMade(one);
+      if (bytes > limits.entryBatchBytes) break;
+    }
+    const [id, revision, from, to, check, fires, skips] = firstFires(whole, made.length, now);
     return [id, revision, from, to, check, fires, skips, made];
   }
 
@@ -328,14 +334,17 @@ export class CronDuty {
 
   #onSettled(steps: readonly Step[], outcome: StepsOutcome, proposedAt: number): void {
     if (!outcome.ok) {
-      const waitMs = outcome.why.limit === "jobs" ? roomAgainMs : againMs;
+      const waitMs = outcome.why.limit === "jobs" || isWrong(outcome) ? longAgainMs : againMs;
       for (const [id] of steps) this.#notBefore.set(id, monotonicMs() + waitMs);
       this.#lookBy(this.#isCutShort ? againMs : waitMs);
       return;
     }
     const { refused, stampedAt } = outcome.value.value;
     this.refusals.add(refused, proposedAt - stampedAt);
-    const isEarly = refused.some(([, why]) => why === "early");
+    // Of any other reason the row has moved on, and its next instant does not wait.
+    const early = refused.flatMap(([position, why]) => (why === "early" ? [steps[position]![0]] : []));
+    for (const id of early) this.#notBefore.set(id, monotonicMs() + againMs);
+    const isEarly = early.length > 0;
     this.#aheadOfLeaderMs = isEarly
       ? Math.max(1, proposedAt - stampedAt)
       : this.#aheadOfLeaderMs > 0
@@ -379,7 +388,9 @@ export class CronDuty {
   #nextLookMs(): number {
     const now = this.#now();
     const next = this.#ports.view((tx) => nextCheck(tx, now));
-    return next === undefined ? this.#lookMs : Math.min(this.#lookMs, next - now);
+    let inMs = next === undefined ? this.#lookMs : Math.min(this.#lookMs, next - now);
+    for (const until of this.#notBefore.values()) inMs = Math.min(inMs, until - monotonicMs());
+    return inMs;
   }
 }
 

@@ -8,7 +8,7 @@ interface Wait {
 
 /**
  * Schedules whose instants wait for room among all unfinished jobs. Waiting is for a moment: an instant that has found none for limits.fireRoomMs is said to be refused, before it is so
- * late that it would be taken for missed. What was not refused for as long begins anew.
+ * late that it would be taken for missed. What was not refused for as long begins anew; what finds room for a part alone does not, since the rest of it waits as before.
  */
 export class RoomWaits {
   readonly #waits = new Map<number, Wait>();
@@ -30,7 +30,7 @@ export class RoomWaits {
     return now - wait.since >= this.#mostMs;
   }
 
-  /** A job of it was made. */
+  /** All jobs that it asked for were made. */
   made(schedule: number): void {
     this.#waits.delete(schedule);
   }

@@ -13,6 +13,7 @@ import { groupsNamed, resolveTargets } from "../state/targets.ts";
 import { bind, render } from "../state/template.ts";
 import type { ReadTx } from "../state/tx.ts";
 import type { Spec } from "../state/types.ts";
+import { noJob } from "./step-parts.ts";
 
 /** What was found of a job, or why there is none. */
 type Found<Value> = Value | { readonly why: string };
@@ -28,14 +29,14 @@ export async function makeScheduledJob(
 ): Promise<MadeJob> {
   const definition = definitionOf(row);
   const read = view((tx) => specFrom(tx, definition));
-  if ("why" in read) return read;
+  if ("why" in read) return noJob(read.why);
   const { spec, template } = read;
   const bundled = view((tx) => resolveBundles(tx, [specOfFire(row.name, definition, spec, at)]));
-  if (bundled.problems.length > 0) return { why: wordsOf(bundled.problems) };
+  if (bundled.problems.length > 0) return noJob(wordsOf(bundled.problems));
   const groups = view((tx) => readGroups(tx, groupsNamed(bundled.jobs)));
   const { jobs, lists, problems } = await inTurns(resolveTargets(bundled.jobs, groups));
   const [job] = jobs;
-  if (problems.length > 0 || job === undefined) return { why: wordsOf(problems) };
+  if (problems.length > 0 || job === undefined) return noJob(wordsOf(problems));
   return {
     job: newJob(job, () => []),
     ...(lists.length === 0 ? {} : { lists }),

@@ -1,8 +1,10 @@
 import { limits } from "../lib/limits.ts";
 import { jobsOf, linesOf } from "../state/commands/schedule-step.ts";
-import type { Step } from "../state/firing.ts";
+import type { MadeJob, Step } from "../state/firing.ts";
 
 /** How steps of schedules are gathered into commands, and cut to what there is room for. */
+
+const whyLength = 2_000;
 
 /** Gathers steps until one more would be too much for a command. */
 export class StepBatch {
@@ -34,11 +36,19 @@ export class StepBatch {
 /** What weighs in a step: the jobs that came with it. */
 function bytesOf(step: Step): number {
   let bytes = 100 + 30 * linesOf(step);
-  for (const made of step[7] ?? []) {
-    if ("why" in made) bytes += made.why.length;
-    else bytes += made.job[2].length + (made.lists ?? []).reduce((sum, [, names]) => sum + names.length, 0);
-  }
+  for (const made of step[7] ?? []) bytes += bytesOfMade(made);
   return bytes;
+}
+
+/** The same of one job. */
+export function bytesOfMade(made: MadeJob): number {
+  if ("why" in made) return made.why.length;
+  return made.job[2].length + (made.lists ?? []).reduce((sum, [, names]) => sum + names.length, 0);
+}
+
+/** Why there is no job, as long as the history keeps it: a longer one has the whole command refused, with the steps of other schedules. */
+export function noJob(why: string): { readonly why: string } {
+  return { why: why.slice(0, whyLength) };
 }
 
 /** Its first fires and what comes before them; the rest follows in another step, which is due by `now`. */
@@ -50,6 +60,11 @@ export function firstFires(step: Step, count: number, now: number): Step {
   const before = skips.filter(([, , last]) => last <= to);
   const short = [id, revision, from, to, check, fires.slice(0, count), before] as const;
   return made === undefined ? short : [...short, made.slice(0, count)];
+}
+
+/** It was cut, or was worked out as a part: at `now` the rest of it is due already. */
+export function hasRest([, , , , check]: Step, now: number): boolean {
+  return check !== null && check <= now;
 }
 
 /** About half of what these ask for: the first ones, or of one alone its first fires; undefined: it is one fire. */
@@ -64,7 +79,7 @@ export function firstHalf(steps: readonly Step[], now: number): readonly Step[] 
 export function unmade([id, revision, from, to, check, fires, skips, made]: Step, why: string): Step {
   const whys = fires.map((_, at) => {
     const one = made?.[at];
-    return one !== undefined && "why" in one ? one : { why };
+    return one !== undefined && "why" in one ? one : noJob(why);
   });
   return [id, revision, from, to, check, fires, skips, whys];
 }

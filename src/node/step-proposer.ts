@@ -8,7 +8,7 @@ import { definitionOf, jitterOf } from "../state/schedules.ts";
 import { scheduleById } from "../state/tables/schedule.ts";
 import type { ReadTx } from "../state/tx.ts";
 import { RoomWaits } from "./room-waits.ts";
-import { firstFires, firstHalf, jobsOfAll, StepBatch, unmade } from "./step-parts.ts";
+import { firstFires, firstHalf, hasRest, jobsOfAll, StepBatch, unmade } from "./step-parts.ts";
 
 /** What came of a command of steps. */
 export type StepsOutcome = Outcome<{ readonly value: CommandValue<"schedule.step">; readonly index: number }>;
@@ -25,7 +25,7 @@ export interface StepProposerPorts {
   settled(steps: readonly Step[], outcome: StepsOutcome, proposedAt: number): void;
 }
 
-/** How often the log of the node says that instants find no room. */
+/** How often the log of the node says that instants find no room, and that a step is refused. */
 const tellMs = 60_000;
 
 /**
@@ -39,6 +39,7 @@ export class StepProposer {
   readonly #roomMs: number;
   readonly #waits: RoomWaits;
   #toldAt = -Infinity;
+  #wrongToldAt = -Infinity;
 
   /** `roomMs`: see {@link limits.fireRoomMs}. */
   constructor(ports: StepProposerPorts, roomMs: number = limits.fireRoomMs) {
@@ -72,10 +73,26 @@ export class StepProposer {
     const proposedAt = this.#ports.now();
     const outcome = await this.#ports.propose("schedule.step", { scope, steps });
     if (hasNoRoom(outcome) && this.#ports.isOn()) await this.#proposeSome(scope, steps, outcome);
+    else if (isWrong(outcome) && this.#ports.isOn()) this.#onWrong(scope, steps, outcome, proposedAt);
     else this.#settle(steps, outcome, proposedAt);
   }
 
-  async #proposeSome(scope: number, steps: readonly Step[], refusal: NoRoom): Promise<void> {
+  /** A command that no log takes as it is: one step of it holds up no other, and what is too large by itself is recorded with the reason. */
+  #onWrong(scope: number, steps: readonly Step[], refusal: Refused, proposedAt: number): void {
+    const [step] = steps;
+    if (steps.length > 1) for (const one of steps) this.propose(scope, [one]);
+    else if (step === undefined || refusal.why.code !== "too-large" || jobsOf(step) === 0) {
+      this.#settle(steps, refusal, proposedAt);
+      if (monotonicMs() - this.#wrongToldAt < tellMs) return;
+      this.#wrongToldAt = monotonicMs();
+      this.#ports.log("warn", `a step of schedule ${step?.[0]} is refused: ${refusal.why.message}`);
+    } else {
+      const why = `its job is too large: ${refusal.why.message}`;
+      this.propose(scope, firstHalf(steps, this.#ports.now()) ?? [unmade(step, why)]);
+    }
+  }
+
+  async #proposeSome(scope: number, steps: readonly Step[], refusal: Refused): Promise<void> {
     const now = (): number => this.#ports.now();
     const all = steps.map((step) => (this.#isKeptBack(step) ? unmade(step, refusal.why.message) : step));
     this.propose(
@@ -107,7 +124,7 @@ export class StepProposer {
   }
 
   /** They are proposed again a moment later, or have waited for so long that it is said what became of them. */
-  #wait(scope: number, steps: readonly Step[], refusal: NoRoom): void {
+  #wait(scope: number, steps: readonly Step[], refusal: Refused): void {
     const [now, batch, waiting] = [this.#ports.now(), new StepBatch(), [] as Step[]];
     const why = `there was no room for its job for ${this.#roomMs / 1000} s: ${refusal.why.message}`;
     let given = 0;
@@ -139,15 +156,21 @@ export class StepProposer {
     for (const [position, step] of steps.entries()) {
       this.#linesUnderWay -= this.#underWay.get(step[0]) ?? 0;
       this.#underWay.delete(step[0]);
-      if (outcome.ok && !refused.has(position) && jobsOf(step) > 0) this.#waits.made(step[0]);
+      const isMade = outcome.ok && !refused.has(position) && jobsOf(step) > 0;
+      if (isMade && !hasRest(step, proposedAt)) this.#waits.made(step[0]);
     }
     this.#ports.settled(steps, outcome, proposedAt);
   }
 }
 
-type NoRoom = Extract<StepsOutcome, { readonly ok: false }>;
+type Refused = Extract<StepsOutcome, { readonly ok: false }>;
 
 /** All unfinished jobs are as many as there may be. */
-function hasNoRoom(outcome: StepsOutcome): outcome is NoRoom {
+function hasNoRoom(outcome: StepsOutcome): outcome is Refused {
   return !outcome.ok && outcome.why.limit === "jobs";
+}
+
+/** It is refused whenever it is proposed. */
+export function isWrong(outcome: StepsOutcome): outcome is Refused {
+  return !outcome.ok && (outcome.why.code === "invalid" || outcome.why.code === "too-large");
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { type NodeId, nodeId } from "../../src/lib/ids.ts";
+import { monotonicMs } from "../../src/lib/clock.ts";
 import { limits } from "../../src/lib/limits.ts";
 import { accept, refuse } from "../../src/lib/outcome.ts";
 import { CronDuty, type CronDutyPorts } from "../../src/node/cron-duty.ts";
@@ -7,7 +8,7 @@ import { makeScheduledJob } from "../../src/node/schedule-jobs.ts";
 import { liveMembers, Owners } from "../../src/scheduler/owners.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
 import { linesOf } from "../../src/state/commands/schedule-step.ts";
-import type { Step } from "../../src/state/firing.ts";
+import type { MadeJob, Step, StepRefusal } from "../../src/state/firing.ts";
 import { listNodes, totals } from "../../src/state/queries.ts";
 import { firesBefore, scheduleTotals, type StoredFire } from "../../src/state/tables/schedule-fire.ts";
 import { scheduleByName } from "../../src/state/tables/schedule.ts";
@@ -33,6 +34,9 @@ interface MemberOptions {
   readonly bound?: { jobs: number };
   /** Nothing that is proposed is answered before. */
   readonly answers?: Promise<void>;
+  readonly makeJob?: CronDutyPorts["makeJob"];
+  /** Steps of these schedules are not taken. */
+  readonly refusals?: ReadonlyMap<number, StepRefusal>;
 }
 
 const started: CronDuty[] = [];
@@ -53,6 +57,8 @@ function member(
     bound,
     answers,
     lookMs,
+    makeJob,
+    refusals,
   }: MemberOptions = {},
 ) {
   const proposed: Step[][] = [];
@@ -69,7 +75,7 @@ function member(
       underWay.looks += 1;
       return query(on.database);
     },
-    makeJob: (row, at) => makeScheduledJob(row, at, (query) => query(on.database)),
+    makeJob: makeJob ?? ((row, at) => makeScheduledJob(row, at, (query) => query(on.database))),
     propose: async (name, input) => {
       proposed.push([...input.steps]);
       const lines = input.steps.reduce((sum, step) => sum + linesOf(step), 0);
@@ -84,7 +90,12 @@ function member(
         busy.left -= 1;
         return refuse("busy", "there is no room");
       }
+      if (!commandByName(name).input.safeParse(input).success) return refuse("invalid", "it has no such form");
       on.now = Date.now();
+      if (refusals !== undefined) {
+        const all = input.steps.map(([schedule], position) => [position, refusals.get(schedule) ?? "gone"] as const);
+        return accept({ value: { refused: all, stampedAt: on.now } as never, index: 0 });
+      }
       const value = on.must(name, input);
       refused.push(...value.refused.map(([, why]) => why));
       return accept({ value, index: on.log.length });
@@ -354,5 +365,51 @@ describe("a schedule", () => {
     member(on, 1);
     await until(() => fires(on).length >= 1);
     expect(on.job(fires(on)[0]!.job!).counts.queued).toBe(3);
+  });
+
+  test("that cannot say in a few words why it has no job says as much as is kept, and holds up no other", async () => {
+    const on = cluster(1);
+    set(on, { name: "long", job: { driver: "noop", targets: [`@${"a".repeat(6_000)}`] } }, { name: "s" });
+    member(on, 1);
+    await until(() => fires(on, "long").length >= 1 && fires(on).length >= 1);
+    expect(fires(on, "long")[0]).toMatchObject({ reason: "refused" });
+    expect(fires(on, "long")[0]!.message).toHaveLength(2_000);
+    expectEach(fires(on));
+  });
+
+  test("whose jobs are large has as many of them in a step as fit an entry", async () => {
+    const on = cluster(1);
+    on.now = Date.now() - 600_000;
+    const schedule = { name: "s", every: "1m", overlap: "allow", missed: "all", template: "t" };
+    on.must("template.set", { name: "t", spec: { driver: "noop" } }, admin);
+    on.must("schedule.set", commandByName("schedule.set").input.parse({ schedules: [schedule] }), admin);
+    const large = { job: ["", "", "x".repeat(0.6 * limits.entryBatchBytes)] } as unknown as MadeJob;
+    const { proposed } = member(on, 1, {
+      makeJob: () => Promise.resolve(large),
+      answers: new Promise<void>(() => undefined),
+    });
+    await until(() => proposed.length > 0);
+    expect(proposed[0]!.map(([, , , , , instants, , made]) => [instants.length, made?.length])).toEqual([[2, 2]]);
+  });
+
+  test("whose step came too early waits a moment however often is looked; one whose step was overtaken does not", async () => {
+    const on = cluster(1);
+    set(on, { name: "early" }, { name: "stale" });
+    const [early, stale] = ["early", "stale"].map((name) => scheduleByName(on.database, name)!.id);
+    const { proposed, duty } = member(on, 1, {
+      refusals: new Map<number, StepRefusal>([
+        [early!, "early"],
+        [stale!, "stale"],
+      ]),
+    });
+    const count = (id: number): number => proposed.filter((steps) => steps.some(([one]) => one === id)).length;
+    await until(() => count(early!) === 1);
+    const began = monotonicMs();
+    await until(() => {
+      duty.onApplied([{ changes: [{ topic: "schedule", kind: "set" }] }] as unknown as readonly AppliedEvent[]);
+      return count(early!) === 4;
+    });
+    expect(monotonicMs() - began).toBeGreaterThanOrEqual(295);
+    expect(count(stale!)).toBeGreaterThan(4);
   });
 });

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { limits } from "../../src/lib/limits.ts";
-import { accept, refuse } from "../../src/lib/outcome.ts";
+import { accept, refuse, type RefusalCode } from "../../src/lib/outcome.ts";
 import { atOnce } from "../../src/lib/turns.ts";
 import { firstFires, StepBatch } from "../../src/node/step-parts.ts";
 import { StepProposer } from "../../src/node/step-proposer.ts";
 import { planFires } from "../../src/scheduler/fires.ts";
 import { commandByName } from "../../src/state/commands/index.ts";
-import { isInOrder, linesOf } from "../../src/state/commands/schedule-step.ts";
+import { isInOrder, jobsOf, linesOf } from "../../src/state/commands/schedule-step.ts";
 import type { Step } from "../../src/state/firing.ts";
 import { totals } from "../../src/state/queries.ts";
 import { firesBefore } from "../../src/state/tables/schedule-fire.ts";
@@ -26,6 +26,8 @@ class Mesh {
   /** Schedules of steps for which there was no room. */
   readonly waiting: number[] = [];
   readonly told: string[] = [];
+  /** Why no log takes a command with that step. */
+  refusalOf: (step: Step) => RefusalCode | undefined = () => undefined;
   readonly proposer: StepProposer;
   #settled = 0;
 
@@ -43,6 +45,8 @@ class Mesh {
         },
         propose: async (name, input) => {
           this.proposals += 1;
+          const code = input.steps.map((step) => this.refusalOf(step)).find((one) => one !== undefined);
+          if (code !== undefined) return refuse(code, "no log takes it");
           const adds = commandByName(name).adds!(commandByName(name).payload.parse(input));
           await Promise.resolve();
           const room = this.bound - totals(this.on.database).jobsUnfinished;
@@ -147,6 +151,50 @@ describe("where there is no room for all", () => {
     await look(2);
     expect(mesh.history("a").map(([, what]) => what)).toEqual(["refused", "fired"]);
     expect(mesh.waiting).toEqual([2]);
+  });
+
+  test("and jobs end more slowly than they come, instants are refused and none is missed", async () => {
+    const mesh = new Mesh(500);
+    mesh.set("s", { every: "1s", missed: "skip" });
+    for (let look = 0; look < 30; look++) {
+      mesh.bound += look % 2; // a job for each second instant
+      await mesh.propose(look / 60, "s");
+      await mesh.propose(look / 60, "s"); // what was left of it is due at once
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+    const found = new Set(mesh.history("s").map(([, what]) => what));
+    expect([...found].toSorted()).toEqual(["fired", "refused"]);
+  });
+});
+
+describe("a command that no log takes", () => {
+  test("holds up none of its steps but the one that is to blame", async () => {
+    const mesh = new Mesh();
+    mesh.bound = 100;
+    for (const name of ["a", "b", "c"]) mesh.set(name);
+    mesh.refusalOf = ([id]) => (id === 2 ? "invalid" : undefined);
+    await mesh.propose(1, "a", "b", "c");
+    expect(["a", "b", "c"].map((name) => mesh.history(name).length)).toEqual([1, 0, 1]);
+    expect(mesh.waiting).toEqual([2]);
+    expect(mesh.told).toEqual(["a step of schedule 2 is refused: no log takes it"]);
+  });
+
+  test("since one job is too large for it is recorded with the reason", async () => {
+    const mesh = new Mesh();
+    mesh.bound = 100;
+    for (const name of ["a", "b"]) mesh.set(name);
+    mesh.refusalOf = (step) => (step[0] === 2 && jobsOf(step) > 0 ? "too-large" : undefined);
+    for (let look = 0; look < 3; look++) await mesh.propose(3, "a", "b");
+    expect(mesh.history("a").map(([at, what]) => [at, what])).toEqual([1, 2, 3].map((at) => [at, "fired"]));
+    const { id } = scheduleByName(mesh.on.database, "b")!;
+    expect(firesBefore(mesh.on.database, id, 100, 100)).toEqual([
+      expect.objectContaining({
+        reason: "refused",
+        count: 3,
+        message: "its job is too large: no log takes it",
+      }) as never,
+    ]);
+    expect(mesh.waiting).toEqual([]);
   });
 });
 
