@@ -3,7 +3,7 @@
  *
  * `npm run bench -- cron-failover [--rounds=5] [--schedules=1000] [--seconds=20] [--write]`
  */
-import { Mesh, until } from "../scripts/mesh.ts";
+import { Mesh, type MeshNode, until } from "../scripts/mesh.ts";
 import { measureInTurns, median, option, printMachine, short } from "./harness.ts";
 import { cronFigures } from "./measure/cron.ts";
 import { inStep, pause } from "./measure/gauges.ts";
@@ -13,8 +13,6 @@ import { shown } from "./page/rows.ts";
 const work = { schedules: option("schedules", 1_000), everySeconds: 1, seconds: option("seconds", 20) };
 const undisturbed = "undisturbed";
 const killed = "the leader killed";
-/** A timer of a second is what the leader covers its owners by, and what an owner looks again by. */
-const lookMs = 1_000;
 const beforeInstantMs = 20;
 
 const conditions = await printMachine();
@@ -30,7 +28,7 @@ const figures = await measureInTurns(
 const of = (name: string, figure: string): readonly number[] => figures[name]![figure]!;
 const added = of(killed, "maxMs").map((ms, round) => ms - of(undisturbed, "maxMs")[round]!);
 const election = of(killed, "nextWriteMs");
-const most = median(election) + lookMs;
+const most = median(election);
 conclude("cron-failover", conditions, {
   rows: [
     shown(`${undisturbed}: late, p50`, " ms", of(undisturbed, "p50Ms")),
@@ -41,7 +39,7 @@ conclude("cron-failover", conditions, {
     shown("from the kill to the next write", " ms", election),
     {
       ...shown("what the failover adds to the latest fire", " ms", added),
-      wanted: `at most the election and a second, ${short(most)} ms`,
+      wanted: `at most the election, ${short(most)} ms`,
       met: median(added) <= most,
     },
     shown("fires looked up, none doubled, missed or early", "", of(killed, "fires")),
@@ -52,13 +50,18 @@ conclude("cron-failover", conditions, {
 /** The load has warmed up, and has half of its time to go. */
 async function whileKilled(): Promise<Record<string, number>> {
   const measured = cronFigures(mesh, work);
-  const nextWriteMs = await Promise.race([killLeader(), measured.then(() => Promise.reject(new Error("too short")))]);
+  const { leader, nextWriteMs } = await Promise.race([
+    killLeader(),
+    measured.then(() => Promise.reject(new Error("too short"))),
+  ]);
   const found = await measured;
+  // Not before: what a node is late that has only just started is another question.
+  await leader.start();
   await inStep(mesh);
   return { ...found, nextWriteMs };
 }
 
-async function killLeader(): Promise<number> {
+async function killLeader(): Promise<{ readonly leader: MeshNode; readonly nextWriteMs: number }> {
   // It tells of nobody before all are set: by then the first fires are there.
   const asked = mesh.nodes[0]!;
   await until(
@@ -87,7 +90,5 @@ async function killLeader(): Promise<number> {
   );
   const tookMs = performance.now() - began;
   await dying;
-  await pause(5_000);
-  await leader.start();
-  return tookMs;
+  return { leader, nextWriteMs: tookMs };
 }

@@ -46,6 +46,8 @@ export interface CronDutyPorts {
 
 /** Looked for at least so often, whatever was found: a clock may be set, an owner may die. */
 const lookEveryMs = 1_000;
+/** Who has only just been elected finds out whom it does not hear: it looks as often until it would not wait for them anyway. */
+const newLeaderLookMs = 25;
 /** Worked out so long before its time. */
 const aheadMs = 2_000;
 /** So many at most, whose rows have not changed since. */
@@ -81,6 +83,8 @@ interface Ready {
 export class CronDuty {
   readonly #ports: CronDutyPorts;
   readonly #lookMs: number;
+  /** monotonicMs, of the latest election that this node won. */
+  #leadsSince = -Infinity;
   /** How many of them are this node's, for people. */
   readonly owned: OwnedSchedules;
   /** What the log refused of what it proposed. */
@@ -159,6 +163,7 @@ export class CronDuty {
 
   /** This node leads from now on: what was due while nobody did, of members that it does not hear, waits for nothing more. */
   onLead(): void {
+    this.#leadsSince = monotonicMs();
     if (this.#isOn) this.#lookIn(0);
   }
 
@@ -390,6 +395,8 @@ export class CronDuty {
     const next = this.#ports.view((tx) => nextCheck(tx, now));
     let inMs = next === undefined ? this.#lookMs : Math.min(this.#lookMs, next - now);
     for (const until of this.#notBefore.values()) inMs = Math.min(inMs, until - monotonicMs());
+    const isNewLeader = monotonicMs() - this.#leadsSince < limits.fireCoverMs && this.#ports.isLeading();
+    if (isNewLeader) inMs = Math.min(inMs, newLeaderLookMs);
     return inMs;
   }
 }

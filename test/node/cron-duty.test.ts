@@ -181,11 +181,16 @@ describe("members", () => {
     );
     expect(others.length).toBeGreaterThan(0);
     const role = { leads: false };
-    const { duty } = member(on, 1, { role, silent: [2], lookMs: 3_600_000 });
+    const silent: number[] = [];
+    const { duty, underWay } = member(on, 1, { role, silent, lookMs: 3_600_000 });
     await until(() => Date.now() > at + 20);
     expect(others.flatMap((name) => fires(on, name))).toEqual([]);
     role.leads = true;
+    const looks = underWay.looks;
     duty.onLead();
+    await until(() => underWay.looks > looks);
+    // It learns that only now: connections of the dead end one after the other.
+    silent.push(2);
     await until(() => others.every((name) => fires(on, name).length === 1));
   });
 
