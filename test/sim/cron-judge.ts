@@ -30,7 +30,7 @@ import { type LoggedEntry, readCommands } from "./cron-log.ts";
  *   - how late an evaluator believed an instant to be is not in the log: its clock may be `slackMs` off, and its step may have been as long under way. So what is later than `fireLateMs`
  *     by less than that may be fired as if on time, or made up;
  *   - what waits for its jitter when its schedule is changed waits until an instant of the new rules is due at the most, and when that is is not worked out here;
- *   - the same clock decides what is older than `catch_up`: it is let be off by the tolerance of clocks (J4);
+ *   - the same clock decides what is older than `catch_up`, with the same slack;
  *   - an own pause is recorded once a minute, so that at the end its last instants may be open;
  *   - a mesh that has just had trouble (troubles, elections, a change of members) may be late: `quietMs` of it.
  */
@@ -449,7 +449,7 @@ export class CronJudge {
           this.#fail("reason", `${line.name} tells of ${at} at ${stampedAt} that it was missed, and it is not late`);
         const behind = attempts.filter((one) => one > at).length;
         const lateMs = stampedAt - at - jitterOf(line.name, held.rules.jitterMs);
-        const isTooOld = lateMs + limits.clockToleranceMs >= Math.max(catchUpMs, limits.fireLateMs);
+        const isTooOld = lateMs + slackMs >= Math.max(catchUpMs, limits.fireLateMs);
         const isOutdone = missed === "latest" ? behind > 0 : behind >= missedMost;
         if (missed !== "skip" && !isTooOld && !isOutdone)
           this.#fail("lost", `${line.name} (missed: ${missed}) does not make up ${at} at ${stampedAt}`);
