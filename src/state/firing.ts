@@ -81,7 +81,7 @@ export function takeStep(tx: Tx, step: Step, totals: Totals, context: ApplyConte
   const former = formerOf(row);
   // By the clock that the leader had, and not by the state's, which never goes back (J4): that one may be ahead of real time.
   const now = context.stampedAt;
-  const dueAt = (at: number): number => at + leastWaitOf(row, former, at);
+  const dueAt = (at: number): number => at + leastWaitOf(row.name, definition.rules, former, at);
   const isAhead = (at: number): boolean => dueAt(at) > now;
   // Nothing is missed before it is late either: whoever says so goes by a clock that is ahead.
   const isMissedAhead = skips.some(([reason, , last]) => reason === "missed" && dueAt(last) + limits.fireLateMs > now);
@@ -134,19 +134,16 @@ export function writeTotals(tx: Tx, totals: Totals): void {
  * How long (ms) an instant of a schedule waits at least before it makes its job. What held when it came says so; but where others came to hold for when it fires, it may wait no longer than
  * until the first of those is due, which only whoever works out instants knows (scheduler/fires.ts).
  */
-function leastWaitOf(row: StoredSchedule, former: readonly FormerRules[], at: number): number {
-  const held = rulesAt(row, former, at);
+function leastWaitOf(name: string, present: ScheduleRules, former: readonly FormerRules[], at: number): number {
+  const held = rulesAt(present, former, at);
   const later = former.flatMap(({ until, rules }) => (at <= until && rules !== undefined ? [rules] : []));
-  const isChanged = [...later, definitionOf(row).rules].some(
-    (rules) => rules !== held && whenOf(rules) !== whenOf(held),
-  );
-  return isChanged ? 0 : jitterOf(row.name, held.jitterMs);
+  const isChanged = [...later, present].some((rules) => rules !== held && whenOf(rules) !== whenOf(held));
+  return isChanged ? 0 : jitterOf(name, held.jitterMs);
 }
 
 /** What held when the instant came. */
-function rulesAt(row: StoredSchedule, former: readonly FormerRules[], at: number): ScheduleRules {
-  const own = former.find(({ until, rules }) => at <= until && rules !== undefined);
-  return own?.rules ?? definitionOf(row).rules;
+function rulesAt(present: ScheduleRules, former: readonly FormerRules[], at: number): ScheduleRules {
+  return former.find(({ until, rules }) => at <= until && rules !== undefined)?.rules ?? present;
 }
 
 function whenOf({ timing, jitterMs }: ScheduleRules): string {
@@ -257,7 +254,7 @@ class Firing {
   }
 
   #jitterAt(at: number): number {
-    return jitterOf(this.#row.name, rulesAt(this.#row, formerOf(this.#row), at).jitterMs);
+    return jitterOf(this.#row.name, rulesAt(this.#definition.rules, formerOf(this.#row), at).jitterMs);
   }
 
   #opened(job: number, at: number, message: string | null): void {
